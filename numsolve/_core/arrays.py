@@ -1,0 +1,198 @@
+"""Which array library, dtype and device the caller's arrays have, without importing the library.
+
+NumPy, CuPy, JAX and array-api-strict arrays are told apart by array-api-compat; lists and numbers
+count as NumPy. Sparse matrices and linear operators of SciPy and CuPy are matrices too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Any
+
+import array_api_compat
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+
+def array_namespace(**arrays: Any) -> Any:
+    """Return the array library of the arguments (their names are for the error message).
+
+    Lists, numbers and None say nothing; if nobody says anything, it is NumPy.
+
+    Raises
+    ------
+    TypeError
+        If two libraries are mixed: nothing is copied between devices behind the caller's back.
+    """
+    found: dict[str, tuple[str, Any]] = {}
+    for name, value in arrays.items():
+        xp = _namespace_of(value)
+        if xp is not None:
+            found.setdefault(library(xp), (name, xp))
+    if len(found) > 1:
+        (one, (name_1, _)), (two, (name_2, _)) = list(found.items())[:2]
+        raise TypeError(
+            f"{name_1} is a {one} array and {name_2} is a {two} array; convert one: all must share a library"
+        )
+    return next(iter(found.values()))[1] if found else _numpy()
+
+
+def library(xp: Any) -> str:
+    """The name of an array library: "numpy", "cupy", "jax" or "array_api_strict"."""
+    name: str = xp.__name__
+    if name.startswith("array_api_compat."):
+        return name.split(".")[1]
+    return name.partition(".")[0]
+
+
+def is_numpy(xp: Any) -> bool:
+    """Whether arrays of this library live in the memory that compiled CPU kernels see."""
+    return library(xp) == "numpy"
+
+
+def device(x: Any) -> Any:
+    """The device of an array, as the array API gives it."""
+    return array_api_compat.device(x)
+
+
+def working_dtype(xp: Any, **arrays: Any) -> Any:
+    """Return float32 if all the arrays that are given are, float64 otherwise.
+
+    Raises
+    ------
+    TypeError
+        If one of them is complex or is not a number.
+    """
+    dtypes = []
+    for name, value in arrays.items():
+        if value is None:
+            continue
+        dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+        kind = getattr(dtype, "kind", None) or _kind(xp, dtype)
+        if kind == "c":
+            raise TypeError(f"{name} is complex ({dtype}); real numbers are wanted")
+        if kind not in "fiub":
+            raise TypeError(f"{name} has dtype {dtype}; real numbers are wanted")
+        dtypes.append(dtype)
+    single = bool(dtypes) and all(dtype == xp.float32 for dtype in dtypes)
+    return xp.float32 if single else xp.float64
+
+
+def to_host(x: Any) -> np.ndarray:
+    """Copy an array of any library to NumPy: for pictures, histories and messages."""
+    if isinstance(x, np.ndarray):
+        return x
+    if hasattr(x, "get"):  # CuPy converts only when it is asked to
+        return np.asarray(x.get())
+    try:
+        return np.asarray(x)
+    except (TypeError, RuntimeError):
+        return np.from_dlpack(x)
+
+
+def is_sparse(A: Any) -> bool:
+    """Whether A is a sparse matrix or array of SciPy or CuPy."""
+    return any(
+        sparse is not None and bool(sparse.issparse(A))
+        for sparse in (sys.modules.get("scipy.sparse"), sys.modules.get("cupyx.scipy.sparse"))
+    )
+
+
+def is_operator(A: Any) -> bool:
+    """Whether A is a linear operator: it has a shape and a matvec, and no entries to look at."""
+    return callable(getattr(A, "matvec", None)) and hasattr(A, "shape")
+
+
+def linear_operator(
+    xp: Any,
+    shape: tuple[int, int],
+    matvec: Callable[[Any], Any],
+    rmatvec: Callable[[Any], Any] | None = None,
+    *,
+    matmat: Callable[[Any], Any] | None = None,
+    dtype: Any = None,
+) -> Any:
+    """Make the operator that the library's own iterative solvers take.
+
+    Parameters
+    ----------
+    xp : namespace
+        NumPy gives `scipy.sparse.linalg.LinearOperator`, CuPy `cupyx.scipy.sparse.linalg.LinearOperator`.
+    shape : tuple of int
+        Rows and columns.
+    matvec, rmatvec, matmat : callable
+        The products with A, with its conjugate transpose, and with several vectors.
+    dtype : dtype, optional
+        float64 by default.
+
+    Returns
+    -------
+    LinearOperator
+    """
+    name = library(xp)
+    if name not in {"numpy", "cupy"}:
+        raise TypeError(f"{name} has no linear operators; numpy and cupy have")
+    module = "scipy.sparse.linalg" if name == "numpy" else "cupyx.scipy.sparse.linalg"
+    kind = importlib.import_module(module).LinearOperator
+    return kind(
+        shape, matvec=matvec, rmatvec=rmatvec, matmat=matmat, dtype=xp.float64 if dtype is None else dtype
+    )
+
+
+def kernels_for(xp: Any, package: str, method: str = "") -> ModuleType:
+    """Import the kernels of a column that work on the arrays of a library.
+
+    Parameters
+    ----------
+    xp : namespace
+        NumPy takes the column's ``_cpu.py``, CuPy its ``_gpu.py``, any other library ``_generic.py``,
+        which also serves where the column has no kernels for the library.
+    package : str
+        The column, as ``__package__``.
+    method : str
+        For a column with kernels in several files: ``_cpu_<method>.py``.
+
+    Returns
+    -------
+    module
+    """
+    suffix = f"_{method}" if method else ""
+    own = {"numpy": "_cpu", "cupy": "_gpu"}.get(library(xp), "_generic")
+    names = [f"{package}.{kind}{suffix}" for kind in dict.fromkeys((own, "_generic"))]
+    for name in names:
+        if importlib.util.find_spec(name) is not None:
+            return importlib.import_module(name)
+    raise TypeError(f"{package} has no kernels for {library(xp)} arrays (looked for {', '.join(names)})")
+
+
+def _numpy() -> Any:
+    return array_api_compat.array_namespace(np.empty(0))
+
+
+def _namespace_of(value: Any) -> Any:
+    if value is None or isinstance(value, np.ndarray | np.generic):
+        return None if value is None or isinstance(value, np.generic) else _numpy()
+    if is_sparse(value):
+        module = type(value).__module__.partition(".")[0]
+        return _numpy() if module == "scipy" else array_api_compat.array_namespace(value.data)
+    if array_api_compat.is_array_api_obj(value):
+        return array_api_compat.array_namespace(value)
+    return None
+
+
+def _kind(xp: Any, dtype: Any) -> str:
+    """The letter of a dtype, for libraries whose dtypes have none."""
+    for letter, kinds in {
+        "f": "real floating",
+        "c": "complex floating",
+        "i": "integral",
+        "b": "bool",
+    }.items():
+        if xp.isdtype(dtype, kinds):
+            return letter
+    return "?"

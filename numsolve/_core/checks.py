@@ -1,0 +1,261 @@
+"""Argument checks. Every error text says which argument, what came, and what is wanted."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
+
+
+# -- numbers and choices ---------------------------------------------------------------------------
+
+
+def real(
+    name: str,
+    value: Any,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+    infinite: bool = False,
+) -> float:
+    """Return a real number within its range; +inf passes if `infinite`."""
+    if isinstance(value, bool | str | bytes) or np.iscomplexobj(value):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a real number, got {_kind_of(value)}") from error
+    too_low = number <= low if open_low else number < low
+    too_high = number >= high if open_high else number > high
+    allowed = math.isfinite(number) or (infinite and number == math.inf)
+    if not allowed or too_low or too_high:
+        wanted = _range(low, high, open_low=open_low, open_high=open_high)
+        raise ValueError(f"{name} must be {'a' if infinite else 'a finite'} number{wanted}, got {number}")
+    return number
+
+
+def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
+    """Return an integer within its range."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        if not (isinstance(value, float) and value.is_integer()):
+            kind = ValueError if isinstance(value, numbers.Real) else TypeError
+            raise kind(f"{name} must be an integer, got {_kind_of(value)}") from None
+        number = int(value)
+    if (low is not None and number < low) or (high is not None and number > high):
+        wanted = _range(-math.inf if low is None else low, math.inf if high is None else high)
+        raise ValueError(f"{name} must be an integer{wanted}, got {number}")
+    return number
+
+
+def choice(name: str, value: Any, choices: Collection[str]) -> str:
+    """Return one of the listed words."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+    return value
+
+
+def function(name: str, value: Any, *, optional: bool = False) -> Any:
+    """Return a callable, or None where it is optional."""
+    if not (callable(value) or (optional and value is None)):
+        raise TypeError(f"{name} must be callable, got {_kind_of(value)}")
+    return value
+
+
+def generator(rng: Any) -> np.random.Generator:
+    """Make the random generator of an `rng` argument (SPEC 7): None, an int, a seed sequence, a generator."""
+    if isinstance(rng, np.random.RandomState) or rng is np.random:
+        raise TypeError("rng must be a numpy.random.Generator or a seed, not the legacy RandomState")
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"rng must be None, a non-negative int or a Generator, got {rng!r}") from error
+
+
+# -- arrays ----------------------------------------------------------------------------------------
+
+
+def array(
+    name: str,
+    value: Any,
+    *,
+    xp: Any = np,
+    dtype: Any = None,
+    ndim: int | Sequence[int] | None = None,
+    shape: Sequence[int | None] | None = None,
+    check_finite: bool = True,
+    allow_inf: bool = False,
+    low: float = -math.inf,
+    empty: bool = True,
+) -> Any:
+    """Return `value` as a real array of the library, not copied if it already is one.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : array_like
+        What came.
+    xp : namespace
+        The array library wanted, from `arrays.array_namespace`.
+    dtype : dtype, optional
+        float64 by default, float32 if `value` is.
+    ndim : int or sequence of int, optional
+        The numbers of axes allowed.
+    shape : sequence of int or None, optional
+        The shape wanted, None standing for any length.
+    check_finite : bool
+        Refuse NaN and infinities.
+    allow_inf : bool
+        Let +inf pass.
+    low : float
+        The least value allowed.
+    empty : bool
+        Whether an array without entries is allowed.
+
+    Returns
+    -------
+    array
+    """
+    if dtype is None:
+        dtype = arrays.working_dtype(xp, **{name: _as_array(name, value)})
+    else:
+        arrays.working_dtype(xp, **{name: _as_array(name, value)})
+    x = xp.asarray(value, dtype=dtype)
+    allowed = (ndim,) if isinstance(ndim, int) else ndim
+    if allowed is not None and x.ndim not in allowed:
+        wanted = " or ".join(f"{k}-D" for k in allowed)
+        raise ValueError(f"{name} must be {wanted}, got an array of shape {tuple(x.shape)}")
+    if shape is not None:
+        same = x.ndim == len(shape) and all(
+            want is None or got == want for got, want in zip(x.shape, shape, strict=True)
+        )
+        if not same:
+            wanted = "(" + ", ".join("any" if k is None else str(k) for k in shape) + ")"
+            raise ValueError(f"{name} must have shape {wanted}, got {tuple(x.shape)}")
+    if not empty and math.prod(x.shape) == 0:
+        raise ValueError(f"{name} is empty (shape {tuple(x.shape)})")
+    if check_finite:
+        finite(name, x, xp=xp, allow_inf=allow_inf)
+    if low > -math.inf and math.prod(x.shape):
+        least = float(xp.min(x))
+        if least < low:
+            where = _first(xp, x < low)
+            raise ValueError(f"{name} must be at least {low:g} everywhere, got {least:g} (first at {where})")
+    return x
+
+
+def finite(name: str, x: Any, *, xp: Any = np, allow_inf: bool = False) -> None:
+    """Refuse NaN, and infinities but for +inf if `allow_inf`."""
+    # One pass settles the usual case: a sum is finite unless an entry is not, or it overflows.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(float(xp.sum(x))):
+            return
+    good = xp.isfinite(x)
+    if allow_inf:
+        good = good | (x == xp.inf)
+    if not bool(xp.all(good)):
+        where = _first(xp, ~good)
+        got = float(x[where]) if where else float(x)
+        wanted = "numbers or +inf" if allow_inf else "finite numbers"
+        raise ValueError(f"{name} must hold {wanted}, got {got} at {_position(where)}")
+
+
+def masses(name: str, value: Any, *, length: int | None = None, xp: Any = np, dtype: Any = None) -> Any:
+    """Return a vector of weights: nonnegative, finite, and with a positive sum."""
+    x = array(name, value, xp=xp, dtype=dtype, ndim=1, shape=None if length is None else (length,), low=0.0)
+    if x.shape[0] == 0 or float(xp.sum(x)) <= 0.0:
+        raise ValueError(
+            f"{name} must have a positive sum, got {'an empty vector' if not x.shape[0] else 'all zeros'}"
+        )
+    return x
+
+
+def csr(name: str, A: Any, *, square: bool = False, check_finite: bool = True) -> Any:
+    """Return a matrix as a canonical SciPy CSR array of floats; the caller's is never modified.
+
+    Dense arrays and every sparse format are taken; duplicates are summed and indices sorted on a copy.
+    """
+    import scipy.sparse as sp
+
+    if arrays.is_operator(A) and not sp.issparse(A):
+        raise TypeError(f"{name} is a linear operator; its entries are needed: give a matrix")
+    dtype = arrays.working_dtype(np, **{name: A if sp.issparse(A) else _as_array(name, A)})
+    dense = None if sp.issparse(A) else array(name, A, dtype=dtype, ndim=2, check_finite=False)
+    out = sp.csr_array(A if dense is None else dense, dtype=dtype)
+    if out.ndim != 2 or (square and out.shape[0] != out.shape[1]):
+        wanted = "a square matrix" if square else "a matrix"
+        raise ValueError(f"{name} must be {wanted}, got shape {tuple(out.shape)}")
+    if not out.has_canonical_format:
+        out = out.copy() if out.data is getattr(A, "data", None) else out
+        out.sum_duplicates()
+    if check_finite:
+        finite(f"{name}.data", out.data)
+    return out
+
+
+def output(name: str, values: Any, *, shape: Sequence[int], points: Any = None) -> NDArray[Any]:
+    """Check what a user's function returned: shape, type, and finiteness with the first bad point."""
+    out = array(f"the result of {name}", values, shape=tuple(shape), check_finite=False)
+    bad = ~np.isfinite(out)
+    if bad.any():
+        where = _first(np, bad)
+        point = "" if points is None else f" at the point {np.asarray(points)[where[: np.ndim(points)]]!r}"
+        got = out[where] if where else out
+        raise ValueError(
+            f"{name} returned {got} (entry {_position(where)}){point}; finite numbers are wanted"
+        )
+    return np.asarray(out)
+
+
+def _as_array(name: str, value: Any) -> Any:
+    """Something with a dtype."""
+    if hasattr(value, "dtype"):
+        return value
+    if value is None:
+        raise TypeError(f"{name} must be an array, got None")
+    try:
+        out = np.asarray(value)
+    except ValueError as error:  # ragged lists
+        raise ValueError(f"{name} is not a rectangular array: {error}") from error
+    return out
+
+
+def _first(xp: Any, mask: Any) -> tuple[int, ...]:
+    """The index of the first True."""
+    flat = int(xp.argmax(xp.reshape(xp.astype(mask, xp.int8) if hasattr(xp, "astype") else mask, (-1,))))
+    return tuple(int(k) for k in np.unravel_index(flat, tuple(mask.shape))) if mask.ndim else ()
+
+
+def _position(where: tuple[int, ...]) -> str:
+    return f"index {where[0] if len(where) == 1 else where}"
+
+
+def _range(low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> str:
+    parts = []
+    if low > -math.inf:
+        parts.append(f"{'above' if open_low else 'at least'} {low:g}")
+    if high < math.inf:
+        parts.append(f"{'below' if open_high else 'at most'} {high:g}")
+    return " " + " and ".join(parts) if parts else ""
+
+
+def _kind_of(value: Any) -> str:
+    """A value and its type, in short."""
+    text = repr(value)
+    return f"{text if len(text) < 60 else text[:57] + '...'} of type {type(value).__name__}"

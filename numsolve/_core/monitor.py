@@ -1,0 +1,386 @@
+"""One loop discipline for every iterative solver: when to stop, what to remember, whom to tell.
+
+A method written in Python::
+
+    with Monitor(rtol=rtol, reference=norm_b, maxiter=maxiter, callback=callback) as it:
+        it.record(residual, x)              # iteration 0: the start may be the answer
+        for _ in it:
+            ...                             # one iteration
+            it.record(residual, x)
+    return it.result(LinearResult, omega=omega)
+
+and one whose loop is compiled::
+
+        while it.running:
+            n, stop_at = it.chunk()         # at most n steps, or until a residual <= stop_at
+            steps, code = kernel(state, n, stop_at, residuals)
+            it.extend(residuals[:steps], code, x)
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import threading
+from time import perf_counter
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+from . import checks
+from .result import History, Result, Status, deliver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+R = TypeVar("R", bound=Result)
+
+#: What a kernel returns when it has only used up its chunk; any other code is a `Status`.
+RUNNING = -1
+#: Seconds of compiled work between two looks at the clock, the keyboard and the progress bar.
+CHUNK_SECONDS = 0.05
+#: Steps of the first chunk when the method has no idea of the cost of one.
+FIRST_CHUNK = 16
+
+_open = threading.local()  # .count: how many monitors are at work in this thread, one inside the other
+
+
+class Monitor:
+    """Watch an iteration: stopping test, limits, history, callback, progress and Ctrl-C.
+
+    Parameters
+    ----------
+    rtol, atol : float
+        Converged when the residual is at most ``max(rtol * reference, atol)``.
+    reference : float
+        The norm that `rtol` is relative to; the method chooses it (of b, of the first residual, ...).
+    thresholds : mapping of str to float, optional
+        Several residuals, each with its own threshold, in place of `rtol` and `atol`. `record` is then
+        given a mapping with these names; they become columns of the history.
+    maxiter : int
+        The most iterations to do.
+    time_limit : float, optional
+        Seconds.
+    callback : callable, optional
+        Called after each recorded iteration as ``callback(xk)`` or, if its only parameter has that
+        name, ``callback(intermediate_result)``. Returning True or raising StopIteration stops the run.
+    progress : bool
+        Show a progress bar.
+    label : str
+        Its caption.
+    keep : {"copy", "reference"}
+        How the best iterate is kept. By reference is for methods that do not write into an old x.
+    present : callable, optional
+        Turns the method's x into the one that the user knows, for the callback and the result.
+    every : int
+        Look at every so many residuals only; the others may stay on the device.
+    rounding : float
+        The level that rounding errors let the residual reach; at or below it the run ends in ROUNDING.
+    patience : int, optional
+        Records without one per cent of progress after which the run has STAGNATED.
+    divergence : float
+        Growth over the first residual at which the run has DIVERGED.
+    columns : sequence of str
+        Further columns of the history.
+    step_seconds : float, optional
+        The method's guess of the seconds that one compiled step takes; sets the first chunk.
+    """
+
+    def __init__(
+        self,
+        *,
+        rtol: float = 0.0,
+        atol: float = 0.0,
+        reference: Any = 1.0,
+        thresholds: Mapping[str, float] | None = None,
+        maxiter: int,
+        time_limit: float | None = None,
+        callback: Callable[..., Any] | None = None,
+        progress: bool = False,
+        label: str = "",
+        keep: Literal["copy", "reference"] = "copy",
+        present: Callable[[Any], Any] | None = None,
+        every: int = 1,
+        rounding: float = 0.0,
+        patience: int | None = None,
+        divergence: float = 1e30,
+        columns: Sequence[str] = (),
+        step_seconds: float | None = None,
+    ) -> None:
+        rtol = checks.real("rtol", rtol, low=0.0)
+        atol = checks.real("atol", atol, low=0.0)
+        self.maxiter = checks.integer("maxiter", maxiter, low=0)
+        limit = math.inf if time_limit is None else checks.real("time_limit", time_limit, low=0.0)
+        checks.function("callback", callback, optional=True)
+        self._names = dict(thresholds) if thresholds else {}
+        self.threshold = max(self._names.values()) if self._names else max(rtol * float(reference), atol)
+        self.rounding = rounding
+        self.status: Status | None = None
+        self.detail = ""
+        self.nit = 0
+        self.residual = math.inf
+        self.history = History((*self._names, *columns))
+        self._best: Any = None
+        self._kept = False
+        self._step = 0
+        self._copies = keep == "copy"
+        self._present = present or _same
+        self._every = every
+        self._patience = patience
+        self._divergence = divergence
+        self._first = math.inf
+        self._mark, self._mark_at = math.inf, 0
+        self._callback = callback
+        self._wants_result = callback is not None and _wants_result(callback)
+        self._step_seconds = step_seconds
+        self._start = self._last = perf_counter()
+        self._deadline = self._start + limit
+        self._show = progress
+        self._label = label
+        self._bar: Any = None
+
+    # -- the frame ---------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        _open.count = getattr(_open, "count", 0) + 1
+        if self._show:
+            self._bar = _progress_bar(self._label, self.maxiter)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        _open.count -= 1
+        if self._bar is not None:
+            self._advance_bar(force=True)
+            self._bar.close()
+        if kind is KeyboardInterrupt and self._kept and _open.count == 0:
+            # A monitor inside another lets Ctrl-C pass, so that it ends the outermost solve.
+            self.history.trim()
+            self.stop(Status.INTERRUPTED)
+            return True
+        if kind is None and self.status is None:
+            raise RuntimeError("a monitored loop was left without a reason: call stop(status) before break")
+        return False
+
+    def __iter__(self) -> Iterator[int]:
+        while self.running:
+            self._step += 1
+            yield self._step
+
+    @property
+    def running(self) -> bool:
+        """Whether there is something left to do."""
+        if self.status is None and self._step >= self.maxiter:
+            self.stop(Status.MAXITER)
+        return self.status is None
+
+    def stop(self, status: Status, detail: str = "") -> None:
+        """End the run; `detail` is what the message says beside the status."""
+        self.status = status
+        self.detail = detail
+
+    # -- one iteration -----------------------------------------------------------------------------
+
+    def record(
+        self, residual: Any, x: Any = None, *, converged: bool | None = None, **columns: float
+    ) -> None:
+        """Take note of an iteration and decide whether the run goes on.
+
+        Parameters
+        ----------
+        residual : float, 0-d array or mapping
+            What the tolerance speaks of; a mapping if the monitor has `thresholds`.
+        x : object
+            The iterate that has this residual.
+        converged : bool, optional
+            The method's own verdict, in place of the comparison with the tolerance.
+        **columns
+            Values of further columns of the history.
+        """
+        step = self.nit = self._step
+        if self._every > 1 and step % self._every and step != self.maxiter:
+            return
+        if self._names:
+            columns.update({name: float(residual[name]) for name in self._names})
+            residual = max(columns[name] * (self.threshold / top) for name, top in self._names.items())
+        residual = float(residual)
+        self._last = perf_counter()
+        self.history.append(step, residual, self._last - self._start, **columns)
+        self._judge(residual, x, converged)
+        if self._callback is not None:
+            self._call_back(residual, x, columns)
+        if self._bar is not None:
+            self._advance_bar()
+
+    def _judge(self, residual: float, x: Any, converged: bool | None) -> None:
+        """Keep the best iterate and set the status if this is the end."""
+        if converged is None:
+            converged = residual <= self.threshold
+        if residual < self.residual or converged or not self._kept:
+            self._best = _copy(x) if self._copies else x
+            self.residual = residual
+            self._kept = True
+        if self.status is not None:
+            return
+        if converged:
+            self.stop(Status.CONVERGED)
+        elif residual <= self.rounding:
+            self.stop(Status.ROUNDING, f"The residual is {residual:.3g}, the tolerance {self.threshold:.3g}.")
+        elif not math.isfinite(residual):
+            self.stop(Status.NONFINITE)
+        elif self._last >= self._deadline:
+            self.stop(Status.TIME_LIMIT)
+        else:
+            self._judge_progress(residual)
+
+    def _judge_progress(self, residual: float) -> None:
+        if self._first == math.inf:
+            self._first = residual
+        if residual > self._divergence * self._first:
+            self.stop(Status.DIVERGED)
+        elif self._patience is not None:
+            if residual < 0.99 * self._mark:
+                self._mark, self._mark_at = residual, len(self.history)
+            elif len(self.history) - self._mark_at >= self._patience:
+                self.stop(Status.STAGNATED)
+
+    def _call_back(self, residual: float, x: Any, columns: Mapping[str, float]) -> None:
+        assert self._callback is not None
+        argument = self._present(x)
+        if self._wants_result:
+            argument = SimpleNamespace(
+                x=argument, nit=self.nit, residual=residual, seconds=self.seconds, **columns
+            )
+        try:
+            wanted = self._callback(argument)
+        except StopIteration:
+            wanted = True
+        if wanted is not None and bool(wanted) and self.status is None:
+            self.stop(Status.STOPPED)
+
+    # -- many iterations in one compiled call ------------------------------------------------------
+
+    def chunk(self) -> tuple[int, float]:
+        """How many steps a compiled loop may do now, and the residual at which it stops by itself.
+
+        Returns
+        -------
+        n : int
+            One if there is a callback, else about `CHUNK_SECONDS` of work.
+        stop_at : float
+            The threshold, or the rounding level where that is higher.
+        """
+        seconds = min(CHUNK_SECONDS, max(self._deadline - perf_counter(), 0.0))
+        if self._callback is not None:
+            n = 1
+        elif self._step_seconds is None:
+            n = FIRST_CHUNK
+        else:
+            n = int(min(seconds / max(self._step_seconds, 1e-9), 2**31))
+        return max(1, min(n, self.maxiter - self._step)), max(self.threshold, self.rounding)
+
+    def extend(
+        self, residuals: Any, code: int = RUNNING, x: Any = None, *, steps: int | None = None, **columns: Any
+    ) -> None:
+        """Take note of the steps of one chunk.
+
+        Parameters
+        ----------
+        residuals : array of shape (k,)
+            The residuals that the kernel recorded, evenly spaced over its steps.
+        code : int
+            `RUNNING`, or the `Status` with which the kernel stopped.
+        x : object
+            The iterate that has the last residual.
+        steps : int, optional
+            Steps done, if the kernel does not record each one.
+        **columns : array of shape (k,)
+            Values of further columns of the history.
+        """
+        rows = len(residuals)
+        steps = rows if steps is None else int(steps)
+        if steps == 0 and code == RUNNING:
+            raise RuntimeError("a compiled loop did no step and gave no reason")
+        before, self._last = self._last, perf_counter()
+        if rows:
+            part = [(i + 1) / rows for i in range(rows)] if rows > 1 else [1.0]
+            at = [self._step + math.ceil(p * steps) for p in part]
+            seconds = [before - self._start + p * (self._last - before) for p in part]
+            self.history.extend(at, residuals, seconds, **columns)
+        if steps:
+            self._step += steps
+            self.nit = self._step
+            self._step_seconds = (self._last - before) / steps
+        residual = float(residuals[-1]) if rows else self.residual
+        converged = None if code == RUNNING else code == Status.CONVERGED
+        if code not in {RUNNING, Status.CONVERGED}:
+            self.stop(Status(code))
+        if rows or converged:
+            self._judge(residual, x, converged)
+        if self._callback is not None and rows:
+            self._call_back(residual, x, {name: float(values[-1]) for name, values in columns.items()})
+        if self._bar is not None:
+            self._advance_bar()
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    @property
+    def x(self) -> Any:
+        """The answer, or the best iterate so far."""
+        return self._best
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from the start to the last record."""
+        return self._last - self._start
+
+    def result(self, kind: type[R], **fields: Any) -> R:
+        """Fill a `Result` (its own fields come as keywords), warn if the solve failed, and return it."""
+        common = {
+            "x": self._present(self._best),
+            "status": self.status,
+            "nit": self.nit,
+            "residual": self.residual,
+            "history": self.history,
+            "detail": self.detail,
+        }
+        result = kind(**{**common, **fields})
+        deliver(result)
+        return result
+
+    def _advance_bar(self, force: bool = False) -> None:
+        now = perf_counter()
+        if force or now - self._bar.shown_at > 0.1:
+            self._bar.shown_at = now
+            self._bar.n = self.nit
+            self._bar.set_postfix_str(f"residual {self.residual:.2e}, wanted {self.threshold:.1e}")
+
+
+def _progress_bar(label: str, maxiter: int) -> Any:
+    from tqdm.auto import tqdm
+
+    bar = tqdm(total=maxiter if maxiter < 10**8 else None, desc=label or None, unit="it", leave=True)
+    bar.shown_at = 0.0
+    return bar
+
+
+def _wants_result(callback: Callable[..., Any]) -> bool:
+    try:
+        return list(inspect.signature(callback).parameters) == ["intermediate_result"]
+    except (TypeError, ValueError):  # builtins without a signature
+        return False
+
+
+def _same(x: Any) -> Any:
+    return x
+
+
+def _copy(x: Any) -> Any:
+    if isinstance(x, tuple):
+        return tuple(_copy(part) for part in x)
+    if hasattr(x, "copy"):
+        return x.copy()
+    if hasattr(x, "__array_namespace__"):
+        return x.__array_namespace__().asarray(x, copy=True)
+    return x

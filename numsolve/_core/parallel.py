@@ -1,0 +1,173 @@
+"""Map a function over tasks with any `concurrent.futures.Executor`: threads, processes, Dask, MPI."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, as_completed
+from typing import TYPE_CHECKING, Any
+
+from . import checks
+from .extras import installed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class ParallelError(RuntimeError):
+    """Some tasks failed.
+
+    Attributes
+    ----------
+    results : list
+        What each task returned, in the order of the tasks; None for one that failed.
+    failures : dict of int to BaseException
+        The exception of each task that failed, by its index.
+    """
+
+    def __init__(self, results: list[Any], failures: dict[int, BaseException]) -> None:
+        first = min(failures)
+        super().__init__(
+            f"{len(failures)} of {len(results)} tasks failed; the first is task {first}: "
+            f"{type(failures[first]).__name__}: {failures[first]}. "
+            "What finished is in .results, the exceptions are in .failures"
+        )
+        self.results = results
+        self.failures = failures
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.results, self.failures)
+
+
+def map_tasks(
+    function: Callable[..., Any],
+    tasks: Iterable[Any],
+    *,
+    executor: Executor | None = None,
+    rng: Any = None,
+    seeded: bool = False,
+    warm_up: Callable[[], Any] | None = None,
+    progress: bool = False,
+    label: str = "",
+) -> list[Any]:
+    """Return ``[function(task) for task in tasks]``, computed by the executor's workers.
+
+    The answers do not depend on the executor: results come in the order of the tasks, and with
+    `seeded` each task gets a random generator of its own, derived from `rng` and its index.
+
+    Parameters
+    ----------
+    function : callable
+        Called as ``function(task)``, or ``function(task, rng=generator)``. For worker processes it has
+        to be importable, and the script needs an ``if __name__ == "__main__"`` guard.
+    tasks : iterable
+        The arguments.
+    executor : concurrent.futures.Executor, optional
+        None runs the tasks one after the other in this thread.
+    rng : None, int or numpy.random.Generator
+        The seed of all generators.
+    seeded : bool
+        Whether the function takes `rng`.
+    warm_up : callable, optional
+        Run here once before anything is submitted, to fill the cache of compiled kernels: eight
+        workers that start on a cold cache compile eight times.
+    progress : bool
+        Show a progress bar.
+    label : str
+        Its caption.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    ParallelError
+        After all tasks were tried, if some failed; it carries the results of the others.
+    """
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(
+            f"executor must have a submit method, as concurrent.futures.Executor, got {executor!r}"
+        )
+    jobs = list(tasks)
+    settings: list[dict[str, Any]] = [{} for _ in jobs]
+    if seeded:
+        settings = [{"rng": child} for child in checks.generator(rng).spawn(len(jobs))]
+    results: list[Any] = [None] * len(jobs)
+    failures: dict[int, BaseException] = {}
+    bar = _bar(len(jobs), label) if progress else None
+    try:
+        if executor is None:
+            for i, (job, setting) in enumerate(zip(jobs, settings, strict=True)):
+                try:
+                    results[i] = function(job, **setting)
+                except Exception as error:  # kept, so that it does not lose the others
+                    failures[i] = error
+                if bar is not None:
+                    bar.update()
+        else:
+            if warm_up is not None:
+                warm_up()
+            _submit(executor, function, jobs, settings, results, failures, bar)
+    finally:
+        if bar is not None:
+            bar.close()
+    if failures:
+        raise ParallelError(results, failures) from failures[min(failures)]
+    return results
+
+
+def _submit(
+    executor: Executor,
+    function: Callable[..., Any],
+    jobs: list[Any],
+    settings: list[dict[str, Any]],
+    results: list[Any],
+    failures: dict[int, BaseException],
+    bar: Any,
+) -> None:
+    futures: dict[Any, int] = {}
+    try:
+        for i, (job, setting) in enumerate(zip(jobs, settings, strict=True)):
+            try:
+                futures[executor.submit(_one_thread, function, job, setting)] = i
+            except RuntimeError as error:  # a worker died and took the pool with it
+                failures[i] = error
+        for future in as_completed(futures):
+            failure = future.exception()
+            if failure is None:
+                results[futures[future]] = future.result()
+            else:
+                failures[futures[future]] = failure
+            if bar is not None:
+                bar.update()
+    except KeyboardInterrupt:
+        for future in futures:
+            future.cancel()
+        raise
+
+
+def _one_thread(function: Callable[..., Any], job: Any, setting: dict[str, Any]) -> Any:
+    """Run a task in a worker, with one thread: one level of parallelism is enough."""
+    import sys
+
+    numba = sys.modules.get("numba")
+    if numba is None and installed("numba"):
+        import numba
+    before = numba.get_num_threads() if numba is not None else 0
+    if numba is not None:
+        numba.set_num_threads(1)
+    try:
+        if not installed("threadpoolctl"):
+            return function(job, **setting)
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):
+            return function(job, **setting)
+    finally:
+        if numba is not None:
+            numba.set_num_threads(before)
+
+
+def _bar(total: int, label: str) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, desc=label or None, unit="task")

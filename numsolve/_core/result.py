@@ -1,0 +1,317 @@
+"""What every solver returns: `Result`, its `Status`, and the `History` of its iterations."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from array import array
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from matplotlib.axes import Axes
+
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
+
+
+class ConvergenceWarning(UserWarning):
+    """A solver stopped before it reached its tolerance; the result holds its best iterate."""
+
+
+class PrecisionWarning(UserWarning):
+    """The request goes beyond what the floating-point type can deliver."""
+
+
+class ConvergenceError(RuntimeError):
+    """Raised by `Result.raise_for_status`; the result is its attribute ``result``."""
+
+    def __init__(self, message: str, result: Result | None = None) -> None:
+        super().__init__(message, result)
+        self.result = result
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Status(IntEnum):
+    """Why a solver stopped. The first five values are those of `scipy.optimize.linprog`.
+
+    Each member carries an ``explanation`` and, where there is something to do, an ``advice``.
+    """
+
+    explanation: str
+    advice: str
+
+    def __new__(cls, value: int, explanation: str = "", advice: str = "") -> Self:
+        """Attach the words to the number."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.explanation = explanation
+        member.advice = advice
+        return member
+
+    CONVERGED = 0, "The tolerance was reached."
+    MAXITER = 1, "The iteration limit was reached.", "Raise maxiter or loosen the tolerance."
+    INFEASIBLE = 2, "The problem has no feasible point.", "Check the constraints for contradictions."
+    UNBOUNDED = 3, "The objective is unbounded.", "Check for a missing constraint."
+    BREAKDOWN = (
+        4,
+        "The method met a division by zero or an indefinite operator.",
+        "Check the assumptions on the operator, or choose another method.",
+    )
+    ROUNDING = 5, "The residual is at the level of rounding errors; the tolerance lies below it."
+    STAGNATED = (
+        6,
+        "The residual stopped falling.",
+        "Loosen the tolerance, rescale the problem, or choose another method.",
+    )
+    DIVERGED = 7, "The residual grew without bound.", "Reduce the step, or check the method's assumptions."
+    NONFINITE = 8, "A NaN or an infinity appeared.", "Check the functions and data for overflow."
+    STOPPED = 9, "The callback asked to stop."
+    TIME_LIMIT = 10, "The time limit was reached.", "Raise time_limit, or start again from x."
+    INTERRUPTED = 11, "The run was interrupted from the keyboard.", "Start again from x."
+
+    @property
+    def success(self) -> bool:
+        """Whether the answer can be used as it is."""
+        return self in {Status.CONVERGED, Status.ROUNDING}
+
+    @property
+    def message(self) -> str:
+        """The explanation, and the advice if there is any."""
+        return f"{self.explanation} {self.advice}".rstrip()
+
+
+class History:
+    """Columns of numbers, one row per recorded iteration.
+
+    ``iteration``, ``residual`` and ``seconds`` (since the start) are always there; a method may add
+    columns of its own. Columns are read as attributes or by name and are NumPy arrays.
+    """
+
+    __slots__ = ("_columns",)
+
+    def __init__(self, extra: Iterable[str] = ()) -> None:
+        self._columns: dict[str, array[Any]] = {"iteration": array("q")}
+        for name in ("residual", "seconds", *extra):
+            self._columns[name] = array("d")
+
+    def append(self, iteration: int, residual: float, seconds: float, **extra: float) -> None:
+        """Add one row; a column that gets no value gets nan."""
+        columns = self._columns
+        columns["iteration"].append(iteration)
+        columns["residual"].append(residual)
+        columns["seconds"].append(seconds)
+        if len(columns) > 3:
+            for name in list(columns)[3:]:
+                columns[name].append(extra.pop(name, float("nan")))
+        if extra:
+            raise TypeError(f"history has no column {sorted(extra)}; it has {self.names}")
+
+    def extend(self, iteration: Any, residual: Any, seconds: Any, **extra: Any) -> None:
+        """Add many rows at once from arrays of one length."""
+        import numpy as np
+
+        rows = len(iteration)
+        values = {"iteration": iteration, "residual": residual, "seconds": seconds, **extra}
+        if unknown := set(values) - set(self._columns):
+            raise TypeError(f"history has no column {sorted(unknown)}; it has {self.names}")
+        for name, column in self._columns.items():
+            dtype = np.int64 if name == "iteration" else np.float64
+            block = np.ascontiguousarray(values.get(name, np.full(rows, np.nan)), dtype=dtype)
+            if block.shape != (rows,):
+                raise ValueError(f"history column {name!r} got shape {block.shape}, wanted ({rows},)")
+            column.frombytes(block.tobytes())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns["iteration"])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def trim(self) -> None:
+        """Drop a last row that an interruption left unfinished."""
+        rows = min(map(len, self._columns.values()))
+        for column in self._columns.values():
+            del column[rows:]
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of the columns, so that ``dict(history)`` and ``DataFrame(history)`` work."""
+        return self.names
+
+    def __getitem__(self, name: str) -> Any:
+        import numpy as np
+
+        column = self._columns[name]
+        dtype = np.int64 if column.typecode == "q" else np.float64
+        return np.array(column, dtype=dtype)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._columns:
+            raise AttributeError(f"history has no column {name!r}")
+        return self[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._columns]
+
+    def __getstate__(self) -> dict[str, array[Any]]:
+        return self._columns
+
+    def __setstate__(self, state: dict[str, array[Any]]) -> None:
+        self._columns = state
+
+    def __repr__(self) -> str:
+        return f"History({len(self)} rows: {', '.join(self.names)})"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Result:
+    """What a solver returns.
+
+    Attributes
+    ----------
+    x : object
+        The solution, or the best iterate; it can be handed back as a start.
+    status : Status or int or array of int
+        Why the solver stopped; an array for a batch of problems.
+    nit : int or array of int
+        Iterations done.
+    residual : float or array of float
+        What was measured against the tolerance, at `x`.
+    history : History or None
+        One row per recorded iteration.
+    detail : str
+        What this run has to say beyond its status.
+    """
+
+    x: Any
+    status: Any = Status.CONVERGED
+    nit: Any = 0
+    residual: Any = float("nan")
+    history: History | None = None
+    detail: str = field(default="")
+
+    @property
+    def success(self) -> Any:
+        """Whether `x` meets the tolerance, or the level of rounding errors; an array for a batch."""
+        if isinstance(self.status, int):
+            return Status(self.status).success
+        return (self.status == Status.CONVERGED.value) | (self.status == Status.ROUNDING.value)
+
+    @property
+    def message(self) -> str:
+        """Why the solver stopped, in words."""
+        if isinstance(self.status, int):
+            return f"{self.detail} {Status(self.status).message}".strip()
+        counts = _count_statuses(self.status)
+        if counts is None:
+            return self.detail
+        words = ", ".join(f"{count} {Status(value).name}" for value, count in counts.items())
+        return f"{self.detail} Batch: {words or 'empty'}.".strip()
+
+    def raise_for_status(self) -> Self:
+        """Raise `ConvergenceError` if the solve failed; return the result otherwise."""
+        import numpy as np
+
+        if not np.all(np.asarray(self.success)):
+            raise ConvergenceError(self.message, self)
+        return self
+
+    def plot(self, ax: Axes | None = None, **settings: Any) -> Axes:
+        """Draw the residual against the iterations.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure by default.
+        **settings
+            Passed to ``ax.plot``.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from .plotting import plot_history
+
+        return plot_history(self, ax=ax, **settings)
+
+    def keys(self) -> list[str]:
+        """The names of the fields, as of a mapping."""
+        names = [f.name for f in fields(self)]
+        names[1:1] = ["success", "message"]
+        return names
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.keys():
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()
+
+    def __repr__(self) -> str:
+        shown = ["x", "success", "message", "nit", "residual"]
+        shown += [name for name in self.keys() if name not in {*shown, "status", "detail", "history"}]
+        lines = [f"{name:>16}: {_short(getattr(self, name))}" for name in shown]
+        return f"{type(self).__name__}\n" + "\n".join(lines)
+
+
+def deliver(result: Result) -> None:
+    """Warn the caller of a failed solve, at the line of his that called numsolve."""
+    import numpy as np
+
+    statuses = np.atleast_1d(np.asarray(result.status))
+    quiet = [s.value for s in Status if s.success or s is Status.STOPPED]
+    if not np.isin(statuses, quiet).all():
+        warnings.warn(result.message, ConvergenceWarning, stacklevel=caller_level())
+
+
+def caller_level() -> int:
+    """Return the ``stacklevel`` that names the first frame outside this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _count_statuses(status: Any) -> dict[int, int] | None:
+    """How many problems of a batch ended how; None where the numbers are not known yet."""
+    import numpy as np
+
+    try:
+        values, counts = np.unique(np.asarray(status), return_counts=True)
+    except Exception:  # a traced value has no numbers, whichever library traces it
+        return None
+    return {int(v): int(c) for v, c in zip(values, counts, strict=True)}
+
+
+def _short(value: Any) -> str:
+    """One line for a value of any kind."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(_short(v) for v in value) + ")"
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is None or dtype is None:
+        text = " ".join(repr(value).split()) if not isinstance(value, str) else value
+        return text if len(text) <= 90 else text[:87] + "..."
+    if len(shape) == 0:
+        return _short_scalar(value)
+    return f"<{type(value).__name__} of shape {tuple(shape)}, {dtype}>"
+
+
+def _short_scalar(value: Any) -> str:
+    try:
+        return f"{float(value):.6g}"
+    except Exception:  # traced, or complex
+        return f"<{type(value).__name__}>"
