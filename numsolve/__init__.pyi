@@ -1,0 +1,17 @@
+from . import transport as transport
+from ._core.result import ConvergenceError as ConvergenceError
+from ._core.result import ConvergenceWarning as ConvergenceWarning
+from ._core.result import PrecisionWarning as PrecisionWarning
+from ._core.result import Result as Result
+from ._core.result import Status as Status
+from ._version import __version__ as __version__
+
+__all__ = [
+    "ConvergenceError",
+    "ConvergenceWarning",
+    "PrecisionWarning",
+    "Result",
+    "Status",
+    "__version__",
+    "transport",
+]
