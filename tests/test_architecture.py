@@ -1,0 +1,266 @@
+"""The house rules, checked on the source without running it (and that the checks can fail)."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1] / "numsolve"
+
+COLUMNS = {
+    *("linear", "transport", "sketch", "monotone", "implicit"),
+    *("bilevel", "neural_ode", "fractional", "atomic", "special"),
+}
+TOP_LEVEL_FILES = {"__init__.py", "__init__.pyi", "__main__.py", "_version.py", "py.typed"}
+MAY_STAND_ON = {"bilevel": {"implicit"}}
+#: packages that a module imports inside the functions that need them
+HEAVY = {
+    "numba",
+    "jax",
+    "jaxlib",
+    "jaxopt",
+    "optax",
+    "cupy",
+    "cupyx",
+    "matplotlib",
+    "dask",
+    "distributed",
+    "mpi4py",
+}
+#: what the files with kernels may import from outside their column
+KERNEL_IMPORTS = {"_cpu": {"numpy", "numba", "math"}, "_gpu": {"numpy", "cupy", "cupyx", "math"}}
+JIT = {"njit", "jit", "vectorize", "guvectorize", "stencil"}
+
+
+def imports(path: Path, root: Path, *, top_level: bool = False) -> Iterator[str]:
+    """Full names of the modules that a file imports; ``top_level`` leaves out what functions import."""
+    package = [root.name, *path.relative_to(root).parts[:-1]]
+
+    def walk(node: ast.AST) -> Iterator[ast.AST]:
+        for child in ast.iter_child_nodes(node):
+            if top_level and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            yield child
+            yield from walk(child)
+
+    for node in walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def jit_faults(path: Path) -> Iterator[str]:
+    """Compiled functions that are not cached, or that carry a signature and so compile at import."""
+
+    def is_jit(node: ast.AST) -> bool:
+        return getattr(node, "id", getattr(node, "attr", None)) in JIT
+
+    tree = ast.parse(path.read_text())
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and is_jit(node.func):
+            options = {keyword.arg: keyword.value for keyword in node.keywords}
+            cache = options.get("cache")
+            if not (isinstance(cache, ast.Constant) and cache.value is True):
+                yield f"line {node.lineno}: {ast.unparse(node.func)} without cache=True"
+            if node.args or "signature" in options or "signature_or_function" in options:
+                yield f"line {node.lineno}: {ast.unparse(node.func)} with an explicit signature"
+        elif isinstance(node, ast.FunctionDef):
+            for decorator in node.decorator_list:
+                if is_jit(decorator) and id(decorator) not in called:
+                    yield f"line {decorator.lineno}: {ast.unparse(decorator)} without cache=True"
+
+
+def faults(root: Path) -> list[str]:
+    """Every breach of the house rules in a package."""
+    found = []
+    for child in sorted(root.iterdir()):
+        known = child.name in (TOP_LEVEL_FILES if child.is_file() else COLUMNS | {"_core", "__pycache__"})
+        if not known:
+            found.append(f"{child.name}: not a part of the house")
+        if child.name in COLUMNS:
+            found += [
+                f"{child.name}: has no {name}"
+                for name in ("__init__.py", "__init__.pyi")
+                if not (child / name).is_file()
+            ]
+    for path in sorted(root.rglob("*.py")):
+        relative = path.relative_to(root)
+        column = relative.parts[0] if len(relative.parts) > 1 else ""
+        kind = next((k for k in KERNEL_IMPORTS if path.stem == k or path.stem.startswith(f"{k}_")), None)
+        own = f"{root.name}.{column}"
+        for module in imports(path, root):
+            parts = module.split(".")
+            if parts[0] == root.name and len(parts) > 1 and parts[1] in COLUMNS - {column}:
+                if column == "_core":
+                    found.append(f"{relative}: the ground imports the column {parts[1]}")
+                elif column and parts[1] not in MAY_STAND_ON.get(column, ()):
+                    found.append(f"{relative}: the column {column} imports {parts[1]}")
+            if kind is None or module.startswith("__future__"):
+                continue
+            if parts[0] == root.name:
+                neighbours = (f"{own}.{kind}", *([f"{own}._generic"] if kind == "_gpu" else []))
+                if not module.startswith(neighbours):
+                    found.append(f"{relative}: a kernel file imports {module}")
+            elif parts[0] not in KERNEL_IMPORTS[kind]:
+                found.append(f"{relative}: a kernel file imports {module}")
+        if kind is None:
+            heavy = {module.split(".")[0] for module in imports(path, root, top_level=True)} & HEAVY
+            found += [f"{relative}: imports {name} when it is loaded" for name in sorted(heavy)]
+        found += [f"{relative}: {fault}" for fault in jit_faults(path)]
+    return found
+
+
+def stub_names(stub: Path) -> tuple[set[str], set[str]]:
+    """The names that a stub imports and those that its ``__all__`` lists."""
+    tree = ast.parse(stub.read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    listed = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    return imported, set(*listed)
+
+
+def loaded_by(code: str) -> set[str]:
+    """Modules that a statement loads in a fresh interpreter."""
+    script = f"import sys; before = set(sys.modules); {code}; print(*sorted(set(sys.modules) - before))"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    return set(output.split())
+
+
+STUBS = sorted(ROOT.rglob("__init__.pyi"))
+
+
+def test_house_rules():
+    assert faults(ROOT) == []
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda stub: stub.parent.name)
+def test_public_names_resolve(stub):
+    imported, listed = stub_names(stub)
+    assert imported == listed
+    package = importlib.import_module(".".join(stub.parent.relative_to(ROOT.parent).parts))
+    assert set(package.__all__) == listed
+    for name in listed:
+        assert getattr(package, name) is not None
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda stub: stub.parent.name)
+def test_public_functions_are_documented(stub):
+    package = importlib.import_module(".".join(stub.parent.relative_to(ROOT.parent).parts))
+    undocumented = [
+        name for name in package.__all__ if callable(obj := getattr(package, name)) and not obj.__doc__
+    ]
+    assert undocumented == []
+
+
+def test_every_column_is_exported():
+    _, listed = stub_names(ROOT / "__init__.pyi")
+    assert listed & COLUMNS == {path.name for path in ROOT.iterdir() if path.name in COLUMNS}
+
+
+def test_every_column_is_shown_and_measured():
+    repository = ROOT.parent
+    for column in sorted(path.name for path in ROOT.iterdir() if path.name in COLUMNS):
+        assert (repository / f"docs/guide/{column}.md").is_file()
+        assert (repository / f"benchmarks/bench_{column}.py").is_file()
+        assert list((repository / "benchmarks/peers").glob(f"{column}*.py"))
+        assert len(list((repository / f"examples/{column}").glob("plot_*.py"))) >= 2
+        assert list((repository / f"tests/{column}").glob("test_*.py"))
+
+
+def test_import_is_light():
+    loaded = loaded_by("import numsolve")
+    assert not {name.partition(".")[0] for name in loaded} & (HEAVY | {"numpy", "scipy", "tqdm"})
+    assert len(loaded) < 60
+
+
+def test_public_functions_are_reached_without_heavy_packages():
+    code = "import numsolve; parts = [getattr(numsolve, name) for name in numsolve.__all__]"
+    code += "; [getattr(part, name) for part in parts for name in getattr(part, '__all__', ())]"
+    assert not {name.partition(".")[0] for name in loaded_by(code)} & HEAVY
+
+
+BAD_FILES = {
+    "transport/a.py": ("from ..linear import cg", "the column transport imports linear"),
+    "transport/b.py": ("def f():\n    import numsolve.sketch.lstsq", "the column transport imports sketch"),
+    "transport/c.py": ("from numsolve import monotone", "the column transport imports monotone"),
+    "implicit/a.py": ("from .. import bilevel", "the column implicit imports bilevel"),
+    "_core/a.py": ("from ..transport.solve import solve", "the ground imports the column transport"),
+    "transport/_cpu.py": ("import scipy.sparse", "a kernel file imports scipy.sparse"),
+    "transport/_cpu_dense.py": ("from .._core import checks", "a kernel file imports numsolve._core.checks"),
+    "transport/_cpu_x.py": (
+        "from .solve import solve",
+        "a kernel file imports numsolve.transport.solve.solve",
+    ),
+    "transport/_gpu.py": ("import numba", "a kernel file imports numba"),
+    "transport/d.py": ("import numba", "imports numba when it is loaded"),
+    "transport/e.py": ("class A:\n    from jax import numpy", "imports jax when it is loaded"),
+    "linear/_cpu.py": ("@njit\ndef f(x): pass", "njit without cache=True"),
+    "linear/_cpu_b.py": ("@numba.njit(fastmath=True)\ndef f(x): pass", "numba.njit without cache=True"),
+    "linear/_cpu_c.py": ("@njit('f8(f8)', cache=True)\ndef f(x): pass", "njit with an explicit signature"),
+    "linear/_cpu_d.py": ("f = njit(cache=False)(g)", "njit without cache=True"),
+    "quantum/a.py": ("", "not a part of the house"),
+    "helpers.py": ("", "not a part of the house"),
+}
+
+GOOD_FILES = {
+    "bilevel/a.py": "from ..implicit import root_vjp",
+    "transport/solve.py": "from .._core.checks import vector\ndef f():\n    import numba\n    from . import _cpu",
+    "transport/types.py": "if TYPE_CHECKING:\n    import jax\n    from ..linear import cg",
+    "transport/_cpu.py": (
+        "from __future__ import annotations\nimport math\nimport numpy as np\nfrom numba import njit\n"
+        "from ._cpu_exp import exp\n@njit(cache=True, fastmath=True)\ndef f(x): pass"
+    ),
+    "transport/_gpu.py": "import cupy\nfrom . import _generic\nfrom ._gpu_exp import SOURCE",
+}
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        if path.parent != root and path.parent.name in COLUMNS:
+            (path.parent / "__init__.py").touch()
+            (path.parent / "__init__.pyi").touch()
+    return root
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_breach_is_found(name, tmp_path):
+    text, message = BAD_FILES[name]
+    found = faults(write(tmp_path / "numsolve", {name: text}))
+    assert len(found) == 1
+    assert message in found[0]
+
+
+def test_good_house_has_no_faults(tmp_path):
+    assert faults(write(tmp_path / "numsolve", GOOD_FILES)) == []
+
+
+def test_missing_stub_is_found(tmp_path):
+    root = write(tmp_path / "numsolve", {"linear/cg.py": ""})
+    (root / "linear/__init__.pyi").unlink()
+    assert faults(root) == ["linear: has no __init__.pyi"]
