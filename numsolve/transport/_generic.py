@@ -1,0 +1,39 @@
+"""The kernels of this column in plain array-API code: the reference, and the path of other libraries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from array_api_compat import array_namespace
+
+
+def plan(M: Any, f: Any, g: Any, reg: float) -> Any:
+    """P_ij = exp((f_i + g_j - M_ij) / reg)."""
+    xp = array_namespace(M, f, g)
+    return xp.exp((f[:, None] + g[None, :] - M) / reg)
+
+
+def plan_row_sums(M: Any, f: Any, g: Any, reg: float) -> Any:
+    """sum_j P_ij, without storing P where that can be had."""
+    return array_namespace(M).sum(plan(M, f, g, reg), axis=1)
+
+
+def plan_column_sums(M: Any, f: Any, g: Any, reg: float) -> Any:
+    """sum_i P_ij."""
+    return array_namespace(M).sum(plan(M, f, g, reg), axis=0)
+
+
+def log_row_sums(M: Any, f: Any, g: Any, reg: float) -> Any:
+    """log(sum_j P_ij), safe for any potentials: the largest exponent of a row is taken out first."""
+    return f / reg + _log_sum_exp((g[None, :] - M) / reg, axis=1)
+
+
+def log_column_sums(M: Any, f: Any, g: Any, reg: float) -> Any:
+    """log(sum_i P_ij), safe for any potentials."""
+    return g / reg + _log_sum_exp((f[:, None] - M) / reg, axis=0)
+
+
+def _log_sum_exp(exponent: Any, axis: int) -> Any:
+    xp = array_namespace(exponent)
+    top = xp.max(exponent, axis=axis, keepdims=True)
+    return xp.log(xp.sum(xp.exp(exponent - top), axis=axis)) + xp.squeeze(top, axis=axis)

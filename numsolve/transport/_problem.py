@@ -1,0 +1,189 @@
+"""The door of the column: checks a problem, reduces it to what the methods need, and puts the answer back.
+
+A method sees a `Problem` whose weights are positive and sum to one. Rows and columns of weight zero are
+gone, the mass is divided out, and a large common offset of the cost is taken off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numsolve._core import arrays, checks
+
+#: Masses of the two sides may differ by this much, relatively; b is then rescaled.
+MASS_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A balanced problem with positive weights of sum one, and the way back to the caller's."""
+
+    xp: Any
+    M: Any
+    a: Any
+    b: Any
+    reg: float
+    mass: float
+    offset: float
+    range: float
+    forbidden: bool
+    rows: Any
+    columns: Any
+    shape: tuple[int, int]
+
+    @property
+    def rounding(self) -> float:
+        """The marginal error that rounding of the exponents ``(f + g - M) / eps`` alone can cause."""
+        return float(self.xp.finfo(self.M.dtype).eps) * self.range / self.reg
+
+    def start(self, potentials: Any = None) -> tuple[Any, Any]:
+        """Turn the caller's potentials into those of the reduced problem; zeros if there are none."""
+        xp, dtype = self.xp, self.M.dtype
+        if potentials is None:
+            return xp.zeros_like(self.a), xp.zeros_like(self.b)
+        if not (isinstance(potentials, tuple | list) and len(potentials) == 2):
+            raise ValueError("potentials_init must be a pair (f, g), as the potentials of a result")
+        f = checks.array(
+            "potentials_init[0]",
+            potentials[0],
+            xp=xp,
+            dtype=dtype,
+            shape=(self.shape[0],),
+            check_finite=False,
+        )
+        g = checks.array(
+            "potentials_init[1]",
+            potentials[1],
+            xp=xp,
+            dtype=dtype,
+            shape=(self.shape[1],),
+            check_finite=False,
+        )
+        f, g = _take(f, self.rows), _take(g, self.columns)
+        checks.finite("potentials_init[0]", f, xp=xp)
+        checks.finite("potentials_init[1]", g, xp=xp)
+        return f - (self.offset + self.reg * float(np.log(self.mass))), g
+
+    def potentials(self, x: tuple[Any, Any]) -> tuple[Any, Any]:
+        """Turn potentials of the reduced problem into the caller's: minus infinity at weights of zero."""
+        f, g = x
+        f = f + (self.offset + self.reg * float(np.log(self.mass)))
+        low = -float("inf")
+        return _put(self.xp, f, self.rows, self.shape[0], low), _put(
+            self.xp, g, self.columns, self.shape[1], low
+        )
+
+    def plan(self, P: Any) -> Any:
+        """Turn the reduced plan into the caller's: zeros in rows and columns of weight zero."""
+        if self.mass != 1.0:
+            P = P * self.mass
+        if self.rows is not None:
+            P = _put(self.xp, P, self.rows, self.shape[0], 0.0)
+        if self.columns is not None:
+            P = _put(self.xp, P.T, self.columns, self.shape[1], 0.0).T
+        return P
+
+    def values(self, P: Any, f: Any, g: Any) -> dict[str, float]:
+        """Compute value, value_linear and kl of a reduced plan, in the caller's mass and cost.
+
+        ``log(P) = (f + g - M) / eps`` holds entry by entry, so that no logarithm of the plan is taken.
+        """
+        xp = self.xp
+        if self.forbidden:
+            allowed = xp.isfinite(self.M)
+            linear = float(xp.sum(xp.where(allowed, P * xp.where(allowed, self.M, 0.0), 0.0)))
+        elif arrays.is_numpy(xp):
+            linear = float(np.vdot(P, self.M))
+        else:
+            linear = float(xp.sum(P * self.M))
+        r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
+        total = float(xp.sum(r))
+        entropy = (float(xp.sum(r * f)) + float(xp.sum(c * g)) - linear) / self.reg
+        kl = entropy - float(xp.sum(r * xp.log(self.a))) - float(xp.sum(c * xp.log(self.b)))
+        mass, log_mass = self.mass, float(np.log(self.mass))
+        linear = mass * (linear + self.offset * total)
+        return {
+            "value_linear": linear,
+            "value": linear + self.reg * mass * (entropy + (log_mass - 1.0) * total),
+            "kl": mass * (kl - log_mass * total),
+        }
+
+
+def prepare(M: Any, a: Any, b: Any, reg: Any) -> Problem:
+    """Check the arguments of a solver and reduce them to a `Problem`."""
+    reg = checks.real("reg", reg, low=0.0, open_low=True)
+    a = None if _is_empty(a) else a
+    b = None if _is_empty(b) else b
+    xp = arrays.array_namespace(M=M, a=a, b=b)
+    M = checks.array("M", M, xp=xp, ndim=2, empty=False, allow_inf=True)
+    n, m = M.shape
+    a = _weights("a", a, n, M, xp)
+    b = _weights("b", b, m, M, xp)
+    mass, other = float(xp.sum(a)), float(xp.sum(b))
+    if abs(mass - other) > MASS_TOLERANCE * max(mass, other):
+        raise ValueError(
+            f"a and b must have the same sum, got {mass:.10g} and {other:.10g}; "
+            "rescale one of them (an unbalanced problem is another one)"
+        )
+    a, b = a / mass, b / other
+
+    rows, columns = _positive(xp, a), _positive(xp, b)
+    M, a, b = _take(M, rows), _take(a, rows), _take(b, columns)
+    if columns is not None:
+        M = xp.take(M, columns, axis=1)
+    low, high = float(xp.min(M)), float(xp.max(M))
+    forbidden = high == float("inf")
+    if forbidden:
+        _check_allowed(xp, M)
+        high = float(xp.max(xp.where(xp.isfinite(M), M, low)))
+    # An offset that is large against the range of the cost would eat the digits of the potentials.
+    offset = low if abs(low) > high - low else 0.0
+    if offset:
+        M = M - offset
+    return Problem(xp, M, a, b, reg, mass, offset, high - low, forbidden, rows, columns, (n, m))
+
+
+def _weights(name: str, value: Any, length: int, M: Any, xp: Any) -> Any:
+    if value is None:
+        return xp.full((length,), 1.0 / length, dtype=M.dtype)
+    return checks.masses(name, value, length=length, xp=xp, dtype=M.dtype)
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether weights were left out; POT writes an empty list for that."""
+    return value is None or (isinstance(value, list | tuple) and len(value) == 0)
+
+
+def _positive(xp: Any, weights: Any) -> Any:
+    """Indices of the positive weights, or None if that is all of them."""
+    return None if bool(xp.all(weights > 0)) else xp.nonzero(weights > 0)[0]
+
+
+def _check_allowed(xp: Any, M: Any) -> None:
+    for axis, name in ((1, "row"), (0, "column")):
+        closed = ~xp.any(xp.isfinite(M), axis=axis)
+        if bool(xp.any(closed)):
+            where = int(xp.nonzero(closed)[0][0])
+            raise ValueError(
+                f"M forbids every pair of {name} {where} (counted among those of positive weight): "
+                "+inf throughout; each needs a finite entry"
+            )
+
+
+def _take(x: Any, index: Any) -> Any:
+    return x if index is None else x[index, ...]
+
+
+def _put(xp: Any, x: Any, index: Any, length: int, fill: float) -> Any:
+    """Spread the rows of x over `length` rows; those not named by the index are filled."""
+    if index is None:
+        return x
+    position = xp.searchsorted(index, xp.arange(length, dtype=index.dtype))
+    position = xp.where(position < index.shape[0], position, 0)
+    named = xp.take(index, position) == xp.arange(length, dtype=index.dtype)
+    spread = xp.take(x, position, axis=0)
+    shape = (length,) + (1,) * (x.ndim - 1)
+    return xp.where(xp.reshape(named, shape), spread, xp.asarray(fill, dtype=x.dtype))
