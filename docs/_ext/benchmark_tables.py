@@ -1,0 +1,99 @@
+"""The directive ``benchmark-tables``: a section for each JSON file beside the page.
+
+The files are what ``benchmarks/peers/<area>.py --json`` writes.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+HEADS = ("Case", "Peer", "Theirs", "Ours", "Times better", "Their error", "Our error")
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Three digits, times in a readable unit."""
+    if value is None:
+        return "–"
+    if unit == "s":
+        for limit, factor, name in ((1, 1, "s"), (1e-3, 1e3, "ms"), (0, 1e6, "µs")):
+            if value >= limit:
+                return f"{value * factor:.3g} {name}"
+    return f"{value:.3g} {unit}".strip()
+
+
+def bar(ratio: float | None) -> nodes.Node:
+    """The ratio and a bar of its logarithm: a hundred times better fills the cell."""
+    if ratio is None:
+        return nodes.Text("–")
+    width = min(abs(math.log10(ratio)) / 2, 1) * 100
+    side = "better" if ratio >= 1 else "worse"
+    text = html.escape(f"{ratio:.3g}")
+    code = f'<span class="times-better {side}" style="--width: {width:.0f}%"><span>{text}</span></span>'
+    return nodes.raw("", code, format="html")
+
+
+def table(rows: list[dict]) -> nodes.table:
+    """Rows of one metric."""
+    group = nodes.tgroup(cols=len(HEADS))
+    group += [nodes.colspec(colwidth=width) for width in (24, 20, 10, 10, 16, 10, 10)]
+    head, body = nodes.thead(), nodes.tbody()
+    head += line([nodes.Text(text) for text in HEADS])
+    for row in rows:
+        case = nodes.inline("", row["case"])
+        if row["note"]:
+            case += [nodes.Text(" "), nodes.inline("", f"({row['note']})", classes=["note"])]
+        values = [number(row[key], row["unit"]) for key in ("peer_value", "numsolve_value")]
+        errors = ["–" if row[key] is None else f"{row[key]:.0e}" for key in ("peer_error", "numsolve_error")]
+        cells = [case, nodes.Text(row["peer"]), *map(nodes.Text, values), bar(row["ratio"])]
+        body += line([*cells, *map(nodes.Text, errors)])
+    group += [head, body]
+    result = nodes.table(classes=["benchmark", "table-sm"])
+    result += group
+    return result
+
+
+def line(cells: list[nodes.Node]) -> nodes.row:
+    """One row of a table."""
+    row = nodes.row()
+    for cell in cells:
+        paragraph = nodes.paragraph()
+        paragraph += cell
+        entry = nodes.entry()
+        entry += paragraph
+        row += entry
+    return row
+
+
+class BenchmarkTables(SphinxDirective):
+    """Draw every result file of this folder."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build one section for each file, one table for each metric."""
+        sections: list[nodes.Node] = []
+        for path in sorted(Path(self.env.doc2path(self.env.docname)).parent.glob("*.json")):
+            self.env.note_dependency(str(path))
+            about = json.loads(path.read_text())
+            section = nodes.section(ids=[nodes.make_id(path.stem)], names=[path.stem])
+            section += nodes.title(text=path.stem)
+            versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+            threads = "one thread" if about["threads"] == 1 else f"{about['threads']} threads"
+            section += nodes.paragraph(
+                text=f"{about['date']}, {about['processor']}, {threads}, Python {about['python']}; {versions}."
+            )
+            for metric in dict.fromkeys(row["metric"] for row in about["rows"]):
+                section += nodes.rubric(text=metric[:1].upper() + metric[1:])
+                section += table([row for row in about["rows"] if row["metric"] == metric])
+            sections.append(section)
+        return sections or [nodes.paragraph(text="No results have been recorded yet.")]
+
+
+def setup(app) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.add_directive("benchmark-tables", BenchmarkTables)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,101 @@
+"""Sphinx settings. DOCS_OFFLINE=1 builds without a network."""
+
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
+
+from numsolve import __version__
+
+project = "numsolve"
+author = "numsolve contributors"
+project_copyright = "2026, numsolve contributors"
+version = release = __version__
+
+extensions = [
+    "api_pages",
+    "benchmark_tables",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "myst_parser",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery/**/*.md5", "sg_execution_times.rst"]
+templates_path = ["_templates"]
+nitpicky = True
+suppress_warnings = ["config.cache"]  # the settings of sphinx-gallery hold functions
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+# numpydoc gives the types in words; annotations such as ArrayLike would only appear a second time.
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_validation_checks = {"PR01", "PR02", "PR03", "RT01", "SS03"}
+# The fields of results are Attributes, not Parameters: solvers make results, users only read them.
+numpydoc_validation_exclude = {
+    r"\.__",
+    r"Warning$",
+    r"Error$",
+    r"Status",
+    r"Result(\.keys|\.raise_for_status)?$",
+}
+
+if os.environ.get("DOCS_OFFLINE"):
+    intersphinx_mapping = {}
+    nitpick_ignore_regex = [
+        ("py:.*", r"(numpy|np|npt|scipy|python|matplotlib|cupy|jax|ot|regot|concurrent)(\..*)?")
+    ]
+else:
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy", None),
+        "matplotlib": ("https://matplotlib.org/stable", None),
+    }
+    intersphinx_timeout = 5
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "doc_module": ("numsolve",),
+    "backreferences_dir": "api/backreferences",
+    "remove_config_comments": True,
+    "matplotlib_animations": True,
+    "min_reported_time": 1,
+    "show_memory": False,
+    "show_signature": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "numsolve"  # the default with the version in it overlaps the navigation bar
+html_static_path = ["_static"]
+html_css_files = ["numsolve.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "secondary_sidebar_items": ["page-toc"],
+    "show_prev_next": False,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {
+    name: [] for name in ("index", "install", "changelog", "benchmarks/index", "contributing/house")
+}
+
+# One file draws formulas as SVG, without a network and without fonts.
+mathjax_path = "mathjax/tex-svg.js"
