@@ -39,8 +39,8 @@ def _processor() -> str:
 
 
 def _threads() -> str:
-    import numba
-    import scipy.linalg  # noqa: F401  # loads the BLAS that is asked below
+    numba = importlib.import_module("numba")
+    importlib.import_module("scipy.linalg")  # loads the BLAS that is asked below
 
     try:
         from threadpoolctl import threadpool_info

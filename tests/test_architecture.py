@@ -227,7 +227,7 @@ BAD_FILES = {
 
 GOOD_FILES = {
     "bilevel/a.py": "from ..implicit import root_vjp",
-    "transport/solve.py": "from .._core.checks import vector\ndef f():\n    import numba\n    from . import _cpu",
+    "transport/solve.py": "from .._core import checks\ndef f():\n    import numba\n    from . import _cpu",
     "transport/types.py": "if TYPE_CHECKING:\n    import jax\n    from ..linear import cg",
     "transport/_cpu.py": (
         "from __future__ import annotations\nimport math\nimport numpy as np\nfrom numba import njit\n"
