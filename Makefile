@@ -15,7 +15,7 @@ CREATE = uv venv -q --seed --python $(PYTHON) $(VENV)
 INSTALL = uv pip install -q --python $(PY)
 else
 CREATE = $(PYTHON) -m venv $(VENV)
-INSTALL = $(PY) -m pip install -q --disable-pip-version-check
+INSTALL = $(PY) -m pip install -qq --disable-pip-version-check
 endif
 
 # Each test worker uses one BLAS thread; Numba keeps two, so that parallel kernels are tested as such.

@@ -75,7 +75,7 @@ def page(module: str, names: list[str]) -> str:
     return "\n".join(lines)
 
 
-def write_pages(app, config) -> None:
+def write_pages(app, _config) -> None:
     """Write a page for each stub; leave it alone if it has not changed, for fast rebuilds."""
     import numsolve
 

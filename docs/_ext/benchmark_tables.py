@@ -83,9 +83,8 @@ class BenchmarkTables(SphinxDirective):
             section += nodes.title(text=path.stem)
             versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
             threads = "one thread" if about["threads"] == 1 else f"{about['threads']} threads"
-            section += nodes.paragraph(
-                text=f"{about['date']}, {about['processor']}, {threads}, Python {about['python']}; {versions}."
-            )
+            setting = f"{about['date']}, {about['processor']}, {threads}, Python {about['python']}"
+            section += nodes.paragraph(text=f"{setting}; {versions}.")
             for metric in dict.fromkeys(row["metric"] for row in about["rows"]):
                 section += nodes.rubric(text=metric[:1].upper() + metric[1:])
                 section += table([row for row in about["rows"] if row["metric"] == metric])
