@@ -175,6 +175,22 @@ def test_public_functions_are_documented(stub):
     assert undocumented == []
 
 
+def test_a_function_is_not_hidden_by_its_module():
+    """``transport.solve`` is the function even after the module ``transport/solve.py`` was imported."""
+    pairs = [
+        (".".join(path.parent.relative_to(ROOT.parent).parts), path.stem)
+        for stub in STUBS
+        for path in sorted(stub.parent.glob("[!_]*.py"))
+        if f"from .{path.stem} import {path.stem} " in stub.read_text()
+    ]
+    script = "import sys, importlib, types\n" + "\n".join(
+        f"importlib.import_module('{package}.{name}')\n"
+        f"assert isinstance(sys.modules['{package}'].{name}, types.FunctionType), '{package}.{name}'"
+        for package, name in pairs
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_every_column_is_exported():
     _, listed = stub_names(ROOT / "__init__.pyi")
     assert listed & COLUMNS == {path.name for path in ROOT.iterdir() if path.name in COLUMNS}
