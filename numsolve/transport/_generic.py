@@ -7,6 +7,15 @@ from typing import Any
 from array_api_compat import array_namespace
 
 
+def exp2(t: Any) -> Any:
+    """2^t."""
+    xp = array_namespace(t)
+    return xp.pow(xp.asarray(2.0, dtype=t.dtype), t)
+
+
+# --- plans and their sums -------------------------------------------------------------------------
+
+
 def plan(M: Any, f: Any, g: Any, reg: float) -> Any:
     """P_ij = exp((f_i + g_j - M_ij) / reg)."""
     xp = array_namespace(M, f, g)
@@ -37,3 +46,55 @@ def _log_sum_exp(exponent: Any, axis: int) -> Any:
     xp = array_namespace(exponent)
     top = xp.max(exponent, axis=axis, keepdims=True)
     return xp.log(xp.sum(xp.exp(exponent - top), axis=axis)) + xp.squeeze(top, axis=axis)
+
+
+def transform(M: Any, f: Any, g: Any, b: Any, reg: float, P: Any = None) -> tuple[Any, Any, Any]:  # noqa: ARG001
+    """Return the plan whose column sums are b, its g, and its row sums; the old g and P are not used."""
+    xp = array_namespace(M, f, b)
+    g = -reg * _log_sum_exp((f[:, None] - M) / reg, axis=0) + reg * xp.log(b)
+    P = plan(M, f, g, reg)
+    return P, g, xp.sum(P, axis=1)
+
+
+# --- the Newton system S x = rhs,  S = diag(d) - P diag(1/b) P' -----------------------------------
+
+
+def compress(P: Any, floor_a: Any, floor_b: Any, capacity: int) -> tuple[int, Any, Any, Any]:  # noqa: ARG001
+    """Array libraries have no sparse arrays in common: say that P is too dense."""
+    return -1, None, None, None
+
+
+def schur_cg(P: Any, d: Any, b: Any, rhs: Any, stop: float, maxiter: int) -> tuple[Any, int, bool]:
+    """Conjugate gradients with the diagonal of S, from 0, until ||residual||_1 <= stop.
+
+    Returns x, the steps done, and whether the residual got there.
+    """
+    xp = array_namespace(P)
+    diagonal = d - xp.sum(P * P / b[None, :], axis=1)
+    jacobi = xp.where(diagonal > 1e-14 * d, diagonal, 1e-14 * d)
+    x, residual, z = xp.zeros_like(rhs), rhs, rhs / jacobi
+    p, rz = z, float(xp.sum(rhs * z))
+    for k in range(maxiter):
+        Sp = d * p - P @ ((P.T @ p) / b)
+        curvature = float(xp.sum(p * Sp))
+        if not curvature > 0.0:
+            return x, k + 1, False
+        x = x + (rz / curvature) * p
+        residual = residual - (rz / curvature) * Sp
+        if float(xp.sum(xp.abs(residual))) <= stop:
+            return x, k + 1, True
+        z = residual / jacobi
+        rz, old = float(xp.sum(residual * z)), rz
+        p = z + (rz / old) * p
+    return x, maxiter, False
+
+
+def schur_matrix(P: Any, d: Any, b: Any) -> Any:
+    """S as a dense matrix."""
+    xp = array_namespace(P)
+    return xp.eye(d.shape[0], dtype=d.dtype) * d[None, :] - (P / b[None, :]) @ P.T
+
+
+def cholesky_solve(S: Any, rhs: Any) -> Any:
+    """Solve S x = rhs."""
+    return array_namespace(S).linalg.solve(S, rhs)

@@ -29,6 +29,7 @@ class Problem:
     mass: float
     offset: float
     range: float
+    highest: float
     forbidden: bool
     rows: Any
     columns: Any
@@ -143,7 +144,7 @@ def prepare(M: Any, a: Any, b: Any, reg: Any) -> Problem:
     offset = low if abs(low) > high - low else 0.0
     if offset:
         M = M - offset
-    return Problem(xp, M, a, b, reg, mass, offset, high - low, forbidden, rows, columns, (n, m))
+    return Problem(xp, M, a, b, reg, mass, offset, high - low, high - offset, forbidden, rows, columns, (n, m))
 
 
 def _weights(name: str, value: Any, length: int, M: Any, xp: Any) -> Any:

@@ -1,0 +1,383 @@
+"""Compiled kernels of entropic optimal transport: pure functions on arrays.
+
+Notation, the same in every file of this column: cost ``M`` (n, m), potentials ``f`` (n,) and ``g`` (m,),
+weights ``a`` (n,) and ``b`` (m,), regularisation ``reg``, and the plan
+
+    P_ij = exp((f_i + g_j - M_ij)/reg) = 2^((f_i + g_j - M_ij) * rate),   rate = log2(e)/reg.
+
+Every exponential goes through `_exp2`, which LLVM turns into packed vector instructions: the reduction of a
+*binary* exponent is exact, so it needs neither the Cody-Waite correction nor the extra multiplication that
+exp needs, and ``rate`` absorbs the change of base. Exponents and sums are float64 whatever the arrays are.
+A forbidden pair has M_ij = inf and gets P_ij = 0 exactly.
+
+Inner loops over one row are functions of their own: in one loop nest LLVM reloads the polynomial's
+coefficients in every iteration, in a function of one loop it keeps them in registers. Reductions carry
+``reassoc`` so that they vectorise; ``nnan`` and ``ninf`` are never set, because infinite costs are legal.
+``_exp2`` itself must not carry ``reassoc``: its rounding by a magic number would be simplified away.
+"""
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+LOG2E = 1.4426950408889634
+_MAGIC = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, kept in the low bits
+
+_ELEMENTWISE = {"contract", "nsz"}
+_REDUCTION = {"contract", "nsz", "reassoc"}
+
+
+@intrinsic
+def _as_int64(typingctx, x):  # noqa: ARG001
+    def codegen(context, builder, signature, args):  # noqa: ARG001
+        return builder.bitcast(args[0], context.get_value_type(types.int64))
+
+    return types.int64(types.float64), codegen
+
+
+@intrinsic
+def _as_float64(typingctx, x):  # noqa: ARG001
+    def codegen(context, builder, signature, args):  # noqa: ARG001
+        return builder.bitcast(args[0], context.get_value_type(types.float64))
+
+    return types.float64(types.int64), codegen
+
+
+@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
+def _exp2(t):
+    """2^t to 2 units in the last place for -1022 <= t <= 1023; 0 for t <= -1023 and for -inf.
+
+    t = k + r with |r| <= 1/2; 2^r is the minimax polynomial of degree 10 (relative error 2.2e-16);
+    k is added to the exponent bits. At the lower clamp k = -1023 and r = 0 give the bits of +0.
+    Above 1023 the result stays 2^1023: sums beyond 1e290 count as overflow.
+    """
+    t = max(t, -1023.0)
+    t = min(t, 1023.0)
+    k = t + _MAGIC
+    r = t - (k - _MAGIC)
+    q = 7.038152694657191e-09
+    q = q * r + 1.020835323334902e-07
+    q = q * r + 1.3215654012200803e-06
+    q = q * r + 1.525265927941876e-05
+    q = q * r + 0.00015403529992802047
+    q = q * r + 0.0013333558226035992
+    q = q * r + 0.009618129107984862
+    q = q * r + 0.0555041086644805
+    q = q * r + 0.24022650695909095
+    q = q * r + 0.6931471805599492
+    q = q * r + 1.0
+    return _as_float64(_as_int64(q) + (_as_int64(k) << 52))
+
+
+@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
+def exp2(t):
+    """2^t for each entry of a vector."""
+    out = np.empty(t.size)
+    for i in range(t.size):
+        out[i] = _exp2(t[i])
+    return out
+
+
+# --- plans and their sums -------------------------------------------------------------------------
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _row_plan(cost, g, fi, rate, p):
+    for j in range(cost.size):
+        p[j] = _exp2((fi + g[j]) - cost[j] * rate)
+
+
+@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
+def _row_plan_into_columns(cost, g, fi, rate, p, column_sums):
+    for j in range(cost.size):
+        v = _exp2((fi + g[j]) - cost[j] * rate)
+        p[j] = v
+        column_sums[j] += v
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _row_scaled(p, scale):
+    total = 0.0
+    for j in range(p.size):
+        v = p[j] * scale[j]
+        p[j] = v
+        total += v
+    return total
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _row_sum(cost, g, fi, rate):
+    total = 0.0
+    for j in range(cost.size):
+        total += _exp2((fi + g[j]) - cost[j] * rate)
+    return total
+
+
+@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
+def _row_into_columns(cost, g, fi, rate, column_sums):
+    for j in range(cost.size):
+        column_sums[j] += _exp2((fi + g[j]) - cost[j] * rate)
+
+
+@njit(cache=True, error_model="numpy")
+def plan(M, f, g, reg):
+    """P, stored."""
+    rate = LOG2E / reg
+    scaled = g * rate
+    P = np.empty(M.shape, M.dtype)
+    for i in range(M.shape[0]):
+        _row_plan(M[i], scaled, f[i] * rate, rate, P[i])
+    return P
+
+
+@njit(cache=True, error_model="numpy")
+def plan_row_sums(M, f, g, reg):
+    """sum_j P_ij."""
+    rate = LOG2E / reg
+    scaled = g * rate
+    r = np.empty(M.shape[0], M.dtype)
+    for i in range(M.shape[0]):
+        r[i] = _row_sum(M[i], scaled, f[i] * rate, rate)
+    return r
+
+
+@njit(cache=True, error_model="numpy")
+def plan_column_sums(M, f, g, reg):
+    """sum_i P_ij."""
+    rate = LOG2E / reg
+    scaled = g * rate
+    c = np.zeros(M.shape[1])
+    for i in range(M.shape[0]):
+        _row_into_columns(M[i], scaled, f[i] * rate, rate, c)
+    return c.astype(M.dtype)
+
+
+@njit(cache=True, error_model="numpy")
+def log_row_sums(M, f, g, reg):
+    """log(sum_j P_ij), safe for any potentials: the largest exponent of a row is taken out first."""
+    rate = LOG2E / reg
+    scaled = g * rate
+    out = np.empty(M.shape[0], M.dtype)
+    for i in range(M.shape[0]):
+        row = M[i]
+        least = np.inf
+        for j in range(row.size):
+            least = min(least, row[j] - g[j])
+        out[i] = (f[i] - least) / reg + np.log(_row_sum(row, scaled, least * rate, rate))
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _least_in_columns(M, f):
+    """min_i (M_ij - f_i), the hard c-transform of f."""
+    g = np.full(M.shape[1], np.inf)
+    for i in range(M.shape[0]):
+        row = M[i]
+        for j in range(g.size):
+            g[j] = min(g[j], row[j] - f[i])
+    return g
+
+
+@njit(cache=True, error_model="numpy")
+def log_column_sums(M, f, g, reg):
+    """log(sum_i P_ij), safe for any potentials."""
+    rate = LOG2E / reg
+    least = _least_in_columns(M, f)
+    scaled = least * rate
+    c = np.zeros(M.shape[1])
+    for i in range(M.shape[0]):
+        _row_into_columns(M[i], scaled, f[i] * rate, rate, c)
+    return ((g - least) / reg + np.log(c)).astype(M.dtype)
+
+
+@njit(cache=True, error_model="numpy")
+def _plan_columns(M, f, g, reg, P):
+    """Write P, return its column sums and whether they have all their digits."""
+    rate = LOG2E / reg
+    scaled = g * rate
+    c = np.zeros(M.shape[1])
+    for i in range(M.shape[0]):
+        _row_plan_into_columns(M[i], scaled, f[i] * rate, rate, P[i], c)
+    return c, 1e-290 < np.min(c) and np.max(c) < 1e290  # False for nan too
+
+
+@njit(cache=True, error_model="numpy")
+def transform(M, f, g, b, reg, P):
+    """The soft c-transform of f, and the plan of the pair, in one look at each entry of M.
+
+    The g that comes in, of a nearby f or another reg, serves as the stabiliser; where that leads to
+    overflow or underflow the hard c-transform takes its place. Returns P (in the memory of ``P``; its
+    column sums are b), the new g, and the row sums of P.
+    """
+    c, good = _plan_columns(M, f, g, reg, P)
+    if not good:
+        g = _least_in_columns(M, f)
+        c, good = _plan_columns(M, f, g, reg, P)
+    scale = b / c
+    r = np.empty(f.size)
+    for i in range(f.size):
+        r[i] = _row_scaled(P[i], scale)
+    return P, g + reg * np.log(scale), r
+
+
+# --- the Newton system S x = rhs,  S = diag(d) - P diag(1/b) P' -----------------------------------
+
+
+@njit(cache=True, error_model="numpy")
+def compress(P, floor_a, floor_b, capacity):
+    """The entries P_ij >= min(floor_a_i, floor_b_j) in CSR: their number, indptr, indices, values.
+
+    The number is -1 if there are more than ``capacity``.
+    """
+    n, m = P.shape
+    indptr = np.zeros(n + 1, np.int64)
+    indices = np.empty(capacity + m, np.int32)
+    values = np.empty(capacity + m)
+    k = 0
+    for i in range(n):
+        row = P[i]
+        for j in range(m):  # each entry is written, and kept by moving on: no branch to mispredict
+            indices[k] = j
+            values[k] = row[j]
+            k += row[j] >= min(floor_a[i], floor_b[j])
+        if k > capacity:
+            return -1, indptr, indices, values
+        indptr[i + 1] = k
+    return k, indptr, indices[:k], values[:k]
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _cg_update(p, Sp, x, residual, z, jacobi, rz):
+    """One step of conjugate gradients after the product S p: the new rz and ||residual||_1."""
+    curvature = 0.0
+    for i in range(p.size):
+        curvature += p[i] * Sp[i]
+    if not curvature > 0.0:
+        return -1.0, 0.0
+    step = rz / curvature
+    norm = 0.0
+    new = 0.0
+    for i in range(p.size):
+        x[i] += step * p[i]
+        residual[i] -= step * Sp[i]
+        norm += abs(residual[i])
+        z[i] = residual[i] / jacobi[i]
+        new += residual[i] * z[i]
+    for i in range(p.size):
+        p[i] = z[i] + (new / rz) * p[i]
+    return new, norm
+
+
+@njit(cache=True, error_model="numpy")
+def schur_cg(P, d, b, rhs, stop, maxiter):
+    """Conjugate gradients with the diagonal of S, from 0, until ||residual||_1 <= stop.
+
+    Returns x, the steps done, and whether the residual got there.
+    """
+    n = d.size
+    jacobi = np.empty(n)
+    for i in range(n):
+        # r_i - sum_j P_ij^2/b_j cancels where one entry dominates its row; d - r keeps it positive.
+        jacobi[i] = d[i] - np.sum(P[i] * P[i] / b)
+    jacobi = np.maximum(jacobi, 1e-14 * d)
+    x, residual, z = np.zeros(n), rhs.copy(), rhs / jacobi
+    p, rz = z.copy(), np.sum(rhs * z)
+    for k in range(maxiter):
+        Sp = d * p - np.dot(P, np.dot(p, P) / b)
+        rz, norm = _cg_update(p, Sp, x, residual, z, jacobi, rz)
+        if rz <= 0.0 or norm <= stop:
+            return x, k + 1, rz >= 0.0
+    return x, maxiter, False
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _sparse_products(indptr, indices, values, d, b, p, u, Sp):
+    """Sp = S p."""
+    u[:] = 0.0
+    for i in range(p.size):
+        for k in range(indptr[i], indptr[i + 1]):
+            u[indices[k]] += values[k] * p[i]
+    for j in range(u.size):
+        u[j] /= b[j]
+    for i in range(p.size):
+        total = 0.0
+        for k in range(indptr[i], indptr[i + 1]):
+            total += values[k] * u[indices[k]]
+        Sp[i] = d[i] * p[i] - total
+
+
+@njit(cache=True, error_model="numpy")
+def schur_cg_sparse(indptr, indices, values, d, b, rhs, stop, maxiter):
+    """`schur_cg` for a compressed P."""
+    n = d.size
+    jacobi = d.copy()
+    for i in range(n):
+        for k in range(indptr[i], indptr[i + 1]):
+            jacobi[i] -= values[k] * values[k] / b[indices[k]]
+    jacobi = np.maximum(jacobi, 1e-14 * d)
+    x, residual, z = np.zeros(n), rhs.copy(), rhs / jacobi
+    p, rz = z.copy(), np.sum(rhs * z)
+    u, Sp = np.empty(b.size), np.empty(n)
+    for k in range(maxiter):
+        _sparse_products(indptr, indices, values, d, b, p, u, Sp)
+        rz, norm = _cg_update(p, Sp, x, residual, z, jacobi, rz)
+        if rz <= 0.0 or norm <= stop:
+            return x, k + 1, rz >= 0.0
+    return x, maxiter, False
+
+
+def schur_matrix(P, d, b):
+    """S as a dense matrix."""
+    S = -(P / b) @ P.T
+    S[np.arange(d.size), np.arange(d.size)] += d
+    return S
+
+
+@njit(cache=True, error_model="numpy")
+def schur_matrix_sparse(indptr, indices, values, d, b):
+    """The lower triangle of S from a compressed P: one outer product per column."""
+    n, m = d.size, b.size
+    start = np.zeros(m + 1, np.int64)
+    for k in range(indices.size):
+        start[indices[k] + 1] += 1
+    start = np.cumsum(start)
+    place = start[:m].copy()
+    rows = np.empty(indices.size, np.int32)
+    column_values = np.empty(indices.size)
+    for i in range(n):
+        for k in range(indptr[i], indptr[i + 1]):
+            j = indices[k]
+            rows[place[j]] = i
+            column_values[place[j]] = values[k]
+            place[j] += 1
+    S = np.zeros((n, n))
+    for j in range(m):
+        for k in range(start[j], start[j + 1]):
+            v = column_values[k] / b[j]
+            for q in range(start[j], k + 1):
+                S[rows[k], rows[q]] -= v * column_values[q]
+    for i in range(n):
+        S[i, i] += d[i]
+    return S
+
+
+def cholesky_solve(S, rhs):
+    """Solve S x = rhs from the lower triangle of S; LinAlgError if S is not positive definite."""
+    return _substitute(np.linalg.cholesky(S), rhs)
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _substitute(L, rhs):
+    x = rhs.copy()
+    for i in range(x.size):
+        row = L[i]
+        total = 0.0
+        for j in range(i):
+            total += row[j] * x[j]
+        x[i] = (x[i] - total) / row[i]
+    for i in range(x.size - 1, -1, -1):
+        row = L[i]
+        x[i] /= row[i]
+        for j in range(i):
+            x[j] -= row[j] * x[i]
+    return x

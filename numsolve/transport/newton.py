@@ -1,0 +1,327 @@
+r"""Newton's method on the semi-dual of entropic optimal transport, with scaling of the regularisation.
+
+With P_ij = exp((f_i + g_j - M_ij)/eps), the potential g = g(f) that makes the columns exact is known:
+
+    g_j(f) = eps log b_j - eps log sum_i exp((f_i - M_ij)/eps),        F(f) = a.f + b.g(f) -> max,
+
+    grad F = a - r,   r = P 1,         -eps Hess F = S = diag(r) - P diag(1/b) P'.
+
+S is the Laplacian of a weighted graph: singular along 1 only, which changes nothing in P. So plain Newton
+steps S x = a - r, df = eps x with backtracking on the concave F converge from any start (semi-dual: Cuturi
+and Peyre, "A smoothed dual approach for variational Wasserstein problems", SIAM J. Imaging Sci. 9, 2016;
+Newton on the pair (f, g): Brauer, Clason, Lorenz and Wirth, "A Sinkhorn-Newton method for entropic optimal
+transport", 2017). To make them few, eps falls by a factor of 4 a stage, and each stage but the last is left
+at an error of 1e-2 (scaling of eps: Schmitzer, SIAM J. Sci. Comput. 41, 2019).
+
+What a step costs:
+
+- F, P and r at a trial f take one exponential an entry, because the old g stabilises the sums.
+- S is applied with the entries of P that matter at the present error (Tang et al., ICLR 2024, drop a fixed
+  share of them; here each row and column loses at most 0.1 error of its weight, and the diagonal nothing,
+  so that S stays positive definite and the convergence superlinear).
+- The system is solved by conjugate gradients with the diagonal of S, as far as the present error deserves;
+  once that has cost as much as a Cholesky factorisation, the rest of the stage factorises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import arrays
+from numsolve._core.monitor import Monitor
+from numsolve._core.result import Status
+
+from .result import TransportResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ._problem import Problem
+
+#: eps of the first stage over the range of the cost, and the factor from stage to stage.
+FIRST_STAGE, STAGE_FACTOR = 0.05, 0.25
+#: Error at which a stage but the last is left.
+STAGE_TOL = 1e-2
+#: Share of the entries of P beyond which the products with S use all of them.
+SPARSE_BELOW = 0.08
+#: Unknowns beyond which S is not stored.
+DENSE_BELOW = 5000
+#: Steps of a stage without one per cent less error, after which the stage is given up.
+PATIENCE = 40
+
+
+@dataclass
+class _State:
+    """A point on the way: g = g(f), the plan with its row sums, F, and the error of the rows."""
+
+    f: Any
+    g: Any
+    P: Any
+    r: Any
+    fun: float
+    error: float
+
+
+class _SemiDual:
+    """The problem with its smaller side as f, and the memory of one plan."""
+
+    def __init__(self, problem: Problem) -> None:
+        xp = self.xp = problem.xp
+        self.k = arrays.kernels_for(xp, __package__)
+        self.swapped = problem.M.shape[1] < problem.M.shape[0]
+        M = problem.M.T if self.swapped else problem.M
+        self.a, self.b = (problem.b, problem.a) if self.swapped else (problem.a, problem.b)
+        self.P = None
+        if arrays.is_numpy(xp):  # the kernels want rows in one piece; float32 comes back at the end
+            M = np.ascontiguousarray(M, dtype=np.float64)
+            self.a, self.b = self.a.astype(np.float64), self.b.astype(np.float64)
+            self.P = np.empty(M.shape)
+        self.M = M
+        self.n, self.m = M.shape
+        self.log_a = xp.log(self.a)
+        self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
+        self.damping = 1.0
+
+    def at(self, f: Any, g: Any, reg: float) -> _State:
+        """Evaluate everything at f, with g as the stabiliser."""
+        P, g, r = self.k.transform(self.M, f, g, self.b, reg, self.P)
+        return _State(f, g, P, r, self._dot(self.a, f) + self._dot(self.b, g), self._l1(r - self.a))
+
+    def sweep(self, s: _State, reg: float) -> _State:
+        """One iteration of Sinkhorn: the rows exact, then the columns."""
+        self.counts["nsinkhorn"] += 1
+        if float(self.xp.min(s.r)) > 1e-290:
+            log_r = self.xp.log(s.r)
+        else:
+            log_r = self.k.log_row_sums(self.M, s.f, s.g, reg)
+        return self.at(s.f + reg * (self.log_a - log_r), s.g, reg)
+
+    def newton_step(self, s: _State, reg: float, x: Any) -> _State:
+        """Go along x as far as F rises enough; after a shortened step, sweep once."""
+        self.counts["nnewton"] += 1
+        f, g, fun, error = s.f, s.g, s.fun, s.error
+        slope = reg * self._dot(self.a - s.r, x)
+        noise = 4e-16 * (self._dot(self.a, self.xp.abs(f)) + self._dot(self.b, self.xp.abs(g)))
+        for halvings in range(13):
+            step = 0.5**halvings
+            new = self.at(f + (step * reg) * x, g, reg)
+            # Near the solution F has no digits left for Armijo's test, but the error still has.
+            level = new.fun >= fun - 300 * noise
+            if new.fun >= fun + 1e-4 * step * slope - noise or (level and new.error < 0.5 * error):
+                break
+        else:
+            new = self.at(f, g, reg)
+        # Steps that had to be cut are damped in their origin: rows of little weight ask for too much.
+        if halvings >= 4:
+            self.damping *= 10
+        elif halvings < 3:
+            self.damping = max(1.0, self.damping / 10)
+        return new if halvings == 0 else self.sweep(new, reg)
+
+    def direction(self, s: _State, goal: float, direct: bool) -> tuple[Any, bool]:
+        """Solve (S + sigma diag(a)) x = a - r; the flag says whether factorising is the cheaper way."""
+        k, xp, a, b, n, m = self.k, self.xp, self.a, self.b, self.n, self.m
+        small = min(1.0, s.error)
+        d = s.r + min(0.1, 1e-3 * small * self.damping) * a
+        rhs = a - s.r
+        rhs = rhs - float(xp.sum(rhs)) * a
+        # Forcing by the error makes the convergence quadratic; more than the goal needs is not asked.
+        stop = max(min(0.1, s.error), 0.3 * goal / s.error) * self._l1(rhs)
+
+        drop = 0.1 * small
+        kept, *entries = k.compress(s.P, (drop / m) * a, (drop / n) * b, int(SPARSE_BELOW * n * m) + m)
+        sparse = kept >= 0
+        # Nanoseconds of one CG step and of one factorisation: their ratio bounds the steps.
+        step_cost = 2.0 * kept + 8 * n if sparse else 0.22 * n * m
+        factor_cost = n**3 / 75 + (0 if sparse else n * n * m / 25)
+        x = None
+        if not (direct and n <= DENSE_BELOW):
+            limit = max(20, int(factor_cost / step_cost)) if n <= DENSE_BELOW else 300
+            if sparse:
+                x, steps, done = k.schur_cg_sparse(*entries, d, b, rhs, stop, limit)
+            else:
+                x, steps, done = k.schur_cg(s.P, d, b, rhs, stop, limit)
+            self.counts["ncg"] += steps
+            if done or n > DENSE_BELOW:
+                return x, False
+        S = k.schur_matrix_sparse(*entries, d, b) if sparse else k.schur_matrix(s.P, d, b)
+        return _factorised(k, xp, S, d, rhs, x), True
+
+    def _dot(self, x: Any, y: Any) -> float:
+        return float(x @ y)
+
+    def _l1(self, x: Any) -> float:
+        return float(self.xp.sum(self.xp.abs(x)))
+
+
+def newton(
+    problem: Problem,
+    *,
+    tol: float,
+    maxiter: int | None = None,
+    potentials_init: tuple[Any, Any] | None = None,
+    return_plan: bool = True,
+    callback: Callable[..., Any] | None = None,
+    progress: bool = False,
+    time_limit: float | None = None,
+) -> TransportResult:
+    """Solve a prepared problem; see `numsolve.transport.solve` for the arguments.
+
+    One iteration is a Newton step or the change to the next eps.
+    """
+    dual = _SemiDual(problem)
+
+    def present(x: tuple[Any, Any]) -> Any:
+        f, g = (problem.xp.astype(part, problem.M.dtype) for part in (x[::-1] if dual.swapped else x))
+        return problem.potentials((f, g))
+
+    with Monitor(
+        atol=tol,
+        maxiter=1000 if maxiter is None else maxiter,
+        time_limit=time_limit,
+        callback=callback,
+        progress=progress,
+        label="Newton",
+        keep="reference",
+        present=present,
+        columns=("reg",),
+    ) as it:
+        s, path = _start(dual, problem, potentials_init)
+        stage, reg = 0, path[0]
+        watch = _Watch()
+        best = s
+        direct = False
+
+        def record() -> None:
+            last = stage == len(path) - 1
+            it.record(s.error, (s.f, s.g), converged=last and s.error <= tol, reg=reg)
+
+        record()
+        for _ in it:
+            last = stage == len(path) - 1
+            if not last and (s.error <= STAGE_TOL or watch.age >= PATIENCE):
+                stage, reg, direct = stage + 1, path[stage + 1], False
+                s = best = dual.sweep(dual.at(s.f, s.g, reg), reg)
+                watch = _Watch()
+            else:
+                x, direct = dual.direction(s, tol if last else STAGE_TOL, direct)
+                s = dual.newton_step(s, reg, x)
+                if s.error < best.error:
+                    best = s
+                watch.see(s.error)
+            record()
+            if it.status is None:
+                _give_up(it, watch, dual, problem, s, last)
+
+    if it.status is not Status.CONVERGED:  # the memory of P may hold a later trial, or another eps
+        s = dual.at(best.f, best.g, problem.reg)
+    return _finish(it, dual, problem, s, tol, return_plan, tuple(path[: stage + 1]))
+
+
+class _Watch:
+    """How long a stage has gone without one per cent less error."""
+
+    def __init__(self) -> None:
+        self.age = 0
+        self._mark = float("inf")
+
+    def see(self, error: float) -> None:
+        if error < 0.99 * self._mark:
+            self._mark, self.age = error, 0
+        else:
+            self.age += 1
+
+
+def _start(dual: _SemiDual, problem: Problem, potentials_init: Any) -> tuple[_State, list[float]]:
+    """Return the first point and the path of eps: only the last one if the start is good enough for it."""
+    f, g = problem.start(potentials_init)
+    if dual.swapped:
+        f, g = g, f
+    if arrays.is_numpy(problem.xp):
+        f, g = f.astype(np.float64), g.astype(np.float64)
+    path = [problem.reg]
+    if potentials_init is not None:
+        s = dual.at(f, g, problem.reg)
+        if s.error <= 0.1:
+            return s, path
+    while path[0] / STAGE_FACTOR < FIRST_STAGE * problem.range * (1 + 1e-12):
+        path.insert(0, path[0] / STAGE_FACTOR)
+    s = dual.at(f, g, path[0])
+    for _ in range(3):
+        s = dual.sweep(s, path[0])
+    return s, path
+
+
+def _factorised(k: Any, xp: Any, S: Any, d: Any, rhs: Any, fallback: Any) -> Any:
+    """Solve with the dense S, shifted a little more as long as rounding leaves it indefinite."""
+    shift = 1e-15
+    while shift < 1e-3:
+        try:
+            x = k.cholesky_solve(S + shift * xp.eye(d.shape[0], dtype=d.dtype) * d[None, :], rhs)
+            if bool(xp.all(xp.isfinite(x))):
+                return x
+        except Exception as error:  # each library has a LinAlgError of its own
+            if type(error).__name__ != "LinAlgError":
+                raise
+        shift *= 100
+    return rhs / d if fallback is None else fallback
+
+
+def _give_up(it: Monitor, watch: _Watch, dual: _SemiDual, problem: Problem, s: _State, last: bool) -> None:
+    """Stop where no further step can help, and say why."""
+    if problem.forbidden:
+        # Weak duality: no feasible plan (of mass one) costs more than the largest finite entry of M.
+        bound = problem.highest + 1e-6 * (problem.range + abs(problem.highest))
+        if s.fun > bound or (watch.age == 10 and not _feasible(dual)):
+            it.stop(Status.INFEASIBLE, "The allowed pairs cannot carry the weights a to the weights b.")
+            return
+    if not last:
+        return
+    if watch.age >= 4 and s.error <= 100 * problem.rounding:
+        it.stop(Status.ROUNDING, f"The residual is {s.error:.3g}.")
+    elif watch.age >= PATIENCE:
+        it.stop(Status.STAGNATED)
+
+
+def _feasible(dual: _SemiDual) -> bool:
+    """Whether a flow over the allowed pairs carries the whole mass, counted in units of 2^-30."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_flow
+
+    unit = 2.0**30
+    a = np.floor(unit * arrays.to_host(dual.a)).astype(np.int32)
+    b = np.ceil(unit * arrays.to_host(dual.b)).astype(np.int32)
+    i, j = np.nonzero(np.isfinite(arrays.to_host(dual.M)))
+    n, m = dual.n, dual.m
+    tail = np.concatenate([np.zeros(n, np.int32), i + 1, np.arange(n + 1, n + m + 1)])
+    head = np.concatenate([np.arange(1, n + 1), j + n + 1, np.full(m, n + m + 1)])
+    capacity = np.concatenate([a, np.minimum(a[i], b[j]), b]).astype(np.int32)
+    graph = csr_array((capacity, (tail, head)), shape=(n + m + 2, n + m + 2), dtype=np.int32)
+    return bool(maximum_flow(graph, 0, n + m + 1).flow_value >= a.sum(dtype=np.int64))
+
+
+def _finish(
+    it: Monitor, dual: _SemiDual, problem: Problem, s: _State, tol: float, return_plan: bool, path: Any
+) -> TransportResult:
+    """Put the answer into the caller's terms, with both marginals measured on the plan itself."""
+    xp = problem.xp
+    P = xp.astype(s.P.T if dual.swapped else s.P, problem.M.dtype, copy=False)
+    f, g = (s.g, s.f) if dual.swapped else (s.f, s.g)
+    f, g = xp.astype(f, problem.M.dtype), xp.astype(g, problem.M.dtype)
+    residual = float(xp.sum(xp.abs(xp.sum(P, axis=1) - problem.a)))
+    residual += float(xp.sum(xp.abs(xp.sum(P, axis=0) - problem.b)))
+    if it.status is Status.CONVERGED and residual > tol:
+        it.stop(Status.ROUNDING, f"The residual is {residual:.3g}, the tolerance {tol:.3g}.")
+    return it.result(
+        TransportResult,
+        x=problem.potentials((f, g)),
+        residual=residual,
+        **problem.values(P, f, g),
+        plan=problem.plan(P) if return_plan else None,
+        reg=problem.reg,
+        reg_path=path,
+        **dual.counts,
+    )
