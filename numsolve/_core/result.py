@@ -8,6 +8,7 @@ import warnings
 from array import array
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -114,19 +115,21 @@ class History:
             raise TypeError(f"history has no column {sorted(extra)}; it has {self.names}")
 
     def extend(self, iteration: Any, residual: Any, seconds: Any, **extra: Any) -> None:
-        """Add many rows at once from arrays of one length."""
+        """Add many rows at once from arrays of one length; all columns grow or none does."""
         import numpy as np
 
-        rows = len(iteration)
+        rows, blocks = len(iteration), {}
         values = {"iteration": iteration, "residual": residual, "seconds": seconds, **extra}
         if unknown := set(values) - set(self._columns):
             raise TypeError(f"history has no column {sorted(unknown)}; it has {self.names}")
-        for name, column in self._columns.items():
+        for name in self._columns:
             dtype = np.int64 if name == "iteration" else np.float64
             block = np.ascontiguousarray(values.get(name, np.full(rows, np.nan)), dtype=dtype)
             if block.shape != (rows,):
                 raise ValueError(f"history column {name!r} got shape {block.shape}, wanted ({rows},)")
-            column.frombytes(block.tobytes())
+            blocks[name] = block.tobytes()
+        for name, column in self._columns.items():
+            column.frombytes(blocks[name])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -146,7 +149,7 @@ class History:
             del column[rows:]
 
     def keys(self) -> tuple[str, ...]:
-        """The names of the columns, so that ``dict(history)`` and ``DataFrame(history)`` work."""
+        """The names of the columns, so that ``dict(history)`` works, and ``DataFrame(dict(history))``."""
         return self.names
 
     def __getitem__(self, name: str) -> Any:
@@ -204,15 +207,17 @@ class Result:
     @property
     def success(self) -> Any:
         """Whether `x` meets the tolerance, or the level of rounding errors; an array for a batch."""
-        if isinstance(self.status, int):
-            return Status(self.status).success
+        single = _single(self.status)
+        if single is not None:
+            return single.success
         return (self.status == Status.CONVERGED.value) | (self.status == Status.ROUNDING.value)
 
     @property
     def message(self) -> str:
         """Why the solver stopped, in words."""
-        if isinstance(self.status, int):
-            return f"{self.detail} {Status(self.status).message}".strip()
+        single = _single(self.status)
+        if single is not None:
+            return f"{self.detail} {single.message}".strip()
         counts = _count_statuses(self.status)
         if counts is None:
             return self.detail
@@ -284,34 +289,53 @@ def caller_level() -> int:
     return level
 
 
+def _single(status: Any) -> Status | None:
+    """The status of one problem; None for a batch, and where the number is not known yet."""
+    if isinstance(status, int):
+        return Status(status)
+    if getattr(status, "shape", None) != ():
+        return None
+    try:
+        value = int(status)
+    except Exception:  # a traced value has no number, whichever library traces it
+        return None
+    return Status(value)
+
+
 def _count_statuses(status: Any) -> dict[int, int] | None:
     """How many problems of a batch ended how; None where the numbers are not known yet."""
     import numpy as np
 
     try:
         values, counts = np.unique(np.asarray(status), return_counts=True)
+        return {int(v): int(c) for v, c in zip(values, counts, strict=True)}
     except Exception:  # a traced value has no numbers, whichever library traces it
         return None
-    return {int(v): int(c) for v, c in zip(values, counts, strict=True)}
 
 
 def _short(value: Any) -> str:
     """One line for a value of any kind."""
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, tuple):
-        return "(" + ", ".join(_short(v) for v in value) + ")"
+    if isinstance(value, tuple | list | dict):
+        brackets = "()" if isinstance(value, tuple) else "[]" if isinstance(value, list) else "{}"
+        items = value.items() if isinstance(value, dict) else ((None, v) for v in value)
+        parts = [_short(v) if k is None else f"{k}: {_short(v)}" for k, v in islice(items, 4)]
+        return brackets[0] + ", ".join(parts + ["..."] * (len(value) > 4)) + brackets[1]
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape is None or dtype is None:
-        text = " ".join(repr(value).split()) if not isinstance(value, str) else value
-        return text if len(text) <= 90 else text[:87] + "..."
+        text = " ".join((value if isinstance(value, str) else repr(value)).split())
+        return text if len(text) <= 90 or isinstance(value, str) else text[:87] + "..."
     if len(shape) == 0:
         return _short_scalar(value)
     return f"<{type(value).__name__} of shape {tuple(shape)}, {dtype}>"
 
 
 def _short_scalar(value: Any) -> str:
+    kind = str(value.dtype)
     try:
-        return f"{float(value):.6g}"
-    except Exception:  # traced, or complex
+        if "bool" in kind or "int" in kind:
+            return str(bool(value) if "bool" in kind else int(value))
+        return f"{complex(value) if 'complex' in kind else float(value):.6g}"
+    except Exception:  # traced
         return f"<{type(value).__name__}>"
