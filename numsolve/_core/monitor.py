@@ -26,6 +26,8 @@ from time import perf_counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
+import numpy as np
+
 from . import checks
 from .result import History, Result, Status, deliver
 
@@ -112,8 +114,9 @@ class Monitor:
         self.maxiter = checks.integer("maxiter", maxiter, low=0)
         limit = math.inf if time_limit is None else checks.real("time_limit", time_limit, low=0.0)
         checks.function("callback", callback, optional=True)
-        self._names = dict(thresholds) if thresholds else {}
-        self.threshold = max(self._names.values()) if self._names else max(rtol * float(reference), atol)
+        # A threshold from an infinite norm would accept everything, so it counts as zero.
+        self._names = {name: _finite(float(top)) for name, top in (thresholds or {}).items()}
+        self.threshold = max(self._names.values(), default=max(_finite(rtol * float(reference)), atol))
         self.rounding = rounding
         self.status: Status | None = None
         self.detail = ""
@@ -142,9 +145,9 @@ class Monitor:
     # -- the frame ---------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        _open.count = getattr(_open, "count", 0) + 1
         if self._show:
             self._bar = _progress_bar(self._label, self.maxiter)
+        _open.count = getattr(_open, "count", 0) + 1
         return self
 
     def __exit__(
@@ -199,11 +202,11 @@ class Monitor:
             Values of further columns of the history.
         """
         step = self.nit = self._step
-        if self._every > 1 and step % self._every and step != self.maxiter:
+        if self._every > 1 and step % self._every and step != self.maxiter and not converged:
             return
         if self._names:
             columns.update({name: float(residual[name]) for name in self._names})
-            residual = max(columns[name] * (self.threshold / top) for name, top in self._names.items())
+            residual = self._worst(columns)
         residual = float(residual)
         self._last = perf_counter()
         self.history.append(step, residual, self._last - self._start, **columns)
@@ -213,7 +216,23 @@ class Monitor:
         if self._bar is not None:
             self._advance_bar()
 
-    def _judge(self, residual: float, x: Any, converged: bool | None) -> None:
+    def _worst(self, values: Mapping[str, float]) -> float:
+        """One number for all residuals: at most the threshold if and only if each is at most its own."""
+        worst = -math.inf
+        for name, top in self._names.items():
+            value = values[name]
+            if top > 0.0:
+                # Divide first: then the rounding cannot move a residual across its threshold.
+                part = self.threshold * (value / top)
+            elif value <= 0.0:
+                part = 0.0
+            else:
+                part = max(value + self.threshold, math.nextafter(self.threshold, math.inf))
+            if part > worst or math.isnan(part):
+                worst = part
+        return worst
+
+    def _judge(self, residual: float, x: Any, converged: bool | None, lowest: float | None = None) -> None:
         """Keep the best iterate and set the status if this is the end."""
         if converged is None:
             converged = residual <= self.threshold
@@ -225,29 +244,29 @@ class Monitor:
             return
         if converged:
             self.stop(Status.CONVERGED)
-        elif residual <= self.rounding:
+        elif self.threshold < residual <= self.rounding:
             self.stop(Status.ROUNDING, f"The residual is {residual:.3g}, the tolerance {self.threshold:.3g}.")
         elif not math.isfinite(residual):
             self.stop(Status.NONFINITE)
         elif self._last >= self._deadline:
             self.stop(Status.TIME_LIMIT)
         else:
-            self._judge_progress(residual)
+            self._judge_progress(residual, residual if lowest is None else lowest)
 
-    def _judge_progress(self, residual: float) -> None:
+    def _judge_progress(self, residual: float, lowest: float) -> None:
         if self._first == math.inf:
             self._first = residual
         if residual > self._divergence * self._first:
             self.stop(Status.DIVERGED)
         elif self._patience is not None:
-            if residual < 0.99 * self._mark:
-                self._mark, self._mark_at = residual, len(self.history)
+            if lowest < 0.99 * self._mark:
+                self._mark, self._mark_at = lowest, len(self.history)
             elif len(self.history) - self._mark_at >= self._patience:
                 self.stop(Status.STAGNATED)
 
     def _call_back(self, residual: float, x: Any, columns: Mapping[str, float]) -> None:
         assert self._callback is not None
-        argument = self._present(x)
+        argument = self._present(_copy(x) if self._copies else x)
         if self._wants_result:
             argument = SimpleNamespace(
                 x=argument, nit=self.nit, residual=residual, seconds=self.seconds, **columns
@@ -287,8 +306,9 @@ class Monitor:
 
         Parameters
         ----------
-        residuals : array of shape (k,)
-            The residuals that the kernel recorded, evenly spaced over its steps.
+        residuals : array of shape (k,), or mapping of str to such arrays
+            The residuals that the kernel recorded, evenly spaced over its steps; a mapping if the monitor
+            has `thresholds`.
         code : int
             `RUNNING`, or the `Status` with which the kernel stopped.
         x : object
@@ -298,15 +318,19 @@ class Monitor:
         **columns : array of shape (k,)
             Values of further columns of the history.
         """
+        if self._names:
+            columns.update({name: np.asarray(residuals[name], dtype=float) for name in self._names})
+            each = zip(*(columns[name].tolist() for name in self._names), strict=True)
+            residuals = [self._worst(dict(zip(self._names, row, strict=True))) for row in each]
         rows = len(residuals)
         steps = rows if steps is None else int(steps)
         if steps == 0 and code == RUNNING:
             raise RuntimeError("a compiled loop did no step and gave no reason")
         before, self._last = self._last, perf_counter()
         if rows:
-            part = [(i + 1) / rows for i in range(rows)] if rows > 1 else [1.0]
-            at = [self._step + math.ceil(p * steps) for p in part]
-            seconds = [before - self._start + p * (self._last - before) for p in part]
+            done = np.arange(1, rows + 1)
+            at = self._step - (-done * steps // rows)  # rounded up; the last row is the last step
+            seconds = before - self._start + done / rows * (self._last - before)
             self.history.extend(at, residuals, seconds, **columns)
         if steps:
             self._step += steps
@@ -314,10 +338,14 @@ class Monitor:
             self._step_seconds = (self._last - before) / steps
         residual = float(residuals[-1]) if rows else self.residual
         converged = None if code == RUNNING else code == Status.CONVERGED
+        if converged and self.threshold < residual <= self.rounding:
+            converged = None  # the kernel only knows `stop_at`
         if code not in {RUNNING, Status.CONVERGED}:
             self.stop(Status(code))
-        if rows or converged:
-            self._judge(residual, x, converged)
+        if rows or code == Status.CONVERGED:
+            self._judge(residual, x, converged, float(np.min(residuals)) if rows else None)
+        elif self.status is None and self._last >= self._deadline:
+            self.stop(Status.TIME_LIMIT)
         if self._callback is not None and rows:
             self._call_back(residual, x, {name: float(values[-1]) for name, values in columns.items()})
         if self._bar is not None:
@@ -372,13 +400,22 @@ def _wants_result(callback: Callable[..., Any]) -> bool:
         return False
 
 
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
 def _same(x: Any) -> Any:
     return x
 
 
 def _copy(x: Any) -> Any:
     if isinstance(x, tuple):
-        return tuple(_copy(part) for part in x)
+        parts = [_copy(part) for part in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+    if isinstance(x, list):
+        return [_copy(part) for part in x]
+    if isinstance(x, dict):
+        return {key: _copy(part) for key, part in x.items()}
     if hasattr(x, "copy"):
         return x.copy()
     if hasattr(x, "__array_namespace__"):
