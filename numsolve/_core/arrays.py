@@ -63,6 +63,8 @@ def device(x: Any) -> Any:
 def working_dtype(xp: Any, **arrays: Any) -> Any:
     """Return float32 if all the arrays that are given are, float64 otherwise.
 
+    JAX has no float64 unless its user switches it on; until then it is float32 there.
+
     Raises
     ------
     TypeError
@@ -79,8 +81,9 @@ def working_dtype(xp: Any, **arrays: Any) -> Any:
         if kind not in "fiub":
             raise TypeError(f"{name} has dtype {dtype}; real numbers are wanted")
         dtypes.append(dtype)
-    single = bool(dtypes) and all(dtype == xp.float32 for dtype in dtypes)
-    return xp.float32 if single else xp.float64
+    if dtypes and all(str(dtype).endswith("float32") for dtype in dtypes):
+        return xp.float32
+    return xp.result_type(float) if library(xp) == "jax" else xp.float64
 
 
 def to_host(x: Any) -> np.ndarray:
@@ -182,6 +185,11 @@ def _namespace_of(value: Any) -> Any:
         return _numpy() if module == "scipy" else array_api_compat.array_namespace(value.data)
     if array_api_compat.is_array_api_obj(value):
         return array_api_compat.array_namespace(value)
+    for base in type(value).__mro__ if is_operator(value) else ():
+        if base.__module__.startswith("scipy.sparse.linalg"):
+            return _numpy()
+        if base.__module__.startswith("cupyx.scipy.sparse.linalg"):
+            return importlib.import_module("array_api_compat.cupy")
     return None
 
 

@@ -31,11 +31,12 @@ def real(
     infinite: bool = False,
 ) -> float:
     """Return a real number within its range; +inf passes if `infinite`."""
-    if isinstance(value, bool | str | bytes) or np.iscomplexobj(value):
-        raise TypeError(f"{name} must be a real number, got {value!r}")
+    is_complex = getattr(getattr(value, "dtype", None), "kind", "") == "c"
+    if isinstance(value, bool | np.bool_ | str | bytes) or is_complex or getattr(value, "ndim", 0) > 0:
+        raise TypeError(f"{name} must be a real number, got {_kind_of(value)}")
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{name} must be a real number, got {_kind_of(value)}") from error
     too_low = number <= low if open_low else number < low
     too_high = number >= high if open_high else number > high
@@ -136,7 +137,10 @@ def array(
         dtype = arrays.working_dtype(xp, **{name: _as_array(name, value)})
     else:
         arrays.working_dtype(xp, **{name: _as_array(name, value)})
-    x = xp.asarray(value, dtype=dtype)
+    try:
+        x = xp.asarray(value, dtype=dtype)
+    except (TypeError, ValueError) as error:  # a sparse matrix, an operator, another library's array
+        raise TypeError(f"{name} must be a dense array, got {_kind_of(value)}") from error
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if allowed is not None and x.ndim not in allowed:
         wanted = " or ".join(f"{k}-D" for k in allowed)
@@ -155,7 +159,7 @@ def array(
     if low > -math.inf and math.prod(x.shape):
         least = float(xp.min(x))
         if least < low:
-            where = _first(xp, x < low)
+            where = _position(_first(xp, x < low))
             raise ValueError(f"{name} must be at least {low:g} everywhere, got {least:g} (first at {where})")
     return x
 
@@ -179,7 +183,7 @@ def finite(name: str, x: Any, *, xp: Any = np, allow_inf: bool = False) -> None:
 def masses(name: str, value: Any, *, length: int | None = None, xp: Any = np, dtype: Any = None) -> Any:
     """Return a vector of weights: nonnegative, finite, and with a positive sum."""
     x = array(name, value, xp=xp, dtype=dtype, ndim=1, shape=None if length is None else (length,), low=0.0)
-    if x.shape[0] == 0 or float(xp.sum(x)) <= 0.0:
+    if x.shape[0] == 0 or float(xp.max(x)) <= 0.0:
         raise ValueError(
             f"{name} must have a positive sum, got {'an empty vector' if not x.shape[0] else 'all zeros'}"
         )
@@ -195,6 +199,9 @@ def csr(name: str, A: Any, *, square: bool = False, check_finite: bool = True) -
 
     if arrays.is_operator(A) and not sp.issparse(A):
         raise TypeError(f"{name} is a linear operator; its entries are needed: give a matrix")
+    xp = arrays.array_namespace(**{name: A})
+    if not arrays.is_numpy(xp):
+        raise TypeError(f"{name} is a {arrays.library(xp)} array; a NumPy or SciPy matrix is wanted")
     dtype = arrays.working_dtype(np, **{name: A if sp.issparse(A) else _as_array(name, A)})
     dense = None if sp.issparse(A) else array(name, A, dtype=dtype, ndim=2, check_finite=False)
     out = sp.csr_array(A if dense is None else dense, dtype=dtype)
@@ -202,7 +209,7 @@ def csr(name: str, A: Any, *, square: bool = False, check_finite: bool = True) -
         wanted = "a square matrix" if square else "a matrix"
         raise ValueError(f"{name} must be {wanted}, got shape {tuple(out.shape)}")
     if not out.has_canonical_format:
-        out = out.copy() if out.data is getattr(A, "data", None) else out
+        out = out.copy()  # it may share its indices with A even where the data were converted
         out.sum_duplicates()
     if check_finite:
         finite(f"{name}.data", out.data)
