@@ -42,8 +42,8 @@ def require(module: str, purpose: str) -> Any:
             warnings.filterwarnings("ignore", message="JAXopt is no longer maintained")
             return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != package:
-            raise  # the package is there, but something that it needs is not
+        if error.name != package and installed(package):
+            raise  # the package is there, but a part of it or something that it needs is not
         extra = EXTRAS.get(package)
         command = f'pip install "numsolve[{extra}]"' if extra else f"pip install {package}"
         raise ModuleNotFoundError(
