@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, as_completed
+import os
+import platform
+from concurrent.futures import CancelledError, Executor, as_completed
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from . import checks
@@ -83,7 +86,9 @@ def map_tasks(
     ParallelError
         After all tasks were tried, if some failed; it carries the results of the others.
     """
-    if executor is not None and not hasattr(executor, "submit"):
+    if hasattr(executor, "get_executor"):
+        raise TypeError("executor is a Dask client; give executor=client.get_executor()")
+    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):
         raise TypeError(
             f"executor must have a submit method, as concurrent.futures.Executor, got {executor!r}"
         )
@@ -106,7 +111,9 @@ def map_tasks(
         else:
             if warm_up is not None:
                 warm_up()
-            _submit(executor, function, jobs, settings, results, failures, bar)
+            # Threads share the limit of this process: set by each task, they would restore each other's.
+            with _one_blas_thread():
+                _submit(executor, function, jobs, settings, results, failures, bar)
     finally:
         if bar is not None:
             bar.close()
@@ -125,14 +132,18 @@ def _submit(
     bar: Any,
 ) -> None:
     futures: dict[Any, int] = {}
+    here = _process()
     try:
         for i, (job, setting) in enumerate(zip(jobs, settings, strict=True)):
             try:
-                futures[executor.submit(_one_thread, function, job, setting)] = i
+                futures[executor.submit(_one_thread, function, job, setting, here)] = i
             except RuntimeError as error:  # a worker died and took the pool with it
                 failures[i] = error
         for future in as_completed(futures):
-            failure = future.exception()
+            try:
+                failure = future.exception()
+            except CancelledError as error:  # the executor was shut down
+                failure = error
             if failure is None:
                 results[futures[future]] = future.result()
             else:
@@ -145,7 +156,9 @@ def _submit(
         raise
 
 
-def _one_thread(function: Callable[..., Any], job: Any, setting: dict[str, Any]) -> Any:
+def _one_thread(
+    function: Callable[..., Any], job: Any, setting: dict[str, Any], submitter: tuple[str, int]
+) -> Any:
     """Run a task in a worker, with one thread: one level of parallelism is enough."""
     import sys
 
@@ -156,15 +169,24 @@ def _one_thread(function: Callable[..., Any], job: Any, setting: dict[str, Any])
     if numba is not None:
         numba.set_num_threads(1)
     try:
-        if not installed("threadpoolctl"):
-            return function(job, **setting)
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1):
+        with nullcontext() if submitter == _process() else _one_blas_thread():
             return function(job, **setting)
     finally:
         if numba is not None:
             numba.set_num_threads(before)
+
+
+def _one_blas_thread() -> Any:
+    if not installed("threadpoolctl"):
+        return nullcontext()
+    import scipy.linalg  # noqa: F401  # its BLAS would escape a limit set before it is loaded
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
+
+
+def _process() -> tuple[str, int]:
+    return platform.node(), os.getpid()
 
 
 def _bar(total: int, label: str) -> Any:
