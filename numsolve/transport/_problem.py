@@ -63,7 +63,7 @@ class Problem:
             shape=(self.shape[1],),
             check_finite=False,
         )
-        f, g = _take(f, self.rows), _take(g, self.columns)
+        f, g = _take(xp, f, self.rows), _take(xp, g, self.columns)
         checks.finite("potentials_init[0]", f, xp=xp)
         checks.finite("potentials_init[1]", g, xp=xp)
         return f - (self.offset + self.reg * float(np.log(self.mass))), g
@@ -132,9 +132,7 @@ def prepare(M: Any, a: Any, b: Any, reg: Any) -> Problem:
     a, b = a / mass, b / other
 
     rows, columns = _positive(xp, a), _positive(xp, b)
-    M, a, b = _take(M, rows), _take(a, rows), _take(b, columns)
-    if columns is not None:
-        M = xp.take(M, columns, axis=1)
+    M, a, b = _take(xp, _take(xp, M, rows), columns, axis=1), _take(xp, a, rows), _take(xp, b, columns)
     low, high = float(xp.min(M)), float(xp.max(M))
     forbidden = high == float("inf")
     if forbidden:
@@ -144,7 +142,9 @@ def prepare(M: Any, a: Any, b: Any, reg: Any) -> Problem:
     offset = low if abs(low) > high - low else 0.0
     if offset:
         M = M - offset
-    return Problem(xp, M, a, b, reg, mass, offset, high - low, high - offset, forbidden, rows, columns, (n, m))
+    return Problem(
+        xp, M, a, b, reg, mass, offset, high - low, high - offset, forbidden, rows, columns, (n, m)
+    )
 
 
 def _weights(name: str, value: Any, length: int, M: Any, xp: Any) -> Any:
@@ -174,8 +174,8 @@ def _check_allowed(xp: Any, M: Any) -> None:
             )
 
 
-def _take(x: Any, index: Any) -> Any:
-    return x if index is None else x[index, ...]
+def _take(xp: Any, x: Any, index: Any, axis: int = 0) -> Any:
+    return x if index is None else xp.take(x, index, axis=axis)
 
 
 def _put(xp: Any, x: Any, index: Any, length: int, fill: float) -> Any:

@@ -37,7 +37,7 @@ from numsolve._core.result import Status
 from .result import TransportResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ._problem import Problem
 
@@ -49,7 +49,7 @@ STAGE_TOL = 1e-2
 SPARSE_BELOW = 0.08
 #: Unknowns beyond which S is not stored.
 DENSE_BELOW = 5000
-#: Steps of a stage without one per cent less error, after which the stage is given up.
+#: Steps without progress after which a stage is given up.
 PATIENCE = 40
 
 
@@ -100,11 +100,11 @@ class _SemiDual:
         return self.at(s.f + reg * (self.log_a - log_r), s.g, reg)
 
     def newton_step(self, s: _State, reg: float, x: Any) -> _State:
-        """Go along x as far as F rises enough; after a shortened step, sweep once."""
+        """Go along x as far as F rises enough; sweep once if that leaves rows far off."""
         self.counts["nnewton"] += 1
         f, g, fun, error = s.f, s.g, s.fun, s.error
         slope = reg * self._dot(self.a - s.r, x)
-        noise = 4e-16 * (self._dot(self.a, self.xp.abs(f)) + self._dot(self.b, self.xp.abs(g)))
+        noise = self.noise(s)
         for halvings in range(13):
             step = 0.5**halvings
             new = self.at(f + (step * reg) * x, g, reg)
@@ -116,16 +116,23 @@ class _SemiDual:
             new = self.at(f, g, reg)
         # Steps that had to be cut are damped in their origin: rows of little weight ask for too much.
         if halvings >= 4:
-            self.damping *= 10
+            self.damping = min(self.damping * 10, 1e6)
         elif halvings < 3:
             self.damping = max(1.0, self.damping / 10)
-        return new if halvings == 0 else self.sweep(new, reg)
+        if halvings > 0 or self._unbalanced(new):
+            new = self.sweep(new, reg)
+        return new
+
+    def _unbalanced(self, s: _State) -> bool:
+        """Whether a row is off by a factor of 8: a sweep repairs at once what Newton does in bits."""
+        ratio = s.r / self.a
+        return not (float(self.xp.max(ratio)) < 8 and float(self.xp.min(ratio)) > 1 / 8)
 
     def direction(self, s: _State, goal: float, direct: bool) -> tuple[Any, bool]:
         """Solve (S + sigma diag(a)) x = a - r; the flag says whether factorising is the cheaper way."""
         k, xp, a, b, n, m = self.k, self.xp, self.a, self.b, self.n, self.m
         small = min(1.0, s.error)
-        d = s.r + min(0.1, 1e-3 * small * self.damping) * a
+        d = s.r + min(0.1, 1e-3 * small * self.damping) * xp.maximum(a, s.r)
         rhs = a - s.r
         rhs = rhs - float(xp.sum(rhs)) * a
         # Forcing by the error makes the convergence quadratic; more than the goal needs is not asked.
@@ -149,6 +156,10 @@ class _SemiDual:
                 return x, False
         S = k.schur_matrix_sparse(*entries, d, b) if sparse else k.schur_matrix(s.P, d, b)
         return _factorised(k, xp, S, d, rhs, x), True
+
+    def noise(self, s: _State) -> float:
+        """The rounding error of F."""
+        return 4e-16 * (self._dot(self.a, self.xp.abs(s.f)) + self._dot(self.b, self.xp.abs(s.g)))
 
     def _dot(self, x: Any, y: Any) -> float:
         return float(x @ y)
@@ -202,7 +213,7 @@ def newton(
         record()
         for _ in it:
             last = stage == len(path) - 1
-            if not last and (s.error <= STAGE_TOL or watch.age >= PATIENCE):
+            if not last and (s.error <= STAGE_TOL or watch.stuck >= PATIENCE):
                 stage, reg, direct = stage + 1, path[stage + 1], False
                 s = best = dual.sweep(dual.at(s.f, s.g, reg), reg)
                 watch = _Watch()
@@ -211,7 +222,7 @@ def newton(
                 s = dual.newton_step(s, reg, x)
                 if s.error < best.error:
                     best = s
-                watch.see(s.error)
+                watch.see(s, dual.noise(s))
             record()
             if it.status is None:
                 _give_up(it, watch, dual, problem, s, last)
@@ -222,17 +233,19 @@ def newton(
 
 
 class _Watch:
-    """How long a stage has gone without one per cent less error."""
+    """How many steps a stage has gone without one per cent less error (stuck), and without more F (idle)."""
 
     def __init__(self) -> None:
-        self.age = 0
-        self._mark = float("inf")
+        self.stuck = self.idle = 0
+        self._error, self._fun = float("inf"), -float("inf")
 
-    def see(self, error: float) -> None:
-        if error < 0.99 * self._mark:
-            self._mark, self.age = error, 0
-        else:
-            self.age += 1
+    def see(self, s: _State, noise: float) -> None:
+        self.stuck += 1
+        self.idle += 1
+        if s.error < 0.99 * self._error:
+            self._error, self.stuck, self.idle = s.error, 0, 0
+        if s.fun > self._fun + noise:
+            self._fun, self.idle = s.fun, 0
 
 
 def _start(dual: _SemiDual, problem: Problem, potentials_init: Any) -> tuple[_State, list[float]]:
@@ -275,14 +288,14 @@ def _give_up(it: Monitor, watch: _Watch, dual: _SemiDual, problem: Problem, s: _
     if problem.forbidden:
         # Weak duality: no feasible plan (of mass one) costs more than the largest finite entry of M.
         bound = problem.highest + 1e-6 * (problem.range + abs(problem.highest))
-        if s.fun > bound or (watch.age == 10 and not _feasible(dual)):
+        if s.fun > bound or (watch.stuck == 10 and not _feasible(dual)):
             it.stop(Status.INFEASIBLE, "The allowed pairs cannot carry the weights a to the weights b.")
             return
     if not last:
         return
-    if watch.age >= 4 and s.error <= 100 * problem.rounding:
+    if watch.stuck >= 4 and s.error <= 100 * problem.rounding:
         it.stop(Status.ROUNDING, f"The residual is {s.error:.3g}.")
-    elif watch.age >= PATIENCE:
+    elif watch.idle >= PATIENCE:
         it.stop(Status.STAGNATED)
 
 

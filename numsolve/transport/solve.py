@@ -1,6 +1,6 @@
 r"""Entropic optimal transport, solved: the door for those who want the plan and not a method.
 
-    min over P of  <M, P> + reg sum_ij P_ij (log P_ij - 1)   subject to   P 1 = a,  P' 1 = b.
+min over P of  <M, P> + reg sum_ij P_ij (log P_ij - 1)   subject to   P 1 = a,  P' 1 = b.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from numsolve._core import checks
 
 from ._problem import prepare
 from .newton import newton
-from .result import TransportResult
 from .sinkhorn import sinkhorn
 from .sns import sinkhorn_newton_sparse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .result import TransportResult
 
 METHODS = ("auto", "newton", "sinkhorn", "sinkhorn_log", "sinkhorn_overrelaxed", "sns")
 
