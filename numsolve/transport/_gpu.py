@@ -1,6 +1,7 @@
 """The kernels of this column for CuPy. What is not fused here is plain array code from `_generic`."""
 
 import math
+
 import cupy
 
 from ._generic import (
