@@ -1,0 +1,231 @@
+"""The compiled kernels: their exponential, their machine code, and each against its plain twin."""
+
+import re
+
+import mpmath
+import numpy as np
+import pytest
+
+from numsolve.transport import _cpu, _generic
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
+
+
+@pytest.fixture(params=["dense", "forbidden", "wide", "float32"])
+def problem(request, rng):
+    n, m = (23, 61) if request.param == "wide" else (37, 29)
+    M = rng.random((n, m))
+    if request.param == "forbidden":
+        M[rng.random((n, m)) < 0.3] = np.inf
+        M[:, 0] = M[0, :] = 0.5
+    f, g = 0.1 * rng.standard_normal(n), 0.1 * rng.standard_normal(m)
+    a, b = rng.random(n), rng.random(m)
+    arrays = [M, f, g, a / a.sum(), b / b.sum()]
+    if request.param == "float32":
+        arrays = [x.astype(np.float32) for x in arrays]
+    return (*arrays, 0.02)
+
+
+# --- the exponential ------------------------------------------------------------------------------
+
+
+def test_exp2_has_fourteen_digits_for_every_exponent(rng):
+    whole = np.arange(-1022, 1024)
+    t = np.concatenate([np.minimum(whole + s, 1023.0) for s in rng.uniform(0, 1, 40)])
+    reference = np.exp2(t.astype(np.longdouble))
+    assert np.max(np.abs(_cpu.exp2(t) - reference) / reference) < 1e-15
+
+
+def test_exp2_agrees_with_mpmath(rng):
+    t = np.concatenate([rng.uniform(-1022, 1023, 300), rng.uniform(-1, 1, 300)])
+    with mpmath.workdps(40):
+        worst = max(
+            abs(mpmath.mpf(float(y)) / mpmath.power(2, mpmath.mpf(float(x))) - 1)
+            for x, y in zip(t, _cpu.exp2(t), strict=True)
+        )
+    assert worst < 1e-15
+
+
+def test_exp2_of_whole_numbers_is_exact():
+    t = np.arange(-1022.0, 1024.0)
+    np.testing.assert_array_equal(_cpu.exp2(t), np.ldexp(1.0, t.astype(int)))
+
+
+def test_exp2_outside_its_range():
+    t = np.array([-np.inf, -1e300, -1100.0, -1023.0])
+    np.testing.assert_array_equal(_cpu.exp2(t), 0.0)
+    between = _cpu.exp2(np.linspace(-1023, -1022, 101))  # subnormal
+    assert np.all(between >= 0)
+    assert np.all(between <= 2.0**-1022)
+    np.testing.assert_array_equal(_cpu.exp2(np.array([1023.0, 1e300, np.inf])), 2.0**1023)
+
+
+def test_plan_entries_are_those_of_exp(rng):
+    M, f, g = rng.random((40, 50)), rng.random(40), rng.random(50)
+    for reg in (1.0, 1e-1, 5e-3):
+        exponent = (f[:, None] + g.astype(np.longdouble) - M) / reg
+        reference = np.exp(exponent)
+        # The exponent itself is rounded: a relative error of eps |exponent| is inherent.
+        bound = (4 + 3 * (2 / reg)) * np.finfo(float).eps * reference
+        assert np.all(np.abs(_cpu.plan(M, f, g, reg) - reference) <= bound)
+
+
+# --- machine code ---------------------------------------------------------------------------------
+
+
+def packed_instructions(kernel):
+    """Multiplications and fused multiply-adds on whole vector registers, in compiled code of a kernel."""
+    code = "\n".join(kernel.inspect_asm().values())
+    x86 = re.findall(r"\bv?(?:fn?madd\d+|mul)pd\b.*%[xyz]mm", code)
+    arm = re.findall(r"\bf(?:mla|mul)\b.*\bv\d+\.2d", code)
+    return x86 + arm
+
+
+@pytest.mark.parametrize("name", ["exp2", "plan", "plan_row_sums", "plan_column_sums", "transform"])
+def test_kernel_is_vector_code(name, rng):
+    M, f, g, b = rng.random((9, 9)), np.zeros(9), np.zeros(9), np.full(9, 1 / 9)
+    arguments = {"exp2": (f,), "transform": (M, f, g, b, 0.1, np.empty((9, 9)))}.get(name, (M, f, g, 0.1))
+    # Compiled here and now: code from the cache on disk has no assembly to look at.
+    kernel = getattr(_cpu, name)
+    fresh = type(kernel)(kernel.py_func, targetoptions=kernel.targetoptions)
+    fresh(*arguments)
+    found = packed_instructions(fresh)
+    assert len(found) >= 10, f"{name} was not vectorised"  # the polynomial alone has ten
+
+
+# --- each kernel against its twin -----------------------------------------------------------------
+
+
+def close(x, y, dtype):
+    np.testing.assert_allclose(x, y, rtol=1e-12 if dtype == np.float64 else 2e-4)
+
+
+@pytest.mark.parametrize(
+    "name", ["plan", "plan_row_sums", "plan_column_sums", "log_row_sums", "log_column_sums"]
+)
+def test_plans_and_sums(name, problem):
+    M, f, g, _, _, reg = problem
+    ours, plain = getattr(_cpu, name)(M, f, g, reg), getattr(_generic, name)(M, f, g, reg)
+    assert ours.dtype == M.dtype
+    assert ours.shape == plain.shape
+    close(ours, plain, M.dtype)
+
+
+def test_forbidden_pairs_get_nothing(problem):
+    M, f, g, _, b, reg = problem
+    M, f, g, b = (x.astype(float) for x in (M, f, g, b))
+    for P in (_cpu.plan(M, f, g, reg), _cpu.transform(M, f, g, b, reg, np.empty(M.shape))[0]):
+        assert np.all(P[np.isinf(M)] == 0)
+
+
+def test_transform(problem):
+    M, f, g, _, b, reg = problem
+    M, f, g, b = (x.astype(float) for x in (M, f, g, b))
+    P, g_new, r = _cpu.transform(M, f, g, b, reg, np.empty(M.shape))
+    P_plain, g_plain, r_plain = _generic.transform(M, f, g, b, reg)
+    np.testing.assert_allclose(P, P_plain, rtol=1e-11)
+    np.testing.assert_allclose(g_new, g_plain, rtol=1e-11)
+    np.testing.assert_allclose(r, r_plain, rtol=1e-11)
+    np.testing.assert_allclose(P.sum(0), b, rtol=1e-13)
+
+
+@pytest.mark.parametrize("wrong", [1e3, -1e3, 1e12])
+def test_transform_needs_no_good_stabiliser(wrong, rng):
+    M, f, b = rng.random((20, 30)), rng.random(20), np.full(30, 1 / 30)
+    right = _generic.transform(M, f, None, b, 1e-3)
+    ours = _cpu.transform(M, f, np.full(30, wrong), b, 1e-3, np.empty(M.shape))
+    for x, y in zip(ours, right, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-10, atol=1e-300)
+
+
+def test_log_sums_survive_any_potentials(rng):
+    M, f, g = rng.random((20, 30)), 1e4 * rng.standard_normal(20), 1e4 * rng.standard_normal(30)
+    for name in ("log_row_sums", "log_column_sums"):
+        np.testing.assert_allclose(
+            getattr(_cpu, name)(M, f, g, 1e-3), getattr(_generic, name)(M, f, g, 1e-3), rtol=1e-13
+        )
+
+
+def test_compress_keeps_what_reaches_its_floor(rng):
+    P, u, v = rng.random((30, 20)) ** 4, rng.random(30) / 4, rng.random(20) / 4
+    kept, indptr, indices, values = _cpu.compress(P, u, v, P.size)
+    mask = np.minimum(u[:, None], v) <= P
+    rows = np.repeat(np.arange(30), np.diff(indptr))
+    assert kept == mask.sum() == indptr[-1] == indices.size
+    np.testing.assert_array_equal((rows, indices), np.nonzero(mask))
+    np.testing.assert_array_equal(values, P[mask])
+    assert _cpu.compress(P, u, v, kept)[0] == kept
+    assert _cpu.compress(P, u, v, kept - 1)[0] == -1
+
+
+@pytest.fixture
+def newton_system(rng):
+    """P with columns of sum b, the diagonal d, a right-hand side, and P in CSR."""
+    M, b = rng.random((25, 40)), np.full(40, 1 / 40)
+    P, _, r = _generic.transform(M, np.zeros(25), None, b, 0.05)
+    kept = _cpu.compress(P, np.zeros(25), np.zeros(40), P.size)[1:]
+    return P, r * 1.01, b, 1 / 25 - r, kept
+
+
+def test_conjugate_gradients_solve_the_newton_system(newton_system):
+    P, d, b, rhs, csr = newton_system
+    S = np.diag(d) - (P / b) @ P.T
+    exact = np.linalg.solve(S, rhs)
+    runs = [
+        _cpu.schur_cg(P, d, b, rhs, 1e-14, 500),
+        _cpu.schur_cg_sparse(*csr, d, b, rhs, 1e-14, 500),
+        _generic.schur_cg(P, d, b, rhs, 1e-14, 500),
+    ]
+    for x, steps, done in runs:
+        assert done
+        assert abs(steps - runs[0][1]) <= 2
+        np.testing.assert_allclose(x, exact, rtol=1e-8, atol=1e-10 * np.abs(exact).max())
+
+
+def test_conjugate_gradients_say_when_they_stop_short(newton_system):
+    P, d, b, rhs, csr = newton_system
+    for _, steps, done in (
+        _cpu.schur_cg(P, d, b, rhs, 0.0, 3),
+        _cpu.schur_cg_sparse(*csr, d, b, rhs, 0.0, 3),
+    ):
+        assert (steps, done) == (3, False)
+
+
+def test_rows_of_next_to_no_weight_follow_their_neighbours(rng):
+    # A row of weight 1e-20 counts for nothing in the stopping test; its unknown must be right all the same.
+    M, b = rng.random((25, 40)), np.full(40, 1 / 40)
+    f = np.zeros(25)
+    f[:5] = -0.05 * 46
+    P, _, r = _generic.transform(M, f, None, b, 0.05)
+    a = np.full(25, 1 / 20)
+    a[:5] = 1e-20
+    d, rhs = 1.001 * r, (a / a.sum() - r)
+    exact = np.linalg.solve(np.diag(d) - (P / b) @ P.T, rhs)
+    csr = _cpu.compress(P, np.zeros(25), np.zeros(40), P.size)[1:]
+    for x, _, done in (
+        _cpu.schur_cg(P, d, b, rhs, 1e-6, 500),
+        _cpu.schur_cg_sparse(*csr, d, b, rhs, 1e-6, 500),
+        _generic.schur_cg(P, d, b, rhs, 1e-6, 500),
+    ):
+        assert done
+        assert np.max(np.abs(x - exact)) < 1.5
+
+
+def test_newton_matrix_and_its_factorisation(newton_system):
+    P, d, b, rhs, csr = newton_system
+    S = np.diag(d) - (P / b) @ P.T
+    np.testing.assert_allclose(_cpu.schur_matrix(P, d, b), S, rtol=1e-12, atol=1e-16)
+    np.testing.assert_allclose(_generic.schur_matrix(P, d, b), S, rtol=1e-12, atol=1e-16)
+    lower = np.tril(_cpu.schur_matrix_sparse(*csr, d, b))
+    np.testing.assert_allclose(lower, np.tril(S), rtol=1e-12, atol=1e-16)
+    exact = np.linalg.solve(S, rhs)
+    np.testing.assert_allclose(_cpu.cholesky_solve(lower, rhs), exact, rtol=1e-9)
+    np.testing.assert_allclose(_generic.cholesky_solve(S, rhs), exact, rtol=1e-9)
+
+
+def test_factorisation_refuses_an_indefinite_matrix():
+    with pytest.raises(np.linalg.LinAlgError):
+        _cpu.cholesky_solve(np.array([[1.0, 0.0], [2.0, 1.0]]), np.ones(2))
