@@ -283,6 +283,50 @@ def _light_rows_off(x, residual, d, jacobi):
     return found
 
 
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _add_rows(P, i, p, u):
+    a, b, c, d = p[i], p[i + 1], p[i + 2], p[i + 3]
+    P0, P1, P2, P3 = P[i], P[i + 1], P[i + 2], P[i + 3]
+    for j in range(u.size):
+        u[j] += (a * P0[j] + b * P1[j]) + (c * P2[j] + d * P3[j])
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _dot_rows(P, i, u):
+    P0, P1, P2, P3 = P[i], P[i + 1], P[i + 2], P[i + 3]
+    a = b = c = d = 0.0
+    for j in range(u.size):
+        v = u[j]
+        a += P0[j] * v
+        b += P1[j] * v
+        c += P2[j] * v
+        d += P3[j] * v
+    return a, b, c, d
+
+
+@njit(cache=True, error_model="numpy")
+def _product(P, d, b, p, u, Sp):
+    """Sp = S p, four rows at a time.
+
+    As fast as two products by a BLAS on one thread, and faster beyond the cache. A BLAS would share such
+    short products among its threads, and come to a halt where another process keeps one of them waiting.
+    """
+    n = p.size
+    whole = n - n % 4
+    u[:] = 0.0
+    for i in range(0, whole, 4):
+        _add_rows(P, i, p, u)
+    for i in range(whole, n):
+        u += p[i] * P[i]
+    u /= b
+    for i in range(0, whole, 4):
+        sums = _dot_rows(P, i, u)
+        for q in range(4):
+            Sp[i + q] = d[i + q] * p[i + q] - sums[q]
+    for i in range(whole, n):
+        Sp[i] = d[i] * p[i] - np.sum(P[i] * u)
+
+
 @njit(cache=True, error_model="numpy")
 def schur_cg(P, d, b, rhs, stop, maxiter):
     """Conjugate gradients with the diagonal of S, from 0, until ||residual||_1 <= stop.
@@ -296,16 +340,18 @@ def schur_cg(P, d, b, rhs, stop, maxiter):
     jacobi = np.maximum(jacobi, 1e-14 * d)  # the difference cancels where one entry dominates its row
     x, residual, z = np.zeros(n), rhs.copy(), rhs / jacobi
     p, rz = z.copy(), np.sum(rhs * z)
+    u, Sp = np.empty(b.size), np.empty(n)
     done, k = False, 0
     while k < maxiter and not done and rz > 0.0:
         k += 1
-        Sp = d * p - np.dot(P, np.dot(p, P) / b)
+        _product(P, d, b, p, u, Sp)
         rz, norm = _cg_update(p, Sp, x, residual, z, jacobi, rz)
         done = norm <= stop and rz >= 0.0
     for _ in range(3):
         if not _light_rows_off(x, residual, d, jacobi):
             break
-        residual = rhs - d * x + np.dot(P, np.dot(x, P) / b)
+        _product(P, d, b, x, u, Sp)
+        residual = rhs - Sp
     return x, k, done
 
 
