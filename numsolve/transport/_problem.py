@@ -6,6 +6,7 @@ gone, the mass is divided out, and a large common offset of the cost is taken of
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +38,12 @@ class Problem:
 
     @property
     def rounding(self) -> float:
-        """The marginal error that rounding of the exponents ``(f + g - M) / eps`` alone can cause."""
-        return float(self.xp.finfo(self.M.dtype).eps) * self.range / self.reg
+        """The marginal error that rounding can cause, in the exponents ``(f + g - M) / eps`` and in sums.
+
+        At most the square root of the unit roundoff: beyond that, too few digits are left for an answer.
+        """
+        unit = float(self.xp.finfo(self.M.dtype).eps)
+        return min(unit * (8 + self.range / self.reg), math.sqrt(unit))
 
     def start(self, potentials: Any = None) -> tuple[Any, Any]:
         """Turn the caller's potentials into those of the reduced problem; zeros if there are none."""

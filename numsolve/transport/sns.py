@@ -230,11 +230,12 @@ def _line_search(k: Any, problem: Any, f: Any, g: Any, df: Any, dg: Any, r: Any,
     xp, M, reg, a, b = problem.xp, problem.M, problem.reg, problem.a, problem.b
     slope = float(xp.sum((a - r) * df) + xp.sum((b - c) * dg))
     mass, along = float(xp.sum(r)), float(xp.sum(a * df) + xp.sum(b * dg))
+    noise = 4 * float(xp.finfo(M.dtype).eps) * abs(mass)
     t = 1.0
     for _ in range(30):
         # (D(t) - D(0)) / eps; the mass is all that needs the plan.
         new = float(xp.sum(k.plan_row_sums(M, f + t * reg * df, g + t * reg * dg, reg)))
-        if t * along - (new - mass) >= 1e-4 * t * slope - 1e-15 * abs(mass):
+        if t * along - (new - mass) >= 1e-4 * t * slope - noise:
             return t
         t /= 2
     return t
