@@ -178,9 +178,9 @@ def measure(case: Case) -> list[dict[str, Any]]:
         notes = [case.note, peer.note]
         if side.failure:
             notes.append(f"peer raised {side.failure}")
-        elif error > case.tol:
+        elif side.error and not error <= case.tol:  # nan misses too
             notes.append("peer missed the tolerance")
-        if our_error > case.tol:
+        if ours.error and not our_error <= case.tol:
             notes.append("numsolve missed the tolerance")
         row = {"case": case.name, "peer": peer.label, "metric": case.metric, "unit": case.unit}
         note = "; ".join(filter(None, notes))
