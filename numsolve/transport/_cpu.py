@@ -17,7 +17,7 @@ coefficients in every iteration, in a function of one loop it keeps them in regi
 """
 
 import numpy as np
-from numba import njit, types
+from numba import get_num_threads, njit, types
 from numba.extending import intrinsic
 
 LOG2E = 1.4426950408889634
@@ -76,6 +76,11 @@ def exp2(t):
     for i in range(t.size):
         out[i] = _exp2(t[i])
     return out
+
+
+def threads():
+    """How many threads Numba may use: NUMBA_NUM_THREADS, numba.set_num_threads."""
+    return get_num_threads()
 
 
 # --- plans and their sums -------------------------------------------------------------------------
@@ -141,7 +146,7 @@ def plan_row_sums(M, f, g, reg):
     return r
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def plan_column_sums(M, f, g, reg):
     """sum_i P_ij."""
     rate = LOG2E / reg
@@ -168,7 +173,7 @@ def log_row_sums(M, f, g, reg):
 
 
 @njit(cache=True, error_model="numpy")
-def _least_in_columns(M, f):
+def least_in_columns(M, f):
     """min_i (M_ij - f_i), the hard c-transform of f."""
     g = np.full(M.shape[1], np.inf)
     for i in range(M.shape[0]):
@@ -182,7 +187,7 @@ def _least_in_columns(M, f):
 def log_column_sums(M, f, g, reg):
     """log(sum_i P_ij), safe for any potentials."""
     rate = LOG2E / reg
-    least = _least_in_columns(M, f)
+    least = least_in_columns(M, f)
     scaled = least * rate
     c = np.zeros(M.shape[1])
     for i in range(M.shape[0]):
@@ -190,15 +195,51 @@ def log_column_sums(M, f, g, reg):
     return ((g - least) / reg + np.log(c)).astype(M.dtype)
 
 
-@njit(cache=True, error_model="numpy")
-def _plan_columns(M, f, g, reg, P):
-    """Write P, return its column sums and whether they have all their digits."""
+@njit(cache=True, error_model="numpy", nogil=True)
+def plan_columns(M, f, g, reg, P):
+    """Write the plan into the memory of P; return its column sums."""
     rate = LOG2E / reg
     scaled = g * rate
     c = np.zeros(M.shape[1])
     for i in range(M.shape[0]):
         _row_plan_into_columns(M[i], scaled, f[i] * rate, rate, P[i], c)
-    return c, 1e-290 < np.min(c) and np.max(c) < 1e290  # False for nan too
+    return c
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def scale_columns(P, scale):
+    """Multiply the columns of P, in its memory; return the row sums."""
+    r = np.empty(P.shape[0])
+    for i in range(P.shape[0]):
+        r[i] = _row_scaled(P[i], scale)
+    return r
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _row_plan_with_sum(cost, g, fi, rate, p):
+    total = 0.0
+    for j in range(cost.size):
+        v = _exp2((fi + g[j]) - cost[j] * rate)
+        p[j] = v
+        total += v
+    return total
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def plan_rows(M, f, g, reg, P):
+    """Write the plan into the memory of P; return its row sums."""
+    rate = LOG2E / reg
+    scaled = g * rate
+    r = np.empty(M.shape[0])
+    for i in range(M.shape[0]):
+        r[i] = _row_plan_with_sum(M[i], scaled, f[i] * rate, rate, P[i])
+    return r
+
+
+@njit(cache=True, error_model="numpy")
+def has_all_digits(c):
+    """Whether sums of exponentials suffered neither overflow nor underflow; False for nan too."""
+    return 1e-290 < np.min(c) and np.max(c) < 1e290
 
 
 @njit(cache=True, error_model="numpy")
@@ -209,15 +250,12 @@ def transform(M, f, g, b, reg, P):
     overflow or underflow the hard c-transform takes its place. Returns P (in the memory of ``P``; its
     column sums are b), the new g, and the row sums of P.
     """
-    c, good = _plan_columns(M, f, g, reg, P)
-    if not good:
-        g = _least_in_columns(M, f)
-        c, good = _plan_columns(M, f, g, reg, P)
+    c = plan_columns(M, f, g, reg, P)
+    if not has_all_digits(c):
+        g = least_in_columns(M, f)
+        c = plan_columns(M, f, g, reg, P)
     scale = b / c
-    r = np.empty(f.size)
-    for i in range(f.size):
-        r[i] = _row_scaled(P[i], scale)
-    return P, g + reg * np.log(scale), r
+    return P, g + reg * np.log(scale), scale_columns(P, scale)
 
 
 # --- the Newton system S x = rhs,  S = diag(d) - P diag(1/b) P' -----------------------------------

@@ -83,9 +83,9 @@ class Problem:
         )
 
     def plan(self, P: Any) -> Any:
-        """Turn the reduced plan into the caller's: zeros in rows and columns of weight zero."""
+        """Turn the reduced plan, which is overwritten, into the caller's: zeros where a weight is zero."""
         if self.mass != 1.0:
-            P = P * self.mass
+            P = np.multiply(P, self.mass, out=P) if arrays.is_numpy(self.xp) else P * self.mass
         if self.rows is not None:
             P = _put(self.xp, P, self.rows, self.shape[0], 0.0)
         if self.columns is not None:

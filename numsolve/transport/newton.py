@@ -25,6 +25,8 @@ What a step costs:
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +49,8 @@ FIRST_STAGE, STAGE_FACTOR = 0.05, 0.25
 STAGE_TOL = 1e-2
 #: Share of the entries of P beyond which the products with S use all of them.
 SPARSE_BELOW = 0.08
+#: Entries of the cost beyond which threads share a look at it, and those that one takes at a time.
+THREADED_ABOVE, BLOCK = 1_000_000, 250_000
 #: Unknowns beyond which S is not stored.
 DENSE_BELOW = 5000
 #: Steps without progress after which a stage is given up.
@@ -74,21 +78,51 @@ class _SemiDual:
         self.swapped = problem.M.shape[1] < problem.M.shape[0]
         M = problem.M.T if self.swapped else problem.M
         self.a, self.b = (problem.b, problem.a) if self.swapped else (problem.a, problem.b)
-        self.P = None
+        self.P: Any = None
         if arrays.is_numpy(xp):  # the kernels want rows in one piece; float32 comes back at the end
             M = np.ascontiguousarray(M, dtype=np.float64)
             self.a, self.b = self.a.astype(np.float64), self.b.astype(np.float64)
             self.P = np.empty(M.shape)
         self.M = M
         self.n, self.m = M.shape
+        self.blocks: list[slice] = []
+        if self.P is not None and self.n * self.m > THREADED_ABOVE:
+            rows = max(1, BLOCK // self.m)
+            self.blocks = [slice(i, i + rows) for i in range(0, self.n, rows)]
+            self.pool = ThreadPoolExecutor(self.k.threads())
         self.log_a = xp.log(self.a)
+        unit = float(xp.finfo(M.dtype).eps)
+        self.rounding = min(unit * (8 + problem.range / problem.reg), unit**0.5)
         self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
         self.damping = 1.0
 
+    def close(self) -> None:
+        """Let the threads go."""
+        if self.blocks:
+            self.pool.shutdown()
+
     def at(self, f: Any, g: Any, reg: float) -> _State:
         """Evaluate everything at f, with g as the stabiliser."""
-        P, g, r = self.k.transform(self.M, f, g, self.b, reg, self.P)
+        if not self.blocks:
+            P, g, r = self.k.transform(self.M, f, g, self.b, reg, self.P)
+        else:
+            P, g, r = self._transform_in_blocks(f, g, reg)
         return _State(f, g, P, r, self._dot(self.a, f) + self._dot(self.b, g), self._l1(r - self.a))
+
+    def _transform_in_blocks(self, f: Any, g: Any, reg: float) -> tuple[Any, Any, Any]:
+        """`transform` by threads: the blocks of rows, and so the answer, do not depend on their number."""
+        k, M, P = self.k, self.M, self.P
+
+        def column_sums(g: Any) -> Any:
+            return sum(self.pool.map(lambda i: k.plan_column_sums(M[i], f[i], g, reg), self.blocks))
+
+        c = column_sums(g)
+        if not k.has_all_digits(c):
+            g = k.least_in_columns(M, f)
+            c = column_sums(g)
+        g = g + reg * np.log(self.b / c)
+        r = list(self.pool.map(lambda i: k.plan_rows(M[i], f[i], g, reg, P[i]), self.blocks))
+        return P, g, np.concatenate(r)
 
     def sweep(self, s: _State, reg: float) -> _State:
         """One iteration of Sinkhorn: the rows exact, then the columns."""
@@ -183,7 +217,24 @@ def newton(
 
     One iteration is a Newton step or the change to the next eps.
     """
-    dual = _SemiDual(problem)
+    with closing(_SemiDual(problem)) as dual:
+        return _ascend(
+            dual, problem, tol, maxiter, potentials_init, return_plan, callback, progress, time_limit
+        )
+
+
+def _ascend(
+    dual: _SemiDual,
+    problem: Problem,
+    tol: float,
+    maxiter: int | None,
+    potentials_init: Any,
+    return_plan: bool,
+    callback: Callable[..., Any] | None,
+    progress: bool,
+    time_limit: float | None,
+) -> TransportResult:
+    """Climb F stage by stage."""
 
     def present(x: tuple[Any, Any]) -> Any:
         f, g = (problem.xp.astype(part, problem.M.dtype) for part in (x[::-1] if dual.swapped else x))
@@ -293,7 +344,7 @@ def _give_up(it: Monitor, watch: _Watch, dual: _SemiDual, problem: Problem, s: _
             return
     if not last:
         return
-    if watch.stuck >= 4 and s.error <= 100 * problem.rounding:
+    if watch.stuck >= 6 and s.error <= 4 * dual.rounding:
         it.stop(Status.ROUNDING, f"The residual is {s.error:.3g}.")
     elif watch.idle >= PATIENCE:
         it.stop(Status.STAGNATED)

@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from numsolve.transport import _cpu, _generic
+from numsolve.transport import _cpu, _generic, newton, solve
 
 
 @pytest.fixture
@@ -229,3 +229,34 @@ def test_newton_matrix_and_its_factorisation(newton_system):
 def test_factorisation_refuses_an_indefinite_matrix():
     with pytest.raises(np.linalg.LinAlgError):
         _cpu.cholesky_solve(np.array([[1.0, 0.0], [2.0, 1.0]]), np.ones(2))
+
+
+def test_plan_written_in_place(problem):
+    M, f, g, _, _, reg = problem
+    M, f, g = (x.astype(float) for x in (M, f, g))
+    expected = _generic.plan(M, f, g, reg)
+    P = np.full(M.shape, np.nan)
+    np.testing.assert_allclose(_cpu.plan_rows(M, f, g, reg, P), expected.sum(1), rtol=1e-12)
+    np.testing.assert_allclose(P, expected, rtol=1e-11)
+    P[:] = np.nan
+    np.testing.assert_allclose(_cpu.plan_columns(M, f, g, reg, P), expected.sum(0), rtol=1e-12)
+    np.testing.assert_allclose(P, expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("sums", [[1.0, 0.0], [np.inf, 1.0], [np.nan, 1.0], [1.0, np.nan], [1e-300, 1.0]])
+def test_sums_that_lost_digits_are_noticed(sums):
+    assert not _cpu.has_all_digits(np.array(sums))
+    assert _cpu.has_all_digits(np.array([1e-280, 1.0, 1e280]))
+
+
+def test_blocks_of_rows_give_what_one_piece_gives(rng, monkeypatch):
+    M, a, b = rng.random((90, 70)), rng.random(90), rng.random(70)
+    b *= a.sum() / b.sum()
+    whole = solve(M, a, b, 2e-3)
+    monkeypatch.setattr(newton, "THREADED_ABOVE", 0)
+    monkeypatch.setattr(newton, "BLOCK", 1000)
+    blocks = solve(M, a, b, 2e-3)
+    assert blocks.success
+    np.testing.assert_allclose(blocks.plan, whole.plan, rtol=1e-6, atol=1e-9)
+    far = (1e6 * rng.standard_normal(90), np.zeros(70))  # the stabiliser overflows
+    np.testing.assert_allclose(solve(M, a, b, 2e-3, potentials_init=far).plan, whole.plan, atol=1e-9)
