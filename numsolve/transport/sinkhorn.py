@@ -162,10 +162,11 @@ def sinkhorn(
 
     if method == "scaling" and it.status is Status.NONFINITE:
         it.detail = 'exp(-M / reg) underflows; method="stabilized" does not.'
-    f, g = it.x
+    f, g = it.x if np.isfinite(it.residual) else problem.start(potentials_init)
     P = k.plan(problem.M, f, g, reg)
     return it.result(
         TransportResult,
+        x=problem.potentials((f, g)),
         **problem.values(P, f, g),
         plan=problem.plan(P) if return_plan else None,
         reg=reg,
@@ -201,11 +202,11 @@ class Relaxation:
             return
         # A change of weight is felt for some 1 / (2 - w) sweeps; the rate is read off after that.
         span = max(10, int(4 / (2 - w)))
-        if error > 0.02 or len(errors) <= 3 * span:
+        if not 0 < error <= 0.02 or len(errors) <= 3 * span:
             return
         first = np.log(errors[-1 - 2 * span] / errors[-1 - span]) / span
         second = np.log(errors[-1 - span] / error) / span
-        if 0 < abs(first - second) <= 0.2 * second and np.exp(-second) > w - 1:
+        if second > 0 and abs(first - second) <= 0.2 * second and np.exp(-second) > w - 1:
             rate = np.exp(-second)
             theta = min((rate + w - 1) ** 2 / (rate * w**2), 1 - 1e-10)
             best = min(2 / (1 + np.sqrt(1 - theta)), self._ceiling)
@@ -285,6 +286,14 @@ class _StabilizedSums(_LogSums):
 
 class _ScalingSums(_StabilizedSums):
     """The same with exp(-M / eps) for good, as in the original; it fails where that underflows."""
+
+    def rows(self, f: Any, g: Any) -> Any:
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            return super().rows(f, g)
+
+    def columns(self, f: Any, g: Any) -> Any:
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            return super().columns(f, g)
 
     def _usable(self, sums: Any) -> bool:  # noqa: ARG002
         return True
