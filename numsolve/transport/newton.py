@@ -91,8 +91,8 @@ class _SemiDual:
             self.blocks = [slice(i, i + rows) for i in range(0, self.n, rows)]
             self.pool = ThreadPoolExecutor(self.k.threads())
         self.log_a = xp.log(self.a)
-        unit = float(xp.finfo(M.dtype).eps)
-        self.rounding = min(unit * (8 + problem.range / problem.reg), unit**0.5)
+        self.unit = float(xp.finfo(M.dtype).eps)
+        self.rounding = min(self.unit * (8 + problem.range / problem.reg), self.unit**0.5)
         self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
         self.damping = 1.0
 
@@ -163,7 +163,11 @@ class _SemiDual:
         return not (float(self.xp.max(ratio)) < 8 and float(self.xp.min(ratio)) > 1 / 8)
 
     def direction(self, s: _State, goal: float, direct: bool) -> tuple[Any, bool]:
-        """Solve (S + sigma diag(a)) x = a - r; the flag says whether factorising is the cheaper way."""
+        """Solve (S + sigma diag(max(a, r))) x = a - r, and say whether factorising is the cheaper way.
+
+        sigma fades with the error. It bounds x where S is all but singular: sets of rows that exchange
+        next to no mass with the others, and rows of next to no weight.
+        """
         k, xp, a, b, n, m = self.k, self.xp, self.a, self.b, self.n, self.m
         small = min(1.0, s.error)
         d = s.r + min(0.1, 1e-3 * small * self.damping) * xp.maximum(a, s.r)
@@ -188,12 +192,16 @@ class _SemiDual:
             self.counts["ncg"] += steps
             if done or n > DENSE_BELOW:
                 return x, False
-        S = k.schur_matrix_sparse(*entries, d, b) if sparse else k.schur_matrix(s.P, d, b)
-        return _factorised(k, xp, S, d, rhs, x), True
+
+        def matrix(d: Any) -> Any:
+            return k.schur_matrix_sparse(*entries, d, b) if sparse else k.schur_matrix(s.P, d, b)
+
+        return _factorised(k, xp, matrix, d, rhs, x), True
 
     def noise(self, s: _State) -> float:
         """The rounding error of F."""
-        return 4e-16 * (self._dot(self.a, self.xp.abs(s.f)) + self._dot(self.b, self.xp.abs(s.g)))
+        size = self._dot(self.a, self.xp.abs(s.f)) + self._dot(self.b, self.xp.abs(s.g))
+        return 2 * self.unit * size
 
     def _dot(self, x: Any, y: Any) -> float:
         return float(x @ y)
@@ -318,12 +326,12 @@ def _start(dual: _SemiDual, problem: Problem, potentials_init: Any) -> tuple[_St
     return s, path
 
 
-def _factorised(k: Any, xp: Any, S: Any, d: Any, rhs: Any, fallback: Any) -> Any:
-    """Solve with the dense S, shifted a little more as long as rounding leaves it indefinite."""
+def _factorised(k: Any, xp: Any, matrix: Callable[..., Any], d: Any, rhs: Any, fallback: Any) -> Any:
+    """Solve with the dense S, its diagonal raised as far as rounding makes it necessary."""
     shift = 1e-15
     while shift < 1e-3:
         try:
-            x = k.cholesky_solve(S + shift * xp.eye(d.shape[0], dtype=d.dtype) * d[None, :], rhs)
+            x = k.cholesky_solve(matrix((1 + shift) * d), rhs)
             if bool(xp.all(xp.isfinite(x))):
                 return x
         except Exception as error:  # each library has a LinAlgError of its own
