@@ -258,67 +258,7 @@ def transform(M, f, g, b, reg, P):
     return P, g + reg * np.log(scale), scale_columns(P, scale)
 
 
-# --- the Newton system S x = rhs,  S = diag(d) - P diag(1/b) P' -----------------------------------
-
-
-@njit(cache=True, error_model="numpy")
-def compress(P, floor_a, floor_b, capacity):
-    """The entries P_ij >= min(floor_a_i, floor_b_j) in CSR: their number, indptr, indices, values.
-
-    The number is -1 if there are more than ``capacity``.
-    """
-    n, m = P.shape
-    indptr = np.zeros(n + 1, np.int64)
-    indices = np.empty(capacity + m, np.int32)
-    values = np.empty(capacity + m)
-    k = 0
-    for i in range(n):
-        row = P[i]
-        for j in range(m):  # each entry is written, and kept by moving on: no branch to mispredict
-            indices[k] = j
-            values[k] = row[j]
-            k += row[j] >= min(floor_a[i], floor_b[j])
-        if k > capacity:
-            return -1, indptr, indices, values
-        indptr[i + 1] = k
-    return k, indptr, indices[:k], values[:k]
-
-
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _cg_update(p, Sp, x, residual, z, jacobi, rz):
-    """One step of conjugate gradients after the product S p: the new rz and ||residual||_1."""
-    curvature = 0.0
-    for i in range(p.size):
-        curvature += p[i] * Sp[i]
-    if not curvature > 0.0:
-        return -1.0, 0.0
-    step = rz / curvature
-    norm = 0.0
-    new = 0.0
-    for i in range(p.size):
-        x[i] += step * p[i]
-        residual[i] -= step * Sp[i]
-        norm += abs(residual[i])
-        z[i] = residual[i] / jacobi[i]
-        new += residual[i] * z[i]
-    for i in range(p.size):
-        p[i] = z[i] + (new / rz) * p[i]
-    return new, norm
-
-
-@njit(cache=True, error_model="numpy")
-def _light_rows_off(x, residual, d, jacobi):
-    """Correct x by a Jacobi step where a row's residual exceeds its weight d_i; say whether there was one.
-
-    Conjugate gradients minimise an error in which a row counts by its weight: rows of next to none may be
-    left anywhere. They hang on heavier rows, from which this puts them right.
-    """
-    found = False
-    for i in range(x.size):
-        if abs(residual[i]) > d[i]:
-            x[i] += residual[i] / jacobi[i]
-            found = True
-    return found
+# --- products with a stored plan ------------------------------------------------------------------
 
 
 @njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
@@ -343,150 +283,28 @@ def _dot_rows(P, i, u):
 
 
 @njit(cache=True, error_model="numpy")
-def _product(P, d, b, p, u, Sp):
-    """Sp = S p, four rows at a time.
+def column_products(P, p):
+    """P' p, four rows at a time.
 
-    As fast as two products by a BLAS on one thread, and faster beyond the cache. A BLAS would share such
-    short products among its threads, and come to a halt where another process keeps one of them waiting.
+    As fast as a BLAS on one thread. A BLAS would share such short products among its threads, and come to a
+    halt where another process keeps one of them waiting.
     """
     n = p.size
-    whole = n - n % 4
-    u[:] = 0.0
-    for i in range(0, whole, 4):
+    u = np.zeros(P.shape[1], P.dtype)
+    for i in range(0, n - n % 4, 4):
         _add_rows(P, i, p, u)
-    for i in range(whole, n):
+    for i in range(n - n % 4, n):
         u += p[i] * P[i]
-    u /= b
-    for i in range(0, whole, 4):
-        sums = _dot_rows(P, i, u)
-        for q in range(4):
-            Sp[i + q] = d[i + q] * p[i + q] - sums[q]
-    for i in range(whole, n):
-        Sp[i] = d[i] * p[i] - np.sum(P[i] * u)
+    return u
 
 
 @njit(cache=True, error_model="numpy")
-def schur_cg(P, d, b, rhs, stop, maxiter):
-    """Conjugate gradients with the diagonal of S, from 0, until ||residual||_1 <= stop.
-
-    Returns x, the steps done, and whether the residual got there.
-    """
-    n = d.size
-    jacobi = np.empty(n)
-    for i in range(n):
-        jacobi[i] = d[i] - np.sum(P[i] * P[i] / b)
-    jacobi = np.maximum(jacobi, 1e-14 * d)  # the difference cancels where one entry dominates its row
-    x, residual, z = np.zeros(n), rhs.copy(), rhs / jacobi
-    p, rz = z.copy(), np.sum(rhs * z)
-    u, Sp = np.empty(b.size), np.empty(n)
-    done, k = False, 0
-    while k < maxiter and not done and rz > 0.0:
-        k += 1
-        _product(P, d, b, p, u, Sp)
-        rz, norm = _cg_update(p, Sp, x, residual, z, jacobi, rz)
-        done = norm <= stop and rz >= 0.0
-    for _ in range(3):
-        if not _light_rows_off(x, residual, d, jacobi):
-            break
-        _product(P, d, b, x, u, Sp)
-        residual = rhs - Sp
-    return x, k, done
-
-
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _sparse_product(indptr, indices, values, d, b, p, u, Sp):
-    """Sp = S p."""
-    u[:] = 0.0
-    for i in range(p.size):
-        for k in range(indptr[i], indptr[i + 1]):
-            u[indices[k]] += values[k] * p[i]
-    for j in range(u.size):
-        u[j] /= b[j]
-    for i in range(p.size):
-        total = 0.0
-        for k in range(indptr[i], indptr[i + 1]):
-            total += values[k] * u[indices[k]]
-        Sp[i] = d[i] * p[i] - total
-
-
-@njit(cache=True, error_model="numpy")
-def schur_cg_sparse(indptr, indices, values, d, b, rhs, stop, maxiter):
-    """`schur_cg` for a compressed P."""
-    n = d.size
-    jacobi = d.copy()
-    for i in range(n):
-        for k in range(indptr[i], indptr[i + 1]):
-            jacobi[i] -= values[k] * values[k] / b[indices[k]]
-    jacobi = np.maximum(jacobi, 1e-14 * d)
-    x, residual, z = np.zeros(n), rhs.copy(), rhs / jacobi
-    p, rz = z.copy(), np.sum(rhs * z)
-    u, Sp = np.empty(b.size), np.empty(n)
-    done, k = False, 0
-    while k < maxiter and not done and rz > 0.0:
-        k += 1
-        _sparse_product(indptr, indices, values, d, b, p, u, Sp)
-        rz, norm = _cg_update(p, Sp, x, residual, z, jacobi, rz)
-        done = norm <= stop and rz >= 0.0
-    for _ in range(3):
-        if not _light_rows_off(x, residual, d, jacobi):
-            break
-        _sparse_product(indptr, indices, values, d, b, x, u, Sp)
-        residual = rhs - Sp
-    return x, k, done
-
-
-def schur_matrix(P, d, b):
-    """S as a dense matrix."""
-    S = -(P / b) @ P.T
-    S[np.arange(d.size), np.arange(d.size)] += d
-    return S
-
-
-@njit(cache=True, error_model="numpy")
-def schur_matrix_sparse(indptr, indices, values, d, b):
-    """The lower triangle of S from a compressed P: one outer product per column."""
-    n, m = d.size, b.size
-    start = np.zeros(m + 1, np.int64)
-    for k in range(indices.size):
-        start[indices[k] + 1] += 1
-    start = np.cumsum(start)
-    place = start[:m].copy()
-    rows = np.empty(indices.size, np.int32)
-    column_values = np.empty(indices.size)
-    for i in range(n):
-        for k in range(indptr[i], indptr[i + 1]):
-            j = indices[k]
-            rows[place[j]] = i
-            column_values[place[j]] = values[k]
-            place[j] += 1
-    S = np.zeros((n, n))
-    for j in range(m):
-        for k in range(start[j], start[j + 1]):
-            v = column_values[k] / b[j]
-            for q in range(start[j], k + 1):
-                S[rows[k], rows[q]] -= v * column_values[q]
-    for i in range(n):
-        S[i, i] += d[i]
-    return S
-
-
-def cholesky_solve(S, rhs):
-    """Solve S x = rhs from the lower triangle of S; LinAlgError if S is not positive definite."""
-    return _substitute(np.linalg.cholesky(S), rhs)
-
-
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _substitute(L, rhs):
-    x = rhs.copy()
-    for i in range(x.size):
-        row = L[i]
-        total = 0.0
-        for j in range(i):
-            total += row[j] * x[j]
-        x[i] = (x[i] - total) / row[i]
-    for i in range(x.size - 1, -1, -1):
-        row = L[i]
-        x[i] /= row[i]
-        for j in range(i):
-            x[j] -= row[j] * x[i]
-    return x
+def row_products(P, u):
+    """P u, four rows at a time."""
+    n = P.shape[0]
+    out = np.empty(n, P.dtype)
+    for i in range(0, n - n % 4, 4):
+        out[i], out[i + 1], out[i + 2], out[i + 3] = _dot_rows(P, i, u)
+    for i in range(n - n % 4, n):
+        out[i] = np.sum(P[i] * u)
+    return out

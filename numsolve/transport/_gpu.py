@@ -4,23 +4,16 @@ import math
 
 import cupy
 
-from ._generic import (
-    cholesky_solve,
-    compress,
-    schur_cg,
-    schur_matrix,
-)
+from ._generic import column_products, row_products
 
 __all__ = [
-    "cholesky_solve",
-    "compress",
+    "column_products",
     "log_column_sums",
     "log_row_sums",
     "plan",
     "plan_column_sums",
     "plan_row_sums",
-    "schur_cg",
-    "schur_matrix",
+    "row_products",
     "transform",
 ]
 

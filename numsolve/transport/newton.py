@@ -75,6 +75,7 @@ class _SemiDual:
     def __init__(self, problem: Problem) -> None:
         xp = self.xp = problem.xp
         self.k = arrays.kernels_for(xp, __package__)
+        self.system = arrays.kernels_for(xp, __package__, "newton")
         self.swapped = problem.M.shape[1] < problem.M.shape[0]
         M = problem.M.T if self.swapped else problem.M
         self.a, self.b = (problem.b, problem.a) if self.swapped else (problem.a, problem.b)
@@ -168,7 +169,7 @@ class _SemiDual:
         sigma fades with the error. It bounds x where S is all but singular: sets of rows that exchange
         next to no mass with the others, and rows of next to no weight.
         """
-        k, xp, a, b, n, m = self.k, self.xp, self.a, self.b, self.n, self.m
+        k, xp, a, b, n, m = self.system, self.xp, self.a, self.b, self.n, self.m
         small = min(1.0, s.error)
         d = s.r + min(0.1, 1e-3 * small * self.damping) * xp.maximum(a, s.r)
         rhs = a - s.r

@@ -260,12 +260,12 @@ class _StabilizedSums(_LogSums):
 
     def rows(self, f: Any, g: Any) -> Any:
         u, v = self._scalings(f, g)
-        sums = self.K @ self.p.xp.exp(v)
+        sums = self.k.row_products(self.K, self.p.xp.exp(v))
         return u + self.p.xp.log(sums) if self._usable(sums) else super().rows(f, g)
 
     def columns(self, f: Any, g: Any) -> Any:
         u, v = self._scalings(f, g)
-        sums = self.K.T @ self.p.xp.exp(u)
+        sums = self.k.column_products(self.K, self.p.xp.exp(u))
         return v + self.p.xp.log(sums) if self._usable(sums) else super().columns(f, g)
 
     def _usable(self, sums: Any) -> bool:

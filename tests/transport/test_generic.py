@@ -13,6 +13,7 @@ from numsolve import transport
 from numsolve._core.arrays import kernels_for, to_host
 from numsolve._core.result import ConvergenceWarning, Status
 from numsolve.transport import _generic as generic
+from numsolve.transport import _generic_newton as generic_newton
 
 INF = float("inf")
 
@@ -127,13 +128,13 @@ def newton_system(n=5, m=7):
 
 def test_the_newton_matrix_and_its_solution(xp):
     P, d, b, rhs, S = newton_system()
-    close(generic.schur_matrix(*arrays(xp, P, d, b)), S, atol=1e-15)
-    close(generic.cholesky_solve(*arrays(xp, S, rhs)), np.linalg.solve(S, rhs), rtol=1e-11)
+    close(generic_newton.schur_matrix(*arrays(xp, P, d, b)), S, atol=1e-15)
+    close(generic_newton.cholesky_solve(*arrays(xp, S, rhs)), np.linalg.solve(S, rhs), rtol=1e-11)
 
 
 def test_conjugate_gradients_solve_the_newton_system_in_n_steps(xp):
     P, d, b, rhs, S = newton_system()
-    x, steps, done = generic.schur_cg(*arrays(xp, P, d, b, rhs), 1e-12, 20)
+    x, steps, done = generic_newton.schur_cg(*arrays(xp, P, d, b, rhs), 1e-12, 20)
     assert done
     assert steps <= rhs.size + 1
     close(x, np.linalg.solve(S, rhs), rtol=1e-9)
@@ -142,9 +143,9 @@ def test_conjugate_gradients_solve_the_newton_system_in_n_steps(xp):
 def test_conjugate_gradients_stop_where_they_are_told(xp):
     P, d, b, rhs, S = newton_system()
     given = arrays(xp, P, d, b, rhs)
-    assert generic.schur_cg(*given, 1e-14, 2)[1:] == (2, False)
+    assert generic_newton.schur_cg(*given, 1e-14, 2)[1:] == (2, False)
     for stop in (1.0, 1e-3, 1e-6):
-        x, _, done = generic.schur_cg(*given, stop, 20)
+        x, _, done = generic_newton.schur_cg(*given, stop, 20)
         assert done
         assert np.abs(S @ to_host(x) - rhs).sum() <= stop * (1 + 1e-9)
 
