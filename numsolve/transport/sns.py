@@ -26,6 +26,7 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
+from numsolve._core.result import Status
 
 from ._problem import prepare
 from .result import TransportResult
@@ -164,6 +165,10 @@ def sinkhorn_newton_sparse(
                 P_sparse = _largest(xp, P, density, rho)
                 df, dg, steps = _newton_direction(xp, P_sparse, r, c, a - r, b - c)
                 t = _line_search(k, problem, f, g, df, dg, r, c)
+                if t == 0.0:
+                    it.stop(
+                        Status.STAGNATED, "No step along the sparsified Newton direction raises the dual."
+                    )
                 f, g = f + t * reg * df, g + t * reg * dg
                 nnewton, ncg = nnewton + 1, ncg + steps
             P = k.plan(M, f, g, reg)
@@ -216,8 +221,8 @@ def _newton_direction(
         step += 1
         u, v = r * p + P @ q, P.T @ p + c * q
         curvature = float(xp.sum(p * u) + xp.sum(q * v))
-        if not curvature > 0:
-            break
+        if not curvature > 1e-13 * float(xp.sum(r * p * p) + xp.sum(c * q * q)):
+            break  # few entries can leave blocks without a connection, and one more null vector for each
         alpha = rho / curvature
         x, y, s, t = x + alpha * p, y + alpha * q, s - alpha * u, t - alpha * v
         rho, old = float(xp.sum(s * s) + xp.sum(t * t)), rho
@@ -226,19 +231,30 @@ def _newton_direction(
 
 
 def _line_search(k: Any, problem: Any, f: Any, g: Any, df: Any, dg: Any, r: Any, c: Any) -> float:
-    """Halve the step (in units of eps) until the dual rises by 1e-4 of what its slope promises."""
+    """Halve the step (in units of eps) until the dual rises by 1e-4 of what its slope promises; 0 if never.
+
+    Near the solution the rise is lost in rounding, and the fall of the error takes its place.
+    """
     xp, M, reg, a, b = problem.xp, problem.M, problem.reg, problem.a, problem.b
     slope = float(xp.sum((a - r) * df) + xp.sum((b - c) * dg))
     mass, along = float(xp.sum(r)), float(xp.sum(a * df) + xp.sum(b * dg))
-    noise = 4 * float(xp.finfo(M.dtype).eps) * abs(mass)
+    error = _l1(xp, a - r) + _l1(xp, b - c)
+    by_error = slope < 100 * float(xp.finfo(M.dtype).eps) * mass
     t = 1.0
     for _ in range(30):
-        # (D(t) - D(0)) / eps; the mass is all that needs the plan.
-        new = float(xp.sum(k.plan_row_sums(M, f + t * reg * df, g + t * reg * dg, reg)))
-        if t * along - (new - mass) >= 1e-4 * t * slope - noise:
+        f_t, g_t = f + t * reg * df, g + t * reg * dg
+        with np.errstate(over="ignore"):
+            r_t = k.plan_row_sums(M, f_t, g_t, reg)
+            # (D(t) - D(0)) / eps; the mass is all that needs the plan.
+            rise = t * along - (float(xp.sum(r_t)) - mass)
+        if by_error:
+            c_t = k.plan_column_sums(M, f_t, g_t, reg)
+            if _l1(xp, a - r_t) + _l1(xp, b - c_t) < (1 - 1e-4 * t) * error:
+                return t
+        elif rise >= 1e-4 * t * slope:
             return t
         t /= 2
-    return t
+    return 0.0
 
 
 def _l1(xp: Any, x: Any) -> float:

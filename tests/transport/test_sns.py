@@ -53,6 +53,19 @@ def test_on_densities_the_published_settings_stall_and_say_so(problem, name):
     assert transport.solve(M, a, b, 1 / 1200).success
 
 
+def test_entries_that_leave_points_without_connection_end_the_run_with_words():
+    # 12 of the 42 entries: blocks between which nothing is kept cannot exchange mass
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(0.2, 1, 6), rng.uniform(0.2, 1, 7)
+    M, a, b = rng.random((6, 7)), a / a.sum(), b / b.sum()
+    with pytest.warns(ConvergenceWarning, match="sparsified Newton direction"):
+        r = sinkhorn_newton_sparse(a, b, M, 0.003)
+    assert r.status is Status.STAGNATED
+    assert np.isfinite(r.plan).all()
+    assert r.marginal_error == r.history.residual.min()
+    assert sinkhorn_newton_sparse(a, b, M, 0.003, density=1.0).success
+
+
 # -- Newton's method -------------------------------------------------------------------------------
 
 
