@@ -16,6 +16,8 @@ from numsolve._core import arrays, checks
 
 #: Masses of the two sides may differ by this much, relatively; b is then rescaled.
 MASS_TOLERANCE = 1e-6
+#: Rounding errors of the potentials are of this size, relatively; over eps they are exponents.
+UNIT = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,11 @@ def prepare(M: Any, a: Any, b: Any, reg: Any) -> Problem:
     if forbidden:
         _check_allowed(xp, M)
         high = float(xp.max(xp.where(xp.isfinite(M), M, low)))
+    if reg < UNIT * (high - low):
+        raise ValueError(
+            f"reg = {reg:g} is below the rounding errors of M, whose entries have a range of {high - low:g}; "
+            f"the least that can be resolved is {UNIT * (high - low):.2g}"
+        )
     # An offset that is large against the range of the cost would eat the digits of the potentials.
     offset = low if abs(low) > high - low else 0.0
     if offset:

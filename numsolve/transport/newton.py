@@ -83,6 +83,7 @@ class _SemiDual:
         if arrays.is_numpy(xp):  # the kernels want rows in one piece; float32 comes back at the end
             M = np.ascontiguousarray(M, dtype=np.float64)
             self.a, self.b = self.a.astype(np.float64), self.b.astype(np.float64)
+            self.a, self.b = self.a / self.a.sum(), self.b / self.b.sum()  # float32 sums are one to 1e-7
             self.P = np.empty(M.shape)
         self.M = M
         self.n, self.m = M.shape
@@ -132,7 +133,9 @@ class _SemiDual:
             log_r = self.xp.log(s.r)
         else:
             log_r = self.k.log_row_sums(self.M, s.f, s.g, reg)
-        return self.at(s.f + reg * (self.log_a - log_r), s.g, reg)
+        with np.errstate(invalid="ignore"):
+            f = s.f + reg * (self.log_a - log_r)
+        return self.at(f, s.g, reg)
 
     def newton_step(self, s: _State, reg: float, x: Any) -> _State:
         """Go along x as far as F rises enough; sweep once if that leaves rows far off."""
@@ -258,6 +261,7 @@ def _ascend(
         label="Newton",
         keep="reference",
         present=present,
+        divergence=float("inf"),  # a start can be exact for one eps and off for the next
         columns=("reg",),
     ) as it:
         s, path = _start(dual, problem, potentials_init)
@@ -288,6 +292,8 @@ def _ascend(
 
     if it.status is not Status.CONVERGED:  # the memory of P may hold a later trial, or another eps
         s = dual.at(best.f, best.g, problem.reg)
+        if not np.isfinite(s.error):  # at this eps their rounding errors are exponents that overflow
+            s = dual.at(0 * dual.a, 0 * dual.b, problem.reg)
     return _finish(it, dual, problem, s, tol, return_plan, tuple(path[: stage + 1]))
 
 
@@ -316,9 +322,13 @@ def _start(dual: _SemiDual, problem: Problem, potentials_init: Any) -> tuple[_St
         f, g = f.astype(np.float64), g.astype(np.float64)
     path = [problem.reg]
     if potentials_init is not None:
+        f = f - dual._dot(dual.a, f)  # a large constant would only eat digits
         s = dual.at(f, g, problem.reg)
         if s.error <= 0.1:
             return s, path
+        zero = dual.at(0 * f, 0 * g, problem.reg)
+        if not s.fun > zero.fun:
+            f, g = zero.f, zero.g
     while path[0] / STAGE_FACTOR < FIRST_STAGE * problem.range * (1 + 1e-12):
         path.insert(0, path[0] / STAGE_FACTOR)
     s = dual.at(f, g, path[0])

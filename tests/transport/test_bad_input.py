@@ -54,6 +54,8 @@ BAD = {
     "reg complex": ({"reg": 1j}, TypeError, "reg must be a real number"),
     "reg an array": ({"reg": np.ones(2)}, TypeError, "reg must be a real number"),
     "reg true": ({"reg": True}, TypeError, "reg must be a real number"),
+    "reg below rounding": ({"reg": 1e-17}, ValueError, "reg = 1e-17 is below the rounding errors of M"),
+    "reg next to nothing": ({"reg": 5e-324}, ValueError, "the least that can be resolved is 2.1e-16"),
     "reg forgotten": ({"reg": None}, ValueError, "reg must be given", (solve,)),
     "no reg": ({"reg": None}, TypeError, "reg must be a real number", (sinkhorn, sns)),
     # the weights
