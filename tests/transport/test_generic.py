@@ -24,7 +24,7 @@ def double_precision(library):
     if library != "jax":
         yield
         return
-    import jax
+    jax = pytest.importorskip("jax")
 
     with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
         yield
