@@ -342,6 +342,26 @@ def test_the_last_newton_steps_converge_faster_than_linearly(problem):
     assert order.max() > 1.5
 
 
+@pytest.mark.parametrize(
+    ("name", "reg"),
+    [("assignment 100", 1e-4), ("densities-L1 100", 1e-4), ("rectangular 60x40", 1e-3), ("images-L1", 0.01)],
+)
+def test_the_dual_never_falls_within_a_stage(problem, name, reg):
+    M, a, b = problem(name)
+    path = {}
+
+    def callback(intermediate_result):
+        f, g = intermediate_result.x
+        mass = np.exp((f[:, None] + g - M) / intermediate_result.reg).sum()
+        dual = a @ f + b @ g - intermediate_result.reg * mass
+        path.setdefault(intermediate_result.reg, []).append(dual)
+
+    r = transport.solve(M, a, b, reg, callback=callback)
+    assert tuple(path) == r.reg_path
+    for dual in path.values():
+        assert (np.diff(dual) >= -1e-14).all()
+
+
 # -- robustness ------------------------------------------------------------------------------------
 
 
