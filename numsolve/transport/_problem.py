@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.monitor import Monitor
+
+from .result import TransportResult
 
 #: Masses of the two sides may differ by this much, relatively; b is then rescaled.
 MASS_TOLERANCE = 1e-6
@@ -46,6 +49,17 @@ class Problem:
         """
         unit = float(self.xp.finfo(self.M.dtype).eps)
         return min(unit * (8 + self.range / self.reg), math.sqrt(unit))
+
+    def monitor(self, label: str, tol: float, maxiter: int, **settings: Any) -> Monitor:
+        """Make the monitor of a solver: it tests the marginal error and shows the caller his potentials."""
+        common = {"keep": "reference", "present": self.potentials, "rounding": self.rounding}
+        return Monitor(atol=tol, maxiter=maxiter, label=label, **{**common, **settings})
+
+    def result(self, it: Monitor, P: Any, x: Any, return_plan: bool, **fields: Any) -> TransportResult:
+        """Put the answer into the caller's terms; P is overwritten."""
+        fields = {"reg": self.reg, "reg_path": (self.reg,), **self.values(P, *x), **fields}
+        plan = self.plan(P) if return_plan else None
+        return it.result(TransportResult, x=self.potentials(x), plan=plan, **fields)
 
     def start(self, potentials: Any = None) -> tuple[Any, Any]:
         """Turn the caller's potentials into those of the reduced problem; zeros if there are none."""

@@ -33,15 +33,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import arrays
-from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
-
-from .result import TransportResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numsolve._core.monitor import Monitor
+
     from ._problem import Problem
+    from .result import TransportResult
 
 #: eps of the first stage over the range of the cost, and the factor from stage to stage.
 FIRST_STAGE, STAGE_FACTOR = 0.05, 0.25
@@ -77,6 +77,7 @@ class _SemiDual:
         self.k = arrays.kernels_for(xp, __package__)
         self.system = arrays.kernels_for(xp, __package__, "newton")
         self.swapped = problem.M.shape[1] < problem.M.shape[0]
+        self.dtype = problem.M.dtype
         M = problem.M.T if self.swapped else problem.M
         self.a, self.b = (problem.b, problem.a) if self.swapped else (problem.a, problem.b)
         self.P: Any = None
@@ -97,6 +98,11 @@ class _SemiDual:
         self.rounding = min(self.unit * (8 + problem.range / problem.reg), self.unit**0.5)
         self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
         self.damping = 1.0
+
+    def original(self, x: tuple[Any, Any]) -> tuple[Any, Any]:
+        """Potentials in the order and the dtype of the problem."""
+        f, g = x[::-1] if self.swapped else x
+        return self.xp.astype(f, self.dtype), self.xp.astype(g, self.dtype)
 
     def close(self) -> None:
         """Let the threads go."""
@@ -230,71 +236,60 @@ def newton(
     One iteration is a Newton step or the change to the next eps.
     """
     with closing(_SemiDual(problem)) as dual:
-        return _ascend(
-            dual, problem, tol, maxiter, potentials_init, return_plan, callback, progress, time_limit
-        )
+        with problem.monitor(
+            "Newton",
+            tol,
+            1000 if maxiter is None else maxiter,
+            time_limit=time_limit,
+            callback=callback,
+            progress=progress,
+            present=lambda x: problem.potentials(dual.original(x)),
+            rounding=0.0,  # judged in `_give_up`, at the last eps only
+            divergence=float("inf"),  # a start can be exact for one eps and off for the next
+            columns=("reg",),
+        ) as it:
+            s, path = _start(dual, problem, potentials_init)
+            stage, reg = 0, path[0]
+            watch = _Watch()
+            best, x, direct = s, s.f, False
+            _record(it, s, reg, problem.reg, tol)
+            for _ in it:
+                last = stage == len(path) - 1
+                if not last and (s.error <= STAGE_TOL or watch.stuck >= PATIENCE):
+                    stage, reg, direct = stage + 1, path[stage + 1], False
+                    s = best = dual.sweep(dual.at(s.f, s.g, reg), reg)
+                    watch = _Watch()
+                else:
+                    x, direct = dual.direction(s, tol if last else STAGE_TOL, direct)
+                    s = dual.newton_step(s, reg, x)
+                    if s.error < best.error:
+                        best = s
+                    watch.see(s, dual.noise(s))
+                _record(it, s, reg, problem.reg, tol)
+                if it.status is None:
+                    _give_up(it, watch, dual, problem, s, x, last)
+
+        if it.status is not Status.CONVERGED:  # the memory of P may hold a later trial, or another eps
+            s = dual.at(best.f, best.g, problem.reg)
+            if not np.isfinite(s.error):  # at this eps their rounding errors are exponents that overflow
+                s = dual.at(0 * dual.a, 0 * dual.b, problem.reg)
+
+    # Both marginals are measured on the plan that is returned.
+    xp, (f, g) = problem.xp, dual.original((s.f, s.g))
+    P = xp.astype(s.P.T if dual.swapped else s.P, problem.M.dtype, copy=False)
+    residual = float(xp.sum(xp.abs(xp.sum(P, axis=1) - problem.a)))
+    residual += float(xp.sum(xp.abs(xp.sum(P, axis=0) - problem.b)))
+    if it.status is Status.CONVERGED and residual > tol:
+        it.stop(Status.ROUNDING, f"The residual is {residual:.3g}, the tolerance {tol:.3g}.")
+    return problem.result(
+        it, P, (f, g), return_plan, residual=residual, reg_path=tuple(path[: stage + 1]), **dual.counts
+    )
 
 
-def _ascend(
-    dual: _SemiDual,
-    problem: Problem,
-    tol: float,
-    maxiter: int | None,
-    potentials_init: Any,
-    return_plan: bool,
-    callback: Callable[..., Any] | None,
-    progress: bool,
-    time_limit: float | None,
-) -> TransportResult:
-    """Climb F stage by stage."""
-
-    def present(x: tuple[Any, Any]) -> Any:
-        f, g = (problem.xp.astype(part, problem.M.dtype) for part in (x[::-1] if dual.swapped else x))
-        return problem.potentials((f, g))
-
-    with Monitor(
-        atol=tol,
-        maxiter=1000 if maxiter is None else maxiter,
-        time_limit=time_limit,
-        callback=callback,
-        progress=progress,
-        label="Newton",
-        keep="reference",
-        present=present,
-        divergence=float("inf"),  # a start can be exact for one eps and off for the next
-        columns=("reg",),
-    ) as it:
-        s, path = _start(dual, problem, potentials_init)
-        stage, reg = 0, path[0]
-        watch = _Watch()
-        best, x, direct = s, s.f, False
-
-        def record() -> None:
-            done = stage == len(path) - 1 and s.error <= 0.999 * tol  # the rest is for rounding in columns
-            it.record(s.error, (s.f, s.g), converged=done, reg=reg)
-
-        record()
-        for _ in it:
-            last = stage == len(path) - 1
-            if not last and (s.error <= STAGE_TOL or watch.stuck >= PATIENCE):
-                stage, reg, direct = stage + 1, path[stage + 1], False
-                s = best = dual.sweep(dual.at(s.f, s.g, reg), reg)
-                watch = _Watch()
-            else:
-                x, direct = dual.direction(s, tol if last else STAGE_TOL, direct)
-                s = dual.newton_step(s, reg, x)
-                if s.error < best.error:
-                    best = s
-                watch.see(s, dual.noise(s))
-            record()
-            if it.status is None:
-                _give_up(it, watch, dual, problem, s, x, last)
-
-    if it.status is not Status.CONVERGED:  # the memory of P may hold a later trial, or another eps
-        s = dual.at(best.f, best.g, problem.reg)
-        if not np.isfinite(s.error):  # at this eps their rounding errors are exponents that overflow
-            s = dual.at(0 * dual.a, 0 * dual.b, problem.reg)
-    return _finish(it, dual, problem, s, tol, return_plan, tuple(path[: stage + 1]))
+def _record(it: Monitor, s: _State, reg: float, goal: float, tol: float) -> None:
+    """Record a point; only at the last eps it may be the answer."""
+    done = reg == goal and s.error <= 0.999 * tol  # the rest is for rounding in the columns
+    it.record(s.error, (s.f, s.g), converged=done, reg=reg)
 
 
 class _Watch:
@@ -383,27 +378,3 @@ def _overloaded(dual: _SemiDual, by: Any) -> bool:
     first = np.argmax(allowed[order], axis=0)  # from how many rows on a column is within reach
     room = np.cumsum(np.bincount(first, weights=arrays.to_host(dual.b), minlength=dual.n))
     return bool(np.max(weight - room) > 1e-12)
-
-
-def _finish(
-    it: Monitor, dual: _SemiDual, problem: Problem, s: _State, tol: float, return_plan: bool, path: Any
-) -> TransportResult:
-    """Put the answer into the caller's terms, with both marginals measured on the plan itself."""
-    xp = problem.xp
-    P = xp.astype(s.P.T if dual.swapped else s.P, problem.M.dtype, copy=False)
-    f, g = (s.g, s.f) if dual.swapped else (s.f, s.g)
-    f, g = xp.astype(f, problem.M.dtype), xp.astype(g, problem.M.dtype)
-    residual = float(xp.sum(xp.abs(xp.sum(P, axis=1) - problem.a)))
-    residual += float(xp.sum(xp.abs(xp.sum(P, axis=0) - problem.b)))
-    if it.status is Status.CONVERGED and residual > tol:
-        it.stop(Status.ROUNDING, f"The residual is {residual:.3g}, the tolerance {tol:.3g}.")
-    return it.result(
-        TransportResult,
-        x=problem.potentials((f, g)),
-        residual=residual,
-        **problem.values(P, f, g),
-        plan=problem.plan(P) if return_plan else None,
-        reg=problem.reg,
-        reg_path=path,
-        **dual.counts,
-    )

@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import arrays, checks
-from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._problem import prepare
-from .result import TransportResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._problem import Problem
+    from .result import TransportResult
 
 METHODS = ("auto", "scaling", "stabilized", "log", "plan")
 #: The stored kernel is made again when a scaling leaves exp(-46) ... exp(46), about 1e-20 ... 1e20.
@@ -134,16 +133,13 @@ def sinkhorn(
     log_a, log_b = xp.log(problem.a), xp.log(problem.b)
     relaxation = Relaxation(fixed)
 
-    with Monitor(
-        atol=tol,
-        maxiter=10_000 if maxiter is None else maxiter,
+    with problem.monitor(
+        "Sinkhorn",
+        tol,
+        10_000 if maxiter is None else maxiter,
         time_limit=time_limit,
         callback=callback,
         progress=progress,
-        label="Sinkhorn",
-        keep="reference",
-        present=problem.potentials,
-        rounding=problem.rounding,
         columns=("weight",),
     ) as it:
         g = g + reg * (log_b - sums.columns(f, g))
@@ -163,16 +159,7 @@ def sinkhorn(
     if method == "scaling" and it.status is Status.NONFINITE:
         it.detail = 'exp(-M / reg) underflows; method="stabilized" does not.'
     f, g = it.x if np.isfinite(it.residual) else problem.start(potentials_init)
-    P = k.plan(problem.M, f, g, reg)
-    return it.result(
-        TransportResult,
-        x=problem.potentials((f, g)),
-        **problem.values(P, f, g),
-        plan=problem.plan(P) if return_plan else None,
-        reg=reg,
-        nsinkhorn=it.nit,
-        reg_path=(reg,),
-    )
+    return problem.result(it, k.plan(problem.M, f, g, reg), (f, g), return_plan, nsinkhorn=it.nit)
 
 
 class Relaxation:

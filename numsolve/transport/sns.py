@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import arrays, checks
-from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._problem import prepare
-from .result import TransportResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .result import TransportResult
 
 
 def sinkhorn_newton_sparse(
@@ -141,16 +141,13 @@ def sinkhorn_newton_sparse(
     log_a, log_b = xp.log(a), xp.log(b)
     f, g = problem.start(potentials_init)
     nnewton = ncg = 0
-    with Monitor(
-        atol=tol,
-        maxiter=1000 if maxiter is None else maxiter,
+    with problem.monitor(
+        "Sinkhorn-Newton-Sparse",
+        tol,
+        1000 if maxiter is None else maxiter,
         time_limit=time_limit,
         callback=callback,
         progress=progress,
-        label="Sinkhorn-Newton-Sparse",
-        keep="reference",
-        present=problem.potentials,
-        rounding=problem.rounding,
         columns=("newton",),
     ) as it:
         g = g + reg * (log_b - k.log_column_sums(M, f, g, reg))
@@ -175,18 +172,8 @@ def sinkhorn_newton_sparse(
             r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
             it.record(_l1(xp, r - a) + _l1(xp, c - b), (f, g), newton=step > n_sinkhorn)
 
-    f, g = it.x
-    P = k.plan(M, f, g, reg)
-    return it.result(
-        TransportResult,
-        **problem.values(P, f, g),
-        plan=problem.plan(P) if return_plan else None,
-        reg=reg,
-        nsinkhorn=it.nit - nnewton,
-        nnewton=nnewton,
-        ncg=ncg,
-        reg_path=(reg,),
-    )
+    counts = {"nsinkhorn": it.nit - nnewton, "nnewton": nnewton, "ncg": ncg}
+    return problem.result(it, k.plan(M, *it.x, reg), it.x, return_plan, **counts)
 
 
 def _largest(xp: Any, P: Any, density: float | None, rho: float | None) -> Any:
