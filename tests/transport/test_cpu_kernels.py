@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from numsolve.transport import _cpu, _cpu_newton, _generic, _generic_newton, newton, solve
+from numsolve.transport import _cpu, _cpu_newton, _generic, _generic_newton
 
 
 @pytest.fixture
@@ -247,16 +247,3 @@ def test_plan_written_in_place(problem):
 def test_sums_that_lost_digits_are_noticed(sums):
     assert not _cpu.has_all_digits(np.array(sums))
     assert _cpu.has_all_digits(np.array([1e-280, 1.0, 1e280]))
-
-
-def test_blocks_of_rows_give_what_one_piece_gives(rng, monkeypatch):
-    M, a, b = rng.random((90, 70)), rng.random(90), rng.random(70)
-    b *= a.sum() / b.sum()
-    whole = solve(M, a, b, 2e-3)
-    monkeypatch.setattr(newton, "THREADED_ABOVE", 0)
-    monkeypatch.setattr(newton, "BLOCK", 1000)
-    blocks = solve(M, a, b, 2e-3)
-    assert blocks.success
-    np.testing.assert_allclose(blocks.plan, whole.plan, rtol=1e-6, atol=1e-9)
-    far = (1e6 * rng.standard_normal(90), np.zeros(70))  # the stabiliser overflows
-    np.testing.assert_allclose(solve(M, a, b, 2e-3, potentials_init=far).plan, whole.plan, atol=1e-9)

@@ -1,0 +1,92 @@
+"""What is particular to Newton's method: its starts, its order, its path through the regularisations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from numsolve import transport
+from numsolve.transport import newton
+
+
+def test_a_start_nearby_saves_the_way(problem):
+    M, a, b = problem("assignment 100")
+    far = transport.solve(M, a, b, 1e-3)
+    near = transport.solve(M, a, b, 1e-3 * 1.05, potentials_init=far.potentials)
+    assert near.success
+    assert near.nit < transport.solve(M, a, b, 1e-3 * 1.05).nit
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e6])
+def test_a_start_far_away_does_no_harm(problem, error, scale):
+    M, a, b = problem("rectangular 12x17")
+    rng = np.random.default_rng(0)
+    r = transport.solve(
+        M, a, b, 0.01, potentials_init=(scale * rng.normal(size=12), scale * rng.normal(size=17))
+    )
+    assert r.success
+    assert error(r.plan, a, b) <= 1.1e-9
+
+
+def test_the_last_newton_steps_converge_faster_than_linearly(problem):
+    M, a, b = problem("assignment 100")
+    r = transport.solve(M, a, b, 0.01, tol=1e-11)
+    e = r.history.residual[r.history.reg == 0.01]
+    e = e[e < 0.05]
+    assert e.size >= 3
+    order = np.log(e[2:] / e[1:-1]) / np.log(e[1:-1] / e[:-2])
+    assert order.max() > 1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "reg"),
+    [("assignment 100", 1e-4), ("densities-L1 100", 1e-4), ("rectangular 60x40", 1e-3), ("images-L1", 0.01)],
+)
+def test_the_dual_never_falls_within_a_stage(problem, name, reg):
+    M, a, b = problem(name)
+    path = {}
+
+    def callback(intermediate_result):
+        f, g = intermediate_result.x
+        mass = np.exp((f[:, None] + g - M) / intermediate_result.reg).sum()
+        dual = a @ f + b @ g - intermediate_result.reg * mass
+        path.setdefault(intermediate_result.reg, []).append(dual)
+
+    r = transport.solve(M, a, b, reg, callback=callback)
+    assert tuple(path) == r.reg_path
+    for dual in path.values():
+        assert (np.diff(dual) >= -1e-14).all()
+
+
+def test_the_path_of_the_regularisation_ends_at_the_one_asked_for(problem):
+    M, a, b = problem("assignment 50")
+    r = transport.solve(M, a, b, 1e-4)
+    assert r.reg_path[-1] == 1e-4
+    assert list(r.reg_path) == sorted(r.reg_path, reverse=True)
+    assert np.array_equal(np.unique(r.history.reg), np.unique(r.reg_path))
+    assert r.nnewton > 0
+    assert r.ncg > 0
+
+
+def test_auto_is_newton(problem):
+    M, a, b = problem("rectangular 12x17")
+    assert np.array_equal(
+        transport.solve(M, a, b, 0.05).history.residual,
+        transport.solve(M, a, b, 0.05, method="newton").history.residual,
+    )
+
+
+def test_blocks_of_rows_give_what_one_piece_gives(monkeypatch):
+    rng = np.random.default_rng(0)
+    M, a, b = rng.random((90, 70)), rng.random(90), rng.random(70)
+    b *= a.sum() / b.sum()
+    whole = transport.solve(M, a, b, 2e-3)
+    monkeypatch.setattr(newton, "THREADED_ABOVE", 0)
+    monkeypatch.setattr(newton, "BLOCK", 1000)
+    blocks = transport.solve(M, a, b, 2e-3)
+    assert blocks.success
+    np.testing.assert_allclose(blocks.plan, whole.plan, rtol=1e-6, atol=1e-9)
+    far = (1e6 * rng.standard_normal(90), np.zeros(70))  # the stabiliser overflows
+    np.testing.assert_allclose(
+        transport.solve(M, a, b, 2e-3, potentials_init=far).plan, whole.plan, atol=1e-9
+    )
