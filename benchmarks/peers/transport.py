@@ -4,10 +4,11 @@ The error is ``|P 1 - a|_1 + |P' 1 - b|_1``, computed from each side's plan by t
 peer's own tolerance, which measures something else, is set so that it just gets there. Checks, set-up,
 the eps scaling and the plan are inside the clock for both sides; compilation is in the rows "first call".
 
-How far from the floor. The work is passes over the cost matrix, each with one exponential an entry; the
-last case gives the nanoseconds an exponential takes, beside NumPy's. The 500-point assignment needs some
-30 such passes and as many products with the plan: the rest of the time is conjugate gradients on the
-sparse part of the plan and the calls from Python.
+How far from the floor. The work is looks at the cost matrix, with one exponential an entry. The first case
+gives the nanoseconds of an exponential, which is the floor of a look. On the 500-point assignment (7.8 ms
+on the machine of the stored figures) there are 17 looks of 0.78 ns an entry, 1.8 times the exponential's
+0.43: the plan is written, read to be scaled, and written again. They take 3.3 ms, the choice of the entries
+that matter 2.0 ms, 67 steps of conjugate gradients on those 1.1 ms, and checks, values and Python the rest.
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ def ott_solver(M: Any, a: Any, b: Any, reg: float, momentum: float, limit: int) 
         return None
     jax.config.update("jax_enable_x64", True)
     solver = sinkhorn.Sinkhorn(
-        threshold=TOL, max_iterations=limit, momentum=acceleration.Momentum(value=momentum)
+        # With momentum neither marginal is exact, and its threshold is for one of them.
+        threshold=TOL if momentum == 1.0 else TOL / 2,
+        max_iterations=limit,
+        momentum=acceleration.Momentum(value=momentum),
     )
 
     @jax.jit
