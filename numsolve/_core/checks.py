@@ -211,8 +211,12 @@ def csr(name: str, A: Any, *, square: bool = False, check_finite: bool = True) -
     if not out.has_canonical_format:
         out = out.copy()  # it may share its indices with A even where the data were converted
         out.sum_duplicates()
-    if check_finite:
-        finite(f"{name}.data", out.data)
+    if check_finite and not np.isfinite(out.data).all():
+        k = int(np.argmin(np.isfinite(out.data)))
+        row = int(np.searchsorted(out.indptr, k, side="right")) - 1
+        raise ValueError(
+            f"{name} must hold finite numbers, got {out.data[k]} in row {row}, column {out.indices[k]}"
+        )
     return out
 
 

@@ -213,7 +213,7 @@ BAD = {
     "csr: nan": (
         lambda: checks.csr("A", sp.csr_array([[0, NAN]])),
         ValueError,
-        "A.data must hold finite numbers",
+        "A must hold finite numbers, got nan in row 0, column 1",
     ),
     # what a user's function returned
     "output: shape": (
@@ -463,3 +463,14 @@ def test_output_becomes_an_array_of_floats():
     assert out.dtype == np.float64
     assert checks.output("f", np.float32([1, 2]), shape=(2,)).dtype == np.float32
     assert checks.output("f", 3, shape=()).shape == ()
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 1), (2, 0), (3, 3)])
+@pytest.mark.parametrize("form", ["csr", "coo", "csc"])
+def test_csr_names_the_place_of_a_bad_entry(row, column, form):
+    A = np.diag([1.0, 2.0, 3.0, 4.0])
+    A[row, column] = np.nan
+    with pytest.raises(
+        ValueError, match=rf"A must hold finite numbers, got nan in row {row}, column {column}"
+    ):
+        checks.csr("A", sp.coo_array(A).asformat(form))
