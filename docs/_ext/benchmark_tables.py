@@ -33,7 +33,7 @@ def bar(ratio: float | None) -> nodes.Node:
         return nodes.Text("–")
     width = min(abs(math.log10(ratio)) / 2, 1) * 100
     side = "better" if ratio >= 1 else "worse"
-    text = html.escape(f"{ratio:.3g}")
+    text = html.escape(f"{ratio:.3g}" if ratio < 1000 else f"{ratio:.0f}")
     code = f'<span class="times-better {side}" style="--width: {width:.0f}%"><span>{text}</span></span>'
     return nodes.raw("", code, format="html")
 
