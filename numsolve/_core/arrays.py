@@ -33,7 +33,7 @@ def array_namespace(**arrays: Any) -> Any:
     for name, value in arrays.items():
         xp = _namespace_of(value)
         if xp is not None:
-            found.setdefault(library_name(xp), (name, xp))
+            found.setdefault(namespace_name(xp), (name, xp))
     if len(found) > 1:
         (one, (name_1, _)), (two, (name_2, _)) = list(found.items())[:2]
         raise TypeError(
@@ -42,7 +42,7 @@ def array_namespace(**arrays: Any) -> Any:
     return next(iter(found.values()))[1] if found else _numpy()
 
 
-def library_name(xp: Any) -> str:
+def namespace_name(xp: Any) -> str:
     """The name of an array library: "numpy", "cupy", "jax" or "array_api_strict"."""
     name: str = xp.__name__
     if name.startswith("array_api_compat."):
@@ -52,7 +52,7 @@ def library_name(xp: Any) -> str:
 
 def is_numpy(xp: Any) -> bool:
     """Whether arrays of this library live in the memory that compiled CPU kernels see."""
-    return library_name(xp) == "numpy"
+    return namespace_name(xp) == "numpy"
 
 
 def device(x: Any) -> Any:
@@ -83,7 +83,7 @@ def working_dtype(xp: Any, **arrays: Any) -> Any:
         dtypes.append(dtype)
     if dtypes and all(str(dtype).endswith("float32") for dtype in dtypes):
         return xp.float32
-    return xp.result_type(float) if library_name(xp) == "jax" else xp.float64
+    return xp.result_type(float) if namespace_name(xp) == "jax" else xp.float64
 
 
 def to_host(x: Any) -> np.ndarray:
@@ -137,7 +137,7 @@ def linear_operator(
     -------
     LinearOperator
     """
-    name = library_name(xp)
+    name = namespace_name(xp)
     if name not in {"numpy", "cupy"}:
         raise TypeError(f"{name} has no linear operators; numpy and cupy have")
     module = "scipy.sparse.linalg" if name == "numpy" else "cupyx.scipy.sparse.linalg"
@@ -165,12 +165,14 @@ def kernels_for(xp: Any, package: str, method: str = "") -> ModuleType:
     module
     """
     suffix = f"_{method}" if method else ""
-    own = {"numpy": "_cpu", "cupy": "_gpu"}.get(library_name(xp), "_generic")
+    own = {"numpy": "_cpu", "cupy": "_gpu"}.get(namespace_name(xp), "_generic")
     names = [f"{package}.{kind}{suffix}" for kind in dict.fromkeys((own, "_generic"))]
     for name in names:
         if importlib.util.find_spec(name) is not None:
             return importlib.import_module(name)
-    raise TypeError(f"{package} has no kernels for {library_name(xp)} arrays (looked for {', '.join(names)})")
+    raise TypeError(
+        f"{package} has no kernels for {namespace_name(xp)} arrays (looked for {', '.join(names)})"
+    )
 
 
 def _numpy() -> Any:

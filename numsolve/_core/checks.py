@@ -201,7 +201,7 @@ def csr(name: str, A: Any, *, square: bool = False, check_finite: bool = True) -
         raise TypeError(f"{name} is a linear operator; its entries are needed: give a matrix")
     xp = arrays.array_namespace(**{name: A})
     if not arrays.is_numpy(xp):
-        raise TypeError(f"{name} is a {arrays.library_name(xp)} array; a NumPy or SciPy matrix is wanted")
+        raise TypeError(f"{name} is a {arrays.namespace_name(xp)} array; a NumPy or SciPy matrix is wanted")
     dtype = arrays.working_dtype(np, **{name: A if sp.issparse(A) else _as_array(name, A)})
     dense = None if sp.issparse(A) else array(name, A, dtype=dtype, ndim=2, check_finite=False)
     out = sp.csr_array(A if dense is None else dense, dtype=dtype)

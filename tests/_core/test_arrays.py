@@ -31,7 +31,7 @@ def test_each_array_names_its_library(jnp):
     }
     for name, x in found.items():
         xp = arrays.array_namespace(x=x)
-        assert arrays.library_name(xp) == name
+        assert arrays.namespace_name(xp) == name
         assert type(xp.zeros(3)) is type(x)
         assert arrays.is_numpy(xp) == (name == "numpy")
         assert arrays.array_namespace(a=None, b=[1.0, 2.0], c=x, d=3.0) is xp
@@ -40,14 +40,14 @@ def test_each_array_names_its_library(jnp):
 @pytest.mark.parametrize("value", [[1.0, 2.0], (1, 2), 3.0, None, np.float64(2.0), [[]]])
 def test_lists_and_numbers_are_numpy_if_nobody_says_anything_else(value, jnp):
     assert arrays.is_numpy(arrays.array_namespace(value=value))
-    assert arrays.library_name(arrays.array_namespace(value=value, x=jnp.ones(2))) == "jax"
+    assert arrays.namespace_name(arrays.array_namespace(value=value, x=jnp.ones(2))) == "jax"
 
 
 def test_the_modules_themselves_have_names():
-    assert arrays.library_name(np) == "numpy"
-    assert arrays.library_name(array_api_strict) == "array_api_strict"
-    assert arrays.library_name(types.ModuleType("cupy")) == "cupy"
-    assert arrays.library_name(types.ModuleType("array_api_compat.cupy")) == "cupy"
+    assert arrays.namespace_name(np) == "numpy"
+    assert arrays.namespace_name(array_api_strict) == "array_api_strict"
+    assert arrays.namespace_name(types.ModuleType("cupy")) == "cupy"
+    assert arrays.namespace_name(types.ModuleType("array_api_compat.cupy")) == "cupy"
 
 
 A = sp.random_array((4, 4), density=0.5, rng=np.random.default_rng(0))
@@ -72,7 +72,7 @@ class Product:
 
 
 def test_an_operator_of_the_users_own_says_nothing(jnp):
-    assert arrays.library_name(arrays.array_namespace(A=Product(), b=jnp.ones(4))) == "jax"
+    assert arrays.namespace_name(arrays.array_namespace(A=Product(), b=jnp.ones(4))) == "jax"
     assert arrays.is_operator(Product())
 
 
@@ -307,7 +307,7 @@ def test_kernels_are_found_by_library_and_method(column, files, method, numpy, c
     for xp, wanted in {np: numpy, types.ModuleType("cupy"): cupy, array_api_strict: strict}.items():
         if wanted is None:
             with pytest.raises(
-                TypeError, match=rf"{package} has no kernels for {arrays.library_name(xp)} arrays"
+                TypeError, match=rf"{package} has no kernels for {arrays.namespace_name(xp)} arrays"
             ):
                 arrays.kernels_for(xp, package, method)
         else:
@@ -357,7 +357,7 @@ def test_cupy_arrays():
 
     x = cupy.arange(3.0)
     xp = arrays.array_namespace(x=x, A=eye(3))
-    assert arrays.library_name(xp) == "cupy"
+    assert arrays.namespace_name(xp) == "cupy"
     assert arrays.working_dtype(xp, x=x) == xp.float64
     np.testing.assert_array_equal(arrays.to_host(x), [0.0, 1.0, 2.0])
     assert arrays.is_sparse(eye(3))
