@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from numsolve.transport import _cpu, _cpu_newton, _generic, _generic_newton
+from numsolve.transport import _cpu, _generic
 
 
 @pytest.fixture
@@ -147,88 +147,6 @@ def test_log_sums_survive_any_potentials(rng):
         np.testing.assert_allclose(
             getattr(_cpu, name)(M, f, g, 1e-3), getattr(_generic, name)(M, f, g, 1e-3), rtol=1e-13
         )
-
-
-def test_compress_keeps_what_reaches_its_floor(rng):
-    P, u, v = rng.random((30, 20)) ** 4, rng.random(30) / 4, rng.random(20) / 4
-    kept, indptr, indices, values = _cpu_newton.compress(P, u, v, P.size)
-    mask = np.minimum(u[:, None], v) <= P
-    rows = np.repeat(np.arange(30), np.diff(indptr))
-    assert kept == mask.sum() == indptr[-1] == indices.size
-    np.testing.assert_array_equal((rows, indices), np.nonzero(mask))
-    np.testing.assert_array_equal(values, P[mask])
-    assert _cpu_newton.compress(P, u, v, kept)[0] == kept
-    assert _cpu_newton.compress(P, u, v, kept - 1)[0] == -1
-
-
-@pytest.fixture
-def newton_system(rng):
-    """P with columns of sum b, the diagonal d, a right-hand side, and P in CSR."""
-    M, b = rng.random((25, 40)), np.full(40, 1 / 40)
-    P, _, r = _generic.transform(M, np.zeros(25), None, b, 0.05)
-    kept = _cpu_newton.compress(P, np.zeros(25), np.zeros(40), P.size)[1:]
-    return P, r * 1.01, b, 1 / 25 - r, kept
-
-
-def test_conjugate_gradients_solve_the_newton_system(newton_system):
-    P, d, b, rhs, csr = newton_system
-    S = np.diag(d) - (P / b) @ P.T
-    exact = np.linalg.solve(S, rhs)
-    runs = [
-        _cpu_newton.schur_cg(P, d, b, rhs, 1e-14, 500),
-        _cpu_newton.schur_cg_sparse(*csr, d, b, rhs, 1e-14, 500),
-        _generic_newton.schur_cg(P, d, b, rhs, 1e-14, 500),
-    ]
-    for x, steps, done in runs:
-        assert done
-        assert abs(steps - runs[0][1]) <= 2
-        np.testing.assert_allclose(x, exact, rtol=1e-8, atol=1e-10 * np.abs(exact).max())
-
-
-def test_conjugate_gradients_say_when_they_stop_short(newton_system):
-    P, d, b, rhs, csr = newton_system
-    for _, steps, done in (
-        _cpu_newton.schur_cg(P, d, b, rhs, 0.0, 3),
-        _cpu_newton.schur_cg_sparse(*csr, d, b, rhs, 0.0, 3),
-    ):
-        assert (steps, done) == (3, False)
-
-
-def test_rows_of_next_to_no_weight_follow_their_neighbours(rng):
-    # A row of weight 1e-20 counts for nothing in the stopping test; its unknown must be right all the same.
-    M, b = rng.random((25, 40)), np.full(40, 1 / 40)
-    f = np.zeros(25)
-    f[:5] = -0.05 * 46
-    P, _, r = _generic.transform(M, f, None, b, 0.05)
-    a = np.full(25, 1 / 20)
-    a[:5] = 1e-20
-    d, rhs = 1.001 * r, (a / a.sum() - r)
-    exact = np.linalg.solve(np.diag(d) - (P / b) @ P.T, rhs)
-    csr = _cpu_newton.compress(P, np.zeros(25), np.zeros(40), P.size)[1:]
-    for x, _, done in (
-        _cpu_newton.schur_cg(P, d, b, rhs, 1e-6, 500),
-        _cpu_newton.schur_cg_sparse(*csr, d, b, rhs, 1e-6, 500),
-        _generic_newton.schur_cg(P, d, b, rhs, 1e-6, 500),
-    ):
-        assert done
-        assert np.max(np.abs(x - exact)) < 1.5
-
-
-def test_newton_matrix_and_its_factorisation(newton_system):
-    P, d, b, rhs, csr = newton_system
-    S = np.diag(d) - (P / b) @ P.T
-    np.testing.assert_allclose(_cpu_newton.schur_matrix(P, d, b), S, rtol=1e-12, atol=1e-16)
-    np.testing.assert_allclose(_generic_newton.schur_matrix(P, d, b), S, rtol=1e-12, atol=1e-16)
-    lower = np.tril(_cpu_newton.schur_matrix_sparse(*csr, d, b))
-    np.testing.assert_allclose(lower, np.tril(S), rtol=1e-12, atol=1e-16)
-    exact = np.linalg.solve(S, rhs)
-    np.testing.assert_allclose(_cpu_newton.cholesky_solve(lower, rhs), exact, rtol=1e-9)
-    np.testing.assert_allclose(_generic_newton.cholesky_solve(S, rhs), exact, rtol=1e-9)
-
-
-def test_factorisation_refuses_an_indefinite_matrix():
-    with pytest.raises(np.linalg.LinAlgError):
-        _cpu_newton.cholesky_solve(np.array([[1.0, 0.0], [2.0, 1.0]]), np.ones(2))
 
 
 def test_plan_written_in_place(problem):
