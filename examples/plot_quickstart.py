@@ -99,8 +99,8 @@ for ax, points, title in zip(
 newton.plot(axes[1, 2], what="convergence", against="seconds", label="Newton")
 relaxed.plot(axes[1, 2], what="convergence", against="seconds", label="Sinkhorn, relaxed")
 plain.plot(axes[1, 2], what="convergence", against="seconds", label="Sinkhorn")
-axes[1, 2].set(title="convergence", ylabel="marginal error", xscale="log")
-axes[1, 2].legend(loc="center left")
+axes[1, 2].set(title="convergence", ylabel="marginal error")
+axes[1, 2].legend(loc="upper right")
 
 picture = Path("quickstart.png").resolve()
 fig.savefig(picture, dpi=110)
