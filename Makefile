@@ -24,7 +24,7 @@ TEST_ENV = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_
 .PHONY: quickstart test docs lint bench-quick clean
 .NOTPARALLEL:
 
-quickstart: $(VENV)/.with-examples
+quickstart: $(VENV)/.with-quickstart
 	$(PY) examples/plot_quickstart.py
 
 test: $(VENV)/.with-$(EXTRAS)

@@ -1,3 +1,7 @@
+from . import atomic as atomic
+from . import fractional as fractional
+from . import linear as linear
+from . import monotone as monotone
 from . import transport as transport
 from ._core.result import ConvergenceError as ConvergenceError
 from ._core.result import ConvergenceWarning as ConvergenceWarning
@@ -13,5 +17,9 @@ __all__ = [
     "Result",
     "Status",
     "__version__",
+    "atomic",
+    "fractional",
+    "linear",
+    "monotone",
     "transport",
 ]

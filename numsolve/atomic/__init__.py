@@ -1,0 +1,5 @@
+"""Atoms: radial Schrödinger, Dirac and Kohn-Sham equations by high-order finite elements."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+"""Riesz fractional equations: B-spline collocation with fast solves, and a spectral solver beside it."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+"""Linear systems in sequence: relaxation sweeps, conjugate gradients, and tuners that learn while they solve."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
