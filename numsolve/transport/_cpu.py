@@ -184,6 +184,51 @@ def least_in_columns(M, f):
 
 
 @njit(cache=True, error_model="numpy")
+def least_in_rows(M, g):
+    """min_j (M_ij - g_j), the hard c-transform of g."""
+    f = np.full(M.shape[0], np.inf)
+    for i in range(f.size):
+        f[i] = _least(M[i], g)
+    return f
+
+
+@njit(cache=True, fastmath={"reassoc", "nsz", "nnan"}, error_model="numpy")
+def _least(row, g):
+    least = np.inf
+    for j in range(row.size):
+        least = min(least, row[j] - g[j])
+    return least
+
+
+@njit(cache=True, error_model="numpy")
+def scaled_cost(P, M, x, y):
+    """sum_ij x_i P_ij y_j M_ij over the pairs with P_ij > 0."""
+    total = 0.0
+    for i in range(x.size):
+        total += x[i] * _row_cost(P[i], M[i], y)
+    return total
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _row_cost(p, cost, y):
+    total = 0.0
+    for j in range(p.size):
+        total += p[j] * y[j] * cost[j] if p[j] > 0.0 else 0.0
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def spread_cost(M, u, v):
+    """sum_ij u_i v_j M_ij over the pairs with u_i v_j > 0."""
+    total = 0.0
+    ones = np.ones(v.size)
+    for i in range(u.size):
+        if u[i] > 0.0:
+            total += u[i] * _row_cost(v, M[i], ones)
+    return total
+
+
+@njit(cache=True, error_model="numpy")
 def log_column_sums(M, f, g, reg):
     """log(sum_i P_ij), safe for any potentials."""
     rate = LOG2E / reg

@@ -56,6 +56,35 @@ def transform(M: Any, f: Any, g: Any, b: Any, reg: float, P: Any = None) -> tupl
     return P, g, xp.sum(P, axis=1)
 
 
+# --- for the bounds of exact transport ------------------------------------------------------------
+
+
+def least_in_columns(M: Any, f: Any) -> Any:
+    """min_i (M_ij - f_i), the hard c-transform of f."""
+    return array_namespace(M).min(M - f[:, None], axis=0)
+
+
+def least_in_rows(M: Any, g: Any) -> Any:
+    """min_j (M_ij - g_j)."""
+    return array_namespace(M).min(M - g[None, :], axis=1)
+
+
+def scaled_cost(P: Any, M: Any, x: Any, y: Any) -> Any:
+    """sum_ij x_i P_ij y_j M_ij over the pairs with P_ij > 0."""
+    xp = array_namespace(P)
+    return x @ ((P * xp.where(P > 0, M, xp.zeros_like(M))) @ y)
+
+
+def spread_cost(M: Any, u: Any, v: Any) -> Any:
+    """sum_ij u_i v_j M_ij over the pairs with u_i v_j > 0."""
+    xp = array_namespace(M)
+    spread = u[:, None] * v[None, :]
+    return xp.sum(spread * xp.where(spread > 0, M, xp.zeros_like(M)))
+
+
+# --- products with a stored plan ------------------------------------------------------------------
+
+
 def column_products(P: Any, p: Any) -> Any:
     """P' p."""
     return P.T @ p

@@ -4,16 +4,27 @@ import math
 
 import cupy
 
-from ._generic import column_products, row_products
+from ._generic import (
+    column_products,
+    least_in_columns,
+    least_in_rows,
+    row_products,
+    scaled_cost,
+    spread_cost,
+)
 
 __all__ = [
     "column_products",
+    "least_in_columns",
+    "least_in_rows",
     "log_column_sums",
     "log_row_sums",
     "plan",
     "plan_column_sums",
     "plan_row_sums",
     "row_products",
+    "scaled_cost",
+    "spread_cost",
     "transform",
 ]
 
@@ -68,7 +79,7 @@ def transform(M, f, g, b, reg, P=None):
     PLAN(f[:, None], g[None, :], M, rate, P)
     c = P.sum(axis=0)
     if not bool((c.min() > small) & (c.max() < 1 / small)):
-        g = (M - f[:, None]).min(axis=0)
+        g = least_in_columns(M, f)
         PLAN(f[:, None], g[None, :], M, rate, P)
         c = P.sum(axis=0)
     scale = b / c

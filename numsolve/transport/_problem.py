@@ -15,6 +15,7 @@ import numpy as np
 from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 
+from ._bounds import bounds
 from .result import TransportResult
 
 #: Masses of the two sides may differ by this much, relatively; b is then rescaled.
@@ -58,6 +59,7 @@ class Problem:
     def result(self, it: Monitor, P: Any, x: Any, return_plan: bool, **fields: Any) -> TransportResult:
         """Put the answer into the caller's terms; P is overwritten."""
         fields = {"reg": self.reg, "reg_path": (self.reg,), **self.values(P, *x), **fields}
+        fields["bounds"] = self.bounds(P, x[0])
         plan = self.plan(P) if return_plan else None
         return it.result(TransportResult, x=self.potentials(x), plan=plan, **fields)
 
@@ -132,6 +134,11 @@ class Problem:
             "value": linear + self.reg * mass * (entropy + (log_mass - 1.0) * total),
             "kl": mass * (kl - log_mass * total),
         }
+
+    def bounds(self, P: Any, f: Any) -> tuple[float, float]:
+        """Bound the cost of exact transport, in the caller's mass and cost."""
+        low, high = bounds(self.M, self.a, self.b, P, f)
+        return self.mass * (low + self.offset), self.mass * (high + self.offset)
 
 
 def prepare(M: Any, a: Any, b: Any, reg: Any) -> Problem:

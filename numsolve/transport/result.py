@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,18 @@ from numsolve._core import arrays, checks
 from numsolve._core.plotting import new_axes, new_figure, plot_history
 from numsolve._core.result import Result
 
+from ._adjoint import pull_back
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+class Gradient(NamedTuple):
+    """Derivatives with respect to the data of a transport problem."""
+
+    a: Any
+    b: Any
+    M: Any
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -37,6 +47,11 @@ class TransportResult(Result):
         ``f + c, g - c`` for any constant c is determined.
     marginal_error : float
         ``sum(|P 1 - a|) + sum(|P' 1 - b|)`` over the mass; also called `residual`.
+    bounds : tuple of float
+        The least cost of any plan, without regularisation, lies between these two (up to rounding): the
+        value of a dual solution that is made of f, and the cost of `plan` once it is rounded to the
+        marginals. Their difference tells what the regularisation costs; the upper one is infinite if the
+        rounding needs a forbidden pair.
     reg : float
         The regularisation eps.
     nsinkhorn, nnewton, ncg : int
@@ -49,6 +64,7 @@ class TransportResult(Result):
     value: Any = float("nan")
     value_linear: Any = float("nan")
     kl: Any = float("nan")
+    bounds: Any = (-float("inf"), float("inf"))
     reg: float = float("nan")
     nsinkhorn: int = 0
     nnewton: int = 0
@@ -64,6 +80,100 @@ class TransportResult(Result):
     def marginal_error(self) -> Any:
         """Error of both marginals in the 1-norm, over the mass."""
         return self.residual
+
+    def gradient(self) -> Gradient:
+        """Differentiate `value` with respect to the data.
+
+        Nothing has to be solved: at the optimum the potentials and the plan are the derivatives (the envelope
+        theorem).
+
+        Returns
+        -------
+        Gradient
+            ``(a, b, M)``, arrays of the shapes of the data. A change of the weights must keep the sums of
+            a and b equal: only for such changes ``gradient.a @ da + gradient.b @ db`` means something, as
+            the potentials may exchange a constant. At a weight of zero it is minus infinity.
+
+        Raises
+        ------
+        ValueError
+            If there is no plan.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from numsolve import transport
+        >>> M = np.array([[0.0, 1.0], [1.0, 0.0]])
+        >>> a, b = np.array([0.5, 0.5]), np.array([0.4, 0.6])
+        >>> gradient = transport.solve(M, a, b, reg=0.1).gradient()
+        >>> move = np.array([1e-6, -1e-6])  # from the second source to the first
+        >>> up, down = (transport.solve(M, a + s * move, b, reg=0.1).value for s in (1, -1))
+        >>> bool(np.isclose((up - down) / 2, gradient.a @ move, rtol=1e-6))
+        True
+        """
+        f, g = self.potentials
+        return Gradient(f, g, self._existing_plan())
+
+    def vjp(self, dP: Any = None, *, potentials: tuple[Any, Any] | None = None) -> Gradient:
+        """Differentiate a loss of the plan and the potentials with respect to the data.
+
+        One linear system of the size of the smaller side is solved, whatever the number of parameters.
+
+        Parameters
+        ----------
+        dP : array of shape (n, m), optional
+            Derivative of the loss with respect to the plan; zero by default.
+        potentials : tuple of array, optional
+            Derivatives of the loss with respect to f (n,) and g (m,), of equal sums: a loss must not depend
+            on the constant that f and g may exchange.
+
+        Returns
+        -------
+        Gradient
+            ``(a, b, M)``, the derivatives of the loss; those in a and b hold for changes of equal sums.
+            They are nan at weights of zero.
+
+        Raises
+        ------
+        ValueError
+            If there is no plan, or if a shape does not fit, or if the two sums differ.
+        numpy.linalg.LinAlgError
+            If the plan falls into parts that exchange no mass to working precision: it is not
+            differentiable then.
+
+        Examples
+        --------
+        The mean square of where a source point goes, and how the costs move it:
+
+        >>> import numpy as np
+        >>> from numsolve import transport
+        >>> x, y = np.array([0.0, 1.0]), np.array([0.0, 0.5, 2.0])
+        >>> result = transport.solve((x[:, None] - y) ** 2, reg=0.5)
+        >>> gradient = result.vjp(np.outer([1.0, 0.0], y**2))
+        >>> gradient.M.shape
+        (2, 3)
+        """
+        P = self._existing_plan()
+        xp = arrays.array_namespace(plan=P, dP=dP)
+        n, m = P.shape
+        dtype = xp.float64 if arrays.is_numpy(xp) else P.dtype
+        Q = xp.zeros((n, m), dtype=dtype) if dP is None else checks.array("dP", dP, xp=xp, shape=(n, m))
+        p, q = (None, None) if potentials is None else potentials
+        p = xp.zeros((n,), dtype=dtype) if p is None else checks.array("potentials[0]", p, xp=xp, shape=(n,))
+        q = xp.zeros((m,), dtype=dtype) if q is None else checks.array("potentials[1]", q, xp=xp, shape=(m,))
+        sums = float(xp.sum(p)), float(xp.sum(q))
+        if abs(sums[0] - sums[1]) > 1e-9 * float(xp.sum(xp.abs(p)) + xp.sum(xp.abs(q))):
+            raise ValueError(
+                f"potentials must be derivatives of equal sums, got {sums[0]:.10g} and {sums[1]:.10g}: "
+                "a loss that depends on the constant exchanged by f and g has no derivative"
+            )
+        derivatives = pull_back(xp.astype(P, dtype), self.reg, Q, p, q)
+        return Gradient(*(xp.astype(x, P.dtype) for x in derivatives))
+
+    def _existing_plan(self) -> Any:
+        if self.plan is None:
+            raise ValueError("the result has no plan: solve with return_plan=True")
+        return self.plan
 
     def barycentric_map(self, Y: Any) -> Any:
         """Send each source point to the mean of its targets.
@@ -83,9 +193,8 @@ class TransportResult(Result):
         ValueError
             If there is no plan, or if Y has not one row for each column of it.
         """
-        if self.plan is None:
-            raise ValueError("the result has no plan: solve with return_plan=True")
-        xp = arrays.array_namespace(plan=self.plan, Y=Y)
+        plan = self._existing_plan()
+        xp = arrays.array_namespace(plan=plan, Y=Y)
         points = checks.array("Y", Y, xp=xp, ndim=(1, 2))
         if points.shape[0] != self.plan.shape[1]:
             raise ValueError(
