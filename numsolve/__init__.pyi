@@ -1,5 +1,6 @@
 from . import atomic as atomic
 from . import fractional as fractional
+from . import implicit as implicit
 from . import linear as linear
 from . import monotone as monotone
 from . import transport as transport
@@ -19,6 +20,7 @@ __all__ = [
     "__version__",
     "atomic",
     "fractional",
+    "implicit",
     "linear",
     "monotone",
     "transport",
