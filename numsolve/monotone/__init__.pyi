@@ -1,1 +1,4 @@
-__all__: list[str] = []
+from .pdhg import solve_lp as solve_lp
+from .result import LPResult as LPResult
+
+__all__ = ["LPResult", "solve_lp"]

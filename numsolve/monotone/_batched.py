@@ -1,0 +1,224 @@
+"""Linear programs with one matrix, side by side, by the array code of `_generic_lp`."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import arrays
+from numsolve._core.monitor import Monitor
+from numsolve._core.result import ConvergenceWarning, Status
+
+from . import _generic_lp as g
+from ._compiled import EVERY, SAFETY
+from ._lp import times, times_transposed
+from ._scaling import scaling, scaling_dense, spectral_norm
+from .result import LPResult
+
+if TYPE_CHECKING:
+    from ._lp import LinearProgram
+
+#: What the history records: the largest of all programs, and how many are still at work.
+COLUMNS = ("primal_residual", "dual_residual", "gap", "running")
+
+
+def solve_batch(lp: LinearProgram, start: tuple[Any, Any], settings: dict[str, Any]) -> LPResult:
+    """Solve all programs of a batch, or a single one of any array library; each stops by itself."""
+    every = 1 if settings["callback"] else EVERY
+    with Monitor(columns=COLUMNS, keep="reference", present=_x_of, **settings) as it:
+        batch = Batch(lp, start)
+        batch.look(it, 0)
+        for step in it:
+            batch.advance(step)
+            if step % every == 0 or step == it.maxiter:
+                batch.look(it, step)
+    return batch.result(it)
+
+
+class Batch:
+    """The programs still at work, and what came of the others."""
+
+    def __init__(self, lp: LinearProgram, start: tuple[Any, Any]) -> None:
+        self.lp, self.xp = lp, lp.xp
+        self.rows, self.columns, self.A = _scaled(lp)
+        xp, dtype, n = lp.xp, lp.c.dtype, lp.c.shape[-1]
+        v = xp.asarray(np.random.default_rng(0).standard_normal(n), dtype=dtype)
+        length = spectral_norm(xp, self.times_x, self.times_y, v)
+        self.step = SAFETY / length if length > 0 else 1.0
+        size = lp.batch or 1
+        self.state = self._start(size, *start)
+        self.running = np.arange(size)
+        self.finished: list[tuple[Any, Any, Any]] = []
+        self.status, self.nit = np.full(size, g.RUNNING), np.zeros(size, dtype=int)
+        self.nrestart = np.zeros(size, dtype=int)
+        self.rays: list[Any] = [None] * size
+        contradictory = np.broadcast_to(np.atleast_1d(arrays.to_host(lp.contradictory)), size)
+        self.status[contradictory] = Status.INFEASIBLE
+        self._retire(0)
+
+    def times_x(self, x: Any) -> Any:
+        """A x of each program."""
+        return times(self.A, x)
+
+    def times_y(self, y: Any) -> Any:
+        """A'y of each program."""
+        return times_transposed(self.A, y)
+
+    def _start(self, size: int, x: Any, y: Any) -> g.State:
+        xp, s = self.xp, self.lp.scaled(self.rows, self.columns)
+
+        def spread(v: Any, length: int) -> Any:
+            return xp.broadcast_to(v if v.ndim == 2 else v[None, :], (size, length))
+
+        def number(v: Any) -> Any:
+            v = xp.asarray(v, dtype=self.lp.c.dtype)
+            return xp.broadcast_to(xp.reshape(v, (-1, 1)), (size, 1))
+
+        m, n = self.lp.A.shape
+        c, lx, ux = (spread(v, n) for v in (s.c, s.lx, s.ux))
+        lc, uc = (spread(v, m) for v in (s.lc, s.uc))
+        x = xp.zeros_like(c) if x is None else spread(x / self.columns, n)
+        y = xp.zeros_like(lc) if y is None else spread(y / self.rows, m)
+        x = g.clip(xp, x, lx, ux)
+        y = xp.where(((y > 0) & ~xp.isfinite(lc)) | ((y < 0) & ~xp.isfinite(uc)), 0.0, y)
+        ax, norm_b, norm_c = self.times_x(x), number(self.lp.norm_b()), number(self.lp.norm_c())
+        zero = xp.zeros_like(norm_b)
+        return g.State(
+            c=c,
+            lc=lc,
+            uc=uc,
+            lx=lx,
+            ux=ux,
+            norm_b=norm_b,
+            norm_c=norm_c,
+            size_b=number(s.norm_b()),
+            size_c=number(s.norm_c()),
+            x=x,
+            y=y,
+            ax=ax,
+            x0=x,
+            y0=y,
+            ax0=ax,
+            aty0=self.times_y(y),
+            xh=x,
+            yh=y,
+            axh=ax,
+            weight=(1.0 + norm_c) / (1.0 + norm_b),
+            first=zero,
+            last=zero,
+            age=zero,
+            restarts=zero,
+        )
+
+    def advance(self, step: int) -> None:
+        """One iteration of every running program."""
+        g.advance(self.xp, self.state, self.times_y, self.times_x, self.step, step)
+
+    def look(self, it: Monitor, step: int) -> None:
+        """Measure the running programs, retire those that are done, and record the worst."""
+        if self.running.size == 0:
+            it.record(0.0, self, converged=True)
+            return
+        xp, s, running = self.xp, self.state, self.running
+        *measures, slack = g.measure(xp, s, self.times_y, self.rows, self.columns)
+        primal, dual, gap = (arrays.to_host(v)[:, 0] for v in measures)
+        worst = np.maximum(np.maximum(primal, dual), gap)
+        rays = {
+            Status.UNBOUNDED: arrays.to_host(g.primal_rays(xp, s))[:, 0],
+            Status.INFEASIBLE: arrays.to_host(g.dual_rays(xp, s, slack))[:, 0],
+        }
+        for status, found in rays.items():
+            self.status[running[found]] = status
+        self.status[running[worst <= it.threshold]] = Status.CONVERGED
+        self.status[running[~np.isfinite(worst)]] = Status.NONFINITE
+        self._keep_rays(it)
+        self._retire(step)
+        it.record(
+            worst.max(),
+            self,
+            converged=self.running.size == 0,
+            primal_residual=primal.max(),
+            dual_residual=dual.max(),
+            gap=gap.max(),
+            running=running.size,
+        )
+
+    def _keep_rays(self, it: Monitor) -> None:
+        """Note the certificates; a program with a direction of descent may still have no feasible point."""
+        s = self.state
+        for k, i in enumerate(self.running):
+            if self.status[i] == Status.INFEASIBLE:
+                self.rays[i] = _normed(self.xp, (s.yh[k, :] - s.y0[k, :]) * self.rows)
+            elif self.status[i] == Status.UNBOUNDED:
+                self.rays[i] = _normed(self.xp, (s.xh[k, :] - s.x0[k, :]) * self.columns)
+                if bool(self.xp.any(s.c[k, :] != 0)):
+                    settings = {"atol": it.threshold, "maxiter": it.maxiter, "callback": None}
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore", ConvergenceWarning)
+                        feasible = solve_batch(_single(self.lp, i).without_cost(), (None, None), settings)
+                    if feasible.status is Status.INFEASIBLE:
+                        self.status[i], self.rays[i] = Status.INFEASIBLE, feasible.certificate
+
+    def _retire(self, step: int) -> None:
+        """Put the finished programs aside."""
+        done = self.status[self.running] != g.RUNNING
+        self.nit[self.running] = step
+        self.nrestart[self.running] = arrays.to_host(self.state.restarts)[:, 0]
+        if done.any():
+            xp, out = self.xp, self.state.take(self.xp, self.xp.asarray(np.flatnonzero(done)))
+            self.finished.append((self.running[done], out.xh, out.yh))
+            self.state = self.state.take(xp, xp.asarray(np.flatnonzero(~done)))
+            self.running = self.running[~done]
+
+    def solution(self) -> tuple[Any, Any]:
+        """The x and y of all programs in the caller's units, without the batch axis if there is none."""
+        xp, lp = self.xp, self.lp
+        parts = [*self.finished, (self.running, self.state.xh, self.state.yh)]
+        order = xp.asarray(np.argsort(np.concatenate([index for index, _, _ in parts])))
+        x = xp.take(xp.concat([x for _, x, _ in parts]), order, axis=0) * self.columns
+        y = xp.take(xp.concat([y for _, _, y in parts]), order, axis=0) * self.rows
+        if lp.batch is None:
+            x, y = x[0, :], y[0, :]
+        return g.clip(xp, x, lp.lx, lp.ux), y
+
+    def result(self, it: Monitor) -> LPResult:
+        """Everything in the caller's units."""
+        x, y = self.solution()
+        assert it.status is not None
+        self.status[self.status == g.RUNNING] = it.status
+        fields: dict[str, Any] = {"status": self.status, "nit": self.nit, "nrestart": self.nrestart}
+        fields["certificate"] = self.rays
+        if self.lp.batch is None:
+            status = Status(int(self.status[0]))
+            fields = {"status": status, "nit": int(self.nit[0]), "nrestart": int(self.nrestart[0])}
+            fields["certificate"] = self.rays[0]
+        return it.result(LPResult, x=x, y=y, **fields, **self.lp.quality(x, y))
+
+
+def _x_of(batch: Batch) -> Any:
+    return batch.solution()[0]
+
+
+def _scaled(lp: LinearProgram) -> tuple[Any, Any, Any]:
+    """Row and column factors, and the scaled matrix."""
+    xp, A = lp.xp, lp.A
+    rows, columns = scaling(A) if arrays.is_numpy(xp) else scaling_dense(xp, A)
+    rows, columns = (xp.asarray(v, dtype=lp.c.dtype) for v in (rows, columns))
+    if not arrays.is_sparse(A):
+        return rows, columns, A * rows[:, None] * columns[None, :]
+    from scipy.sparse import diags_array
+
+    return rows, columns, (diags_array(rows) @ A @ diags_array(columns)).tocsr()
+
+
+def _single(lp: LinearProgram, i: int) -> LinearProgram:
+    """One program of a batch."""
+    names = ("c", "lc", "uc", "lx", "ux")
+    return replace(lp, **{k: v[i, :] if (v := getattr(lp, k)).ndim == 2 else v for k in names})
+
+
+def _normed(xp: Any, v: Any) -> Any:
+    return v / xp.max(xp.abs(v))

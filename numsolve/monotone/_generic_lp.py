@@ -1,0 +1,153 @@
+"""The iteration for linear programs in plain array-API code, on a batch of programs that share a matrix.
+
+Arrays have the batch in front: x of shape (B, n), y of shape (B, m); numbers of the iteration have shape
+(B, 1). So the products of a batch are matrix-matrix products, ``x At`` and ``y A``. Each program has its own
+weight, restarts and residuals, as in `_cpu_lp`, whose names are used here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+SUFFICIENT, NECESSARY, ARTIFICIAL, RAY = 0.1, 0.8, 0.36, 1e8
+RUNNING, INFEASIBLE, UNBOUNDED, STAGNATED = -1, 2, 3, 6
+
+
+@dataclass
+class State:
+    """Data and iterates; every field has the batch in front."""
+
+    c: Any
+    lc: Any
+    uc: Any
+    lx: Any
+    ux: Any
+    norm_b: Any
+    norm_c: Any
+    size_b: Any
+    size_c: Any
+    x: Any
+    y: Any
+    ax: Any
+    x0: Any
+    y0: Any
+    ax0: Any
+    aty0: Any
+    xh: Any
+    yh: Any
+    axh: Any
+    weight: Any
+    first: Any
+    last: Any
+    age: Any
+    restarts: Any
+
+    def take(self, xp: Any, index: Any) -> State:
+        """The programs of an index."""
+        return State(**{f.name: xp.take(getattr(self, f.name), index, axis=0) for f in fields(self)})
+
+
+def advance(xp: Any, s: State, times_a: Any, times_at: Any, step: float, total: int) -> Any:
+    """One iteration, the `total`-th, of every program; returns the fixed-point residuals."""
+    tau, sigma = step / s.weight, step * s.weight
+    pull = 1.0 / (s.age + 2.0)
+    s.xh = clip(xp, s.x - tau * (s.c - times_a(s.y)), s.lx, s.ux)
+    dx = s.xh - s.x
+    xb = s.xh + dx
+    axb = times_at(xb)
+    t = s.y / sigma - axb
+    s.yh = sigma * (t - clip(xp, t, -s.uc, -s.lc))
+    dy = s.yh - s.y
+    s.axh = (axb + s.ax) / 2
+    squared = total_of(xp, dx * dx) / tau + total_of(xp, dy * (axb - s.ax)) + total_of(xp, dy * dy) / sigma
+    residual = xp.sqrt(xp.where(squared > 0, squared, 0.0))
+    s.x = pull * s.x0 + (1.0 - pull) * xb
+    s.y = pull * s.y0 + (1.0 - pull) * (s.yh + dy)
+    s.ax = pull * s.ax0 + (1.0 - pull) * axb
+    s.age = s.age + 1.0
+    s.first = xp.where(s.age == 1.0, residual, s.first)
+    wanted = (s.age >= ARTIFICIAL * total) | (
+        (s.age > 1.0)
+        & ((residual <= SUFFICIENT * s.first) | ((residual <= NECESSARY * s.first) & (residual > s.last)))
+    )
+    s.last = residual
+    if bool(xp.any(wanted)):
+        restart(xp, s, wanted, times_a)
+    return residual
+
+
+def restart(xp: Any, s: State, wanted: Any, times_a: Any) -> None:
+    """Move anchor and iterate of some programs to their PDHG points, and balance their weights."""
+    dx, dy = length(xp, s.xh - s.x0), length(xp, s.yh - s.y0)
+    moved = wanted & (dx > 1e-10 * length(xp, s.xh)) & (dy > 1e-10 * length(xp, s.yh))
+    ratio = xp.where(moved, dy, 1.0) / xp.where(moved, dx, 1.0)
+    s.weight = xp.where(moved, xp.sqrt(s.weight * ratio), s.weight)
+    s.x, s.x0 = xp.where(wanted, s.xh, s.x), xp.where(wanted, s.xh, s.x0)
+    s.y, s.y0 = xp.where(wanted, s.yh, s.y), xp.where(wanted, s.yh, s.y0)
+    s.ax, s.ax0 = xp.where(wanted, s.axh, s.ax), xp.where(wanted, s.axh, s.ax0)
+    s.aty0 = xp.where(wanted, times_a(s.yh), s.aty0)
+    s.age = xp.where(wanted, 0.0, s.age)
+    s.restarts = s.restarts + xp.astype(wanted, s.restarts.dtype)
+
+
+def measure(xp: Any, s: State, times_a: Any, rows: Any, columns: Any) -> tuple[Any, Any, Any, Any]:
+    """Primal and dual residual and gap of the PDHG points, and their reduced costs."""
+    primal = length(xp, (s.axh - clip(xp, s.axh, s.lc, s.uc)) / rows) / (1.0 + s.norm_b)
+    slack = s.c - times_a(s.yh)
+    bound = total_of(xp, times(xp, s.yh, xp.where(s.yh > 0, s.lc, s.uc)))
+    limit = xp.where(slack > 0, s.lx, s.ux)
+    finite = xp.isfinite(limit)
+    bound = bound + total_of(xp, xp.where(finite, slack, 0.0) * xp.where(finite, limit, 0.0))
+    dual = length(xp, xp.where(finite, 0.0, slack) / columns) / (1.0 + s.norm_c)
+    value = total_of(xp, s.c * s.xh)
+    gap = xp.abs(value - bound) / (1.0 + xp.abs(value) + xp.abs(bound))
+    return primal, dual, gap, slack
+
+
+def dual_rays(xp: Any, s: State, slack: Any) -> Any:
+    """Which ways y^ - y0 prove infeasibility."""
+    v = s.yh - s.y0
+    r = (s.aty0 - s.c) + slack
+    limit_v, limit_r = xp.where(v > 0, s.lc, s.uc), xp.where(r > 0, s.lx, s.ux)
+    finite = xp.isfinite(limit_r)
+    signs = xp.all(xp.isfinite(limit_v) | (v == 0), axis=1, keepdims=True)
+    bound = total_of(xp, times(xp, v, limit_v)) + total_of(xp, times(xp, r, limit_r))
+    violation = xp.max(xp.where(finite, 0.0, xp.abs(r)), axis=1, keepdims=True)
+    far = total_of(xp, v * v) > 1e-4 * total_of(xp, s.yh * s.yh)
+    return signs & far & (bound > 0) & (bound > RAY * (1.0 + s.size_b) * violation)
+
+
+def primal_rays(xp: Any, s: State) -> Any:
+    """Which ways x^ - x0 prove unboundedness."""
+    v, av = s.xh - s.x0, s.axh - s.ax0
+    stopped = xp.isfinite(xp.where(v < 0, s.lx, s.ux))
+    held = xp.isfinite(xp.where(av < 0, s.lc, s.uc))
+    violation = xp.maximum(
+        xp.max(xp.where(stopped, xp.abs(v), 0.0), axis=1, keepdims=True),
+        xp.max(xp.where(held, xp.abs(av), 0.0), axis=1, keepdims=True),
+    )
+    descent = -total_of(xp, s.c * v)
+    far = total_of(xp, v * v) > 1e-4 * total_of(xp, s.xh * s.xh)
+    return far & (descent > 0) & (descent > RAY * (1.0 + s.size_c) * violation)
+
+
+def clip(xp: Any, v: Any, low: Any, high: Any) -> Any:
+    """The nearest to v between low and high."""
+    return xp.minimum(xp.maximum(v, low), high)
+
+
+def times(xp: Any, v: Any, limit: Any) -> Any:
+    """The product, where zero times a missing bound gives zero."""
+    used = xp.isfinite(limit) & (v != 0)
+    return xp.where(used, v, 0.0) * xp.where(used, limit, 0.0)
+
+
+def total_of(xp: Any, v: Any) -> Any:
+    """The sum of each row."""
+    return xp.sum(v, axis=1, keepdims=True)
+
+
+def length(xp: Any, v: Any) -> Any:
+    """The 2-norm of each row."""
+    return xp.sqrt(total_of(xp, v * v))

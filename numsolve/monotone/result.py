@@ -1,0 +1,254 @@
+"""What the solvers of this column return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from numsolve._core.arrays import to_host
+from numsolve._core.plotting import new_axes, new_figure, plot_history
+from numsolve._core.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MonotoneResult(Result):
+    """A zero u of F + G, and what it took to find it.
+
+    Attributes
+    ----------
+    x : array
+        The last iterate u, or the best one of a failed run.
+    residual : float
+        ``|u - J(u - gamma F(u))| / gamma`` with the resolvent J of ``gamma G``, which is ``|F(u)|``
+        without G: the distance of zero from ``(F + G)(J(...))`` is at most ``(1 + gamma L)`` times that.
+    nfev : int
+        Calls of the operator; of single components, for a finite sum.
+    epochs : float
+        The same in evaluations of the full operator.
+    nrestart : int
+        Restarts.
+    gamma : float
+        The step, which is also the parameter of the residual.
+    """
+
+    nfev: int = 0
+    epochs: float = 0.0
+    nrestart: int = 0
+    gamma: float = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LPResult(Result):
+    """A linear program's primal and dual solution; with a leading axis for a batch.
+
+    Attributes
+    ----------
+    x : array of shape (n,)
+        The primal solution; always within its bounds.
+    fun : float
+        ``c'x``.
+    y : array of shape (m,)
+        Multipliers of the rows: the derivative of the optimal value with respect to the active bound of
+        each row, at least 0 where `lc` is active and at most 0 where `uc` is.
+    reduced_costs : array of shape (n,)
+        ``c - A'y``, with zero where its sign has no bound to lean on: at least 0 where `lx` is active and at
+        most 0 where `ux` is.
+    primal_residual : float
+        ``|A x - clip(A x, lc, uc)| / (1 + |b|)`` in the 2-norm; b has the larger bound of each row.
+    dual_residual : float
+        ``|c - A'y - reduced_costs| / (1 + |c|)``.
+    gap : float
+        ``|p - d| / (1 + |p| + |d|)`` with the primal and the dual objective.
+    residual : float
+        The largest of these three, which is what `tol` bounds.
+    nrestart : int
+        Restarts.
+    certificate : array or None
+        If the program is infeasible, multipliers of shape (m,) whose combination of the rows contradicts
+        the bounds; if it is unbounded, a direction of shape (n,) along which the objective falls forever.
+    """
+
+    fun: Any = float("nan")
+    y: Any = None
+    reduced_costs: Any = None
+    primal_residual: Any = float("nan")
+    dual_residual: Any = float("nan")
+    gap: Any = float("nan")
+    nrestart: Any = 0
+    certificate: Any = None
+
+    def plot(self, ax: Axes | None = None, **settings: Any) -> Axes:
+        """Draw the three residuals against the iterations.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure by default.
+        **settings
+            Passed to ``ax.plot``; also ``against="seconds"``.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        axes = new_axes(ax)
+        for column, label in {"primal_residual": "primal", "dual_residual": "dual", "gap": "gap"}.items():
+            if self.history is not None and column in self.history:
+                plot_history(self, ax=axes, column=column, **{"label": label, **settings})
+        if not axes.lines:
+            return plot_history(self, ax=axes, **settings)
+        axes.set_ylabel("relative residual")
+        axes.legend()
+        return axes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LinprogResult(LPResult):
+    """The same with the fields of `scipy.optimize.linprog`; it can be read like a dictionary.
+
+    Attributes
+    ----------
+    slack : array
+        ``b_ub - A_ub x``.
+    con : array
+        ``b_eq - A_eq x``.
+    ineqlin, eqlin, lower, upper : Marginals
+        The residuals of the inequalities, equalities, lower and upper bounds, and their marginals: the
+        derivative of the optimal value with respect to their right-hand sides.
+    """
+
+    slack: Any = None
+    con: Any = None
+    ineqlin: Any = None
+    eqlin: Any = None
+    lower: Any = None
+    upper: Any = None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field of a name, or the default.
+
+        Parameters
+        ----------
+        name : str
+            The field.
+        default : object
+            What to give where there is none.
+
+        Returns
+        -------
+        object
+        """
+        return self[name] if name in self.keys() else default
+
+    def values(self) -> list[Any]:
+        """The fields' values, in the order of `keys`.
+
+        Returns
+        -------
+        list
+        """
+        return [self[name] for name in self]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """The fields' names and values.
+
+        Returns
+        -------
+        list of tuple
+        """
+        return [(name, self[name]) for name in self]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marginals:
+    """One kind of constraint of `linprog`.
+
+    Attributes
+    ----------
+    residual : array
+        How far each constraint is from being active.
+    marginals : array
+        The derivative of the optimal value with respect to its right-hand side.
+    """
+
+    residual: Any
+    marginals: Any
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in {"residual", "marginals"}:
+            raise KeyError(name)
+        return getattr(self, name)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class GameResult(Result):
+    """A matrix game's value and its players' strategies.
+
+    Attributes
+    ----------
+    x : array of shape (n,)
+        The strategy of the player who chooses a column and pays.
+    y : array of shape (m,)
+        The strategy of the player who chooses a row and is paid.
+    value : float
+        ``y'A x``.
+    gap : float
+        ``max(A x) - min(A'y)``: what the two could still gain by deviating; the game's value lies between.
+    residual : float
+        The 2-norm of what a projected step along the payoffs changes, with payoffs divided by the largest.
+    nrestart : int
+        Restarts.
+    method : str
+        The form that was solved, "lp" or "simplex-pdhg".
+    """
+
+    y: Any = None
+    value: float = float("nan")
+    gap: float = float("nan")
+    nrestart: int = 0
+    method: str = ""
+
+    def plot(self, ax: Axes | None = None, *, what: str | None = None, **settings: Any) -> Axes:
+        """Draw the strategies, or the convergence.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure by default.
+        what : {"strategies", "convergence"}, optional
+            By default both, side by side in a new figure, or the strategies if `ax` is given.
+        **settings
+            Passed to ``ax.stem`` or ``ax.plot``.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes drawn on, the first if there are two.
+        """
+        if what is None and ax is None:
+            axes = new_figure(1, 2, figsize=(10, 4))[1][0]
+            self.plot(axes[0], what="strategies", **settings)
+            self.plot(axes[1], what="convergence")
+            first: Axes = axes[0]
+            return first
+        if what == "convergence":
+            return plot_history(self, ax=ax, **settings)
+        axes = new_axes(ax)
+        x, y = to_host(self.x), to_host(self.y)
+        axes.vlines(range(len(x)), 0, x, color="C0", label="x, pays", **settings)
+        axes.vlines(range(len(y)), -y, 0, color="C1", label="y, is paid (downwards)", **settings)
+        axes.axhline(0, color="0.3", linewidth=0.8)
+        axes.set(xlabel="choice", ylabel="probability")
+        axes.legend()
+        return axes
