@@ -275,9 +275,13 @@ def deliver(result: Result) -> None:
     """Warn the caller of a failed solve, at the line of his that called numsolve."""
     import numpy as np
 
-    statuses = np.atleast_1d(np.asarray(result.status))
-    quiet = [s.value for s in Status if s.success or s is Status.STOPPED]
-    if not np.isin(statuses, quiet).all():
+    single = _single(result.status)
+    if single is not None:  # the usual case, in a microsecond
+        failed = not (single.success or single is Status.STOPPED)
+    else:
+        quiet = [s.value for s in Status if s.success or s is Status.STOPPED]
+        failed = not np.isin(np.asarray(result.status), quiet).all()
+    if failed:
         warnings.warn(result.message, ConvergenceWarning, stacklevel=caller_level())
 
 
