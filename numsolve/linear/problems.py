@@ -1,0 +1,196 @@
+r"""Sequences of related linear systems: the test problems of this column.
+
+The shifted Laplacians and the heat equation are those of M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to
+relax", ICLR 2024. A sequence whose right-hand side depends on the last solution is a generator that is told
+the solution: ``x = yield A, b, context``. `numsolve.linear.solve_sequence` does that; in a plain loop nobody does,
+and the sequence solves its systems by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.fft import dstn, idstn
+
+from numsolve._core import checks
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+#: Diffusion and source of the heat equation act in steps of this length.
+TIME_STEP = 1e-3
+
+
+def laplacian(nx: int, dim: int = 2, *, shift: float = 0.0) -> Any:
+    """Negative Laplacian on a grid of ``nx**dim`` interior points, zero outside, without the factor ``1/h**2``.
+
+    Parameters
+    ----------
+    nx : int
+        Points a side.
+    dim : int
+        1, 2 or 3.
+    shift : float
+        Added to the diagonal.
+
+    Returns
+    -------
+    csr_array of shape (nx**dim, nx**dim)
+        ``2 dim + shift`` on the diagonal, -1 for each neighbour.
+
+    Examples
+    --------
+    >>> from numsolve import linear
+    >>> linear.problems.laplacian(3, dim=1).toarray()
+    array([[ 2., -1.,  0.],
+           [-1.,  2., -1.],
+           [ 0., -1.,  2.]])
+    """
+    nx, dim = checks.integer("nx", nx, low=1), checks.integer("dim", dim, low=1, high=3)
+    line = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(nx, nx))
+    A = line
+    for _ in range(dim - 1):
+        A = sp.kronsum(A, line)
+    A = sp.csr_array(A + shift * sp.eye_array(nx**dim))
+    A.sort_indices()
+    return _narrow(A)
+
+
+def shifted_laplacians(
+    n_systems: int, variance: str = "high", *, nx: int = 10, rng: Any = None
+) -> Iterator[tuple[Any, Any, float]]:
+    """Laplacians with independent random shifts, and random right-hand sides.
+
+    The shift is ``-0.15 + 0.6 X`` with X from a Beta distribution, ``Beta(1/2, 3/2)`` for the high variance and
+    ``Beta(2, 6)`` for the low one. The right-hand side is standard normal, drawn again until
+    ``||b|| <= sqrt(n)``.
+
+    Parameters
+    ----------
+    n_systems : int
+        How many.
+    variance : {"high", "low"}
+        The distribution of the shift.
+    nx : int
+        Grid points a side.
+    rng : None, int or Generator
+        Randomness.
+
+    Yields
+    ------
+    A : csr_array of shape (nx**2, nx**2)
+        ``laplacian(nx) + shift I``.
+    b : array of shape (nx**2,)
+        Right-hand side.
+    shift : float
+        The context.
+    """
+    n_systems = checks.integer("n_systems", n_systems, low=0)
+    alpha, beta = {"high": (0.5, 1.5), "low": (2.0, 6.0)}[checks.choice("variance", variance, ("high", "low"))]
+    return _shifted(n_systems, alpha, beta, laplacian(nx), checks.generator(rng))
+
+
+def _shifted(
+    n_systems: int, alpha: float, beta: float, A: Any, rng: np.random.Generator
+) -> Iterator[tuple[Any, Any, float]]:
+    n = A.shape[0]
+    identity = (A.data == 4.0).astype(float)
+    for _ in range(n_systems):
+        shift = -0.15 + 0.6 * rng.beta(alpha, beta)
+        b = rng.standard_normal(n)
+        while np.dot(b, b) > n:
+            b = rng.standard_normal(n)
+        yield _like(A, A.data + shift * identity), b, float(shift)
+
+
+def heat_diffusion(t: Any) -> Any:
+    """The diffusion coefficient of `heat_equation`: ``max(0.1 sin 2 pi t, -10 sin 2 pi t)``."""
+    s = np.sin(2 * np.pi * t)
+    return np.maximum(0.1 * s, -10.0 * s)
+
+
+def heat_equation(nx: int, n_steps: int = 5000) -> Generator[tuple[Any, Any, float], Any, None]:
+    r"""Steps of the heat equation with a diffusion that swings between 0 and 10.
+
+    ``u_t = kappa(t) Lap u + f(t, x)`` on the unit square, zero on its boundary, in Crank-Nicolson steps of 1/1000;
+    kappa is `heat_diffusion`, f a bump that circles four times a unit of time. Half of the systems are
+    nearly the identity, the others are stiff.
+
+    Parameters
+    ----------
+    nx : int
+        Intervals a side: ``(nx - 1)**2`` unknowns.
+    n_steps : int
+        Systems; the diffusion has a period of 1000.
+
+    Yields
+    ------
+    A : csr_array of shape (n, n)
+        ``I - dt/2 kappa L``.
+    b : array of shape (n,)
+        ``(I + dt/2 kappa L) u + dt f``, with u the solution that was sent for the last system.
+    kappa : float
+        The context: the diffusion coefficient of the step, at its middle.
+
+    Examples
+    --------
+    >>> from numsolve import linear
+    >>> systems = linear.problems.heat_equation(25)
+    >>> A, b, kappa = next(systems)
+    >>> A.shape, round(kappa, 6)
+    ((576, 576), 0.000314)
+    """
+    nx, n_steps = checks.integer("nx", nx, low=2), checks.integer("n_steps", n_steps, low=0)
+    return _heat(nx, n_steps)
+
+
+def _heat(nx: int, n_steps: int) -> Generator[tuple[Any, Any, float], Any, None]:
+    L = laplacian(nx - 1)
+    L.data *= float(nx) ** 2
+    identity = (L.data > 0).astype(float)
+    at = np.arange(1, nx) / nx
+    X, Y = np.meshgrid(at, at, indexing="ij")
+    u = _bump(X, Y, (0.5, 0.5), 0.25)
+    for k in range(n_steps):
+        t = (k + 0.5) * TIME_STEP
+        kappa = float(heat_diffusion(t))
+        s = 0.5 * TIME_STEP * kappa
+        angle = 16 * np.pi * t
+        centre = (0.5 + np.cos(angle) / 4, 0.5 + np.sin(angle) / 4)
+        b = u - s * (L @ u) + TIME_STEP * 32 * _bump(X, Y, centre, 0.125)
+        sent = yield _like(L, identity + s * L.data), b, kappa
+        u = sine_solve(b, s * nx**2) if sent is None else np.asarray(sent, dtype=float).reshape(b.shape)
+
+
+def sine_solve(b: Any, s: float) -> Any:
+    """Solve ``(I + s laplacian(m)) x = b`` for a square grid, directly, by fast sine transforms."""
+    m = round(b.size**0.5)
+    modes = 2 - 2 * np.cos(np.pi * np.arange(1, m + 1) / (m + 1))
+    coefficients = dstn(b.reshape(m, m), type=1) / (1 + s * (modes[:, None] + modes))
+    return idstn(coefficients, type=1).reshape(-1)
+
+
+def _bump(X: Any, Y: Any, centre: tuple[float, float], radius: float) -> Any:
+    """exp(1 - 1/(1 - |x - c|^2/r^2)) inside the radius, zero outside; as a vector."""
+    q = ((X - centre[0]) ** 2 + (Y - centre[1]) ** 2).reshape(-1) / radius**2
+    inside = q < 1
+    out = np.zeros_like(q)
+    out[inside] = np.exp(1 - 1 / (1 - q[inside]))
+    return out
+
+
+def _like(A: Any, data: Any) -> Any:
+    """A matrix with the pattern of A, which it shares."""
+    out = sp.csr_array((data, A.indices, A.indptr), shape=A.shape)
+    out.has_canonical_format = True
+    return out
+
+
+def _narrow(A: Any) -> Any:
+    """Indices in 32 bits where they fit."""
+    if A.indices.dtype == np.int64 and max(A.nnz, *A.shape) < 2**31:
+        A = sp.csr_array((A.data, A.indices.astype(np.int32), A.indptr.astype(np.int32)), shape=A.shape)
+    A.has_canonical_format = True
+    return A

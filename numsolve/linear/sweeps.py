@@ -1,0 +1,344 @@
+r"""Relaxation sweeps over sparse matrices, and the SSOR preconditioner that two of them make.
+
+A sweep with the parameter w visits the rows in turn and moves each unknown to
+
+    x_i <- x_i + w (b_i - sum_j a_ij x_j) / a_ii,
+
+with the new values of those before it (D. M. Young, "Iterative Methods for Solving Partial Difference Equations of
+Elliptic Type", Trans. AMS 76, 1954). In this order each row waits for the last one. A `SweepPlan` sorts the rows by
+level instead: lev(i) = 1 + max lev(j) over the earlier rows j that row i is coupled to. Every row still
+comes after those that it depends on, so that the iterates are the same to the last bit, but the rows of one level are
+independent, and a processor works on several of them at a time.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from numsolve._core import arrays, checks
+
+from ._pattern import pattern_of
+from ._system import canonical, relaxation
+
+if TYPE_CHECKING:
+    from ._pattern import Pattern
+
+ORDERINGS = ("natural", "level", "multicolor", "redblack")
+DIRECTIONS = {"forward": 1, "backward": 2, "symmetric": 3}
+
+
+class SweepPlan:
+    """The order of the rows for sweeps over matrices of one sparsity pattern, and the values of one of them.
+
+    Finding the order takes as long as some ten products with the matrix. In a sequence of systems make the
+    plan once, hand it to the solvers as ``plan=``, and they only copy the new values. (They also remember the
+    last patterns by themselves, at the cost of a comparison.)
+
+    Parameters
+    ----------
+    A : array or sparse matrix of shape (n, n)
+        The matrix; its diagonal must not have zeros.
+    ordering : {"level", "natural", "multicolor", "redblack"}
+        "level" gives the iterates of the natural order, and is two to four times faster on grids. The colours
+        give other iterates: as good for SOR, and for SSOR with omega above 1 much worse. "redblack" wants a
+        graph that two colours are enough for.
+    check_finite : bool
+        Refuse NaN and infinities.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(n, n)``.
+    ordering : str
+        As given.
+    n_levels : int
+        Levels or colours; n in the natural order.
+    order : array of shape (n,)
+        The rows in the order in which a forward sweep visits them.
+
+    Raises
+    ------
+    ValueError
+        If a diagonal entry is zero or missing, an entry is not finite, or two colours are not enough.
+
+    Examples
+    --------
+    >>> from numsolve import linear
+    >>> A = linear.problems.laplacian(3)
+    >>> plan = linear.SweepPlan(A)
+    >>> plan
+    SweepPlan(9 rows, 33 entries, ordering='level', 5 levels)
+    >>> plan.order
+    array([0, 1, 3, 2, 4, 6, 5, 7, 8], dtype=uint32)
+    >>> plan.update(2.0 * A.data)
+    SweepPlan(9 rows, 33 entries, ordering='level', 5 levels)
+    """
+
+    def __init__(self, A: Any, ordering: str = "level", *, check_finite: bool = True) -> None:
+        checks.choice("ordering", ordering, ORDERINGS)
+        A = canonical(A)
+        self.ordering = ordering
+        self._pattern = pattern_of(A, ordering)
+        self._check_finite = check_finite
+        self._take(A.data)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the matrix."""
+        n = self._pattern.rows.size
+        return n, n
+
+    @property
+    def n_levels(self) -> int:
+        """Groups of independent rows."""
+        return int(self._pattern.starts.size) - 1
+
+    @property
+    def order(self) -> Any:
+        """The rows in the order of a forward sweep."""
+        return self._pattern.rows.copy()
+
+    def update(self, data: Any) -> Self:
+        """Take new values.
+
+        Parameters
+        ----------
+        data : array of shape (nnz,), or matrix
+            The entries in the order of the canonical CSR form of A, or a matrix with the pattern of A.
+
+        Returns
+        -------
+        SweepPlan
+            Itself.
+        """
+        if isinstance(data, np.ndarray) and data.ndim == 1:
+            self._take(checks.array("data", data, shape=(self._pattern.indices.size,), check_finite=False))
+            return self
+        A = canonical(data)
+        self.pattern_for(A)
+        self._take(A.data)
+        return self
+
+    def pattern_for(self, A: Any) -> Pattern:
+        """The pattern of the plan, if a canonical matrix has it."""
+        if not self._pattern.matches(A):
+            raise ValueError(
+                f"the plan is for another sparsity pattern: it has shape {self.shape} and "
+                f"{self._pattern.indices.size} entries, the matrix {A.shape} and {A.nnz}"
+            )
+        return self._pattern
+
+    def _take(self, data: Any) -> None:
+        from . import _cpu as k
+
+        h = self._pattern
+        self.lv, self.uv = np.empty(h.lc.size, data.dtype), np.empty(h.uc.size, data.dtype)
+        self.diag = np.empty(h.rows.size, data.dtype)
+        total, zero = k.gather(data, h.lf, h.uf, h.df, self.lv, self.uv, self.diag)
+        h.check(data, total, zero, finite=self._check_finite)
+        self.__dict__.pop("whole", None)
+
+    def halves(self, *, mirrored: bool = False) -> tuple[Any, ...]:
+        """What the solvers' kernels take: rows, lower half, upper half, diagonal; or those of the reverse sweep."""
+        if mirrored:
+            h, lv, uv, diag = self._pattern.mirrored, self.uv[::-1], self.lv[::-1], self.diag[::-1]
+            return h.rows, h.lp, h.lc, lv.copy(), h.up, h.uc, uv.copy(), diag.copy()
+        h = self._pattern
+        return h.rows, h.lp, h.lc, self.lv, h.up, h.uc, self.uv, self.diag
+
+    @cached_property
+    def whole(self) -> tuple[Any, ...]:
+        """What a sweep on vectors in the caller's order takes."""
+        from . import _cpu as k
+
+        rows, *parts, diag = self.halves()
+        return rows, *k.join(rows, *parts), diag
+
+    def __repr__(self) -> str:
+        n, entries = self.shape[0], self._pattern.indices.size
+        return f"SweepPlan({n} rows, {entries} entries, ordering={self.ordering!r}, {self.n_levels} levels)"
+
+
+def plan_for(A: Any, plan: SweepPlan | None = None, *, check_finite: bool = True) -> SweepPlan:
+    """The plan of a matrix: the caller's, with the values of A, or a new one."""
+    if plan is None:
+        return SweepPlan(A, check_finite=check_finite)
+    if not isinstance(plan, SweepPlan):
+        raise TypeError(f"plan must be a SweepPlan, got {type(plan).__name__}")
+    return plan.update(A)
+
+
+def sweep(
+    A: Any, x: Any, b: Any, omega: float = 1.0, sweep: str = "forward", iterations: int = 1
+) -> None:
+    """Relax x in place, with the arguments of ``pyamg.relaxation.relaxation.sor``.
+
+    Parameters
+    ----------
+    A : SweepPlan, or array or sparse matrix of shape (n, n)
+        With a plan nothing but the sweeps is done; with a matrix its values are copied first.
+    x : array of shape (n,) or (n, k)
+        Changed in place; float32 or float64.
+    b : array of the same shape
+        Right-hand sides.
+    omega : float
+        In (0, 2); 1 is Gauss-Seidel.
+    sweep : {"forward", "backward", "symmetric"}
+        "symmetric" is a forward and then a backward sweep.
+    iterations : int
+        How often.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, omega is outside (0, 2), or a diagonal entry is zero.
+    TypeError
+        If `x` cannot be changed in place: it has another type than A, or is read-only.
+
+    See Also
+    --------
+    numsolve.linear.sor : Sweeps until a tolerance is met.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve import linear
+    >>> plan = linear.SweepPlan(linear.problems.laplacian(20))
+    >>> x = np.zeros(400)
+    >>> linear.sweep(plan, x, np.ones(400), omega=1.7, iterations=100)
+    >>> print(f"{x.max():.6f}")
+    32.520594
+    """
+    from . import _cpu as k
+
+    omega = relaxation(omega)
+    direction = DIRECTIONS[checks.choice("sweep", sweep, tuple(DIRECTIONS))]
+    iterations = checks.integer("iterations", iterations, low=0)
+    plan = A if isinstance(A, SweepPlan) else SweepPlan(A)
+    dtype = plan.diag.dtype
+    if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.writeable):
+        kind = f"{x.dtype} array" if isinstance(x, np.ndarray) else type(x).__name__
+        raise TypeError(f"x must be a writeable array of {dtype}, as A, to be changed in place; got a {kind}")
+    if x.ndim not in {1, 2} or x.shape[0] != plan.shape[0]:
+        raise ValueError(f"x must have as many rows as A of shape {plan.shape}, got shape {x.shape}")
+    b = checks.array("b", b, dtype=dtype, shape=x.shape)
+    # Columns one by one: in the order of levels a sweep is as fast as the processor reads the matrix.
+    for y, c in [(x, b)] if x.ndim == 1 else zip(x.T, b.T, strict=True):
+        z = np.ascontiguousarray(y)
+        k.sweep(*plan.whole, omega, z, np.ascontiguousarray(c), direction, iterations)
+        if z is not y:
+            y[:] = z
+
+
+def SSOR(A: Any, omega: float = 1.0, *, plan: SweepPlan | None = None, order: str = "forward") -> Any:  # noqa: N802
+    """Symmetric successive over-relaxation as a preconditioner: a forward and a backward sweep from zero.
+
+    It applies the inverse of ``P = (D + w L) D^-1 (D + w U) / (w (2 - w))``, which is symmetric and positive
+    definite where A is.
+
+    Parameters
+    ----------
+    A : array or sparse matrix of shape (n, n)
+        The matrix.
+    omega : float
+        In (0, 2).
+    plan : SweepPlan, optional
+        The plan to use; it takes the values of A. After ``plan.update(data)`` the operator has the new values.
+    order : {"forward", "backward"}
+        Which sweep comes first. The backward one makes ``(D + w U) D^-1 (D + w L)``.
+
+    Returns
+    -------
+    LinearOperator
+        ``M=`` for `scipy.sparse.linalg.cg`, and for `numsolve.linear.cg`.
+
+    See Also
+    --------
+    numsolve.linear.ssor_cg : Conjugate gradients with this preconditioner, at half the cost.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.sparse.linalg import cg
+    >>> from numsolve import linear
+    >>> A = linear.problems.laplacian(50)
+    >>> x, info = cg(A, np.ones(2500), M=linear.SSOR(A, omega=1.8))
+    >>> info
+    0
+    """
+    from . import _cpu as k
+
+    omega = relaxation(omega)
+    mirrored = checks.choice("order", order, ("forward", "backward")) == "backward"
+    plan = plan_for(A, plan)
+
+    def apply(r: Any) -> Any:
+        r = np.ascontiguousarray(r, dtype=plan.diag.dtype)
+        return k.apply_ssor(*plan.halves(mirrored=mirrored), omega, r.reshape(-1)).reshape(r.shape)
+
+    return arrays.linear_operator(np, plan.shape, apply, apply, dtype=plan.diag.dtype)
+
+
+def optimal_omega(A: Any, *, method: str = "lanczos", rtol: float = 1e-3) -> float:
+    r"""Young's optimal relaxation parameter for SOR.
+
+    ``w = 2 / (1 + sqrt(1 - beta**2))`` with beta the spectral radius of Jacobi's iteration ``I - D^-1 A``. It is
+    the best one for a symmetric positive definite A whose order is consistent, as that of a grid with five-point
+    differences is; elsewhere it is a good guess. For SSOR-preconditioned conjugate gradients it is none.
+
+    Parameters
+    ----------
+    A : array or sparse matrix of shape (n, n)
+        Symmetric, with a positive diagonal.
+    method : {"lanczos", "exact"}
+        How the spectral radius is found; "exact" makes the matrix dense.
+    rtol : float
+        Accuracy of ``1 - beta`` that Lanczos' method is asked for.
+
+    Returns
+    -------
+    float
+        In [1, 2).
+
+    Raises
+    ------
+    ValueError
+        If the diagonal is not positive, or beta is not below 1: then A is not positive definite, or SOR has no
+        such theory.
+
+    References
+    ----------
+    D. M. Young, "Iterative Solution of Large Linear Systems", Academic Press, 1971, chapter 6.
+
+    Examples
+    --------
+    >>> from numsolve import linear
+    >>> round(linear.optimal_omega(linear.problems.laplacian(10)), 6)
+    1.560388
+    """
+    from scipy.sparse.linalg import eigsh
+
+    checks.choice("method", method, ("lanczos", "exact"))
+    rtol = checks.real("rtol", rtol, low=0.0, open_low=True)
+    A = canonical(A)
+    n, diag = A.shape[0], A.diagonal()
+    if not (diag > 0).all():
+        raise ValueError(f"A must have a positive diagonal, got {diag[~(diag > 0)][0]}")
+    scale = sp.diags_array(1 / np.sqrt(diag))
+    S = sp.csr_array(scale @ A @ scale)
+    if method == "exact" or n < 20:
+        ends = np.linalg.eigvalsh(S.toarray()) if n else np.ones(1)
+    else:
+        start = np.ones(n, dtype=S.dtype)
+        ends = np.array([eigsh(S, 1, which=which, tol=rtol, v0=start)[0][0] for which in ("SA", "LA")])
+    gap = 1 - max(abs(1 - ends[0]), abs(1 - ends[-1]))
+    if not gap > 0:
+        raise ValueError(
+            f"the spectral radius of I - D^-1 A must be below 1, got {1 - gap:.6g}: "
+            "A is not positive definite, or Jacobi's iteration diverges for it"
+        )
+    return float(2 / (1 + np.sqrt(gap * (2 - gap))))
