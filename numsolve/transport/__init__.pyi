@@ -1,8 +1,25 @@
 from . import problems as problems
+from .cloud_plan import CloudPlan as CloudPlan
+from .cloud_result import SampleGradient as SampleGradient
+from .cloud_result import SampleResult as SampleResult
 from .result import Gradient as Gradient
 from .result import TransportResult as TransportResult
+from .sample import solve_sample as solve_sample
 from .sinkhorn import sinkhorn as sinkhorn
 from .sns import sinkhorn_newton_sparse as sinkhorn_newton_sparse
 from .solve import solve as solve
+from .unbalanced import sinkhorn_unbalanced as sinkhorn_unbalanced
 
-__all__ = ["Gradient", "TransportResult", "problems", "sinkhorn", "sinkhorn_newton_sparse", "solve"]
+__all__ = [
+    "CloudPlan",
+    "Gradient",
+    "SampleGradient",
+    "SampleResult",
+    "TransportResult",
+    "problems",
+    "sinkhorn",
+    "sinkhorn_newton_sparse",
+    "sinkhorn_unbalanced",
+    "solve",
+    "solve_sample",
+]

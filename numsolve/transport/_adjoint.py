@@ -1,17 +1,19 @@
 r"""Derivatives of an entropic plan and its potentials with respect to the data, by one linear solve.
 
-With P_ij = exp((f_i + g_j - M_ij)/eps), P 1 = a and P' 1 = b, small changes obey
+With P_ij = exp((f_i + g_j - M_ij)/eps), r = P 1 and c = P' 1, small changes of balanced data obey
 
     dP = P * (df + dg - dM) / eps,
-    diag(a) df + P dg = eps da + (P * dM) 1,      P' df + diag(b) dg = eps db + (P * dM)' 1.
+    diag(r) df + P dg = eps da + (P * dM) 1,      P' df + diag(c) dg = eps db + (P * dM)' 1.
 
 For a loss that changes by <Q, dP> + p.df + q.dg, with W = P * Q, the adjoint system has the same symmetric
 matrix,
 
-    diag(a) u + P v = W 1 + eps p,      P' u + diag(b) v = W' 1 + eps q,
+    alpha diag(r) u + P v = W 1 + eps p,      P' u + beta diag(c) v = W' 1 + eps q,
 
-and the loss changes by  u.da + v.db + <P * (u + v) - W, dM> / eps.  The matrix is singular along (1, -1), the
-constant that potentials can exchange: the loss must not depend on it, that is, p and q have the same sum.
+and the loss changes by  u.da + v.db + <P * (u + v) - W, dM> / eps.  Here alpha = beta = 1, and the matrix is
+singular along (1, -1), the constant that potentials can exchange: the loss must not depend on it, that is,
+p and q have the same sum.  Where a deviation from the marginals has the price rho, alpha = 1 + eps/rho_a,
+beta = 1 + eps/rho_b, and the derivatives in the weights are alpha (r/a) u and beta (c/b) v.
 (The implicit function theorem; for regularised transport: G. Luise et al., "Differential properties of
 Sinkhorn approximation for learning with Wasserstein distance", NeurIPS 2018.)
 """
@@ -30,32 +32,41 @@ from numsolve._core.result import ConvergenceWarning
 DENSE_BELOW = 2000
 
 
-def pull_back(P: Any, reg: float, Q: Any, p: Any, q: Any) -> tuple[Any, Any, Any]:
-    """Derivatives of a loss in a, b and M, from those in the plan (Q) and the potentials (p, q).
+def pull_back(
+    P: Any, reg: float, Q: Any, p: Any, q: Any, rates: tuple[float, float] = (1.0, 1.0)
+) -> tuple[Any, Any, Any]:
+    """Return u, v and the derivative in M of a loss, from its derivatives in the plan (Q) and in f, g (p, q).
 
-    Empty rows and columns of P, those of weight zero, stand alone; their derivatives are nan.
+    `rates` are alpha and beta. Empty rows and columns of P, those of weight zero, stand alone; there u and v
+    are nan.
     """
     xp = arrays.array_namespace(plan=P)
     W = P * Q
     r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
-    u, v = _solve(xp, P, r, c, xp.sum(W, axis=1) + reg * p, xp.sum(W, axis=0) + reg * q)
+    u, v = _solve(xp, P, (r, c), (xp.sum(W, axis=1) + reg * p, xp.sum(W, axis=0) + reg * q), rates)
     dM = (P * (u[:, None] + v[None, :]) - W) / reg
     nan = float("nan")
     return xp.where(r > 0, u, nan * u), xp.where(c > 0, v, nan * v), dM
 
 
-def _solve(xp: Any, P: Any, r: Any, c: Any, p: Any, q: Any) -> tuple[Any, Any]:
-    """Solve diag(r) u + P v = p, P' u + diag(c) v = q; the larger side is eliminated."""
+def _solve(xp: Any, P: Any, sums: Any, rhs: Any, rates: Any) -> tuple[Any, Any]:
+    """Solve alpha diag(r) u + P v = p, P' u + beta diag(c) v = q; the larger side is eliminated.
+
+    S = alpha diag(r) - P diag(1/(beta c)) P' is the Laplacian of a graph and a multiple of diag(r).
+    """
+    (r, c), (p, q), (alpha, beta) = sums, rhs, rates
     if r.shape[0] > c.shape[0]:
-        v, u = _solve(xp, P.T, c, r, q, p)
+        v, u = _solve(xp, P.T, (c, r), (q, p), (beta, alpha))
         return u, v
-    weights = xp.where(c > 0, 1 / xp.where(c > 0, c, xp.ones_like(c)), xp.zeros_like(c))
+    weights = xp.where(c > 0, 1 / (beta * xp.where(c > 0, c, xp.ones_like(c))), xp.zeros_like(c))
     rhs = xp.where(r > 0, p - P @ (q * weights), xp.zeros_like(p))
-    rhs = rhs - (xp.sum(rhs) / xp.sum(r)) * r
+    surplus = (alpha - 1) + (beta - 1) / beta
+    if surplus == 0:
+        rhs = rhs - (xp.sum(rhs) / xp.sum(r)) * r
     if r.shape[0] <= DENSE_BELOW:
-        u = _laplacian_solve(xp, (P * weights[None, :]) @ P.T, rhs)
+        u = _laplacian_solve(xp, (P * weights[None, :]) @ P.T, surplus * r, rhs)
     else:
-        u = _iterate(xp, P, r, c, rhs)
+        u = _iterate(xp, P, alpha * r, beta * c, rhs)
     return u, (q - P.T @ u) * weights
 
 
@@ -75,17 +86,19 @@ def _iterate(xp: Any, P: Any, r: Any, c: Any, rhs: Any) -> Any:
     return u
 
 
-def _laplacian_solve(xp: Any, weights: Any, rhs: Any) -> Any:
-    """Solve S u = rhs for the Laplacian S of a graph with these weights, u = 0 at its heaviest vertex.
+def _laplacian_solve(xp: Any, weights: Any, surplus: Any, rhs: Any) -> Any:
+    """Solve S u = rhs for the Laplacian of a graph with these weights plus diag(surplus).
 
-    Degrees are sums of the other entries: taken as differences they would cancel for a sharp plan.
+    Degrees are sums of the other entries: taken as differences they would cancel for a sharp plan. Without
+    a surplus u is zero at the heaviest vertex.
     """
     n = rhs.shape[0]
     diagonal = xp.eye(n, dtype=xp.bool)
     weights = xp.where(diagonal, xp.zeros_like(weights), weights)
     degree = xp.sum(weights, axis=1)
-    fixed = xp.arange(n) == xp.argmax(degree)
+    fixed = (xp.arange(n) == xp.argmax(degree)) & (surplus == 0)
     weights = xp.where(fixed[:, None] | fixed[None, :], xp.zeros_like(weights), weights)
+    degree = degree + surplus
     degree = xp.where(fixed | (degree == 0), xp.ones_like(degree), degree)
     S = xp.where(diagonal, degree[None, :], -weights)
     return xp.linalg.solve(S, xp.where(fixed, xp.zeros_like(rhs), rhs)[:, None])[:, 0]

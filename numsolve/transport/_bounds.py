@@ -44,3 +44,10 @@ def upper_bound(k: Any, xp: Any, M: Any, a: Any, b: Any, P: Any) -> float:
     if total > 0:
         cost += float(k.spread_cost(M, missing_a, missing_b)) / total
     return cost
+
+
+def cost_of(xp: Any, P: Any, M: Any) -> float:
+    """sum(P * M), where P is zero wherever M is infinite."""
+    if arrays.is_numpy(xp) and np.isfinite(M).all():
+        return float(np.vdot(P, M))
+    return float(xp.sum(P * xp.where(P > 0, M, xp.zeros_like(M))))

@@ -253,11 +253,11 @@ def plan_columns(M, f, g, reg, P):
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def scale_columns(P, scale):
-    """Multiply the columns of P, in its memory; return the row sums."""
+    """Multiply the columns of P, in its memory; return it and its row sums."""
     r = np.empty(P.shape[0])
     for i in range(P.shape[0]):
         r[i] = _row_scaled(P[i], scale)
-    return r
+    return P, r
 
 
 @njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
@@ -295,12 +295,23 @@ def transform(M, f, g, b, reg, P):
     overflow or underflow the hard c-transform takes its place. Returns P (in the memory of ``P``; its
     column sums are b), the new g, and the row sums of P.
     """
+    P, c, g = stable_columns(M, f, g, reg, P)
+    scale = b / c
+    P, r = scale_columns(P, scale)
+    return P, g + reg * np.log(scale), r
+
+
+@njit(cache=True, error_model="numpy")
+def stable_columns(M, f, g, reg, P):
+    """Write the plan into the memory of P, with another g where its column sums would over- or underflow.
+
+    Returns the plan, its column sums, and the g.
+    """
     c = plan_columns(M, f, g, reg, P)
     if not has_all_digits(c):
         g = least_in_columns(M, f)
         c = plan_columns(M, f, g, reg, P)
-    scale = b / c
-    return P, g + reg * np.log(scale), scale_columns(P, scale)
+    return P, c, g
 
 
 # --- products with a stored plan ------------------------------------------------------------------

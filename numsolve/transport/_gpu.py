@@ -9,6 +9,7 @@ from ._generic import (
     least_in_columns,
     least_in_rows,
     row_products,
+    scale_columns,
     scaled_cost,
     spread_cost,
 )
@@ -23,8 +24,10 @@ __all__ = [
     "plan_column_sums",
     "plan_row_sums",
     "row_products",
+    "scale_columns",
     "scaled_cost",
     "spread_cost",
+    "stable_columns",
     "transform",
 ]
 
@@ -71,8 +74,8 @@ def _log_sum_exp(M, potential, reg, axis):
     return cupy.log(E.sum(axis=axis)) + top.squeeze(axis) / LOG2E
 
 
-def transform(M, f, g, b, reg, P=None):
-    """The soft c-transform of f, and the plan of the pair; see `_cpu.transform`."""
+def stable_columns(M, f, g, reg, P=None):
+    """A plan, its column sums, and its g, another one where the sums would overflow; see `_cpu`."""
     rate = M.dtype.type(LOG2E / reg)
     P = cupy.empty_like(M) if P is None else P
     small = 1e-290 if M.dtype == cupy.float64 else 1e-30
@@ -82,6 +85,12 @@ def transform(M, f, g, b, reg, P=None):
         g = least_in_columns(M, f)
         PLAN(f[:, None], g[None, :], M, rate, P)
         c = P.sum(axis=0)
+    return P, c, g
+
+
+def transform(M, f, g, b, reg, P=None):
+    """The soft c-transform of f, and the plan of the pair; see `_cpu.transform`."""
+    P, c, g = stable_columns(M, f, g, reg, P)
     scale = b / c
-    P *= scale[None, :]
-    return P, g + reg * cupy.log(scale), P.sum(axis=1)
+    P, r = scale_columns(P, scale)
+    return P, g + reg * cupy.log(scale), r

@@ -15,7 +15,7 @@ import numpy as np
 from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 
-from ._bounds import bounds
+from ._bounds import bounds, cost_of
 from .result import TransportResult
 
 #: Masses of the two sides may differ by this much, relatively; b is then rescaled.
@@ -116,13 +116,7 @@ class Problem:
         ``log(P) = (f + g - M) / eps`` holds entry by entry, so that no logarithm of the plan is taken.
         """
         xp = self.xp
-        if self.forbidden:
-            allowed = xp.isfinite(self.M)
-            linear = float(xp.sum(xp.where(allowed, P * xp.where(allowed, self.M, 0.0), 0.0)))
-        elif arrays.is_numpy(xp):
-            linear = float(np.vdot(P, self.M))
-        else:
-            linear = float(xp.sum(P * self.M))
+        linear = cost_of(xp, P, self.M)
         r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
         total = float(xp.sum(r))
         entropy = (float(xp.sum(r * f)) + float(xp.sum(c * g)) - linear) / self.reg
@@ -141,8 +135,11 @@ class Problem:
         return self.mass * (low + self.offset), self.mass * (high + self.offset)
 
 
-def prepare(M: Any, a: Any, b: Any, reg: Any) -> Problem:
-    """Check the arguments of a solver and reduce them to a `Problem`."""
+def prepare(M: Any, a: Any, b: Any, reg: Any, *, balanced: bool = True) -> Problem:
+    """Check the arguments of a solver and reduce them to a `Problem`.
+
+    Weights of different sums are an error if it should be `balanced`; else the mass is their geometric mean.
+    """
     reg = checks.real("reg", reg, low=0.0, open_low=True)
     a = None if _is_empty(a) else a
     b = None if _is_empty(b) else b
@@ -152,10 +149,12 @@ def prepare(M: Any, a: Any, b: Any, reg: Any) -> Problem:
     a = _weights("a", a, n, M, xp)
     b = _weights("b", b, m, M, xp)
     mass, other = float(xp.sum(a)), float(xp.sum(b))
-    if abs(mass - other) > MASS_TOLERANCE * max(mass, other):
+    if not balanced:
+        mass = other = math.sqrt(mass) * math.sqrt(other)
+    elif abs(mass - other) > MASS_TOLERANCE * max(mass, other):
         raise ValueError(
             f"a and b must have the same sum, got {mass:.10g} and {other:.10g}; "
-            "rescale one of them (an unbalanced problem is another one)"
+            "rescale one of them, or let mass appear and vanish at a price: solve(unbalanced=...)"
         )
     a, b = a / mass, b / other
 
@@ -172,7 +171,7 @@ def prepare(M: Any, a: Any, b: Any, reg: Any) -> Problem:
             f"the least that can be resolved is {UNIT * (high - low):.2g}"
         )
     # An offset that is large against the range of the cost would eat the digits of the potentials.
-    offset = low if abs(low) > high - low else 0.0
+    offset = low if balanced and abs(low) > high - low else 0.0
     if offset:
         M = M - offset
     return Problem(

@@ -58,19 +58,23 @@ PATIENCE = 40
 
 
 @dataclass
-class _State:
-    """A point on the way: g = g(f), the plan with its row sums, F, and the error of the rows."""
+class State:
+    """A point on the way: g = g(f), the plan, its row sums and what they should be, F, and the error."""
 
     f: Any
     g: Any
     P: Any
     r: Any
+    goal: Any
     fun: float
     error: float
 
 
-class _SemiDual:
+class SemiDual:
     """The problem with its smaller side as f, and the memory of one plan."""
+
+    #: Whether S is singular along 1.
+    singular = True
 
     def __init__(self, problem: Problem) -> None:
         xp = self.xp = problem.xp
@@ -84,7 +88,8 @@ class _SemiDual:
         if arrays.is_numpy(xp):  # the kernels want rows in one piece; float32 comes back at the end
             M = np.ascontiguousarray(M, dtype=np.float64)
             self.a, self.b = self.a.astype(np.float64), self.b.astype(np.float64)
-            self.a, self.b = self.a / self.a.sum(), self.b / self.b.sum()  # float32 sums are one to 1e-7
+            if self.singular:  # float32 sums are one to 1e-7
+                self.a, self.b = self.a / self.a.sum(), self.b / self.b.sum()
             self.P = np.empty(M.shape)
         self.M = M
         self.n, self.m = M.shape
@@ -109,13 +114,38 @@ class _SemiDual:
         if self.blocks:
             self.pool.shutdown()
 
-    def at(self, f: Any, g: Any, reg: float) -> _State:
+    def at(self, f: Any, g: Any, reg: float) -> State:
         """Evaluate everything at f, with g as the stabiliser."""
-        if not self.blocks:
-            P, g, r = self.k.transform(self.M, f, g, self.b, reg, self.P)
-        else:
-            P, g, r = self._transform_in_blocks(f, g, reg)
-        return _State(f, g, P, r, self._dot(self.a, f) + self._dot(self.b, g), self._l1(r - self.a))
+        P, g, r = self.transform(f, g, reg)
+        goal = self.row_goal(f, reg)
+        return State(f, g, P, r, goal, self.value(f, g, reg), self._l1(r - goal))
+
+    def transform(self, f: Any, g: Any, reg: float) -> tuple[Any, Any, Any]:
+        """Return the plan at f and g(f), g(f), and the row sums."""
+        if self.blocks:
+            return self._transform_in_blocks(f, g, reg)
+        result: tuple[Any, Any, Any] = self.k.transform(self.M, f, g, self.b, reg, self.P)
+        return result
+
+    def row_goal(self, f: Any, reg: float) -> Any:  # noqa: ARG002
+        """What the row sums are at the solution."""
+        return self.a
+
+    def value(self, f: Any, g: Any, reg: float) -> float:  # noqa: ARG002
+        """F, without constants."""
+        return self._dot(self.a, f) + self._dot(self.b, g)
+
+    def row_step(self, f: Any, g: Any, log_r: Any, reg: float) -> Any:  # noqa: ARG002
+        """Return the f that makes the rows right for the present g."""
+        return f + reg * (self.log_a - log_r)
+
+    def diagonals(self, s: State, reg: float) -> tuple[Any, Any]:  # noqa: ARG002
+        """Return d and b of S = diag(d) - P diag(1/b) P'."""
+        return s.r, self.b
+
+    def goals(self, s: State, reg: float) -> tuple[Any, Any]:  # noqa: ARG002
+        """What the row and column sums of the problem, not swapped, should be."""
+        return self.original((s.goal, self.b))
 
     def _transform_in_blocks(self, f: Any, g: Any, reg: float) -> tuple[Any, Any, Any]:
         """`transform` by threads: the blocks of rows, and so the answer, do not depend on their number."""
@@ -132,7 +162,7 @@ class _SemiDual:
         r = list(self.pool.map(lambda i: k.plan_rows(M[i], f[i], g, reg, P[i]), self.blocks))
         return P, g, np.concatenate(r)
 
-    def sweep(self, s: _State, reg: float) -> _State:
+    def sweep(self, s: State, reg: float) -> State:
         """One iteration of Sinkhorn: the rows exact, then the columns."""
         self.counts["nsinkhorn"] += 1
         if float(self.xp.min(s.r)) > 1e-290:
@@ -140,14 +170,14 @@ class _SemiDual:
         else:
             log_r = self.k.log_row_sums(self.M, s.f, s.g, reg)
         with np.errstate(invalid="ignore"):
-            f = s.f + reg * (self.log_a - log_r)
+            f = self.row_step(s.f, s.g, log_r, reg)
         return self.at(f, s.g, reg)
 
-    def newton_step(self, s: _State, reg: float, x: Any) -> _State:
+    def newton_step(self, s: State, reg: float, x: Any) -> State:
         """Go along x as far as F rises enough; sweep once if that leaves rows far off."""
         self.counts["nnewton"] += 1
         f, g, fun, error = s.f, s.g, s.fun, s.error
-        slope = reg * self._dot(self.a - s.r, x)
+        slope = reg * self._dot(s.goal - s.r, x)
         noise = self.noise(s)
         for halvings in range(13):
             step = 0.5**halvings
@@ -163,28 +193,30 @@ class _SemiDual:
             self.damping = min(self.damping * 10, 1e6)
         elif halvings < 3:
             self.damping = max(1.0, self.damping / 10)
-        if halvings > 0 or self._unbalanced(new):
+        if halvings > 0 or self._far_off(new):
             new = self.sweep(new, reg)
         return new
 
-    def _unbalanced(self, s: _State) -> bool:
+    def _far_off(self, s: State) -> bool:
         """Whether a row is off by a factor of 8: a sweep repairs at once what Newton does in bits."""
-        ratio = s.r / self.a
+        ratio = s.r / s.goal
         return not (float(self.xp.max(ratio)) < 8 and float(self.xp.min(ratio)) > 1 / 8)
 
-    def direction(self, s: _State, goal: float, direct: bool) -> tuple[Any, bool]:
+    def direction(self, s: State, reg: float, tol: float, direct: bool) -> tuple[Any, bool]:
         """Solve (S + sigma diag(max(a, r))) x = a - r, and say whether factorising is the cheaper way.
 
         sigma fades with the error. It bounds x where S is all but singular: sets of rows that exchange
         next to no mass with the others, and rows of next to no weight.
         """
-        k, xp, a, b, n, m = self.system, self.xp, self.a, self.b, self.n, self.m
+        k, xp, a, n, m = self.system, self.xp, s.goal, self.n, self.m
         small = min(1.0, s.error)
-        d = s.r + min(0.1, 1e-3 * small * self.damping) * xp.maximum(a, s.r)
+        d, b = self.diagonals(s, reg)
+        d = d + min(0.1, 1e-3 * small * self.damping) * xp.maximum(a, s.r)
         rhs = a - s.r
-        rhs = rhs - float(xp.sum(rhs)) * a
-        # Forcing by the error makes the convergence quadratic; more than the goal needs is not asked.
-        stop = max(min(0.1, s.error), 0.3 * goal / s.error) * self._l1(rhs)
+        if self.singular:
+            rhs = rhs - float(xp.sum(rhs)) * a
+        # Forcing by the error makes the convergence quadratic; more than the tolerance needs is not asked.
+        stop = max(min(0.1, s.error), 0.3 * tol / s.error) * self._l1(rhs)
 
         drop = 0.1 * small
         kept, *entries = k.compress(s.P, (drop / m) * a, (drop / n) * b, int(SPARSE_BELOW * n * m) + m)
@@ -208,7 +240,7 @@ class _SemiDual:
 
         return _factorised(k, xp, matrix, d, rhs, x), True
 
-    def noise(self, s: _State) -> float:
+    def noise(self, s: State) -> float:
         """The rounding error of F."""
         size = self._dot(self.a, self.xp.abs(s.f)) + self._dot(self.b, self.xp.abs(s.g))
         return 2 * self.unit * size
@@ -230,12 +262,13 @@ def newton(
     callback: Callable[..., Any] | None = None,
     progress: bool = False,
     time_limit: float | None = None,
+    semidual: type[SemiDual] = SemiDual,
 ) -> TransportResult:
     """Solve a prepared problem; see `numsolve.transport.solve` for the arguments.
 
     One iteration is a Newton step or the change to the next eps.
     """
-    with closing(_SemiDual(problem)) as dual:
+    with closing(semidual(problem)) as dual:
         with problem.monitor(
             "Newton",
             tol,
@@ -260,7 +293,7 @@ def newton(
                     s = best = dual.sweep(dual.at(s.f, s.g, reg), reg)
                     watch = _Watch()
                 else:
-                    x, direct = dual.direction(s, tol if last else STAGE_TOL, direct)
+                    x, direct = dual.direction(s, reg, tol if last else STAGE_TOL, direct)
                     s = dual.newton_step(s, reg, x)
                     if s.error < best.error:
                         best = s
@@ -277,8 +310,9 @@ def newton(
     # Both marginals are measured on the plan that is returned.
     xp, (f, g) = problem.xp, dual.original((s.f, s.g))
     P = xp.astype(s.P.T if dual.swapped else s.P, problem.M.dtype, copy=False)
-    residual = float(xp.sum(xp.abs(xp.sum(P, axis=1) - problem.a)))
-    residual += float(xp.sum(xp.abs(xp.sum(P, axis=0) - problem.b)))
+    rows, columns = dual.goals(s, problem.reg)
+    residual = float(xp.sum(xp.abs(xp.sum(P, axis=1) - rows)))
+    residual += float(xp.sum(xp.abs(xp.sum(P, axis=0) - columns)))
     if it.status is Status.CONVERGED and residual > tol:
         it.stop(Status.ROUNDING, f"The residual is {residual:.3g}, the tolerance {tol:.3g}.")
     return problem.result(
@@ -286,7 +320,7 @@ def newton(
     )
 
 
-def _record(it: Monitor, s: _State, reg: float, goal: float, tol: float) -> None:
+def _record(it: Monitor, s: State, reg: float, goal: float, tol: float) -> None:
     """Record a point; only at the last eps it may be the answer."""
     done = reg == goal and s.error <= 0.999 * tol  # the rest is for rounding in the columns
     it.record(s.error, (s.f, s.g), converged=done, reg=reg)
@@ -299,7 +333,7 @@ class _Watch:
         self.stuck = self.idle = 0
         self._error, self._fun = float("inf"), -float("inf")
 
-    def see(self, s: _State, noise: float) -> None:
+    def see(self, s: State, noise: float) -> None:
         self.stuck += 1
         self.idle += 1
         if s.error < 0.99 * self._error:
@@ -308,7 +342,7 @@ class _Watch:
             self._fun, self.idle = s.fun, 0
 
 
-def _start(dual: _SemiDual, problem: Problem, potentials_init: Any) -> tuple[_State, list[float]]:
+def _start(dual: SemiDual, problem: Problem, potentials_init: Any) -> tuple[State, list[float]]:
     """Return the first point and the path of eps: only the last one if the start is good enough for it."""
     f, g = problem.start(potentials_init)
     if dual.swapped:
@@ -317,7 +351,8 @@ def _start(dual: _SemiDual, problem: Problem, potentials_init: Any) -> tuple[_St
         f, g = f.astype(np.float64), g.astype(np.float64)
     path = [problem.reg]
     if potentials_init is not None:
-        f = f - dual._dot(dual.a, f)  # a large constant would only eat digits
+        if dual.singular:
+            f = f - dual._dot(dual.a, f)  # a large constant would only eat digits
         s = dual.at(f, g, problem.reg)
         if s.error <= 0.1:
             return s, path
@@ -348,7 +383,7 @@ def _factorised(k: Any, xp: Any, matrix: Callable[..., Any], d: Any, rhs: Any, f
 
 
 def _give_up(
-    it: Monitor, watch: _Watch, dual: _SemiDual, problem: Problem, s: _State, x: Any, last: bool
+    it: Monitor, watch: _Watch, dual: SemiDual, problem: Problem, s: State, x: Any, last: bool
 ) -> None:
     """Stop where no further step can help, and say why."""
     if problem.forbidden:
@@ -366,7 +401,7 @@ def _give_up(
         it.stop(Status.STAGNATED)
 
 
-def _overloaded(dual: _SemiDual, by: Any) -> bool:
+def _overloaded(dual: SemiDual, by: Any) -> bool:
     """Whether some rows weigh more than all columns that they may use together (Hall's condition fails).
 
     Where no plan exists F grows without bound along such a set, so its rows come first in the order of f

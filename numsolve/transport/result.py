@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,7 +38,8 @@ class TransportResult(Result):
     plan : array of shape (n, m), or None
         The plan P; None if it was not asked for.
     value : float
-        ``sum(P * M) + eps * sum(P * (log(P) - 1))``, the regularised objective.
+        ``sum(P * M) + eps * sum(P * (log(P) - 1))``, the regularised objective; that of an unbalanced
+        problem is in `numsolve.transport.sinkhorn_unbalanced`.
     value_linear : float
         ``sum(P * M)``, the transport cost of the plan.
     kl : float
@@ -46,7 +48,8 @@ class TransportResult(Result):
         ``(f, g)`` of shapes (n,) and (m,), minus infinity where a weight is zero; also called `x`. Only
         ``f + c, g - c`` for any constant c is determined.
     marginal_error : float
-        ``sum(|P 1 - a|) + sum(|P' 1 - b|)`` over the mass; also called `residual`.
+        ``sum(|P 1 - a|) + sum(|P' 1 - b|)`` over the mass; also called `residual`. In an unbalanced problem
+        the marginals are those that hold at the solution, ``a exp(-u / rho_a)`` and ``b exp(-v / rho_b)``.
     bounds : tuple of float
         The least cost of any plan, without regularisation, lies between these two (up to rounding): the
         value of a dual solution that is made of f, and the cost of `plan` once it is rounded to the
@@ -54,6 +57,8 @@ class TransportResult(Result):
         rounding needs a forbidden pair.
     reg : float
         The regularisation eps.
+    reg_m : tuple of float
+        The prices of deviations from the marginals; infinite for a balanced problem.
     nsinkhorn, nnewton, ncg : int
         Sinkhorn sweeps (a row and a column update each), Newton steps, conjugate-gradient steps.
     reg_path : tuple of float
@@ -66,6 +71,7 @@ class TransportResult(Result):
     kl: Any = float("nan")
     bounds: Any = (-float("inf"), float("inf"))
     reg: float = float("nan")
+    reg_m: tuple[float, float] = (math.inf, math.inf)
     nsinkhorn: int = 0
     nnewton: int = 0
     ncg: int = 0
@@ -90,9 +96,10 @@ class TransportResult(Result):
         Returns
         -------
         Gradient
-            ``(a, b, M)``, arrays of the shapes of the data. A change of the weights must keep the sums of
-            a and b equal: only for such changes ``gradient.a @ da + gradient.b @ db`` means something, as
-            the potentials may exchange a constant. At a weight of zero it is minus infinity.
+            ``(a, b, M)``, arrays of the shapes of the data. In a balanced problem a change of the weights
+            must keep the sums of a and b equal: only for such changes ``gradient.a @ da + gradient.b @ db``
+            means something, as the potentials may exchange a constant. At a weight of zero the
+            derivative is minus infinity, or nan in an unbalanced problem.
 
         Raises
         ------
@@ -111,8 +118,23 @@ class TransportResult(Result):
         >>> bool(np.isclose((up - down) / 2, gradient.a @ move, rtol=1e-6))
         True
         """
-        f, g = self.potentials
-        return Gradient(f, g, self._existing_plan())
+        P = self._existing_plan()
+        if min(self.reg_m) == math.inf:
+            f, g = self.potentials
+            return Gradient(f, g, P)
+        xp = arrays.array_namespace(plan=P)
+        sums = xp.sum(P, axis=1), xp.sum(P, axis=0)
+        a, b = self._weights(xp, sums)
+        masses = float(xp.sum(b)), float(xp.sum(a))
+        slopes = []
+        for rho, sum_, weight, f, other in zip(
+            self.reg_m, sums, (a, b), self.potentials, masses, strict=True
+        ):
+            if rho == math.inf:  # the multiplier, and what the entropy says of its reference
+                slopes.append(f - self.reg * xp.log(weight) + self.reg * (other - 1))
+            else:
+                slopes.append((rho + self.reg) * (1 - sum_ / weight) + self.reg * (other - 1))
+        return Gradient(slopes[0], slopes[1], P)
 
     def vjp(self, dP: Any = None, *, potentials: tuple[Any, Any] | None = None) -> Gradient:
         """Differentiate a loss of the plan and the potentials with respect to the data.
@@ -124,14 +146,14 @@ class TransportResult(Result):
         dP : array of shape (n, m), optional
             Derivative of the loss with respect to the plan; zero by default.
         potentials : tuple of array, optional
-            Derivatives of the loss with respect to f (n,) and g (m,), of equal sums: a loss must not depend
-            on the constant that f and g may exchange.
+            Derivatives of the loss with respect to f (n,) and g (m,). In a balanced problem their sums are
+            equal: a loss must not depend on the constant that f and g may exchange.
 
         Returns
         -------
         Gradient
-            ``(a, b, M)``, the derivatives of the loss; those in a and b hold for changes of equal sums.
-            They are nan at weights of zero.
+            ``(a, b, M)``, the derivatives of the loss; those in a and b are nan at weights of zero, and
+            hold in a balanced problem for changes of equal sums.
 
         Raises
         ------
@@ -162,13 +184,30 @@ class TransportResult(Result):
         p = xp.zeros((n,), dtype=dtype) if p is None else checks.array("potentials[0]", p, xp=xp, shape=(n,))
         q = xp.zeros((m,), dtype=dtype) if q is None else checks.array("potentials[1]", q, xp=xp, shape=(m,))
         sums = float(xp.sum(p)), float(xp.sum(q))
-        if abs(sums[0] - sums[1]) > 1e-9 * float(xp.sum(xp.abs(p)) + xp.sum(xp.abs(q))):
+        gauge = min(self.reg_m) == math.inf
+        if gauge and abs(sums[0] - sums[1]) > 1e-9 * float(xp.sum(xp.abs(p)) + xp.sum(xp.abs(q))):
             raise ValueError(
                 f"potentials must be derivatives of equal sums, got {sums[0]:.10g} and {sums[1]:.10g}: "
                 "a loss that depends on the constant exchanged by f and g has no derivative"
             )
-        derivatives = pull_back(xp.astype(P, dtype), self.reg, Q, p, q)
-        return Gradient(*(xp.astype(x, P.dtype) for x in derivatives))
+        rates = 1 + self.reg / self.reg_m[0], 1 + self.reg / self.reg_m[1]
+        P64 = xp.astype(P, dtype)
+        u, v, dM = pull_back(P64, self.reg, Q, p, q, rates)
+        if max(rates) > 1:
+            sums = xp.sum(P64, axis=1), xp.sum(P64, axis=0)
+            a, b = self._weights(xp, sums)
+            u, v = rates[0] * (sums[0] / a) * u, rates[1] * (sums[1] / b) * v
+        return Gradient(*(xp.astype(x, P.dtype) for x in (u, v, dM)))
+
+    def _weights(self, xp: Any, sums: tuple[Any, Any]) -> tuple[Any, Any]:
+        """Return a and b, from r = a exp(-u/rho) and u = f - eps log a; nan where a sum is zero."""
+        weights = []
+        for rho, r, f in zip(self.reg_m, sums, self.potentials, strict=True):
+            inner = r > 0
+            log_r = xp.log(xp.where(inner, r, xp.ones_like(r)))
+            weight = xp.exp((log_r + xp.where(inner, f, xp.zeros_like(f)) / rho) / (1 + self.reg / rho))
+            weights.append(xp.where(inner, weight, xp.full_like(r, math.nan)))
+        return weights[0], weights[1]
 
     def _existing_plan(self) -> Any:
         if self.plan is None:

@@ -13,6 +13,7 @@ from ._problem import prepare
 from .newton import newton
 from .sinkhorn import sinkhorn
 from .sns import sinkhorn_newton_sparse
+from .unbalanced import newton_unbalanced, prepare_unbalanced, sinkhorn_unbalanced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,8 @@ def solve(
     *,
     method: str = "auto",
     reg_type: str = "KL",
+    unbalanced: Any = None,
+    unbalanced_type: str = "KL",
     tol: float = 1e-9,
     maxiter: int | None = None,
     potentials_init: tuple[Any, Any] | None = None,
@@ -61,6 +64,12 @@ def solve(
         Sinkhorn-Newton-Sparse. They converge to the same plan where they converge.
     reg_type : {"KL"}
         The regulariser: the entropy of the plan.
+    unbalanced : float or pair of float, optional
+        What a deviation of the row sums from `a` and of the column sums from `b` costs, in the unit of `M`;
+        ``inf`` on a side meets its marginal. By default both are met, and `a` and `b` have the same sum.
+    unbalanced_type : {"KL"}
+        How deviations are measured: by the Kullback-Leibler divergence, see
+        `numsolve.transport.sinkhorn_unbalanced`.
     tol : float
         Largest error of the marginals in the 1-norm, rows and columns together, relative to the mass.
     maxiter : int, optional
@@ -136,6 +145,12 @@ def solve(
         "progress": progress,
         "time_limit": time_limit,
     }
+    if unbalanced is not None:
+        checks.choice("unbalanced_type", unbalanced_type, ("KL",))
+        checks.choice("method", method, ("auto", "newton", "sinkhorn"))
+        if method == "sinkhorn":
+            return sinkhorn_unbalanced(a, b, M, reg, unbalanced, **settings)
+        return newton_unbalanced(prepare_unbalanced(M, a, b, reg, unbalanced), **settings)
     if method in {"auto", "newton"}:
         return newton(prepare(M, a, b, reg), **settings)
     if method == "sns":

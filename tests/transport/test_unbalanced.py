@@ -1,0 +1,224 @@
+"""Unbalanced transport: optimality, agreement with POT, limits, derivatives, and bounds."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import ot
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from numsolve import ConvergenceWarning, transport
+
+INF = math.inf
+METHODS = {
+    "newton": lambda M, a, b, reg, rho, **k: transport.solve(M, a, b, reg, unbalanced=rho, **k),
+    "sinkhorn": lambda M, a, b, reg, rho, **k: transport.sinkhorn_unbalanced(a, b, M, reg, rho, **k),
+}
+
+
+@pytest.fixture(params=METHODS.values(), ids=METHODS.keys())
+def solve(request):
+    return request.param
+
+
+def data(n=12, m=17, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.random((n, m)), 3 * rng.random(n) + 0.1, rng.random(m) + 0.1
+
+
+def kl(p, q):
+    return np.sum(np.where(p > 0, p * np.log(np.where(p > 0, p, 1) / q), 0) - p + q)
+
+
+def objective(P, M, a, b, reg, rho):
+    penalty = sum(x * kl(p, q) for x, p, q in zip(rho, (P.sum(1), P.sum(0)), (a, b), strict=True) if x < INF)
+    return np.vdot(P, M) + reg * kl(P, np.outer(a, b)) + penalty
+
+
+@pytest.mark.parametrize("shape", [(12, 17), (17, 12), (1, 5), (5, 1), (1, 1)])
+@pytest.mark.parametrize("rho", [(1.0, 1.0), (0.3, 4.0), (INF, 0.5), (0.5, INF)])
+def test_the_conditions_of_optimality_hold(solve, shape, rho):
+    # they determine the plan: the objective is strictly convex
+    M, a, b = data(*shape)
+    reg = 0.05
+    r = solve(M, a, b, reg, rho)
+    assert r.success
+    f, g = r.potentials
+    u, v = f - reg * np.log(a), g - reg * np.log(b)
+    P = r.plan
+    np.testing.assert_allclose(P, np.outer(a, b) * np.exp((u[:, None] + v - M) / reg), rtol=1e-10)
+    scale = np.sqrt(a.sum() * b.sum())
+    assert np.abs(P.sum(1) - a * np.exp(-u / rho[0])).sum() <= 2e-9 * scale
+    assert np.abs(P.sum(0) - b * np.exp(-v / rho[1])).sum() <= 2e-9 * scale
+    assert r.value == pytest.approx(objective(P, M, a, b, reg, rho), rel=1e-12)
+    assert r.value_linear == pytest.approx(np.vdot(P, M), rel=1e-12)
+    assert r.kl == pytest.approx(np.sum(P * np.log(P / np.outer(a, b))), rel=1e-9)
+
+
+@pytest.mark.parametrize("reg", [0.1, 0.02])
+@pytest.mark.parametrize("rho", [1.0, (0.3, 4.0), (0.5, INF), (INF, 0.5)])
+def test_the_plan_is_that_of_pot(solve, reg, rho):
+    M, a, b = data()
+    theirs = ot.unbalanced.sinkhorn_unbalanced(
+        a, b, M, reg, rho, reg_type="kl", numItermax=100_000, stopThr=1e-15
+    )
+    np.testing.assert_allclose(solve(M, a, b, reg, rho).plan, theirs, atol=1e-8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 15), st.integers(1, 15)),
+    reg=st.sampled_from([1.0, 0.05, 2e-3, 1e-4]),
+    rho=st.tuples(*[st.sampled_from([0.01, 0.3, 5.0, 1e3])] * 2),
+    masses=st.tuples(*[st.sampled_from([1e-2, 1.0, 1e3])] * 2),
+    seed=st.integers(0, 2**16),
+)
+def test_newton_converges_to_a_plan_within_its_bounds(shape, reg, rho, masses, seed):
+    rng = np.random.default_rng(seed)
+    M, a, b = rng.random(shape), masses[0] * rng.random(shape[0]), masses[1] * rng.random(shape[1])
+    r = transport.solve(M, a, b, reg, unbalanced=rho)
+    assert r.success, r
+    low, high = r.bounds
+    assert low <= high * (1 + 1e-12)
+    # the plan is feasible for the problem without entropy, and nothing beats the dual value
+    P = r.plan
+    without = objective(P, M, a, b, 0.0, rho)
+    assert high == pytest.approx(without, rel=1e-10, abs=1e-13)
+    better = P * np.exp(rng.normal(size=P.shape))
+    assert objective(better, M, a, b, reg, rho) >= r.value * (1 - 1e-9) - 1e-12
+    assert objective(better, M, a, b, 0.0, rho) >= low * (1 - 1e-9) - 1e-12
+
+
+def test_a_high_price_makes_it_balanced():
+    M, a, b = data()
+    a, b = a / a.sum(), b / b.sum()
+    balanced = transport.solve(M, a, b, 0.02).plan
+    errors = [
+        np.abs(transport.solve(M, a, b, 0.02, unbalanced=rho).plan - balanced).sum()
+        for rho in (1e2, 1e4, 1e6)
+    ]
+    np.testing.assert_allclose(np.array(errors[1:]) / errors[:-1], 1e-2, rtol=0.1)
+
+
+def test_a_low_price_moves_nothing_but_what_costs_nothing():
+    M, a, b = data(5, 5)
+    M = M + 1.0
+    r = transport.solve(M, a, b, 1e-3, unbalanced=1e-2)
+    assert r.plan.sum() < 1e-15
+    assert r.value == pytest.approx(1e-2 * (a.sum() + b.sum()) + 1e-3 * a.sum() * b.sum(), rel=1e-9)
+
+
+def test_newton_takes_few_steps_where_sinkhorn_takes_thousands():
+    M, a, b = data(30, 30)
+    newton = transport.solve(M, a, b, 1e-3, unbalanced=10.0)
+    sinkhorn = transport.sinkhorn_unbalanced(a, b, M, 1e-3, 10.0, maxiter=20_000)
+    assert newton.success
+    assert newton.nnewton < 40
+    assert sinkhorn.nit > 1000
+    assert abs(newton.value - sinkhorn.value) < 1e-9 * abs(newton.value)
+
+
+def test_the_units_do_not_matter(solve):
+    M, a, b = data()
+    r, s = solve(M, a, b, 0.05, (0.5, 2.0)), solve(1e6 * M, a, b, 0.05e6, (0.5e6, 2e6))
+    np.testing.assert_allclose(r.plan, s.plan, atol=1e-9)
+    t = solve(M.T, b, a, 0.05, (2.0, 0.5))
+    np.testing.assert_allclose(r.plan, t.plan.T, atol=1e-9)
+
+
+def test_a_start_at_the_solution_is_the_solution(solve):
+    M, a, b = data()
+    r = solve(M, a, b, 0.05, (0.5, 2.0))
+    again = solve(M, a, b, 0.05, (0.5, 2.0), potentials_init=r.potentials, tol=1e-8)
+    assert again.nit == 0
+    np.testing.assert_allclose(again.plan, r.plan, atol=1e-8)
+
+
+def test_weights_of_zero_and_forbidden_pairs(solve):
+    M, a, b = data(6, 7)
+    a[2] = 0.0
+    M[0, :5] = INF
+    r = solve(M, a, b, 0.05, 1.0)
+    assert r.success
+    assert not r.plan[2].any()
+    assert not r.plan[0, :5].any()
+    rows = a > 0
+    inner = solve(M[rows], a[rows], b, 0.05, 1.0)
+    np.testing.assert_allclose(r.plan[rows], inner.plan, atol=1e-8)
+
+
+def test_single_precision_stays():
+    M, a, b = (x.astype(np.float32) for x in data())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        r = transport.solve(M, a, b, 0.05, unbalanced=1.0)
+    assert r.plan.dtype == r.potentials[0].dtype == np.float32
+    exact = transport.solve(*(x.astype(float) for x in (M, a, b)), 0.05, unbalanced=1.0).plan
+    np.testing.assert_allclose(r.plan, exact, atol=1e-5)
+
+
+def test_a_run_that_is_cut_short_says_so(solve):
+    M, a, b = data()
+    with pytest.warns(ConvergenceWarning, match="iteration limit"):
+        r = solve(M, a, b, 1e-3, 1.0, maxiter=1)
+    assert not r.success
+    assert r.plan is not None
+
+
+# -- derivatives -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (6, 4), (1, 3)])
+@pytest.mark.parametrize("rho", [(1.0, 1.0), (0.3, 4.0), (0.5, INF), (INF, 0.5)])
+def test_derivatives_are_slopes(shape, rho):
+    M, a, b = data(*shape)
+    reg, h = 0.1, 1e-4
+    rng = np.random.default_rng(1)
+    dM, da, db, Q = (rng.normal(size=s) for s in (shape, shape[0], shape[1], shape))
+    p, q = rng.normal(size=shape[0]), rng.normal(size=shape[1])
+
+    def at(t):
+        return transport.solve(M + t * dM, a + t * da, b + t * db, reg, unbalanced=rho, tol=1e-13)
+
+    def slope(loss):
+        return (8 * (loss(at(h)) - loss(at(-h))) - (loss(at(2 * h)) - loss(at(-2 * h)))) / (12 * h)
+
+    def loss(r):
+        return np.vdot(Q, r.plan) + p @ r.potentials[0] + q @ r.potentials[1]
+
+    r = at(0.0)
+    for found, expected in (
+        (r.gradient(), slope(lambda r: r.value)),
+        (r.vjp(Q, potentials=(p, q)), slope(loss)),
+    ):
+        ours = np.vdot(found.M, dM) + found.a @ da + found.b @ db
+        assert ours == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+BAD = {
+    "zero": (0.0, ValueError, "reg_m must be a"),
+    "negative": ((1.0, -1.0), ValueError, "reg_m must be a"),
+    "nan": (math.nan, ValueError, "reg_m must be a"),
+    "three": ((1.0, 2.0, 3.0), ValueError, "a number or a pair of numbers, got 3"),
+    "both infinite": (INF, ValueError, "finite on one side"),
+    "a word": ("much", TypeError, "reg_m must be a real number"),
+}
+
+
+@pytest.mark.parametrize(("rho", "kind", "fragment"), BAD.values(), ids=BAD.keys())
+def test_prices_that_make_no_sense_are_refused(solve, rho, kind, fragment):
+    with pytest.raises(kind, match=fragment):
+        solve(*data(), 0.1, rho)
+
+
+def test_methods_for_balanced_problems_are_refused():
+    with pytest.raises(ValueError, match="method must be one of 'auto', 'newton', 'sinkhorn'"):
+        transport.solve(*data(), 0.1, unbalanced=1.0, method="sns")
+    with pytest.raises(ValueError, match="unbalanced_type must be 'KL'|unbalanced_type must be one of 'KL'"):
+        transport.solve(*data(), 0.1, unbalanced=1.0, unbalanced_type="TV")
