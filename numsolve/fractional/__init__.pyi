@@ -1,1 +1,33 @@
-__all__: list[str] = []
+from . import problems as problems
+from .bspline import bspline_fractional_derivative as bspline_fractional_derivative
+from .bvp import solve_riesz_bvp as solve_riesz_bvp
+from .diffusion import solve_fractional_diffusion as solve_fractional_diffusion
+from .eig import solve_riesz_eig as solve_riesz_eig
+from .jacobi import JacobiSolution as JacobiSolution
+from .operator import RieszSplineOperator as RieszSplineOperator
+from .operator import good_n as good_n
+from .plane import TensorSpline as TensorSpline
+from .plane import solve_riesz_2d as solve_riesz_2d
+from .result import RieszResult as RieszResult
+from .symbol import SymbolAnalysis as SymbolAnalysis
+from .symbol import analyze_symbol as analyze_symbol
+from .symbol import mass_symbol as mass_symbol
+from .symbol import riesz_symbol as riesz_symbol
+
+__all__ = [
+    "JacobiSolution",
+    "RieszResult",
+    "RieszSplineOperator",
+    "SymbolAnalysis",
+    "TensorSpline",
+    "analyze_symbol",
+    "bspline_fractional_derivative",
+    "good_n",
+    "mass_symbol",
+    "problems",
+    "riesz_symbol",
+    "solve_fractional_diffusion",
+    "solve_riesz_2d",
+    "solve_riesz_bvp",
+    "solve_riesz_eig",
+]

@@ -1,0 +1,100 @@
+"""What the user gives: right-hand sides and coefficients as numbers, functions, or values at points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import arrays, checks
+
+from ._cornered import move
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+@dataclass
+class Data:
+    """Right-hand side and coefficients: numbers, functions, or values at the collocation points."""
+
+    f: Any
+    reaction: Any
+    diffusion: Any
+    interval: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        self.xp = arrays.array_namespace(
+            f=_array(self.f), reaction=_array(self.reaction), diffusion=_array(self.diffusion)
+        )
+        if self.f is None:
+            raise TypeError("f must be a function, an array or a number, got None")
+
+    @property
+    def like(self) -> Any:
+        """An array of the caller's library, or None for NumPy's."""
+        values = (self.f, self.reaction, self.diffusion)
+        return None if arrays.is_numpy(self.xp) else next(v for v in map(_array, values) if v is not None)
+
+    def at(self, points: Array) -> tuple[Any, Any, Any]:
+        """Values of f, reaction (None if there is none) and diffusion (None for one) at the points."""
+        f = sample("f", self.f, points, self.xp, self.like)
+        reaction = (
+            None if self.reaction is None else sample("reaction", self.reaction, points, self.xp, self.like)
+        )
+        diffusion = None
+        if self.diffusion is not None:
+            diffusion = sample("diffusion", self.diffusion, points, self.xp, self.like)
+            check_positive("diffusion", diffusion, points)
+        return f, reaction, diffusion
+
+    def divided(self) -> tuple[Callable[[Array], Array], Callable[[Array], Array] | None]:
+        """``f / diffusion`` and ``reaction / diffusion`` as functions of points."""
+
+        def f(x: Array) -> Array:
+            values, _, diffusion = self.at(x)
+            return np.asarray(values if diffusion is None else values / diffusion)
+
+        def reaction(x: Array) -> Array:
+            _, values, diffusion = self.at(x)
+            return np.asarray(values if diffusion is None else values / diffusion)
+
+        return f, None if self.reaction is None else reaction
+
+
+def sample(name: str, value: Any, points: Array, xp: Any = np, like: Any = None) -> Any:
+    """Values of a number, a function or an array of values at the points."""
+    if callable(value):
+        values = checks.output(name, value(points), shape=points.shape, points=points)
+        return move(xp, values.astype(np.float64), like)
+    if np.ndim(value) == 0 and not hasattr(value, "shape"):
+        return move(xp, np.full(points.shape, checks.real(name, value)), like)
+    out = checks.array(name, value, xp=xp, dtype=xp.float64, ndim=1)
+    if tuple(out.shape) != points.shape:
+        raise ValueError(
+            f"{name} must have one value for each of the {points.size} collocation points, got shape "
+            f"{tuple(out.shape)}"
+        )
+    return out
+
+
+def check_positive(name: str, values: Any, points: Array) -> None:
+    """Refuse coefficients that are not positive, naming the first point."""
+    bad = np.flatnonzero(arrays.to_host(values) <= 0)
+    if bad.size:
+        k = int(bad[0])
+        raise ValueError(f"{name} must be positive, got {float(values[k]):g} at the point {points[k]:g}")
+
+
+def is_values(value: Any) -> bool:
+    """Whether this is neither a function nor a number."""
+    return not callable(value) and (hasattr(value, "shape") or isinstance(value, list | tuple))
+
+
+def _array(value: Any) -> Any:
+    return value if hasattr(value, "shape") and not callable(value) else None

@@ -1,0 +1,79 @@
+"""The linear systems of the splines: the operator, a multiple of the values, and what preconditions them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .operator import assemble_mass
+from .preconditioner import circulant_inverse, interpolated_inverse, shifted, tau_inverse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from .operator import RieszSplineOperator
+
+    Array = NDArray[np.float64]
+
+PRECONDITIONERS = ("auto", "tau", "circulant", "none")
+#: Below this mean of one over the reaction, in the unit of the interval, the values dominate the operator.
+SMALL_RATIO = 2e-2
+
+
+@dataclass(frozen=True)
+class System:
+    """A linear system for GMRES: products, preconditioner, the factor of its rows, and its norm."""
+
+    matvec: Callable[[Any], Any]
+    precondition: Callable[[Any], Any]
+    norm: float
+    scale: Any = 1.0
+
+
+def make_system(
+    A: RieszSplineOperator, reaction: Any, preconditioner: str | None, xp: Any = np, like: Any = None
+) -> System:
+    """Set up ``A + diag(reaction) M``, in the library of `like`; a reaction of None is zero.
+
+    Where a varying reaction dominates, its rows are divided by it: ``M + diag(1 / reaction) A``.
+    """
+    symbol = (1 + A.p) * float(np.max(A.symbol_samples()[1]))
+    if reaction is None or float(xp.max(reaction)) == float(xp.min(reaction)):
+        mass = 0.0 if reaction is None else float(reaction[0])
+        matvec = shifted(A, mass, like).matvec
+        return System(matvec, _inverse(A, mass, preconditioner, like), symbol + abs(mass))
+
+    products = shifted(A, 0.0, like).matvec
+    values = A.mass().__matmul__ if like is None else assemble_mass(A.n, A.p).on(xp, like).matvec
+    norm = symbol + float(xp.max(xp.abs(reaction)))
+    if preconditioner == "auto" and like is None and _dominates(A, reaction):
+        ratio = 1 / reaction
+        return System(
+            lambda x: values(x) + ratio * products(x),
+            interpolated_inverse(A, ratio),
+            norm * float(np.max(ratio)),
+            ratio,
+        )
+    mean = max(float(xp.mean(reaction)), 0.0)
+    precondition = _inverse(A, mean, preconditioner, like)
+    return System(lambda x: products(x) + reaction * values(x), precondition, norm)
+
+
+def _inverse(
+    A: RieszSplineOperator, mass: float, preconditioner: str | None, like: Any
+) -> Callable[[Any], Any]:
+    if preconditioner in {None, "none"}:
+        return lambda x: x
+    if preconditioner == "auto":
+        preconditioner = "tau" if A.weights[0] == A.weights[1] else "circulant"
+    return {"tau": tau_inverse, "circulant": circulant_inverse}[preconditioner](A, mass, like)
+
+
+def _dominates(A: RieszSplineOperator, reaction: Array) -> bool:
+    """Whether interpolation between constant ratios is the better preconditioner."""
+    width = A.interval[1] - A.interval[0]
+    return bool(np.all(reaction > 0)) and float(np.mean(1 / reaction)) * width**-A.alpha <= SMALL_RATIO

@@ -1,0 +1,394 @@
+r"""B-spline collocation of Riesz fractional operators on a uniform mesh.
+
+On (0, 1) with n spans and clamped knots there are ``K = n + p - 2`` B-splines that vanish at both ends, and as
+many Greville points. For the operator
+
+    R u = (w_left D_left^alpha u + w_right D_right^alpha u) / cos(pi alpha / 2),
+
+which is ``(-Delta)^(alpha/2)`` of the extension by zero for equal weights of one half, the matrix
+``A_ij = (R N_j)(xi_i)`` is ``n^alpha`` times a Toeplitz matrix with corrections in the outer rows and columns;
+for equal weights it does not change when both its indices are reversed.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.fft import next_fast_len
+from scipy.interpolate import BSpline
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import LinearOperator
+
+from numsolve._core import checks
+
+from ._cornered import Cornered
+from .bspline import cardinal, check_alpha, check_degree, clamped, riesz_constant
+from .symbol import mass_generator, mass_symbol, riesz_symbol
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+DEFINITIONS = ("rl", "caputo")
+
+
+class RieszSplineOperator(LinearOperator):
+    r"""The collocation matrix of a Riesz operator, as a linear operator with products in O(n log n).
+
+    It maps the coefficients of a spline that vanishes at both ends to the values of ``R u`` at the
+    collocation points. The sign is that of a positive operator: for equal weights ``R`` is
+    ``(-Delta)^(alpha/2)``, and minus the second derivative for ``alpha = 2``.
+
+    Parameters
+    ----------
+    n : int
+        Spans of the mesh, at least ``2 p``.
+    p : int
+        Degree of the splines, at least 2.
+    alpha : float
+        Order, ``1 < alpha <= 2``.
+    interval : tuple of float
+        The ends a < b.
+    definition : {"rl", "caputo"}
+        Riemann and Liouville's derivatives, or Caputo's, which leave out the terms
+        ``u'(a) (x-a)^(1-alpha)`` and ``u'(b) (b-x)^(1-alpha)``. They agree if u' is zero at the ends.
+    weights : tuple of float
+        Weights of the derivatives from the left and from the right, nonnegative and not both zero.
+
+    Attributes
+    ----------
+    n, p, alpha, interval, definition, weights
+        The arguments.
+    knots : array of shape (n + 2 p + 1,)
+        The knots in the interval.
+    greville : array of shape (K,)
+        The collocation points, ``K = n + p - 2``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    See Also
+    --------
+    numsolve.fractional.solve_riesz_bvp : Solve an equation with it.
+
+    References
+    ----------
+    M. Mazza, M. Donatelli, C. Manni, H. Speleers, "On the matrices in B-spline collocation methods for Riesz
+    fractional equations and their spectral properties", Numer. Linear Algebra Appl. 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve.fractional import RieszSplineOperator
+    >>> A = RieszSplineOperator(1022, 3, 1.5)
+    >>> A.shape, A.corner_rank
+    ((1023, 1023), 6)
+    >>> c = np.random.default_rng(0).normal(size=1023)
+    >>> bool(np.allclose(A @ c, A.todense() @ c))
+    True
+    """
+
+    def __init__(
+        self,
+        n: int,
+        p: int,
+        alpha: float,
+        *,
+        interval: tuple[float, float] = (0.0, 1.0),
+        definition: str = "rl",
+        weights: tuple[float, float] = (0.5, 0.5),
+    ) -> None:
+        self.p = check_degree(p)
+        self.n = check_spans(n, self.p)
+        self.alpha = check_alpha(alpha)
+        self.interval = check_interval(interval)
+        self.definition = checks.choice("definition", definition, DEFINITIONS)
+        self.weights = check_weights(weights)
+        K = self.n + self.p - 2
+        super().__init__(dtype=np.dtype(np.float64), shape=(K, K))
+
+    # -- the space ---------------------------------------------------------------------------------
+
+    @cached_property
+    def knots(self) -> Array:
+        """The knots in the interval, clamped."""
+        a, b = self.interval
+        return a + (b - a) * clamped_knots(np.arange(self.n + 1.0), self.p) / self.n
+
+    @cached_property
+    def greville(self) -> Array:
+        """The collocation points."""
+        a, b = self.interval
+        return a + (b - a) * greville_points(clamped_knots(np.arange(self.n + 1.0), self.p), self.p) / self.n
+
+    @property
+    def step(self) -> float:
+        """The width of a span."""
+        return (self.interval[1] - self.interval[0]) / self.n
+
+    def spline(self, c: Any) -> BSpline:
+        """Return the spline with these K coefficients, which is nan outside the interval."""
+        c = checks.array("c", c, dtype=np.float64, shape=(self.shape[0],), check_finite=False)
+        return BSpline(self.knots, np.r_[0.0, c, 0.0], self.p, extrapolate=False)
+
+    # -- the matrix --------------------------------------------------------------------------------
+
+    @cached_property
+    def structure(self) -> Cornered:
+        """The matrix as Toeplitz part and corners."""
+        return assemble(self.n, self.p, self.alpha, self.weights, self.definition).scaled(
+            self.step**-self.alpha
+        )
+
+    @property
+    def toeplitz_column(self) -> Array:
+        """The first column of the Toeplitz part; the first row too if the weights are equal."""
+        column: Array = self.structure.column
+        return column
+
+    @property
+    def corner_rank(self) -> int:
+        """Rank of the corrections to the Toeplitz part, at most: ``4 p - 6``."""
+        return self.structure.rank
+
+    def _matvec(self, x: Any) -> Any:
+        return self.structure.matvec(np.asarray(x, dtype=np.float64).reshape(-1))
+
+    def _rmatvec(self, x: Any) -> Any:
+        return self.structure.rmatvec(np.asarray(x, dtype=np.float64).reshape(-1))
+
+    def todense(self) -> Array:
+        """The matrix as an array of shape (K, K)."""
+        return np.asarray(self.structure.todense())
+
+    def mass(self) -> csr_array:
+        """The values of the B-splines at the collocation points: a banded matrix."""
+        return mass_matrix(self.n, self.p)
+
+    # -- its spectrum ------------------------------------------------------------------------------
+
+    def symbol_samples(self) -> tuple[Array, Array]:
+        """Sample the symbol where it approximates the eigenvalues.
+
+        Returns
+        -------
+        theta : array of shape (K,)
+            The angles ``j pi / (K + 1)``.
+        values : array of shape (K,)
+            ``f(theta)`` over the step to the power alpha, times the sum of the weights. For unequal
+            weights this is the real part of the symbol.
+        """
+        theta = sine_angles(self.shape[0])
+        scale = sum(self.weights) * self.step**-self.alpha
+        return theta, scale * riesz_symbol(theta, self.p, self.alpha)
+
+    def eigenvalues(self) -> NDArray[np.complex128]:
+        """Compute all eigenvalues by a dense method, in O(K^3), ordered by their modulus.
+
+        Returns
+        -------
+        array of shape (K,), complex
+            Real up to rounding for degrees up to 4; for higher ones single complex pairs may appear.
+        """
+        values = np.linalg.eigvals(self.todense()).astype(complex)
+        return np.asarray(values[np.argsort(np.abs(values))])
+
+    def condition_number(self) -> float:
+        """Compute the condition number in the 2-norm by a dense method, in O(K^3).
+
+        Returns
+        -------
+        float
+        """
+        return float(np.linalg.cond(self.todense()))
+
+    # -- preconditioners ---------------------------------------------------------------------------
+
+    def tau_preconditioner(self, mass: float = 0.0) -> LinearOperator:
+        """Approximate the inverse of ``A + mass M`` by a tau matrix and the exact corners.
+
+        Parameters
+        ----------
+        mass : float
+            Multiple of the matrix of values that is added to A.
+
+        Returns
+        -------
+        LinearOperator
+            Costs two sine transforms; made for equal weights. It works as `M` in SciPy's solvers.
+        """
+        from .preconditioner import tau_inverse
+
+        return self._preconditioner(tau_inverse(self, checks.real("mass", mass)))
+
+    def circulant_preconditioner(self, mass: float = 0.0) -> LinearOperator:
+        """Approximate the inverse of ``A + mass M`` by Strang's circulant matrix and the exact corners.
+
+        Parameters
+        ----------
+        mass : float
+            Multiple of the matrix of values that is added to A.
+
+        Returns
+        -------
+        LinearOperator
+            Costs two Fourier transforms; for any weights.
+        """
+        from .preconditioner import circulant_inverse
+
+        return self._preconditioner(circulant_inverse(self, checks.real("mass", mass)))
+
+    def _preconditioner(self, inverse: Any) -> LinearOperator:
+        return LinearOperator(self.shape, matvec=lambda x: inverse(x.reshape(-1)), dtype=self.dtype)
+
+
+def good_n(n: int, p: int) -> int:
+    """Return the least number of spans, n or more, for which the transforms are fast.
+
+    Parameters
+    ----------
+    n : int
+        Spans wanted, at least.
+    p : int
+        Degree of the splines.
+
+    Returns
+    -------
+    int
+        Such that ``n + p - 1``, half the length of the sine transform, is even and has no prime factor
+        above 5; at least ``2 p``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> from numsolve.fractional import good_n
+    >>> good_n(100_000, 3), good_n(2**20 - 2, 3)
+    (102398, 1048574)
+    """
+    p = check_degree(p)
+    n = max(checks.integer("n", n, low=1), 2 * p)
+    return 2 * next_fast_len(-(-(n + p - 1) // 2), real=True) - p + 1
+
+
+def assemble(n: int, p: int, alpha: float, weights: tuple[float, float], definition: str) -> Cornered:
+    """Compute the matrix for unit steps."""
+    K = n + p - 2
+    xi = greville_points(clamped_knots(np.arange(n + 1.0), p), p)
+    caputo = definition == "caputo"
+    left_weight, right_weight = (2 * riesz_constant(alpha) * w for w in weights)
+
+    # T_ij is the derivative of a cardinal spline at the distance i - j from its centre.
+    function, centre = cardinal(p), (p + 1) / 2
+    ahead = function.derivative(centre + np.arange(float(K)), alpha)
+    behind = np.zeros(K)
+    behind[:p] = function.derivative(centre - np.arange(float(min(p, K))), alpha)
+    column = left_weight * ahead + right_weight * behind
+    row = left_weight * behind + right_weight * ahead
+
+    def corners(w: float, other: float, column: Array, row: Array) -> tuple[Array, Array]:
+        """Outer columns and rows at the left and top; w weighs the derivative from this end."""
+        left = np.empty((p - 1, K))
+        for j, outer in enumerate(clamped(p)):
+            end = float(j + 2)
+            left[j] = w * outer.derivative(xi, alpha, caputo=caputo)
+            near = xi < end
+            left[j, near] += other * outer.mirrored().derivative(end - xi[near], alpha)
+            left[j, j:] -= column[: K - j]
+            left[j, :j] -= row[j:0:-1]
+        shift = np.arange(float(n - p))  # where the supports of the functions between begin
+        top = np.empty((p - 2, n - p))
+        for i in range(p - 2):
+            top[i] = other * function.derivative(p + 1 + shift - xi[i], alpha)
+            near = shift < xi[i]
+            top[i, near] += w * function.derivative(xi[i] - shift[near], alpha)
+            top[i] -= row[p - 1 - i : K - (p - 1) - i]
+        return left, top
+
+    left, top = corners(left_weight, right_weight, column, row)
+    if weights[0] == weights[1]:
+        return Cornered(np, column, column, left, top, left, top)
+    right, bottom = corners(right_weight, left_weight, row, column)
+    return Cornered(np, column, row, left, top, right, bottom)
+
+
+def assemble_mass(n: int, p: int) -> Cornered:
+    """Split the matrix of values in the same way."""
+    K = n + p - 2
+    values = mass_generator(p)
+    column = np.zeros(K)
+    column[: len(values)] = values
+    M = mass_matrix(n, p)
+    left = M[:, : p - 1].toarray().T.copy()
+    for j in range(p - 1):
+        left[j, j:] -= column[: K - j]
+        left[j, :j] -= column[j:0:-1]
+    top = M[: p - 2, p - 1 : K - p + 1].toarray()
+    for i in range(p - 2):
+        top[i] -= column[p - 1 - i : K - (p - 1) - i]
+    return Cornered(np, column, column, left, top, left, top)
+
+
+def mass_matrix(n: int, p: int) -> csr_array:
+    """Values of the inner B-splines at the inner Greville points; the same on every interval."""
+    knots = clamped_knots(np.arange(n + 1.0), p)
+    return spline_values(knots, p)
+
+
+def spline_values(knots: Array, p: int) -> csr_array:
+    """Values of the inner B-splines with these knots at the inner Greville points."""
+    full = BSpline.design_matrix(greville_points(knots, p), knots, p)
+    return csr_array(full)[:, 1:-1]
+
+
+def clamped_knots(breaks: Array, p: int) -> Array:
+    """The breaks with each end p times more."""
+    return np.r_[np.full(p, breaks[0]), breaks, np.full(p, breaks[-1])]
+
+
+def greville_points(knots: Array, p: int) -> Array:
+    """Means of p successive knots, for the inner B-splines."""
+    windows = np.lib.stride_tricks.sliding_window_view(knots[2:-2], p)
+    return np.asarray(windows.mean(axis=1))
+
+
+def sine_angles(K: int) -> Array:
+    """The frequencies of the sine transform."""
+    return np.arange(1, K + 1) * (math.pi / (K + 1))
+
+
+def mass_samples(K: int, p: int) -> Array:
+    """The symbol of the values at those."""
+    return np.asarray(mass_symbol(sine_angles(K), p))
+
+
+def check_spans(n: Any, p: int) -> int:
+    """Return n if no B-spline touches both ends."""
+    n = checks.integer("n", n, low=1)
+    if n < 2 * p:
+        raise ValueError(f"n must be at least 2 p = {2 * p} for splines of degree {p}, got {n}")
+    return n
+
+
+def check_interval(interval: Any, name: str = "interval") -> tuple[float, float]:
+    """Return the two ends, in order."""
+    ends = checks.array(name, interval, dtype=np.float64, shape=(2,))
+    a, b = float(ends[0]), float(ends[1])
+    if not a < b:
+        raise ValueError(f"{name} must be increasing, got ({a:g}, {b:g})")
+    return a, b
+
+
+def check_weights(weights: Any) -> tuple[float, float]:
+    """Return two nonnegative weights of positive sum."""
+    w = checks.masses("weights", weights, length=2, dtype=np.float64)
+    return float(w[0]), float(w[1])

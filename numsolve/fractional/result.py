@@ -1,0 +1,145 @@
+"""What the solvers of this column return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import arrays, checks
+from numsolve._core.plotting import new_axes, plot_history
+from numsolve._core.result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+#: Curves that are drawn of a family: more would be a band.
+MOST_CURVES = 8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class RieszResult(Result):
+    """A solution that can be evaluated anywhere: ``result(x)`` is its value, zero outside the interval.
+
+    Attributes
+    ----------
+    x : array
+        Coefficients of the B-splines, or of the Jacobi modes; they can be handed back as `x0`. For
+        `solve_riesz_eig`, the eigenvalues; for `solve_fractional_diffusion`, the coefficients at the end.
+    points : array
+        Where the equation was collocated.
+    sol : callable
+        The solution: a `scipy.interpolate.BSpline` (nan outside the interval), a `JacobiSolution`, or a
+        `TensorSpline`; a tuple of them for `solve_fractional_diffusion` and `solve_riesz_eig`.
+    method : str
+        What was done: "spline", "spectral", "dense", ...
+    reason : str
+        Why, if the method was chosen by the solver.
+    residual : float
+        Norm of the residual of the discrete equations at `x`.
+    error_estimate : float
+        Estimate of the largest error of the solution relative to its largest value; nan if there is none.
+    t : array, or None
+        For `solve_fractional_diffusion`, the times of the tuple `sol`.
+    coefficients : array, or None
+        For `solve_fractional_diffusion`, the coefficients at these times, one row each.
+    ninner : int
+        For `solve_fractional_diffusion`, iterations of GMRES in all steps together.
+    interval : tuple
+        Where the solution lives; a pair of intervals in two dimensions.
+    """
+
+    points: Any = None
+    sol: Any = None
+    method: str = ""
+    reason: str = ""
+    error_estimate: float = float("nan")
+    t: Any = None
+    coefficients: Any = None
+    ninner: int = 0
+    interval: Any = (0.0, 1.0)
+
+    @property
+    def functions(self) -> Any:
+        """For `solve_riesz_eig`, the eigenfunctions; the same as `sol`."""
+        return self.sol
+
+    def __call__(self, *x: Any) -> NDArray[np.float64]:
+        """Evaluate the solution.
+
+        Parameters
+        ----------
+        *x : array_like
+            Points, of any shape; two arrays for a solution in the plane.
+
+        Returns
+        -------
+        array
+            Of the shape of the points; a family of solutions (times, eigenfunctions) has one row for each.
+        """
+        points = [checks.array("x", v, dtype=np.float64, allow_inf=True) for v in x]
+        if isinstance(self.sol, tuple):
+            return np.stack([zero_outside(sol, *points) for sol in self.sol])
+        return zero_outside(self.sol, *points)
+
+    def plot(
+        self, ax: Axes | None = None, *, what: str = "solution", points: int = 500, **settings: Any
+    ) -> Axes:
+        """Draw the solution, or the convergence of the iteration.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure by default.
+        what : {"solution", "convergence"}
+            A family is drawn as some of its curves, a solution in the plane as an image.
+        points : int
+            Points of a curve.
+        **settings
+            Passed to ``ax.plot`` or ``ax.pcolormesh``.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        checks.choice("what", what, ("solution", "convergence"))
+        if what == "convergence":
+            return plot_history(self, ax=ax, **settings)
+        axes = new_axes(ax)
+        if isinstance(self.interval[0], tuple):
+            (a, b), (c, d) = self.interval
+            x, y = np.linspace(a, b, points // 4), np.linspace(c, d, points // 4)
+            values = self(*np.meshgrid(x, y, indexing="ij"))
+            image = axes.pcolormesh(x, y, values.T, **{"shading": "gouraud", **settings})
+            axes.figure.colorbar(image, ax=axes, label="u")
+            axes.set(xlabel="x", ylabel="y", aspect="equal")
+            return axes
+        a, b = self.interval
+        # Points crowd at the ends, where solutions behave like a root of the distance.
+        x = (a + b) / 2 - (b - a) / 2 * np.cos(np.linspace(0, np.pi, points))
+        if not isinstance(self.sol, tuple):
+            axes.plot(x, self(x), **settings)
+        else:
+            values = self(x)
+            labels = [f"t = {t:.3g}" for t in self.t] if self.t is not None else None
+            labels = labels or [f"{w:.4g}" for w in self.x]
+            count = len(values)
+            for k in np.unique(np.linspace(0, count - 1, min(count, MOST_CURVES)).round().astype(int)):
+                axes.plot(x, values[k], **{"label": labels[k], **settings})
+            axes.legend(title=None if self.t is not None else "eigenvalue")
+        axes.set(xlabel="x", ylabel="u")
+        axes.grid(visible=True, alpha=0.3)
+        return axes
+
+
+def zero_outside(sol: Any, *x: Any) -> NDArray[np.float64]:
+    """Values of a solution; where it has none, it is zero."""
+    values = np.asarray(sol(*x))
+    return np.where(np.isnan(values), 0.0, values)
+
+
+def host(x: Any) -> NDArray[np.float64]:
+    """Coefficients in NumPy."""
+    return np.asarray(arrays.to_host(x), dtype=np.float64)
