@@ -1,4 +1,25 @@
+from .game import solve_game as solve_game
+from .linprog import linprog as linprog
 from .pdhg import solve_lp as solve_lp
+from .prox import project_box as project_box
+from .prox import project_l2_ball as project_l2_ball
+from .prox import project_simplex as project_simplex
+from .prox import prox_l1 as prox_l1
+from .prox import prox_nonnegative as prox_nonnegative
+from .result import GameResult as GameResult
+from .result import LinprogResult as LinprogResult
 from .result import LPResult as LPResult
 
-__all__ = ["LPResult", "solve_lp"]
+__all__ = [
+    "GameResult",
+    "LPResult",
+    "LinprogResult",
+    "linprog",
+    "project_box",
+    "project_l2_ball",
+    "project_simplex",
+    "prox_l1",
+    "prox_nonnegative",
+    "solve_game",
+    "solve_lp",
+]

@@ -28,13 +28,13 @@ COLUMNS = ("primal_residual", "dual_residual", "gap", "weight")
 class Compiled:
     """A scaled program. It is made once for a matrix; several runs may follow."""
 
-    def __init__(self, lp: LinearProgram) -> None:
+    def __init__(self, lp: LinearProgram, **settings: int) -> None:
         from . import _cpu_lp
 
         self.kernels: Any = _cpu_lp
         self.lp = lp
         A = np.asarray(lp.A, dtype=np.float64) if not arrays.is_sparse(lp.A) else lp.A.astype(np.float64)
-        self.rows, self.columns = scaling(A)
+        self.rows, self.columns = scaling(A, **settings)
         m, n = A.shape
         if arrays.is_sparse(A):
             A.data *= np.repeat(self.rows, np.diff(A.indptr)) * self.columns[A.indices]
@@ -44,7 +44,7 @@ class Compiled:
                 from scipy.sparse import csr_array
 
                 A = csr_array(A)
-        self.A, self.At = _by_rows(A), _by_rows(A.T)
+        self.A, self.At = by_rows(A), by_rows(A.T)
         self.scaled = lp.scaled(self.rows, self.columns)
         start = np.random.default_rng(0).standard_normal(n)
         self.norm = spectral_norm(lp.xp, self.times_x, self.times_y, start)
@@ -115,6 +115,11 @@ class Run:
         """Restarts so far."""
         return int(self.counts[self.solver.kernels.RESTARTS])
 
+    @property
+    def weight(self) -> float:
+        """The primal weight."""
+        return float(self.numbers[self.solver.kernels.WEIGHT])
+
     def ray(self, *, dual: bool) -> Any:
         """The way since the anchor in the caller's units, its largest entry one."""
         solver = self.solver
@@ -154,7 +159,7 @@ class Run:
         return code
 
 
-def _by_rows(A: Any) -> Any:
+def by_rows(A: Any) -> Any:
     """The form that the kernels take."""
     if not arrays.is_sparse(A):
         return np.ascontiguousarray(A)

@@ -133,7 +133,7 @@ def advance(A, At, col, row, numbers, counts, steps, every, stop_at, table):
                 return looks, step, code
             if fixed_point == 0.0:
                 return looks, step, STAGNATED
-        if _wants_restart(fixed_point, numbers, counts):
+        if wants_restart(fixed_point, numbers, counts):
             _restart(At, col, row, numbers)
             counts[AGE] = 0
             counts[RESTARTS] += 1
@@ -179,7 +179,8 @@ def _dual_step(A, row, xb, sigma, pull):
 
 
 @njit(cache=True, error_model="numpy")
-def _wants_restart(fixed_point, numbers, counts):
+def wants_restart(fixed_point, numbers, counts):
+    """The restart rule, given the fixed-point residual of this iteration."""
     age, first, last = counts[AGE], numbers[FIRST], numbers[LAST]
     numbers[LAST] = fixed_point
     if age == 1:

@@ -23,7 +23,7 @@ GEOMETRIC, RUIZ = 10, 10
 LANCZOS = 40
 
 
-def scaling(A: Any) -> tuple[Any, Any]:
+def scaling(A: Any, geometric: int = GEOMETRIC) -> tuple[Any, Any]:
     """Row and column factors that make the entries of a NumPy or SciPy matrix alike."""
     m, n = A.shape
     if arrays.is_sparse(A):
@@ -36,7 +36,7 @@ def scaling(A: Any) -> tuple[Any, Any]:
         log = np.log(np.abs(A[i, j]))
     rows, columns = np.zeros(m), np.zeros(n)
     in_row, in_column = np.maximum(np.bincount(i, minlength=m), 1), np.maximum(np.bincount(j, minlength=n), 1)
-    for _ in range(GEOMETRIC):
+    for _ in range(geometric):
         rows = -np.bincount(i, log + columns[j], m) / in_row
         columns = -np.bincount(j, log + rows[i], n) / in_column
     for _ in range(RUIZ):
