@@ -1,0 +1,120 @@
+"""Compiled kernels for single entries of a plan between clouds: those above a floor, and derivatives of costs.
+
+Sides and costs are those of `_cpu_cloud`. An entry is kept if ``log2 P_ij >= min(floor_rows[i],
+floor_columns[j])``; ``cut`` has the least floor of each group of rows and of all columns.
+"""
+
+import numpy as np
+from numba import njit
+
+from ._cpu import _REDUCTION, _row_plan
+from ._cpu_cloud import (
+    CITYBLOCK,
+    EUCLIDEAN,
+    PIECE,
+    POWER,
+    SQUARED,
+    _costs,
+    _gather,
+    _largest_exponents,
+    _workspace,
+)
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _count(c, g, f, floor, floors):
+    total = 0
+    for j in range(c.size):
+        total += (f + g[j]) - c[j] >= min(floor, floors[j])
+    return total
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def count_entries(kind, p, rows, columns, cut, first, last, floor_rows, floor_columns):
+    """How many entries of each row are kept."""
+    X, f, edges = rows[:3]
+    bound, Y, g, index, c, x = _workspace(columns)
+    floors = np.empty(g.size)
+    out = np.zeros(edges[last] - edges[first], np.int64)
+    for I in range(first, last):
+        _largest_exponents(kind, p, rows, I, columns, bound)
+        size = _gather(bound, cut[I], columns, Y, g, index)
+        for j in range(size):
+            floors[j] = floor_columns[index[j]]
+        for j in range(0, size, PIECE):
+            end = min(j + PIECE, size)
+            for i in range(edges[I], edges[I + 1]):
+                x[:] = X[:, i]
+                _costs(kind, p, x, Y, j, c[: end - j])
+                out[i - edges[first]] += _count(c[: end - j], g[j:end], f[i], floor_rows[i], floors[j:end])
+    return out
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def fill_entries(
+    kind, p, rows, columns, cut, first, last, floor_rows, floor_columns, indptr, indices, values
+):
+    """Write the entries that `count_entries` counted into CSR arrays; the indices of a row are sorted."""
+    X, f, edges = rows[:3]
+    bound, Y, g, index, c, x = _workspace(columns)
+    P = np.empty(PIECE)
+    place = indptr[edges[first] : edges[last]].copy()
+    for I in range(first, last):
+        _largest_exponents(kind, p, rows, I, columns, bound)
+        size = _gather(bound, cut[I], columns, Y, g, index)
+        for j in range(0, size, PIECE):
+            end = min(j + PIECE, size)
+            for i in range(edges[I], edges[I + 1]):
+                x[:] = X[:, i]
+                _costs(kind, p, x, Y, j, c[: end - j])
+                _row_plan(c[: end - j], g[j:end], f[i], 1.0, P[: end - j])
+                k = place[i - edges[first]]
+                for q in range(end - j):
+                    if (f[i] + g[j + q]) - c[q] >= min(floor_rows[i], floor_columns[index[j + q]]):
+                        indices[k] = index[j + q]
+                        values[k] = P[q]
+                        k += 1
+                place[i - edges[first]] = k
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _slopes(kind, p, x, Y, P, c):
+    """sum_j P_j dc(x, y_j)/dx_k, from the coordinates of one axis and the costs."""
+    total = 0.0
+    if kind == SQUARED:
+        for j in range(P.size):
+            total += P[j] * (2.0 * (x - Y[j]))
+    elif kind == EUCLIDEAN:
+        for j in range(P.size):
+            total += P[j] * ((x - Y[j]) / max(c[j], 1e-300))
+    elif kind == CITYBLOCK:
+        for j in range(P.size):
+            total += P[j] * np.sign(x - Y[j])
+    else:
+        for j in range(P.size):
+            e = x - Y[j]
+            total += P[j] * (np.sign(e) * p * max(abs(e), 1e-300) ** (p - 1.0))
+    return total
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def cost_gradients(kind, p, rows, columns, cut, first, last):
+    """sum_j P_ij dc(x_i, y_j)/dx_i as an array (rows, d), in scaled points; 0 where the cost has a kink."""
+    X, f, edges = rows[:3]
+    bound, Y, g, index, c, x = _workspace(columns)
+    P = np.empty(PIECE)
+    out = np.zeros((edges[last] - edges[first], x.size))
+    for I in range(first, last):
+        _largest_exponents(kind, p, rows, I, columns, bound)
+        size = _gather(bound, cut[I], columns, Y, g, index)
+        for j in range(0, size, PIECE):
+            end = min(j + PIECE, size)
+            for i in range(edges[I], edges[I + 1]):
+                x[:] = X[:, i]
+                _costs(kind, p, x, Y, j, c[: end - j])
+                _row_plan(c[: end - j], g[j:end], f[i], 1.0, P[: end - j])
+                for k in range(x.size):
+                    out[i - edges[first], k] += _slopes(
+                        kind, p, x[k], Y[k, j:end], P[: end - j], c[: end - j]
+                    )
+    return out

@@ -1,0 +1,16 @@
+"""Compiled kernels for a cost that the user compiled: the same loops, specialised on the function."""
+
+from numba import njit
+from numba.core.caching import NullCache
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def fill_costs(cost, X, Y, swapped, M):
+    """M_ij = cost(x_i, y_j), or cost(y_j, x_i)."""
+    for i in range(M.shape[0]):
+        for j in range(M.shape[1]):
+            M[i, j] = cost(Y[j], X[i]) if swapped else cost(X[i], Y[j])
+
+
+# A function of the user's is another one in each session: its files would pile up and never be found again.
+fill_costs._cache = NullCache()

@@ -1,0 +1,119 @@
+"""The kernels of `_cpu_cloud` in plain array-API code, a tile of some rows at a time.
+
+They are the reference in tests, the path of other array libraries, and that of a cost of the user's.
+Points are (n, d), potentials and regularisation are the caller's, and no pair is left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from array_api_compat import array_namespace
+
+from numsolve._core import arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._metric import Metric
+
+#: Entries of a tile: 2 MB, so that it stays in a cache.
+TILE = 1 << 18
+
+
+def costs(metric: Metric, X: Any, Y: Any) -> Any:
+    """The costs of all pairs, as an array (n, m)."""
+    if metric.function is not None:
+        from . import _cpu_cloud_user
+
+        xp = array_namespace(X)
+        M = xp.empty((X.shape[0], Y.shape[0]))
+        _cpu_cloud_user.fill_costs(metric.function, X, Y, metric.swapped, M)
+        return M
+    xp = array_namespace(X, Y)
+    total = xp.zeros((X.shape[0], Y.shape[0]), dtype=X.dtype)
+    for k in range(X.shape[1]):
+        total = total + _of_difference(xp, metric, X[:, k][:, None] - Y[:, k][None, :])
+    return metric.factor * (xp.sqrt(total) if metric.kind == "euclidean" else total)
+
+
+def paired_costs(metric: Metric, X: Any, Y: Any) -> Any:
+    """The costs between each x_i and its y_i."""
+    xp = array_namespace(X, Y)
+    if metric.function is not None:
+        return xp.concat([costs(metric, X[i : i + 1], Y[i : i + 1])[0] for i in range(X.shape[0])])
+    total = xp.sum(_of_difference(xp, metric, X - Y), axis=1)
+    return metric.factor * (xp.sqrt(total) if metric.kind == "euclidean" else total)
+
+
+def _of_difference(xp: Any, metric: Metric, e: Any) -> Any:
+    if metric.kind == "cityblock":
+        return xp.abs(e)
+    if metric.kind == "power":
+        return xp.abs(e) ** metric.p
+    return e * e
+
+
+def slopes(metric: Metric, x: Any, y: Any, M: Any) -> Any:
+    """dc(x, y)/dx of one coordinate for all pairs, from that coordinate and the costs."""
+    xp = array_namespace(x, y)
+    e = x[:, None] - y[None, :]
+    if metric.kind == "cityblock":
+        return metric.factor * xp.sign(e)
+    if metric.kind == "power":
+        size = xp.where(e == 0, xp.ones_like(e), xp.abs(e))
+        return metric.factor * metric.p * xp.sign(e) * size ** (metric.p - 1)
+    if metric.kind == "euclidean":
+        return metric.factor * e / xp.where(M == 0, xp.ones_like(M), M)
+    return 2 * metric.factor * e
+
+
+# --- sums over the pairs --------------------------------------------------------------------------
+
+
+def row_sums(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float) -> Any:
+    """sum_j P_ij."""
+    xp, k = _libraries(X)
+    return xp.concat([k.plan_row_sums(M, f[i], g, reg) for i, M in tiles(metric, X, Y)])
+
+
+def least(metric: Metric, X: Any, Y: Any, g: Any) -> Any:
+    """min_j (c_ij - g_j)."""
+    xp, k = _libraries(X)
+    return xp.concat([k.least_in_rows(M, g) for _, M in tiles(metric, X, Y)])
+
+
+def products(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float, V: Any) -> Any:
+    """sum_j P_ij V_jk."""
+    xp, k = _libraries(X)
+    return xp.concat([k.plan(M, f[i], g, reg) @ V for i, M in tiles(metric, X, Y)])
+
+
+def mean_costs(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float) -> Any:
+    """sum_j P_ij c_ij."""
+    xp, k = _libraries(X)
+    return xp.concat([xp.sum(k.plan(M, f[i], g, reg) * M, axis=1) for i, M in tiles(metric, X, Y)])
+
+
+def cost_gradients(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float) -> Any:
+    """sum_j P_ij dc(x_i, y_j)/dx_i as an array (n, d); 0 where the cost has a kink."""
+    xp, k = _libraries(X)
+    parts = []
+    for i, M in tiles(metric, X, Y):
+        P = k.plan(M, f[i], g, reg)
+        each = [slopes(metric, X[i, axis], Y[:, axis], M) for axis in range(X.shape[1])]
+        parts.append(xp.stack([xp.sum(P * slope, axis=1) for slope in each], axis=1))
+    return xp.concat(parts)
+
+
+def tiles(metric: Metric, X: Any, Y: Any) -> Iterator[tuple[slice, Any]]:
+    """The costs, some rows at a time, with the slice of these rows."""
+    rows = max(1, TILE // Y.shape[0])
+    for start in range(0, X.shape[0], rows):
+        i = slice(start, min(start + rows, X.shape[0]))
+        yield i, costs(metric, X[i, :], Y)
+
+
+def _libraries(X: Any) -> tuple[Any, Any]:
+    xp = array_namespace(X)
+    return xp, arrays.kernels_for(xp, __package__)

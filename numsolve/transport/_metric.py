@@ -1,0 +1,52 @@
+"""Costs between points: by name, or a function that the user compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numsolve._core import checks
+
+#: name: the kind of its kernel, and the degree in which the cost grows with the distance
+METRICS = {
+    "sqeuclidean": ("squared", 2.0),
+    "euclidean": ("euclidean", 1.0),
+    "cityblock": ("cityblock", 1.0),
+    "power": ("power", 0.0),
+    "cosine": ("squared", 2.0),
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """``factor`` times the cost of a kind, homogeneous of some degree; or a compiled function of two rows."""
+
+    name: str
+    kind: str = ""
+    degree: float = 0.0
+    factor: float = 1.0
+    p: float = 2.0
+    function: Any = None
+    swapped: bool = False
+
+    @property
+    def T(self) -> Metric:
+        """The cost with its two points exchanged."""
+        return self if self.function is None else replace(self, swapped=not self.swapped)
+
+
+def make_metric(metric: Any, p: Any) -> Metric:
+    """Check the arguments `metric` and `p` of a solver."""
+    if callable(metric):
+        if not hasattr(metric, "py_func"):
+            raise TypeError(
+                f"metric must be compiled, got the Python function {getattr(metric, '__name__', metric)!r}; "
+                "decorate it with numba.njit"
+            )
+        return Metric("function", function=metric)
+    name = checks.choice("metric", metric, METRICS)
+    kind, degree = METRICS[name]
+    if name == "power":
+        p = degree = checks.real("p", p, low=0.0, open_low=True)
+        return Metric(name, kind, degree, p=p)
+    return Metric(name, kind, degree, factor=0.5 if name == "cosine" else 1.0)
