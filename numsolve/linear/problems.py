@@ -164,6 +164,66 @@ def _heat(nx: int, n_steps: int) -> Generator[tuple[Any, Any, float], Any, None]
         u = sine_solve(b, s * nx**2) if sent is None else np.asarray(sent, dtype=float).reshape(b.shape)
 
 
+def drifting_diffusion(
+    nx: int, n_systems: int = 5000, *, rng: Any = None
+) -> Iterator[tuple[Any, Any, float]]:
+    r"""Anisotropic diffusion through a rough medium, with a reaction; anisotropy and reaction drift apart.
+
+    ``-d/dx (k d/dx u) - eps(t) d/dy (k d/dy u) + s(t) u = b`` by finite volumes on a grid of ``nx**2`` points, u = 0
+    outside. log k is a smooth random field of standard deviation 1, eps swings between 0.01 and 1 in 1700 systems, and
+    s between about 3e-3 and 3 in 230, with noise. The right-hand sides are standard normal.
+
+    Parameters
+    ----------
+    nx : int
+        Grid points a side.
+    n_systems : int
+        How many.
+    rng : None, int or Generator
+        Randomness.
+
+    Yields
+    ------
+    A : csr_array of shape (nx**2, nx**2)
+        The matrix.
+    b : array of shape (nx**2,)
+        Right-hand side.
+    log_s : float
+        The context: the logarithm of the reaction. It says nothing about the anisotropy.
+    """
+    nx, n_systems = checks.integer("nx", nx, low=2), checks.integer("n_systems", n_systems, low=0)
+    return _drifting(nx, n_systems, checks.generator(rng))
+
+
+def _drifting(nx: int, n_systems: int, rng: np.random.Generator) -> Iterator[tuple[Any, Any, float]]:
+    waves = rng.standard_normal((nx + 2, nx + 2))
+    order = np.arange(1, nx + 3)
+    field = idstn(waves / (order[:, None] ** 2 + order**2), type=1)
+    k = np.exp((field - field.mean()) / field.std())
+    along, across = (_fluxes(k, axis) for axis in (0, 1))
+    pattern = laplacian(nx)
+    rows = np.repeat(np.arange(nx * nx), np.diff(pattern.indptr))
+    parts = [np.asarray(part[rows, pattern.indices]).reshape(-1) for part in (along, across)]
+    identity = (rows == pattern.indices).astype(float)
+    for t in range(n_systems):
+        eps = 10 ** (-1 + np.sin(2 * np.pi * t / 1700))
+        log_s = np.log(10) * (-1 + 1.5 * np.sin(2 * np.pi * t / 230) + 0.1 * rng.standard_normal())
+        A = _like(pattern, parts[0] + eps * parts[1] + np.exp(log_s) * identity)
+        yield A, rng.standard_normal(nx * nx), float(log_s)
+
+
+def _fluxes(k: Any, axis: int) -> Any:
+    """Differences of fluxes in one direction, with harmonic means of k on the faces; k has a border."""
+    k = np.moveaxis(k, axis, 0)[:, 1:-1]
+    faces = 2 / (1 / k[:-1] + 1 / k[1:])
+    m = faces.shape[1]
+    diagonal = (faces[:-1] + faces[1:]).reshape(-1)
+    between = -faces[1:-1].reshape(-1)
+    A = sp.diags_array([between, diagonal, between], offsets=[-m, 0, m]).tocsr()
+    swap = np.arange(m * m).reshape(m, m).T.reshape(-1)
+    return A if axis == 0 else A[swap][:, swap]
+
+
 def sine_solve(b: Any, s: float) -> Any:
     """Solve ``(I + s laplacian(m)) x = b`` for a square grid, directly, by fast sine transforms."""
     m = round(b.size**0.5)

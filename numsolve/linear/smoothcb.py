@@ -1,0 +1,262 @@
+r"""SmoothCB: a contextual bandit with one smooth model of the cost, shared by all arms.
+
+The logarithm of the cost is a polynomial of the arm w and the context z,
+
+    log c = sum_ab theta_ab T_a(w) T_b(z) + noise,      theta_ab ~ N(0, r^2(a + b)),
+
+with Chebyshev polynomials on [-1, 1] and a prior that prefers smooth ones. The posterior of theta is Gaussian; the arm
+with the least ``mean - 0.7 std`` is played (a lower confidence bound, as in W. Chu et al., "Contextual bandits with linear
+payoff functions", AISTATS 2011), and now and then another one, drawn by the inverse gaps of the means (D. J. Foster, A.
+Rakhlin, ICML 2020), so that a wrong model is found out.
+
+What a polynomial of low degree can follow depends on the scale of the context. Unless the range is given, the
+context is replaced by its rank among those seen: then the model resolves best where most of the systems are, and
+a monotone change of the context changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import checks
+
+from ._tuner import Contextual, inverse_gaps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Prior standard deviation of theta_ab: DECAY**(a + b).
+DECAY = 0.6
+#: Standard deviation of log c between systems of one context; iteration counts add that of their rounding.
+NOISE, ROUNDING = 0.06, 0.3
+#: Standard deviations below the mean that the lower confidence bound lies.
+CONFIDENCE = 0.7
+#: How often an arm is drawn by inverse gaps, and how fast that turns to the best arm: GAP_RATE * sqrt(round).
+EXPLORE, GAP_RATE = 0.02, 10.0
+#: Knots of the learned scale of the context.
+KNOTS = 33
+EXPLORATIONS = ("lcb", "ts", "igw")
+
+
+class SmoothCB(Contextual):
+    """Find the best arm for each context, with a smooth model of the cost over arms and contexts.
+
+    This is the tuner to take where the systems differ and a number tells how (the stiffness of a time step, a
+    shift, a mesh size): it comes within a few per cent of the best choice for each single system, after some
+    hundred systems.
+
+    Parameters
+    ----------
+    arms : sequence
+        Numbers; or tuples that end in a number, ``("ssor_cg", 1.5)``: arms with equal beginnings share a model;
+        or anything else: such an arm has a model of its own.
+    degree : tuple of int
+        Of the polynomials in the arm and in the context.
+    context_range : tuple of float, optional
+        ``(low, high)``, mapped linearly; contexts outside are clipped, with one warning. By default the scale of the
+        context is learned.
+    exploration : {"lcb", "ts", "igw"}
+        Lower confidence bound; a sample of the posterior (Thompson); inverse gaps of the means in each round.
+    discount : float
+        In (0, 1]: what an observation counts for one round later. Below 1 the tuner forgets.
+    rng : None, int or Generator
+        Randomness.
+
+    Attributes
+    ----------
+    arms : tuple
+        The choices.
+    rounds : int
+        Costs observed so far.
+
+    See Also
+    --------
+    numsolve.linear.TsallisINF : Where there is no context.
+
+    Notes
+    -----
+    A round takes about 60 microseconds with 20 arms and 48 features. The history is kept (three numbers a round),
+    because the model is computed again when the scale of the context has been learned anew.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve import linear
+    >>> tuner = linear.SmoothCB(np.linspace(1, 1.9, 10), rng=0)
+    >>> rng = np.random.default_rng(1)
+    >>> for _ in range(300):
+    ...     best = rng.uniform(1.1, 1.8)
+    ...     omega = tuner.suggest(best)
+    ...     tuner.observe(10 + 200 * (omega - best) ** 2)
+    >>> [round(tuner.suggest(best), 1) for best in (1.2, 1.5, 1.7)]
+    [1.2, 1.5, 1.7]
+    """
+
+    _state = (
+        "_contexts",
+        "_indices",
+        "_targets",
+        "_variances",
+        "_knots",
+        "_levels",
+        "_outside",
+        "_due",
+        "_noise",
+        "_precision",
+        "_moment",
+        "_mean",
+    )
+
+    def __init__(
+        self,
+        arms: Sequence[Any],
+        *,
+        degree: tuple[int, int] = (5, 7),
+        context_range: tuple[float, float] | None = None,
+        exploration: str = "lcb",
+        discount: float = 1.0,
+        rng: Any = None,
+    ) -> None:
+        super().__init__(arms, context_range=context_range, rng=rng)
+        self.exploration = checks.choice("exploration", exploration, EXPLORATIONS)
+        self.discount = checks.real("discount", discount, low=0.0, high=1.0, open_low=True)
+        p, self._q = (checks.integer("degree", k, low=0) for k in degree)
+        self._arm_features, orders = arm_features(self.arms, p)
+        self._prior = DECAY ** np.add.outer(orders, np.arange(self._q + 1)).reshape(-1)
+        self._contexts: list[float] = []
+        self._indices: list[int] = []
+        self._targets: list[float] = []  # logarithms of the costs
+        self._variances: list[float] = []
+        self._knots, self._levels = np.zeros(1), np.zeros(1)
+        self._outside, self._due = 0, 0
+        self._noise = NOISE
+        m = self._prior.size
+        self._precision, self._moment, self._mean = np.empty((m, m)), np.empty(m), 0.0
+        self._relearn()
+
+    def suggest(self, context: float | None = None) -> Any:
+        """Choose an arm.
+
+        Parameters
+        ----------
+        context : float
+            A number known before the solve that says how hard it will be.
+
+        Returns
+        -------
+        object
+            One of `arms`.
+        """
+        return super().suggest(context)
+
+    def _probabilities(self, context: float | None) -> Any:
+        from . import _cpu_tuners as k
+
+        assert context is not None
+        d = len(self.arms)
+        if not self._targets:
+            p = np.zeros(d)
+            p[d // 2] = 1.0
+            return p
+        z = self._scaled(context)
+        mean, std = k.predict(self._precision, self._moment, self._arm_features, z, self._q)
+        gaps = inverse_gaps(np.expm1(np.minimum(mean - mean.min(), 50.0)), GAP_RATE * np.sqrt(len(self._targets)))
+        if self.exploration == "igw":
+            return gaps
+        if self.exploration == "ts":
+            mean = mean + std * self._rng.standard_normal(d)
+        p = EXPLORE * gaps
+        p[np.argmin(mean - CONFIDENCE * std if self.exploration == "lcb" else mean)] += 1 - EXPLORE
+        return p / p.sum()
+
+    def _learn(self, index: int, cost: float) -> None:
+        from . import _cpu_tuners as k
+
+        assert self._context is not None
+        target, variance = self._target(cost)
+        self._contexts.append(self._context)
+        self._indices.append(index)
+        self._targets.append(target)
+        self._variances.append(variance)
+        learned = self.context_range is None
+        self._outside += learned and not self._knots[0] <= self._context <= self._knots[-1]
+        rounds = len(self._targets)
+        if rounds >= self._due or self._outside > max(1, rounds // 100):
+            self._relearn()
+            return
+        if self.discount < 1.0:
+            self._precision *= self.discount
+            self._precision[np.diag_indices(self._prior.size)] += (1 - self.discount) / self._prior**2
+            self._moment *= self.discount
+        z, phi = np.empty(self._q + 1), np.empty(self._prior.size)
+        k.chebyshev(self._scaled(self._context), z)
+        k.features(self._arm_features[index], z, phi)
+        k.learn(self._precision, self._moment, phi, target - self._mean, 1 / (self._noise**2 + variance))
+
+    def _target(self, cost: float) -> tuple[float, float]:
+        """The logarithm of a cost, and its variance by rounding if it is a count."""
+        count = float(cost).is_integer()
+        cost = max(cost, 0.5 if count else 1e-300)
+        return float(np.log(cost)), (ROUNDING / cost) ** 2 if count else 0.0
+
+    def _scaled(self, context: Any) -> Any:
+        """The context on [-1, 1]: linear in the given range, or by its rank among those seen."""
+        if self.context_range is not None:
+            return self._unit(context)
+        return np.interp(context, self._knots, self._levels)
+
+    def _relearn(self) -> None:
+        """Learn the scale of the context, and the model from the whole history."""
+        from . import _cpu_tuners as k
+
+        contexts, targets = np.array(self._contexts), np.array(self._targets)
+        rounds = targets.size
+        if self.context_range is None and rounds and contexts.min() < contexts.max():
+            self._knots, self._levels = ranks(contexts)
+        self._mean = float(targets.mean()) if rounds else 0.0
+        weights = 1 / (self._noise**2 + np.array(self._variances))
+        weights *= self.discount ** np.arange(rounds - 1, -1, -1)
+        k.relearn(
+            self._precision,
+            self._moment,
+            self._prior,
+            self._arm_features,
+            np.array(self._indices, dtype=np.int64),
+            self._scaled(contexts),
+            targets - self._mean,
+            weights,
+            self._q,
+        )
+        self._outside, self._due = 0, max(int(1.15 * rounds), rounds + 4)
+
+
+def ranks(contexts: Any) -> tuple[Any, Any]:
+    """Knots among the contexts, and the share of contexts below each, on [-1, 1]."""
+    knots = np.unique(np.quantile(contexts, np.linspace(0, 1, KNOTS)))
+    ordered = np.sort(contexts)
+    below = np.searchsorted(ordered, knots, "left") + np.searchsorted(ordered, knots, "right")
+    return knots, 2 * (below - below[0]) / (below[-1] - below[0]) - 1
+
+
+def arm_features(arms: Sequence[Any], degree: int) -> tuple[Any, Any]:
+    """Chebyshev polynomials of each arm, one block of columns for each family, and the order of each column."""
+    families: dict[Any, list[int]] = {}
+    values = np.zeros(len(arms))
+    for i, arm in enumerate(arms):
+        head, last = (arm[:-1], arm[-1]) if isinstance(arm, tuple) and arm else ((), arm)
+        numeric = isinstance(last, int | float | np.integer | np.floating) and not isinstance(last, bool)
+        values[i] = float(last) if numeric else 0.0
+        families.setdefault(head if numeric else ("alone", i), []).append(i)
+    blocks, orders = [], []
+    for members in families.values():
+        own = values[members]
+        top = min(degree, np.unique(own).size - 1)
+        spread = own.max() - own.min()
+        w = 2 * (own - own.min()) / spread - 1 if spread > 0 else np.zeros(own.size)
+        block = np.zeros((len(arms), top + 1))
+        block[members] = np.polynomial.chebyshev.chebvander(w, top)
+        blocks.append(block)
+        orders.append(np.arange(top + 1))
+    return np.hstack(blocks), np.concatenate(orders)
