@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -18,6 +20,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 collect_ignore = ["docs/_build", "docs/_ext", "docs/api", "docs/conf.py", "docs/gallery"]
 collect_ignore_glob = ["numsolve/*/_gpu*.py"]  # these import CuPy when they are loaded
+if importlib.util.find_spec("jax") is None:  # their examples need it
+    collect_ignore_glob += ["numsolve/implicit/*", "docs/guide/implicit.md"]
 
 # The code blocks of one page run in order and share their names.
 pytest_collect_file = Sybil(
@@ -38,3 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if marked and (reason := _why_no_gpu()):
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """A file that switches JAX to double precision does so for itself alone."""
+    if "jax" in sys.modules and (nextitem is None or nextitem.path != item.path):
+        sys.modules["jax"].config.update("jax_enable_x64", False)
