@@ -1,0 +1,320 @@
+"""Linear solvers for plain arrays: NumPy, CuPy, and the array API where no library routine is needed.
+
+`factorise` prepares a pair of functions ``(solve, rsolve)``, for A x = b and A' x = b with vectors b (n,),
+that may be called many times.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from numsolve._core import arrays
+
+from . import _report
+from ._differences import sparse_jacobian
+from ._jax_solvers import DENSE_UP_TO, default_tol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Vector = Callable[[Any], Any]
+
+
+class Operator:
+    """A square matrix: dense, sparse, a linear operator, or a function with or without its transpose."""
+
+    def __init__(
+        self, xp: Any, A: Any, n: int, dtype: Any, rmatvec: Vector | None = None, ridge: float | None = None
+    ) -> None:
+        self.xp, self.n, self.dtype = xp, n, dtype
+        self.matrix = None if _is_function(A) else A
+        self._product, self._rproduct = _products(A, rmatvec)
+        if ridge is not None:
+            self._add(ridge)
+
+    def _add(self, ridge: float) -> None:
+        if self.matrix is not None:
+            eye = _eye_like(self.xp, self.matrix, self.n, self.dtype)
+            self.matrix = self.matrix + ridge * eye
+            self._product, self._rproduct = _products(self.matrix, None)
+            return
+        product, rproduct = self._product, self._rproduct
+        self._product = lambda v: product(v) + ridge * v
+        self._rproduct = None if rproduct is None else lambda v: rproduct(v) + ridge * v
+
+    @property
+    def has_both(self) -> bool:
+        """Whether products with the matrix and with its transpose cost nothing extra."""
+        return self._rproduct is not None
+
+    def matvec(self, v: Any) -> Any:
+        return self._product(v)
+
+    def rmatvec(self, v: Any) -> Any:
+        if self._rproduct is None:  # a function without its transpose: all columns are formed once
+            self.matrix = self.dense()
+            self._product, self._rproduct = _products(self.matrix, None)
+        return self._rproduct(v)  # type: ignore[misc]  # just set
+
+    @property
+    def T(self) -> Operator:  # noqa: N802
+        """The transposed operator."""
+        turned = object.__new__(Operator)
+        turned.xp, turned.n, turned.dtype = self.xp, self.n, self.dtype
+        turned.matrix = None if self.matrix is None else self.matrix.T
+        turned._product, turned._rproduct = self.rmatvec, self.matvec
+        return turned
+
+    def __call__(self, v: Any) -> Any:
+        return self.matvec(v)
+
+    def dense(self) -> Any:
+        if self.matrix is not None:
+            return self.matrix.toarray() if arrays.is_sparse(self.matrix) else self.matrix
+        unit = self.xp.eye(self.n, dtype=self.dtype)
+        return self.xp.stack([self.matvec(unit[:, k]) for k in range(self.n)], axis=1)
+
+    def library(self) -> Any:
+        """The operator of SciPy or CuPy."""
+        return arrays.linear_operator(self.xp, (self.n, self.n), self.matvec, self.rmatvec, dtype=self.dtype)
+
+
+def factorise(A: Operator, solve: Any, symmetric: bool, tol: float | None = None) -> tuple[Vector, Vector]:
+    """Functions that solve with A and its transpose, by any of the ways that ``solve`` may name."""
+    if not isinstance(solve, str):
+        forward, adjoint = _users(A, solve)
+        if not A.has_both:
+            return forward, adjoint
+        return _checked(A.matvec, forward, "the given solve", tol), _checked(
+            A.rmatvec, adjoint, "the given solve", tol
+        )
+    name = automatic(A, symmetric) if solve == "auto" else solve
+    if name in {"dense", "cholesky", "host", "sparse"}:
+        forward, adjoint = _DIRECT[name](A)
+    else:
+        forward, adjoint = (
+            lambda b, op=op: _ITERATIVE[name](op, b, None, tol or default_tol(b.dtype), 10 * A.n)  # type: ignore[misc]
+            for op in (A, A.T)
+        )
+    return _checked(A.matvec, forward, name, tol), _checked(A.rmatvec, adjoint, name, tol)
+
+
+def _users(A: Operator, solve: Any) -> tuple[Vector, Vector]:
+    """A pair of functions of b, a factorisation as SciPy's SuperLU, or jaxopt's ``solve(matvec, b)``."""
+    if isinstance(solve, tuple):
+        forward, adjoint = solve
+        return forward, adjoint
+    if hasattr(solve, "solve"):
+        return solve.solve, lambda b: solve.solve(b, "T")
+    return lambda b: solve(A, b), lambda b: solve(A.T, b)
+
+
+def automatic(A: Operator, symmetric: bool) -> str:
+    """The method of solve="auto": a factorisation of any sparse matrix, and of a small dense one."""
+    if arrays.is_sparse(A.matrix):
+        return "sparse"
+    if A.n <= DENSE_UP_TO or (A.matrix is not None and not arrays.is_operator(A.matrix)):
+        return "dense"
+    return "cg" if symmetric else "gmres"
+
+
+def solve(
+    method: str,
+    matvec: Any,
+    b: Any,
+    *,
+    transpose: bool,
+    ridge: float | None,
+    init: Any,
+    tol: float | None,
+    maxiter: int | None,
+    sparsity: Any,
+) -> Any:
+    """Solve one system, for the public functions."""
+    xp = arrays.array_namespace(b=b)
+    if sparsity is not None:
+        matvec, method = sparse_jacobian(matvec, xp.zeros_like(b), "linear", sparsity), "sparse"
+    A = Operator(xp, matvec, b.shape[0], b.dtype, ridge=ridge)
+    A = A.T if transpose else A
+    if method in _ITERATIVE:
+        tol = default_tol(b.dtype) if tol is None else tol
+        x = _ITERATIVE[method](A, b, init, tol, 10 * A.n if maxiter is None else maxiter)
+        return _watch(A.matvec, x, b, method, tol)
+    return _checked(A.matvec, _DIRECT[method](A)[0], method, tol)(b)
+
+
+# -- direct ------------------------------------------------------------------------------------------
+
+
+def _dense(A: Operator) -> tuple[Vector, Vector]:
+    """LU; least norm where a pivot is rounding noise."""
+    xp, matrix = A.xp, A.dense()
+    name = arrays.namespace_name(xp)
+    if A.n == 0:
+        return (lambda b: b), (lambda b: b)
+    if name not in {"numpy", "cupy"}:
+        return tuple(  # type: ignore[return-value]
+            lambda b, M=M: xp.linalg.solve(M, b[:, None])[:, 0] for M in (matrix, matrix.T)
+        )
+    linalg = importlib.import_module("scipy.linalg" if name == "numpy" else "cupyx.scipy.linalg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an exact zero on the diagonal; seen below
+        lu = linalg.lu_factor(matrix, check_finite=False)
+    pivots = xp.abs(xp.diagonal(lu[0]))
+    if float(xp.min(pivots)) > A.n * float(xp.finfo(matrix.dtype).eps) * float(xp.max(pivots)):
+        return (
+            lambda b: linalg.lu_solve(lu, b, check_finite=False),
+            lambda b: linalg.lu_solve(lu, b, trans=1, check_finite=False),
+        )
+    inverse = xp.linalg.pinv(matrix)
+    return (lambda b: inverse @ b), (lambda b: inverse.T @ b)
+
+
+def _cholesky(A: Operator) -> tuple[Vector, Vector]:
+    xp, matrix = A.xp, A.dense()
+    if arrays.is_numpy(xp):
+        from scipy.linalg import cho_factor, cho_solve
+
+        factor = cho_factor(matrix, check_finite=False)
+        return (lambda b: cho_solve(factor, b, check_finite=False),) * 2
+    L = xp.linalg.cholesky(matrix)
+    return (lambda b: xp.linalg.solve(L.T, xp.linalg.solve(L, b[:, None]))[:, 0],) * 2
+
+
+def _sparse(A: Operator) -> tuple[Vector, Vector]:
+    """SuperLU; least norm by LSMR if the matrix is singular."""
+    library = "scipy" if arrays.is_numpy(A.xp) else "cupyx.scipy"
+    splu = importlib.import_module(f"{library}.sparse.linalg").splu
+    try:
+        factor = splu(A.matrix.tocsc())
+    except RuntimeError:  # "Factor is exactly singular"
+        tol = default_tol(A.dtype)
+        return (
+            lambda b: _lsmr(A, b, None, tol, 10 * A.n),
+            lambda b: _lsmr(A.T, b, None, tol, 10 * A.n),
+        )
+    return factor.solve, lambda b: factor.solve(b, "T")
+
+
+# -- iterative ---------------------------------------------------------------------------------------
+
+
+def _cg(A: Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
+    """Conjugate gradients; GMRES goes on where the curvature changes its sign, as at a saddle."""
+    xp = A.xp
+    x = xp.zeros_like(b) if x0 is None else x0
+    r = b - A.matvec(x)
+    p, rr, sign = r, float(r @ r), 0.0
+    goal = (tol * float(xp.linalg.vector_norm(b))) ** 2
+    for _ in range(maxiter):
+        if rr <= goal:
+            break
+        q = A.matvec(p)
+        curvature = float(p @ q)
+        sign = sign or curvature
+        if not sign * curvature > 0:
+            _report.indefinite(True)
+            return _gmres(A, b, x, tol, maxiter)
+        alpha = rr / curvature
+        x, r = x + alpha * p, r - alpha * q
+        rr, old = float(r @ r), rr
+        p = r + (rr / old) * p
+    return x
+
+
+def _gmres(A: Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
+    restart = min(50, A.n)
+    settings: dict[str, Any] = {"x0": x0, "restart": restart, "maxiter": max(1, maxiter // restart)}
+    if arrays.is_numpy(A.xp):
+        from scipy.sparse.linalg import gmres
+
+        return gmres(A.library(), b, rtol=tol, atol=0.0, **settings)[0]
+    gmres = importlib.import_module("cupyx.scipy.sparse.linalg").gmres
+    return gmres(A.library(), b, tol=tol, atol=0.0, **settings)[0]
+
+
+def _bicgstab(A: Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
+    """H. van der Vorst, SIAM J. Sci. Stat. Comput. 13, 1992."""
+    xp = A.xp
+    x = xp.zeros_like(b) if x0 is None else x0
+    r = b - A.matvec(x)
+    shadow, p = r, r
+    rho, goal = float(shadow @ r), tol * float(xp.linalg.vector_norm(b))
+    for _ in range(maxiter):
+        if float(xp.linalg.vector_norm(r)) <= goal or rho == 0.0:
+            break
+        v = A.matvec(p)
+        alpha = rho / float(shadow @ v)
+        s = r - alpha * v
+        t = A.matvec(s)
+        tt = float(t @ t)
+        omega = float(t @ s) / tt if tt > 0 else 0.0
+        x = x + alpha * p + omega * s
+        r = s - omega * t
+        rho, old = float(shadow @ r), rho
+        if omega == 0.0:
+            break
+        p = r + (rho / old) * (alpha / omega) * (p - omega * v)
+    return x
+
+
+def _lsmr(A: Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
+    library = "scipy" if arrays.is_numpy(A.xp) else "cupyx.scipy"
+    lsmr = importlib.import_module(f"{library}.sparse.linalg").lsmr
+    return lsmr(A.library(), b, x0=x0, atol=1e-2 * tol, btol=1e-2 * tol, conlim=0.0, maxiter=maxiter)[0]
+
+
+_DIRECT = {"dense": _dense, "host": _dense, "cholesky": _cholesky, "sparse": _sparse}
+_ITERATIVE = {"cg": _cg, "gmres": _gmres, "bicgstab": _bicgstab, "lsmr": _lsmr}
+NAMES = ("auto", "dense", "cholesky", *_ITERATIVE, "host")
+
+
+# -- watching ----------------------------------------------------------------------------------------
+
+
+def _checked(matvec: Vector, function: Vector, name: str, tol: float | None) -> Vector:
+    return lambda b: _watch(matvec, function(b), b, name, tol)
+
+
+def _watch(matvec: Vector, x: Any, b: Any, name: str, tol: float | None) -> Any:
+    """Warn if the residual is above ten times the tolerance."""
+    xp = arrays.array_namespace(b=b)
+    tol = default_tol(b.dtype) if tol is None else tol
+    size = float(xp.linalg.vector_norm(b))
+    product = matvec(x)
+    residual = float(xp.linalg.vector_norm(product - b))
+    # A factorisation is as good as it can be if the residual is small beside the terms that cancel in it.
+    scale = size if name in _ITERATIVE else size + _growth(matvec, x, xp)
+    _report.linear(not residual <= 10 * tol * scale, residual / scale if scale else residual, method=name)
+    return x
+
+
+def _growth(matvec: Vector, x: Any, xp: Any) -> float:
+    """A lower bound of |A| |x|, from one product with signs."""
+    n = x.shape[0]
+    signs = xp.where(xp.arange(n) % 3 == 0, -xp.ones_like(x), xp.ones_like(x))
+    growth = float(xp.linalg.vector_norm(matvec(signs))) * float(xp.linalg.vector_norm(x))
+    return float(growth / max(n, 1) ** 0.5)
+
+
+def _is_function(A: Any) -> bool:
+    return callable(A) and not hasattr(A, "shape")
+
+
+def _products(A: Any, rmatvec: Vector | None) -> tuple[Vector, Vector | None]:
+    if isinstance(A, Operator):
+        return A.matvec, A.rmatvec
+    if _is_function(A):
+        return A, rmatvec
+    if arrays.is_operator(A) and not arrays.is_sparse(A):
+        return A.matvec, A.rmatvec
+    return (lambda v: A @ v), (lambda v: A.T @ v)
+
+
+def _eye_like(xp: Any, matrix: Any, n: int, dtype: Any) -> Any:
+    if arrays.is_sparse(matrix):
+        library = "scipy" if arrays.is_numpy(xp) else "cupyx.scipy"
+        return importlib.import_module(f"{library}.sparse").identity(n, dtype=dtype, format="csr")
+    return xp.eye(n, dtype=dtype)

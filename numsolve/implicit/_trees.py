@@ -1,0 +1,77 @@
+"""Nested tuples, lists and dictionaries of arrays as one vector, without JAX."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from numsolve._core import arrays, checks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves in order; None has none, dictionaries go by sorted keys, as in JAX."""
+    if tree is None:
+        return []
+    if isinstance(tree, dict):
+        return [leaf for key in sorted(tree) for leaf in leaves(tree[key])]
+    if isinstance(tree, tuple | list) and not _is_numbers(tree):
+        return [leaf for branch in tree for leaf in leaves(branch)]
+    return [tree]
+
+
+def rebuild(tree: Any, values: list[Any]) -> Any:
+    """The same nest with other leaves, which are taken from the front of ``values``."""
+    if tree is None:
+        return None
+    if isinstance(tree, dict):
+        filled = {key: rebuild(tree[key], values) for key in sorted(tree)}
+        return {key: filled[key] for key in tree}
+    if isinstance(tree, tuple | list) and not _is_numbers(tree):
+        branches = [rebuild(branch, values) for branch in tree]
+        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
+    return values.pop(0)
+
+
+def ravel(name: str, tree: Any, xp: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """All leaves as one vector of floats, and the way back, which keeps a vector's dtype."""
+    parts = [checks.array(name, leaf, xp=xp, check_finite=False) for leaf in leaves(tree)]
+    shapes = [tuple(part.shape) for part in parts]
+    sizes = [math.prod(shape) for shape in shapes]
+
+    def unravel(vector: Any) -> Any:
+        ends = [sum(sizes[: k + 1]) for k in range(len(sizes))]
+        pieces = [
+            xp.reshape(vector[end - size : end], shape)
+            for end, size, shape in zip(ends, sizes, shapes, strict=True)
+        ]
+        return rebuild(tree, pieces)
+
+    return concatenate(parts, xp), unravel
+
+
+def concatenate(parts: list[Any], xp: Any) -> Any:
+    """The entries of several arrays as one vector."""
+    flat = [xp.reshape(part, (-1,)) for part in parts]
+    if not flat:
+        return xp.zeros((0,))
+    return flat[0] if len(flat) == 1 else xp.concat(flat)
+
+
+def shape_of(tree: Any) -> Any:
+    """The nest with shapes for leaves, for messages."""
+    found = [tuple(getattr(leaf, "shape", ())) for leaf in leaves(tree)]
+    return rebuild(tree, list(found)) if found else tree
+
+
+def namespace(*trees: Any) -> Any:
+    """The array library of all leaves."""
+    named = {f"leaf {k}": leaf for k, leaf in enumerate(leaf for tree in trees for leaf in leaves(tree))}
+    return arrays.array_namespace(**named)
+
+
+def _is_numbers(tree: Any) -> bool:
+    """A list of plain numbers is an array, not a nest."""
+    return isinstance(tree, list) and len(tree) > 0 and all(isinstance(x, int | float) for x in tree)

@@ -1,0 +1,329 @@
+"""Linear solvers for the systems of implicit differentiation, with one signature.
+
+Each is ``solve(matvec, b)`` as in jaxopt, for JAX arrays and pytrees of them (traceable: under `jit`, `vmap`
+and derivatives) and for NumPy and CuPy vectors. With settings bound by `functools.partial` they go into
+``solve=`` of `numsolve.implicit.custom_root`, `root_vjp` and the others. None forms the normal equations, which
+would square the condition number.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from numsolve._core import arrays, checks
+
+from . import _jax_solvers, _plain_solvers, _trees
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def solve_dense(
+    matvec: Any,
+    b: Any,
+    *,
+    transpose: bool = False,
+    ridge: float | None = None,
+    init: Any = None,
+    tol: float | None = None,
+    maxiter: int | None = None,
+) -> Any:
+    """Solve by an LU factorisation; least norm if a pivot is rounding noise.
+
+    The matrix is formed by one product for each unknown. The default up to 2000 unknowns.
+
+    Parameters
+    ----------
+    matvec : callable or matrix
+        The product with a square matrix: a linear function of an object like `b`. For NumPy and CuPy also a
+        matrix, dense or sparse, or a `LinearOperator`.
+    b : array or pytree of arrays
+        The right-hand side. A plain array outside of JAX is a vector (n,).
+    transpose : bool
+        Solve with the transposed matrix.
+    ridge : float, optional
+        Added to the diagonal.
+    init : like b, optional
+        Where an iteration starts, zeros by default; a factorisation has no use for it.
+    tol : float, optional
+        Relative residual: 1e-10, or 1e-5 in single precision. A factorisation only warns where it is missed
+        by more than rounding errors explain.
+    maxiter : int, optional
+        Products of an iteration, about; ten for each unknown by default.
+
+    Returns
+    -------
+    like b
+        The solution.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the residual is above ten times `tol`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve.implicit import solve_dense
+    >>> A = np.array([[2.0, 1.0], [0.0, 1.0]])
+    >>> print(solve_dense(A, np.array([3.0, 1.0])), solve_dense(A, np.array([3.0, 1.0]), transpose=True))
+    [1. 1.] [ 1.5 -0.5]
+    """
+    return _solve("dense", matvec, b, transpose, ridge, init, tol, maxiter)
+
+
+def solve_cholesky(
+    matvec: Any,
+    b: Any,
+    *,
+    transpose: bool = False,
+    ridge: float | None = None,
+    init: Any = None,
+    tol: float | None = None,
+    maxiter: int | None = None,
+) -> Any:
+    """Solve by a Cholesky factorisation, for a symmetric positive definite matrix.
+
+    About half the work of LU. A matrix that is not positive definite raises `numpy.linalg.LinAlgError` outside
+    of JAX, and gives nan and a warning within.
+
+    Parameters
+    ----------
+    matvec, b, transpose, ridge, init, tol, maxiter : object
+        As in `numsolve.implicit.solve_dense`.
+
+    Returns
+    -------
+    like b
+        The solution.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve.implicit import solve_cholesky
+    >>> print(solve_cholesky(np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0])))
+    [0.0909 0.6364]
+    """
+    return _solve("cholesky", matvec, b, transpose, ridge, init, tol, maxiter)
+
+
+def solve_cg(
+    matvec: Any,
+    b: Any,
+    *,
+    transpose: bool = False,
+    ridge: float | None = None,
+    init: Any = None,
+    tol: float | None = None,
+    maxiter: int | None = None,
+) -> Any:
+    """Solve by conjugate gradients, for a symmetric definite matrix.
+
+    A negative definite one will do too. If the curvature changes its sign, as at a saddle, GMRES goes on,
+    with a warning. The default for large symmetric systems.
+
+    Parameters
+    ----------
+    matvec, b, transpose, ridge, init, tol, maxiter : object
+        As in `numsolve.implicit.solve_dense`.
+
+    Returns
+    -------
+    like b
+        The solution.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from numsolve.implicit import solve_cg
+    >>> print(solve_cg(lambda v: 2 * v, jnp.array([2.0, 4.0])))
+    [1. 2.]
+    """
+    return _solve("cg", matvec, b, transpose, ridge, init, tol, maxiter)
+
+
+def solve_gmres(
+    matvec: Any,
+    b: Any,
+    *,
+    transpose: bool = False,
+    ridge: float | None = None,
+    init: Any = None,
+    tol: float | None = None,
+    maxiter: int | None = None,
+) -> Any:
+    """Solve by GMRES, restarted after 50 products.
+
+    For any matrix; the default for large unsymmetric systems.
+
+    Parameters
+    ----------
+    matvec, b, transpose, ridge, init, tol, maxiter : object
+        As in `numsolve.implicit.solve_dense`.
+
+    Returns
+    -------
+    like b
+        The solution.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from numsolve.implicit import solve_gmres
+    >>> x = solve_gmres(lambda v: {"a": 2 * v["a"] + v["b"], "b": v["b"]},
+    ...                 {"a": jnp.array(3.0), "b": jnp.array(1.0)})
+    >>> print(x["a"], x["b"])
+    1.0 1.0
+    """
+    return _solve("gmres", matvec, b, transpose, ridge, init, tol, maxiter)
+
+
+def solve_bicgstab(
+    matvec: Any,
+    b: Any,
+    *,
+    transpose: bool = False,
+    ridge: float | None = None,
+    init: Any = None,
+    tol: float | None = None,
+    maxiter: int | None = None,
+) -> Any:
+    """Solve by BiCGSTAB.
+
+    For any matrix, with the memory of a few vectors; its residual is not monotone.
+
+    Parameters
+    ----------
+    matvec, b, transpose, ridge, init, tol, maxiter : object
+        As in `numsolve.implicit.solve_dense`.
+
+    Returns
+    -------
+    like b
+        The solution.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve.implicit import solve_bicgstab
+    >>> print(solve_bicgstab(np.array([[2.0, 1.0], [0.0, 1.0]]), np.array([3.0, 1.0])))
+    [1. 1.]
+    """
+    return _solve("bicgstab", matvec, b, transpose, ridge, init, tol, maxiter)
+
+
+def solve_lsmr(
+    matvec: Any,
+    b: Any,
+    *,
+    transpose: bool = False,
+    ridge: float | None = None,
+    init: Any = None,
+    tol: float | None = None,
+    maxiter: int | None = None,
+) -> Any:
+    """Solve by LSMR: the solution of least norm of a singular system, least squares of an inconsistent one.
+
+    It does the work of conjugate gradients on the normal equations, but less error-prone: the matrix is never
+    multiplied by its transpose. Its number of steps still grows like the condition number.
+
+    Parameters
+    ----------
+    matvec, b, transpose, ridge, init, tol, maxiter : object
+        As in `numsolve.implicit.solve_dense`.
+
+    Returns
+    -------
+    like b
+        The solution.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve.implicit import solve_lsmr
+    >>> print(solve_lsmr(np.array([[1.0, 1.0], [1.0, 1.0]]), np.array([2.0, 2.0])))
+    [1. 1.]
+    """
+    return _solve("lsmr", matvec, b, transpose, ridge, init, tol, maxiter)
+
+
+def solve_host(
+    matvec: Any,
+    b: Any,
+    *,
+    transpose: bool = False,
+    ridge: float | None = None,
+    init: Any = None,
+    tol: float | None = None,
+    maxiter: int | None = None,
+    sparsity: Any = None,
+) -> Any:
+    """Solve outside of XLA, by LAPACK through NumPy or, with `sparsity`, by SuperLU through SciPy.
+
+    With a pattern, the matrix costs one product for each colour of its columns (a handful for a stencil), so
+    that systems of 1e5 unknowns are factorised under `jit`. For NumPy vectors it is the same without JAX.
+
+    Parameters
+    ----------
+    matvec, b, transpose, ridge, init, tol, maxiter : object
+        As in `numsolve.implicit.solve_dense`.
+    sparsity : sparse matrix, optional
+        Where the matrix may have entries.
+
+    Returns
+    -------
+    like b
+        The solution.
+
+    Examples
+    --------
+    A tridiagonal matrix, from three products:
+
+    >>> import jax.numpy as jnp, scipy.sparse as sp
+    >>> from numsolve.implicit import solve_host
+    >>> def laplacian(v):
+    ...     return 2 * v - jnp.pad(v[1:], (0, 1)) - jnp.pad(v[:-1], (1, 0))
+    >>> pattern = sp.diags_array([1.0, 1.0, 1.0], offsets=[-1, 0, 1], shape=(4, 4))
+    >>> print(solve_host(laplacian, jnp.array([1.0, 0.0, 0.0, 1.0]), sparsity=pattern))
+    [1. 1. 1. 1.]
+    """
+    return _solve("host", matvec, b, transpose, ridge, init, tol, maxiter, sparsity)
+
+
+def _solve(
+    method: str,
+    matvec: Any,
+    b: Any,
+    transpose: bool,
+    ridge: float | None,
+    init: Any,
+    tol: float | None,
+    maxiter: int | None,
+    sparsity: Any = None,
+) -> Any:
+    if tol is not None:
+        tol = checks.real("tol", tol, low=0.0)
+    if maxiter is not None:
+        maxiter = checks.integer("maxiter", maxiter, low=1)
+    settings: dict[str, Any] = {
+        "transpose": transpose,
+        "ridge": ridge,
+        "init": init,
+        "tol": tol,
+        "maxiter": maxiter,
+        "sparsity": sparsity,
+    }
+    if has_jax_leaves(b):
+        product: Callable[[Any], Any] = matvec if callable(matvec) else lambda v: matvec @ v
+        return _jax_solvers.solve(method, product, b, **settings)
+    xp = arrays.array_namespace(b=b)
+    return _plain_solvers.solve(method, matvec, checks.array("b", b, xp=xp, ndim=1), **settings)
+
+
+def has_jax_leaves(*trees: Any) -> bool:
+    """Whether some leaf is an array of JAX, concrete or traced; JAX is not imported to find out."""
+    jax = sys.modules.get("jax")
+    return jax is not None and any(
+        isinstance(leaf, jax.Array) for tree in trees for leaf in _trees.leaves(tree)
+    )

@@ -1,0 +1,472 @@
+r"""Optimality conditions: what a solution satisfies, as functions that the derivatives can be taken of.
+
+Each function below is F(x, theta), zero at a solution, or makes one, or makes a map T(x, theta) whose fixed
+point a solution is (for `numsolve.implicit.custom_fixed_point`). They need not be what the solver iterates:
+any of them that the solution satisfies gives the same derivative. (M. Blondel et al., "Efficient and modular
+implicit differentiation", NeurIPS 2022, table 1; parameters in the order of jaxopt, those of the constraint
+or the regulariser first.) Gradients are JAX's; with ``grad=`` given, NumPy arrays will do too.
+
+Where a constraint switches between active and inactive (a zero multiplier, an entry at the threshold of a
+soft-thresholding) the solution has no derivative; what comes out is one of the one-sided ones.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from numsolve._core import arrays, checks
+
+from . import _trees
+from ._jax_root import require_jax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Function = Callable[..., Any]
+
+
+def stationary(fun: Function) -> Function:
+    """A critical point of an objective: F = grad_x f(x, theta), whose derivative is symmetric.
+
+    Parameters
+    ----------
+    fun : callable
+        ``f(x, *theta)``, a number.
+
+    Returns
+    -------
+    callable
+        ``F(x, *theta)``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from numsolve.implicit import optimality
+    >>> F = optimality.stationary(lambda x, theta: jnp.sum((x - theta) ** 2) / 2)
+    >>> print(F(jnp.array([1.0, 2.0]), 1.5))
+    [-0.5  0.5]
+    """
+    return _gradient(fun, None)
+
+
+def kkt(fun: Function, eq: Function | None = None, ineq: Function | None = None) -> Function:
+    r"""The conditions of Karush, Kuhn and Tucker, with one set of parameters for all functions.
+
+    For min f(x, theta) subject to h(x, theta) = 0 and g(x, theta) <= 0 they read, at (x, nu, lam),
+
+        grad f + (dh/dx)' nu + (dg/dx)' lam = 0,    h = 0,    lam * g = 0.
+
+    The signs of lam and g do not enter: they stay as they are where lam and g are not both zero.
+
+    Parameters
+    ----------
+    fun : callable
+        ``f(x, *theta)``.
+    eq, ineq : callable, optional
+        ``h(x, *theta)`` and ``g(x, *theta)``.
+
+    Returns
+    -------
+    callable
+        ``F((x, nu, lam), *theta)``, a triple; nu and lam are None where there is no such constraint.
+
+    See Also
+    --------
+    make_kkt_optimality_fun : The same with parameters of their own for each function.
+
+    Examples
+    --------
+    The point of the line x + y = theta that is nearest to the origin:
+
+    >>> import jax.numpy as jnp
+    >>> from numsolve.implicit import optimality, root_jvp
+    >>> F = optimality.kkt(lambda x, t: jnp.sum(x**2) / 2, eq=lambda x, t: jnp.sum(x) - t)
+    >>> solution = (jnp.array([1.0, 1.0]), jnp.array(-1.0), None)
+    >>> dx, dnu, _ = root_jvp(F, solution, (2.0,), (1.0,))
+    >>> print(dx, dnu)
+    [0.5 0.5] -0.5
+    """
+    shared = make_kkt_optimality_fun(
+        lambda x, theta: fun(x, *theta),
+        None if eq is None else lambda x, theta: eq(x, *theta),
+        None if ineq is None else lambda x, theta: ineq(x, *theta),
+    )
+    return lambda x, *theta: shared(x, theta, theta, theta)
+
+
+def make_kkt_optimality_fun(
+    obj: Function, eq: Function | None = None, ineq: Function | None = None
+) -> Function:
+    """The conditions of Karush, Kuhn and Tucker, as jaxopt has them: parameters apart for each function.
+
+    Parameters
+    ----------
+    obj : callable
+        ``f(x, params_obj)``.
+    eq, ineq : callable, optional
+        ``h(x, params_eq) = 0`` and ``g(x, params_ineq) <= 0``.
+
+    Returns
+    -------
+    callable
+        ``F((x, nu, lam), params_obj, params_eq, params_ineq)``, a triple; nu or lam None leaves a part out.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from numsolve.implicit import make_kkt_optimality_fun
+    >>> F = make_kkt_optimality_fun(lambda x, c: c @ x + x @ x / 2, lambda x, b: x.sum() - b)
+    >>> x, nu, _ = F((jnp.array([0.0, 1.0]), jnp.array(0.0), None), jnp.array([0.0, -1.0]), 1.0)
+    >>> print(x, nu)
+    [0. 0.] 0.0
+    """
+    grad = _gradient(obj, None)
+
+    def conditions(x: Any, params_obj: Any, params_eq: Any = None, params_ineq: Any = None) -> Any:
+        jax = require_jax()
+        primal, nu, lam = x
+        forces, feasible, complementary = grad(primal, params_obj), None, None
+        if nu is not None:
+            feasible, pull = jax.vjp(lambda z: checks.function("eq", eq)(z, params_eq), primal)
+            forces = _add(forces, pull(nu)[0])
+        if lam is not None:
+            slack, pull = jax.vjp(lambda z: checks.function("ineq", ineq)(z, params_ineq), primal)
+            forces = _add(forces, pull(lam)[0])
+            complementary = jax.tree.map(lambda a, b: a * b, slack, lam)
+        return forces, feasible, complementary
+
+    return conditions
+
+
+def proximal_gradient(
+    fun: Function, prox: Function, *, stepsize: float = 1.0, grad: Function | None = None
+) -> Function:
+    """The fixed point of a proximal gradient step: T = prox_{s g}(x - s grad f(x, theta_f), theta_g).
+
+    Any step gives the same derivative of the solution.
+
+    Parameters
+    ----------
+    fun : callable
+        The smooth part, ``f(x, *theta_f)``.
+    prox : callable
+        ``prox(x, theta_g, s)``, as jaxopt's.
+    stepsize : float
+        The step s.
+    grad : callable, optional
+        The gradient of `fun`, which then may be None.
+
+    Returns
+    -------
+    callable
+        ``T(x, theta_g, *theta_f)``.
+
+    Examples
+    --------
+    The lasso with one unknown, min (x - y)^2 / 2 + lam |x|, without JAX:
+
+    >>> import numpy as np
+    >>> from numsolve.implicit import optimality
+    >>> def soft(x, lam, s):
+    ...     return np.sign(x) * np.maximum(np.abs(x) - s * lam, 0)
+    >>> T = optimality.proximal_gradient(None, soft, grad=lambda x, y: x - y)
+    >>> print(T(np.array([2.0]), 1.0, 3.0))
+    [2.]
+    """
+    gradient = _gradient(fun, grad)
+
+    def T(x: Any, theta_g: Any, *theta_f: Any) -> Any:  # noqa: N802
+        return prox(_descend(x, gradient(x, *theta_f), stepsize), theta_g, stepsize)
+
+    return T
+
+
+def projected_gradient(
+    fun: Function, projection: Function, *, stepsize: float = 1.0, grad: Function | None = None
+) -> Function:
+    """The fixed point of a projected gradient step: T = proj_C(x - s grad f(x, theta_f), theta_C).
+
+    Parameters
+    ----------
+    fun : callable
+        ``f(x, *theta_f)``.
+    projection : callable
+        ``projection(x, theta_C)``, as jaxopt's.
+    stepsize : float
+        The step s; any one gives the same derivative.
+    grad : callable, optional
+        The gradient of `fun`, which then may be None.
+
+    Returns
+    -------
+    callable
+        ``T(x, theta_C, *theta_f)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve.implicit import optimality
+    >>> T = optimality.projected_gradient(None, np.minimum, grad=lambda x, y: x - y)
+    >>> print(T(np.array([1.0, 0.5]), 1.0, np.array([2.0, 0.5])))
+    [1.  0.5]
+    """
+    return proximal_gradient(fun, lambda x, theta, _: projection(x, theta), stepsize=stepsize, grad=grad)
+
+
+def mirror_descent(
+    fun: Function,
+    projection: Function,
+    mapping: Function,
+    *,
+    stepsize: float = 1.0,
+    grad: Function | None = None,
+) -> Function:
+    """The fixed point of a mirror descent step: T = proj(grad psi(x) - s grad f(x, theta_f), theta_C).
+
+    On the simplex with the entropy as psi, `mapping` is the logarithm and `projection` is softmax.
+
+    Parameters
+    ----------
+    fun : callable
+        ``f(x, *theta_f)``.
+    projection : callable
+        The Bregman projection ``projection(y, theta_C)`` of a point of the dual space.
+    mapping : callable
+        ``grad psi(x)``, into the dual space.
+    stepsize : float
+        The step s; any one gives the same derivative.
+    grad : callable, optional
+        The gradient of `fun`, which then may be None.
+
+    Returns
+    -------
+    callable
+        ``T(x, theta_C, *theta_f)``.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from numsolve.implicit import optimality
+    >>> T = optimality.mirror_descent(lambda x, c: c @ x + jnp.sum(x * jnp.log(x)),
+    ...                               lambda y, _: jax.nn.softmax(y), jnp.log)
+    >>> c = jnp.array([0.0, 1.0])
+    >>> print(T(jax.nn.softmax(-c), None, c) - jax.nn.softmax(-c))
+    [0. 0.]
+    """
+    gradient = _gradient(fun, grad)
+
+    def T(x: Any, theta_C: Any, *theta_f: Any) -> Any:  # noqa: N802
+        return projection(_descend(mapping(x), gradient(x, *theta_f), stepsize), theta_C)
+
+    return T
+
+
+def block_proximal_gradient(
+    fun: Function, prox: Any, *, stepsizes: Any = 1.0, grad: Function | None = None
+) -> Function:
+    """The fixed point of proximal gradient steps on blocks, each with its own step.
+
+    ``[T]_j = prox_{s_j g_j}(x_j - s_j [grad f]_j, theta_j)``, the fixed point of block coordinate descent.
+
+    Parameters
+    ----------
+    fun : callable
+        ``f(x, *theta_f)``; x is an array whose rows are the blocks, or a tuple of arrays.
+    prox : callable, or tuple of them
+        ``prox(x_j, theta_g, s_j)`` for all blocks with common parameters, as jaxopt's; or, for a tuple x,
+        one each, with one entry of ``theta_g`` each.
+    stepsizes : float or sequence of float
+        The steps s_j.
+    grad : callable, optional
+        The gradient of `fun`, which then may be None.
+
+    Returns
+    -------
+    callable
+        ``T(x, theta_g, *theta_f)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve.implicit import optimality
+    >>> def clip(x, bound, s):
+    ...     return np.minimum(x, bound)
+    >>> T = optimality.block_proximal_gradient(None, (clip, clip), stepsizes=(1.0, 0.5),
+    ...                                        grad=lambda x, y: (x[0] - y[0], x[1] - y[1]))
+    >>> print(*T((np.array([1.0]), np.array([2.0])), (1.0, 3.0), (np.array([5.0]), np.array([2.0]))))
+    [1.] [2.]
+    """
+    gradient = _gradient(fun, grad)
+
+    def T(x: Any, theta_g: Any, *theta_f: Any) -> Any:  # noqa: N802
+        slopes = gradient(x, *theta_f)
+        steps = [stepsizes] * len(x) if isinstance(stepsizes, int | float) else list(stepsizes)
+        if isinstance(x, tuple):
+            prox_of = prox if isinstance(prox, tuple) else (prox,) * len(x)
+            theta_of = theta_g if isinstance(prox, tuple) else (theta_g,) * len(x)
+            blocks = zip(prox_of, x, slopes, theta_of, steps, strict=True)
+            return tuple(p(_descend(block, g, s), theta, s) for p, block, g, theta, s in blocks)
+        xp = arrays.array_namespace(x=x)
+        return xp.stack([prox(x[j, ...] - s * slopes[j, ...], theta_g, s) for j, s in enumerate(steps)])
+
+    return T
+
+
+def newton(equation: Function, *, stepsize: float = 1.0) -> Function:
+    """The fixed point of Newton's iteration: T = x - s (dG/dx)^{-1} G(x, theta).
+
+    Its derivative is that of G itself, which is cheaper: prefer ``custom_root(G)``.
+
+    Parameters
+    ----------
+    equation : callable
+        ``G(x, *theta)`` for a vector x.
+    stepsize : float
+        The step s.
+
+    Returns
+    -------
+    callable
+        ``T(x, *theta)``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from numsolve.implicit import optimality
+    >>> T = optimality.newton(lambda x, theta: x**2 - theta)
+    >>> print(T(jnp.array([1.5]), 2.0))
+    [1.4167]
+    """
+
+    def T(x: Any, *theta: Any) -> Any:  # noqa: N802
+        jax = require_jax()
+        matrix = jax.jacfwd(equation)(x, *theta)
+        return x - stepsize * jax.numpy.linalg.solve(matrix, equation(x, *theta))
+
+    return T
+
+
+def conic_residual(projection: Function) -> Function:
+    r"""The optimality of a cone program, as a root of the homogeneous embedding.
+
+    For min c'x subject to A x + s = b, s in a cone K, with dual variables y in the dual cone K*: v = y - s
+    holds both, as y is its projection on K* and s = y - v. The conditions are
+
+        A' Pi(v) + c = 0,         v - Pi(v) - A x + b = 0,
+
+    which are the rows of ((M - I) Pi + I) z with z = (x, v, 1) for the skew matrix M of the embedding,
+    without its last one, which follows from the others. (E. Busseti, W. Moursi, S. Boyd, "Solution refinement
+    at regular points of conic problems", Comput. Optim. Appl. 74, 2019.)
+
+    Parameters
+    ----------
+    projection : callable
+        The projection Pi on the dual cone K*: ``max(v, 0)`` for inequalities, the identity for equations.
+
+    Returns
+    -------
+    callable
+        ``F((x, v), A, b, c)``.
+
+    Examples
+    --------
+    The linear program min -x subject to x <= 3 has x = 3 and y = 1:
+
+    >>> import numpy as np
+    >>> from numsolve.implicit import optimality, root_jvp
+    >>> F = optimality.conic_residual(lambda v: np.where(v.real > 0, v, 0))
+    >>> z, data = (np.array([3.0]), np.array([1.0])), (np.array([[1.0]]), np.array([3.0]), np.array([-1.0]))
+    >>> dx, dv = root_jvp(F, z, data, (np.zeros((1, 1)), np.array([1.0]), np.zeros(1)))
+    >>> print(dx)
+    [1.]
+    """
+
+    def F(z: Any, A: Any, b: Any, c: Any) -> tuple[Any, Any]:  # noqa: N802
+        x, v = z
+        y = projection(v)
+        return A.T @ y + c, v - y - A @ x + b
+
+    return F
+
+
+def linear_system(x: Any, A: Any, b: Any) -> Any:
+    """The residual of a linear system, A x - b; the forward solve's factorisation serves its derivative.
+
+    Parameters
+    ----------
+    x : array of shape (n,)
+        The solution.
+    A : matrix of shape (n, n)
+        Dense; for JAX also anything with ``A @ x``.
+    b : array of shape (n,)
+        The right-hand side.
+
+    Returns
+    -------
+    array of shape (n,)
+        A x - b.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve.implicit import optimality
+    >>> print(optimality.linear_system(np.ones(2), np.eye(2), np.ones(2)))
+    [0. 0.]
+    """
+    return A @ x - b
+
+
+def eigenpair(z: Any, A: Any) -> tuple[Any, Any]:
+    """The equations of a simple eigenvalue of a symmetric matrix: ``(A v - lam v, (1 - v'v) / 2)``.
+
+    Their derivative in (v, lam) is symmetric, and singular where the eigenvalue is multiple: then the
+    eigenvectors have no derivatives.
+
+    Parameters
+    ----------
+    z : tuple
+        ``(v, lam)``, the eigenvector (n,) and the eigenvalue.
+    A : matrix of shape (n, n)
+        The symmetric matrix.
+
+    Returns
+    -------
+    tuple
+        Zeros (n,) and zero at an eigenpair with v of length one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve.implicit import optimality, root_jvp
+    >>> A = np.diag([1.0, 3.0])
+    >>> z = (np.array([1.0, 0.0]), np.array(1.0))
+    >>> dv, dlam = root_jvp(optimality.eigenpair, z, (A,), (np.ones((2, 2)),), symmetric=True)
+    >>> print(dv, dlam)
+    [ 0.  -0.5] 1.0
+    """
+    v, lam = z
+    return A @ v - lam * v, (1 - v @ v) / 2
+
+
+def _gradient(fun: Function, grad: Function | None) -> Function:
+    if grad is not None:
+        return checks.function("grad", grad)  # type: ignore[no-any-return]
+    checks.function("fun", fun)
+
+    @functools.wraps(fun)
+    def gradient(x: Any, *theta: Any) -> Any:
+        return require_jax().grad(fun)(x, *theta)
+
+    return gradient
+
+
+def _descend(x: Any, slope: Any, step: Any) -> Any:
+    """X - step * slope, leaf by leaf."""
+    pairs = zip(_trees.leaves(x), _trees.leaves(slope), strict=True)
+    return _trees.rebuild(x, [a - step * b for a, b in pairs])
+
+
+def _add(x: Any, y: Any) -> Any:
+    pairs = zip(_trees.leaves(x), _trees.leaves(y), strict=True)
+    return _trees.rebuild(x, [a + b for a, b in pairs])
