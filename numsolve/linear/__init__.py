@@ -1,4 +1,4 @@
-"""Linear systems in sequence: relaxation sweeps, conjugate gradients, and tuners that learn while they solve."""
+"""Linear systems in sequence: relaxation, conjugate gradients, and tuners that learn while they solve."""
 
 import lazy_loader as _lazy
 

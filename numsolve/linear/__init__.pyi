@@ -3,6 +3,10 @@ from .cg import cg as cg
 from .cg import ssor_cg as ssor_cg
 from .chebcb import ChebCB as ChebCB
 from .result import LinearResult as LinearResult
+from .sequence import SequenceHistory as SequenceHistory
+from .sequence import TunedSolver as TunedSolver
+from .sequence import automatic_context as automatic_context
+from .sequence import solve_sequence as solve_sequence
 from .smoothcb import SmoothCB as SmoothCB
 from .sor import gauss_seidel as gauss_seidel
 from .sor import sor as sor
@@ -17,13 +21,17 @@ __all__ = [
     "SSOR",
     "ChebCB",
     "LinearResult",
+    "SequenceHistory",
     "SmoothCB",
     "SweepPlan",
     "TsallisINF",
+    "TunedSolver",
+    "automatic_context",
     "cg",
     "gauss_seidel",
     "optimal_omega",
     "problems",
+    "solve_sequence",
     "sor",
     "ssor",
     "ssor_cg",

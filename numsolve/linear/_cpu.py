@@ -1,14 +1,14 @@
 """Compiled kernels of relaxation sweeps: pure functions on arrays.
 
-A matrix lives here in the order of its sweep: position ``p`` holds row ``rows[p]`` of the caller's. Its entries
-are split into ``diag`` (n,) and two compressed halves, ``lower`` with the columns that come before the row and
-``upper`` with those that come after it; each half is a triple pointers, columns, values (``lp, lc, lv`` and
-``up, uc, uv``). Within a half the entries keep the order they had in the caller's row, so that a sum is the same to
-the last bit in every order of the rows.
+A matrix lives here in the order of its sweep: position ``p`` holds row ``rows[p]`` of the caller's. Its
+entries are split into ``diag`` (n,) and two compressed halves, ``lower`` with the columns that come before
+the row and ``upper`` with those that come after it; each half is a triple pointers, columns, values (``lp,
+lc, lv`` and ``up, uc, uv``). Within a half the entries keep the order they had in the caller's row, so that
+a sum is the same to the last bit in every order of the rows.
 
-Indices are unsigned: with signed ones Numba tests each for being negative, which doubles the time of a product.
-Sums are accumulated in the arrays' type, norms in float64. Residual norms are compared and returned, never
-assumed finite: ``nnan`` and ``ninf`` are not set.
+Indices are unsigned: with signed ones Numba tests each for being negative, which doubles the time of a
+product. Sums are accumulated in the arrays' type, norms in float64. Residual norms are compared and
+returned, never assumed finite: ``nnan`` and ``ninf`` are not set.
 """
 
 import numpy as np
@@ -103,8 +103,8 @@ def sort_by(key):
 def split(indptr, indices, rows):
     """Both halves of the pattern in the order of `rows`, and where their values are in the caller's data.
 
-    Returns ``lp, lc, lf, up, uc, uf, df``: pointers, columns and sources of the halves, sources of the diagonal. A
-    diagonal entry that is not stored has the source ``nnz``.
+    Returns ``lp, lc, lf, up, uc, uf, df``: pointers, columns and sources of the halves, sources of the
+    diagonal. A diagonal entry that is not stored has the source ``nnz``.
     """
     n, nnz = rows.size, indices.size
     position = np.empty(n, np.uint32)
@@ -167,8 +167,8 @@ def _gather(data, source, out):
 def gather(data, lf, uf, df, lv, uv, diag):
     """Copy the caller's data into the halves and the diagonal.
 
-    Returns the sum of all absolute values, infinite or nan if an entry is, and the position of the first zero on
-    the diagonal, or -1.
+    Returns the sum of all absolute values, infinite or nan if an entry is, and the position of the first
+    zero on the diagonal, or -1.
     """
     total = _gather(data, lf, lv) + _gather(data, uf, uv)
     bad = -1
@@ -183,7 +183,7 @@ def gather(data, lf, uf, df, lv, uv, diag):
 
 @njit(cache=True, fastmath=_FAST)
 def residual(ptr, columns, values, x, b, r):
-    """r = b - A x for a matrix in compressed rows; returns the norm of r."""
+    """R = b - A x for a matrix in compressed rows; returns the norm of r."""
     square = 0.0
     for i in range(r.size):
         total = b[i]
@@ -281,9 +281,9 @@ def relax_upper(up, uc, uv, diag, omega, r, d):
 def sor_step(lp, lc, lv, up, uc, uv, diag, omega, x, d):
     """One step of SOR in residual form, in one pass over the matrix; returns the square of ||r||.
 
-    `d` is the correction that the last residual asked for, (D/w + L) d = r. It is added to x; what it leaves is
-    r' = -((1 - 1/w) D + U) d, and its own correction d' takes the place of d. Row i needs d beyond i and d'
-    before i, so that one array holds both.
+    `d` is the correction that the last residual asked for, (D/w + L) d = r. It is added to x; what it leaves
+    is r' = -((1 - 1/w) D + U) d, and its own correction d' takes the place of d. Row i needs d beyond i and
+    d' before i, so that one array holds both.
     """
     square = 0.0
     c = 1 / omega - 1
@@ -376,7 +376,7 @@ def apply_ssor(rows, lp, lc, lv, up, uc, uv, diag, omega, r):
 
 @njit(cache=True)
 def better_omega(omega, ratio):
-    """The best parameter by Young's theory, where the residual falls by `ratio` a sweep under a smaller one."""
+    """The best parameter by Young's theory, from the rate under a smaller one."""
     square = (ratio + omega - 1) ** 2 / (ratio * omega**2)
     return 2 / (1 + np.sqrt(1 - square)) if square < 1 else 2.0
 
@@ -397,8 +397,8 @@ def _change_omega(lp, lc, lv, diag, old, new, d):
 def sor_adaptive(lp, lc, lv, up, uc, uv, diag, x, d, state, stop_at, give_up_at, norms):
     """Steps of SOR that raise omega when the residual falls geometrically (L. A. Hageman, D. M. Young 1981).
 
-    `state` holds omega, the sweeps since it changed, the last norm and the last ratio of two norms. A ratio counts when
-    it has settled, and when it is too slow for the parameter that it asks for.
+    `state` holds omega, the sweeps since it changed, the last norm and the last ratio of two norms. A ratio
+    counts when it has settled, and when it is too slow for the parameter that it asks for.
     """
     one = x.dtype.type(1)
     omega, since, last, ratio = state
@@ -419,3 +419,19 @@ def sor_adaptive(lp, lc, lv, up, uc, uv, diag, x, d, state, stop_at, give_up_at,
                 omega, since = new, 0.0
                 state[0], state[1] = omega, since
     return norms.size, RUNNING
+
+
+@njit(cache=True)
+def dominance(ptr, columns, values):
+    """min_i (|a_ii| - sum_{j != i} |a_ij|) / |a_ii|; -inf for a zero on the diagonal."""
+    least = np.inf
+    for i in range(ptr.size - 1):
+        own = others = 0.0
+        for k in range(ptr[i], ptr[i + 1]):
+            size = np.float64(abs(values[k]))
+            if columns[k] == i:
+                own += size
+            else:
+                others += size
+        least = min(least, 1 - others / own if own > 0 else -np.inf)
+    return least

@@ -1,7 +1,7 @@
 """Compiled kernels of conjugate gradients, plain and with Eisenstat's form of the SSOR preconditioner.
 
-The halves of a matrix are held as in `_cpu`; the notation is that of S. C. Eisenstat, "Efficient implementation of
-a class of preconditioned conjugate gradient methods", SIAM J. Sci. Stat. Comput. 2, 1981.
+The halves of a matrix are held as in `_cpu`; the notation is that of S. C. Eisenstat, "Efficient
+implementation of a class of preconditioned conjugate gradient methods", SIAM J. Sci. Stat. Comput. 2, 1981.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ _REDUCTION = {"contract", "nsz", "reassoc"}
 def scaled_gather(data, lp, lc, lf, up, uc, uf, df, lv, uv, root):
     """Halves of S A S with S = D^-1/2, whose diagonal is one; `root` becomes D^1/2.
 
-    Returns the sum of all absolute values of A, infinite or nan if an entry is, the position of the first zero
-    on the diagonal, and that of its first negative entry, or -1.
+    Returns the sum of all absolute values of A, infinite or nan if an entry is, the position of the first
+    zero on the diagonal, and that of its first negative entry, or -1.
     """
     n = df.size
     zero = negative = -1
@@ -65,7 +65,7 @@ def eisenstat_start(rows, lp, lc, lv, root, omega, b, x, y, r, z, p):
 
 @njit(cache=True, fastmath=_FAST)
 def _backward(up, uc, uv, omega, beta, z, p, t):
-    """p = z/w + beta p and (1/w + U) t = p."""
+    """P = z/w + beta p and (1/w + U) t = p."""
     n = p.size
     weight = 1 / omega
     for m in range(n):
@@ -97,7 +97,7 @@ def _forward(lp, lc, lv, omega, p, t, s, q):
 
 @njit(cache=True, fastmath=_REDUCTION)
 def _update(alpha, root, t, s, q, x, r, z):
-    """x += a t, r -= a q, z -= a (t + s); returns z'z and the square of the norm of the unscaled r."""
+    """X += a t, r -= a q, z -= a (t + s); returns z'z and the square of the norm of the unscaled r."""
     zz = rr = 0.0
     for i in range(x.size):
         x[i] += alpha * t[i]
@@ -138,7 +138,7 @@ def eisenstat(lp, lc, lv, up, uc, uv, root, omega, x, r, z, p, state, stop_at, n
 
 @njit(cache=True, fastmath=_FAST)
 def _product(ptr, columns, values, p, q):
-    """q = A p; returns p'q."""
+    """Q = A p; returns p'q."""
     total = 0.0
     for i in range(p.size):
         own = q.dtype.type(0)
@@ -151,7 +151,7 @@ def _product(ptr, columns, values, p, q):
 
 @njit(cache=True, fastmath=_REDUCTION)
 def _advance(alpha, p, q, x, r):
-    """x += a p, r -= a q; returns r'r."""
+    """X += a p, r -= a q; returns r'r."""
     rr = 0.0
     for i in range(x.size):
         x[i] += alpha * p[i]

@@ -8,8 +8,8 @@ from numba import njit
 def tsallis_weights(losses, step):
     """Weights p_i = 4 / (step (l_i - x))^2 that sum to one, for x below all l_i.
 
-    Newton's method from the right end of the bracket ``min l - [2 sqrt(d), 2] / step``: there the sum is convex,
-    increasing and at least one, so that the iterates fall monotonely to the solution.
+    Newton's method from the right end of the bracket ``min l - [2 sqrt(d), 2] / step``: there the sum is
+    convex, increasing and at least one, so that the iterates fall monotonely to the solution.
     """
     least = np.min(losses)
     low, x = -2 * np.sqrt(losses.size) / step, -2 / step

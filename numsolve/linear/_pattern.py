@@ -59,7 +59,7 @@ class Pattern:
         """Whether a canonical matrix has this pattern."""
         from . import _cpu as k
 
-        return k.same(self.indptr, unsigned(A.indptr)) and k.same(self.indices, unsigned(A.indices))
+        return bool(k.same(self.indptr, unsigned(A.indptr)) and k.same(self.indices, unsigned(A.indices)))
 
     @cached_property
     def mirrored(self) -> Pattern:
@@ -80,7 +80,7 @@ class Pattern:
         )
 
     def check(self, data: Any, total: float, zero: int, *, finite: bool) -> None:
-        """Refuse what a kernel found while it copied the values: entries that are not finite, a zero diagonal."""
+        """Refuse the values if a kernel met infinite ones, or a zero on the diagonal."""
         if finite and not np.isfinite(total) and not np.isfinite(data).all():
             k = int(np.argmin(np.isfinite(data)))
             row = int(np.searchsorted(self.indptr, k, side="right")) - 1

@@ -132,7 +132,7 @@ class _Run:
         self.x0 = None if x0 is None or self.norm_b == 0.0 else np.ascontiguousarray(x0)
 
     def residual(self, x: Any) -> tuple[Any, float]:
-        """b - A x and its norm."""
+        """B - A x and its norm."""
         r = np.empty_like(self.b)
         A = self.A
         return r, self.k.residual(unsigned(A.indptr), unsigned(A.indices), A.data, x, self.b, r)

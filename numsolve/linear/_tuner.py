@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Tuner:
     """Pick an arm before each solve, and learn from what it cost.
 
-    A derived class computes the probabilities of the arms (`_probabilities`), learns (`_learn`), and names the
-    attributes that make up its state.
+    A derived class computes the probabilities of the arms (`_probabilities`), learns (`_learn`), and names
+    the attributes that make up its state.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Tuner:
 
     _state: tuple[str, ...] = ()
 
-    def __init__(self, arms: Sequence[Any], *, rng: Any = None) -> None:
+    def __init__(self, arms: Any, *, rng: Any = None) -> None:
         arms = tuple(arms.tolist() if isinstance(arms, np.ndarray) else arms)
         if not arms:
             raise ValueError("arms is empty: at least one is wanted")
@@ -170,7 +170,8 @@ class Contextual(Tuner):
         if not low <= z <= high and not self._warned:
             self._warned = True
             warnings.warn(
-                f"the context {z:g} is outside context_range {self.context_range}; it is clipped, and so are others",
+                f"the context {z:g} is outside context_range {self.context_range}; it is clipped, "
+                "and so are others from now on",
                 stacklevel=caller_level(),
             )
         return min(max(z, low), high)

@@ -1,9 +1,9 @@
 r"""Conjugate gradients (CG), plain, preconditioned, and with SSOR in Eisenstat's form.
 
-M. R. Hestenes, E. Stiefel, "Methods of conjugate gradients for solving linear systems", J. Res. NBS 49, 1952. With
-the preconditioner P = (Dw + L) Dw^-1 (Dw + U) / (2 - w), Dw = D/w, a textbook step reads the matrix twice: for the
-product and for the two triangular solves. S. C. Eisenstat (SIAM J. Sci. Stat. Comput. 2, 1981) works with
-z = (Dw + L)^-1 r instead, where one step is
+M. R. Hestenes, E. Stiefel, "Methods of conjugate gradients for solving linear systems", J. Res. NBS 49,
+1952. With the preconditioner P = (Dw + L) Dw^-1 (Dw + U) / (2 - w), Dw = D/w, a textbook step reads the
+matrix twice: for the product and for the two triangular solves. S. C. Eisenstat (SIAM J. Sci. Stat. Comput.
+2, 1981) works with z = (Dw + L)^-1 r instead, where one step is
 
     p <- Dw z + beta p,   (Dw + U) t = p,   g = p - K t,   (Dw + L) s = g,   K = (2/w - 1) D,
     a = rho / p'(t + s),  x <- x + a t,   z <- z - a (t + s),   r <- r - a (Dw t + L t + g),
@@ -54,7 +54,8 @@ def cg(
     Parameters
     ----------
     A : array, sparse matrix or LinearOperator of shape (n, n)
-        Real symmetric or complex Hermitian, positive definite; of NumPy and SciPy, CuPy, or any array library.
+        Real symmetric or complex Hermitian, positive definite; of NumPy and SciPy, CuPy, or any array
+        library.
     b : array of shape (n,), (n, 1) or, for a sparse matrix without `M`, (n, k)
         Right-hand side.
     x0 : array of the shape of b, optional
@@ -93,8 +94,8 @@ def cg(
     Warns
     -----
     ConvergenceWarning
-        If the tolerance was not reached, or a direction of negative curvature turned up (status ``BREAKDOWN``,
-        info -1); `x` is the best iterate.
+        If the tolerance was not reached, or a direction of negative curvature turned up (status
+        ``BREAKDOWN``, info -1); `x` is the best iterate.
 
     See Also
     --------
@@ -121,7 +122,9 @@ def cg(
         "progress": progress,
         "time_limit": time_limit,
     }
-    compiled = M is None and not flexible and arrays.is_sparse(A) and arrays.is_numpy(arrays.array_namespace(A=A))
+    compiled = (
+        M is None and not flexible and arrays.is_sparse(A) and arrays.is_numpy(arrays.array_namespace(A=A))
+    )
     if not compiled or A.dtype.kind == "c" or getattr(getattr(b, "dtype", None), "kind", "") == "c":
         if check is not None:
             _check_symmetric(A)
@@ -166,11 +169,11 @@ def ssor_cg(
     x0 : array of the shape of b, optional
         Where to start; zeros by default.
     omega : float
-        The parameter of the preconditioner, in (0, 2): 1.2 for well-conditioned matrices, 1.9 for large grids;
-        `TunedSolver` finds it.
+        The parameter of the preconditioner, in (0, 2): 1.2 for well-conditioned matrices, 1.9 for large
+        grids; `TunedSolver` finds it.
     method : {"auto", "eisenstat", "standard"}
-        "eisenstat" and "standard" have the same iterates; "standard" is the textbook's form, at twice the time.
-        "auto" is "eisenstat".
+        "eisenstat" and "standard" have the same iterates; "standard" is the textbook's form, at twice the
+        time. "auto" is "eisenstat".
     order : {"forward", "backward"}
         Which factor of the preconditioner comes first, ``D/w + L`` or ``D/w + U``.
     rtol, atol : float
@@ -180,7 +183,8 @@ def ssor_cg(
     stop : {"b", "r0"}
         The reference: the norm of b, as in SciPy, or that of the first residual.
     plan : SweepPlan, optional
-        A plan for the sparsity pattern of A, in its natural or level order; it spares the comparison of patterns.
+        A plan for the sparsity pattern of A, in its natural or level order; it spares the comparison of
+        patterns.
     check : {"symmetric"}, optional
         Look whether A is symmetric, which costs some products with it.
     check_finite : bool
@@ -195,21 +199,22 @@ def ssor_cg(
     Returns
     -------
     LinearResult
-        With `x`, `nit`, `residual` (the true one), `rhs_norm`, `omega` and the times; ``x, info = ssor_cg(...)``.
+        With `x`, `nit`, `residual` (the true one), `rhs_norm`, `omega` and the times; ``x, info =
+        ssor_cg(...)``.
 
     Raises
     ------
     ValueError
-        If a shape is wrong, the diagonal has a zero, an entry is not finite, a setting is out of range, or the
-        check fails.
+        If a shape is wrong, the diagonal has a zero, an entry is not finite, a setting is out of range, or
+        the check fails.
     TypeError
         If an array is complex or not numeric.
 
     Warns
     -----
     ConvergenceWarning
-        If the tolerance was not reached, or A is not positive definite (status ``BREAKDOWN``, info -1); `x` is the
-        best iterate.
+        If the tolerance was not reached, or A is not positive definite (status ``BREAKDOWN``, info -1); `x`
+        is the best iterate.
 
     See Also
     --------
@@ -258,11 +263,19 @@ class Eisenstat:
     """The compiled iteration in Eisenstat's form, on D^-1/2 A D^-1/2: then D and K are numbers."""
 
     def __init__(
-        self, A: Any, omega: float, plan: SweepPlan | None = None, *, mirrored: bool = False, check_finite: bool = True
+        self,
+        A: Any,
+        omega: float,
+        plan: SweepPlan | None = None,
+        *,
+        mirrored: bool = False,
+        check_finite: bool = True,
     ) -> None:
         from . import _cpu, _cpu_cg
 
-        self.k, self.cg, self.omega = _cpu, _cpu_cg, omega
+        self.k: Any = _cpu
+        self.cg: Any = _cpu_cg
+        self.omega = omega
         if plan is not None and not isinstance(plan, SweepPlan):
             raise TypeError(f"plan must be a SweepPlan, got {type(plan).__name__}")
         h = pattern_of(A, "level") if plan is None else plan.pattern_for(A)
@@ -289,9 +302,10 @@ class Eisenstat:
         if self.indefinite:
             return 0, Status.BREAKDOWN
         vectors = (self.y, self.r, self.z, self.p)
-        return self.cg.eisenstat(
+        done, code = self.cg.eisenstat(
             *self.lower, *self.upper, self.root, self.omega, *vectors, self.state, stop_at, norms
         )
+        return done, code
 
     def x(self) -> Any:
         """The iterate in the caller's order."""
@@ -306,7 +320,8 @@ class _Plain:
     def __init__(self, A: Any) -> None:
         from . import _cpu, _cpu_cg
 
-        self.k, self.cg = _cpu, _cpu_cg
+        self.k: Any = _cpu
+        self.cg: Any = _cpu_cg
         self.matrix = (unsigned(A.indptr), unsigned(A.indices), A.data)
 
     def start(self, x: Any, r: Any) -> None:
@@ -314,7 +329,8 @@ class _Plain:
         self.state = np.array([np.sum(np.square(r, dtype=float))])
 
     def steps(self, norms: Any, stop_at: float) -> tuple[int, int]:
-        return self.cg.cg(*self.matrix, self.y, self.r, self.p, self.state, stop_at, norms)
+        done, code = self.cg.cg(*self.matrix, self.y, self.r, self.p, self.state, stop_at, norms)
+        return done, code
 
     def x(self) -> Any:
         return self.y
@@ -380,7 +396,7 @@ def _vectors(xp: Any, A: Any, b: Any, x0: Any, *, check_finite: bool) -> tuple[A
         dtype = xp.complex128
     else:
         dtype = arrays.working_dtype(xp, **dict(zip("Abx", given, strict=False)))
-    out = []
+    out: list[Any] = []
     for name, v in (("b", b), ("x0", x0)):
         if v is None:
             out.append(None)
@@ -425,4 +441,6 @@ def _check_symmetric(A: Any) -> None:
         raise TypeError("check='symmetric' needs a matrix with entries, got a linear operator")
     gap = abs(A - A.conj().T).max()
     if not gap <= 1e-10 * abs(A).max():
-        raise ValueError(f"A must be symmetric, got entries that differ by {float(gap):.3g} from its transpose")
+        raise ValueError(
+            f"A must be symmetric, got entries that differ by {float(gap):.3g} from its transpose"
+        )

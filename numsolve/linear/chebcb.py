@@ -1,14 +1,14 @@
 r"""ChebCB: a contextual bandit with a Chebyshev polynomial of the context for each arm.
 
-M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to relax", ICLR 2024, after SquareCB (D. J. Foster, A. Rakhlin, ICML
-2020). With K the largest cost, V the largest minus the least, and m coefficients,
+M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to relax", ICLR 2024, after SquareCB (D. J. Foster,
+A. Rakhlin, ICML 2020). With K the largest cost, V the largest minus the least, and m coefficients,
 
     N = 2 + 4 (V / K) (1 + ln m),    scale = K N,    f(z) = (T_0, ..., T_{m-1})(z),
 
-the costs (L - 1) / scale of each arm are fitted by f' theta under |theta_0| <= 1/N, |theta_j| <= 2 V / (scale j), and arms
-are drawn with probabilities p_i = 1 / (d + eta (y_i - y_best)) from the fitted y. With
-alpha = (pi + (2/pi) ln(2m + 1)) V / (2 scale (m + 1)), R the sum of the squared errors of prediction and res the residual of
-the last constrained fit,  eta_{t+1} = 2 t sqrt(d t / (R - res + 2 alpha^2 t)).
+the costs (L - 1) / scale of each arm are fitted by f' theta under |theta_0| <= 1/N, |theta_j| <= 2 V /
+(scale j), and arms are drawn with probabilities p_i = 1 / (d + eta (y_i - y_best)) from the fitted y. With
+alpha = (pi + (2/pi) ln(2m + 1)) V / (2 scale (m + 1)), R the sum of the squared errors of prediction and res
+the residual of the last constrained fit,  eta_{t+1} = 2 t sqrt(d t / (R - res + 2 alpha^2 t)).
 """
 
 from __future__ import annotations

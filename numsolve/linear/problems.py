@@ -1,9 +1,9 @@
 r"""Sequences of related linear systems: the test problems of this column.
 
-The shifted Laplacians and the heat equation are those of M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to
-relax", ICLR 2024. A sequence whose right-hand side depends on the last solution is a generator that is told
-the solution: ``x = yield A, b, context``. `numsolve.linear.solve_sequence` does that; in a plain loop nobody does,
-and the sequence solves its systems by itself.
+The shifted Laplacians and the heat equation are those of M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar,
+"Learning to relax", ICLR 2024. A sequence whose right-hand side depends on the last solution is a generator
+that is told the solution: ``x = yield A, b, context``. `numsolve.linear.solve_sequence` does that; in a
+plain loop nobody does, and the sequence solves its systems by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TIME_STEP = 1e-3
 
 
 def laplacian(nx: int, dim: int = 2, *, shift: float = 0.0) -> Any:
-    """Negative Laplacian on a grid of ``nx**dim`` interior points, zero outside, without the factor ``1/h**2``.
+    """Negative Laplacian on a grid of ``nx**dim`` points, zero outside, without the factor ``1/h**2``.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def shifted_laplacians(
 ) -> Iterator[tuple[Any, Any, float]]:
     """Laplacians with independent random shifts, and random right-hand sides.
 
-    The shift is ``-0.15 + 0.6 X`` with X from a Beta distribution, ``Beta(1/2, 3/2)`` for the high variance and
-    ``Beta(2, 6)`` for the low one. The right-hand side is standard normal, drawn again until
+    The shift is ``-0.15 + 0.6 X`` with X from a Beta distribution, ``Beta(1/2, 3/2)`` for the high variance
+    and ``Beta(2, 6)`` for the low one. The right-hand side is standard normal, drawn again until
     ``||b|| <= sqrt(n)``.
 
     Parameters
@@ -88,7 +88,9 @@ def shifted_laplacians(
         The context.
     """
     n_systems = checks.integer("n_systems", n_systems, low=0)
-    alpha, beta = {"high": (0.5, 1.5), "low": (2.0, 6.0)}[checks.choice("variance", variance, ("high", "low"))]
+    alpha, beta = {"high": (0.5, 1.5), "low": (2.0, 6.0)}[
+        checks.choice("variance", variance, ("high", "low"))
+    ]
     return _shifted(n_systems, alpha, beta, laplacian(nx), checks.generator(rng))
 
 
@@ -114,9 +116,9 @@ def heat_diffusion(t: Any) -> Any:
 def heat_equation(nx: int, n_steps: int = 5000) -> Generator[tuple[Any, Any, float], Any, None]:
     r"""Steps of the heat equation with a diffusion that swings between 0 and 10.
 
-    ``u_t = kappa(t) Lap u + f(t, x)`` on the unit square, zero on its boundary, in Crank-Nicolson steps of 1/1000;
-    kappa is `heat_diffusion`, f a bump that circles four times a unit of time. Half of the systems are
-    nearly the identity, the others are stiff.
+    ``u_t = kappa(t) Lap u + f(t, x)`` on the unit square, zero on its boundary, in Crank-Nicolson steps of
+    1/1000; kappa is `heat_diffusion`, f a bump that circles four times a unit of time. Half of the systems
+    are nearly the identity, the others are stiff.
 
     Parameters
     ----------
@@ -169,9 +171,10 @@ def drifting_diffusion(
 ) -> Iterator[tuple[Any, Any, float]]:
     r"""Anisotropic diffusion through a rough medium, with a reaction; anisotropy and reaction drift apart.
 
-    ``-d/dx (k d/dx u) - eps(t) d/dy (k d/dy u) + s(t) u = b`` by finite volumes on a grid of ``nx**2`` points, u = 0
-    outside. log k is a smooth random field of standard deviation 1, eps swings between 0.01 and 1 in 1700 systems, and
-    s between about 3e-3 and 3 in 230, with noise. The right-hand sides are standard normal.
+    ``-d/dx (k d/dx u) - eps(t) d/dy (k d/dy u) + s(t) u = b`` by finite volumes on a grid of ``nx**2``
+    points, u = 0 outside. log k is a smooth random field of standard deviation 1, eps swings between 0.01
+    and 1 in 1700 systems, and s between about 3e-3 and 3 in 230, with noise. The right-hand sides are
+    standard normal.
 
     Parameters
     ----------

@@ -4,14 +4,14 @@ The logarithm of the cost is a polynomial of the arm w and the context z,
 
     log c = sum_ab theta_ab T_a(w) T_b(z) + noise,      theta_ab ~ N(0, r^2(a + b)),
 
-with Chebyshev polynomials on [-1, 1] and a prior that prefers smooth ones. The posterior of theta is Gaussian; the arm
-with the least ``mean - 0.7 std`` is played (a lower confidence bound, as in W. Chu et al., "Contextual bandits with linear
-payoff functions", AISTATS 2011), and now and then another one, drawn by the inverse gaps of the means (D. J. Foster, A.
-Rakhlin, ICML 2020), so that a wrong model is found out.
+with Chebyshev polynomials on [-1, 1] and a prior that prefers smooth ones. The posterior of theta is
+Gaussian; the arm with the least ``mean - 0.7 std`` is played (a lower confidence bound, as in W. Chu et al.,
+"Contextual bandits with linear payoff functions", AISTATS 2011), and now and then another one, drawn by the
+inverse gaps of the means (D. J. Foster, A. Rakhlin, ICML 2020), so that a wrong model is found out.
 
 What a polynomial of low degree can follow depends on the scale of the context. Unless the range is given, the
-context is replaced by its rank among those seen: then the model resolves best where most of the systems are, and
-a monotone change of the context changes nothing.
+context is replaced by its rank among those seen: then the model resolves best where most of the systems are,
+and a monotone change of the context changes nothing.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class SmoothCB(Contextual):
     Parameters
     ----------
     arms : sequence
-        Numbers; or tuples that end in a number, ``("ssor_cg", 1.5)``: arms with equal beginnings share a model;
-        or anything else: such an arm has a model of its own.
+        Numbers; or tuples that end in a number, ``("ssor_cg", 1.5)``: arms with equal beginnings share a
+        model; or anything else: such an arm has a model of its own.
     degree : tuple of int
         Of the polynomials in the arm and in the context.
     context_range : tuple of float, optional
-        ``(low, high)``, mapped linearly; contexts outside are clipped, with one warning. By default the scale of the
-        context is learned.
+        ``(low, high)``, mapped linearly; contexts outside are clipped, with one warning. By default the
+        scale of the context is learned.
     exploration : {"lcb", "ts", "igw"}
         Lower confidence bound; a sample of the posterior (Thompson); inverse gaps of the means in each round.
     discount : float
@@ -77,8 +77,8 @@ class SmoothCB(Contextual):
 
     Notes
     -----
-    A round takes about 60 microseconds with 20 arms and 48 features. The history is kept (three numbers a round),
-    because the model is computed again when the scale of the context has been learned anew.
+    A round takes about 60 microseconds with 20 arms and 48 features. The history is kept (three numbers a
+    round), because the model is computed again when the scale of the context has been learned anew.
 
     Examples
     --------
@@ -162,7 +162,9 @@ class SmoothCB(Contextual):
             return p
         z = self._scaled(context)
         mean, std = k.predict(self._precision, self._moment, self._arm_features, z, self._q)
-        gaps = inverse_gaps(np.expm1(np.minimum(mean - mean.min(), 50.0)), GAP_RATE * np.sqrt(len(self._targets)))
+        gaps = inverse_gaps(
+            np.expm1(np.minimum(mean - mean.min(), 50.0)), GAP_RATE * np.sqrt(len(self._targets))
+        )
         if self.exploration == "igw":
             return gaps
         if self.exploration == "ts":
@@ -241,7 +243,7 @@ def ranks(contexts: Any) -> tuple[Any, Any]:
 
 
 def arm_features(arms: Sequence[Any], degree: int) -> tuple[Any, Any]:
-    """Chebyshev polynomials of each arm, one block of columns for each family, and the order of each column."""
+    """Chebyshev polynomials of each arm, a block of columns a family, and their orders."""
     families: dict[Any, list[int]] = {}
     values = np.zeros(len(arms))
     for i, arm in enumerate(arms):

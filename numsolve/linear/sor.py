@@ -4,10 +4,10 @@ With A = D + L + U and M = D/w + L, a step is x <- x + d with M d = r, and leave
 
     r' = r - A d = -((1 - 1/w) D + U) d,
 
-since A = M + (1 - 1/w) D + U (D. M. Young 1954; the tuning of w over a sequence of systems is that of M. Khodak, E.
-Chow, M.-F. Balcan, A. Talwalkar, "Learning to relax", ICLR 2024). The next correction solves M d' = r', and row i of
-both formulas needs d beyond i and d' before i: one pass over the matrix is a step and gives the norm of the residual,
-too, for nothing.
+since A = M + (1 - 1/w) D + U (D. M. Young 1954; the tuning of w over a sequence of systems is that of M.
+Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to relax", ICLR 2024). The next correction solves M d'
+= r', and row i of both formulas needs d beyond i and d' before i: one pass over the matrix is a step and
+gives the norm of the residual, too, for nothing.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def sor(
 ) -> LinearResult:
     """Solve a linear system by successive over-relaxation.
 
-    It converges for every symmetric positive definite matrix and every omega between 0 and 2, for diagonally dominant
-    ones and omega at most 1, and often beyond that. The number of steps depends much on omega.
+    It converges for every symmetric positive definite matrix and every omega between 0 and 2, for diagonally
+    dominant ones and omega at most 1, and often beyond that. The number of steps depends much on omega.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ def sor(
     x0 : array of the shape of b, optional
         Where to start; zeros by default.
     omega : float or "adaptive"
-        The relaxation parameter, in (0, 2). "adaptive" starts with 1.5 and raises it during the solve by Young's
-        relation between the rate of convergence and the best omega; for consistently ordered matrices, such
-        as five-point differences.
+        The relaxation parameter, in (0, 2). "adaptive" starts with 1.5 and raises it during the solve by
+        Young's relation between the rate of convergence and the best omega; for consistently ordered
+        matrices, such as five-point differences.
     rtol, atol : float
         Converged when ``||b - A x|| <= max(rtol * reference, atol)``.
     maxiter : int, optional
@@ -80,8 +80,8 @@ def sor(
     check_finite : bool
         Refuse NaN and infinities.
     callback : callable, optional
-        Called after each step with x, or with an ``intermediate_result`` if its parameter has that name; returning
-        True stops the run.
+        Called after each step with x, or with an ``intermediate_result`` if its parameter has that name;
+        returning True stops the run.
     progress : bool
         Show a progress bar.
     time_limit : float, optional
@@ -130,9 +130,7 @@ def sor(
     if adaptive and sweep == "symmetric":
         raise ValueError("omega='adaptive' is for forward and backward sweeps, got sweep='symmetric'")
     system = System.make(A, b, x0, check_finite=check_finite)
-    method = Relaxation(
-        plan_for(system.A, plan, check_finite=check_finite), w, sweep, adaptive=adaptive
-    )
+    method = Relaxation(plan_for(system.A, plan, check_finite=check_finite), w, sweep, adaptive=adaptive)
     return system.solve(
         method.k,
         method,
@@ -185,7 +183,7 @@ class Relaxation:
     def __init__(self, plan: SweepPlan, omega: float, sweep: str, *, adaptive: bool = False) -> None:
         from . import _cpu
 
-        self.k = _cpu
+        self.k: Any = _cpu
         self.rows, *self.matrix = plan.halves(mirrored=sweep == "backward")
         self.omega, self.symmetric, self.adaptive = omega, sweep == "symmetric", adaptive
 
@@ -204,7 +202,8 @@ class Relaxation:
             done, code = self.k.sor_adaptive(*self.matrix, *common, self.state, stop_at, give_up_at, norms)
             self.omega = float(self.state[0])
             return done, code
-        return self.k.sor(*self.matrix, self.omega, *common, self.symmetric, stop_at, give_up_at, norms)
+        done, code = self.k.sor(*self.matrix, self.omega, *common, self.symmetric, stop_at, give_up_at, norms)
+        return done, code
 
     def x(self) -> Any:
         """The iterate in the caller's order."""

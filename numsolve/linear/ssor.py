@@ -2,8 +2,9 @@ r"""Symmetric successive over-relaxation (SSOR): a forward and a backward sweep 
 
     (D/w + L) d = r,    (D/w + U) e = -((1 - 1/w) D + U) d,    x <- x + d + e,    r' = -((1 - 1/w) D + L) e
 
-(J. W. Sheldon 1955; with one reading of each half of the matrix a step, after V. Conrad, Y. Wallach, "Alternating
-methods for sets of linear equations", Numer. Math. 32, 1979). The compiled step is `_cpu.ssor_step`.
+(J. W. Sheldon 1955; with one reading of each half of the matrix a step, after V. Conrad, Y. Wallach,
+"Alternating methods for sets of linear equations", Numer. Math. 32, 1979). The compiled step is
+`_cpu.ssor_step`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 def ssor(A: Any, b: Any, x0: Any = None, **settings: Any) -> LinearResult:
     """Solve a linear system by symmetric successive over-relaxation.
 
-    A step costs about 1.2 steps of `sor`. It depends less on omega, and is seldom faster at the best one: its use is as
-    a preconditioner, in `ssor_cg`.
+    A step costs about 1.2 steps of `sor`. It depends less on omega, and is seldom faster at the best one:
+    its use is as a preconditioner, in `ssor_cg`.
 
     Parameters
     ----------
@@ -31,8 +32,8 @@ def ssor(A: Any, b: Any, x0: Any = None, **settings: Any) -> LinearResult:
     x0 : array of the shape of b, optional
         Where to start; zeros by default.
     **settings
-        Those of `numsolve.linear.sor`, but for `sweep`: `omega` (a number), `rtol`, `atol`, `maxiter`, `stop`, `plan`,
-        `check_finite`, `callback`, `progress`, `time_limit`.
+        Those of `numsolve.linear.sor`, but for `sweep`: `omega` (a number), `rtol`, `atol`, `maxiter`,
+        `stop`, `plan`, `check_finite`, `callback`, `progress`, `time_limit`.
 
     Returns
     -------

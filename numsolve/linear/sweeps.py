@@ -4,11 +4,11 @@ A sweep with the parameter w visits the rows in turn and moves each unknown to
 
     x_i <- x_i + w (b_i - sum_j a_ij x_j) / a_ii,
 
-with the new values of those before it (D. M. Young, "Iterative Methods for Solving Partial Difference Equations of
-Elliptic Type", Trans. AMS 76, 1954). In this order each row waits for the last one. A `SweepPlan` sorts the rows by
-level instead: lev(i) = 1 + max lev(j) over the earlier rows j that row i is coupled to. Every row still
-comes after those that it depends on, so that the iterates are the same to the last bit, but the rows of one level are
-independent, and a processor works on several of them at a time.
+with the new values of those before it (D. M. Young, "Iterative Methods for Solving Partial Difference
+Equations of Elliptic Type", Trans. AMS 76, 1954). In this order each row waits for the last one. A
+`SweepPlan` sorts the rows by level instead: lev(i) = 1 + max lev(j) over the earlier rows j that row i is
+coupled to. Every row still comes after those that it depends on, so that the iterates are the same to the
+last bit, but the rows of one level are independent, and a processor works on several of them at a time.
 """
 
 from __future__ import annotations
@@ -133,8 +133,7 @@ class SweepPlan:
         return self._pattern
 
     def _take(self, data: Any) -> None:
-        from . import _cpu as k
-
+        k = _kernels()
         h = self._pattern
         self.lv, self.uv = np.empty(h.lc.size, data.dtype), np.empty(h.uc.size, data.dtype)
         self.diag = np.empty(h.rows.size, data.dtype)
@@ -143,7 +142,7 @@ class SweepPlan:
         self.__dict__.pop("whole", None)
 
     def halves(self, *, mirrored: bool = False) -> tuple[Any, ...]:
-        """What the solvers' kernels take: rows, lower half, upper half, diagonal; or those of the reverse sweep."""
+        """What the kernels take: rows, lower half, upper half, diagonal; or all of it mirrored."""
         if mirrored:
             h, lv, uv, diag = self._pattern.mirrored, self.uv[::-1], self.lv[::-1], self.diag[::-1]
             return h.rows, h.lp, h.lc, lv.copy(), h.up, h.uc, uv.copy(), diag.copy()
@@ -153,8 +152,7 @@ class SweepPlan:
     @cached_property
     def whole(self) -> tuple[Any, ...]:
         """What a sweep on vectors in the caller's order takes."""
-        from . import _cpu as k
-
+        k = _kernels()
         rows, *parts, diag = self.halves()
         return rows, *k.join(rows, *parts), diag
 
@@ -172,9 +170,7 @@ def plan_for(A: Any, plan: SweepPlan | None = None, *, check_finite: bool = True
     return plan.update(A)
 
 
-def sweep(
-    A: Any, x: Any, b: Any, omega: float = 1.0, sweep: str = "forward", iterations: int = 1
-) -> None:
+def sweep(A: Any, x: Any, b: Any, omega: float = 1.0, sweep: str = "forward", iterations: int = 1) -> None:
     """Relax x in place, with the arguments of ``pyamg.relaxation.relaxation.sor``.
 
     Parameters
@@ -213,8 +209,7 @@ def sweep(
     >>> print(f"{x.max():.6f}")
     32.520594
     """
-    from . import _cpu as k
-
+    k = _kernels()
     omega = relaxation(omega)
     direction = DIRECTIONS[checks.choice("sweep", sweep, tuple(DIRECTIONS))]
     iterations = checks.integer("iterations", iterations, low=0)
@@ -247,7 +242,8 @@ def SSOR(A: Any, omega: float = 1.0, *, plan: SweepPlan | None = None, order: st
     omega : float
         In (0, 2).
     plan : SweepPlan, optional
-        The plan to use; it takes the values of A. After ``plan.update(data)`` the operator has the new values.
+        The plan to use; it takes the values of A. After ``plan.update(data)`` the operator has the new
+        values.
     order : {"forward", "backward"}
         Which sweep comes first. The backward one makes ``(D + w U) D^-1 (D + w L)``.
 
@@ -270,8 +266,7 @@ def SSOR(A: Any, omega: float = 1.0, *, plan: SweepPlan | None = None, order: st
     >>> info
     0
     """
-    from . import _cpu as k
-
+    k = _kernels()
     omega = relaxation(omega)
     mirrored = checks.choice("order", order, ("forward", "backward")) == "backward"
     plan = plan_for(A, plan)
@@ -286,9 +281,10 @@ def SSOR(A: Any, omega: float = 1.0, *, plan: SweepPlan | None = None, order: st
 def optimal_omega(A: Any, *, method: str = "lanczos", rtol: float = 1e-3) -> float:
     r"""Young's optimal relaxation parameter for SOR.
 
-    ``w = 2 / (1 + sqrt(1 - beta**2))`` with beta the spectral radius of Jacobi's iteration ``I - D^-1 A``. It is
-    the best one for a symmetric positive definite A whose order is consistent, as that of a grid with five-point
-    differences is; elsewhere it is a good guess. For SSOR-preconditioned conjugate gradients it is none.
+    ``w = 2 / (1 + sqrt(1 - beta**2))`` with beta the spectral radius of Jacobi's iteration ``I - D^-1 A``.
+    It is the best one for a symmetric positive definite A whose order is consistent, as that of a grid with
+    five-point differences is; elsewhere it is a good guess. For SSOR-preconditioned conjugate gradients it
+    is none.
 
     Parameters
     ----------
@@ -307,8 +303,8 @@ def optimal_omega(A: Any, *, method: str = "lanczos", rtol: float = 1e-3) -> flo
     Raises
     ------
     ValueError
-        If the diagonal is not positive, or beta is not below 1: then A is not positive definite, or SOR has no
-        such theory.
+        If the diagonal is not positive, or beta is not below 1: then A is not positive definite, or SOR has
+        no such theory.
 
     References
     ----------
@@ -342,3 +338,9 @@ def optimal_omega(A: Any, *, method: str = "lanczos", rtol: float = 1e-3) -> flo
             "A is not positive definite, or Jacobi's iteration diverges for it"
         )
     return float(2 / (1 + np.sqrt(gap * (2 - gap))))
+
+
+def _kernels() -> Any:
+    from . import _cpu
+
+    return _cpu

@@ -1,7 +1,8 @@
 r"""Tsallis-INF: a bandit that finds the best fixed arm, in random as in adversarial sequences.
 
-J. Zimmert, Y. Seldin, "Tsallis-INF: an optimal algorithm for stochastic and adversarial bandits", JMLR 22, 2021, with
-the step size and the scaling of M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to relax", ICLR 2024. In round t
+J. Zimmert, Y. Seldin, "Tsallis-INF: an optimal algorithm for stochastic and adversarial bandits", JMLR 22,
+2021, with the step size and the scaling of M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to
+relax", ICLR 2024. In round t
 
     p_i = 4 / (eta_t (k_i / s - x))^2   with x such that   sum_i p_i = 1,   eta_t = 2 / sqrt(t),
 
@@ -28,15 +29,16 @@ LEAST_SCALE = 1e-3
 class TsallisINF(Tuner):
     """Find the best fixed arm, without a context.
 
-    No assumption is made on the costs. What it can reach is the best *fixed* arm: where the best arm moves from system
-    to system, a contextual tuner gets much lower.
+    No assumption is made on the costs. What it can reach is the best *fixed* arm: where the best arm moves
+    from system to system, a contextual tuner gets much lower.
 
     Parameters
     ----------
     arms : sequence
         What to choose from, anything.
     discount : float
-        In (0, 1]: what a loss counts for one round later. Below 1 the tuner forgets, and follows a best arm that moves.
+        In (0, 1]: what a loss counts for one round later. Below 1 the tuner forgets, and follows a best arm
+        that moves.
     baseline : float
         The least that a solve can cost, subtracted from each cost: 1 iteration. For seconds take 0.
     rng : None, int or Generator

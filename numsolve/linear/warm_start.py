@@ -1,0 +1,65 @@
+r"""Where to start the solve of the next system of a sequence, from the solutions of the last ones.
+
+"previous" takes the last solution, "linear" and "quadratic" extrapolate the last two or three in the index
+of the sequence, and "galerkin:k" takes the best start, in the energy norm of a symmetric positive definite
+A, among the combinations of the last k solutions and b: with an orthonormal basis V of those, x0 = V y with
+V'AV y = V'b (P. F. Fischer, "Projection techniques for iterative solution of Ax = b with successive
+right-hand sides", CMAME 163, 1998).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from numsolve._core import checks
+
+EXTRAPOLATIONS = {"zero": (), "previous": (1.0,), "linear": (2.0, -1.0), "quadratic": (3.0, -3.0, 1.0)}
+
+
+class WarmStart:
+    """Remember solutions, and make a start of them.
+
+    Parameters
+    ----------
+    rule : str
+        "zero", "previous", "linear", "quadratic", or "galerkin:k" with a number k.
+    """
+
+    def __init__(self, rule: str) -> None:
+        head, colon, count = str(rule).partition(":")
+        if head == "galerkin" and colon and count.isdigit() and int(count) > 0:
+            self.depth = int(count)
+        else:
+            checks.choice("warm_start", rule, (*EXTRAPOLATIONS, "galerkin:k"))
+            if rule == "galerkin:k":
+                raise ValueError("warm_start='galerkin:k' needs a number in place of k, as in 'galerkin:6'")
+            self.depth = len(EXTRAPOLATIONS[rule])
+        self.rule = rule
+        self.solutions: deque[Any] = deque(maxlen=self.depth)
+
+    def start(self, A: Any, b: Any) -> Any:
+        """The start for A x = b; None for zero."""
+        past = [x for x in self.solutions if x.shape == np.shape(b)]
+        if not past:
+            return None
+        if self.rule.startswith("galerkin"):
+            return self._galerkin(A, np.asarray(b), past)
+        weights = next(w for w in EXTRAPOLATIONS.values() if len(w) == len(past))
+        return sum(w * x for w, x in zip(weights, past, strict=True))
+
+    def remember(self, x: Any) -> None:
+        """Take note of a solution."""
+        self.solutions.appendleft(x)
+
+    def _galerkin(self, A: Any, b: Any, past: list[Any]) -> Any:
+        basis = np.stack([*(x.reshape(-1) for x in past), b.reshape(-1)], axis=1)
+        V = np.linalg.qr(basis)[0]
+        small = V.T @ (A @ V)
+        try:
+            y = np.linalg.solve(small, V.T @ b.reshape(-1))
+        except np.linalg.LinAlgError:  # A is singular on these vectors
+            return past[0]
+        return (V @ y).reshape(b.shape)
