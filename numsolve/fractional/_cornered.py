@@ -1,8 +1,8 @@
 r"""Toeplitz matrices with corrections in their outer rows and columns.
 
-Collocation on a uniform mesh with clamped ends differs from a Toeplitz matrix T in the outer ``p - 1`` columns
-of either side, whose functions are no shifts of the others, and in the outer ``p - 2`` rows, whose points are
-no shifts of the others:
+Collocation on a uniform mesh with clamped ends differs from a Toeplitz matrix T in the outer ``p - 1``
+columns of either side, whose functions are no shifts of the others, and in the outer ``p - 2`` rows, whose
+points are no shifts of the others:
 
     A = T + columns + rows,     rank(A - T) <= 4 p - 6.
 """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .operator import assemble_mass
+from ._assembly import assemble_mass
 from .preconditioner import circulant_inverse, interpolated_inverse, shifted, tau_inverse
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 r"""Boundary value problems: ``d(x) R u + r(x) u = f`` on an interval, u = 0 outside.
 
 R is the Riesz operator of `RieszSplineOperator`; ``(-Delta)^(alpha/2)`` by default. Splines of degree p give
-errors of order ``p + 2 - alpha`` (p even) or ``p + 1 - alpha`` (p odd) for smooth solutions; for a smooth f the
-solution is not smooth but behaves like ``dist^(alpha/2)`` at the ends, and Jacobi modes are the method.
+errors of order ``p + 2 - alpha`` (p even) or ``p + 1 - alpha`` (p odd) for smooth solutions. For a smooth f
+the solution is not smooth but behaves like ``dist^(alpha/2)`` at the ends, and Jacobi modes are the method.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 
 from . import spectral
+from ._assembly import clamped_knots, greville_points, spline_values
 from ._data import Data, is_values
 from ._gmres import PATIENCE, UNIT, Iterate, fgmres
 from ._system import PRECONDITIONERS, make_system
@@ -27,9 +28,6 @@ from .operator import (
     RieszSplineOperator,
     check_interval,
     check_weights,
-    clamped_knots,
-    greville_points,
-    spline_values,
 )
 from .result import RieszResult, host
 
@@ -141,8 +139,8 @@ def solve_riesz_bvp(
     ----------
     M. Mazza, M. Donatelli, C. Manni, H. Speleers, "On the matrices in B-spline collocation methods for Riesz
     fractional equations and their spectral properties", Numer. Linear Algebra Appl. 2023.
-    X. Huang, X.-L. Lin, M. K. Ng, H.-W. Sun, "Spectral analysis for preconditioning of multi-dimensional Riesz
-    fractional diffusion equations", Numer. Math. Theor. Meth. Appl. 15, 2022.
+    X. Huang, X.-L. Lin, M. K. Ng, H.-W. Sun, "Spectral analysis for preconditioning of multi-dimensional
+    Riesz fractional diffusion equations", Numer. Math. Theor. Meth. Appl. 15, 2022.
     Z. Mao, S. Chen, J. Shen, "Efficient and accurate spectral method using generalized Jacobi functions for
     solving Riesz fractional differential equations", Appl. Numer. Math. 106, 2016.
 
@@ -151,8 +149,8 @@ def solve_riesz_bvp(
     >>> import numpy as np
     >>> from numsolve.fractional import solve_riesz_bvp
     >>> r = solve_riesz_bvp(lambda x: np.exp(x) * np.cos(3 * x), 1.5, interval=(-1, 1))
-    >>> r.method, r(0.0)
-    ('spectral', array(0.53440443))
+    >>> r.method, round(float(r(0.0)), 8)
+    ('spectral', 0.3115155)
     >>> r = solve_riesz_bvp(lambda x: abs(x - 0.3), 1.5, n=500, p=3)
     >>> r.method, r.success
     ('spline', True)
@@ -165,7 +163,7 @@ def solve_riesz_bvp(
     checks.choice("method", method, METHODS)
     checks.choice("preconditioner", preconditioner or "none", PRECONDITIONERS)
     rtol = checks.real("rtol", rtol, low=0.0)
-    conduct = {
+    conduct: dict[str, Any] = {
         "maxiter": 200 if maxiter is None else maxiter,
         "callback": callback,
         "progress": progress,
@@ -218,11 +216,11 @@ def _obstacle(
     if not look:
         return "", None
     f, reaction = data.divided()
-    series = spectral.Series(f, alpha, data.interval, n)
+    series = spectral.jacobi_series(f, alpha, data.interval, n)
     if not series.resolved:
         return _rough("f" if data.diffusion is None else "f / diffusion", series), None
     if reaction is not None:
-        other = spectral.Series(reaction, alpha, data.interval, n)
+        other = spectral.jacobi_series(reaction, alpha, data.interval, n)
         if not other.resolved:
             return _rough("the reaction", other), None
     return "", series
@@ -318,7 +316,7 @@ def _solve_dense(
     c = lu_solve(lu_factor(A), b)
     residual = float(np.linalg.norm(b - A @ c))
     wanted = rtol * float(np.linalg.norm(b))
-    rounding = 4 * UNIT * (np.linalg.norm(A, 2) * np.linalg.norm(c) + np.linalg.norm(b))
+    rounding = 4 * UNIT * float(np.linalg.norm(A) * np.linalg.norm(c) + np.linalg.norm(b))
     status = Status.CONVERGED if residual <= wanted else Status.ROUNDING
     if not residual <= max(wanted, rounding):
         status = Status.BREAKDOWN

@@ -2,7 +2,7 @@ r"""Collocation on any mesh by a dense matrix: the derivatives of each B-spline,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,13 +21,12 @@ def dense_matrix(
     knots: Array, points: Array, p: int, alpha: float, weights: tuple[float, float], definition: str
 ) -> Array:
     """Values of ``R N_j`` at the points, for the inner B-splines with these knots, clamped at both ends."""
-    a, b = knots[0], knots[-1]
     caputo = definition == "caputo"
     left_weight, right_weight = (2 * riesz_constant(alpha) * w for w in weights)
     count = knots.size - p - 3
     A = np.zeros((points.size, count))
     for j in range(count):
-        N = piece((knots[j + 1 : j + p + 3]).tolist())
+        N = piece(knots[j + 1 : j + p + 3].tolist())
         if left_weight:
             A[:, j] += left_weight * N.derivative(points, alpha, caputo=caputo)
         if right_weight:

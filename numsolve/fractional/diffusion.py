@@ -65,8 +65,8 @@ def solve_fractional_diffusion(
 ) -> RieszResult:
     r"""Follow ``du/dt = -kappa R u + source`` in time, with u = 0 outside an interval.
 
-    R is a positive operator, by default ``(-Delta)^(alpha/2)``: the density of a Lévy flight that ends where it
-    leaves the interval; for ``alpha = 2`` the heat equation.
+    R is a positive operator, by default ``(-Delta)^(alpha/2)``: then u is the density of a Lévy flight that
+    ends where it leaves the interval. For ``alpha = 2`` this is the heat equation.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def solve_fractional_diffusion(
     >>> from numsolve.fractional import solve_fractional_diffusion
     >>> r = solve_fractional_diffusion(lambda x: np.sin(np.pi * x)**4, 1.5, (0, 0.1), t_eval=[0, 0.05, 0.1])
     >>> r(0.5).round(6)
-    array([1.      , 0.528303, 0.338731])
+    array([1.      , 0.59582 , 0.428793])
     """
     A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
     start, end = check_span(t_span)
@@ -175,7 +175,8 @@ def solve_fractional_diffusion(
     def right_hand_side(t: float) -> Any:
         return 0.0 if source is None else sample("source", lambda x: source(x, t), xi)
 
-    times, states = [], []
+    times: list[float] = []
+    states: list[Array] = []
     c, t, g = splu(M.tocsc()).solve(state), start, right_hand_side(start)
     with Monitor(
         maxiter=steps,

@@ -73,7 +73,7 @@ def solve_riesz_eig(
     --------
     >>> from numsolve.fractional import solve_riesz_eig
     >>> solve_riesz_eig(1.5, k=3).x
-    array([1.597503546, 5.059759928, 9.594305768])
+    array([1.59750355, 5.05975993, 9.59430577])
     """
     alpha, p = check_alpha(alpha), check_degree(p)
     interval = check_interval(interval)

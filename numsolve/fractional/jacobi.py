@@ -4,8 +4,8 @@ On (-1, 1), with ``a = alpha / 2`` and the orthonormal polynomials ``P_k`` for t
 
     (-Delta)^a [(1 - y^2)_+^a P_k(y)] = lambda_k P_k(y),     lambda_k = Gamma(alpha + k + 1) / k!
 
-(B. Dyda, A. Kuznetsov, M. Kwasnicki, Constr. Approx. 45, 2017; Z. Mao, S. Chen, J. Shen, Appl. Numer. Math. 106,
-2016). Solutions behave like the root ``dist^a`` at the ends; the modes do so too, and what is left is smooth.
+(B. Dyda, A. Kuznetsov, M. Kwasnicki, Constr. Approx. 45, 2017; Z. Mao, S. Chen, J. Shen, Appl. Numer. Math.
+106, 2016). Solutions behave like ``dist^a`` at the ends; the modes do so too, and what is left is smooth.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def eigenvalues(N: int, alpha: float) -> Array:
 @lru_cache(maxsize=64)
 def gauss_rule(N: int, exponent: float) -> tuple[Array, Array]:
     """Nodes and weights for ``(1 - y^2)^exponent``."""
-    return roots_jacobi(N, exponent, exponent)
+    nodes, weights = roots_jacobi(N, exponent, exponent)
+    return nodes, weights
 
 
 def basis(N: int, alpha: float, y: Array) -> Array:

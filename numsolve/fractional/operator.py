@@ -1,42 +1,43 @@
 r"""B-spline collocation of Riesz fractional operators on a uniform mesh.
 
-On (0, 1) with n spans and clamped knots there are ``K = n + p - 2`` B-splines that vanish at both ends, and as
-many Greville points. For the operator
+On (0, 1) with n spans and clamped knots there are ``K = n + p - 2`` B-splines that vanish at both ends, and
+as many Greville points. For the operator
 
     R u = (w_left D_left^alpha u + w_right D_right^alpha u) / cos(pi alpha / 2),
 
 which is ``(-Delta)^(alpha/2)`` of the extension by zero for equal weights of one half, the matrix
-``A_ij = (R N_j)(xi_i)`` is ``n^alpha`` times a Toeplitz matrix with corrections in the outer rows and columns;
-for equal weights it does not change when both its indices are reversed.
+``A_ij = (R N_j)(xi_i)`` is ``n^alpha`` times a Toeplitz matrix with corrections in the outer rows and
+columns; for equal weights it does not change when both its indices are reversed.
 """
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.fft import next_fast_len
 from scipy.interpolate import BSpline
-from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import checks
 
-from ._cornered import Cornered
-from .bspline import cardinal, check_alpha, check_degree, clamped, riesz_constant
-from .symbol import mass_generator, mass_symbol, riesz_symbol
+from ._assembly import assemble, clamped_knots, greville_points, mass_matrix
+from .bspline import check_alpha, check_degree
+from .symbol import riesz_symbol, sine_angles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+    from ._cornered import Cornered
 
     Array = NDArray[np.float64]
 
 DEFINITIONS = ("rl", "caputo")
 
 
-class RieszSplineOperator(LinearOperator):
+class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
     r"""The collocation matrix of a Riesz operator, as a linear operator with products in O(n log n).
 
     It maps the coefficients of a spline that vanishes at both ends to the values of ``R u`` at the
@@ -119,7 +120,7 @@ class RieszSplineOperator(LinearOperator):
     def knots(self) -> Array:
         """The knots in the interval, clamped."""
         a, b = self.interval
-        return a + (b - a) * clamped_knots(np.arange(self.n + 1.0), self.p) / self.n
+        return np.asarray(a + (b - a) * clamped_knots(np.arange(self.n + 1.0), self.p) / self.n)
 
     @cached_property
     def greville(self) -> Array:
@@ -273,110 +274,19 @@ def good_n(n: int, p: int) -> int:
     --------
     >>> from numsolve.fractional import good_n
     >>> good_n(100_000, 3), good_n(2**20 - 2, 3)
-    (102398, 1048574)
+    (101248, 1048574)
     """
     p = check_degree(p)
     n = max(checks.integer("n", n, low=1), 2 * p)
-    return 2 * next_fast_len(-(-(n + p - 1) // 2), real=True) - p + 1
-
-
-def assemble(n: int, p: int, alpha: float, weights: tuple[float, float], definition: str) -> Cornered:
-    """Compute the matrix for unit steps."""
-    K = n + p - 2
-    xi = greville_points(clamped_knots(np.arange(n + 1.0), p), p)
-    caputo = definition == "caputo"
-    left_weight, right_weight = (2 * riesz_constant(alpha) * w for w in weights)
-
-    # T_ij is the derivative of a cardinal spline at the distance i - j from its centre.
-    function, centre = cardinal(p), (p + 1) / 2
-    ahead = function.derivative(centre + np.arange(float(K)), alpha)
-    behind = np.zeros(K)
-    behind[:p] = function.derivative(centre - np.arange(float(min(p, K))), alpha)
-    column = left_weight * ahead + right_weight * behind
-    row = left_weight * behind + right_weight * ahead
-
-    def corners(w: float, other: float, column: Array, row: Array) -> tuple[Array, Array]:
-        """Outer columns and rows at the left and top; w weighs the derivative from this end."""
-        left = np.empty((p - 1, K))
-        for j, outer in enumerate(clamped(p)):
-            end = float(j + 2)
-            left[j] = w * outer.derivative(xi, alpha, caputo=caputo)
-            near = xi < end
-            left[j, near] += other * outer.mirrored().derivative(end - xi[near], alpha)
-            left[j, j:] -= column[: K - j]
-            left[j, :j] -= row[j:0:-1]
-        shift = np.arange(float(n - p))  # where the supports of the functions between begin
-        top = np.empty((p - 2, n - p))
-        for i in range(p - 2):
-            top[i] = other * function.derivative(p + 1 + shift - xi[i], alpha)
-            near = shift < xi[i]
-            top[i, near] += w * function.derivative(xi[i] - shift[near], alpha)
-            top[i] -= row[p - 1 - i : K - (p - 1) - i]
-        return left, top
-
-    left, top = corners(left_weight, right_weight, column, row)
-    if weights[0] == weights[1]:
-        return Cornered(np, column, column, left, top, left, top)
-    right, bottom = corners(right_weight, left_weight, row, column)
-    return Cornered(np, column, row, left, top, right, bottom)
-
-
-def assemble_mass(n: int, p: int) -> Cornered:
-    """Split the matrix of values in the same way."""
-    K = n + p - 2
-    values = mass_generator(p)
-    column = np.zeros(K)
-    column[: len(values)] = values
-    M = mass_matrix(n, p)
-    left = M[:, : p - 1].toarray().T.copy()
-    for j in range(p - 1):
-        left[j, j:] -= column[: K - j]
-        left[j, :j] -= column[j:0:-1]
-    top = M[: p - 2, p - 1 : K - p + 1].toarray()
-    for i in range(p - 2):
-        top[i] -= column[p - 1 - i : K - (p - 1) - i]
-    return Cornered(np, column, column, left, top, left, top)
-
-
-def mass_matrix(n: int, p: int) -> csr_array:
-    """Values of the inner B-splines at the inner Greville points; the same on every interval."""
-    knots = clamped_knots(np.arange(n + 1.0), p)
-    return spline_values(knots, p)
-
-
-def spline_values(knots: Array, p: int) -> csr_array:
-    """Values of the inner B-splines with these knots at the inner Greville points."""
-    full = BSpline.design_matrix(greville_points(knots, p), knots, p)
-    return csr_array(full)[:, 1:-1]
-
-
-def clamped_knots(breaks: Array, p: int) -> Array:
-    """The breaks with each end p times more."""
-    return np.r_[np.full(p, breaks[0]), breaks, np.full(p, breaks[-1])]
-
-
-def greville_points(knots: Array, p: int) -> Array:
-    """Means of p successive knots, for the inner B-splines."""
-    windows = np.lib.stride_tricks.sliding_window_view(knots[2:-2], p)
-    return np.asarray(windows.mean(axis=1))
-
-
-def sine_angles(K: int) -> Array:
-    """The frequencies of the sine transform."""
-    return np.arange(1, K + 1) * (math.pi / (K + 1))
-
-
-def mass_samples(K: int, p: int) -> Array:
-    """The symbol of the values at those."""
-    return np.asarray(mass_symbol(sine_angles(K), p))
+    return int(2 * next_fast_len(-(-(n + p - 1) // 2), real=True) - p + 1)
 
 
 def check_spans(n: Any, p: int) -> int:
     """Return n if no B-spline touches both ends."""
-    n = checks.integer("n", n, low=1)
-    if n < 2 * p:
-        raise ValueError(f"n must be at least 2 p = {2 * p} for splines of degree {p}, got {n}")
-    return n
+    spans = checks.integer("n", n, low=1)
+    if spans < 2 * p:
+        raise ValueError(f"n must be at least 2 p = {2 * p} for splines of degree {p}, got {spans}")
+    return spans
 
 
 def check_interval(interval: Any, name: str = "interval") -> tuple[float, float]:

@@ -16,9 +16,9 @@ import numpy as np
 
 from numsolve._core.arrays import array_namespace, to_host
 
+from ._assembly import assemble_mass
 from ._cornered import Cornered, move, transforms_for
-from .operator import assemble_mass, mass_samples
-
+from .symbol import mass_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,7 @@
 r"""Test problems with known solutions, on the unit interval unless it says otherwise.
 
-Each returns the right-hand side f of ``(-Delta)^(alpha/2) u = f`` (or of the operator with Caputo's derivatives)
-and the solution u, as functions.
+Each returns the right-hand side f of ``(-Delta)^(alpha/2) u = f`` (or of the operator with Caputo's
+derivatives) and the solution u, as functions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numsolve._core import checks
 
 from .bspline import check_alpha, riesz_constant
 from .jacobi import JacobiSolution, eigenvalues, laplacian_scale, polynomial, to_unit
-from .operator import DEFINITIONS, check_interval
+from .operator import DEFINITIONS, check_interval, check_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     Function = Callable[[Any], Array]
 
 
-def bump(m: int, alpha: float, *, definition: str = "rl") -> tuple[Function, Function]:
+def bump(
+    m: int, alpha: float, *, definition: str = "rl", weights: tuple[float, float] = (0.5, 0.5)
+) -> tuple[Function, Function]:
     """Manufacture the problem with the solution ``(x (1 - x))^m``.
 
     Parameters
@@ -38,6 +40,8 @@ def bump(m: int, alpha: float, *, definition: str = "rl") -> tuple[Function, Fun
         Order, ``1 < alpha <= 2``.
     definition : {"rl", "caputo"}
         Which derivatives f is made of.
+    weights : tuple of float
+        Weights of the derivatives from the left and from the right.
 
     Returns
     -------
@@ -53,6 +57,7 @@ def bump(m: int, alpha: float, *, definition: str = "rl") -> tuple[Function, Fun
     True
     """
     m, alpha = checks.integer("m", m, low=1), check_alpha(alpha)
+    weights = check_weights(weights)
     caputo = checks.choice("definition", definition, DEFINITIONS) == "caputo"
     q = np.arange(m, 2 * m + 1)
     factors = np.array([(-1.0) ** (k - m) * math.comb(m, int(k) - m) * gamma(k + 1) for k in q])
@@ -65,7 +70,8 @@ def bump(m: int, alpha: float, *, definition: str = "rl") -> tuple[Function, Fun
 
     def f(x: Any) -> Array:
         x = np.asarray(x, dtype=float)
-        return riesz_constant(alpha) * (one_sided(x) + one_sided(1 - x))
+        left, right = (2 * riesz_constant(alpha) * w for w in weights)
+        return left * one_sided(x) + right * one_sided(1 - x)
 
     def u(x: Any) -> Array:
         x = np.asarray(x, dtype=float)
@@ -102,7 +108,7 @@ def getoor(alpha: float, interval: tuple[float, float] = (-1.0, 1.0)) -> tuple[F
 
     def u(x: Any) -> Array:
         x = np.asarray(x, dtype=float)
-        return np.maximum((x - a) * (b - x), 0.0) ** (alpha / 2) * float(rgamma(alpha + 1))
+        return np.asarray(np.maximum((x - a) * (b - x), 0.0) ** (alpha / 2) * rgamma(alpha + 1))
 
     return f, u
 

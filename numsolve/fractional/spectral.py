@@ -1,13 +1,17 @@
 r"""The spectral solver: an expansion in Jacobi modes, for smooth data.
 
-Without a reaction term there is no linear system: the coefficients of f are divided by ``lambda_k``. With one
-the equation is collocated at the Gauss nodes of N modes, ``(P diag(lambda) + diag(r (1-y^2)^a) P) c = f``; its
-solutions are less smooth in y, and the error falls like a power of N.
+Without a reaction term there is no linear system: the coefficients of f are divided by ``lambda_k``. With
+one the equation is collocated at the Gauss nodes of N modes,
+
+    (P diag(lambda) + diag(r (1 - y^2)^a) P) c = f;
+
+its solutions are less smooth in y, and the error falls like a power of N.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import solve
@@ -41,29 +45,49 @@ MARGIN = 20
 MODES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 
 
+@dataclass(frozen=True)
 class Series:
-    """The Jacobi coefficients of a function, as many as it needs, and whether that was enough."""
+    """The Jacobi coefficients of a function, without those that are nothing but rounding errors.
 
-    def __init__(self, function: Function, alpha: float, interval: tuple[float, float], limit: int) -> None:
-        for N in [*(m for m in MODES if m < limit), limit]:
-            y, w = gauss_rule(N + MARGIN, alpha / 2)
-            self.points = from_unit(y, interval)
-            c = basis(N, alpha, y).T @ (w * function(self.points))
-            size = float(np.max(np.abs(c)))
-            tail = float(np.max(np.abs(c[-max(4, N // 8) :])))
-            self.tail = tail / size if size else 0.0
-            self.resolved = self.tail <= RESOLVED
-            if self.resolved:
-                break
-        kept = np.flatnonzero(np.abs(c) > NOISE * size)
-        self.coefficients: Array = c[: kept[-1] + 1] if kept.size else np.zeros(1)
+    `tail` is the largest of the last ones of all that were computed, relative to the largest.
+    """
+
+    points: Array
+    coefficients: Array
+    tail: float
+
+    @property
+    def resolved(self) -> bool:
+        """Whether these modes hold the function."""
+        return self.tail <= RESOLVED
+
+
+def jacobi_series(function: Function, alpha: float, interval: tuple[float, float], limit: int) -> Series:
+    """Expand a function in as many modes as it needs, but at most `limit`."""
+    for N in MODES:
+        if N >= limit:
+            break
+        series = _expand(function, alpha, interval, N)
+        if series.resolved:
+            return series
+    return _expand(function, alpha, interval, limit)
+
+
+def _expand(function: Function, alpha: float, interval: tuple[float, float], N: int) -> Series:
+    y, w = gauss_rule(N + MARGIN, alpha / 2)
+    points = from_unit(y, interval)
+    c = basis(N, alpha, y).T @ (w * function(points))
+    size = float(np.max(np.abs(c)))
+    tail = float(np.max(np.abs(c[-max(4, N // 8) :])))
+    kept = np.flatnonzero(np.abs(c) > NOISE * size)
+    return Series(points, c[: kept[-1] + 1] if kept.size else np.zeros(1), tail / size if size else 0.0)
 
 
 def solve_by_division(
     f: Function, alpha: float, interval: tuple[float, float], limit: int, series: Series | None, reason: str
 ) -> RieszResult:
     """Solve ``(-Delta)^(alpha/2) u = f``."""
-    series = series or Series(f, alpha, interval, limit)
+    series = series or jacobi_series(f, alpha, interval, limit)
     N = len(series.coefficients)
     scale = laplacian_scale(interval, alpha)
     c = series.coefficients / (eigenvalues(N, alpha) * scale)

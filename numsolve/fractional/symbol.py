@@ -27,6 +27,8 @@ from .bspline import BLOCK, cardinal, check_alpha, check_degree
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Array = NDArray[np.float64]
+
 
 def riesz_symbol(theta: Any, p: int, alpha: float) -> Any:
     r"""Symbol of ``(-Delta)^(alpha/2)`` collocated by B-splines, in units of the mesh.
@@ -34,7 +36,7 @@ def riesz_symbol(theta: Any, p: int, alpha: float) -> Any:
     Parameters
     ----------
     theta : array_like
-        Angles, of any shape; the symbol is even and has the period ``2 pi``. NumPy or any other array library.
+        Angles, of any shape, in NumPy or another array library. The symbol is even, of period ``2 pi``.
     p : int
         Degree of the splines, at least 2.
     alpha : float
@@ -59,8 +61,8 @@ def riesz_symbol(theta: Any, p: int, alpha: float) -> Any:
     --------
     >>> import numpy as np
     >>> from numsolve.fractional import riesz_symbol
-    >>> riesz_symbol([0.0, np.pi / 2, np.pi], 3, 1.5).round(10)
-    array([0.          , 1.4284482352, 2.0201308674])
+    >>> riesz_symbol([0.0, np.pi / 2, np.pi], 3, 1.5).round(8)
+    array([0.        , 1.42844824, 2.02013087])
     """
     p, alpha = check_degree(p), check_alpha(alpha)
     theta, xp = _angles(theta)
@@ -97,8 +99,8 @@ def mass_symbol(theta: Any, p: int) -> Any:
     --------
     >>> import numpy as np
     >>> from numsolve.fractional import mass_symbol
-    >>> mass_symbol([0.0, np.pi], 3).round(12)  # (4 + 2 cos(theta)) / 6
-    array([1.        , 0.3333333333])
+    >>> mass_symbol([0.0, np.pi], 3).round(8)  # (4 + 2 cos(theta)) / 6
+    array([1.        , 0.33333333])
     """
     p = check_degree(p)
     theta, xp = _angles(theta)
@@ -118,6 +120,16 @@ def mass_generator(p: int) -> list[float]:
         span = min(int(x), p)
         out.append(float(np.polyval(function.coefficients[span][::-1], x - span)))
     return out
+
+
+def sine_angles(K: int) -> Array:
+    """The frequencies of the sine transform."""
+    return np.arange(1.0, K + 1) * (math.pi / (K + 1))
+
+
+def mass_samples(K: int, p: int) -> Array:
+    """The symbol of the values at those."""
+    return np.asarray(mass_symbol(sine_angles(K), p))
 
 
 @dataclass(frozen=True)
@@ -223,8 +235,9 @@ def _images(p: int, alpha: float) -> tuple[float, ...]:
         return (_alternating_zeta(s, 1 - x) - _alternating_zeta(s, 1 + x)) / (2 * math.pi * x)
 
     series = np.polynomial.Chebyshev.interpolate(total, 22)
-    power = series.convert(kind=np.polynomial.Polynomial).coef
-    return tuple(float(c) for c in power * 2.0 ** (p + 1) * (2 * math.pi) ** -s)
+    power = np.asarray(series.convert(kind=np.polynomial.Polynomial).coef, dtype=np.float64)
+    scale = 2.0 ** (p + 1) * (2 * math.pi) ** -s
+    return tuple(float(c) * scale for c in power)
 
 
 def _alternating_zeta(s: float, y: Any) -> Any:
