@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,16 @@ from numsolve._core.result import Result
 from ._adjoint import pull_back
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from matplotlib.axes import Axes
+
+
+#: Fields that have one entry for each problem of a batch.
+_PER_PROBLEM = (
+    *("status", "nit", "residual", "plan", "value", "value_linear", "kl"),
+    *("nsinkhorn", "nnewton", "ncg"),
+)
 
 
 class Gradient(NamedTuple):
@@ -119,6 +128,8 @@ class TransportResult(Result):
         True
         """
         P = self._existing_plan()
+        if P.ndim == 3:
+            return self._stacked(r.gradient() for r in self._problems())
         if min(self.reg_m) == math.inf:
             f, g = self.potentials
             return Gradient(f, g, P)
@@ -176,6 +187,10 @@ class TransportResult(Result):
         (2, 3)
         """
         P = self._existing_plan()
+        if P.ndim == 3:
+            p, q = (None, None) if potentials is None else potentials
+            each = enumerate(self._problems())
+            return self._stacked(r.vjp(_of(dP, i), potentials=(_of(p, i), _of(q, i))) for i, r in each)
         xp = arrays.array_namespace(plan=P, dP=dP)
         n, m = P.shape
         dtype = xp.float64 if arrays.is_numpy(xp) else P.dtype
@@ -209,6 +224,38 @@ class TransportResult(Result):
             weights.append(xp.where(inner, weight, xp.full_like(r, math.nan)))
         return weights[0], weights[1]
 
+    def problem(self, i: int) -> TransportResult:
+        """Return the result of one problem of a batch.
+
+        Parameters
+        ----------
+        i : int
+            Which one.
+
+        Returns
+        -------
+        TransportResult
+            With the fields of that problem; the history is of the batch, and left out.
+
+        Raises
+        ------
+        IndexError
+            If there is no such problem.
+        """
+        f, g = self.x
+        own = {name: getattr(self, name)[i, ...] for name in _PER_PROBLEM if getattr(self, name) is not None}
+        own = {name: x if getattr(x, "ndim", 1) else x.item() for name, x in own.items()}
+        bounds = tuple(float(side[i]) for side in self.bounds)
+        return replace(self, x=(f[i, ...], g[i, ...]), bounds=bounds, history=None, **own)
+
+    def _problems(self) -> Iterator[TransportResult]:
+        return (self.problem(i) for i in range(self.plan.shape[0]))
+
+    def _stacked(self, gradients: Iterable[Gradient]) -> Gradient:
+        xp = arrays.array_namespace(plan=self.plan)
+        a, b, M = (xp.stack(parts) for parts in zip(*gradients, strict=True))
+        return Gradient(a, b, M)
+
     def _existing_plan(self) -> Any:
         if self.plan is None:
             raise ValueError("the result has no plan: solve with return_plan=True")
@@ -225,7 +272,7 @@ class TransportResult(Result):
         Returns
         -------
         array of shape (n,) or (n, d)
-            ``P Y / (P 1)``; nan for a source of weight zero.
+            ``P Y / (P 1)``; nan for a source of weight zero. With an axis more in front for a batch.
 
         Raises
         ------
@@ -235,18 +282,18 @@ class TransportResult(Result):
         plan = self._existing_plan()
         xp = arrays.array_namespace(plan=plan, Y=Y)
         points = checks.array("Y", Y, xp=xp, ndim=(1, 2))
-        if points.shape[0] != self.plan.shape[1]:
+        if points.shape[0] != plan.shape[-1]:
             raise ValueError(
-                f"Y must have {self.plan.shape[1]} rows, one for each column of the plan, "
+                f"Y must have {plan.shape[-1]} rows, one for each column of the plan, "
                 f"got shape {tuple(points.shape)}"
             )
-        mass = xp.sum(self.plan, axis=1)
+        mass = xp.sum(plan, axis=-1)
         mass = xp.where(mass > 0, mass, xp.full_like(mass, float("nan")))
-        moved = self.plan @ xp.astype(points, self.plan.dtype)
-        return moved / (mass if points.ndim == 1 else mass[:, None])
+        moved = plan @ xp.astype(points, plan.dtype)
+        return moved / (mass if points.ndim == 1 else mass[..., None])
 
     def plot(self, ax: Axes | None = None, *, what: str | None = None, **settings: Any) -> Axes:
-        """Draw the plan as an image, or the convergence.
+        """Draw the plan as an image, or the convergence; of a batch the first plan.
 
         Parameters
         ----------
@@ -275,7 +322,7 @@ class TransportResult(Result):
             axes.set_ylabel("marginal error")
             return axes
         axes = new_axes(ax)
-        plan = arrays.to_host(self.plan)
+        plan = arrays.to_host(self.plan if self.plan.ndim == 2 else self.plan[0])
         # A sharp plan has one entry a row: the square root keeps the fainter ones visible.
         image = axes.imshow(
             np.sqrt(plan), **{"cmap": "magma", "aspect": "auto", "interpolation": "nearest", **settings}
@@ -283,3 +330,7 @@ class TransportResult(Result):
         axes.set(xlabel="target", ylabel="source", title="square root of the plan")
         axes.figure.colorbar(image, ax=axes)
         return axes
+
+
+def _of(x: Any, i: int) -> Any:
+    return None if x is None else x[i, ...]

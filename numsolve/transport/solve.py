@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numsolve._core import checks
 
+from ._batch import is_batch, solve_batch
 from ._problem import prepare
 from .newton import newton
 from .sinkhorn import sinkhorn
@@ -49,12 +50,14 @@ def solve(
 
     Parameters
     ----------
-    M : array of shape (n, m)
-        Cost, in any unit; ``+inf`` forbids a pair.
-    a : array of shape (n,), optional
+    M : array of shape (n, m) or (B, n, m)
+        Cost, in any unit; ``+inf`` forbids a pair. A third axis makes it a batch of B problems, of which
+        each is solved until it meets the tolerance.
+    a : array of shape (n,) or (B, n), optional
         Weights of the source, nonnegative, of any sum; None or an empty list for ``1 / n`` each.
-    b : array of shape (m,), optional
-        Weights of the target, of the same sum; None or an empty list for ``1 / m`` each.
+    b : array of shape (m,) or (B, m), optional
+        Weights of the target, of the same sum; None or an empty list for ``1 / m`` each. What has no axis
+        for the batch is shared by its problems.
     reg : float
         Regularisation, positive, in the unit of `M`. The plan is sharp when it is small against the
         differences of the cost: 1e-1 to 1e-5 of the cost's range are usual.
@@ -89,8 +92,9 @@ def solve(
     Returns
     -------
     TransportResult
-        With `plan`, `potentials`, `value`, `value_linear`, `kl`, `marginal_error`, the counters `nsinkhorn`,
-        `nnewton` and `ncg`, and `reg_path`.
+        With `plan`, `potentials`, `value`, `value_linear`, `kl`, `marginal_error`, `bounds`, the counters
+        `nsinkhorn`, `nnewton` and `ncg`, and `reg_path`. For a batch each of them, and `status`, has a first
+        axis for the problems; `callback`, `progress` and `time_limit` then go from problem to problem.
 
     Raises
     ------
@@ -145,16 +149,25 @@ def solve(
         "progress": progress,
         "time_limit": time_limit,
     }
+    strength = checks.real("reg", reg, low=0.0, open_low=True)
     if unbalanced is not None:
         checks.choice("unbalanced_type", unbalanced_type, ("KL",))
         checks.choice("method", method, ("auto", "newton", "sinkhorn"))
-        if method == "sinkhorn":
-            return sinkhorn_unbalanced(a, b, M, reg, unbalanced, **settings)
-        return newton_unbalanced(prepare_unbalanced(M, a, b, reg, unbalanced), **settings)
-    if method in {"auto", "newton"}:
-        return newton(prepare(M, a, b, reg), **settings)
-    if method == "sns":
-        return sinkhorn_newton_sparse(a, b, M, reg, **settings)
-    form = "log" if method == "sinkhorn_log" else "auto"
-    weight = "auto" if method == "sinkhorn_overrelaxed" else 1.0
-    return sinkhorn(a, b, M, reg, method=form, overrelaxation=weight, **settings)
+
+    def one(M: Any, a: Any, b: Any, **settings: Any) -> TransportResult:
+        if unbalanced is not None and method == "sinkhorn":
+            return sinkhorn_unbalanced(a, b, M, strength, unbalanced, **settings)
+        if unbalanced is not None:
+            return newton_unbalanced(prepare_unbalanced(M, a, b, strength, unbalanced), **settings)
+        if method in {"auto", "newton"}:
+            return newton(prepare(M, a, b, strength), **settings)
+        if method == "sns":
+            return sinkhorn_newton_sparse(a, b, M, strength, **settings)
+        form = "log" if method == "sinkhorn_log" else "auto"
+        weight = "auto" if method == "sinkhorn_overrelaxed" else 1.0
+        return sinkhorn(a, b, M, strength, method=form, overrelaxation=weight, **settings)
+
+    if not is_batch(M, a, b):
+        return one(M, a, b, **settings)
+    compiled = unbalanced is None and method in {"auto", "newton"}
+    return solve_batch(one, M, a, b, strength, compiled=compiled, **settings)

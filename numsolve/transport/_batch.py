@@ -1,0 +1,276 @@
+"""Many problems of one shape: each is solved by itself, the small and regular ones in one compiled call."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import arrays, checks
+from numsolve._core.monitor import Monitor
+from numsolve._core.result import ConvergenceWarning
+
+from ._problem import MASS_TOLERANCE, UNIT
+from .newton import FIRST_STAGE, STAGE_FACTOR
+from .result import TransportResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Largest smaller side of a problem that the compiled loop takes.
+SMALL = 300
+
+
+def is_batch(M: Any, a: Any, b: Any) -> bool:
+    """Whether one of the arguments has an axis too many for a single problem."""
+    return _ndim(M) == 3 or _ndim(a) == 2 or _ndim(b) == 2
+
+
+def solve_batch(
+    solve: Callable[..., TransportResult],
+    M: Any,
+    a: Any,
+    b: Any,
+    reg: float,
+    *,
+    compiled: bool,
+    tol: float,
+    maxiter: int | None,
+    potentials_init: Any,
+    return_plan: bool,
+    callback: Callable[..., Any] | None,
+    progress: bool,
+    time_limit: float | None,
+) -> TransportResult:
+    """Solve each problem by ``solve(M, a, b, **settings)``, or by the compiled Newton loop where that can.
+
+    The monitor counts the problems that are left.
+    """
+    a, b = (None if isinstance(x, list | tuple) and len(x) == 0 else x for x in (a, b))
+    xp = arrays.array_namespace(M=M, a=a, b=b)
+    M = checks.array("M", M, xp=xp, ndim=(2, 3), allow_inf=True)
+    a, b = (
+        None if x is None else checks.array(name, x, xp=xp, ndim=(1, 2)) for name, x in (("a", a), ("b", b))
+    )
+    count = next(x.shape[0] for x, ndim in ((M, 3), (a, 2), (b, 2)) if x is not None and x.ndim == ndim)
+    n, m = M.shape[-2:]
+    for name, x, shape in (("M", M, (n, m)), ("a", a, (n,)), ("b", b, (m,))):
+        if x is not None and x.shape not in {shape, (count, *shape)}:
+            raise ValueError(f"{name} must have shape {shape} or {(count, *shape)}, got {tuple(x.shape)}")
+    data = [_stack(x, ndim, count) for x, ndim in ((M, 2), (a, 1), (b, 1))]
+    starts = _starts(potentials_init, xp, count)
+    settings = {"tol": tol, "maxiter": maxiter, "return_plan": return_plan}
+
+    def one(i: int) -> TransportResult:
+        own = (None if x is None else x[i, ...] for x in data)
+        start = None if starts is None else (starts[0][i, ...], starts[1][i, ...])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return solve(*own, potentials_init=start, **settings)
+
+    fast = None
+    if compiled and arrays.is_numpy(xp) and M.dtype == np.float64 and count and 0 < min(n, m) <= SMALL:
+        fast = _Compiled(data, reg, tol, 1000 if maxiter is None else maxiter, starts)
+    results: list[TransportResult] = []
+    with Monitor(
+        atol=0.0,
+        maxiter=count,
+        time_limit=time_limit,
+        callback=callback,
+        progress=progress,
+        label="Problems",
+        keep="reference",
+        present=lambda done: _stacked(xp, [r.x for r in results[:done]], M),
+    ) as it:
+        it.record(count, 0)
+        while it.running:
+            first = it.nit
+            last = first + it.chunk()[0]
+            if fast is not None:
+                fast.solve(first, last)
+            for i in range(first, last):
+                result = fast.result(i) if fast is not None and fast.done[i] else one(i)
+                results.append(result)
+            it.extend([count - last], x=last, steps=last - first)
+    return _collect(it, xp, results, data[0], count, reg, return_plan)
+
+
+class _Compiled:
+    """The problems with positive weights and finite costs, in the layout of the compiled loop."""
+
+    def __init__(self, data: list[Any], reg: float, tol: float, maxiter: int, starts: Any) -> None:
+        M, a, b = data
+        count, n, m = M.shape
+        self.kernels = arrays.kernels_for(np, __package__, "batch")
+        self.threads = arrays.kernels_for(np, __package__).threads()
+        a, b = (np.full((count, k), 1.0 / k) if x is None else x for x, k in ((a, n), (b, m)))
+        self.reg, self.tol, self.maxiter = reg, tol, maxiter
+        low, high = M.min(axis=(1, 2)), M.max(axis=(1, 2))
+        self.mass, other = a.sum(axis=1), b.sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            regular = np.isfinite(high) & (a > 0).all(axis=1) & (b > 0).all(axis=1)
+            regular &= np.abs(self.mass - other) <= MASS_TOLERANCE * self.mass
+            regular &= UNIT * (high - low) <= reg
+        if starts is not None:
+            regular &= np.isfinite(starts[0]).all(axis=1) & np.isfinite(starts[1]).all(axis=1)
+        #: Which problems the compiled loop may try, and which it has solved.
+        self.regular, self.done = regular, np.zeros(count, dtype=bool)
+        with np.errstate(invalid="ignore"):
+            self.offset = np.where(np.abs(low) > high - low, low, 0.0)
+            ratio = FIRST_STAGE * (high - low) / reg
+            stages = np.floor(np.log(np.maximum(ratio, 1.0)) / -math.log(STAGE_FACTOR) + 1e-12)
+            self.first = reg * (1 / STAGE_FACTOR) ** np.where(regular, stages, 0.0)
+            self.a, self.b = a / self.mass[:, None], b / other[:, None]
+        self.swapped = m < n
+        self.M, self.shape = M, (n, m)
+        self.f, self.g = np.zeros((count, n)), np.zeros((count, m))
+        self.warm = starts is not None
+        if starts is not None:
+            self.f = np.where(regular[:, None], starts[0] - self._shift(slice(None))[:, None], 0.0)
+
+    def _shift(self, i: Any) -> Any:
+        """What the potentials of the sources have over those of the reduced problem."""
+        return self.offset[i] + self.reg * np.log(self.mass[i])
+
+    def solve(self, first: int, last: int) -> None:
+        """Solve the regular problems of a range, shared among the threads."""
+        self.index = first + np.flatnonzero(self.regular[first:last])
+        i = self.index
+        M = np.ascontiguousarray(self.M[i] - self.offset[i, None, None])
+        f, g, a, b = self.f[i], self.g[i], self.a[i], self.b[i]
+        if self.swapped:
+            M, f, g, a, b = np.ascontiguousarray(M.transpose(0, 2, 1)), g, f, b, a
+        P = np.empty(M.shape)
+        counts = np.zeros((i.size, len(self.kernels.COUNTS)), dtype=np.int64)
+        values = np.zeros((i.size, len(self.kernels.VALUES)))
+        batch = [M, a, b, self.first[i], f, g, P, counts, values]
+
+        def run(part: slice) -> None:
+            M, a, b, start, f, g, P, counts, values = (x[part] for x in batch)
+            self.kernels.newton_batch(
+                M, a, b, self.reg, start, self.warm, self.tol, self.maxiter, f, g, P, counts, values
+            )
+
+        cuts = np.linspace(0, i.size, min(self.threads, max(i.size, 1)) + 1).astype(int)
+        parts = [slice(*cut) for cut in pairwise(cuts.tolist())]
+        if len(parts) > 1:
+            with ThreadPoolExecutor(len(parts)) as pool:
+                list(pool.map(run, parts))
+        else:
+            run(parts[0])
+        self.done[i] = counts[:, 0].astype(bool) & (values[:, 0] <= self.tol)
+        if self.swapped:
+            P, f, g = P.transpose(0, 2, 1), g, f
+        self._keep(i, P, f, g, counts, values)
+
+    def _keep(self, i: Any, P: Any, f: Any, g: Any, counts: Any, values: Any) -> None:
+        """Put the answers into the caller's mass and cost; `Problem.values` has the formulas."""
+        mass, offset, reg = self.mass[i], self.offset[i], self.reg
+        r, c = P.sum(axis=2), P.sum(axis=1)
+        total, linear = r.sum(axis=1), values[:, 1]
+        entropy = ((r * f).sum(axis=1) + (c * g).sum(axis=1) - linear) / reg
+        kl = entropy - (r * np.log(self.a[i])).sum(axis=1) - (c * np.log(self.b[i])).sum(axis=1)
+        linear = mass * (linear + offset * total)
+        self.kept = {
+            "x": (f + self._shift(i)[:, None], g),
+            "plan": P * mass[:, None, None],
+            "residual": values[:, 0],
+            "value_linear": linear,
+            "value": linear + reg * mass * (entropy + (np.log(mass) - 1.0) * total),
+            "kl": mass * (kl - np.log(mass) * total),
+            "bounds": mass[:, None] * (values[:, 2:4] + offset[:, None]),
+            **{name: counts[:, k] for k, name in enumerate(self.kernels.COUNTS)},
+        }
+
+    def result(self, i: int) -> TransportResult:
+        """Return the result of a problem of the range that was solved last."""
+        k = int(np.searchsorted(self.index, i))
+        kept = {name: x[k] for name, x in self.kept.items() if name not in {"x", "bounds", "converged"}}
+        stages = kept.pop("stages")
+        return TransportResult(
+            x=tuple(x[k] for x in self.kept["x"]),
+            bounds=tuple(self.kept["bounds"][k].tolist()),
+            nit=int(kept["nnewton"]) + int(stages) - 1,
+            reg=self.reg,
+            reg_path=tuple(self.reg / STAGE_FACTOR**j for j in reversed(range(stages))),
+            **{name: x if getattr(x, "ndim", 0) else x.item() for name, x in kept.items()},
+        )
+
+
+def _collect(
+    it: Monitor, xp: Any, results: list[TransportResult], M: Any, count: int, reg: float, return_plan: bool
+) -> TransportResult:
+    """Make one result of many; problems that were not reached have the status of the run, and no answer."""
+    missing = count - len(results)
+    if missing:
+        n, m = M.shape[1:]
+        nothing = TransportResult(
+            x=(xp.zeros((n,), dtype=M.dtype), xp.zeros((m,), dtype=M.dtype)),
+            status=it.status,
+            residual=math.inf,
+            plan=xp.zeros((n, m), dtype=M.dtype),
+        )
+        results = results + [nothing] * missing
+
+    def column(name: str) -> Any:
+        return np.array([getattr(r, name) for r in results])
+
+    names = ("nit", "residual", "value", "value_linear", "kl", "nsinkhorn", "nnewton", "ncg")
+    bounds = np.array([r.bounds for r in results]).reshape(count, 2)
+    return it.result(
+        TransportResult,
+        x=_stacked(xp, [r.x for r in results], M),
+        plan=None if not return_plan else xp.stack([r.plan for r in results]) if results else M,
+        status=np.array([int(r.status) for r in results], dtype=np.int64),
+        detail="",
+        reg=reg,
+        reg_m=results[0].reg_m if results else (math.inf, math.inf),
+        bounds=(bounds[:, 0], bounds[:, 1]),
+        reg_path=max((r.reg_path for r in results), key=len, default=()),
+        **{name: column(name) for name in names},
+    )
+
+
+def _ndim(x: Any) -> int:
+    """Number of axes of anything that may become an array; lists are judged by their first entries."""
+    ndim = getattr(x, "ndim", None)
+    if ndim is not None:
+        return int(ndim)
+    return 1 + _ndim(x[0]) if isinstance(x, list | tuple) and len(x) > 0 else int(isinstance(x, list | tuple))
+
+
+def _stack(x: Any, ndim: int, count: int) -> Any:
+    """Give an array that all problems share the axis of the batch."""
+    if x is None or x.ndim > ndim:
+        return x
+    xp = arrays.array_namespace(x=x)
+    return xp.broadcast_to(x[None, ...], (count, *x.shape))
+
+
+def _starts(potentials: Any, xp: Any, count: int) -> tuple[Any, Any] | None:
+    if potentials is None:
+        return None
+    if not (isinstance(potentials, tuple | list) and len(potentials) == 2):
+        raise ValueError("potentials_init must be a pair (f, g), as the potentials of a result")
+    f, g = (
+        checks.array(f"potentials_init[{k}]", x, xp=xp, ndim=2, check_finite=False)
+        for k, x in enumerate(potentials)
+    )
+    for k, x in enumerate((f, g)):
+        if x.shape[0] != count:
+            raise ValueError(
+                f"potentials_init[{k}] must have {count} rows, one for each problem, got {x.shape[0]}"
+            )
+    return f, g
+
+
+def _stacked(xp: Any, pairs: list[tuple[Any, Any]], M: Any) -> tuple[Any, Any]:
+    """Give the potentials of many problems, none perhaps, an axis for the problems."""
+    if pairs:
+        return xp.stack([f for f, _ in pairs]), xp.stack([g for _, g in pairs])
+    n, m = M.shape[-2:]
+    return xp.zeros((0, n), dtype=M.dtype), xp.zeros((0, m), dtype=M.dtype)
