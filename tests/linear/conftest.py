@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -66,3 +68,11 @@ MATRICES = {
 def spd(request):
     """Symmetric positive definite matrices of all kinds."""
     return request.param()
+
+
+@pytest.fixture(scope="session")
+def make():
+    """Makers of matrices: ``make.delaunay(n)``, ..."""
+    return SimpleNamespace(
+        delaunay=delaunay, nonsymmetric=nonsymmetric, l_shape=l_shape, random_spd=random_spd
+    )

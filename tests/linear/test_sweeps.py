@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from .conftest import delaunay, nonsymmetric
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import solve_triangular
@@ -41,10 +40,10 @@ def test_a_sweep_is_a_triangular_solve(spd, omega):
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 @pytest.mark.parametrize("omega", [0.8, 1.0, 1.9])
-def test_sweeps_are_those_of_pyamg(direction, omega):
+def test_sweeps_are_those_of_pyamg(make, direction, omega):
     from pyamg.relaxation.relaxation import gauss_seidel, sor
 
-    for A in (laplacian(60), delaunay(3000)):
+    for A in (laplacian(60), make.delaunay(3000)):
         x, b = vectors(A.shape[0])
         want, got, M = x.copy(), x.copy(), sp.csr_matrix(A)
         sor(M, want, b, omega, iterations=3, sweep=direction)
@@ -68,8 +67,8 @@ def test_the_order_of_levels_gives_the_natural_iterates_to_the_last_bit(spd):
         assert level.n_levels < natural.n_levels == spd.shape[0] or spd.nnz == 3 * spd.shape[0] - 2
 
 
-def test_the_order_of_levels_respects_one_sided_couplings():
-    A = nonsymmetric(70, np.random.default_rng(3))
+def test_the_order_of_levels_respects_one_sided_couplings(make):
+    A = make.nonsymmetric(70, np.random.default_rng(3))
     x, b = vectors(70)
     for direction in ("forward", "backward"):
         one, two = x.copy(), x.copy()
@@ -95,12 +94,12 @@ def test_rows_of_one_level_and_of_one_colour_are_independent(spd):
             assert np.array_equal(block, np.diag(np.diag(block)))
 
 
-def test_colours():
+def test_colours(make):
     assert linear.SweepPlan(laplacian(17), "redblack").n_levels == 2
     assert linear.SweepPlan(laplacian(7, dim=3), "multicolor").n_levels == 2
     with pytest.raises(ValueError, match="ordering 'redblack' has two"):
-        linear.SweepPlan(delaunay(50), "redblack")
-    assert 3 <= linear.SweepPlan(delaunay(500), "multicolor").n_levels <= 8
+        linear.SweepPlan(make.delaunay(50), "redblack")
+    assert 3 <= linear.SweepPlan(make.delaunay(500), "multicolor").n_levels <= 8
 
 
 def test_several_right_hand_sides_are_swept_each_by_itself():
