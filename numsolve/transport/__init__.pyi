@@ -2,6 +2,8 @@ from . import problems as problems
 from .cloud_plan import CloudPlan as CloudPlan
 from .cloud_result import SampleGradient as SampleGradient
 from .cloud_result import SampleResult as SampleResult
+from .divergence import DivergenceResult as DivergenceResult
+from .divergence import sinkhorn_divergence as sinkhorn_divergence
 from .result import Gradient as Gradient
 from .result import TransportResult as TransportResult
 from .sample import solve_sample as solve_sample
@@ -12,12 +14,14 @@ from .unbalanced import sinkhorn_unbalanced as sinkhorn_unbalanced
 
 __all__ = [
     "CloudPlan",
+    "DivergenceResult",
     "Gradient",
     "SampleGradient",
     "SampleResult",
     "TransportResult",
     "problems",
     "sinkhorn",
+    "sinkhorn_divergence",
     "sinkhorn_newton_sparse",
     "sinkhorn_unbalanced",
     "solve",
