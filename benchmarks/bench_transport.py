@@ -112,6 +112,53 @@ class Sparse:
 Sparse.track_newton_steps.unit = "steps"
 
 
+class Batch:
+    """64 problems of 64 x 64 in one call."""
+
+    def setup(self):
+        self.M = np.random.default_rng(0).random((64, 64, 64))
+        transport.solve(self.M[:2], reg=0.02)
+
+    def time_solve(self):
+        transport.solve(self.M, reg=0.02)
+
+
+class Unbalanced:
+    """Newton's method on a problem whose masses differ."""
+
+    params = [1e-2, 1e-4]
+    param_names = ("reg",)
+
+    def setup(self, reg):
+        rng = np.random.default_rng(0)
+        self.data = rng.random((500, 400)), rng.random(500), rng.random(400)
+        self._solve(reg)
+
+    def _solve(self, reg):
+        return transport.solve(*self.data, reg, unbalanced=1.0)
+
+    def time_solve(self, reg):
+        self._solve(reg)
+
+    def track_newton_steps(self, reg):
+        return self._solve(reg).nnewton
+
+
+Unbalanced.track_newton_steps.unit = "steps"
+
+
+class Adjoint:
+    """Derivatives of a plan beside the solve that made it."""
+
+    def setup(self):
+        M, a, b = problems.random_assignment(500, rng=0)
+        self.result = transport.solve(M, a, b, 1e-3)
+        self.Q = np.random.default_rng(0).normal(size=M.shape)
+
+    def time_vjp(self):
+        self.result.vjp(self.Q)
+
+
 class Exponential:
     """The exponential that all kernels share, on 16 384 numbers; NumPy's beside it as a yardstick."""
 

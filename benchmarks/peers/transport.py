@@ -125,6 +125,63 @@ def sinkhorn_case(name: str, M: Any, a: Any, b: Any) -> Case:
     )
 
 
+def batch_case(count: int, n: int) -> Case:
+    """Many small problems at once; POT's batch solver has its own tolerance, set to the same quality."""
+    import ot.batch
+
+    M = np.random.default_rng(0).random((count, n, n))
+    loop = partial(pot, np.full(n, 1 / n), np.full(n, 1 / n), reg=0.02, stopThr=3e-11, numItermax=10_000)
+
+    def error(plans: Any) -> float:
+        return max(marginal_error(np.full(n, 1 / n), np.full(n, 1 / n), plan) for plan in np.asarray(plans))
+
+    return Case(
+        f"a batch of {count} problems {n} x {n}, reg = 0.02",
+        ours=lambda: transport.solve(M, reg=0.02).plan,
+        peers=[
+            Peer("pot", lambda: ot.batch.solve_batch(M, reg=0.02).plan, name="POT solve_batch, as it comes"),
+            Peer(
+                "pot",
+                lambda: ot.batch.solve_batch(M, reg=0.02, tol=1e-11, max_iter=10_000).plan,
+                name="POT solve_batch",
+            ),
+            Peer("pot", lambda: [loop(M=M[i]) for i in range(count)], name="a loop of POT sinkhorn"),
+        ],
+        metric="time for a batch",
+        error=error,
+        tol=TOL,
+        budget=40.0,
+        first_call=False,
+    )
+
+
+def unbalanced_case(reg: float, limit: int) -> Case:
+    """Masses that differ, at a price of one for the cost's range."""
+    import ot
+
+    rng = np.random.default_rng(0)
+    M, a, b = rng.random((500, 400)), rng.random(500) / 500, rng.random(400) / 400
+    exact = transport.solve(M, a, b, reg, unbalanced=1.0, tol=1e-13).plan
+    return Case(
+        f"unbalanced, 500 x 400, reg = {reg:g}, reg_m = 1",
+        ours=lambda: transport.solve(M, a, b, reg, unbalanced=1.0).plan,
+        peers=[
+            Peer(
+                "pot",
+                lambda: ot.unbalanced.sinkhorn_unbalanced(
+                    a, b, M, reg, 1.0, reg_type="kl", numItermax=limit, stopThr=1e-12, warn=False
+                ),
+                name="POT sinkhorn_unbalanced",
+            )
+        ],
+        metric="unbalanced, time to 1e-8 in the plan",
+        error=lambda plan: float(abs(np.asarray(plan) - exact).sum() / exact.sum()),
+        tol=1e-8,
+        budget=30.0,
+        first_call=False,
+    )
+
+
 def exponential_case() -> Case:
     """Nanoseconds for one exponential, on 16 384 numbers that stay in the cache."""
     from numsolve.transport import _cpu
@@ -187,7 +244,10 @@ def cases(quick: bool) -> Iterator[Case]:
     yield case(f"two digits, city-block distance, n = {pixels}", *problems.image_pair(*pair, p=1), quick)
     yield case(f"densities on a line, squared, n = {n}", *problems.densities_1d(n, 2), quick)
     yield case(f"densities on a line, absolute, n = {n}", *problems.densities_1d(n, 1), quick)
+    yield batch_case(16 if quick else 64, 64)
+    yield unbalanced_case(1e-2, 10_000)
     if not quick:
+        yield unbalanced_case(1e-3, 100_000)
         yield sinkhorn_case(f"random assignment, n = {n}", *problems.random_assignment(n, rng=0))
         yield cold_case()
 

@@ -43,7 +43,7 @@ class DivergenceResult(SampleResult):
     self_a: Any = None
     self_b: Any = None
 
-    def gradient(self) -> SampleGradient:
+    def gradient(self) -> SampleGradient:  # type: ignore[override]
         """Differentiate the divergence with respect to the weights and to the points.
 
         Returns
