@@ -1,0 +1,169 @@
+"""Electron configurations: ground states of the elements, and the notation of spectroscopists."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from numsolve._core import checks
+
+SYMBOLS = (
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "
+    "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir "
+    "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U"
+).split()
+LETTERS = "spdfghi"
+#: Elements whose ground state does not follow from the order of n + l, then n.
+_EXCEPTIONS = {
+    24: "[Ar] 3d5 4s1",
+    29: "[Ar] 3d10 4s1",
+    41: "[Kr] 4d4 5s1",
+    42: "[Kr] 4d5 5s1",
+    44: "[Kr] 4d7 5s1",
+    45: "[Kr] 4d8 5s1",
+    46: "[Kr] 4d10",
+    47: "[Kr] 4d10 5s1",
+    57: "[Xe] 5d1 6s2",
+    58: "[Xe] 4f1 5d1 6s2",
+    64: "[Xe] 4f7 5d1 6s2",
+    78: "[Xe] 4f14 5d9 6s1",
+    79: "[Xe] 4f14 5d10 6s1",
+    89: "[Rn] 6d1 7s2",
+    90: "[Rn] 6d2 7s2",
+    91: "[Rn] 5f2 6d1 7s2",
+    92: "[Rn] 5f3 6d1 7s2",
+}
+_SHELL = re.compile(r"([1-9]\d?)([a-z])(\d*\.?\d*(?:e-?\d+)?)")
+
+
+@dataclass(frozen=True, order=True)
+class Shell:
+    """A subshell: quantum numbers n and l, and the electrons in it, by spin where that was given."""
+
+    n: int
+    l: int  # noqa: E741
+    occupation: float
+    kappa: int | None = None
+    spins: tuple[float, float] | None = None
+
+    @property
+    def label(self) -> str:
+        """As "3d"; for a Dirac subshell as "3d5/2"."""
+        return orbital_label(self.n, self.l, self.kappa)
+
+    def __str__(self) -> str:
+        return f"{self.label}{self.occupation:g}"
+
+
+def orbital_label(n: int, l: int, kappa: int | None = None) -> str:  # noqa: E741
+    """Name an orbital: "3d", or "3d5/2" with kappa."""
+    letter = LETTERS[l] if l < len(LETTERS) else f"[l={l}]"
+    return f"{n}{letter}" if kappa is None else f"{n}{letter}{2 * abs(kappa) - 1}/2"
+
+
+def ground_configuration(Z: int) -> str:
+    """Return the ground-state configuration of a neutral atom, Z = 1 ... 92, as the NIST tables have it.
+
+    Parameters
+    ----------
+    Z : int
+        Nuclear charge.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If Z is not between 1 and 92.
+
+    References
+    ----------
+    S. Kotochigova, Z. H. Levine, E. L. Shirley, M. D. Stiles, C. W. Clark, "Local-density-functional
+    calculations of the energy of atoms", Phys. Rev. A 55, 191 (1997).
+
+    Examples
+    --------
+    >>> from numsolve.atomic import ground_configuration
+    >>> ground_configuration(24)
+    '1s2 2s2 2p6 3s2 3p6 3d5 4s1'
+    """
+    Z = checks.integer("Z", Z, low=1, high=92)
+    return " ".join(map(str, _ground(Z)))
+
+
+@lru_cache(maxsize=256)
+def parse_configuration(text: str) -> tuple[Shell, ...]:
+    """Read a configuration as "[Ar] 3d5 4s1"; shells come in the order of n, then l."""
+    shells: dict[tuple[int, int], Shell] = {}
+    for word in text.split():
+        if word.startswith("["):
+            name = word[1:-1]
+            if not word.endswith("]") or name not in SYMBOLS:
+                raise ValueError(f"configuration has the core {word!r}; a core is written as '[Ar]'")
+            new: tuple[Shell, ...] = _ground(SYMBOLS.index(name) + 1)
+        else:
+            match = _SHELL.fullmatch(word)
+            if match is None or match[2] not in LETTERS:
+                raise ValueError(f"configuration has the word {word!r}; a shell is written as '3d5' or '4s0.5'")
+            new = (Shell(int(match[1]), LETTERS.index(match[2]), float(match[3] or 1)),)
+        for shell in new:
+            if (shell.n, shell.l) in shells:
+                raise ValueError(f"configuration has the shell {shell.label} twice")
+            shells[shell.n, shell.l] = shell
+    return tuple(sorted(shells.values()))
+
+
+def read_configuration(configuration: Any) -> tuple[Shell, ...]:
+    """Check a configuration in any of its forms: a string, or a list of (n, l, f), (n, l, up, down).
+
+    A dictionary key (n, kappa) has no place in a string: Dirac subshells are given as `Shell`.
+    """
+    if isinstance(configuration, str):
+        shells = parse_configuration(configuration)
+    else:
+        shells = tuple(sorted(map(_shell, configuration)))
+        names = [(shell.n, shell.l, shell.kappa) for shell in shells]
+        for shell, name in zip(shells, names, strict=True):
+            if names.count(name) > 1 or (shell.kappa is not None and (shell.n, shell.l, None) in names):
+                raise ValueError(f"configuration has the shell {shell.label} twice")
+    if not shells:
+        raise ValueError("configuration is empty; at least one shell is wanted")
+    for shell in shells:
+        if not 0 <= shell.l < shell.n:
+            raise ValueError(f"configuration has n = {shell.n}, l = {shell.l}; 0 <= l < n is wanted")
+        room = 2 * (2 * shell.l + 1) if shell.kappa is None else 2 * abs(shell.kappa)
+        checks.real(f"the occupation of {shell.label}", shell.occupation, low=0.0, high=room)
+        for part in shell.spins or ():
+            checks.real(f"the occupation of {shell.label} in one spin", part, low=0.0, high=room / 2)
+    return shells
+
+
+def _shell(entry: Any) -> Shell:
+    """Make a shell of (n, l, f) or (n, l, up, down)."""
+    if isinstance(entry, Shell):
+        return entry
+    if not isinstance(entry, tuple | list) or len(entry) not in {3, 4}:
+        raise ValueError(
+            f"configuration has the entry {entry!r}; (n, l, occupation) or (n, l, up, down) is wanted"
+        )
+    n, l = checks.integer("n", entry[0], low=1), checks.integer("l", entry[1], low=0)  # noqa: E741
+    parts = tuple(checks.real("an occupation", part) for part in entry[2:])
+    return Shell(n, l, sum(parts), spins=parts if len(parts) == 2 else None)
+
+
+@lru_cache(maxsize=128)
+def _ground(Z: int) -> tuple[Shell, ...]:
+    """Fill shells in the order of n + l, then n, but for the exceptions."""
+    if Z in _EXCEPTIONS:
+        return parse_configuration(_EXCEPTIONS[Z])
+    left, shells = Z, []
+    for n, l in sorted(((n, l) for n in range(1, 8) for l in range(min(n, 4))), key=lambda s: (sum(s), s)):  # noqa: E741
+        filled = min(left, 2 * (2 * l + 1))
+        if filled:
+            shells.append(Shell(n, l, float(filled)))
+        left -= filled
+    return tuple(sorted(shells))

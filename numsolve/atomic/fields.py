@@ -1,0 +1,92 @@
+"""From the kernels' layout to functions of the radius, and from one mesh to a finer one."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import isinf
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import basis
+from .tables import States, gather, local_order, node_radii, points_of, spread, unspread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .mesh import RadialMesh
+    from .tables import Tables
+
+    Array = NDArray[np.float64]
+
+
+def orbital_values(tables: Tables, states: States, V: Array) -> tuple[Array, Array | None]:
+    """P and Q (None for Schrödinger) of all states at the quadrature points, P positive near the nucleus."""
+    sign = np.where(states.p[:, 0, 0, 0] < 0.0, -1.0, 1.0)[:, None]
+    P = sign * gather(states.p, tables.n_elements)
+    if isinf(tables.c):
+        return P, None
+    c = tables.c
+    M2c = 2 * c + (states.energy[:, None, None, None] - V[states.spin]) / c
+    return P, sign * gather(states.d / M2c, tables.n_elements)
+
+
+def evaluate(mesh: RadialMesh, u: Array, powers: Array, r: Any) -> Array:
+    """P at any radii: the polynomials of u (states, elements, nodes) times (r / r_i)^power."""
+    flat = np.asarray(r, dtype=float).ravel()
+    element = np.clip(np.searchsorted(mesh.edges, flat, side="right") - 1, 0, mesh.n_elements - 1)
+    left, length = mesh.edges[element], np.diff(mesh.edges)[element]
+    phi = basis.lagrange(basis.lobatto_nodes(mesh.order), 2 * (flat - left) / length - 1)
+    radii = node_radii(mesh)[element]
+    values = np.empty((u.shape[0], flat.size))
+    for power in np.unique(powers):
+        scaled = phi * (flat[:, None] / radii) ** power if power else phi
+        which = powers == power
+        values[which] = np.einsum("sqi,qi->sq", u[which][:, element], scaled)
+    values[:, (flat < mesh.edges[0]) | (flat > mesh.edges[-1])] = 0.0
+    return values.reshape(u.shape[0], *np.shape(r))
+
+
+def natural_u(tables: Tables, states: States) -> Array:
+    """Values at the nodes from left to right: (states, elements, p + 1)."""
+    u = unspread(states.u, tables.n_elements)
+    sign = np.where(states.p[:, 0, 0, 0] < 0.0, -1.0, 1.0)
+    out = np.empty_like(u)
+    out[..., local_order(u.shape[-1] - 1)] = u * sign[:, None, None]
+    return out
+
+
+def refined_states(
+    mesh: RadialMesh, tables: Tables, states: States, finer: RadialMesh, fine: Tables, powers: tuple[float, ...]
+) -> States:
+    """The same functions in the basis of a higher order."""
+    transfer = np.stack([_node_transfer(mesh, finer, power) for power in powers])
+    u = np.einsum("seji,sei->sej", transfer[states.channel], unspread(states.u, tables.n_elements))
+    new = States.of(fine, states.channel, states.spin, states.index, states.occupation)
+    new.energy[:] = states.energy
+    new.u[:] = np.stack([spread(part) for part in u])
+    table = fine.table[states.channel]
+    new.p[:] = np.einsum("sbqie,sbie->sbqe", fine.phi[table], new.u)
+    new.d[:] = np.einsum("sbqie,sbie->sbqe", fine.slope[table], new.u)
+    return new
+
+
+def refined_potential(mesh: RadialMesh, finer: RadialMesh, exponent: float, x: Array) -> Array:
+    """A potential at the quadrature points of a higher order."""
+    transfer = _point_transfer(mesh, finer, exponent)
+    return np.stack([spread(np.einsum("eji,ei->ej", transfer, part)) for part in unspread(x, mesh.n_elements)])
+
+
+@lru_cache(maxsize=256)
+def _node_transfer(mesh: RadialMesh, finer: RadialMesh, power: float) -> Array:
+    phi = basis.lagrange(basis.lobatto_nodes(mesh.order), basis.lobatto_nodes(finer.order))
+    scale = (node_radii(finer)[:, :, None] / node_radii(mesh)[:, None, :]) ** power
+    full = phi * scale
+    rows, columns = local_order(finer.order), local_order(mesh.order)
+    return np.ascontiguousarray(full[:, rows][:, :, columns])
+
+
+@lru_cache(maxsize=64)
+def _point_transfer(mesh: RadialMesh, finer: RadialMesh, exponent: float) -> Array:
+    coarse, fine = points_of(mesh, exponent).x, points_of(finer, exponent).x
+    return np.stack([basis.lagrange(a, b) for a, b in zip(coarse, fine, strict=True)])

@@ -1,0 +1,125 @@
+"""Radial problems with known answers, and potentials to try things on.
+
+Each potential is a function of the radius, made for `numsolve.atomic.solve_radial_schroedinger` and
+`numsolve.atomic.solve_radial_dirac`; energies are in hartree, lengths in bohr.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import checks
+
+from .xc import C_1986
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Potential = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def hydrogenic_energy(
+    Z: float,
+    n: int,
+    l: int | None = None,  # noqa: E741
+    kappa: int | None = None,
+    *,
+    c: float | None = None,
+) -> float:
+    """Energy of an electron in the field of a bare nucleus: Schrödinger's, or Dirac's if `kappa` is given.
+
+    Parameters
+    ----------
+    Z : float
+        Nuclear charge.
+    n : int
+        Principal quantum number.
+    l : int, optional
+        Angular momentum, below n; the Schrödinger energy does not depend on it.
+    kappa : int, optional
+        Dirac's quantum number, -(l + 1) for j = l + 1/2 and l for j = l - 1/2.
+    c : float, optional
+        Speed of light, 137.0359895 by default.
+
+    Returns
+    -------
+    float
+        In hartree; for Dirac without the rest energy.
+
+    Examples
+    --------
+    >>> from numsolve.atomic import hydrogenic_energy
+    >>> hydrogenic_energy(92, 1)
+    -4232.0
+    >>> round(hydrogenic_energy(92, 1, kappa=-1), 6)
+    -4861.198023
+    """
+    Z = checks.real("Z", Z, low=0.0)
+    n = checks.integer("n", n, low=1)
+    if l is not None:
+        checks.integer("l", l, low=0, high=n - 1)
+    if kappa is None:
+        return -(Z**2) / (2 * n**2)
+    kappa = checks.integer("kappa", kappa, low=-n, high=n - 1)
+    if kappa == 0:
+        raise ValueError("kappa must not be zero")
+    c = checks.real("c", C_1986 if c is None else c, low=0.0, open_low=True)
+    if Z / c >= abs(kappa):
+        raise ValueError(f"Z must be below |kappa| c = {abs(kappa) * c:g}, got {Z:g}")
+    level = n - abs(kappa) + sqrt(kappa**2 - (Z / c) ** 2)
+    x = (Z / c / level) ** 2
+    # 1 / sqrt(1 + x) - 1 without cancellation
+    return -(c**2) * x / (sqrt(1 + x) * (1 + sqrt(1 + x)))
+
+
+def coulomb(Z: float) -> Potential:
+    """``-Z / r``; energies by `hydrogenic_energy`."""
+    return lambda r: -Z / r
+
+
+def oscillator(omega: float = 1.0) -> Potential:
+    """``omega^2 r^2 / 2``; the energies are ``omega (2 k + l + 3/2)``, k = 0, 1, ..."""
+    return lambda r: 0.5 * (omega * r) ** 2
+
+
+def box() -> Potential:
+    """Nothing but the wall at r_max; energies by `box_energies`."""
+    return lambda r: np.zeros_like(r)
+
+
+def box_energies(r_max: float, l: int, n_states: int) -> NDArray[np.float64]:  # noqa: E741
+    """Energies in a sphere with hard walls, from the zeros of the spherical Bessel function j_l."""
+    from scipy.optimize import brentq
+    from scipy.special import spherical_jn
+
+    zeros = np.pi * np.arange(1, n_states + l + 1)
+    for order in range(1, l + 1):  # the zeros of j_l lie between those of j_(l-1)
+        pairs = zip(zeros[:-1], zeros[1:], strict=True)
+        zeros = np.array([brentq(lambda x, k=order: spherical_jn(k, x), a, b, xtol=1e-13) for a, b in pairs])
+    return zeros[:n_states] ** 2 / (2 * r_max**2)
+
+
+def hulthen(Z: float = 1.0, screening: float = 0.025) -> Potential:
+    """``-Z s exp(-s r) / (1 - exp(-s r))``, a screened Coulomb potential; s states by `hulthen_energy`."""
+    return lambda r: -Z * screening / np.expm1(screening * r)
+
+
+def hulthen_energy(Z: float, n: int, screening: float = 0.025) -> float:
+    """Energy of the s state n in the potential of `hulthen`, where it is bound: n^2 screening < 2 Z."""
+    return -((2 * Z - n**2 * screening) ** 2) / (8 * n**2)
+
+
+def model_ion(Z: float, core: float, radius: float = 1.0) -> Potential:
+    """``-(core + (Z - core) exp(-r / radius)) / r``: a nucleus behind a shell of electrons."""
+    return lambda r: -(core + (Z - core) * np.exp(-r / radius)) / r
+
+
+def tabulated(potential: Any, r: Any) -> tuple[Any, Any]:
+    """Samples (r, V) of a potential, the form in which programs hand them on."""
+    r = np.asarray(r, dtype=float)
+    return r, potential(r)

@@ -1,0 +1,100 @@
+r"""The radial Dirac equation by the squared Hamiltonian: the published method, for comparison.
+
+With E = eps + c^2 the radial Hamiltonian is
+
+    H (P, Q) = (c (-Q' + kappa Q / r) + (V + c^2) P,   c (P' + kappa P / r) + (V - c^2) Q).
+
+Its spectrum is unbounded on both sides, so that a basis for P and Q alone gives spurious states. H^2 is bounded
+below: the paper (O. Čertík et al., Comput. Phys. Commun. 297, 109051, 2024) solves H^2 = E^2 in its weak form
+(H psi_i, H psi_j), with the same functions r^alpha times polynomials for P and for Q, and a dense eigensolver. A
+constant is subtracted from V first, so that the wanted states have the smallest |E|.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _radial
+from .mesh import RadialMesh
+from .result import RadialResult
+from .tables import dirac_tables, gather, local_order, points_of, unspread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+def solve(V: Any, kappa: int, n_states: int, *, Z: float, c: float, mesh: RadialMesh) -> RadialResult:
+    """Solve for the lowest states of one kappa; the arguments are those of `solve_radial_dirac`, checked."""
+    from scipy.linalg import eigh
+
+    # The tables of kappa and of -kappa hold Phi' + kappa Phi / r and Phi' - kappa Phi / r.
+    plus, minus = dirac_tables(mesh, (kappa,), Z, c), dirac_tables(mesh, (-kappa,), Z, c)
+    r, w = unspread(plus.r, mesh.n_elements), unspread(plus.weight, mesh.n_elements)
+    v = _radial.read_potential(V, r.ravel(), Z).reshape(r.shape)
+    shift = max(0.0, float(v.max())) + 500.0
+    phi, d_plus = (_elementwise(part, mesh) for part in (plus.phi, plus.slope))
+    d_minus = -_elementwise(minus.slope, mesh)
+    u = v - shift
+
+    def assemble(*parts: tuple[Any, Array, Array]) -> Array:
+        """Sum of the matrices int f a_i b_j, without the last node, where the functions vanish."""
+        size, p = mesh.n_elements * mesh.order + 1, mesh.order
+        matrix = np.zeros((size, size))
+        local = sum(np.einsum("eq,eqi,eqj->eij", w * f, a, b, optimize=True) for f, a, b in parts)
+        for e, block in enumerate(local):
+            matrix[e * p : e * p + p + 1, e * p : e * p + p + 1] += block
+        first = plus.first
+        return matrix[first:-1, first:-1]
+
+    one = np.ones_like(v)
+    H11 = assemble(((u + c**2) ** 2, phi, phi), (c**2 * one, d_plus, d_plus))
+    H22 = assemble(((u - c**2) ** 2, phi, phi), (c**2 * one, d_minus, d_minus))
+    # The terms in c^3 are a total derivative and are left out.
+    H12 = assemble((c * u, phi, d_minus), (c * u, d_plus, phi))
+    S = assemble((one, phi, phi))
+    empty = np.zeros_like(S)
+    squares, vectors = eigh(
+        np.block([[H11, H12], [H12.T, H22]]),
+        np.block([[S, empty], [empty, S]]),
+        subset_by_index=[0, n_states - 1],
+    )
+    energies = np.sqrt(squares) - c**2 + shift
+    l = kappa if kappa > 0 else -kappa - 1  # noqa: E741
+    nodal = np.zeros((2, n_states, mesh.n_elements * mesh.order + 1))
+    nodal[:, :, plus.first : -1] = np.moveaxis(vectors.reshape(2, -1, n_states), -1, 1)
+    index = mesh.order * np.arange(mesh.n_elements)[:, None] + np.arange(mesh.order + 1)
+    P, Q = np.einsum("eqi,cnei->cneq", phi, nodal[:, :, index]).reshape(2, n_states, -1)
+    sign = np.where(P[:, 0] < 0, -1.0, 1.0)[:, None]
+    bound = energies < v[-1, -1]
+    result = RadialResult(
+        x=energies,
+        residual=0.0,
+        n=l + 1 + np.arange(n_states),
+        l=l,
+        kappa=kappa,
+        r=r.ravel(),
+        weights=w.ravel(),
+        P=sign * P,
+        Q=sign * Q,
+        V=v.ravel(),
+        certified=False,
+        bound=bound,
+        mesh=mesh,
+        _u=nodal[0][:, index] * sign[..., None],
+        _power=sqrt(kappa**2 - (Z / c) ** 2) - abs(kappa) + 1 if mesh.edges[0] == 0.0 else 0.0,
+    )
+    _radial.warn_of_unbound(bound, [result.label(i) for i in range(n_states)], mesh)
+    return result
+
+
+def _elementwise(table: Array, mesh: RadialMesh) -> Array:
+    """(1, blocks, points, n, 8) to (elements, points, nodes from left to right)."""
+    values = np.moveaxis(table[0], -1, 1).reshape(-1, *table.shape[2:4])[: mesh.n_elements]
+    out = np.empty_like(values)
+    out[..., local_order(mesh.order)] = values
+    return out

@@ -1,0 +1,98 @@
+r"""Local exchange and correlation of the electron gas.
+
+Exchange is ``e_x = -(3 / (4 pi)) (3 pi^2 n)^(1/3)``; relativity multiplies it by a function of ``beta = k_F / c``
+(A. H. MacDonald, S. H. Vosko, J. Phys. C 12, 2977, 1979). Correlation is the fit of S. H. Vosko, L. Wilk, M.
+Nusair (Can. J. Phys. 58, 1200, 1980) to Monte Carlo energies, known as VWN5, with its own spin interpolation.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from numsolve._core import arrays, checks
+
+#: Speed of light in atomic units, as adjusted in 1986: that of the published tables.
+C_1986 = 137.0359895
+#: How much of exchange and of correlation a functional has.
+FUNCTIONALS = {"lda": (1.0, 1.0), "exchange": (1.0, 0.0), "hartree": (0.0, 0.0)}
+
+
+def vwn_lda(n: Any, relativistic: bool = False, *, c: float = C_1986) -> tuple[Any, Any]:
+    """Exchange-correlation energy per electron and potential of the local density approximation.
+
+    Parameters
+    ----------
+    n : array
+        Density of the unpolarised gas in electrons per cubic bohr, nonnegative.
+    relativistic : bool
+        Whether exchange has the correction of MacDonald and Vosko.
+    c : float
+        Speed of light in atomic units.
+
+    Returns
+    -------
+    e_xc : array
+        Energy per electron in Ha, of the shape of `n`.
+    v_xc : array
+        Derivative of ``n e_xc`` by `n` in Ha, of the shape of `n`. Zero where the density is.
+
+    Raises
+    ------
+    ValueError
+        If a density is negative or not finite.
+
+    See Also
+    --------
+    vwn_lsda : The spin-polarised gas.
+
+    Examples
+    --------
+    >>> from numsolve.atomic import vwn_lda
+    >>> e_xc, v_xc = vwn_lda([1.0, 1000.0])
+    >>> e_xc.round(8)
+    array([-0.81015138, -7.52089178])
+    >>> vwn_lda(1e6, relativistic=True)[1].round(8)
+    7.86273136
+    """
+    n = checks.array("n", arrays.to_host(n) if hasattr(n, "shape") else n, low=0.0)
+    c = checks.real("c", c, low=0.0, open_low=True)
+    from . import _cpu_density
+
+    flat = np.ascontiguousarray(n, dtype=np.float64).ravel()
+    energy, potential = np.empty_like(flat), np.empty_like(flat)
+    _cpu_density.lda(flat, c if relativistic else inf, 1.0, 1.0, energy, potential)
+    return energy.reshape(n.shape)[()], potential.reshape(n.shape)[()]
+
+
+def vwn_lsda(n_up: Any, n_down: Any) -> tuple[Any, Any, Any]:
+    """Exchange-correlation energy per electron and potentials of the spin-polarised gas.
+
+    Parameters
+    ----------
+    n_up, n_down : array
+        Densities of both spins in electrons per cubic bohr, nonnegative, of one shape.
+
+    Returns
+    -------
+    e_xc, v_up, v_down : array
+        Energy per electron, and its derivatives times the density, in Ha.
+
+    Examples
+    --------
+    >>> from numsolve.atomic import vwn_lda, vwn_lsda
+    >>> e_xc, v_up, v_down = vwn_lsda(0.5, 0.5)
+    >>> abs(e_xc - vwn_lda(1.0)[0]) < 1e-14
+    True
+    """
+    up = checks.array("n_up", n_up, low=0.0, dtype=np.float64)
+    down = checks.array("n_down", n_down, low=0.0, dtype=np.float64, shape=up.shape)
+    from . import _cpu_density
+
+    a, b = (np.ascontiguousarray(part).ravel() for part in (up, down))
+    out = [np.empty_like(a) for _ in range(3)]
+    _cpu_density.lsda(a, b, 1.0, 1.0, *out)
+    e_xc, v_up, v_down = (part.reshape(up.shape)[()] for part in out)
+    return e_xc, v_up, v_down
