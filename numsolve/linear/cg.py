@@ -295,7 +295,7 @@ class Eisenstat:
         rho = self.cg.eisenstat_start(
             self.rows, *self.lower, self.root, self.omega, r, x, self.y, self.r, self.z, self.p
         )
-        self.state = np.array([rho, 0.0])
+        self.state = np.array([rho, 0.0, rho])
 
     def steps(self, norms: Any, stop_at: float) -> tuple[int, int]:
         """Do compiled steps."""

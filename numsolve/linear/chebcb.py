@@ -24,6 +24,9 @@ from ._tuner import Contextual, inverse_gaps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: What the largest cost is taken for where every solve costs nothing.
+LEAST_COST = 1e-100
+
 
 class ChebCB(Contextual):
     """Find the best arm for each context, fitting a polynomial to the costs of each arm.
@@ -109,7 +112,7 @@ class ChebCB(Contextual):
         self._square[index] += (cost - self.baseline) ** 2
 
         self._top, self._low = max(self._top, cost), min(self._low, cost)
-        top, spread = max(self._top, 1e-300), self._top - self._low
+        top, spread = max(self._top, LEAST_COST), self._top - self._low
         t, (d, m) = self.rounds + 1, self._moment.shape
         N = 2 + 4 * spread / top * (1 + np.log(m))
         changed = top * N != self._scale

@@ -103,7 +103,6 @@ class SmoothCB(Contextual):
         "_levels",
         "_outside",
         "_due",
-        "_noise",
         "_precision",
         "_moment",
         "_mean",
@@ -131,7 +130,6 @@ class SmoothCB(Contextual):
         self._variances: list[float] = []
         self._knots, self._levels = np.zeros(1), np.zeros(1)
         self._outside, self._due = 0, 0
-        self._noise = NOISE
         m = self._prior.size
         self._precision, self._moment, self._mean = np.empty((m, m)), np.empty(m), 0.0
         self._relearn()
@@ -195,7 +193,7 @@ class SmoothCB(Contextual):
         z, phi = np.empty(self._q + 1), np.empty(self._prior.size)
         k.chebyshev(self._scaled(self._context), z)
         k.features(self._arm_features[index], z, phi)
-        k.learn(self._precision, self._moment, phi, target - self._mean, 1 / (self._noise**2 + variance))
+        k.learn(self._precision, self._moment, phi, target - self._mean, 1 / (NOISE**2 + variance))
 
     def _target(self, cost: float) -> tuple[float, float]:
         """The logarithm of a cost, and its variance by rounding if it is a count."""
@@ -218,7 +216,7 @@ class SmoothCB(Contextual):
         if self.context_range is None and rounds and contexts.min() < contexts.max():
             self._knots, self._levels = ranks(contexts)
         self._mean = float(targets.mean()) if rounds else 0.0
-        weights = 1 / (self._noise**2 + np.array(self._variances))
+        weights = 1 / (NOISE**2 + np.array(self._variances))
         weights *= self.discount ** np.arange(rounds - 1, -1, -1)
         k.relearn(
             self._precision,

@@ -1,0 +1,224 @@
+"""Tuned solvers over sequences: warm starts, contexts, costs, foreign solvers, saving, pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from numsolve import ConvergenceWarning, linear
+from numsolve.linear.problems import heat_equation, laplacian, shifted_laplacians
+from numsolve.linear.warm_start import WarmStart
+
+
+@pytest.mark.parametrize(
+    ("rule", "total"),
+    [("zero", 9356), ("previous", 8520), ("linear", 8110), ("quadratic", 8028), ("galerkin:6", 7781)],
+)
+def test_the_measured_counts_of_the_warm_starts(rule, total):
+    """A quarter of the published thousand steps; the stiff ones, where the starts differ, come after them."""
+    solver = linear.TunedSolver("ssor_cg", arms=[1.6], rtol=1e-8, warm_start=rule)
+    got = sum(r.nit for r in linear.solve_sequence(heat_equation(50, 1000), solver))
+    assert got == pytest.approx(total, abs=20)
+
+
+def test_extrapolation_is_exact_for_polynomials():
+    for rule, degree in (("previous", 0), ("linear", 1), ("quadratic", 2)):
+        warm = WarmStart(rule)
+        path = [np.array([1.0, -2.0]) * t**degree + degree for t in range(5)]
+        for x in path[:-1]:
+            warm.remember(x)
+        np.testing.assert_allclose(warm.start(None, path[0]), path[-1])
+
+
+def test_galerkin_starts_at_the_best_combination():
+    A, rng = laplacian(6), np.random.default_rng(0)
+    past, b = rng.standard_normal((3, 36)), rng.standard_normal(36)
+    warm = WarmStart("galerkin:3")
+    for x in past:
+        warm.remember(x)
+    V = np.stack([*past, b], axis=1)
+    y = np.linalg.solve(V.T @ (A @ V), V.T @ b)
+    np.testing.assert_allclose(warm.start(A, b), V @ y, rtol=1e-9)
+    warm.remember(past[0])  # dependent vectors do no harm
+    warm.remember(past[0])
+    assert np.isfinite(warm.start(A, b)).all()
+
+
+def test_the_solver_learns_and_every_system_is_solved():
+    solver = linear.TunedSolver("sor", rtol=1e-8, warm_start="zero", rng=0)
+    for A, b, c in shifted_laplacians(400, "high", rng=1):
+        r = solver(A, b, context=c)
+        assert r.success
+        assert np.linalg.norm(b - A @ r.x) <= 1.01e-8 * np.linalg.norm(b)
+        assert r.omega == solver.history.arms[-1]
+        assert r.nit == solver.history.costs[-1]
+    costs = np.array(solver.history.costs)
+    assert costs[-100:].sum() < 0.85 * costs[:100].sum()
+    assert solver.history.contexts[-1] == c
+    assert isinstance(solver.tuner, linear.SmoothCB)
+
+
+def test_the_automatic_context_orders_the_shifts():
+    shifts = [-0.14, -0.01, 0.0, 0.05, 0.4, 3.0, 100.0]
+    contexts = [linear.automatic_context(laplacian(8, shift=s)) for s in shifts]
+    assert (np.diff(contexts) < 0).all()
+    assert contexts[0] > 0
+    assert linear.automatic_context(sp.csr_array((0, 0))) == 0.0
+
+
+def test_the_automatic_context_is_as_good_as_the_given_one():
+    totals = {}
+    for name in ("automatic", "given"):
+        solver = linear.TunedSolver("ssor_cg", rtol=1e-8, rng=0)
+        systems = heat_equation(25, 600)
+        A, b, c = next(systems)
+        for _ in range(599):
+            x = solver(A, b, context=c if name == "given" else None).x
+            A, b, c = systems.send(x)
+        totals[name] = sum(solver.history.costs)
+    assert totals["automatic"] == pytest.approx(totals["given"], rel=0.05)
+
+
+def test_without_a_context_the_tuner_is_tsallis():
+    solver = linear.TunedSolver("sor", context=None, rng=0)
+    assert isinstance(solver.tuner, linear.TsallisINF)
+    solver(laplacian(5), np.ones(25))
+    assert np.isnan(solver.history.contexts).all()
+
+
+def test_a_context_of_the_callers():
+    solver = linear.TunedSolver("sor", context=lambda A, b: float(A.diagonal().max()), rng=0)
+    solver(laplacian(5, shift=2.0), np.ones(25))
+    assert solver.history.contexts == [6.0]
+
+
+def test_the_adaptive_omega_can_be_an_arm():
+    solver = linear.TunedSolver("sor", arms=[1.0, 1.5, "adaptive"], rtol=1e-8, warm_start="zero", rng=0)
+    for A, b, c in shifted_laplacians(150, "high", rng=0):
+        assert solver(A, b, context=c).success
+    assert solver.history.arms[-60:].count("adaptive") > 30
+
+
+# -- solvers of others -----------------------------------------------------------------------------
+
+
+def test_a_plain_callable_is_tuned():
+    from scipy.sparse.linalg import cg
+
+    def jacobi_or_ssor(A, b, x0, arm, rtol):
+        counter = []
+        M = linear.SSOR(A, arm[1]) if arm[0] == "ssor" else None
+        x, info = cg(A, b, x0, rtol=rtol, M=M, callback=counter.append)
+        assert info == 0
+        return x, len(counter)
+
+    arms = [("none",), *(("ssor", w) for w in (1.0, 1.4, 1.8))]
+    solver = linear.TunedSolver(jacobi_or_ssor, arms=arms, rtol=1e-8, rng=0)
+    total = [result[1] for result in linear.solve_sequence(heat_equation(20, 200), solver)]
+    assert total == solver.history.costs
+    assert set(solver.history.arms) <= set(arms)
+    assert "jacobi_or_ssor" in repr(solver)
+
+
+@pytest.mark.parametrize("cost", ["iterations", "time", lambda result: 2.0 * result.nit])
+def test_costs(cost):
+    solver = linear.TunedSolver("ssor_cg", cost=cost, rng=0)
+    results = list(linear.solve_sequence([(laplacian(8), np.ones(64))] * 5, solver))
+    want = {"iterations": [r.nit for r in results], "time": solver.history.seconds}
+    assert solver.history.costs == want.get(cost, [2.0 * r.nit for r in results])
+
+
+def test_a_tuner_of_the_callers():
+    class Alternate:
+        arms = (1.0, 1.5)
+        paid: list[float] = []  # noqa: RUF012
+
+        def suggest(self, context=None):
+            return self.arms[len(self.paid) % 2]
+
+        def observe(self, cost):
+            self.paid.append(cost)
+
+    solver = linear.TunedSolver("sor", tuner=Alternate())
+    list(linear.solve_sequence([(laplacian(5), np.ones(25))] * 4, solver))
+    assert solver.history.arms == [1.0, 1.5, 1.0, 1.5]
+    assert Alternate.paid == solver.history.costs
+
+
+def test_a_solve_that_fails_does_not_look_cheap():
+    A = laplacian(4)
+    solver = linear.TunedSolver("ssor_cg", context=None, warm_start="zero", rng=0)
+    good = solver(A, np.ones(16))
+    with pytest.warns(ConvergenceWarning):
+        solver(-A, np.ones(16))
+    assert solver.history.costs[1] >= 10 * good.nit
+
+
+# -- the loop --------------------------------------------------------------------------------------
+
+
+def test_a_generator_is_sent_the_solutions():
+    sent = []
+
+    def systems():
+        for _ in range(3):
+            sent.append((yield laplacian(4), np.ones(16)))
+
+    results = list(linear.solve_sequence(systems(), rtol=1e-9, rng=0))
+    assert len(results) == 3
+    for x, r in zip(sent, results, strict=False):
+        assert x is r.x
+
+
+def test_the_loop_is_lazy_and_shows_its_progress(capsys):
+    systems = ((laplacian(4), np.ones(16)) for _ in iter(int, 1))
+    results = linear.solve_sequence(systems, rng=0, progress=True)
+    assert next(results).success
+    assert next(results).success
+    results.close()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "system" in err
+
+
+def test_a_saved_solver_goes_on():
+    def make():
+        return linear.TunedSolver("ssor_cg", rtol=1e-8, warm_start="linear", rng=3)
+
+    first, systems = make(), list(heat_equation(20, 120))
+    for A, b, c in systems[:60]:
+        first(A, b, context=c)
+    second = make().load_state_dict(first.state_dict())
+    for A, b, c in systems[60:]:
+        one, two = first(A, b, context=c), second(A, b, context=c)
+        assert np.array_equal(one.x, two.x)
+    assert first.history == second.history or first.history.costs == second.history.costs
+
+
+def test_regret_against_a_table():
+    A, b, arms = laplacian(9), np.ones(81), [1.0, 1.5, 1.9]
+    table = np.tile([linear.sor(A, b, omega=w).nit for w in arms], (12, 1))
+    solver = linear.TunedSolver("sor", arms=arms, warm_start="zero", rng=0)
+    list(linear.solve_sequence([(A, b)] * 12, solver))
+    regret = solver.regret(table)
+    assert regret.shape == (12,)
+    assert (np.diff(regret) >= 0).all()
+    assert regret[-1] == sum(solver.history.costs) - 12 * table[0].min()
+    with pytest.raises(ValueError, match="table must have shape"):
+        solver.regret(table[:5])
+
+
+def test_pictures():
+    import matplotlib.pyplot as plt
+
+    numbers = linear.TunedSolver("sor", arms=[1.0, 1.5, 1.9], rng=0)
+    words = linear.TunedSolver("sor", arms=[1.0, "adaptive"], rng=0)
+    for solver in (numbers, words):
+        list(linear.solve_sequence([(laplacian(4), np.ones(16))] * 6, solver))
+        solver.plot().figure.canvas.draw()
+        axes = solver.plot(np.ones((6, len(solver.tuner.arms))))
+        axes.figure.canvas.draw()
+        assert len(axes.figure.axes) == 2
+        assert len(repr(solver)) < 120
+    plt.close("all")

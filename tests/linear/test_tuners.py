@@ -1,0 +1,329 @@
+"""Tuners: published weights, probabilities, replay of saved states, and what they reach on real sequences."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from numsolve import linear
+from numsolve.linear import _cpu_tuners as k
+from numsolve.linear.problems import heat_equation, laplacian, shifted_laplacians
+
+ARMS = np.linspace(1, 1.95, 20)
+
+
+def tuner(kind, arms=ARMS, rng=0):
+    return {
+        "tsallis": lambda: linear.TsallisINF(arms, rng=rng),
+        "tsallis, discounted": lambda: linear.TsallisINF(arms, discount=0.99, rng=rng),
+        "cheb": lambda: linear.ChebCB(arms, context_range=(0.0, 1.0), rng=rng),
+        "smooth": lambda: linear.SmoothCB(arms, rng=rng),
+        "smooth, range": lambda: linear.SmoothCB(arms, context_range=(0.0, 1.0), rng=rng),
+        "smooth, discounted": lambda: linear.SmoothCB(arms, discount=0.995, rng=rng),
+        "smooth, ts": lambda: linear.SmoothCB(arms, exploration="ts", rng=rng),
+        "smooth, igw": lambda: linear.SmoothCB(arms, exploration="igw", rng=rng),
+    }[kind]()
+
+
+KINDS = (
+    "tsallis",
+    "tsallis, discounted",
+    "cheb",
+    "smooth",
+    "smooth, range",
+    "smooth, discounted",
+    "smooth, ts",
+    "smooth, igw",
+)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+def cost(arm, z):
+    """A valley that moves with the context."""
+    return 5 + 300 * (arm - 1.1 - 0.7 * z) ** 2
+
+
+def play(t, rounds, seed=0):
+    rng = np.random.default_rng(seed)
+    total = floor = 0.0
+    for _ in range(rounds):
+        z = rng.random()
+        c = round(cost(t.suggest(z), z))
+        t.observe(c)
+        total, floor = total + c, floor + min(round(cost(a, z)) for a in t.arms)
+    return total / floor
+
+
+# -- Tsallis-INF -----------------------------------------------------------------------------------
+
+
+def test_the_published_weights():
+    np.testing.assert_allclose(k.tsallis_weights(np.zeros(20), 2.0), np.full(20, 0.05), rtol=1e-14)
+    p = k.tsallis_weights(np.array([30.0, 40, 50, 60]), 2 / np.sqrt(1000))
+    np.testing.assert_allclose(p, (0.382653, 0.267684, 0.197700, 0.151962), atol=5e-7)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    losses=st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=40),
+    t=st.integers(1, 10**6),
+)
+def test_the_weights_sum_to_one(losses, t):
+    losses, eta = np.array(losses), 2 / np.sqrt(t)
+    p = k.tsallis_weights(losses, eta)
+    assert abs(p.sum() - 1) <= 1e-12
+    assert (p > 0).all()
+    x = losses - 2 / (eta * np.sqrt(p))  # the same x for all arms
+    assert np.ptp(x) <= 1e-6 * max(1, np.ptp(losses), 2 / eta)
+
+
+def test_equal_costs_stay_near_uniform():
+    t = linear.TsallisINF(range(5), rng=0)
+    for _ in range(500):
+        t.suggest()
+        t.observe(1)
+    np.testing.assert_allclose(t.probabilities(), 0.2)
+
+
+def test_the_best_fixed_arm_is_found():
+    t = linear.TsallisINF(range(5), rng=0)
+    picks = []
+    for _ in range(3000):
+        picks.append(t.suggest())
+        t.observe([20, 15, 10, 18, 30][picks[-1]])
+    assert np.mean(np.array(picks[-500:]) == 2) > 0.8
+
+
+def test_a_discount_follows_a_best_arm_that_moves():
+    def total(discount):
+        t = linear.TsallisINF(range(4), discount=discount, rng=0)
+        paid = 0
+        for i in range(6000):
+            best = 0 if i < 5000 else 3
+            c = 10 + 10 * abs(t.suggest() - best)
+            t.observe(c)
+            paid += c
+        return paid
+
+    assert total(0.99) < total(1.0)
+
+
+# -- ChebCB ----------------------------------------------------------------------------------------
+
+
+def test_the_bounded_fit_is_that_of_scipy():
+    from scipy.optimize import lsq_linear
+
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        F, y = rng.standard_normal((30, 6)), rng.standard_normal(30)
+        bound = 0.15 / np.arange(1, 7)
+        got = k.box_least_squares(F.T @ F, F.T @ y, bound)
+        want = lsq_linear(F, y, (-bound, bound), tol=1e-12).x
+        np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+# -- the smooth model ------------------------------------------------------------------------------
+
+
+def test_the_posterior_is_that_of_the_normal_equations():
+    rng = np.random.default_rng(0)
+    arm_features, degree, rounds = rng.standard_normal((4, 3)), 2, 25
+    prior = rng.uniform(0.3, 1, 9)
+    arms, z = rng.integers(0, 4, rounds), rng.uniform(-1, 1, rounds)
+    y, weights = rng.standard_normal(rounds), rng.uniform(1, 9, rounds)
+    P, h = np.empty((9, 9)), np.empty(9)
+    k.relearn(P, h, prior, arm_features, arms, z, y, weights, degree)
+    X = np.stack([np.outer(arm_features[a], np.polynomial.chebyshev.chebvander(c, 2)).ravel() for a, c in zip(arms, z, strict=True)])
+    S = np.linalg.inv(np.diag(prior**-2) + X.T @ (weights[:, None] * X))
+    mean, std = k.predict(P, h, arm_features, 0.3, degree)
+    F = np.stack([np.outer(f, np.polynomial.chebyshev.chebvander(0.3, 2)).ravel() for f in arm_features])
+    np.testing.assert_allclose(mean, F @ S @ X.T @ (weights * y), rtol=1e-9)
+    np.testing.assert_allclose(std, np.sqrt(np.diag(F @ S @ F.T)), rtol=1e-9)
+
+
+def test_a_monotone_change_of_the_context_changes_nothing():
+    def picks(change):
+        t, rng, out = linear.SmoothCB(ARMS, rng=0), np.random.default_rng(1), []
+        for _ in range(300):
+            z = rng.random()
+            out.append(t.suggest(change(z)))
+            t.observe(round(cost(out[-1], z)))
+        return np.array(out)
+
+    # between knots the scale is linear, so that some contexts move a little
+    assert np.mean(picks(lambda z: z) == picks(lambda z: np.exp(3 * z))) > 0.8
+
+
+def test_a_model_that_is_wrong_is_left_again():
+    """The costs change altogether after 500 rounds; exploration and forgetting find out."""
+    t, rng = linear.SmoothCB(ARMS, discount=0.99, rng=0), np.random.default_rng(0)
+    late = []
+    for i in range(1500):
+        z = rng.random()
+        best = 1.1 + 0.7 * z if i < 500 else 1.8 - 0.7 * z
+        c = round(5 + 300 * (t.suggest(z) - best) ** 2)
+        t.observe(c)
+        late.append(c)
+    assert np.mean(late[-300:]) < 6.5
+
+
+def test_arms_of_several_solvers_have_models_of_their_own():
+    arms = [("cg",), *(("ssor_cg", w) for w in (1.0, 1.3, 1.6, 1.9)), ("amg", "V"), ("amg", "W")]
+    t, rng = linear.SmoothCB(arms, rng=0), np.random.default_rng(0)
+
+    def price(arm, z):
+        if arm[0] == "ssor_cg":
+            return 0.01 * (8 + 60 * (arm[1] - 1.2 - 0.5 * z) ** 2)
+        return {"cg": 0.01 + 0.2 * z, "amg": 0.12 if arm[-1] == "V" else 0.2}[arm[0]]
+
+    ratios = []
+    for _ in range(800):
+        z = rng.random()
+        arm = t.suggest(z)
+        t.observe(price(arm, z))
+        ratios.append(price(arm, z) / min(price(a, z) for a in arms))
+    assert np.mean(ratios[-300:]) < 1.15
+
+
+# -- all of them -----------------------------------------------------------------------------------
+
+
+def test_probabilities(kind):
+    t = tuner(kind)
+    for i in range(60):
+        p = t.probabilities(0.3)
+        assert p.shape == (20,)
+        assert abs(p.sum() - 1) < 1e-12
+        assert (p >= 0).all()
+        t.observe(10 + i % 7) if t.suggest(0.02 * (i % 50)) else None
+
+
+def test_a_seed_makes_the_run(kind):
+    assert play(tuner(kind, rng=3), 100) == play(tuner(kind, rng=3), 100)
+
+
+def test_a_saved_state_goes_on_as_if_nothing_had_happened(kind):
+    one, two = tuner(kind, rng=1), tuner(kind, rng=2)
+    play(one, 120)
+    state = one.state_dict()
+    two.load_state_dict(state)
+    assert play(two, 80, seed=5) == play(one, 80, seed=5)
+    three = tuner(kind, rng=9).load_state_dict(state)  # the state is not touched by going on
+    assert three.rounds == 120
+    with pytest.raises(ValueError, match="other arms"):
+        tuner(kind, arms=[1.0, 1.5]).load_state_dict(state)
+
+
+def test_states_are_plain():
+    t = linear.TsallisINF([1.0, 1.5], rng=0)
+    t.suggest()
+    t.observe(3)
+    json.dumps(t.state_dict(), default=lambda a: a.tolist())
+
+
+def test_the_order_of_calls_is_watched(kind):
+    t = tuner(kind)
+    with pytest.raises(RuntimeError, match="needs a suggest"):
+        t.observe(1)
+    t.suggest(0.5)
+    t.observe(1)
+    with pytest.raises(RuntimeError, match="needs a suggest"):
+        t.observe(1)
+
+
+def test_one_arm_is_always_chosen(kind):
+    t = tuner(kind, arms=[1.5])
+    for z in (0.1, 0.5, 0.9):
+        assert t.suggest(z) == 1.5
+        t.observe(4)
+    np.testing.assert_allclose(t.probabilities(0.4), [1.0])
+
+
+@pytest.mark.parametrize("paid", [0, 1, 1e-6, 1e9])
+def test_costs_of_any_size(kind, paid):
+    t = tuner(kind)
+    for i in range(40):
+        t.suggest(i / 40)
+        t.observe(paid)
+    assert np.isfinite(t.probabilities(0.5)).all()
+
+
+def test_contexts_outside_the_range_are_clipped_with_one_warning():
+    for t in (tuner("cheb"), tuner("smooth, range")):
+        with pytest.warns(UserWarning, match="outside context_range") as caught:
+            for z in (1.5, -3.0, 2.0):
+                t.suggest(z)
+                t.observe(2)
+        assert len(caught) == 1
+
+
+def test_learners_learn():
+    assert play(tuner("smooth"), 600) < 1.25
+    assert play(tuner("smooth, range"), 600) < 1.25
+    assert play(tuner("cheb"), 1500) < 1.6
+    assert play(tuner("tsallis"), 1500) > 1.1
+
+
+# -- on the published sequences, scaled down -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shifted():
+    """Iterations of SOR on 1000 shifted Laplacians, for 20 arms."""
+    table, contexts = np.empty((1000, 20)), np.empty(1000)
+    plan = linear.SweepPlan(laplacian(10))
+    for t, (A, b, c) in enumerate(shifted_laplacians(1000, "low", rng=0)):
+        contexts[t] = c
+        table[t] = [linear.sor(A, b, omega=w, rtol=1e-8, plan=plan).nit for w in ARMS]
+    return table, contexts
+
+
+@pytest.fixture(scope="module")
+def heated():
+    """Iterations of SSOR-CG in 1000 steps of the heat equation with 25 intervals a side."""
+    table, contexts, x = np.empty((1000, 20)), np.empty(1000), None
+    systems = heat_equation(25, 1000)
+    for t in range(1000):
+        A, b, contexts[t] = systems.send(x) if t else next(systems)
+        runs = [linear.ssor_cg(A, b, x, omega=w, rtol=1e-8) for w in ARMS]
+        table[t], x = [r.nit for r in runs], runs[5].x
+    return table, contexts
+
+
+def ratio(t, table, contexts):
+    paid = 0.0
+    for row, z in zip(table, contexts, strict=True):
+        t.suggest(z)
+        paid += row[t.index]
+        t.observe(row[t.index])
+    return paid / table.min(axis=1).sum()
+
+
+def test_the_shifted_laplacians(shifted):
+    table, contexts = shifted
+    floor = table.min(axis=1).sum()
+    assert table[:, 0].sum() / floor == pytest.approx(6.27, rel=0.03)
+    assert table.sum(axis=0).min() / floor == pytest.approx(1.374, rel=0.02)
+    smooth = np.mean([ratio(linear.SmoothCB(ARMS, rng=s), *shifted) for s in range(3)])
+    cheb = np.mean([ratio(linear.ChebCB(ARMS, context_range=(-0.15, 0.65), rng=s), *shifted) for s in range(2)])
+    tsallis = np.mean([ratio(linear.TsallisINF(ARMS, rng=s), *shifted) for s in range(3)])
+    assert smooth <= 1.08
+    assert cheb == pytest.approx(1.27, abs=0.08)
+    assert tsallis == pytest.approx(1.85, abs=0.25)
+
+
+def test_the_heat_equation(heated):
+    table, contexts = heated
+    smooth = np.mean([ratio(linear.SmoothCB(ARMS, rng=s), table, contexts) for s in range(3)])
+    assert smooth <= 1.08
+    span = contexts.min(), contexts.max()
+    assert ratio(linear.ChebCB(ARMS, context_range=span, rng=0), table, contexts) <= 1.2
