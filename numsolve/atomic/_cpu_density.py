@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numba import njit
 
-from ._cpu_lanes import load, splat, store, total
+from ._cpu_lanes import load, store
 
 TINY = 2.2250738585072014e-308  # the smallest normal number: densities below count as none
 #: A, y0, b, c of Vosko, Wilk, Nusair: paramagnetic, ferromagnetic, spin stiffness

@@ -60,7 +60,7 @@ def combine(A, base, potential, overlap, energy):
 
 @njit(cache=True)
 def multiply(A, x, y):
-    """y = A x within each element; x, y (blocks, n, 8)."""
+    """Within each element, y = A x; x, y (blocks, n, 8)."""
     blocks, n = x.shape[:2]
     at = 0
     for b in range(blocks):
@@ -81,21 +81,21 @@ def multiply(A, x, y):
 
 @njit(cache=True)
 def clear(x):
-    """x = 0."""
+    """Set x = 0."""
     for k in range(x.size // 8):
         store(x, k, splat(0.0))
 
 
 @njit(cache=True)
 def copy(x, y):
-    """y = x."""
+    """Set y = x."""
     for k in range(x.size // 8):
         store(y, k, load(x, k))
 
 
 @njit(cache=True)
 def scale(x, factor):
-    """x = factor x."""
+    """Set x = factor x."""
     f = splat(factor)
     for k in range(x.size // 8):
         store(x, k, f * load(x, k))
@@ -141,7 +141,7 @@ def add_moments(table, values, y):
 
 @njit(cache=True)
 def _eliminate(A, at, n):
-    """Eliminate the first n - 2 nodes of one block, two pivots a sweep; return the number of negative ones."""
+    """Eliminate the inner nodes of one block, two pivots a sweep; return the number of negative ones."""
     one = splat(1.0)
     negative = 0
     k = 0

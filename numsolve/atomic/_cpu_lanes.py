@@ -14,9 +14,9 @@ import operator
 
 from numba import types
 from numba.core import cgutils
-from numba.core.cgutils import ir
 from numba.extending import intrinsic, models, overload, register_model
 
+ir = cgutils.ir  # type: ignore[attr-defined]
 WIDTH = 8
 
 
@@ -112,7 +112,7 @@ def _arithmetic(function, instruction):
     @overload(function)
     def typed(a, b):
         if isinstance(a, LanesType) and isinstance(b, LanesType):
-            return lambda a, b: apply(a, b)
+            return lambda a, b: apply(a, b)  # noqa: PLW0108  # Numba wants these names
         return None
 
 

@@ -1,4 +1,4 @@
-"""The self-consistent field: potential, states, density, potential; and the mixing of the last with the first.
+"""The self-consistent field: from a potential over the states and their density to the next potential.
 
 `t` stands for `tables.Tables`, `s` for `tables.States`, `f` for `tables.Fields`, `m` for `tables.Mixing`.
 """
@@ -16,7 +16,7 @@ from ._cpu_states import advance, certify, locate_all, potential_matrices
 
 @njit(cache=True)
 def weighted(weight, x, y):
-    """int x y dr; x and y may hold several functions, one after the other."""
+    """Integrate x y dr; x and y may hold several functions, one after the other."""
     s = splat(0.0)
     points = weight.size // 8
     for k in range(x.size // 8):
@@ -26,7 +26,7 @@ def weighted(weight, x, y):
 
 @njit(cache=True)
 def density(t, s, f):
-    """rho of each spin: sum of occupation (P^2 + Q^2)."""
+    """Radial density of each spin: the sum of occupation (P^2 + Q^2)."""
     for k in range(f.rho.size // 8):
         store(f.rho, k, splat(0.0))
     for k in range(s.energy.size):
@@ -98,7 +98,7 @@ def step(t, s, f, Z, v_in, start):
 
 @njit(cache=True)
 def _distance(t, f, v_in):
-    """int rho (v_out - v_in)^2."""
+    """Integrate rho (v_out - v_in)^2."""
     s = splat(0.0)
     points = t.r.size // 8
     for k in range(v_in.size // 8):
@@ -109,7 +109,7 @@ def _distance(t, f, v_in):
 
 @njit(cache=True)
 def _energies(t, s, f, Z):
-    """terms = total, kinetic, hartree, nuclear, xc, band, int rho / r, int rho v_xc."""
+    """Fill terms: total, kinetic, hartree, nuclear, xc, band, int rho / r, int rho v_xc."""
     terms = f.terms
     band = 0.0
     for k in range(s.energy.size):
@@ -193,9 +193,9 @@ def anderson(weight, m, mixing, x, v_out):
 def iterate(t, s, f, m, Z, x, mixing, start, n, stop_at, residuals, sure):
     """Up to n steps of the self-consistent field; return how many, and whether the last one stopped it.
 
-    ``residuals`` (3, n) takes those of the potential and the energies, and the total energy. The potential that
-    the last of them belong to is ``m.x``; x is the next one to try. If `sure`, the states of the last step
-    are certified by inertia.
+    ``residuals`` (3, n) takes those of the potential and the energies, and the total energy. The potential
+    that the last of them belong to is ``m.x``; x is the next one to try. If `sure`, the states of the last
+    step are certified by inertia.
     """
     done, stopped = 0, False
     while done < n and not stopped:

@@ -15,13 +15,25 @@ import math
 import numpy as np
 from numba import njit
 
-from ._cpu_elements import add_gram, add_moments, clear, combine, copy, dot, evaluate, factor, multiply, scale, solve
+from ._cpu_elements import (
+    add_gram,
+    add_moments,
+    clear,
+    combine,
+    copy,
+    dot,
+    evaluate,
+    factor,
+    multiply,
+    scale,
+    solve,
+)
 from ._cpu_lanes import load, splat, store, total
 
 
 @njit(cache=True)
 def potential_matrices(t, V, vm):
-    """vm = int V Phi Phi for each spin and basis table."""
+    """Compute vm = int V Phi Phi for each spin and basis table."""
     tables = t.phi.shape[0]
     weight = np.empty_like(t.weight)
     for spin in range(V.shape[0]):
@@ -47,7 +59,7 @@ def assemble(t, channel, spin, eps, V, vm, A):
 
 @njit(cache=True)
 def count(t, channel, spin, eps, V, vm, A, chain):
-    """Factorise A(eps) and return (number of energies below eps, eps); a vanishing pivot moves eps a little."""
+    """Factorise A(eps); return the number of energies below eps, and eps, which a vanishing pivot moves."""
     n = t.phi.shape[3]
     while True:
         assemble(t, channel, spin, eps, V, vm, A)
@@ -199,7 +211,7 @@ def locate_all(t, s, begin, end, V, vm, A, chain, y):
         channel, spin, index = s.channel[k], s.spin[k], s.index[k]
         s.energy[k] = np.nan
         top = max(1.0, 2.0 * low[k])
-        for attempt in range(200):
+        for _ in range(200):
             if high[k] < np.inf:
                 middle = math.sinh(0.5 * (math.asinh(low[k]) + math.asinh(high[k])))
                 if not low[k] < middle < high[k]:

@@ -19,11 +19,8 @@ from .tables import States, gather, spread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
     from .tables import Tables
 
-    Array = NDArray[np.float64]
 
 #: Relative changes of an energy below this are rounding errors.
 ROUNDING = 4e-13
@@ -40,13 +37,13 @@ def read_mesh(mesh: Any, r_max: Any, Z: float, *, dirac: bool) -> RadialMesh:
 
 def read_states(n_states: Any, mesh: RadialMesh, size: int) -> int:
     """Check the number of states asked for."""
-    n_states = checks.integer("n_states", n_states, low=1)
-    if n_states > size:
-        raise ValueError(f"n_states must be at most {size}, the unknowns of the mesh {mesh}; got {n_states}")
-    return n_states
+    number: int = checks.integer("n_states", n_states, low=1)
+    if number > size:
+        raise ValueError(f"n_states must be at most {size}, the unknowns of the mesh {mesh}; got {number}")
+    return number
 
 
-def read_potential(V: Any, r: Array, Z: float) -> Array:
+def read_potential(V: Any, r: Any, Z: float) -> Any:
     """Values of a potential at the radii; samples are interpolated, less their singularity -Z / r."""
     if callable(V):
         return checks.output("V", V(r.copy()), shape=r.shape, points=r)
@@ -62,7 +59,8 @@ def read_potential(V: Any, r: Array, Z: float) -> Array:
         raise ValueError("the r of V must hold at least 4 radii, strictly increasing")
     if radii[0] > r.min() or radii[-1] < r.max():
         raise ValueError(
-            f"the r of V must cover the mesh, [{r.min():.3g}, {r.max():.3g}], got [{radii[0]:.3g}, {radii[-1]:.3g}]"
+            f"the r of V must cover the mesh, [{r.min():.3g}, {r.max():.3g}], "
+            f"got [{radii[0]:.3g}, {radii[-1]:.3g}]"
         )
     positive = radii > 0
     return np.asarray(CubicSpline(radii[positive], values[positive] + Z / radii[positive])(r) - Z / r)
@@ -120,10 +118,7 @@ def solve(
             done = k.sweep(tables, states, lanes, n, stop_at, residuals, first)
             first = False
             it.extend(residuals[:done], RUNNING, states.energy)
-    if first:  # no iteration was allowed
-        it.detail = "No state was looked for."
-    values = orbital = None
-    values, orbital = fields.orbital_values(tables, states, lanes)
+    P, Q = fields.orbital_values(tables, states, lanes)
     edge = float(v[-1]) + l * (l + 1) / (2 * r[-1] ** 2)
     bound = states.energy < edge
     result = it.result(
@@ -134,8 +129,8 @@ def solve(
         kappa=kappa,
         r=r,
         weights=gather(tables.weight, mesh.n_elements),
-        P=values,
-        Q=orbital,
+        P=P,
+        Q=Q,
         V=v,
         certified=bool(states.certified.all()),
         bound=bound,
@@ -154,8 +149,8 @@ def warn_of_unbound(bound: Any, labels: list[str], mesh: RadialMesh) -> None:
     if loose:
         names = ", ".join(loose[:6]) + (", ..." if len(loose) > 6 else "")
         warnings.warn(
-            f"not bound: {names}. The energy is above the potential at r_max = {mesh.r_max:g}, so that the wall "
-            "there decides it",
+            f"not bound: {names}. The energy is above the potential at r_max = {mesh.r_max:g}, "
+            "so that the wall there decides it",
             UnboundWarning,
             stacklevel=caller_level(),
         )

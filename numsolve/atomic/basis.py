@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-
 
 @lru_cache(maxsize=64)
-def lobatto_nodes(order: int) -> Array:
+def lobatto_nodes(order: int) -> Any:
     """Return the order + 1 Gauss-Lobatto points: the ends, and the extrema of the Legendre polynomial."""
     from scipy.special import roots_jacobi
 
@@ -22,7 +17,7 @@ def lobatto_nodes(order: int) -> Array:
     return np.concatenate(([-1.0], inner, [1.0]))
 
 
-def lobatto_weights(order: int) -> Array:
+def lobatto_weights(order: int) -> Any:
     """Weights of the Gauss-Lobatto rule, ``2 / (p (p + 1) P_p(x)**2)``."""
     from scipy.special import eval_legendre
 
@@ -30,7 +25,7 @@ def lobatto_weights(order: int) -> Array:
 
 
 @lru_cache(maxsize=256)
-def gauss_rule(points: int, exponent: float = 0.0) -> tuple[Array, Array]:
+def gauss_rule(points: int, exponent: float = 0.0) -> tuple[Any, Any]:
     """Points and weights for the integral of ``f(x) (1 + x)**exponent``, by the Golub-Welsch method.
 
     The points are eigenvalues of the Jacobi matrix of the three-term recurrence with alpha = 0 and
@@ -53,7 +48,7 @@ def gauss_rule(points: int, exponent: float = 0.0) -> tuple[Array, Array]:
     return x, 2.0 ** (exponent + 1) / (exponent + 1) * vectors[0] ** 2
 
 
-def barycentric_weights(nodes: Array) -> Array:
+def barycentric_weights(nodes: Any) -> Any:
     """Weights of the barycentric formula, up to a common factor."""
     differences = nodes[:, None] - nodes
     np.fill_diagonal(differences, 1.0)
@@ -61,7 +56,7 @@ def barycentric_weights(nodes: Array) -> Array:
     return np.prod(np.sign(differences), axis=1) * np.exp(logs - logs.max())
 
 
-def lagrange(nodes: Array, x: Any) -> Array:
+def lagrange(nodes: Any, x: Any) -> Any:
     """Values of the Lagrange polynomials of `nodes` at x: shape x.shape + nodes.shape."""
     x = np.asarray(x, dtype=float)
     weights = barycentric_weights(nodes)
@@ -72,7 +67,7 @@ def lagrange(nodes: Array, x: Any) -> Array:
     return np.where(hit.any(axis=-1, keepdims=True), hit.astype(float), values)
 
 
-def differentiation(nodes: Array) -> Array:
+def differentiation(nodes: Any) -> Any:
     """Matrix that takes values at the nodes to derivatives there; its rows sum to zero exactly."""
     weights = barycentric_weights(nodes)
     difference = nodes[:, None] - nodes
@@ -84,11 +79,12 @@ def differentiation(nodes: Array) -> Array:
 
 
 @lru_cache(maxsize=256)
-def cumulative(points: int, exponent: float = 0.0) -> Array:
+def cumulative(points: int, exponent: float = 0.0) -> Any:
     """Matrix C with ``int_{-1}^{x_q} f = sum_i C_qi f(x_i)`` on the points of a Gauss rule.
 
     It is exact where ``f / (1 + x)**exponent`` is a polynomial of degree points - 1; then the integral is
-    ``((1 + x_q) / 2)**(exponent + 1) sum_k w_k g(y_k)`` with that polynomial g at y_k = (1 + x_q)(1 + x_k)/2 - 1.
+    ``((1 + x_q) / 2)**(exponent + 1) sum_k w_k g(y_k)`` with that polynomial g at y_k = (1 + x_q)(1 + x_k)/2
+    - 1.
     """
     x, w = gauss_rule(points, exponent)
     inner = (1 + x[:, None]) * (1 + x) / 2 - 1

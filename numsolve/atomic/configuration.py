@@ -9,11 +9,12 @@ from typing import Any
 
 from numsolve._core import checks
 
-SYMBOLS = (
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "
-    "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir "
-    "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U"
-).split()
+_NAMES = """
+H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr
+Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir
+Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U
+"""
+SYMBOLS = _NAMES.split()
 LETTERS = "spdfghi"
 #: Elements whose ground state does not follow from the order of n + l, then n.
 _EXCEPTIONS = {
@@ -108,7 +109,9 @@ def parse_configuration(text: str) -> tuple[Shell, ...]:
         else:
             match = _SHELL.fullmatch(word)
             if match is None or match[2] not in LETTERS:
-                raise ValueError(f"configuration has the word {word!r}; a shell is written as '3d5' or '4s0.5'")
+                raise ValueError(
+                    f"configuration has the word {word!r}; a shell is written as '3d5' or '4s0.5'"
+                )
             new = (Shell(int(match[1]), LETTERS.index(match[2]), float(match[3] or 1)),)
         for shell in new:
             if (shell.n, shell.l) in shells:
@@ -161,7 +164,8 @@ def _ground(Z: int) -> tuple[Shell, ...]:
     if Z in _EXCEPTIONS:
         return parse_configuration(_EXCEPTIONS[Z])
     left, shells = Z, []
-    for n, l in sorted(((n, l) for n in range(1, 8) for l in range(min(n, 4))), key=lambda s: (sum(s), s)):  # noqa: E741
+    order = [(n, l) for n in range(1, 8) for l in range(min(n, 4))]  # noqa: E741
+    for n, l in sorted(order, key=lambda shell: (sum(shell), shell)):  # noqa: E741
         filled = min(left, 2 * (2 * l + 1))
         if filled:
             shells.append(Shell(n, l, float(filled)))

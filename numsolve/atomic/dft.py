@@ -2,8 +2,8 @@ r"""The self-consistent atom in the local density approximation, in one compiled
 
 One step takes the potential of the electrons ``V_ee`` at the quadrature points to
 
-1. the orbitals: one step of Rayleigh's quotient iteration each, checked by inertia (`numsolve.atomic.schroedinger`,
-   `numsolve.atomic.dirac`);
+1. the orbitals: one step of Rayleigh's quotient iteration each, checked by inertia
+   (`numsolve.atomic.schroedinger`, `numsolve.atomic.dirac`);
 2. the density ``rho = 4 pi r^2 n = sum_i f_i (P_i^2 + Q_i^2)``;
 3. Hartree's potential, by integrating element by element:
    ``V_H(r) = (1 / r) int_0^r rho + int_r^rmax rho / s ds``;
@@ -12,9 +12,10 @@ One step takes the potential of the electrons ``V_ee`` at the quadrature points 
    ``E = sum_i f_i eps_i - int V rho + (1/2) int V_H rho - int (Z / r) rho + int e_xc rho``;
 5. the next potential, by Anderson's mixing with the weight dr.
 
-Source: O. Čertík, J. E. Pask, I. Fernando, R. Goswami, N. Sukumar, L. A. Collins, G. Manzini, J. Vackář, "High-order finite
-element method for atomic structure calculations", Comput. Phys. Commun. 297, 109051, 2024; for the elements,
-the functional and the start. The eigensolver, Hartree's potential and the mixing are other ones.
+Source: O. Čertík, J. E. Pask, I. Fernando, R. Goswami, N. Sukumar, L. A. Collins, G. Manzini, J. Vackář,
+"High-order finite element method for atomic structure calculations", Comput. Phys. Commun. 297, 109051,
+2024, for the elements, the functional and the start; the eigensolver, Hartree's potential and the mixing
+are other ones.
 """
 
 from __future__ import annotations
@@ -52,11 +53,7 @@ from .xc import C_1986, FUNCTIONALS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
     from .tables import Tables
-
-    Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,8 @@ class AtomDFT:
         Number of electrons, to check the configuration with; for the ground-state configuration, whose: with
         ``n_electrons=10``, that of neon. `Z` by default, or what `configuration` says.
     configuration : str or list, optional
-        As "[Ar] 3d5 4s1" or "1s2 2s0.5", or a list of (n, l, occupation) or (n, l, up, down); by default the ground state.
+        As "[Ar] 3d5 4s1" or "1s2 2s0.5", or a list of (n, l, occupation) or (n, l, up, down); by default the
+        ground state.
     relativistic : bool
         Dirac's equation, with the relativistic correction of exchange. A shell (n, l) is then split between
         j = l + 1/2 and j = l - 1/2 in proportion to their sizes.
@@ -102,8 +100,8 @@ class AtomDFT:
     mixing_depth : int
         How many steps Anderson's mixing remembers.
     tol : float
-        Convergence: the largest change of an orbital energy, and ``sqrt(int rho (V_out - V_in)^2)``, in hartree. The total
-        energy is much more accurate than that.
+        Convergence: the largest change of an orbital energy, and ``sqrt(int rho (V_out - V_in)^2)``, in
+        hartree. The total energy is much more accurate than that.
 
     Examples
     --------
@@ -151,7 +149,9 @@ class AtomDFT:
         c = checks.real("c", c, low=0.0, open_low=True)
         relativistic, spin_polarized = bool(relativistic), bool(spin_polarized)
         if relativistic and c <= Z:
-            raise ValueError(f"Z must be below c = {c:g}: beyond it a point nucleus has no 1s state; got {Z:g}")
+            raise ValueError(
+                f"Z must be below c = {c:g}: beyond it a point nucleus has no 1s state; got {Z:g}"
+            )
         if relativistic and spin_polarized:
             raise ValueError("spin_polarized needs Schrödinger's equation; got relativistic=True as well")
         shells, electrons = _read_electrons(Z, n_electrons, configuration)
@@ -163,7 +163,9 @@ class AtomDFT:
             "spin_polarized": spin_polarized,
             "xc": checks.choice("xc", xc, FUNCTIONALS),
             "c": c,
-            "mesh": RadialMesh.atomic(Z, relativistic) if mesh is None else read_mesh(mesh, 0.0, Z, dirac=False),
+            "mesh": RadialMesh.atomic(Z, relativistic)
+            if mesh is None
+            else read_mesh(mesh, 0.0, Z, dirac=False),
             "mixing": checks.choice("mixing", mixing, ("anderson", "linear")),
             "mixing_alpha": checks.real("mixing_alpha", mixing_alpha, low=0.0, high=1.0, open_low=True),
             "mixing_depth": checks.integer("mixing_depth", mixing_depth, low=0, high=100),
@@ -190,8 +192,8 @@ class AtomDFT:
         Parameters
         ----------
         x0 : array of shape (n_points,) or (2, n_points), optional
-            Potential of the electrons at the quadrature points, as the `x` of an earlier result on the same mesh;
-            that of the Thomas-Fermi atom by default.
+            Potential of the electrons at the quadrature points, as the `x` of an earlier result on the same
+            mesh; that of the Thomas-Fermi atom by default.
         maxiter : int, optional
             Largest number of steps, 100 by default.
         callback : callable, optional
@@ -232,7 +234,7 @@ class AtomDFT:
             callback=callback,
             progress=progress,
             label=f"Z = {self.Z:g}",
-            present=lambda lanes: self._flat(lanes),
+            present=lambda lanes: None if lanes is None else self._flat(lanes),
             rounding=1e-13 + 4e-15 * self.Z**2,
             columns=("total_energy",),
             step_seconds=2e-3 if self.relativistic else 3e-4,
@@ -249,13 +251,13 @@ class AtomDFT:
                     total_energy=seen[2, :done],
                 )
         best = np.ascontiguousarray(x if it.x is None else it.x)
-        # One step without mixing at the best potential: the functions that belong to it, and the certificates.
+        # One step without mixing at the best potential: what belongs to it, and the certificates.
         k.iterate(*loop, best.copy(), 1.0, start, 1, inf, np.empty((3, 1)), True)
         orbitals = self._orbitals(tables, states, now)
         result = it.result(
             AtomResult,
             x=self._flat(best),
-            error_estimate=self._error(tables, states, best, float(now.terms[0])),
+            error_estimate=self._error(states, best, float(now.terms[0])),
             certified=bool(states.certified.all()),
             nfactorizations=int(states.work[0]),
             orbitals=orbitals,
@@ -290,7 +292,7 @@ class AtomDFT:
             [s.occupation for s in self._states],
         )
 
-    def _start(self, tables: Tables, x0: Any) -> Array:
+    def _start(self, tables: Tables, x0: Any) -> Any:
         """The first potential of the electrons, (spins, blocks, points, 8)."""
         spins = 2 if self.spin_polarized else 1
         points = self.mesh.n_elements * self.mesh.n_quad
@@ -298,13 +300,15 @@ class AtomDFT:
             screening = (self.Z - effective_charge(tables.r, self.Z)) / tables.r
             return np.stack([screening * min(1.0, self.n_electrons / self.Z)] * spins)
         shape = (2, points) if self.spin_polarized else (points,)
-        x0 = checks.array("x0", arrays.to_host(x0) if hasattr(x0, "shape") else x0, shape=shape, dtype=np.float64)
+        x0 = checks.array(
+            "x0", arrays.to_host(x0) if hasattr(x0, "shape") else x0, shape=shape, dtype=np.float64
+        )
         parts = x0.reshape(spins, self.mesh.n_elements, self.mesh.n_quad)
         return np.stack([spread(part) for part in parts])
 
     # -- what the user gets ------------------------------------------------------------------------
 
-    def _flat(self, lanes: Array) -> Array:
+    def _flat(self, lanes: Any) -> Any:
         """(spins, blocks, points, 8) in the order of the radii; without the first axis for one spin."""
         values = gather(lanes, self.mesh.n_elements)
         return values if self.spin_polarized else values[0]
@@ -342,19 +346,22 @@ class AtomDFT:
             "v_xc": self._flat(now.v_xc),
         }
 
-    def _error(self, tables: Tables, states: States, x: Array, energy: float) -> float:
+    def _error(self, states: States, x: Any, energy: float) -> float:
         """The change of the energy in one more step, with elements of an order higher by two."""
         from . import _cpu_scf as k
 
         finer = self.mesh.refined()
         fine = self._tables(finer)
         dirac = self.relativistic and self.mesh.edges[0] == 0.0
-        powers = tuple(radial_power(kappa, self.Z, self.c) if dirac else 0.0 for kappa in self._channels)
+        powers = tuple(radial_power(kappa, self.Z, self.c) for kappa in self._channels) if dirac else (0.0,)
+        powers *= len(fine.phi) // len(powers)  # one table for Schrödinger, one a channel for Dirac
         exponent = first_exponent(self.Z, self.c) if dirac else 0.0
-        start = fields.refined_states(self.mesh, tables, states, finer, fine, powers)
+        start = fields.refined_states(self.mesh, states, finer, fine, powers)
         x = fields.refined_potential(self.mesh, finer, exponent, x)
         now = Fields.of(fine, len(x), FUNCTIONALS[self.xc])
-        k.iterate(fine, start, now, Mixing.of(x.size, 0), self.Z, x, 1.0, False, 1, inf, np.empty((3, 1)), False)
+        k.iterate(
+            fine, start, now, Mixing.of(x.size, 0), self.Z, x, 1.0, False, 1, inf, np.empty((3, 1)), False
+        )
         return abs(float(now.terms[0]) - energy)
 
 

@@ -4,15 +4,15 @@ With kappa = -(l + 1) for j = l + 1/2 and kappa = l for j = l - 1/2, and eps wit
 
     c (-Q' + kappa Q / r) + V P = eps P,      c (P' + kappa P / r) + (V - 2 c^2) Q = eps Q.
 
-The second equation gives ``Q = (P' + kappa P / r) / (2 c M)`` with ``M = 1 + (eps - V) / (2 c^2)``; the first then has the weak
-form A(eps) u = 0,
+The second equation gives ``Q = (P' + kappa P / r) / (2 c M)`` with ``M = 1 + (eps - V) / (2 c^2)``; the first
+then has the weak form A(eps) u = 0,
 
     A_ij(eps) = int D_i D_j / (2 M) + (V - eps) Phi_i Phi_j,      D = Phi' + kappa Phi / r.
 
 -dA/deps is the norm of P plus that of Q: positive while M is. So the negative pivots of A(eps) count the
 energies below eps, every state is certified by its index, and none can be spurious. The paper (Čertík et al.,
-Comput. Phys. Commun. 297, 109051, 2024) squares the Hamiltonian instead; that is ``formulation="squared"``, see
-`numsolve.atomic.squared`.
+Comput. Phys. Commun. 297, 109051, 2024) squares the Hamiltonian instead; that is ``formulation="squared"``,
+see `numsolve.atomic.squared`.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def solve_radial_dirac(
     n_states : int
         How many states, from the lowest up.
     Z : float
-        The charge of a nucleus whose singularity -Z / r is contained in `V`. It sets the power of r with which P
-        begins, so that it has to be right; zero for a potential that is finite at the origin.
+        The charge of a nucleus whose singularity -Z / r is contained in `V`. It sets the power of r with
+        which P begins, so that it has to be right; zero for a potential that is finite at the origin.
     c : float
         Speed of light in atomic units. The default is the value of 1986, that of the published tables;
         137.035999177 is that of CODATA 2022.
@@ -75,8 +75,8 @@ def solve_radial_dirac(
     tol : float
         Largest change of an energy in the last step, relative to energies above one.
     formulation : {"elimination", "squared"}
-        "squared" is the published method: the squared Hamiltonian by a dense eigensolver. It is slower by two orders of
-        magnitude, has rounding errors of 1e-9 Ha and no certificate; iteration settings do not apply to it.
+        "squared" is the published method: the squared Hamiltonian by a dense eigensolver. It is slower, has
+        rounding errors of some 1e-9 Ha and no certificate; iteration settings do not apply to it.
     maxiter : int, optional
         Largest number of steps of Rayleigh's quotient iteration, 50 by default; a step treats all states.
     callback : callable, optional
@@ -120,6 +120,8 @@ def solve_radial_dirac(
     if Z >= c:
         raise ValueError(f"Z must be below c = {c:g}: beyond it a point nucleus has no 1s state; got {Z:g}")
     checks.choice("formulation", formulation, ("elimination", "squared"))
+    if mesh is None and formulation == "squared":
+        mesh = squared.published_mesh(Z, checks.real("r_max", r_max, low=0.0, open_low=True))
     mesh = _radial.read_mesh(mesh, r_max, Z, dirac=True)
     n_states = _radial.read_states(n_states, mesh, mesh.n_elements * mesh.order)
     if formulation == "squared":

@@ -12,15 +12,11 @@ from . import basis
 from .tables import States, gather, local_order, node_radii, points_of, spread, unspread
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from .mesh import RadialMesh
     from .tables import Tables
 
-    Array = NDArray[np.float64]
 
-
-def orbital_values(tables: Tables, states: States, V: Array) -> tuple[Array, Array | None]:
+def orbital_values(tables: Tables, states: States, V: Any) -> tuple[Any, Any | None]:
     """P and Q (None for Schrödinger) of all states at the quadrature points, P positive near the nucleus."""
     sign = np.where(states.p[:, 0, 0, 0] < 0.0, -1.0, 1.0)[:, None]
     P = sign * gather(states.p, tables.n_elements)
@@ -31,7 +27,7 @@ def orbital_values(tables: Tables, states: States, V: Array) -> tuple[Array, Arr
     return P, sign * gather(states.d / M2c, tables.n_elements)
 
 
-def evaluate(mesh: RadialMesh, u: Array, powers: Array, r: Any) -> Array:
+def evaluate(mesh: RadialMesh, u: Any, powers: Any, r: Any) -> Any:
     """P at any radii: the polynomials of u (states, elements, nodes) times (r / r_i)^power."""
     flat = np.asarray(r, dtype=float).ravel()
     element = np.clip(np.searchsorted(mesh.edges, flat, side="right") - 1, 0, mesh.n_elements - 1)
@@ -47,7 +43,7 @@ def evaluate(mesh: RadialMesh, u: Array, powers: Array, r: Any) -> Array:
     return values.reshape(u.shape[0], *np.shape(r))
 
 
-def natural_u(tables: Tables, states: States) -> Array:
+def natural_u(tables: Tables, states: States) -> Any:
     """Values at the nodes from left to right: (states, elements, p + 1)."""
     u = unspread(states.u, tables.n_elements)
     sign = np.where(states.p[:, 0, 0, 0] < 0.0, -1.0, 1.0)
@@ -57,36 +53,32 @@ def natural_u(tables: Tables, states: States) -> Array:
 
 
 def refined_states(
-    mesh: RadialMesh, tables: Tables, states: States, finer: RadialMesh, fine: Tables, powers: tuple[float, ...]
+    mesh: RadialMesh, states: States, finer: RadialMesh, fine: Tables, powers: tuple[float, ...]
 ) -> States:
-    """The same functions in the basis of a higher order."""
-    transfer = np.stack([_node_transfer(mesh, finer, power) for power in powers])
-    u = np.einsum("seji,sei->sej", transfer[states.channel], unspread(states.u, tables.n_elements))
+    """The same functions in the basis of a higher order; `powers` has one for each basis table."""
+    table = fine.table[states.channel]
+    transfer = np.stack([_node_transfer(mesh, finer, power) for power in powers])[table]
     new = States.of(fine, states.channel, states.spin, states.index, states.occupation)
     new.energy[:] = states.energy
-    new.u[:] = np.stack([spread(part) for part in u])
-    table = fine.table[states.channel]
-    new.p[:] = np.einsum("sbqie,sbie->sbqe", fine.phi[table], new.u)
-    new.d[:] = np.einsum("sbqie,sbie->sbqe", fine.slope[table], new.u)
+    np.einsum("sbjie,sbie->sbje", transfer, states.u, out=new.u)
+    np.einsum("sbqie,sbie->sbqe", fine.phi[table], new.u, out=new.p)
+    np.einsum("sbqie,sbie->sbqe", fine.slope[table], new.u, out=new.d)
     return new
 
 
-def refined_potential(mesh: RadialMesh, finer: RadialMesh, exponent: float, x: Array) -> Array:
+def refined_potential(mesh: RadialMesh, finer: RadialMesh, exponent: float, x: Any) -> Any:
     """A potential at the quadrature points of a higher order."""
-    transfer = _point_transfer(mesh, finer, exponent)
-    return np.stack([spread(np.einsum("eji,ei->ej", transfer, part)) for part in unspread(x, mesh.n_elements)])
+    return np.einsum("bjie,sbie->sbje", _point_transfer(mesh, finer, exponent), x)
 
 
 @lru_cache(maxsize=256)
-def _node_transfer(mesh: RadialMesh, finer: RadialMesh, power: float) -> Array:
+def _node_transfer(mesh: RadialMesh, finer: RadialMesh, power: float) -> Any:
     phi = basis.lagrange(basis.lobatto_nodes(mesh.order), basis.lobatto_nodes(finer.order))
-    scale = (node_radii(finer)[:, :, None] / node_radii(mesh)[:, None, :]) ** power
-    full = phi * scale
-    rows, columns = local_order(finer.order), local_order(mesh.order)
-    return np.ascontiguousarray(full[:, rows][:, :, columns])
+    full = phi * (node_radii(finer)[:, :, None] / node_radii(mesh)[:, None, :]) ** power
+    return spread(full[:, local_order(finer.order)][:, :, local_order(mesh.order)])
 
 
 @lru_cache(maxsize=64)
-def _point_transfer(mesh: RadialMesh, finer: RadialMesh, exponent: float) -> Array:
+def _point_transfer(mesh: RadialMesh, finer: RadialMesh, exponent: float) -> Any:
     coarse, fine = points_of(mesh, exponent).x, points_of(finer, exponent).x
-    return np.stack([basis.lagrange(a, b) for a, b in zip(coarse, fine, strict=True)])
+    return spread(np.stack([basis.lagrange(a, b) for a, b in zip(coarse, fine, strict=True)]))

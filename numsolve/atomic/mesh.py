@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from numsolve._core import checks
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ class RadialMesh:
     array([ 0.    ,  0.0786,  0.4435,  2.1376, 10.    ])
     """
 
-    edges: Array
+    edges: Any
     order: int = 14
     n_quad: int = field(default=0)
 
@@ -113,7 +108,8 @@ class RadialMesh:
             Whether the equation is Dirac's: the potential of relativistic exchange is singular at the
             nucleus, so that a short first element is needed there.
         r_max : float
-            Where orbitals vanish, in bohr. At 50, the least bound neutral atoms keep their energies to 1e-9 Ha.
+            Where orbitals vanish, in bohr. At 50, the least bound neutral atoms keep their energies to 1e-9
+            Ha.
         n_elements : int
             Number of elements; multiples of eight use the vector registers best.
         order : int, optional
@@ -133,7 +129,7 @@ class RadialMesh:
     @property
     def n_elements(self) -> int:
         """Number of elements."""
-        return self.edges.size - 1
+        return int(self.edges.size) - 1
 
     @property
     def r_max(self) -> float:
@@ -163,7 +159,7 @@ class RadialMesh:
         )
 
 
-def _exponential(r_min: float, r_max: float, ratio: float, n: int) -> Array:
+def _exponential(r_min: float, r_max: float, ratio: float, n: int) -> Any:
     """``x_i = s (exp(beta i) - 1) + r_min`` with beta = ln(ratio)/(n - 1)."""
     i = np.arange(n + 1)
     beta = np.log(ratio) / (n - 1) if n > 1 else 0.0

@@ -6,6 +6,7 @@ Each potential is a function of the radius, made for `numsolve.atomic.solve_radi
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -89,17 +90,17 @@ def oscillator(omega: float = 1.0) -> Potential:
 
 def box() -> Potential:
     """Nothing but the wall at r_max; energies by `box_energies`."""
-    return lambda r: np.zeros_like(r)
+    return np.zeros_like
 
 
-def box_energies(r_max: float, l: int, n_states: int) -> NDArray[np.float64]:  # noqa: E741
+def box_energies(r_max: float, l: int, n_states: int) -> Any:  # noqa: E741
     """Energies in a sphere with hard walls, from the zeros of the spherical Bessel function j_l."""
     from scipy.optimize import brentq
     from scipy.special import spherical_jn
 
     zeros = np.pi * np.arange(1, n_states + l + 1)
     for order in range(1, l + 1):  # the zeros of j_l lie between those of j_(l-1)
-        pairs = zip(zeros[:-1], zeros[1:], strict=True)
+        pairs = pairwise(zeros)
         zeros = np.array([brentq(lambda x, k=order: spherical_jn(k, x), a, b, xtol=1e-13) for a, b in pairs])
     return zeros[:n_states] ** 2 / (2 * r_max**2)
 

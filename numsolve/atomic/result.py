@@ -74,7 +74,8 @@ class RadialResult(Result):
 
     def keys(self) -> list[str]:
         """The names of the public fields."""
-        return ["energies", *(name for name in super().keys() if not name.startswith("_"))]
+        names = super().keys()
+        return ["energies", *(name for name in names if not name.startswith("_"))]
 
     def evaluate(self, r: Any) -> Any:
         """P of every state at any radii, exactly as the finite elements have it; zero beyond the mesh.
@@ -175,8 +176,8 @@ class Orbital:
 class AtomResult(Result):
     """A self-consistent atom.
 
-    Energies are in hartree, lengths in bohr. Functions are given at the quadrature points `r`; where the atom is
-    spin-polarised, potentials have a first axis for up and down.
+    Energies are in hartree, lengths in bohr. Functions are given at the quadrature points `r`; where the atom
+    is spin-polarised, potentials have a first axis for up and down.
 
     Attributes
     ----------
@@ -185,8 +186,9 @@ class AtomResult(Result):
     total_energy : float
         Total energy.
     energy_terms : dict of str to float
-        "kinetic", "hartree", "nuclear", "xc", whose sum it is; "band", the sum of occupied orbital energies; and
-        "virial", which vanishes for a converged nonrelativistic atom: 2 kinetic + hartree + nuclear + 3 int n (v_xc - e_xc).
+        "kinetic", "hartree", "nuclear", "xc", whose sum it is; "band", the sum of occupied orbital energies;
+        and "virial", which vanishes for a converged nonrelativistic atom: 2 kinetic + hartree + nuclear +
+        3 int n (v_xc - e_xc).
     orbitals : tuple of Orbital
         In the order of the configuration.
     r, weights : array of shape (n_points,)
@@ -221,7 +223,7 @@ class AtomResult(Result):
     v_eff: Any = None
     v_hartree: Any = None
     v_xc: Any = None
-    dE_dZ: float = float("nan")
+    dE_dZ: float = float("nan")  # noqa: N815
     error_estimate: float = float("nan")
     certified: bool = False
     nfactorizations: int = 0
@@ -273,10 +275,12 @@ class AtomResult(Result):
     def __repr__(self) -> str:
         sure = "certified" if self.certified else "not certified"
         head = (
-            f"AtomResult: Z = {self.Z:g}, {self.n_electrons:g} electrons, {self.nit} iterations, orbitals {sure}. "
-            f"{self.message}"
+            f"AtomResult: Z = {self.Z:g}, {self.n_electrons:g} electrons, {self.nit} iterations, "
+            f"orbitals {sure}. {self.message}"
         )
-        total = f"total energy {self.total_energy:.10f} Ha (discretisation error about {self.error_estimate:.0e})"
+        total = (
+            f"total energy {self.total_energy:.10f} Ha (discretisation error about {self.error_estimate:.0e})"
+        )
         rows = [
             f"{orbital.label:>10} {orbital.occupation:8.4g} {orbital.energy:20.10f}"
             + ("" if orbital.bound else "  not bound")

@@ -4,11 +4,12 @@ For P = r R(r) the equation is
 
     -P'' / 2 + (l (l + 1) / (2 r^2) + V) P = eps P,      P(0) = P(r_max) = 0,
 
-and its weak form, on polynomials of degree p between Gauss-Lobatto points (O. Čertík, J. E. Pask, I. Fernando, R.
-Goswami, N. Sukumar, L. A. Collins, G. Manzini, J. Vackář, "High-order finite element method for atomic structure
-calculations", Comput. Phys. Commun. 297, 109051, 2024), is H u = eps S u. Where the paper calls a dense eigensolver, here
-the matrix is factorised element by element: the negative pivots of H - eps S count the energies below eps,
-bisection isolates each state, and Rayleigh's quotient iteration converges cubically to it.
+and its weak form, on polynomials of degree p between Gauss-Lobatto points (O. Čertík, J. E. Pask, I.
+Fernando, R. Goswami, N. Sukumar, L. A. Collins, G. Manzini, J. Vackář, "High-order finite element method for
+atomic structure calculations", Comput. Phys. Commun. 297, 109051, 2024), is H u = eps S u. Where the paper
+calls a dense eigensolver, here the matrix is factorised element by element: the negative pivots of H - eps S
+count the energies below eps, bisection isolates each state, and Rayleigh's quotient iteration converges
+cubically to it.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def solve_radial_schroedinger(
     mesh : RadialMesh, optional
         The elements, in place of the default.
     Z : float, optional
-        The charge of a nucleus whose singularity -Z / r is contained in `V`; it refines the default mesh at the origin
-        and is left out of the interpolation of samples.
+        The charge of a nucleus whose singularity -Z / r is contained in `V`; it refines the default mesh at
+        the origin and is left out of the interpolation of samples.
     x0 : array of shape (n_states,), optional
         Guesses of the energies; those that turn out to belong to other states are dropped.
     tol : float

@@ -4,28 +4,31 @@ With E = eps + c^2 the radial Hamiltonian is
 
     H (P, Q) = (c (-Q' + kappa Q / r) + (V + c^2) P,   c (P' + kappa P / r) + (V - c^2) Q).
 
-Its spectrum is unbounded on both sides, so that a basis for P and Q alone gives spurious states. H^2 is bounded
-below: the paper (O. Čertík et al., Comput. Phys. Commun. 297, 109051, 2024) solves H^2 = E^2 in its weak form
-(H psi_i, H psi_j), with the same functions r^alpha times polynomials for P and for Q, and a dense eigensolver. A
-constant is subtracted from V first, so that the wanted states have the smallest |E|.
+Its spectrum is unbounded on both sides, so that a basis for P and Q alone gives spurious states. H^2 is
+bounded below: the paper (O. Čertík et al., Comput. Phys. Commun. 297, 109051, 2024) solves H^2 = E^2 in its
+weak form (H psi_i, H psi_j), with the same functions r^alpha times polynomials for P and for Q, and a dense
+eigensolver. A constant is subtracted from V first, so that the wanted states have the smallest |E|.
 """
 
 from __future__ import annotations
 
-from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import _radial
 from .mesh import RadialMesh
 from .result import RadialResult
-from .tables import dirac_tables, gather, local_order, points_of, unspread
+from .tables import dirac_tables, local_order, radial_power, unspread
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
+def published_mesh(Z: float, r_max: float) -> RadialMesh:
+    """Six elements of order 25, a short one first where there is a nucleus; 64 points each."""
+    if Z == 0.0:
+        return RadialMesh.exponential(0.0, r_max, 20.0, 6, 25, 64)
+    first = min(0.005 * 92 / Z, 0.01 * r_max)
+    rest = RadialMesh.exponential(first, r_max, 600.0, 5).edges
+    return RadialMesh(np.concatenate(([0.0], rest)), 25, 64)
 
 
 def solve(V: Any, kappa: int, n_states: int, *, Z: float, c: float, mesh: RadialMesh) -> RadialResult:
@@ -41,7 +44,7 @@ def solve(V: Any, kappa: int, n_states: int, *, Z: float, c: float, mesh: Radial
     d_minus = -_elementwise(minus.slope, mesh)
     u = v - shift
 
-    def assemble(*parts: tuple[Any, Array, Array]) -> Array:
+    def assemble(*parts: tuple[Any, Any, Any]) -> Any:
         """Sum of the matrices int f a_i b_j, without the last node, where the functions vanish."""
         size, p = mesh.n_elements * mesh.order + 1, mesh.order
         matrix = np.zeros((size, size))
@@ -58,11 +61,10 @@ def solve(V: Any, kappa: int, n_states: int, *, Z: float, c: float, mesh: Radial
     H12 = assemble((c * u, phi, d_minus), (c * u, d_plus, phi))
     S = assemble((one, phi, phi))
     empty = np.zeros_like(S)
-    squares, vectors = eigh(
-        np.block([[H11, H12], [H12.T, H22]]),
-        np.block([[S, empty], [empty, S]]),
-        subset_by_index=[0, n_states - 1],
-    )
+    matrix, overlap = np.block([[H11, H12], [H12.T, H22]]), np.block([[S, empty], [empty, S]])
+    # As in the paper, twice: the energies of the run with vectors have rounding errors up to 1e-6.
+    squares = eigh(matrix, overlap, driver="gvd", eigvals_only=True)[:n_states]
+    vectors = eigh(matrix, overlap, driver="gvd")[1][:, :n_states]
     energies = np.sqrt(squares) - c**2 + shift
     l = kappa if kappa > 0 else -kappa - 1  # noqa: E741
     nodal = np.zeros((2, n_states, mesh.n_elements * mesh.order + 1))
@@ -86,13 +88,13 @@ def solve(V: Any, kappa: int, n_states: int, *, Z: float, c: float, mesh: Radial
         bound=bound,
         mesh=mesh,
         _u=nodal[0][:, index] * sign[..., None],
-        _power=sqrt(kappa**2 - (Z / c) ** 2) - abs(kappa) + 1 if mesh.edges[0] == 0.0 else 0.0,
+        _power=0.0 if plus.first else radial_power(kappa, Z, c),
     )
     _radial.warn_of_unbound(bound, [result.label(i) for i in range(n_states)], mesh)
     return result
 
 
-def _elementwise(table: Array, mesh: RadialMesh) -> Array:
+def _elementwise(table: Any, mesh: RadialMesh) -> Any:
     """(1, blocks, points, n, 8) to (elements, points, nodes from left to right)."""
     values = np.moveaxis(table[0], -1, 1).reshape(-1, *table.shape[2:4])[: mesh.n_elements]
     out = np.empty_like(values)

@@ -5,8 +5,8 @@ Both equations have the weak form ``int D_i D_j / (2 M) + (V + w - eps) Phi_i Ph
 - Schrödinger: Phi = phi (Lagrange polynomials), D = phi', M = 1, w = l (l + 1) / (2 r^2);
 - Dirac, Q eliminated: Phi = (r / r_i)^g phi, D = Phi' + kappa Phi / r, M = 1 + (eps - V) / (2 c^2), w = 0.
 
-The factor (r / r_i)^g, with the g of `radial_power`, is 1 at the node r_i of its function, so that the unknowns
-are values of P at the nodes and P is continuous.
+The factor (r / r_i)^g, with the g of `radial_power`, is 1 at the node r_i of its function, so that the
+unknowns are values of P at the nodes and P is continuous.
 
 Arrays are (..., blocks, points, nodes, 8) with element ``8 b + lane`` in block b; lanes beyond the last
 element hold zeros. In the first element of a Dirac table the points are those of the Gauss-Jacobi rule with
@@ -24,11 +24,8 @@ import numpy as np
 from . import basis
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from .mesh import RadialMesh
 
-    Array = NDArray[np.float64]
 
 LANES = 8
 
@@ -42,14 +39,14 @@ class Tables(NamedTuple):
     n_elements: int
     first: int  # the first shared node with an unknown: 1 where P(0) = 0 is imposed, 0 where it is natural
     c: float  # inf for Schrödinger
-    r: Array  # (blocks, points, 8)
-    weight: Array
-    cumulative: Array  # (blocks, points, points, 8)
-    phi: Array  # (tables, blocks, points, n, 8)
-    slope: Array  # D
-    overlap: Array  # (tables, blocks, n (n + 1) / 2, 8)
-    base: Array  # (channels, blocks, n (n + 1) / 2, 8): the part of the matrix that is there from the start
-    centrifugal: Array  # (channels, blocks, points, 8): weight * w
+    r: Any  # (blocks, points, 8)
+    weight: Any
+    cumulative: Any  # (blocks, points, points, 8)
+    phi: Any  # (tables, blocks, points, n, 8)
+    slope: Any  # D
+    overlap: Any  # (tables, blocks, n (n + 1) / 2, 8)
+    base: Any  # (channels, blocks, n (n + 1) / 2, 8): the part of the matrix that is there from the start
+    centrifugal: Any  # (channels, blocks, points, 8): weight * w
     table: Any  # (channels,)
 
 
@@ -59,11 +56,11 @@ class States(NamedTuple):
     channel: Any  # (states,): row of Tables.table
     spin: Any
     index: Any  # energies below it in its channel
-    occupation: Array
-    energy: Array
-    u: Array  # (states, blocks, n, 8): values of P at the nodes
-    p: Array  # (states, blocks, points, 8): P
-    d: Array  # D, so that Q = D / (2 c M)
+    occupation: Any
+    energy: Any
+    u: Any  # (states, blocks, n, 8): values of P at the nodes
+    p: Any  # (states, blocks, points, 8): P
+    d: Any  # D, so that Q = D / (2 c M)
     certified: Any  # (states,) of bool
     work: Any  # (1,): factorisations so far
 
@@ -73,31 +70,33 @@ class States(NamedTuple):
         count, n = len(channel), tables.phi.shape[3]
         blocks, points = tables.r.shape[:2]
         return cls(
-            *(np.array(part, dtype=np.int64) for part in (channel, spin, index)),
-            np.array(occupation, dtype=float),
-            np.full(count, np.nan),
-            np.zeros((count, blocks, n, LANES)),
-            np.zeros((count, blocks, points, LANES)),
-            np.zeros((count, blocks, points, LANES)),
-            np.zeros(count, dtype=bool),
-            np.zeros(1, dtype=np.int64),
+            channel=np.array(channel, dtype=np.int64),
+            spin=np.array(spin, dtype=np.int64),
+            index=np.array(index, dtype=np.int64),
+            occupation=np.array(occupation, dtype=float),
+            energy=np.full(count, np.nan),
+            u=np.zeros((count, blocks, n, LANES)),
+            p=np.zeros((count, blocks, points, LANES)),
+            d=np.zeros((count, blocks, points, LANES)),
+            certified=np.zeros(count, dtype=bool),
+            work=np.zeros(1, dtype=np.int64),
         )
 
 
 class Fields(NamedTuple):
     """Functions at the quadrature points, (spins, blocks, points, 8) but for those of all electrons."""
 
-    V: Array  # what the electrons feel
-    rho: Array  # 4 pi r^2 n
-    n: Array
-    rho_all: Array  # (blocks, points, 8)
-    v_hartree: Array  # (blocks, points, 8)
-    e_xc: Array  # (blocks, points, 8): energy per electron
-    v_xc: Array
-    v_out: Array  # v_hartree + v_xc
-    vm: Array  # (spins * tables, blocks, n (n + 1) / 2, 8): int V Phi Phi
-    terms: Array  # (8,): energies, see _cpu_scf
-    functional: Array  # (2,): how much of exchange and of correlation
+    V: Any  # what the electrons feel
+    rho: Any  # 4 pi r^2 n
+    n: Any
+    rho_all: Any  # (blocks, points, 8)
+    v_hartree: Any  # (blocks, points, 8)
+    e_xc: Any  # (blocks, points, 8): energy per electron
+    v_xc: Any
+    v_out: Any  # v_hartree + v_xc
+    vm: Any  # (spins * tables, blocks, n (n + 1) / 2, 8): int V Phi Phi
+    terms: Any  # (8,): energies, see _cpu_scf
+    functional: Any  # (2,): how much of exchange and of correlation
 
     @classmethod
     def of(cls, tables: Tables, spins: int, functional: tuple[float, float]) -> Fields:
@@ -105,21 +104,21 @@ class Fields(NamedTuple):
         one, each = tables.r.shape, (spins, *tables.r.shape)
         matrices = (spins * tables.phi.shape[0], *tables.overlap.shape[1:])
         shapes = (each, each, each, one, one, one, each, each, matrices, (8,))
-        return cls(*(np.zeros(shape) for shape in shapes), np.array(functional))
+        return cls._make([*map(np.zeros, shapes), np.array(functional)])
 
 
 class Mixing(NamedTuple):
     """What Anderson's mixing remembers: the last differences of x and of its residual f."""
 
-    dx: Array  # (depth, size)
-    df: Array
-    q: Array  # work space
-    g: Array
-    x: Array  # (1, size): the last x and f
-    f: Array
-    rest: Array  # work space
-    next: Array
-    norms: Array  # (depth,)
+    dx: Any  # (depth, size)
+    df: Any
+    q: Any  # work space
+    g: Any
+    x: Any  # (1, size): the last x and f
+    f: Any
+    rest: Any  # work space
+    next: Any
+    norms: Any  # (depth,)
     steps: Any  # (1,)
 
     @classmethod
@@ -127,7 +126,7 @@ class Mixing(NamedTuple):
         """No memory."""
         past, now = (depth, size), (1, size)
         shapes = (past, past, past, past, now, now, now, now, (depth,))
-        return cls(*(np.zeros(shape) for shape in shapes), np.zeros(1, dtype=np.int64))
+        return cls._make([*map(np.zeros, shapes), np.zeros(1, dtype=np.int64)])
 
 
 @lru_cache(maxsize=256)
@@ -137,7 +136,7 @@ def schroedinger_tables(mesh: RadialMesh, momenta: tuple[int, ...], lumped: bool
     phi, slope = _basis(mesh, points, 0, 0.0)
     kinetic = _gram(slope, points.weight / 2)
     over_r2 = _gram(phi, points.weight / (2 * points.r**2))
-    factors = np.array([l * (l + 1) for l in momenta], dtype=float)
+    factors = np.array(momenta) * (np.array(momenta) + 1.0)
     return Tables(
         mesh.n_elements,
         1,
@@ -196,7 +195,7 @@ def local_order(order: int) -> Any:
     return np.array([*range(1, order), 0, order])
 
 
-def spread(values: Array) -> Array:
+def spread(values: Any) -> Any:
     """Bring (elements, ...) into the kernels' layout (blocks, ..., 8)."""
     elements = values.shape[0]
     blocks = -(-elements // LANES)
@@ -206,26 +205,29 @@ def spread(values: Array) -> Array:
     return np.ascontiguousarray(np.moveaxis(split, 1, -1))
 
 
-def unspread(values: Array, elements: int) -> Array:
+def unspread(values: Any, elements: int) -> Any:
     """Undo `spread` for arrays (..., blocks, m, 8): give (..., elements, m)."""
     flat = np.moveaxis(values, -1, -2)
     return flat.reshape(*values.shape[:-3], -1, values.shape[-2])[..., :elements, :]
 
 
-def gather(values: Array, elements: int) -> Array:
+def gather(values: Any, elements: int) -> Any:
     """Give (..., blocks, m, 8) as (..., elements * m), in the order of the radii."""
     return unspread(values, elements).reshape(*values.shape[:-3], -1)
 
 
 class Points(NamedTuple):
-    x: Array  # (elements, points) on [-1, 1]
-    r: Array  # (blocks, points, 8)
-    weight: Array
-    cumulative: Array
+    """Where the quadrature points are, and how to integrate."""
+
+    x: Any  # (elements, points) on [-1, 1]
+    r: Any  # (blocks, points, 8)
+    weight: Any
+    cumulative: Any
 
 
 @lru_cache(maxsize=64)
 def points_of(mesh: RadialMesh, exponent: float) -> Points:
+    """Quadrature points of all elements; the first has a Jacobi exponent."""
     edges, elements, nq = mesh.edges, mesh.n_elements, mesh.n_quad
     half = np.diff(edges)[:, None] / 2
     x, w = (np.tile(part, (elements, 1)) for part in basis.gauss_rule(nq))
@@ -239,7 +241,7 @@ def points_of(mesh: RadialMesh, exponent: float) -> Points:
     return Points(x, r, spread(half * w), spread(half[..., None] * C))
 
 
-def _basis(mesh: RadialMesh, points: Points, kappa: int, g: float) -> tuple[Array, Array]:
+def _basis(mesh: RadialMesh, points: Points, kappa: int, g: float) -> tuple[Any, Any]:
     """Phi and D of all elements."""
     nodes = basis.lobatto_nodes(mesh.order)
     half = np.diff(mesh.edges)[:, None] / 2
@@ -255,34 +257,34 @@ def _basis(mesh: RadialMesh, points: Points, kappa: int, g: float) -> tuple[Arra
     return spread(phi[..., order]), spread(slope[..., order])
 
 
-def node_radii(mesh: RadialMesh) -> Array:
+def node_radii(mesh: RadialMesh) -> Any:
     """Radii of the nodes, (elements, p + 1); a node at zero counts as the end of its element."""
     left, half = mesh.edges[:-1, None], np.diff(mesh.edges)[:, None] / 2
     radii = left + half * (1 + basis.lobatto_nodes(mesh.order))
     return np.where(radii == 0.0, mesh.edges[1], radii)
 
 
-def _gram(table: Array, weight: Array) -> Array:
+def _gram(table: Any, weight: Any) -> Any:
     """Packed element matrices ``sum_q weight_q table_qi table_qj``."""
     full = np.einsum("bqe,bqie,bqje->bije", weight, table, table, optimize=True)
     i, j = np.triu_indices(table.shape[2])
     return np.ascontiguousarray(full[:, i, j])
 
 
-def _lumped(mesh: RadialMesh) -> Array:
+def _lumped(mesh: RadialMesh) -> Any:
     """Overlap by the quadrature on the nodes themselves, which is diagonal."""
     weights = basis.lobatto_weights(mesh.order)[local_order(mesh.order)]
     return _diagonal(mesh, np.diff(mesh.edges)[:, None] / 2 * weights)
 
 
-def _padding(mesh: RadialMesh) -> Array:
+def _padding(mesh: RadialMesh) -> Any:
     """Ones on the diagonal of the lanes without an element, so that their elimination does no harm."""
     lanes = _diagonal(mesh, np.ones((mesh.n_elements, mesh.order + 1)))
     i, j = np.triu_indices(mesh.order + 1)
     return (i == j)[:, None] - lanes
 
 
-def _diagonal(mesh: RadialMesh, values: Array) -> Array:
+def _diagonal(mesh: RadialMesh, values: Any) -> Any:
     i, j = np.triu_indices(mesh.order + 1)
     packed = np.zeros((mesh.n_elements, i.size))
     packed[:, i == j] = values

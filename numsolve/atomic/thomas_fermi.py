@@ -13,8 +13,8 @@ from numsolve._core import checks
 def thomas_fermi_potential(r: Any, Z: float) -> Any:
     """Return the potential of a neutral Thomas-Fermi atom, -1 / r at least.
 
-    ``V = -Z_eff / r`` with ``Z_eff = Z (1 + a s + b s^2 exp(-g s))^2 exp(-2 a s)``, where ``s`` is the square root of
-    ``r (128 Z / (9 pi^2))^(1/3)``; a fit whose error is below a per cent. Far out, one charge is left, as an
+    ``V = -Z_eff / r`` with ``Z_eff = Z (1 + a s + b s^2 exp(-g s))^2 exp(-2 a s)``, where ``s`` is the square
+    root of ``r (128 Z / (9 pi^2))^(1/3)``; a fit whose error is below a per cent. Far out, one charge is left, as an
     electron sees it that does not repel itself.
 
     Parameters

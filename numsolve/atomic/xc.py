@@ -1,8 +1,9 @@
 r"""Local exchange and correlation of the electron gas.
 
-Exchange is ``e_x = -(3 / (4 pi)) (3 pi^2 n)^(1/3)``; relativity multiplies it by a function of ``beta = k_F / c``
-(A. H. MacDonald, S. H. Vosko, J. Phys. C 12, 2977, 1979). Correlation is the fit of S. H. Vosko, L. Wilk, M.
-Nusair (Can. J. Phys. 58, 1200, 1980) to Monte Carlo energies, known as VWN5, with its own spin interpolation.
+Exchange is ``e_x = -(3 / (4 pi)) (3 pi^2 n)^(1/3)``; relativity multiplies it by a function of ``beta = k_F /
+c`` (A. H. MacDonald, S. H. Vosko, J. Phys. C 12, 2977, 1979). Correlation is the fit of S. H. Vosko, L. Wilk,
+M. Nusair (Can. J. Phys. 58, 1200, 1980) to Monte Carlo energies, known as VWN5, with its own spin
+interpolation.
 """
 
 from __future__ import annotations
