@@ -32,6 +32,8 @@ class Data:
         self.xp = arrays.array_namespace(
             f=_array(self.f), reaction=_array(self.reaction), diffusion=_array(self.diffusion)
         )
+        if arrays.namespace_name(self.xp) == "jax":
+            raise TypeError("arrays of jax cannot be written to, as the solver does; give NumPy arrays")
         if self.f is None:
             raise TypeError("f must be a function, an array or a number, got None")
 

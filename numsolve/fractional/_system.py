@@ -41,7 +41,7 @@ def make_system(
 
     Where a varying reaction dominates, its rows are divided by it: ``M + diag(1 / reaction) A``.
     """
-    symbol = (1 + A.p) * float(np.max(A.symbol_samples()[1]))
+    symbol = float(np.max(A.symbol_samples()[1]))
     if reaction is None or float(xp.max(reaction)) == float(xp.min(reaction)):
         mass = 0.0 if reaction is None else float(reaction[0])
         matvec = shifted(A, mass, like).matvec

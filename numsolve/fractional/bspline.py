@@ -101,8 +101,8 @@ def check_alpha(alpha: Any) -> float:
 
 
 def check_degree(p: Any) -> int:
-    """Return the degree if it is one: below two, N'' is no function."""
-    return checks.integer("p", p, low=2, high=30)
+    """Return the degree if it is one: below two, N'' is no function; above 20, digits are lost."""
+    return checks.integer("p", p, low=2, high=20)
 
 
 def riesz_constant(alpha: float) -> float:

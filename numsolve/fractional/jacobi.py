@@ -45,26 +45,28 @@ class JacobiSolution:
 
     def __call__(self, x: Any) -> Array:
         """Evaluate at points of any shape."""
-        x = checks.array("x", x, dtype=np.float64, allow_inf=True)
-        y = to_unit(x, self.interval)
-        inside = np.abs(y) < 1
-        y = np.where(inside, y, 0.0)
-        # (1 - y)(1 + y) from the distances to the ends, which keep their digits.
+        x, inside = self._points(x)
         a, b = self.interval
-        near, far = np.where(inside, x - a, 1.0), np.where(inside, b - x, 1.0)
-        weight = (4 * near * far / (b - a) ** 2) ** (self.alpha / 2)
-        return np.where(inside, weight * polynomial(self.coefficients, self.alpha, y), 0.0)
+        # (1 - y) (1 + y) from the distances to the ends, which keep their digits.
+        weight = (4 * ((x - a) / (b - a)) * ((b - x) / (b - a))) ** (self.alpha / 2)
+        values = weight * polynomial(self.coefficients, self.alpha, to_unit(x, self.interval))
+        return np.where(inside, values, np.where(np.isnan(x), np.nan, 0.0))
 
     def laplacian(self, x: Any) -> Array:
         """Evaluate ``(-Delta)^(alpha/2)`` of the function at points inside the interval; nan outside."""
-        x = checks.array("x", x, dtype=np.float64, allow_inf=True)
-        y = to_unit(x, self.interval)
+        x, inside = self._points(x)
         c = self.coefficients * eigenvalues(len(self.coefficients), self.alpha)
-        inside = np.abs(y) < 1
-        values = polynomial(c, self.alpha, np.where(inside, y, 0.0)) * laplacian_scale(
+        values = polynomial(c, self.alpha, to_unit(x, self.interval)) * laplacian_scale(
             self.interval, self.alpha
         )
         return np.where(inside, values, np.nan)
+
+    def _points(self, x: Any) -> tuple[Array, Array]:
+        """The points, those outside moved to the left end, and which are inside."""
+        x = checks.array("x", x, dtype=np.float64, check_finite=False)
+        a, b = self.interval
+        inside = (x > a) & (x < b)
+        return np.where(inside | np.isnan(x), x, a), inside
 
 
 def to_unit(x: Any, interval: tuple[float, float]) -> Any:

@@ -181,7 +181,7 @@ def solve_riesz_2d(
         present=lambda iterate: iterate.form().reshape(F.shape),
         patience=PATIENCE,
     ) as it:
-        norm = (1 + p) * (d_x * tops[0] + d_y * tops[1]) + float(np.max(np.abs(r)))
+        norm = (d_x * tops[0] + d_y * tops[1]) + float(np.max(np.abs(r)))
         fgmres(np, product, b, lambda v: inverse(v.reshape(F.shape)).ravel(), it, x0=X0.ravel(), norm=norm)
     return it.result(
         RieszResult,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numsolve._core.arrays import array_namespace, to_host
+from numsolve._core.arrays import array_namespace, device, to_host
 
 from ._assembly import assemble_mass
 from ._cornered import Cornered, move, transforms_for
@@ -74,22 +74,21 @@ class WoodburyInverse:
     """Products with ``(P + U V')^-1``, where ``U V'`` are the corners of a `Cornered` matrix.
 
     U holds the outer columns and unit vectors at the outer rows; V unit vectors at the outer columns and the
-    outer rows. A reflection exchanges the two ends, so that half of ``P^-1 U`` is enough where the matrix is
+    outer rows. Those of the far end are kept as seen from there; they are the same where the matrix is
     centrosymmetric.
     """
 
     def __init__(self, inverse: Callable[[Any], Any], structure: Cornered) -> None:
         self.inverse, self.structure = inverse, structure
-        xp = structure.xp
-        self.near = self._solve(structure.left, structure.top.shape[0], reverse=False)
-        symmetric = structure.right is structure.left and structure.row is structure.column
-        self.far = (
-            self.near if symmetric else self._solve(structure.right, structure.top.shape[0], reverse=True)
-        )
-        blocks = [self._contract(w) for w in self.near]
-        blocks += [self._contract(xp.flip(w)) for w in self.far]
-        capacity = np.stack([to_host(b) for b in blocks], axis=1)
-        self.capacity = move(xp, np.linalg.inv(np.eye(len(blocks)) + capacity), structure.left)
+        xp, s = structure.xp, structure
+        symmetric = s.right is s.left and s.row is s.column
+        self.near = self._solve(s.left, inverse)
+        self.far = self.near if symmetric else self._solve(s.right, lambda u: xp.flip(inverse(xp.flip(u))))
+        count = range(self.near.shape[0])
+        columns = [self._contract(self.near[i, :]) for i in count]
+        columns += [self._contract(xp.flip(self.far[i, :])) for i in count]
+        capacity = np.stack([to_host(column) for column in columns], axis=1)
+        self.capacity = move(xp, np.linalg.inv(np.eye(len(columns)) + capacity), s.left)
 
     def __call__(self, x: Any) -> Any:
         """The product with x."""
@@ -100,31 +99,24 @@ class WoodburyInverse:
         y[::-1] -= c[half:] @ self.far
         return y
 
-    def _solve(self, columns: Any, rows: int, *, reverse: bool) -> Any:
-        """``P^-1 U`` for one end, a row of the array for each column of U; reversed for the far end."""
-        xp, K = self.structure.xp, columns.shape[1]
-        out = xp.empty((columns.shape[0] + rows, K), dtype=columns.dtype)
-        out[: columns.shape[0], :] = columns
-        out[columns.shape[0] :, :] = 0.0
-        for i in range(rows):
-            out[columns.shape[0] + i, i] = 1.0
+    def _solve(self, columns: Any, inverse: Callable[[Any], Any]) -> Any:
+        """``P^-1 U`` for one end, a row of the array for each column of U."""
+        count, K = columns.shape
+        out = self.structure.xp.zeros(
+            (count + self.structure.top.shape[0], K), dtype=columns.dtype, device=device(columns)
+        )
+        out[:count, :] = columns
         for i in range(out.shape[0]):
-            u = out[i, :]
-            out[i, :] = xp.flip(self.inverse(xp.flip(u))) if reverse else self.inverse(u)
+            if i >= count:
+                out[i, i - count] = 1.0
+            out[i, :] = inverse(out[i, :])
         return out
 
     def _contract(self, y: Any) -> Any:
         """``V' y``."""
         s, xp = self.structure, self.structure.xp
-        c, K = s.left.shape[0], y.shape[0]
-        z = xp.flip(y)
-        parts = [y[:c]]
-        if s.top.shape[0]:
-            parts.append(s.top @ y[c : K - c])
-        parts.append(z[:c])
-        if s.top.shape[0]:
-            parts.append(s.bottom @ z[c : K - c])
-        return xp.concat(parts)
+        c, K, z = s.left.shape[0], y.shape[0], xp.flip(y)
+        return xp.concat([y[:c], s.top @ y[c : K - c], z[:c], s.bottom @ z[c : K - c]])
 
 
 def shifted(A: RieszSplineOperator, mass: float, like: Any = None) -> Cornered:

@@ -79,7 +79,7 @@ class RieszResult(Result):
         array
             Of the shape of the points; a family of solutions (times, eigenfunctions) has one row for each.
         """
-        points = [checks.array("x", v, dtype=np.float64, allow_inf=True) for v in x]
+        points = [checks.array("x", v, dtype=np.float64, check_finite=False) for v in x]
         if isinstance(self.sol, tuple):
             return np.stack([zero_outside(sol, *points) for sol in self.sol])
         return zero_outside(self.sol, *points)
@@ -137,7 +137,8 @@ class RieszResult(Result):
 def zero_outside(sol: Any, *x: Any) -> NDArray[np.float64]:
     """Values of a solution; where it has none, it is zero."""
     values = np.asarray(sol(*x))
-    return np.where(np.isnan(values), 0.0, values)
+    known = ~np.isnan(sum(np.where(np.isinf(v), 0.0, v) for v in x))
+    return np.where(np.isnan(values) & known, 0.0, values)
 
 
 def host(x: Any) -> NDArray[np.float64]:

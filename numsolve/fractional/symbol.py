@@ -206,7 +206,7 @@ def analyze_symbol(p: int, alpha: float) -> SymbolAnalysis:
 def _angles(theta: Any) -> tuple[Any, Any]:
     """The angles, brought to ``[0, pi]``, and their library."""
     xp = arrays.array_namespace(theta=theta)
-    theta = checks.array("theta", theta, xp=xp, dtype=xp.float64)
+    theta = checks.array("theta", theta, xp=xp, dtype=arrays.working_dtype(xp))
     return xp.abs(theta - 2 * math.pi * xp.round(theta / (2 * math.pi))), xp
 
 

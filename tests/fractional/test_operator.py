@@ -33,7 +33,9 @@ def test_published_rows():
 
 @pytest.mark.parametrize("definition", ["rl", "caputo"])
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (1.0, 0.0), (0.3, 0.9)])
-@pytest.mark.parametrize("n, p, alpha", [(4, 2, 1.5), (17, 3, 1.1), (30, 4, 1.9), (40, 7, 1.5), (20, 3, 2.0)])
+@pytest.mark.parametrize(
+    ("n", "p", "alpha"), [(4, 2, 1.5), (17, 3, 1.1), (30, 4, 1.9), (40, 7, 1.5), (20, 3, 2.0)]
+)
 def test_structure_is_the_matrix(n, p, alpha, weights, definition):
     """Toeplitz part and corners against the derivatives of each B-spline, computed one by one."""
     A = RieszSplineOperator(n, p, alpha, interval=(-1, 2), weights=weights, definition=definition)
@@ -78,7 +80,7 @@ def test_centrosymmetry_and_rank_of_the_corners(p):
         assert singular[4 * p - 7] > 1e-6 * singular[0]
 
 
-@pytest.mark.parametrize("alpha, difference", [(1.999, 4.4e-3), (1.99999, 4.4e-5)])
+@pytest.mark.parametrize(("alpha", "difference"), [(1.999, 4.4e-3), (1.99999, 4.4e-5)])
 def test_second_derivative_is_the_limit(alpha, difference):
     A, classical = RieszSplineOperator(20, 3, alpha), RieszSplineOperator(20, 3, 2.0)
     exact = -np.array([classical.spline(e).derivative(2)(A.greville) for e in np.eye(A.shape[0])]).T
@@ -97,7 +99,9 @@ def test_exact_on_splines(m, weights, definition):
     np.testing.assert_allclose(A @ c, f(A.greville), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("p, row", [(2, (207, 796, 2.89e3)), (5, (349, 1.70e3, 8.04e3)), (10, (735, 4.36e3, 2.53e4))])
+@pytest.mark.parametrize(
+    ("p", "row"), [(2, (207, 796, 2.89e3)), (5, (349, 1.70e3, 8.04e3)), (10, (735, 4.36e3, 2.53e4))]
+)
 def test_condition_numbers(p, row):
     for alpha, value in zip((1.2, 1.5, 1.8), row, strict=True):
         assert RieszSplineOperator(128, p, alpha).condition_number() == pytest.approx(value, rel=5e-3)

@@ -19,7 +19,7 @@ AT_PI = {
 }
 
 
-@pytest.mark.parametrize("k, alpha", [(0, 1.2), (1, 1.5), (2, 1.8)])
+@pytest.mark.parametrize(("k", "alpha"), [(0, 1.2), (1, 1.5), (2, 1.8)])
 def test_published_values(k, alpha):
     for p, rows in PUBLISHED.items():
         np.testing.assert_allclose(riesz_symbol([np.pi / 2, np.pi], p, alpha), rows[k], rtol=1e-12)
@@ -43,13 +43,11 @@ def test_the_definition(p, alpha):
         exact = []
         for t in map(mpmath.mpf, theta):
             x = t / (2 * mpmath.pi)
-            exact.append(
-                (2 * mpmath.sin(t / 2)) ** (p + 1) * (2 * mpmath.pi) ** -s * (side(x) + side(1 - x))
-            )
+            exact.append((2 * mpmath.sin(t / 2)) ** (p + 1) * (2 * mpmath.pi) ** -s * (side(x) + side(1 - x)))
     np.testing.assert_allclose(riesz_symbol(theta, p, alpha), [float(v) for v in exact], rtol=2e-14)
 
 
-@pytest.mark.parametrize("p, alpha", [(2, 1.3), (3, 1.5), (5, 1.8), (6, 1.1)])
+@pytest.mark.parametrize(("p", "alpha"), [(2, 1.3), (3, 1.5), (5, 1.8), (6, 1.1)])
 def test_toeplitz_entries_are_fourier_coefficients(p, alpha):
     s, weights = np.polynomial.legendre.leggauss(150)
     s = (s + 1) / 2
