@@ -37,7 +37,10 @@ HEAVY = {
     "mpi4py",
 }
 #: what the files with kernels may import from outside their column
-KERNEL_IMPORTS = {"_cpu": {"numpy", "numba", "math"}, "_gpu": {"numpy", "cupy", "cupyx", "math"}}
+KERNEL_IMPORTS = {
+    "_cpu": {"numpy", "numba", "llvmlite", "math", "operator"},
+    "_gpu": {"numpy", "cupy", "cupyx", "math"},
+}
 JIT = {"njit", "jit", "vectorize", "guvectorize", "stencil"}
 
 
