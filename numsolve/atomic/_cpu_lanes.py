@@ -12,11 +12,11 @@ of the written formula.
 
 import operator
 
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-ir = cgutils.ir  # type: ignore[attr-defined]
 WIDTH = 8
 
 
