@@ -4,12 +4,15 @@ from .cloud_result import SampleGradient as SampleGradient
 from .cloud_result import SampleResult as SampleResult
 from .divergence import DivergenceResult as DivergenceResult
 from .divergence import sinkhorn_divergence as sinkhorn_divergence
+from .quadratic import SparseTransportResult as SparseTransportResult
+from .quadratic import quadratic as quadratic
 from .result import Gradient as Gradient
 from .result import TransportResult as TransportResult
 from .sample import solve_sample as solve_sample
 from .sinkhorn import sinkhorn as sinkhorn
 from .sns import sinkhorn_newton_sparse as sinkhorn_newton_sparse
 from .solve import solve as solve
+from .sparse import sparsity_constrained as sparsity_constrained
 from .unbalanced import sinkhorn_unbalanced as sinkhorn_unbalanced
 
 __all__ = [
@@ -18,12 +21,15 @@ __all__ = [
     "Gradient",
     "SampleGradient",
     "SampleResult",
+    "SparseTransportResult",
     "TransportResult",
     "problems",
+    "quadratic",
     "sinkhorn",
     "sinkhorn_divergence",
     "sinkhorn_newton_sparse",
     "sinkhorn_unbalanced",
     "solve",
     "solve_sample",
+    "sparsity_constrained",
 ]

@@ -1,0 +1,297 @@
+r"""The common solver of quadratic and of sparsity-constrained transport, in three steps.
+
+The problem is  min <M, T> + (reg/2) sum_j ||T_j||^2  over the plans, where the norm of a column is that of the
+k-support: ||t||^2 = min sum_i t_i^2 / eta_i over 0 < eta_i <= 1, sum_i eta_i <= k. For k = n that is the 2-norm.
+
+1. Entropic transport tells which pairs matter: the best few of each row and column, by reduced cost.
+2. An interior-point method solves the problem on these pairs. It finds out which entries vanish, a question
+   that holds up Newton's method, and answers it to within a small gap.
+3. Newton's method on the semi-dual, with all pairs, makes the plan sparse and the marginals exact:
+
+       F(f) = a.f - sum_j max { (f - M_j).t - (reg/2) ||t||^2 - (prox/2) ||t - T_j||^2 : t >= 0, sum t = b_j }
+
+   is concave and piecewise quadratic, and its steps end at the solution after finitely many. For k < n it needs
+   the proximal term: without it F has kinks, and the maximiser sits on them. The plan T is then replaced by
+   the new one and prox lowered, until the duality gap of the problem itself is closed.
+
+If the last step stalls, the pairs were too few: the second is repeated with more.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from numsolve._core import arrays
+from numsolve._core.monitor import Monitor
+from numsolve._core.result import ConvergenceWarning, Status
+
+from ._interior import Interior, _factorised
+from .newton import newton
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ._problem import Problem
+
+#: Relative gap at which the interior-point method hands over, and its largest number of steps.
+HAND_OVER, INTERIOR_STEPS = 1e-9, 80
+#: Largest eps of the entropic start over the range of the cost.
+SHARPNESS = 2e-3
+#: Newton steps after which the last step counts as stalled.
+PATIENCE = 25
+#: First weight of the proximal term over reg, the factor from one to the next, and the least.
+FIRST_PROX, PROX_FACTOR, LEAST_PROX = 0.1, 0.1, 1e-5
+
+
+class Point(NamedTuple):
+    """Potentials, and a plan stored by columns."""
+
+    f: Any
+    g: Any
+    ptr: Any
+    rows: Any
+    t: Any
+
+
+class Iterate(NamedTuple):
+    """A point, its marginal error, its duality gap over the scale, and whether it may be the answer."""
+
+    x: Point
+    error: float
+    gap: float
+    final: bool
+
+
+class Infeasible(Exception):  # noqa: N818  (not an error: a verdict)
+    """The allowed pairs carry no plan."""
+
+
+@dataclass
+class Relaxed:
+    """A prepared problem with at most k entries a column, relaxed."""
+
+    problem: Problem
+    k: int
+
+    def __post_init__(self) -> None:
+        problem = self.problem
+        self.kernels = arrays.kernels_for(problem.xp, __package__, "sparse")
+        self.reg = problem.reg * problem.mass  # the plan is measured in units of the mass
+        self.a, self.b = problem.a.astype(np.float64), problem.b.astype(np.float64)
+        self.a, self.b = self.a / self.a.sum(), self.b / self.b.sum()
+        self.Mt = np.ascontiguousarray(problem.M.T, dtype=np.float64)
+        self.m, self.n = self.Mt.shape
+        self.k = min(self.k, self.n)
+        self.least = float(self.Mt.min())
+        self.none = (np.zeros(self.m + 1, np.int64), np.empty(0, np.int32), np.empty(0))
+        self.counts = {"nsinkhorn": 0, "nnewton": 0}
+
+    def value(self, x: Point) -> float:
+        """The relaxed objective of a plan."""
+        norm = self.kernels.support_norm(x.ptr, x.t, self.k)
+        return self.linear(x) + 0.5 * self.reg * float(norm)
+
+    def linear(self, x: Point) -> float:
+        """<M, T>."""
+        return float(self.Mt[np.repeat(np.arange(self.m), np.diff(x.ptr)), x.rows] @ x.t)
+
+    def bound(self, f: Any) -> float:
+        """The semi-dual at f: below the value of every plan."""
+        total = self.kernels.best_columns(self.Mt, f, self.b, self.reg, 0.0, self.k, *self.none)[-1]
+        return float(self.a @ f) - total
+
+    def scale(self, value: float) -> float:
+        """What gaps are relative to: the value over the least entry of the cost."""
+        return value - self.least + 1e-6 * self.problem.range + 1e-300
+
+    def rounding(self) -> float:
+        """The marginal error that rounding can cause."""
+        prox = 1.0 if self.k == self.n else LEAST_PROX
+        unit = float(np.finfo(np.float64).eps)
+        return min(unit * (self.n + self.m) * (8 + self.problem.range / (self.reg * prox)), unit**0.5)
+
+    def dense(self, x: Point) -> Any:
+        """The plan as an (n, m) array."""
+        Tt = np.zeros((self.m, self.n))
+        Tt[np.repeat(np.arange(self.m), np.diff(x.ptr)), x.rows] = x.t
+        return np.ascontiguousarray(Tt.T)
+
+    # -- the iteration -----------------------------------------------------------------------------
+
+    def solve(
+        self, label: str, tol: float, start: tuple[Any, Any] | None, maxiter: int | None, **settings: Any
+    ) -> tuple[Monitor, Point]:
+        """Run under a monitor, which comes back with the best point."""
+        with Monitor(
+            thresholds={"marginal_error": tol, "duality_gap": tol},
+            maxiter=1000 if maxiter is None else maxiter,
+            label=label,
+            keep="reference",
+            rounding=0.0,
+            divergence=float("inf"),
+            **settings,
+        ) as it:
+            iterates = self._iterates(start, tol)
+            try:
+                self._record(it, next(iterates))
+                for _ in it:
+                    self._record(it, next(iterates))
+            except StopIteration:
+                close = it.residual <= self.rounding()
+                it.stop(Status.ROUNDING if close else Status.STAGNATED, f"The residual is {it.residual:.3g}.")
+            except Infeasible:
+                it.stop(Status.INFEASIBLE, "The allowed pairs cannot carry the weights a to the weights b.")
+        return it, it.x
+
+    def _record(self, it: Monitor, at: Iterate) -> None:
+        residuals = {"marginal_error": at.error, "duality_gap": at.gap}
+        done = None if at.final else False
+        it.record(residuals, at.x, converged=done)
+
+    def _iterates(self, start: tuple[Any, Any] | None, tol: float) -> Iterator[Iterate]:
+        """All iterates, until the tolerance is met or nothing more can be done."""
+        if start is not None:
+            f, g = start
+            yield self._first(f, g)
+            yield from self._polished(f, self.none, tol)
+            # A start that is far away costs PATIENCE steps and no more.
+        f, g = self._entropic()
+        yield self._first(f, g)
+        least, goal = 12 if self.k == self.n else 8 + min(self.k, 24), HAND_OVER
+        for _ in range(4):
+            interior = Interior(self.kernels, self._pairs(f, g, least), self.a, self.b, self.reg, self.k)
+            yield from self._interior_steps(interior, goal)
+            if interior.complementarity < 1e-3 * self.scale(interior.value):
+                f, g = interior.f, interior.g
+                kept = interior.plan > 1e-7 * interior.weight
+                ptr = np.concatenate([[0], np.cumsum(np.bincount(interior.columns[kept], minlength=self.m))])
+                yield from self._polished(f, (ptr, interior.rows[kept], interior.plan[kept]), tol)
+                goal = max(0.01 * goal, 1e-12)
+            least = 4 * least
+
+    def _first(self, f: Any, g: Any) -> Iterate:
+        """The plan that the potentials suggest: each column by itself."""
+        _, _, ptr, rows, t, r, total = self.kernels.best_columns(
+            self.Mt, f, self.b, self.reg, 0.0, self.k, *self.none
+        )
+        x = Point(f, g, ptr, rows, t)
+        value = self.value(x)
+        gap = abs(value - float(self.a @ f) + total) / self.scale(value)
+        return Iterate(x, float(np.abs(r - self.a).sum()), gap, final=True)
+
+    def _entropic(self) -> tuple[Any, Any]:
+        """Potentials of entropic transport that is about as sharp."""
+        problem, spread = self.problem, self.problem.range
+        typical = self.reg * float(np.median(self.b)) / min(self.k, 3)
+        eps = (
+            min(max(typical, 1e-4 * spread), (0.05 if self.k == self.n else SHARPNESS) * spread)
+            if spread > 0
+            else self.reg
+        )
+        plain = replace(
+            problem, M=np.ascontiguousarray(self.Mt.T), a=self.a, b=self.b, reg=eps, mass=1.0, offset=0.0,
+            rows=None, columns=None, shape=(self.n, self.m),
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            result = newton(plain, tol=1e-3, maxiter=200, return_plan=False)
+        self.counts["nsinkhorn"] += result.nsinkhorn
+        self.counts["nnewton"] += result.nnewton
+        if result.status is Status.INFEASIBLE:
+            raise Infeasible
+        f, g = result.x
+        return f, g
+
+    def _pairs(self, f: Any, g: Any, least: int) -> tuple[Any, Any, Any]:
+        """The pairs of small reduced cost: at least so many in each row and in each column.
+
+        And those of negative reduced cost, which a solution on fewer pairs does without wrongly.
+        """
+        v = g[:, None] + f - self.Mt
+        chosen = v > 0
+        for axis, size in ((0, self.m), (1, self.n)):
+            place = max(size - least, 0)
+            chosen |= v >= np.take(np.partition(v, place, axis=axis), [place], axis=axis)
+        chosen &= np.isfinite(self.Mt)
+        columns, rows = np.nonzero(chosen)
+        ptr = np.concatenate([[0], np.cumsum(np.bincount(columns, minlength=self.m))])
+        return ptr, rows.astype(np.int32), self.Mt[chosen]
+
+    def _interior_steps(self, interior: Interior, goal: float) -> Iterator[Iterate]:
+        short = 0
+        for _ in range(INTERIOR_STEPS):
+            length = interior.step()
+            short = short + 1 if length < 0.1 else 0
+            self.counts["nnewton"] += 1
+            x = Point(interior.f, interior.g, interior.ptr, interior.rows, interior.plan)
+            gap = interior.complementarity / self.scale(interior.value)
+            yield Iterate(x, interior.error, gap, final=False)
+            # On pairs that carry no plan the steps become short.
+            if gap <= goal or length == 0.0 or short >= 5:
+                return
+
+    def _polished(self, f: Any, old: tuple[Any, Any, Any], tol: float) -> Iterator[Iterate]:
+        """Proximal steps, each by Newton's method; just Newton's method if there is nothing to smooth."""
+        prox = 0.0 if self.k == self.n else FIRST_PROX * self.reg
+        gap = float("inf")
+        for _ in range(30):
+            done = False
+            for at, done in self._newton(f, prox, old, 0.5 * tol):
+                if done or not np.isfinite(gap):
+                    value, bound = self.value(at), self.bound(at.f)
+                    gap = abs(value - bound) / self.scale(value)
+                yield Iterate(at, self._row_error(at), gap, final=True)
+                f, old = at.f, (at.ptr, at.rows, at.t)
+            if not done or prox == 0.0:
+                return
+            prox = max(PROX_FACTOR * prox, LEAST_PROX * self.reg)
+
+    def _row_error(self, x: Point) -> float:
+        return float(np.abs(np.bincount(x.rows, x.t, self.n) - self.a).sum())
+
+    def _newton(
+        self, f: Any, prox: float, old: tuple[Any, Any, Any], goal: float
+    ) -> Iterator[tuple[Point, bool]]:
+        """Points that approach the maximum of F, and whether they are close enough to it."""
+        columns: Callable[..., Any] = self.kernels.best_columns
+        settings = (self.b, self.reg, prox, self.k, *old)
+        g, whole, ptr, rows, t, r, _ = columns(self.Mt, f, *settings)
+        shift, diagonal = 1e-2, np.arange(self.n)
+        for _ in range(PATIENCE):
+            error = float(np.abs(r - self.a).sum())
+            yield Point(f, g, ptr, rows, t), error <= goal
+            if error <= goal:
+                return
+            S = self.kernels.laplacian(self.n, self.reg, prox, self.k, whole, ptr, rows)
+            S[diagonal, diagonal] += min(shift, error) / (self.reg + prox)
+            x = _solved(S, self.a - r)
+            # A step to where the slope of F along x has fallen to a third, by bisection with secants.
+            slope = float((self.a - r) @ x)
+            low, high, length = (0.0, slope), None, 1.0
+            for _ in range(25):
+                g, whole, ptr, rows, t, r, _ = columns(self.Mt, f + length * x, *settings)
+                here = float((self.a - r) @ x)
+                if abs(here) <= 0.3 * slope:
+                    break
+                if here > 0:
+                    low = length, here
+                else:
+                    high = length, here
+                if high is None:
+                    length *= 2
+                else:
+                    part = low[1] / (low[1] - high[1])
+                    length = low[0] + (high[0] - low[0]) * min(max(part, 0.1), 0.9)
+            f = f + length * x
+            self.counts["nnewton"] += 1
+            shift = max(shift / 4, 1e-12) if length >= 0.9 else shift * (4 if length < 0.3 else 1)
+
+
+def _solved(S: Any, rhs: Any) -> Any:
+    from scipy.linalg import cho_solve
+
+    return cho_solve(_factorised(S), rhs, check_finite=False)

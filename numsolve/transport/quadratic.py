@@ -1,0 +1,240 @@
+r"""Quadratically regularised transport: sparse plans, to any accuracy.
+
+min <M, T> + (reg/2) ||T||^2   over T >= 0 with row sums a and column sums b,
+
+whose solution is T_ij = max(f_i + g_j - M_ij, 0) / reg (M. Blondel, V. Seguy, A. Rolet, "Smooth and sparse
+optimal transport", AISTATS 2018). Newton's method for the potentials is that of D. Lorenz, P. Manns and C. Meyer,
+"Quadratically regularized optimal transport", Appl. Math. Optim. 83, 2021, on the semi-dual in f; how it is
+brought near the solution, which decides about its speed, is told in `_relaxed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import arrays
+
+from ._problem import Problem, prepare
+from ._relaxed import Point, Relaxed
+from .result import TransportResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numsolve._core.monitor import Monitor
+
+    from .result import Gradient
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SparseTransportResult(TransportResult):
+    """A plan of quadratic or of sparsity-constrained transport.
+
+    The fields are those of `TransportResult`, with these differences.
+
+    Attributes
+    ----------
+    value : float
+        ``sum(T * M) + reg / 2 * sum(T**2)``. With a limit on the number of nonzeros, a lower bound of that
+        number for every plan within the limit, certified by `potentials`.
+    kl : float
+        ``sum(T * log(T / (a b')))``.
+    nnz_max : int
+        The largest number of nonzeros in a column (of a row for ``axis=1``).
+    gap : float
+        The objective of `plan` less `value`: how far the plan is from optimal, at most, if it keeps the
+        limit. A plan of the relaxed problem that does not keep it is cheaper: then `gap` is negative.
+    unplaced_mass : float
+        What the support chosen by ``rounding="support"`` cannot carry.
+    """
+
+    nnz_max: int = 0
+    gap: float = float("nan")
+    unplaced_mass: float = 0.0
+
+    def vjp(self, dP: Any = None, *, potentials: tuple[Any, Any] | None = None) -> Gradient:
+        """Refuse: these plans are not differentiable everywhere. The value is: `gradient`."""
+        raise NotImplementedError("the plan has kinks as a function of the data; gradient() has the value's")
+
+
+def quadratic(
+    a: Any,
+    b: Any,
+    M: Any,
+    reg: float,
+    *,
+    tol: float = 1e-8,
+    maxiter: int | None = None,
+    potentials_init: tuple[Any, Any] | None = None,
+    return_plan: bool = True,
+    callback: Callable[..., Any] | None = None,
+    progress: bool = False,
+    time_limit: float | None = None,
+) -> SparseTransportResult:
+    r"""Solve quadratically regularised optimal transport.
+
+    The plan minimises ``sum(T * M) + reg / 2 * sum(T**2)``. Most of its entries are exactly zero; a larger
+    `reg` spreads the mass over more of them.
+
+    Parameters
+    ----------
+    a : array of shape (n,), or None
+        Weights of the source, nonnegative; None or an empty list for uniform ones.
+    b : array of shape (m,), or None
+        Weights of the target, of the same sum as `a`.
+    M : array of shape (n, m)
+        Cost; ``+inf`` forbids a pair.
+    reg : float
+        Regularisation, positive, in the unit of `M` over that of the mass: entries of the plan are
+        differences of costs over `reg`, so that ``reg * a`` compares with `M`.
+    tol : float
+        Largest error of the marginals in the 1-norm, relative to the mass, and largest duality gap, relative
+        to the value over the least entry of `M`.
+    maxiter : int, optional
+        Largest number of steps, of the interior-point method and of Newton's; 1000 by default.
+    potentials_init : tuple of array, optional
+        Where to start, as the `potentials` of an earlier result.
+    return_plan : bool
+        Whether the result holds the plan.
+    callback : callable, optional
+        Called after each step with the potentials, or with an ``intermediate_result``; returning True stops
+        the run.
+    progress : bool
+        Show a progress bar.
+    time_limit : float, optional
+        Seconds.
+
+    Returns
+    -------
+    SparseTransportResult
+        With `plan`, `potentials`, `value`, `value_linear`, `kl`, `marginal_error`, `gap` (the duality gap),
+        `nnz_max` and `nnewton`. The history has the columns ``marginal_error`` and ``duality_gap``.
+
+    Raises
+    ------
+    ValueError
+        If an argument has the wrong shape or range; the message says which and what is wanted.
+    TypeError
+        If an array is complex, or does not belong to NumPy.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the tolerance was not reached, or if the allowed pairs admit no plan
+        (``status=Status.INFEASIBLE``); the result is the best iterate.
+
+    See Also
+    --------
+    numsolve.transport.sparsity_constrained : A limit on the nonzeros of each column.
+    numsolve.transport.solve : Entropic regularisation: dense plans, smooth in the data.
+
+    References
+    ----------
+    D. Lorenz, P. Manns, C. Meyer, "Quadratically regularized optimal transport", Appl. Math. Optim. 83, 2021.
+
+    Examples
+    --------
+    >>> from numsolve import transport
+    >>> M, a, b = transport.problems.random_assignment(50, rng=0)
+    >>> result = transport.quadratic(a, b, M, reg=1.0)
+    >>> result.success, result.marginal_error < 1e-8, int((result.plan > 0).sum()) < 200
+    (True, True, True)
+    """
+    problem = prepared(a, b, M, reg)
+    swapped = problem.M.shape[0] > problem.M.shape[1]  # the smaller side is f
+    if swapped:
+        problem = transposed(problem)
+    relaxed = Relaxed(problem, problem.M.shape[0])
+    settings: dict[str, Any] = {"maxiter": maxiter, "callback": callback, "progress": progress, "time_limit": time_limit}
+    it, x = relaxed.solve(
+        "quadratic transport",
+        tol,
+        start(problem, potentials_init, swapped),
+        present=lambda x: presented(problem, x, swapped),
+        **settings,
+    )
+    value = relaxed.value(x)
+    return finished(
+        relaxed, it, x, swapped, relaxed.dense(x), value, value - relaxed.bound(x.f), return_plan=return_plan
+    )
+
+
+# -- shared with `sparse` --------------------------------------------------------------------------
+
+
+def prepared(a: Any, b: Any, M: Any, reg: Any) -> Problem:
+    """Check the arguments, as everywhere in this column; the solvers here are for NumPy only."""
+    problem = prepare(M, a, b, reg)
+    if not arrays.is_numpy(problem.xp):
+        name = arrays.namespace_name(problem.xp)
+        raise TypeError(f"M is a {name} array; quadratic and sparsity-constrained transport take NumPy's")
+    return problem
+
+
+def transposed(problem: Problem) -> Problem:
+    """The problem with its sides exchanged."""
+    return replace(
+        problem, M=problem.M.T, a=problem.b, b=problem.a, rows=problem.columns, columns=problem.rows,
+        shape=problem.shape[::-1],
+    )  # fmt: skip
+
+
+def start(problem: Problem, potentials: Any, swapped: bool) -> tuple[Any, Any] | None:
+    """The caller's potentials as those of the reduced problem."""
+    if potentials is None:
+        return None
+    if swapped and isinstance(potentials, tuple | list):
+        potentials = tuple(potentials)[::-1]
+    f, g = replace(problem, mass=1.0).start(potentials)  # no logarithm of the mass is in these potentials
+    return f.astype(np.float64), g.astype(np.float64)
+
+
+def presented(problem: Problem, x: Any, swapped: bool) -> tuple[Any, Any]:
+    """The caller's potentials."""
+    dtype = problem.M.dtype
+    f, g = replace(problem, mass=1.0).potentials((x[0].astype(dtype), x[1].astype(dtype)))
+    return (g, f) if swapped else (f, g)
+
+
+def finished(
+    relaxed: Relaxed,
+    it: Monitor,
+    x: Point,
+    swapped: bool,
+    T: Any,
+    value: float,
+    gap: float,
+    *,
+    return_plan: bool,
+    unplaced: float = 0.0,
+) -> SparseTransportResult:
+    """Put a reduced plan T and its value into the caller's terms."""
+    problem, mass = relaxed.problem, relaxed.problem.mass
+    T = T.astype(problem.M.dtype, copy=False)
+    rows, columns = T.sum(axis=1), T.sum(axis=0)
+    residual = float(np.abs(rows - problem.a).sum() + np.abs(columns - problem.b).sum())
+    inside = T > 0
+    t, pairs = T[inside].astype(np.float64), np.outer(relaxed.a, relaxed.b)[inside]
+    kl = float(t @ np.log(t / pairs)) - float(np.log(mass)) * float(t.sum())
+    linear = float(t @ problem.M[inside].astype(np.float64)) + problem.offset * float(t.sum())
+    bounds = problem.bounds(T, x.f)
+    plan = problem.plan(T) if return_plan else None
+    return it.result(
+        SparseTransportResult,
+        x=presented(problem, x, swapped),
+        plan=plan.T if plan is not None and swapped else plan,
+        residual=residual,
+        value=mass * (value + problem.offset),
+        value_linear=mass * linear,
+        kl=mass * kl,
+        bounds=bounds,
+        reg=problem.reg,
+        reg_path=(problem.reg,),
+        nnz_max=int(inside.sum(axis=0).max()),
+        gap=mass * gap,
+        unplaced_mass=mass * unplaced,
+        **relaxed.counts,
+    )

@@ -1,0 +1,291 @@
+r"""Transport plans with at most k nonzeros in each column.
+
+T. Liu, J. Puigcerver, M. Blondel, "Sparsity-constrained optimal transport", ICLR 2023:
+
+    min <M, T> + (reg/2) ||T||^2   over plans T whose columns have at most k nonzeros.
+
+The paper maximises a dual or a semi-dual of this, with x_+ = max(x, 0),
+
+    dual       a.f + b.g - sum_j max over supports of k:  sum_i (f_i + g_j - M_ij)_+^2 / (2 reg),
+    semi-dual  a.f - sum_j max { (f - M_j).t - (reg/2) ||t||^2 :  t >= 0, sum t = b_j, at most k nonzeros },
+
+by L-BFGS. Both are concave and have the same maximum, but not smooth: the maximiser tends to sit on kinks, where
+the k-th largest entry of a column is tied, and there the plan that belongs to the chosen entries misses the
+marginals. The maximum is also the minimum of a convex problem: ||T_j||^2 becomes the squared norm of the
+k-support (A. Argyriou, R. Foygel, N. Srebro, "Sparse prediction with the k-support norm", NIPS 2012),
+
+    ||t||^2 = min sum_i t_i^2 / eta_i   over 0 < eta_i <= 1, sum_i eta_i <= k,
+
+which is jointly convex in (t, eta): the perspective form. Its plan keeps both marginals; a tied column shares its
+last places among more than k entries. `_relaxed` solves it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import checks
+from numsolve._core.monitor import Monitor
+from numsolve._core.result import Status
+
+from ._problem import prepare
+from ._relaxed import Point, Relaxed
+from .quadratic import finished, prepared, presented, start, transposed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .quadratic import SparseTransportResult
+
+FORMULATIONS = ("perspective", "dual", "semidual")
+
+
+def sparsity_constrained(
+    a: Any,
+    b: Any,
+    M: Any,
+    reg: float,
+    max_nz: int,
+    *,
+    formulation: str = "perspective",
+    axis: int = 0,
+    rounding: str | None = None,
+    tol: float = 1e-8,
+    maxiter: int | None = None,
+    potentials_init: tuple[Any, Any] | None = None,
+    return_plan: bool = True,
+    callback: Callable[..., Any] | None = None,
+    progress: bool = False,
+    time_limit: float | None = None,
+) -> SparseTransportResult:
+    r"""Solve quadratically regularised transport with at most `max_nz` nonzeros in each column.
+
+    The problem is not convex. The default solves its convex relaxation, whose value is a certified lower bound
+    and whose plan has exact marginals; a few columns may have more than `max_nz` nonzeros, which
+    ``rounding="support"`` takes away.
+
+    Parameters
+    ----------
+    a : array of shape (n,), or None
+        Weights of the source, nonnegative; None or an empty list for uniform ones.
+    b : array of shape (m,), or None
+        Weights of the target, of the same sum as `a`.
+    M : array of shape (n, m)
+        Cost; ``+inf`` forbids a pair.
+    reg : float
+        Regularisation, positive, in the unit of `M` over that of the mass.
+    max_nz : int
+        How many entries of a column may be positive. For 1 the plan is one of unregularised transport; from
+        n on it is no limit.
+    formulation : {"perspective", "dual", "semidual"}
+        "perspective" is solved to the tolerance. The others are the published ones, by L-BFGS, for
+        comparison: their plans miss the marginals wherever a maximiser has ties.
+    axis : {0, 1}
+        0 limits the nonzeros along axis 0, that is, of each column, as POT does; 1 those of each row.
+    rounding : {None, "support"}
+        "support" keeps the `max_nz` largest entries of each column and solves quadratic transport on these
+        pairs. Where they cannot carry all the mass, as much as possible is placed, at the least cost; the
+        result says how much is left (`unplaced_mass`) and has ``status=Status.INFEASIBLE``.
+    tol : float
+        Largest error of the marginals in the 1-norm, relative to the mass, and largest duality gap of the
+        relaxation, relative to the value over the least entry of `M`.
+    maxiter : int, optional
+        Largest number of steps, 1000 by default.
+    potentials_init : tuple of array, optional
+        Where to start, as the `potentials` of an earlier result.
+    return_plan : bool
+        Whether the result holds the plan.
+    callback : callable, optional
+        Called after each step with the potentials, or with an ``intermediate_result``; returning True stops
+        the run.
+    progress : bool
+        Show a progress bar.
+    time_limit : float, optional
+        Seconds, for the relaxation.
+
+    Returns
+    -------
+    SparseTransportResult
+        With `plan`, `potentials`, `value` (a lower bound), `gap`, `nnz_max`, `unplaced_mass`,
+        `marginal_error`, `value_linear`, `kl` and `nnewton`.
+
+    Raises
+    ------
+    ValueError
+        If an argument has the wrong shape or range; the message says which and what is wanted.
+    TypeError
+        If an array is complex, or does not belong to NumPy.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the tolerance was not reached, if the allowed pairs admit no plan, or if the rounded support
+        cannot carry all the mass.
+
+    See Also
+    --------
+    numsolve.transport.quadratic : Without the limit.
+
+    References
+    ----------
+    T. Liu, J. Puigcerver, M. Blondel, "Sparsity-constrained optimal transport", ICLR 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve import transport
+    >>> M = np.random.default_rng(7).random((10, 10))
+    >>> result = transport.sparsity_constrained(None, None, M, reg=0.5, max_nz=2)
+    >>> print(f"{result.value:.8f}", result.nnz_max, result.marginal_error < 1e-8)
+    0.14104690 3 True
+    """
+    max_nz = checks.integer("max_nz", max_nz, low=1)
+    checks.choice("formulation", formulation, FORMULATIONS)
+    if rounding is not None:
+        checks.choice("rounding", rounding, ("support",))
+    axis = checks.integer("axis", axis, low=0, high=1)
+    problem = prepared(a, b, M, reg)
+    swapped = axis == 1
+    if swapped:
+        problem = transposed(problem)
+    relaxed = Relaxed(problem, max_nz)
+    settings: dict[str, Any] = {
+        "maxiter": maxiter,
+        "callback": callback,
+        "progress": progress,
+        "time_limit": time_limit,
+        "present": lambda x: presented(problem, x, swapped),
+    }
+    begin = start(problem, potentials_init, swapped)
+    if formulation == "perspective":
+        it, x = relaxed.solve("sparse transport", tol, begin, **settings)
+        value = relaxed.bound(x.f)
+    else:
+        it, x, value = _published(relaxed, formulation, tol, begin, **settings)
+    T, unplaced = relaxed.dense(x), 0.0
+    if rounding == "support":
+        T, unplaced = _rounded(relaxed, it, x, tol)
+    finite = T > 0
+    objective = float(T[finite] @ problem.M[finite]) + 0.5 * relaxed.reg * float(np.vdot(T, T))
+    return finished(
+        relaxed, it, x, swapped, T, value, objective - value, return_plan=return_plan, unplaced=unplaced
+    )
+
+
+# -- as published ----------------------------------------------------------------------------------
+
+
+def _published(
+    relaxed: Relaxed, formulation: str, tol: float, begin: Any, maxiter: int | None, **settings: Any
+) -> tuple[Monitor, Point, float]:
+    """Maximise the dual or the semi-dual by L-BFGS, and read the plan off its gradient."""
+    from scipy.optimize import minimize
+
+    evaluate = _dual if formulation == "dual" else _semidual
+    f, g = (np.zeros(relaxed.n), np.zeros(relaxed.m)) if begin is None else begin
+    x0 = np.concatenate([f, g]) if formulation == "dual" else f
+
+    def objective(x: Any) -> tuple[float, Any]:
+        _, value, gradient = evaluate(relaxed, x)
+        return -value, -gradient
+
+    def at(x: Any) -> tuple[Point, float]:
+        point, _, _ = evaluate(relaxed, x)
+        rows = np.bincount(point.rows, point.t, relaxed.n)
+        columns = np.add.reduceat(np.append(point.t, 0.0), point.ptr[:-1]) * (np.diff(point.ptr) > 0)
+        return point, float(np.abs(rows - relaxed.a).sum() + np.abs(columns - relaxed.b).sum())
+
+    limit = 1000 if maxiter is None else maxiter
+    with Monitor(atol=tol, maxiter=limit, label=formulation, keep="reference", **settings) as it:
+        last, error = at(x0)
+        it.record(error, last)
+
+        def each(x: Any) -> None:
+            nonlocal last
+            last, error = at(x)
+            it.extend([error], x=last)
+            if not it.running:
+                raise StopIteration
+
+        if it.running:
+            options = {"maxiter": limit + 1, "maxfun": 20 * limit + 20, "ftol": 0.0, "gtol": 0.0}
+            found = minimize(objective, x0, jac=True, method="L-BFGS-B", callback=each, options=options)
+            if it.status is None:
+                it.stop(Status.STAGNATED, f"L-BFGS finds no higher value of the {formulation}.")
+            relaxed.counts["nnewton"] = 0
+            del found
+    _, value, _ = evaluate(relaxed, np.concatenate(last[:2]) if formulation == "dual" else last.f)
+    return it, last, value
+
+
+def _dual(relaxed: Relaxed, x: Any) -> tuple[Point, float, Any]:
+    """The plan, the dual, and its gradient at x = (f, g)."""
+    f, g = x[: relaxed.n], x[relaxed.n :]
+    ptr, rows, v = relaxed.kernels.top_entries(relaxed.Mt, f, g, relaxed.k)
+    t = v / relaxed.reg
+    value = float(relaxed.a @ f + relaxed.b @ g) - 0.5 * float(v @ t)
+    columns = np.repeat(np.arange(relaxed.m), np.diff(ptr))
+    gradient = (
+        relaxed.a - np.bincount(rows, t, relaxed.n),
+        relaxed.b - np.bincount(columns, t, relaxed.m),
+    )
+    return Point(f.copy(), g.copy(), ptr, rows, t), value, np.concatenate(gradient)
+
+
+def _semidual(relaxed: Relaxed, f: Any) -> tuple[Point, float, Any]:
+    """The plan, the semi-dual, and its gradient at f: the k best entries of a column on the simplex."""
+    settings = (relaxed.b, relaxed.reg, 0.0, relaxed.k, *relaxed.none)
+    g, _, ptr, rows, t, r, total = relaxed.kernels.best_columns(relaxed.Mt, f, *settings)
+    return Point(f.copy(), g, ptr, rows, t), float(relaxed.a @ f) - total, relaxed.a - r
+
+
+# -- rounding --------------------------------------------------------------------------------------
+
+
+def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Any, float]:
+    """A plan with at most k entries a column near that of x, and the mass that it leaves out."""
+    columns = np.repeat(np.arange(relaxed.m), np.diff(x.ptr))
+    order = np.lexsort((-x.t, columns))
+    kept = order[np.arange(columns.size) - x.ptr[columns] < relaxed.k]  # in the order of the columns
+    rows, columns = x.rows[kept], columns[kept]
+    placed = _most(relaxed, rows, columns)
+    unplaced = max(0.0, 1.0 - float(placed.sum()))
+    a, b = relaxed.a, relaxed.b
+    if unplaced > 1e-9:
+        a, b = np.bincount(rows, placed, relaxed.n), np.bincount(columns, placed, relaxed.m)
+        it.stop(
+            Status.INFEASIBLE,
+            f"The support of {relaxed.k} entries a column leaves {unplaced:.3g} of the mass unplaced.",
+        )
+    else:
+        unplaced = 0.0
+    M = np.full((relaxed.n, relaxed.m), np.inf)
+    M[rows, columns] = relaxed.Mt[columns, rows]
+    problem = prepare(M, a, b, relaxed.reg)
+    support = Relaxed(problem, relaxed.n)
+    own, best = support.solve("support", tol, None, None)
+    if it.status is not None and it.status.success and own.status is not None:
+        it.stop(own.status, own.detail)
+    return problem.plan(support.dense(best)), unplaced
+
+
+def _most(relaxed: Relaxed, rows: Any, columns: Any) -> Any:
+    """Place as much mass as these pairs can carry, at the least cost."""
+    from scipy.optimize import linprog
+    from scipy.sparse import csr_array
+
+    pairs = np.arange(rows.size)
+    ones = np.ones(rows.size)
+    A = csr_array(
+        (np.concatenate([ones, ones]), (np.concatenate([rows, relaxed.n + columns]), np.tile(pairs, 2))),
+        shape=(relaxed.n + relaxed.m, rows.size),
+    )
+    unit = max(relaxed.n, relaxed.m)  # weights around one, for the solver's tolerances
+    cost = relaxed.Mt[columns, rows] - relaxed.least
+    # No plan is worth more than to place further mass: a path of exchanges has at most n + m pairs.
+    worth = (relaxed.n + relaxed.m) * max(float(cost.max()), 1e-300)
+    limits = unit * np.concatenate([relaxed.a, relaxed.b])
+    solution = linprog((cost - worth) / worth, A_ub=A, b_ub=limits, method="highs")
+    return np.maximum(solution.x, 0.0) / unit
