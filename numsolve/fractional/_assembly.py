@@ -40,7 +40,7 @@ def assemble(n: int, p: int, alpha: float, weights: tuple[float, float], definit
             end = float(j + 2)
             left[j] = w * outer.derivative(xi, alpha, caputo=caputo)
             near = xi < end
-            left[j, near] += other * outer.mirrored().derivative(end - xi[near], alpha)
+            left[j, near] += other * outer.mirrored.derivative(end - xi[near], alpha)
             left[j, j:] -= column[: K - j]
             left[j, :j] -= row[j:0:-1]
         shift = np.arange(float(n - p))  # where the supports of the functions between begin

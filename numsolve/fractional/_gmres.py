@@ -72,9 +72,10 @@ def fgmres(
     """
     x, r = x0, (b - matvec(x0) if bool(xp.any(x0 != 0)) else b)
     size_b, beta = _norm(xp, b), _norm(xp, r)
+    it.rounding = 4 * UNIT * (norm * _norm(xp, x) + size_b)
     it.record(beta, Iterate(x))
-    V = xp.empty((BASIS + 1, b.shape[0]), dtype=b.dtype)
-    Z = xp.empty((BASIS, b.shape[0]), dtype=b.dtype)
+    where = {"dtype": b.dtype, "device": arrays.device(b)}
+    V, Z = xp.empty((BASIS + 1, b.shape[0]), **where), xp.empty((BASIS, b.shape[0]), **where)
     while it.running:
         H, g = np.zeros((BASIS + 1, BASIS)), np.zeros(BASIS + 1)
         rotations: list[tuple[float, float]] = []
@@ -83,8 +84,8 @@ def fgmres(
         for step in it:
             Z[k, :] = precondition(V[k, :])
             w = matvec(Z[k, :])
-            if it.rounding == 0.0:
-                it.rounding = 4 * UNIT * (norm * beta * _norm(xp, Z[0, :]) + size_b)
+            if step == 1:
+                it.rounding += 4 * UNIT * norm * beta * _norm(xp, Z[0, :])
             for _ in range(2):  # Gram and Schmidt, twice
                 h = V[: k + 1, :] @ w
                 w = w - h @ V[: k + 1, :]
@@ -104,6 +105,7 @@ def fgmres(
             it.record(estimate, Iterate(x))
             return
         x = Iterate(x, H[:k, :k], g[:k], Z[:k, :]).form()
+        it.x.form()  # the best so far may need the basis, which the next cycle overwrites
         r = b - matvec(x)
         beta = _norm(xp, r)
         it.rounding = 4 * UNIT * (norm * _norm(xp, x) + size_b)

@@ -134,6 +134,7 @@ class Piece:
         c = float(weights @ nodes / weights.sum())
         return c, np.array([weights @ (nodes - c) ** m for m in range(TERMS)])
 
+    @cached_property
     def mirrored(self) -> Piece:
         """``s -> N(end + start - s)``, whose derivative from the left is this one's from the right."""
         start, end = self.breaks[[0, -1]]
@@ -180,27 +181,35 @@ class Piece:
 
     def _near(self, x: Array, alpha: float) -> Array:
         """The integral of N'': exact Gauss-Jacobi rules around x, Gauss-Legendre ones farther to the left."""
-        rho, omega = _jacobi_rule(self.coefficients.shape[1], 1 - alpha)
-        nodes, weights = _legendre_rule(GAUSS)
-        out = np.zeros_like(x)
-        for k, (left, right) in enumerate(pairwise(self.breaks)):
-            q = self.second[k][::-1]
+        left, right = self.breaks[:-1], self.breaks[1:]
+        apart = x[:, None] >= 2 * right - left  # farther from the span than the span is wide
+        i, k = np.nonzero((x[:, None] > left) & ~apart)
+        values = self._integral(x[i], left[k], k, alpha)
+        # Next to a span the integrand is nearly singular: a difference of two exact integrals.
+        beside = np.flatnonzero(x[i] > right[k])
+        values[beside] -= self._integral(x[i[beside]], right[k[beside]], k[beside], alpha)
+        out = np.bincount(i, values, x.size)
 
-            def up_to(x: Array, lower: float, q: Array = q, left: float = left) -> Any:
-                """Integral from `lower` to x of the span's polynomial, continued to x."""
-                r = (x - lower)[:, None]
-                return r[:, 0] ** (2 - alpha) * (np.polyval(q, x[:, None] - r * rho - left) @ omega)
-
-            on = (x > left) & (x < 2 * right - left)
-            out[on] += up_to(x[on], left)
-            # Next to the span the integrand is nearly singular: a difference of two exact integrals.
-            on &= x > right
-            out[on] -= up_to(x[on], right)
-            on = x >= 2 * right - left
-            s = left + (right - left) * nodes
-            values = (right - left) * weights * np.polyval(q, s - left)
-            out[on] += (x[on, None] - s) ** (1 - alpha) @ values
+        i, k = np.nonzero(apart)
+        if i.size:
+            nodes, weights = _legendre_rule(GAUSS)
+            s = (right - left)[:, None] * nodes
+            weighted = (
+                (right - left)[:, None]
+                * weights
+                * _polynomials(self.second, np.arange(left.size)[:, None], s)
+            )
+            s += left[:, None]
+            out += np.bincount(i, ((x[i, None] - s[k]) ** (1 - alpha) * weighted[k]).sum(axis=1), x.size)
         return np.asarray(out * rgamma(2 - alpha))
+
+    def _integral(self, x: Array, lower: Array, k: Any, alpha: float) -> Array:
+        """Integral of ``(x - s)^(1 - alpha)`` and the polynomial of span k, continued, from `lower` to x."""
+        rho, omega = _jacobi_rule(self.coefficients.shape[1], 1 - alpha)
+        r = x - lower
+        s = x[:, None] - r[:, None] * rho
+        values = _polynomials(self.second, k[:, None], s - self.breaks[k][:, None]) @ omega
+        return np.asarray(r ** (2 - alpha) * values)
 
     def _beyond(self, x: Array, alpha: float) -> Array:
         nodes, weights = self._rule()

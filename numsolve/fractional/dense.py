@@ -31,5 +31,5 @@ def dense_matrix(
             A[:, j] += left_weight * N.derivative(points, alpha, caputo=caputo)
         if right_weight:
             start, end = N.breaks[[0, -1]]
-            A[:, j] += right_weight * N.mirrored().derivative(start + (end - points), alpha, caputo=caputo)
+            A[:, j] += right_weight * N.mirrored.derivative(start + (end - points), alpha, caputo=caputo)
     return A
