@@ -24,8 +24,8 @@ for result in linear.solve_sequence(problems.heat_equation(40, n_steps=1000), so
 print(solver)
 
 # %%
-# For the picture only, each of the 20 parameters is tried on every system. Their minimum, system by system, is
-# the floor: what a tuner would reach that knows everything in advance.
+# For the picture only, each of the 20 parameters is tried on every system. Their minimum, system by system,
+# is # the floor: what a tuner would reach that knows everything in advance.
 
 arms = solver.tuner.arms
 table = np.empty((1000, len(arms)))
@@ -69,12 +69,12 @@ ax.set(
     title="iterations of each parameter on each system",
 )
 bar = fig.colorbar(image, ax=ax, label="iterations")
-ticks = [1, 2, 5, 10, 20, 40]
+ticks = [1, 2, 5, 10, 20]
 bar.set_ticks(np.log10(ticks), labels=[str(tick) for tick in ticks])
 plt.show()
 
 # %%
-# Where the matrix is a grid Laplacian plus a constant, as here, fast sine transforms solve it directly and are
-# faster still: see the guide for the measured times. The tuner needs no such structure.
+# Where the matrix is a grid Laplacian plus a constant, as here, fast sine transforms solve it directly and
+# are # faster still: see the guide for the measured times. The tuner needs no such structure.
 
 # sphinx_gallery_thumbnail_number = 1

@@ -4,7 +4,7 @@ Tuning somebody else's solver: the smoother of PyAMG
 
 A tuner drives any solver through a plain function. Here it is PyAMG's smoothed aggregation, whose smoother
 has a weight that everybody leaves as it is. The systems are those of an anisotropic diffusion whose direction
-of weak coupling comes and goes, and the best weight moves with it.
+of weak coupling comes and goes. The best weight moves a little with it, and is far from the default.
 """
 
 import matplotlib.pyplot as plt
@@ -28,8 +28,8 @@ def system(t, nx=30):
 
 
 # %%
-# The solver: a function of the matrix, the right-hand side, the start and the arm. It returns the solution and
-# what it cost, here the number of V-cycles.
+# The solver: a function of the matrix, the right-hand side, the start and the arm. It returns the solution
+# and # what it cost, here the number of V-cycles.
 
 
 def amg(A, b, x0, weight):
@@ -37,7 +37,8 @@ def amg(A, b, x0, weight):
     smoother = ("jacobi", {"omega": weight})
     A = sp.csr_matrix(A)
     A.indices, A.indptr = A.indices.astype(np.int32), A.indptr.astype(np.int32)
-    hierarchy = pyamg.smoothed_aggregation_solver(A, presmoother=smoother, postsmoother=smoother, max_coarse=20)
+    smoothers = {"presmoother": smoother, "postsmoother": smoother}
+    hierarchy = pyamg.smoothed_aggregation_solver(A, max_coarse=20, **smoothers)
     residuals = []
     x = hierarchy.solve(b, x0=x0, tol=1e-8, maxiter=60, residuals=residuals)
     return x, len(residuals) - 1
@@ -50,7 +51,7 @@ for t in range(360):
     solver(A, b, context=log_eps)
 
 # %%
-# The same steps with each weight, for one period: the default is never the best one.
+# The same steps with each weight, for one period. The default needs half as many V-cycles again.
 
 table = np.array([[amg(*system(t)[:2], None, w)[1] for w in weights] for t in range(0, 90, 3)])
 paid = np.array(solver.history.costs)

@@ -23,7 +23,7 @@ _REDUCTION = {"contract", "nsz", "reassoc"}
 # --- the order of the rows ------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def levels(indptr, indices, n):
     """The level of each row: 1 + the highest level among the earlier rows that it is coupled to.
 
@@ -44,7 +44,7 @@ def levels(indptr, indices, n):
     return level
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def colours(indptr, indices, n):
     """Greedy colours, given out breadth first: two of them wherever two are enough.
 
@@ -79,7 +79,7 @@ def colours(indptr, indices, n):
     return colour
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def sort_by(key):
     """Rows sorted by key, equal ones in their old order, and the pointers to where each key begins."""
     n = key.size
@@ -99,7 +99,7 @@ def sort_by(key):
     return rows, start
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def split(indptr, indices, rows):
     """Both halves of the pattern in the order of `rows`, and where their values are in the caller's data.
 
@@ -139,7 +139,7 @@ def split(indptr, indices, rows):
     return lp, lc, lf, up, uc, uf, df
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def same(a, b):
     """Whether two arrays of indices are equal."""
     if a.size != b.size:
@@ -153,7 +153,7 @@ def same(a, b):
 # --- values ---------------------------------------------------------------------------------------
 
 
-@njit(cache=True, fastmath=_REDUCTION)
+@njit(cache=True, error_model="numpy", fastmath=_REDUCTION)
 def _gather(data, source, out):
     total = 0.0
     for k in range(source.size):
@@ -163,7 +163,7 @@ def _gather(data, source, out):
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def gather(data, lf, uf, df, lv, uv, diag):
     """Copy the caller's data into the halves and the diagonal.
 
@@ -181,7 +181,7 @@ def gather(data, lf, uf, df, lv, uv, diag):
     return total, bad
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def residual(ptr, columns, values, x, b, r):
     """R = b - A x for a matrix in compressed rows; returns the norm of r."""
     square = 0.0
@@ -197,7 +197,7 @@ def residual(ptr, columns, values, x, b, r):
 # --- sweeps ---------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def join(rows, lp, lc, lv, up, uc, uv):
     """Both halves as one matrix without its diagonal, in the order of `rows`, with the caller's columns.
 
@@ -218,7 +218,7 @@ def join(rows, lp, lc, lv, up, uc, uv):
     return ptr, columns, values
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def _sweep_forward(rows, ptr, columns, values, diag, omega, x, b):
     start = ptr[0]
     for p in range(rows.size):
@@ -231,7 +231,7 @@ def _sweep_forward(rows, ptr, columns, values, diag, omega, x, b):
         start = end
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def _sweep_backward(rows, ptr, columns, values, diag, omega, x, b):
     n = rows.size
     end = ptr[n]
@@ -246,7 +246,7 @@ def _sweep_backward(rows, ptr, columns, values, diag, omega, x, b):
         end = start
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def sweep(rows, ptr, columns, values, diag, omega, x, b, directions, iterations):
     """Sweeps of successive over-relaxation, in place; `directions` is 1 forward, 2 backward, 3 both."""
     for _ in range(iterations):
@@ -256,7 +256,7 @@ def sweep(rows, ptr, columns, values, diag, omega, x, b, directions, iterations)
             _sweep_backward(rows, ptr, columns, values, diag, omega, x, b)
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def relax_lower(lp, lc, lv, diag, omega, r, d):
     """Solve (D/w + L) d = r; d may be r."""
     for i in range(d.size):
@@ -266,7 +266,7 @@ def relax_lower(lp, lc, lv, diag, omega, r, d):
         d[i] = total * (omega / diag[i])
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def relax_upper(up, uc, uv, diag, omega, r, d):
     """Solve (D/w + U) d = r; d may be r."""
     for m in range(d.size):
@@ -277,7 +277,7 @@ def relax_upper(up, uc, uv, diag, omega, r, d):
         d[i] = total * (omega / diag[i])
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def sor_step(lp, lc, lv, up, uc, uv, diag, omega, x, d):
     """One step of SOR in residual form, in one pass over the matrix; returns the square of ||r||.
 
@@ -300,7 +300,7 @@ def sor_step(lp, lc, lv, up, uc, uv, diag, omega, x, d):
     return square
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def ssor_step(lp, lc, lv, up, uc, uv, diag, omega, x, d, e):
     """One step of SSOR in residual form: each half of the matrix is read once; returns the square of ||r||.
 
@@ -329,7 +329,7 @@ def ssor_step(lp, lc, lv, up, uc, uv, diag, omega, x, d, e):
     return square
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def sor(lp, lc, lv, up, uc, uv, diag, omega, x, d, symmetric, stop_at, give_up_at, norms):
     """Steps of SOR or SSOR until ||r|| <= stop_at, at most as many as `norms` holds.
 
@@ -350,7 +350,7 @@ def sor(lp, lc, lv, up, uc, uv, diag, omega, x, d, symmetric, stop_at, give_up_a
     return norms.size, RUNNING
 
 
-@njit(cache=True, fastmath=_FAST, nogil=True)
+@njit(cache=True, error_model="numpy", fastmath=_FAST, nogil=True)
 def apply_ssor(rows, lp, lc, lv, up, uc, uv, diag, omega, r):
     """P^-1 r for P = (D/w + L) (D/w)^-1 (D/w + U) / (2 - w), in the caller's order.
 
@@ -374,14 +374,14 @@ def apply_ssor(rows, lp, lc, lv, up, uc, uv, diag, omega, r):
 # --- Young's relation, while the solve runs -------------------------------------------------------
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def better_omega(omega, ratio):
     """The best parameter by Young's theory, from the rate under a smaller one."""
     square = (ratio + omega - 1) ** 2 / (ratio * omega**2)
     return 2 / (1 + np.sqrt(1 - square)) if square < 1 else 2.0
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def _change_omega(lp, lc, lv, diag, old, new, d):
     """Turn the correction for one parameter into that for another: (D/new + L) d' = (D/old + L) d."""
     for m in range(d.size):
@@ -393,7 +393,7 @@ def _change_omega(lp, lc, lv, diag, old, new, d):
     relax_lower(lp, lc, lv, diag, new, d, d)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def sor_adaptive(lp, lc, lv, up, uc, uv, diag, x, d, state, stop_at, give_up_at, norms):
     """Steps of SOR that raise omega when the residual falls geometrically (L. A. Hageman, D. M. Young 1981).
 
@@ -421,7 +421,7 @@ def sor_adaptive(lp, lc, lv, up, uc, uv, diag, x, d, state, stop_at, give_up_at,
     return norms.size, RUNNING
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def dominance(ptr, columns, values):
     """min_i (|a_ii| - sum_{j != i} |a_ij|) / |a_ii|; -inf for a zero on the diagonal."""
     least = np.inf

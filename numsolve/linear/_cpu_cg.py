@@ -13,7 +13,7 @@ _FAST = {"contract", "nsz"}
 _REDUCTION = {"contract", "nsz", "reassoc"}
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def scaled_gather(data, lp, lc, lf, up, uc, uf, df, lv, uv, root):
     """Halves of S A S with S = D^-1/2, whose diagonal is one; `root` becomes D^1/2.
 
@@ -47,7 +47,7 @@ def scaled_gather(data, lp, lc, lf, up, uc, uf, df, lv, uv, root):
     return total, zero, negative
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def eisenstat_start(rows, lp, lc, lv, root, omega, b, x, y, r, z, p):
     """Scale and sort the caller's residual b and iterate x; z = (1/w + L)^-1 r, p = 0. Returns z'z / w."""
     rho = 0.0
@@ -63,7 +63,7 @@ def eisenstat_start(rows, lp, lc, lv, root, omega, b, x, y, r, z, p):
     return rho / omega
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def _backward(up, uc, uv, omega, beta, z, p, t):
     """P = z/w + beta p and (1/w + U) t = p."""
     n = p.size
@@ -77,7 +77,7 @@ def _backward(up, uc, uv, omega, beta, z, p, t):
         t[i] = omega * own
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def _forward(lp, lc, lv, omega, p, t, s, q):
     """(1/w + L) s = p - (2/w - 1) t =: g, and q = (1/w + L) t + g = A t; returns p'(t + s)."""
     weight, middle = 1 / omega, 2 / omega - 1
@@ -95,7 +95,7 @@ def _forward(lp, lc, lv, omega, p, t, s, q):
     return curvature
 
 
-@njit(cache=True, fastmath=_REDUCTION)
+@njit(cache=True, error_model="numpy", fastmath=_REDUCTION)
 def _update(alpha, root, t, s, q, x, r, z):
     """X += a t, r -= a q, z -= a (t + s); returns z'z and the square of the norm of the unscaled r."""
     zz = rr = 0.0
@@ -109,12 +109,12 @@ def _update(alpha, root, t, s, q, x, r, z):
     return zz, rr
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def eisenstat(lp, lc, lv, up, uc, uv, root, omega, x, r, z, p, state, stop_at, norms):
     """Steps of SSOR-preconditioned conjugate gradients until ||r|| <= stop_at.
 
-    `state` holds rho, beta and the first rho from one call to the next. Returns the number of steps and a code. When
-    z has lost fifteen digits, r can have parted from it, and the answer must be looked at: that counts as converged.
+    `state` holds rho, beta and the first rho from one call to the next. Returns the number of steps and a
+    code. When z has lost fifteen digits, r may have parted from it: that counts as converged.
     """
     t, s, q = np.empty_like(x), np.empty_like(x), np.empty_like(x)
     one = x.dtype.type(1)
@@ -139,7 +139,7 @@ def eisenstat(lp, lc, lv, up, uc, uv, root, omega, x, r, z, p, state, stop_at, n
     return norms.size, RUNNING
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
 def _product(ptr, columns, values, p, q):
     """Q = A p; returns p'q."""
     total = 0.0
@@ -152,7 +152,7 @@ def _product(ptr, columns, values, p, q):
     return total
 
 
-@njit(cache=True, fastmath=_REDUCTION)
+@njit(cache=True, error_model="numpy", fastmath=_REDUCTION)
 def _advance(alpha, p, q, x, r):
     """X += a p, r -= a q; returns r'r."""
     rr = 0.0
@@ -163,7 +163,7 @@ def _advance(alpha, p, q, x, r):
     return rr
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def cg(ptr, columns, values, x, r, p, state, stop_at, norms):
     """Steps of conjugate gradients until ||r|| <= stop_at.
 

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def tsallis_weights(losses, step):
     """Weights p_i = 4 / (step (l_i - x))^2 that sum to one, for x below all l_i.
 
@@ -28,7 +28,7 @@ def tsallis_weights(losses, step):
     return p / np.sum(p)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def chebyshev(z, out):
     """T_0(z), T_1(z), ... into `out`."""
     out[0] = 1.0
@@ -38,7 +38,7 @@ def chebyshev(z, out):
         out[j] = 2 * z * out[j - 1] - out[j - 2]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def box_least_squares(G, g, bound):
     """Minimise theta' G theta - 2 g' theta over |theta_j| <= bound_j by accelerated projected gradients.
 
@@ -58,7 +58,7 @@ def box_least_squares(G, g, bound):
     return theta
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def features(arm_features, z_features, out):
     """The features of one arm in one context: the products of both."""
     q = z_features.size
@@ -68,7 +68,7 @@ def features(arm_features, z_features, out):
             out[a * q + b] = own * z_features[b]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def learn(precision, moment, phi, y, weight):
     """Add an observation y of the features phi to a Gaussian posterior in information form."""
     n = phi.size
@@ -80,7 +80,7 @@ def learn(precision, moment, phi, y, weight):
                 precision[i, j] += own * phi[j]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def relearn(precision, moment, prior, arm_features, arms, contexts, targets, weights, degree):
     """The posterior of a whole history."""
     m = prior.size
@@ -95,7 +95,7 @@ def relearn(precision, moment, prior, arm_features, arms, contexts, targets, wei
         learn(precision, moment, phi, targets[t], weights[t])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def predict(precision, moment, arm_features, context, degree):
     """Mean and standard deviation of each arm in a context, by Cholesky's factorisation of the precision."""
     m, d = moment.size, arm_features.shape[0]

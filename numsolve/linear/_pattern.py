@@ -79,6 +79,14 @@ class Pattern:
             self.df[::-1].copy(),
         )
 
+    @cached_property
+    def whole(self) -> tuple[Any, Any, Any]:
+        """Pointers, the caller's columns, and sources of both halves as one matrix."""
+        from . import _cpu as k
+
+        joined = k.join(self.rows, self.lp, self.lc, self.lf, self.up, self.uc, self.uf)
+        return joined[0], joined[1], joined[2]
+
     def check(self, data: Any, total: float, zero: int, *, finite: bool) -> None:
         """Refuse the values if a kernel met infinite ones, or a zero on the diagonal."""
         if finite and not np.isfinite(total) and not np.isfinite(data).all():

@@ -54,6 +54,10 @@ def relaxation(omega: Any) -> float:
     return checks.real("omega", omega, low=0.0, high=2.0, open_low=True, open_high=True)
 
 
+def _dense(name: str, value: Any) -> Any:
+    return checks.array(name, value, check_finite=False)
+
+
 def norm(v: Any) -> float:
     """The 2-norm, accumulated in float64."""
     return float(np.sqrt(np.dot(v, v) if v.dtype == np.float64 else np.sum(np.square(v, dtype=float))))
@@ -75,6 +79,10 @@ class System:
         A = canonical(A)
         n, given = A.shape[0], [v for v in (b, x0) if v is not None]
         if not all(isinstance(v, np.ndarray) and v.dtype == A.dtype for v in given):
+            b, x0 = (
+                v if v is None or hasattr(v, "dtype") else _dense(name, v)
+                for name, v in (("b", b), ("x0", x0))
+            )
             arrays.array_namespace(A=A, b=b, x0=x0)
             dtype = arrays.working_dtype(np, A=A, b=b, x0=x0)
             A = A if A.dtype == dtype else A.astype(dtype)

@@ -13,6 +13,7 @@ and reads it once. The last bracket is A t, so that the true residual is there f
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -350,6 +351,7 @@ def _textbook(
     **settings: Any,
 ) -> LinearResult:
     """The method as the textbooks have it, for any operators and any array library."""
+    began = perf_counter()
     xp = arrays.array_namespace(A=A, b=b, x0=x0, M=M)
     b, x0, shape = _vectors(xp, A, b, x0, check_finite=check_finite)
     product = _action(xp, "A", A, b)
@@ -357,6 +359,7 @@ def _textbook(
     norm_b = _norm(xp, b)
     x, r = (xp.zeros_like(b), b) if x0 is None or norm_b == 0.0 else (x0, b - product(x0))
     first = _norm(xp, r)
+    setup_time = perf_counter() - began
     with Monitor(
         reference=norm_b if stop == "b" else first,
         maxiter=10 * b.shape[0] if maxiter is None else maxiter,
@@ -381,7 +384,8 @@ def _textbook(
             r = r - (rho / curvature) * q
             it.record(_norm(xp, r), x)
     true = _norm(xp, b - product(it.x))
-    return it.result(LinearResult, residual=true, rhs_norm=norm_b, omega=omega)
+    times = {"setup_time": setup_time, "solve_time": perf_counter() - began - setup_time}
+    return it.result(LinearResult, residual=true, rhs_norm=norm_b, omega=omega, **times)
 
 
 def _vectors(xp: Any, A: Any, b: Any, x0: Any, *, check_finite: bool) -> tuple[Any, Any, tuple[int, ...]]:
@@ -390,7 +394,7 @@ def _vectors(xp: Any, A: Any, b: Any, x0: Any, *, check_finite: bool) -> tuple[A
         A = xp.asarray(A)
     if len(A.shape) != 2 or A.shape[0] != A.shape[1]:
         raise ValueError(f"A must be a square matrix, got shape {tuple(A.shape)}")
-    b = b if hasattr(b, "dtype") else np.asarray(b)
+    b = b if hasattr(b, "dtype") else checks.array("b", b, check_finite=False)
     given = [v for v in (A, b, x0) if getattr(v, "dtype", None) is not None]
     if any(getattr(v.dtype, "kind", "") == "c" for v in given):
         dtype = xp.complex128

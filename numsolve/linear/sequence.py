@@ -219,7 +219,7 @@ class TunedSolver:
             Or what the solver of the caller returns.
         """
         if context is None and self.context is not None:
-            context = automatic_context(A) if self.context == "auto" else self.context(A, b)
+            context = self.context(A, b) if callable(self.context) else automatic_context(A)
         arm = self.tuner.suggest(context)
         start = self.warm_start.start(A, b) if x0 is None else x0
         began = perf_counter()

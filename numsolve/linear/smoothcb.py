@@ -251,10 +251,10 @@ def arm_features(arms: Sequence[Any], degree: int) -> tuple[Any, Any]:
         families.setdefault(head if numeric else ("alone", i), []).append(i)
     blocks, orders = [], []
     for members in families.values():
-        own = values[members]
-        top = min(degree, np.unique(own).size - 1)
-        spread = own.max() - own.min()
-        w = 2 * (own - own.min()) / spread - 1 if spread > 0 else np.zeros(own.size)
+        # By their order, not by their size: what a user spaces evenly or by powers of ten is even.
+        steps, place = np.unique(values[members], return_inverse=True)
+        top = min(degree, steps.size - 1)
+        w = 2 * place / max(steps.size - 1, 1) - 1
         block = np.zeros((len(arms), top + 1))
         block[members] = np.polynomial.chebyshev.chebvander(w, top)
         blocks.append(block)

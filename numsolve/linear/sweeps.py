@@ -213,18 +213,18 @@ def sweep(A: Any, x: Any, b: Any, omega: float = 1.0, sweep: str = "forward", it
     omega = relaxation(omega)
     direction = DIRECTIONS[checks.choice("sweep", sweep, tuple(DIRECTIONS))]
     iterations = checks.integer("iterations", iterations, low=0)
-    plan = A if isinstance(A, SweepPlan) else SweepPlan(A)
-    dtype = plan.diag.dtype
+    matrix = A.whole if isinstance(A, SweepPlan) else _whole(canonical(A))
+    n, dtype = matrix[0].size, matrix[-1].dtype
     if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.writeable):
         kind = f"{x.dtype} array" if isinstance(x, np.ndarray) else type(x).__name__
         raise TypeError(f"x must be a writeable array of {dtype}, as A, to be changed in place; got a {kind}")
-    if x.ndim not in {1, 2} or x.shape[0] != plan.shape[0]:
-        raise ValueError(f"x must have as many rows as A of shape {plan.shape}, got shape {x.shape}")
+    if x.ndim not in {1, 2} or x.shape[0] != n:
+        raise ValueError(f"x must have as many rows as A of shape {(n, n)}, got shape {x.shape}")
     b = checks.array("b", b, dtype=dtype, shape=x.shape)
     # Columns one by one: in the order of levels a sweep is as fast as the processor reads the matrix.
     for y, c in [(x, b)] if x.ndim == 1 else zip(x.T, b.T, strict=True):
         z = np.ascontiguousarray(y)
-        k.sweep(*plan.whole, omega, z, np.ascontiguousarray(c), direction, iterations)
+        k.sweep(*matrix, omega, z, np.ascontiguousarray(c), direction, iterations)
         if z is not y:
             y[:] = z
 
@@ -338,6 +338,16 @@ def optimal_omega(A: Any, *, method: str = "lanczos", rtol: float = 1e-3) -> flo
             "A is not positive definite, or Jacobi's iteration diverges for it"
         )
     return float(2 / (1 + np.sqrt(gap * (2 - gap))))
+
+
+def _whole(A: Any) -> tuple[Any, ...]:
+    """What a sweep over a canonical matrix takes, without a plan."""
+    h = pattern_of(A, "level")
+    ptr, columns, source = h.whole
+    values, diag = np.empty(source.size, A.data.dtype), np.empty(h.rows.size, A.data.dtype)
+    total, zero = _kernels().gather(A.data, source, source[:0], h.df, values, values[:0], diag)
+    h.check(A.data, total, zero, finite=True)
+    return h.rows, ptr, columns, values, diag
 
 
 def _kernels() -> Any:

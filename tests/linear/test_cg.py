@@ -137,7 +137,11 @@ def test_a_diagonal_preconditioner_of_any_form():
     inverse = 1 / A.diagonal()
     counts = {
         linear.cg(A, b, M=M, rtol=1e-9).nit
-        for M in (sp.diags_array(inverse).tocsr(), np.diag(inverse), LinearOperator(A.shape, lambda r: inverse * r))
+        for M in (
+            sp.diags_array(inverse).tocsr(),
+            np.diag(inverse),
+            LinearOperator(A.shape, lambda r: inverse * r),
+        )
     }
     assert len(counts) == 1
     assert counts.pop() < linear.cg(A, b, rtol=1e-9).nit / 5

@@ -163,7 +163,8 @@ def test_a_generator_is_sent_the_solutions():
 
     def systems():
         for _ in range(3):
-            sent.append((yield laplacian(4), np.ones(16)))
+            x = yield laplacian(4), np.ones(16)
+            sent.append(x)
 
     results = list(linear.solve_sequence(systems(), rtol=1e-9, rng=0))
     assert len(results) == 3

@@ -202,7 +202,10 @@ def test_divergence_ends_with_the_start_and_a_word():
 def test_the_unit_does_not_matter(scale):
     A, b = laplacian(8), np.random.default_rng(0).standard_normal(64)
     want = linear.sor(A, b, omega=1.5, rtol=1e-9)
-    for got in (linear.sor(A * scale, b, omega=1.5, rtol=1e-9), linear.sor(A, b * scale, omega=1.5, rtol=1e-9)):
+    for got in (
+        linear.sor(A * scale, b, omega=1.5, rtol=1e-9),
+        linear.sor(A, b * scale, omega=1.5, rtol=1e-9),
+    ):
         assert abs(got.nit - want.nit) <= 1
         assert got.success
 

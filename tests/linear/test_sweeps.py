@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -88,7 +90,7 @@ def test_rows_of_one_level_and_of_one_colour_are_independent(spd):
         plan = linear.SweepPlan(spd, ordering)
         starts = plan._pattern.starts
         assert sorted(plan.order) == list(range(spd.shape[0]))
-        for i, j in zip(starts[:-1], starts[1:], strict=True):
+        for i, j in pairwise(starts):
             rows = plan.order[i:j]
             block = spd[rows][:, rows].toarray()
             assert np.array_equal(block, np.diag(np.diag(block)))
@@ -231,7 +233,11 @@ def test_an_operator_follows_its_plan():
 
 @pytest.mark.parametrize(
     ("shift", "beta", "omega"),
-    [(0.0, np.cos(np.pi / 11), 1.5603879213), (-0.15, 0.99687582, 1.85359415), (0.45, 0.86246560, 1.32791923)],
+    [
+        (0.0, np.cos(np.pi / 11), 1.5603879213),
+        (-0.15, 0.99687582, 1.85359415),
+        (0.45, 0.86246560, 1.32791923),
+    ],
 )
 @pytest.mark.parametrize("method", ["lanczos", "exact"])
 def test_the_optimal_omega_of_a_shifted_grid(shift, beta, omega, method):
@@ -284,7 +290,7 @@ def test_the_mirrored_pattern_is_that_of_the_reversed_matrix(spd):
     turned = linear.SweepPlan(sp.csr_array(spd.toarray()[::-1, ::-1]), "natural")
     _, *mirrored = plan.halves(mirrored=True)
     _, *want = turned.halves()
-    x, r = vectors(spd.shape[0])
+    (r,) = vectors(spd.shape[0], 1)
     got, expected = r.copy(), r.copy()
     _cpu.relax_lower(*mirrored[:3], mirrored[-1], 1.2, got, got)
     _cpu.relax_lower(*want[:3], want[-1], 1.2, expected, expected)

@@ -142,10 +142,14 @@ def test_the_posterior_is_that_of_the_normal_equations():
     y, weights = rng.standard_normal(rounds), rng.uniform(1, 9, rounds)
     P, h = np.empty((9, 9)), np.empty(9)
     k.relearn(P, h, prior, arm_features, arms, z, y, weights, degree)
-    X = np.stack([np.outer(arm_features[a], np.polynomial.chebyshev.chebvander(c, 2)).ravel() for a, c in zip(arms, z, strict=True)])
+
+    def phi(arm, context):
+        return np.outer(arm_features[arm], np.polynomial.chebyshev.chebvander(context, 2)).ravel()
+
+    X = np.stack([phi(a, c) for a, c in zip(arms, z, strict=True)])
     S = np.linalg.inv(np.diag(prior**-2) + X.T @ (weights[:, None] * X))
     mean, std = k.predict(P, h, arm_features, 0.3, degree)
-    F = np.stack([np.outer(f, np.polynomial.chebyshev.chebvander(0.3, 2)).ravel() for f in arm_features])
+    F = np.stack([phi(a, 0.3) for a in range(4)])
     np.testing.assert_allclose(mean, F @ S @ X.T @ (weights * y), rtol=1e-9)
     np.testing.assert_allclose(std, np.sqrt(np.diag(F @ S @ F.T)), rtol=1e-9)
 
@@ -259,11 +263,11 @@ def test_costs_of_any_size(kind, paid):
 
 def test_contexts_outside_the_range_are_clipped_with_one_warning():
     for t in (tuner("cheb"), tuner("smooth, range")):
-        with pytest.warns(UserWarning, match="outside context_range") as caught:
-            for z in (1.5, -3.0, 2.0):
-                t.suggest(z)
-                t.observe(2)
-        assert len(caught) == 1
+        with pytest.warns(UserWarning, match="outside context_range"):
+            t.suggest(1.5)
+        t.observe(2)
+        assert np.array_equal(t.probabilities(-3.0), t.probabilities(0.0))  # warnings are errors here
+        t.suggest(2.0)
 
 
 def test_learners_learn():
@@ -309,12 +313,13 @@ def ratio(t, table, contexts):
 
 
 def test_the_shifted_laplacians(shifted):
-    table, contexts = shifted
+    table = shifted[0]
     floor = table.min(axis=1).sum()
     assert table[:, 0].sum() / floor == pytest.approx(6.27, rel=0.03)
     assert table.sum(axis=0).min() / floor == pytest.approx(1.374, rel=0.02)
     smooth = np.mean([ratio(linear.SmoothCB(ARMS, rng=s), *shifted) for s in range(3)])
-    cheb = np.mean([ratio(linear.ChebCB(ARMS, context_range=(-0.15, 0.65), rng=s), *shifted) for s in range(2)])
+    span = (-0.15, 0.65)
+    cheb = np.mean([ratio(linear.ChebCB(ARMS, context_range=span, rng=s), *shifted) for s in range(2)])
     tsallis = np.mean([ratio(linear.TsallisINF(ARMS, rng=s), *shifted) for s in range(3)])
     assert smooth <= 1.08
     assert cheb == pytest.approx(1.27, abs=0.08)
