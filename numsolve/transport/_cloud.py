@@ -1,8 +1,8 @@
 """Two clouds of points and the plans between them, with every sum over the pairs made where it is used.
 
-`Cloud` sorts its points by recursive bisection of their longest axis, so that neighbours in memory are neighbours in
-space: the leaves are the groups whose boxes let the kernels pass over pairs that cannot matter, and the
-higher levels are smaller clouds that stand for the whole one at a larger regularisation.
+The points of a `Cloud` are sorted by recursive bisection of their longest axis, so that neighbours in memory
+are neighbours in space: the leaves are the groups whose boxes let the kernels pass over pairs that cannot
+matter, and the higher levels are smaller clouds that stand for the whole one at a larger regularisation.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-    from ._metric import Metric
+    from ._cloud_metric import Metric
 
 #: Points of a group, at most.
 GROUP = 32
@@ -51,7 +52,7 @@ class Cloud:
         points = np.add.reduceat(self.weights[:, None] * self.points, edges[:-1]) / weights[:, None]
         if not means:
             distance = np.sum((self.points - np.repeat(points, np.diff(edges), axis=0)) ** 2, axis=1)
-            nearest = [i + int(np.argmin(distance[i:j])) for i, j in zip(edges, edges[1:], strict=False)]
+            nearest = [i + int(np.argmin(distance[i:j])) for i, j in pairwise(edges)]
             points = self.points[nearest]
         return Cloud(points, weights, level)
 
@@ -106,7 +107,7 @@ class Pairs(_Pickled):
     executor: Executor | None = None
 
     @property
-    def T(self) -> Pairs:
+    def T(self) -> Pairs:  # noqa: N802
         """The same with the sides exchanged."""
         return replace(self, metric=self.metric.T, A=self.B, B=self.A)
 
@@ -143,12 +144,6 @@ class Pairs(_Pickled):
         columns = self.side(self.B, g, 1.0)
         return self.run(self.k.least, rows, columns) / LOG2E
 
-    def costs(self, rows: Any, columns: Any) -> Any:
-        """The costs between some points of each side."""
-        from . import _generic_cloud
-
-        return _generic_cloud.costs(self.metric, self.A.points[rows], self.B.points[columns])
-
     def scale(self, reg: float) -> float:
         """What the points are multiplied with, so that their cost is the exponent of 2."""
         return float((self.metric.factor * LOG2E / reg) ** (1 / self.metric.degree))
@@ -180,9 +175,9 @@ class Pairs(_Pickled):
                 future.result() for future in [self.executor.submit(part, task) for task in range(tasks)]
             ]
         else:
-            from ._cpu import threads
+            from numba import get_num_threads
 
-            with ThreadPoolExecutor(threads()) as pool:
+            with ThreadPoolExecutor(get_num_threads()) as pool:
                 parts = list(pool.map(part, range(tasks)))
         return np.concatenate(parts) if parts[0] is not None else None
 
@@ -198,7 +193,7 @@ class Plan(_Pickled):
     lost: float
 
     @cached_property
-    def T(self) -> Plan:
+    def T(self) -> Plan:  # noqa: N802
         """The transposed plan."""
         plan = Plan(self.pairs.T, self.g, self.f, self.reg, self.lost)
         if self.pairs.fused:
@@ -249,8 +244,12 @@ class Plan(_Pickled):
 
     def block(self, rows: Any, columns: Any) -> Any:
         """The entries of some rows and columns."""
-        M = self.pairs.costs(rows, columns)
-        return self.pairs.xp.exp((self.f[rows][:, None] + self.g[columns][None, :] - M) / self.reg)
+        from . import _generic_cloud
+
+        p, take = self.pairs, self.pairs.xp.take
+        points = take(p.A.points, rows, axis=0), take(p.B.points, columns, axis=0)
+        exponents = take(self.f, rows)[:, None] + take(self.g, columns)[None, :]
+        return p.xp.exp((exponents - _generic_cloud.costs(p.metric, *points)) / self.reg)
 
     def entries(self, floor: float, most: float = math.inf) -> tuple[Any, Any, Any] | None:
         """The entries with P_ij >= floor min(a_i, b_j) in CSR (indptr, indices, values).
@@ -313,4 +312,4 @@ def transform(pairs: Pairs, f: Any, g: Any, reg: float, lost: float = 0.0) -> An
 
 def _tiny(xp: Any, x: Any) -> float:
     """Sums below this have lost digits to underflow."""
-    return float(xp.finfo(x.dtype).tiny) * 1e16
+    return float(xp.finfo(x.dtype).smallest_normal) * 1e16

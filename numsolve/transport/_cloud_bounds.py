@@ -45,7 +45,7 @@ def upper_bound(plan: Plan, r: Any) -> float:
 
 
 def _spread_cost(pairs: Pairs, u: Any, v: Any) -> float:
-    """sum_ij u_i c_ij v_j: from moments for squared distances; else tile by tile, or no more than it can be."""
+    """sum_ij u_i c_ij v_j: from moments for squared distances, else tile by tile, or the most it can be."""
     xp, metric = pairs.xp, pairs.metric
     X, Y = pairs.A.points, pairs.B.points
     if metric.kind == "squared":

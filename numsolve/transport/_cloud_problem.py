@@ -1,4 +1,4 @@
-"""The door of `solve_sample`: checks two clouds, reduces them to what the method needs, and puts the answer back."""
+"""The door of `solve_sample`: checks two clouds, reduces them for the method, and puts the answer back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numsolve._core.result import Status
 from . import _generic_cloud
 from ._cloud import Cloud, Pairs, bisection_order
 from ._cloud_bounds import bounds
-from ._metric import make_metric
+from ._cloud_metric import make_metric
 from ._problem import MASS_TOLERANCE, UNIT
 from .cloud_plan import CloudPlan, scatter
 from .cloud_result import SampleResult
@@ -64,7 +64,7 @@ class CloudProblem:
         """Turn the inner potentials into the caller's: minus infinity at weights of zero."""
         f, g = x
         f = f + self.reg * math.log(self.mass)
-        return tuple(  # type: ignore[return-value]
+        return tuple(
             self.xp.astype(scatter(self.xp, p, index, n, -math.inf), self.dtype)
             for p, index, n in zip((f, g), self.index, self.shape, strict=True)
         )
@@ -77,7 +77,12 @@ class CloudProblem:
         for side in (0, 1):
             name, like = f"potentials_init[{side}]", (self.pairs.A, self.pairs.B)[side].points
             p = checks.array(
-                name, potentials[side], xp=self.xp, dtype=like.dtype, shape=(self.shape[side],), check_finite=False
+                name,
+                potentials[side],
+                xp=self.xp,
+                dtype=like.dtype,
+                shape=(self.shape[side],),
+                check_finite=False,
             )
             p = self.xp.take(p, self.index[side])
             checks.finite(name, p, xp=self.xp)
@@ -85,7 +90,7 @@ class CloudProblem:
         return out[0] - self.reg * math.log(self.mass), out[1]
 
     def result(self, it: Monitor, x: tuple[Any, Any], return_plan: bool, **fields: Any) -> SampleResult:
-        """Put the answer into the caller's terms; all that is reported is summed over all pairs that matter."""
+        """Put the answer into the caller's terms; what is reported is summed over all pairs that matter."""
         pairs, xp = self.pairs, self.xp
         plan = pairs.plan(*x, self.reg, NOTHING)
         r, c = plan.row_sums(), plan.T.row_sums()
@@ -129,7 +134,8 @@ def prepare_clouds(
     X_b = checks.array("X_b", X_b, xp=xp, ndim=2, empty=False)
     if X_a.shape[1] != X_b.shape[1]:
         raise ValueError(
-            f"X_a and X_b must have points of the same dimension, got {X_a.shape[1]} and {X_b.shape[1]} columns"
+            "X_a and X_b must have points of the same dimension, "
+            f"got {X_a.shape[1]} and {X_b.shape[1]} columns"
         )
     if metric.function is not None and not arrays.is_numpy(xp):
         raise TypeError("a metric given as a compiled function needs points in NumPy arrays")
@@ -148,7 +154,8 @@ def prepare_clouds(
             "rescale one of them (an unbalanced problem is another one)"
         )
 
-    points, norms = [xp.astype(X_a, inner), xp.astype(X_b, inner)], [None, None]
+    points = [xp.astype(X_a, inner), xp.astype(X_b, inner)]
+    norms: list[Any] = [None, None]
     if metric.name == "cosine":
         for side, name in enumerate(("X_a", "X_b")):
             points[side], norms[side] = _normalised(xp, name, points[side])
@@ -163,16 +170,14 @@ def prepare_clouds(
         index.append(order)
         clouds.append(Cloud(xp.take(x, order, axis=0), xp.take(w, order) / total))
         norms[side] = None if norm is None else xp.take(norm, order)
-    pairs = Pairs(metric, *clouds, executor)
+    pairs = Pairs(metric, clouds[0], clouds[1], executor)
     span = _cost_range(pairs)
     if reg < UNIT * span:
         raise ValueError(
             f"reg = {reg:g} is below the rounding errors of the costs, which have a range of {span:g}; "
             f"the least that can be resolved is {UNIT * span:.2g}"
         )
-    return CloudProblem(
-        pairs, reg, mass, span, (index[0], index[1]), (X_a, X_b), (norms[0], norms[1]), dtype
-    )
+    return CloudProblem(pairs, reg, mass, span, (index[0], index[1]), (X_a, X_b), (norms[0], norms[1]), dtype)
 
 
 def _normalised(xp: Any, name: str, points: Any) -> tuple[Any, Any]:
@@ -198,5 +203,7 @@ def _cost_range(pairs: Pairs) -> float:
         return largest
     rows = np.unique(np.linspace(0, X.shape[0] - 1, 64).astype(int))
     columns = np.unique(np.linspace(0, Y.shape[0] - 1, 4096).astype(int))
-    M = checks.output("metric", _generic_cloud.costs(metric, X[rows], Y[columns]), shape=(rows.size, columns.size))
+    M = checks.output(
+        "metric", _generic_cloud.costs(metric, X[rows], Y[columns]), shape=(rows.size, columns.size)
+    )
     return float(M.max() - M.min())

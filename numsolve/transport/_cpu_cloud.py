@@ -1,4 +1,4 @@
-"""Compiled kernels of transport between clouds of points: the cost is computed where it is used, never stored.
+"""Compiled kernels of transport between clouds of points: costs are computed where they are used.
 
 A *side* is one of the two clouds with its potential, prepared by `side` for one regularisation: the tuple
 
@@ -9,10 +9,10 @@ points takes the place of the division by the regularisation:
 
     SQUARED  |x - y|^2       EUCLIDEAN  |x - y|       CITYBLOCK  |x - y|_1       POWER  sum_k |x_k - y_k|^p
 
-The points are sorted so that those of a group (``edges[I]`` to ``edges[I + 1]``) are neighbours. The last four
-arrays outline the groups: the box ``low <= x <= high``, and ``potential <= top + slope . x`` in it. They bound
-the exponents of all pairs of two groups (`_largest_exponents`); pairs of groups that cannot matter are never
-looked at. What remains for a group of rows is gathered into one piece of memory (`_gather`), and the
+The points are sorted so that those of a group (``edges[k]`` to ``edges[k + 1]``) are neighbours. The last
+four arrays outline the groups: the box ``low <= x <= high``, and ``potential <= top + slope . x`` in it. They
+bound the exponents of all pairs of two groups (`_largest_exponents`); pairs of groups that cannot matter are
+never looked at. What remains for a group of rows is gathered into one piece of memory (`_gather`), and the
 loops run over pieces of `PIECE` columns that stay in the fastest cache.
 """
 
@@ -137,25 +137,25 @@ def side(kind, X, f, edges):
     d, groups = X.shape[0], edges.size - 1
     low, high = np.empty((d, groups)), np.empty((d, groups))
     slope, top = np.zeros((d, groups)), np.empty(groups)
-    for I in range(groups):
-        points, potential = X[:, edges[I] : edges[I + 1]], f[edges[I] : edges[I + 1]]
+    for group in range(groups):
+        points, potential = X[:, edges[group] : edges[group + 1]], f[edges[group] : edges[group + 1]]
         for k in range(d):
-            low[k, I], high[k, I] = np.min(points[k]), np.max(points[k])
+            low[k, group], high[k, group] = np.min(points[k]), np.max(points[k])
         if kind == SQUARED:
-            slope[:, I] = _fit_slope(points, potential)
+            slope[:, group] = _fit_slope(points, potential)
         largest = -np.inf
         for i in range(potential.size):
             rest = potential[i]
             for k in range(d):
-                rest -= slope[k, I] * points[k, i]
+                rest -= slope[k, group] * points[k, i]
             largest = max(largest, rest)
-        top[I] = largest
+        top[group] = largest
     return X, f, edges, low, high, slope, top
 
 
 @njit(cache=True, error_model="numpy")
 def _fit_slope(points, potential):
-    """The slope of a linear fit of the potential, by a few steps of conjugate gradients (any slope is valid)."""
+    """Fit the potential by a linear function: its slope, from a few conjugate gradients (any is valid)."""
     d, n = points.shape
     slope = np.zeros(d)
     centred = np.empty((d, n))
@@ -190,7 +190,7 @@ def _add_largest_sq(x_low, x_high, t, low, high, slope, bound):
         w, half = t + slope[J], 0.5 * slope[J]
         x = (high[J] if w >= 0.0 else low[J]) - half + 0.5 * w
         x = min(max(x, x_low), x_high)
-        outside = max(max(low[J] - x - half, x + half - high[J]), 0.0)
+        outside = max(low[J] - x - half, x + half - high[J], 0.0)
         bound[J] += w * x + half * half - outside * outside
 
 
@@ -198,27 +198,27 @@ def _add_largest_sq(x_low, x_high, t, low, high, slope, bound):
 def _add_gaps(kind, p, x_low, x_high, low, high, gap):
     """Add what the gap between intervals adds to the cost (to its square for EUCLIDEAN)."""
     for J in range(gap.size):
-        e = max(max(low[J] - x_high, x_low - high[J]), 0.0)
+        e = max(low[J] - x_high, x_low - high[J], 0.0)
         gap[J] += e if kind == CITYBLOCK else e * e if kind == EUCLIDEAN else e**p
 
 
 @njit(cache=True, error_model="numpy")
-def _largest_exponents(kind, p, rows, I, columns, bound):
-    """Bound f_i + g_j - c_ij over the pairs of the group I of rows and each group of columns."""
+def _largest_exponents(kind, p, rows, group, columns, bound):
+    """Bound f_i + g_j - c_ij over the pairs of the group group of rows and each group of columns."""
     low, high, slope, top = columns[3:]
     bound[:] = 0.0
     for k in range(low.shape[0]):
-        x_low, x_high = rows[3][k, I], rows[4][k, I]
+        x_low, x_high = rows[3][k, group], rows[4][k, group]
         if kind == SQUARED:
-            _add_largest_sq(x_low, x_high, rows[5][k, I], low[k], high[k], slope[k], bound)
+            _add_largest_sq(x_low, x_high, rows[5][k, group], low[k], high[k], slope[k], bound)
         else:
             _add_gaps(kind, p, x_low, x_high, low[k], high[k], bound)
     if kind == SQUARED:
-        bound += rows[6][I] + top
+        bound += rows[6][group] + top
     else:
         if kind == EUCLIDEAN:
             _square_roots(bound)
-        bound[:] = rows[6][I] + top - bound
+        bound[:] = rows[6][group] + top - bound
 
 
 @njit(cache=True, error_model="numpy")
@@ -266,12 +266,12 @@ def row_sums(kind, p, rows, columns, cut, first, last):
     X, f, edges = rows[:3]
     bound, Y, g, index, c, x = _workspace(columns)
     out = np.zeros(edges[last] - edges[first])
-    for I in range(first, last):
-        _largest_exponents(kind, p, rows, I, columns, bound)
-        size = _gather(bound, cut[I], columns, Y, g, index)
+    for group in range(first, last):
+        _largest_exponents(kind, p, rows, group, columns, bound)
+        size = _gather(bound, cut[group], columns, Y, g, index)
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
-            for i in range(edges[I], edges[I + 1]):
+            for i in range(edges[group], edges[group + 1]):
                 x[:] = X[:, i]
                 _costs(kind, p, x, Y, j, c[: end - j])
                 out[i - edges[first]] += _row_sum(c[: end - j], g[j:end], f[i], 1.0)
@@ -294,15 +294,15 @@ def products(kind, p, rows, columns, cut, first, last, V):
     P = np.empty(PIECE)
     W = np.empty(V.shape)
     out = np.zeros((edges[last] - edges[first], V.shape[0]))
-    for I in range(first, last):
-        _largest_exponents(kind, p, rows, I, columns, bound)
-        size = _gather(bound, cut[I], columns, Y, g, index)
+    for group in range(first, last):
+        _largest_exponents(kind, p, rows, group, columns, bound)
+        size = _gather(bound, cut[group], columns, Y, g, index)
         for k in range(V.shape[0]):
             for j in range(size):
                 W[k, j] = V[k, index[j]]
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
-            for i in range(edges[I], edges[I + 1]):
+            for i in range(edges[group], edges[group + 1]):
                 x[:] = X[:, i]
                 _costs(kind, p, x, Y, j, c[: end - j])
                 _row_plan(c[: end - j], g[j:end], f[i], 1.0, P[: end - j])
@@ -318,12 +318,12 @@ def mean_costs(kind, p, rows, columns, cut, first, last):
     bound, Y, g, index, c, x = _workspace(columns)
     P = np.empty(PIECE)
     out = np.zeros(edges[last] - edges[first])
-    for I in range(first, last):
-        _largest_exponents(kind, p, rows, I, columns, bound)
-        size = _gather(bound, cut[I], columns, Y, g, index)
+    for group in range(first, last):
+        _largest_exponents(kind, p, rows, group, columns, bound)
+        size = _gather(bound, cut[group], columns, Y, g, index)
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
-            for i in range(edges[I], edges[I + 1]):
+            for i in range(edges[group], edges[group + 1]):
                 x[:] = X[:, i]
                 _costs(kind, p, x, Y, j, c[: end - j])
                 _row_plan(c[: end - j], g[j:end], f[i], 1.0, P[: end - j])
@@ -340,13 +340,13 @@ def _least(c, g, least):
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def least(kind, p, rows, columns, first, last):
-    """min_j (c_ij - g_j), by branch and bound over the groups of columns; the rows' potential must be zero."""
+    """min_j (c_ij - g_j), by branch and bound over the groups; the rows' potential must be zero."""
     X, _, edges = rows[:3]
     Y, g, starts = columns[:3]
     bound, c, x = np.empty(columns[6].size), np.empty(PIECE), np.empty(X.shape[0])
     out = np.full(edges[last] - edges[first], np.inf)
-    for I in range(first, last):
-        _largest_exponents(kind, p, rows, I, columns, bound)
+    for group in range(first, last):
+        _largest_exponents(kind, p, rows, group, columns, bound)
         best = np.argmax(bound)
         largest = np.inf  # of the minima found in this group of rows
         for turn in range(-1, bound.size):
@@ -354,7 +354,7 @@ def least(kind, p, rows, columns, first, last):
             if (turn == best and turn >= 0) or -bound[J] > largest:
                 continue
             largest = -np.inf
-            for i in range(edges[I], edges[I + 1]):
+            for i in range(edges[group], edges[group + 1]):
                 x[:] = X[:, i]
                 value = out[i - edges[first]]
                 for j in range(starts[J], starts[J + 1], PIECE):

@@ -1,4 +1,4 @@
-"""Compiled kernels for single entries of a plan between clouds: those above a floor, and derivatives of costs.
+"""Compiled kernels for entries of a plan between clouds: those above a floor; derivatives of costs.
 
 Sides and costs are those of `_cpu_cloud`. An entry is kept if ``log2 P_ij >= min(floor_rows[i],
 floor_columns[j])``; ``cut`` has the least floor of each group of rows and of all columns.
@@ -12,7 +12,6 @@ from ._cpu_cloud import (
     CITYBLOCK,
     EUCLIDEAN,
     PIECE,
-    POWER,
     SQUARED,
     _costs,
     _gather,
@@ -36,14 +35,14 @@ def count_entries(kind, p, rows, columns, cut, first, last, floor_rows, floor_co
     bound, Y, g, index, c, x = _workspace(columns)
     floors = np.empty(g.size)
     out = np.zeros(edges[last] - edges[first], np.int64)
-    for I in range(first, last):
-        _largest_exponents(kind, p, rows, I, columns, bound)
-        size = _gather(bound, cut[I], columns, Y, g, index)
+    for group in range(first, last):
+        _largest_exponents(kind, p, rows, group, columns, bound)
+        size = _gather(bound, cut[group], columns, Y, g, index)
         for j in range(size):
             floors[j] = floor_columns[index[j]]
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
-            for i in range(edges[I], edges[I + 1]):
+            for i in range(edges[group], edges[group + 1]):
                 x[:] = X[:, i]
                 _costs(kind, p, x, Y, j, c[: end - j])
                 out[i - edges[first]] += _count(c[: end - j], g[j:end], f[i], floor_rows[i], floors[j:end])
@@ -59,12 +58,12 @@ def fill_entries(
     bound, Y, g, index, c, x = _workspace(columns)
     P = np.empty(PIECE)
     place = indptr[edges[first] : edges[last]].copy()
-    for I in range(first, last):
-        _largest_exponents(kind, p, rows, I, columns, bound)
-        size = _gather(bound, cut[I], columns, Y, g, index)
+    for group in range(first, last):
+        _largest_exponents(kind, p, rows, group, columns, bound)
+        size = _gather(bound, cut[group], columns, Y, g, index)
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
-            for i in range(edges[I], edges[I + 1]):
+            for i in range(edges[group], edges[group + 1]):
                 x[:] = X[:, i]
                 _costs(kind, p, x, Y, j, c[: end - j])
                 _row_plan(c[: end - j], g[j:end], f[i], 1.0, P[: end - j])
@@ -104,12 +103,12 @@ def cost_gradients(kind, p, rows, columns, cut, first, last):
     bound, Y, g, index, c, x = _workspace(columns)
     P = np.empty(PIECE)
     out = np.zeros((edges[last] - edges[first], x.size))
-    for I in range(first, last):
-        _largest_exponents(kind, p, rows, I, columns, bound)
-        size = _gather(bound, cut[I], columns, Y, g, index)
+    for group in range(first, last):
+        _largest_exponents(kind, p, rows, group, columns, bound)
+        size = _gather(bound, cut[group], columns, Y, g, index)
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
-            for i in range(edges[I], edges[I + 1]):
+            for i in range(edges[group], edges[group + 1]):
                 x[:] = X[:, i]
                 _costs(kind, p, x, Y, j, c[: end - j])
                 _row_plan(c[: end - j], g[j:end], f[i], 1.0, P[: end - j])

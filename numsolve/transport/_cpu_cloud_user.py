@@ -12,5 +12,13 @@ def fill_costs(cost, X, Y, swapped, M):
             M[i, j] = cost(Y[j], X[i]) if swapped else cost(X[i], Y[j])
 
 
+@njit(cache=True, error_model="numpy")
+def fill_paired_costs(cost, X, Y, swapped, c):
+    """c_i = cost(x_i, y_i), or cost(y_i, x_i)."""
+    for i in range(c.size):
+        c[i] = cost(Y[i], X[i]) if swapped else cost(X[i], Y[i])
+
+
 # A function of the user's is another one in each session: its files would pile up and never be found again.
-fill_costs._cache = NullCache()
+for _kernel in (fill_costs, fill_paired_costs):
+    setattr(_kernel, "_cache", NullCache())  # noqa: B010 - types do not know it

@@ -15,7 +15,7 @@ from numsolve._core import arrays
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._metric import Metric
+    from ._cloud_metric import Metric
 
 #: Entries of a tile: 2 MB, so that it stays in a cache.
 TILE = 1 << 18
@@ -41,7 +41,11 @@ def paired_costs(metric: Metric, X: Any, Y: Any) -> Any:
     """The costs between each x_i and its y_i."""
     xp = array_namespace(X, Y)
     if metric.function is not None:
-        return xp.concat([costs(metric, X[i : i + 1], Y[i : i + 1])[0] for i in range(X.shape[0])])
+        from . import _cpu_cloud_user
+
+        c = xp.empty(X.shape[0])
+        _cpu_cloud_user.fill_paired_costs(metric.function, X, Y, metric.swapped, c)
+        return c
     total = xp.sum(_of_difference(xp, metric, X - Y), axis=1)
     return metric.factor * (xp.sqrt(total) if metric.kind == "euclidean" else total)
 

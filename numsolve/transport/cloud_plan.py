@@ -29,7 +29,8 @@ class CloudPlan(LinearOperator):  # type: ignore[misc]
 
     def __init__(self, plan: Plan, rows: Any, columns: Any, shape: tuple[int, int], mass: float, dtype: Any):
         # `rows` and `columns` say where the rows and columns of the inner plan lie in this one.
-        super().__init__(dtype=dtype, shape=shape)
+        super().__init__(dtype=None, shape=shape)
+        self.dtype = dtype  # of any library
         self._plan, self._rows, self._columns, self._mass = plan, rows, columns, mass
 
     # -- products ----------------------------------------------------------------------------------
@@ -74,7 +75,8 @@ class CloudPlan(LinearOperator):  # type: ignore[misc]
         x = checks.array(name, x, xp=xp, ndim=ndim, check_finite=False)
         if x.shape[0] != self.shape[1]:
             raise ValueError(
-                f"{name} must have {self.shape[1]} rows, one for each column of the plan, got {tuple(x.shape)}"
+                f"{name} must have {self.shape[1]} rows, one for each column of the plan, "
+                f"got shape {tuple(x.shape)}"
             )
         V = xp.astype(x if x.ndim == 2 else x[:, None], self._plan.f.dtype)
         out = self._plan.products(xp.take(V, self._columns, axis=0)) * self._mass

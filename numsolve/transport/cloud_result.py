@@ -51,8 +51,8 @@ class SampleResult(TransportResult):
         -------
         SampleGradient
             ``(a, b, X_a, X_b)``, arrays of the shapes of the data. For `a` and `b` see
-            `TransportResult.gradient`. Where the cost has a kink (a pair of equal points, for the distances that
-            are not squared) its derivative counts as zero.
+            `TransportResult.gradient`. Where the cost has a kink (a pair of equal points, for the distances
+            that are not squared) its derivative counts as zero.
 
         Raises
         ------
@@ -103,8 +103,8 @@ class SampleResult(TransportResult):
             Always; `numsolve.transport.solve` with the matrix of costs has it.
         """
         raise TypeError(
-            "vjp needs a stored plan: give the matrix of costs to numsolve.transport.solve, or use gradient() "
-            "for the derivatives of the value"
+            "vjp needs a stored plan: give the matrix of costs to numsolve.transport.solve, "
+            "or use gradient() for the derivatives of the value"
         )
 
     def barycentric_map(self, Y: Any) -> Any:
@@ -153,9 +153,9 @@ class SampleResult(TransportResult):
         some = np.flatnonzero(np.isfinite(moved[:, 0]))
         some = some[:: max(1, some.size // 200)]
         size = float(np.clip(2e4 / (len(X) + len(Y)), 0.5, 20))
-        axes.scatter(*X.T, s=size, color="C0", linewidths=0, label="source")
-        axes.scatter(*Y.T, s=size, color="C1", linewidths=0, label="target")
-        lines = np.stack([X[some], moved[some]], axis=1)
+        axes.scatter(X[:, 0], X[:, 1], s=size, color="C0", linewidths=0, label="source")
+        axes.scatter(Y[:, 0], Y[:, 1], s=size, color="C1", linewidths=0, label="target")
+        lines = list(np.stack([X[some], moved[some]], axis=1))
         axes.add_collection(
             LineCollection(lines, **{"colors": "0.3", "linewidths": 0.7, "alpha": 0.7, **settings})
         )

@@ -30,7 +30,7 @@ class Metric:
     swapped: bool = False
 
     @property
-    def T(self) -> Metric:
+    def T(self) -> Metric:  # noqa: N802
         """The cost with its two points exchanged."""
         return self if self.function is None else replace(self, swapped=not self.swapped)
 

@@ -1,0 +1,64 @@
+"""The stages of a solve between clouds: a falling regularisation, on clouds just fine enough for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from numsolve._core import arrays
+
+from . import _generic_cloud
+from ._cloud import Pairs
+
+if TYPE_CHECKING:
+    from ._cloud import Cloud
+    from ._cloud_problem import CloudProblem
+
+#: eps of the first stage over the range of the cost, and the factor from stage to stage.
+FIRST_STAGE, STAGE_FACTOR = 0.05, 0.25
+#: Mean cost within the parts of a coarse cloud over eps: wanted, and allowed before the last stage.
+SPREAD, LARGEST_SPREAD = 0.1, 0.25
+#: Points of a coarse cloud, at least.
+FEWEST = 64
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A regularisation, and the clouds that are fine enough for it."""
+
+    reg: float
+    pairs: Pairs
+
+
+def stages(problem: CloudProblem) -> list[Stage]:
+    """The regularisations, and for each the coarsest clouds whose parts are small against it."""
+    pairs, path = problem.pairs, [problem.reg]
+    while path[0] / STAGE_FACTOR < FIRST_STAGE * problem.range * (1 + 1e-12):
+        path.insert(0, path[0] / STAGE_FACTOR)
+    if not arrays.is_numpy(problem.xp):
+        return [Stage(reg, pairs) for reg in path]
+    sides = [_levels(cloud, pairs) for cloud in (pairs.A, pairs.B)]
+    stages = [Stage(reg, _coarse_pairs(pairs, sides, reg, SPREAD)) for reg in path]
+    if stages[-1].pairs.shape == pairs.shape:
+        stages.pop()
+        stages.append(Stage(problem.reg, _coarse_pairs(pairs, sides, problem.reg, LARGEST_SPREAD)))
+    if stages[-1].pairs.shape != pairs.shape:
+        stages.append(Stage(problem.reg, pairs))
+    return stages
+
+
+def _coarse_pairs(pairs: Pairs, sides: list[list[tuple[float, Cloud]]], reg: float, spread: float) -> Pairs:
+    A, B = (next(cloud for s, cloud in levels if s <= spread * reg) for levels in sides)
+    return Pairs(pairs.metric, A, B, pairs.executor)
+
+
+def _levels(cloud: Cloud, pairs: Pairs) -> list[tuple[float, Cloud]]:
+    """The coarse clouds of some levels with the mean cost within their parts, and last the whole cloud."""
+    n = cloud.points.shape[0]
+    means = pairs.metric.function is None
+    levels = []
+    for level in range(FEWEST.bit_length() - 1, max(n, 2).bit_length() - 1):
+        coarse = cloud.coarse(level, means=means)
+        within = _generic_cloud.paired_costs(pairs.metric, cloud.points, coarse.points[cloud.owners(coarse)])
+        levels.append((float(cloud.weights @ within), coarse))
+    return [*levels, (0.0, cloud)]
