@@ -1,4 +1,8 @@
+from .finite_sum import AffineFiniteSum as AffineFiniteSum
+from .finite_sum import BilinearGame as BilinearGame
+from .finite_sum import FiniteSum as FiniteSum
 from .game import solve_game as solve_game
+from .halpern import halpern as halpern
 from .linprog import linprog as linprog
 from .pdhg import solve_lp as solve_lp
 from .prox import project_box as project_box
@@ -9,11 +13,18 @@ from .prox import prox_nonnegative as prox_nonnegative
 from .result import GameResult as GameResult
 from .result import LinprogResult as LinprogResult
 from .result import LPResult as LPResult
+from .result import MonotoneResult as MonotoneResult
+from .vr_halpern import vr_halpern as vr_halpern
 
 __all__ = [
+    "AffineFiniteSum",
+    "BilinearGame",
+    "FiniteSum",
     "GameResult",
     "LPResult",
     "LinprogResult",
+    "MonotoneResult",
+    "halpern",
     "linprog",
     "project_box",
     "project_l2_ball",
@@ -22,4 +33,5 @@ __all__ = [
     "prox_nonnegative",
     "solve_game",
     "solve_lp",
+    "vr_halpern",
 ]

@@ -68,7 +68,7 @@ class Batch:
         return times_transposed(self.A, y)
 
     def _start(self, size: int, x: Any, y: Any) -> g.State:
-        xp, s = self.xp, self.lp.scaled(self.rows, self.columns)
+        xp, s = self.xp, _open(self.lp).scaled(self.rows, self.columns)
 
         def spread(v: Any, length: int) -> Any:
             return xp.broadcast_to(v if v.ndim == 2 else v[None, :], (size, length))
@@ -85,7 +85,8 @@ class Batch:
         x = g.clip(xp, x, lx, ux)
         y = xp.where(((y > 0) & ~xp.isfinite(lc)) | ((y < 0) & ~xp.isfinite(uc)), 0.0, y)
         ax, norm_b, norm_c = self.times_x(x), number(self.lp.norm_b()), number(self.lp.norm_c())
-        zero = xp.zeros_like(norm_b)
+        size_b, size_c = number(s.norm_b()), number(s.norm_c())
+        known, zero = (size_b > 0) & (size_c > 0), xp.zeros_like(norm_b)
         return g.State(
             c=c,
             lc=lc,
@@ -94,8 +95,8 @@ class Batch:
             ux=ux,
             norm_b=norm_b,
             norm_c=norm_c,
-            size_b=number(s.norm_b()),
-            size_c=number(s.norm_c()),
+            size_b=size_b,
+            size_c=size_c,
             x=x,
             y=y,
             ax=ax,
@@ -106,7 +107,7 @@ class Batch:
             xh=x,
             yh=y,
             axh=ax,
-            weight=(1.0 + norm_c) / (1.0 + norm_b),
+            weight=xp.where(known, size_c, 1.0) / xp.where(known, size_b, 1.0),
             first=zero,
             last=zero,
             age=zero,
@@ -149,7 +150,7 @@ class Batch:
     def _keep_rays(self, it: Monitor) -> None:
         """Note the certificates; a program with a direction of descent may still have no feasible point."""
         s = self.state
-        for k, i in enumerate(self.running):
+        for k, i in enumerate(self.running.tolist()):
             if self.status[i] == Status.INFEASIBLE:
                 self.rays[i] = _normed(self.xp, (s.yh[k, :] - s.y0[k, :]) * self.rows)
             elif self.status[i] == Status.UNBOUNDED:
@@ -182,7 +183,8 @@ class Batch:
         y = xp.take(xp.concat([y for _, _, y in parts]), order, axis=0) * self.rows
         if lp.batch is None:
             x, y = x[0, :], y[0, :]
-        return g.clip(xp, x, lp.lx, lp.ux), y
+        x = g.clip(xp, x, lp.lx, lp.ux)
+        return xp.where(xp.isfinite(x), x, 0.0), y
 
     def result(self, it: Monitor) -> LPResult:
         """Everything in the caller's units."""
@@ -212,6 +214,17 @@ def _scaled(lp: LinearProgram) -> tuple[Any, Any, Any]:
     from scipy.sparse import diags_array
 
     return rows, columns, (diags_array(rows) @ A @ diags_array(columns)).tocsr()
+
+
+def _open(lp: LinearProgram) -> LinearProgram:
+    """The batch without the bounds of its contradictory programs, whose arithmetic would give nan."""
+    xp, inf = lp.xp, float("inf")
+    if not bool(xp.any(lp.contradictory)):
+        return lp
+    shut = xp.reshape(lp.contradictory, (-1, 1))
+    low = {name: xp.where(shut, -inf, getattr(lp, name)) for name in ("lc", "lx")}
+    high = {name: xp.where(shut, inf, getattr(lp, name)) for name in ("uc", "ux")}
+    return replace(lp, **low, **high)
 
 
 def _single(lp: LinearProgram, i: int) -> LinearProgram:

@@ -33,7 +33,7 @@ class Compiled:
 
         self.kernels: Any = _cpu_lp
         self.lp = lp
-        A = np.asarray(lp.A, dtype=np.float64) if not arrays.is_sparse(lp.A) else lp.A.astype(np.float64)
+        A: Any = lp.A.astype(np.float64)  # a copy
         self.rows, self.columns = scaling(A, **settings)
         m, n = A.shape
         if arrays.is_sparse(A):
@@ -101,8 +101,8 @@ class Run:
         self.numbers[k.STEP] = SAFETY / solver.norm if solver.norm > 0 else 1.0
         self.numbers[k.NORM_B], self.numbers[k.NORM_C] = lp.norm_b(), lp.norm_c()
         self.numbers[k.SIZE_B], self.numbers[k.SIZE_C] = s.norm_b(), s.norm_c()
-        weight_b, weight_c = (lp.norm_b(), lp.norm_c()) if program is None else (s.norm_b(), s.norm_c())
-        self.numbers[k.WEIGHT] = (1.0 + weight_c) / (1.0 + weight_b)
+        sizes = self.numbers[[k.SIZE_B, k.SIZE_C]]
+        self.numbers[k.WEIGHT] = sizes[1] / sizes[0] if sizes.all() else 1.0
         self.numbers[k.PRIMAL :] = shares
 
     @property
@@ -148,7 +148,8 @@ class Run:
 
     def drive(self, it: Monitor, every: int = EVERY) -> int:
         """Iterate under a monitor with the history columns `COLUMNS`; returns the kernel's last code."""
-        table, code = self.measure(), self.solver.kernels.RUNNING
+        table = self.measure()
+        code: int = self.solver.kernels.RUNNING
         it.record(table[0, 0], self.point, **dict(zip(COLUMNS, table[0, 1:].tolist(), strict=True)))
         while it.running:
             steps, stop_at = it.chunk()

@@ -151,7 +151,7 @@ def project(v, radius):
             if v[i] > t:
                 kept += 1
                 total += v[i]
-        if kept == size or kept == 0:
+        if kept in (size, 0):
             break
         size = kept
         t = (total - radius) / kept

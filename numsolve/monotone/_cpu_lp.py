@@ -24,7 +24,8 @@ _REDUCTION = {"contract", "nsz", "reassoc"}
 class Columns(NamedTuple):
     """What has length n: cost, bounds, scale, and the iterates.
 
-    x is the Halpern iterate, x0 its anchor, xh = T(x) the PDHG point, xb its reflection; ``aty0`` is A'y at the anchor; ``slack`` is c - A'y at the PDHG point, as of the last look.
+    x is the Halpern iterate, x0 its anchor, xh = T(x) the PDHG point, xb its reflection; ``aty0`` is A'y at
+    the anchor; ``slack`` is c - A'y at the PDHG point, as of the last look.
     """
 
     c: np.ndarray
@@ -126,6 +127,7 @@ def advance(A, At, col, row, numbers, counts, steps, every, stop_at, table):
         counts[TOTAL] += 1
         if counts[TOTAL] % every == 0 or step == steps or fixed_point == 0.0:
             code = measure(At, col, row, numbers, table[looks])
+            table[looks, 4] = weight
             looks += 1
             if table[looks - 1, 0] <= stop_at:
                 return looks, step, CONVERGED

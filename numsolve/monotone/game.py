@@ -6,8 +6,8 @@ is solved in one of two forms. "simplex-pdhg" runs the iteration of `numsolve.mo
 
     x^ = P(x - tau A'y),     xb = 2 x^ - x,     y^ = P(y + sigma A xb),
 
-with the projection P, on the payoffs less their mean. "lp" solves ``min v, A x <= v, sum(x) = 1, x >= 0``, whose
-rows and columns can be scaled: that takes more iterations on well-scaled games, and far fewer on others.
+with the projection P, on the payoffs less their mean. "lp" solves ``min v, A x <= v, sum(x) = 1, x >= 0``,
+whose rows and columns can be scaled: iterations are dearer, and on badly scaled games far fewer.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def solve_game(
     >>> from numsolve import monotone
     >>> result = monotone.solve_game([[0, -1, 2], [1, 0, -1], [-1, 1, 0]])
     >>> result.x.round(3), abs(round(result.value, 3))
-    (array([0.25 , 0.333, 0.417]), 0.083)
+    (array([0.333, 0.417, 0.25 ]), 0.083)
     """
     checks.choice("method", method, METHODS)
     tol = checks.real("tol", tol, low=0.0)
@@ -145,6 +145,7 @@ class SimplexForm:
         from . import _cpu_game
 
         self.kernels: Any = _cpu_game
+        k = self.kernels
         self.A, self.At = by_rows(A), by_rows(A.T)
         # A constant off all payoffs changes no strategy, and the mean is what lowers their norm the most.
         shift = float(A.mean())
@@ -155,9 +156,9 @@ class SimplexForm:
             np, lambda v: A @ v - shift * v.sum(), lambda v: A.T @ v - shift * v.sum(), start
         )
         self.numbers = np.zeros(6)
-        self.numbers[_cpu_game.STEP] = SAFETY / size if size > 0 else 1.0
-        self.numbers[_cpu_game.WEIGHT] = 1.0
-        self.numbers[_cpu_game.UNIT], self.numbers[_cpu_game.SHIFT] = unit, shift
+        self.numbers[k.STEP] = SAFETY / size if size > 0 else 1.0
+        self.numbers[k.WEIGHT] = 1.0
+        self.numbers[k.UNIT], self.numbers[k.SHIFT] = unit, shift
         self.counts = np.zeros(3, dtype=np.int64)
 
     def _player(self, z: Any, pay: Any) -> Any:

@@ -34,7 +34,7 @@ def linprog(
     progress: bool = False,
     time_limit: float | None = None,
 ) -> LinprogResult:
-    """Minimise ``c'x`` subject to ``A_ub x <= b_ub``, ``A_eq x = b_eq`` and bounds, as SciPy's `linprog` does.
+    """Minimise ``c'x`` subject to ``A_ub x <= b_ub``, ``A_eq x = b_eq`` and bounds, as SciPy's does.
 
     The method is that of `solve_lp`. SciPy's own methods give vertices to nearly all digits, and on programs
     of moderate size they are faster.
@@ -52,7 +52,8 @@ def linprog(
     b_eq : array of shape (l,), optional
         Their right-hand side.
     bounds : pair, or sequence of n pairs, optional
-        Lower and upper bound of all variables or of each; None in a pair, or for all, is no bound.
+        Lower and upper bound of all variables or of each; None in a pair is no bound. By default, and if it
+        is None, all variables are nonnegative.
     tol : float, optional
         Largest relative primal residual, dual residual and gap, 1e-6 by default.
     x0 : array, pair (x, y) or LPResult, optional
@@ -72,8 +73,8 @@ def linprog(
     -------
     LinprogResult
         SciPy's `x`, `fun`, `slack`, `con`, `success`, `status`, `message`, `nit`, `ineqlin`, `eqlin`, `lower`
-        and `upper`, as attributes or by name, and the fields of `LPResult`. Where SciPy gives None for the x of
-        an infeasible or unbounded program, this is the last one tried, with ``success=False``.
+        and `upper`, as attributes or by name, and the fields of `LPResult`. Where SciPy gives None for the x
+        of an infeasible or unbounded program, this is the best one tried, with ``success=False``.
 
     Raises
     ------
@@ -148,10 +149,7 @@ def _rows(kind: str, A: Any, b: Any, n: int, xp: Any) -> tuple[Any, Any]:
         raise ValueError(f"{name_A} and {name_b} must be given together")
     if A is None:
         return xp.zeros((0, n)), xp.zeros(0)
-    if arrays.is_sparse(A):
-        A = checks.csr(name_A, A)
-    else:
-        A = checks.array(name_A, A, xp=xp, ndim=2)
+    A = checks.csr(name_A, A) if arrays.is_sparse(A) else checks.array(name_A, A, xp=xp, ndim=2)
     if A.shape[1] != n:
         raise ValueError(
             f"{name_A} must have {n} columns, one for each entry of c, got shape {tuple(A.shape)}"
@@ -175,7 +173,7 @@ def _bounds(bounds: Any, n: int) -> tuple[Any, Any]:
     """Lower and upper bounds of the variables, from any of SciPy's forms."""
     wanted = f"bounds must be a pair (low, high), or {n} of them, one for each entry of c"
     if bounds is None:
-        bounds = (None, None)
+        bounds = (0, None)
     try:
         table = np.array(arrays.to_host(bounds) if hasattr(bounds, "dtype") else bounds, dtype=object)
         low, high = np.broadcast_to(table, (n, 2)).T if table.shape in {(2,), (1, 2)} else table.T

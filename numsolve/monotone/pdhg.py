@@ -77,8 +77,9 @@ def solve_lp(
     x0 : array, pair (x, y) or LPResult, optional
         Where to start; zeros by default.
     polish : float, optional
-        Reduce the primal and the dual residual to this much afterwards, each by a run of its own that
-        leaves the objective aside; the gap stays about what it was. Not for batches.
+        Reduce the primal and the dual residual to this much afterwards, each by a short run of its own that
+        leaves the objective aside. The gap may grow, by a factor of a few or of a hundred, and with it
+        `residual`; `success` speaks of the run before. Not for batches.
     maxiter : int, optional
         Largest number of iterations, 1 000 000 by default.
     callback : callable, optional
@@ -168,11 +169,13 @@ def solve_lp(
         certificate = run.ray(dual=True)
     elif it.status is Status.UNBOUNDED:
         certificate, steps = _unbounded(run, it)
-    elif it.status.success and polish is not None:
+    elif polish is not None and it.status is Status.CONVERGED:
         point, extra = polished(solver, point, polish, maxiter, time_limit)
         steps += extra
     x, y = solver.unscaled(point)
     fields = {"nit": steps, "nrestart": run.nrestart, "certificate": certificate, **lp.quality(x, y)}
+    if steps > it.nit and certificate is None:
+        it.detail = f"Polished; the gap was below {it.threshold:.1e} and is {fields['gap']:.1e}."
     kind = lp.c.dtype
     single = {"x": x.astype(kind), "y": y.astype(kind)}
     return it.result(LPResult, **{**fields, **single, "reduced_costs": fields["reduced_costs"].astype(kind)})
@@ -249,9 +252,9 @@ def at_once(lp: LinearProgram) -> LPResult:
     return result
 
 
-def _tolerance(lp: LinearProgram, tol: Any) -> float:
+def _tolerance(lp: LinearProgram, tol: float) -> float:
     """Check a tolerance against the floating-point type of the data."""
-    tol = checks.real("tol", tol, low=0.0)
+    tol = float(checks.real("tol", tol, low=0.0))
     if str(lp.c.dtype).endswith("float32") and tol < FLOAT32_TOL:
         warnings.warn(
             f"tol = {tol:g} is beyond float32 data; {FLOAT32_TOL:g} is used: give float64 arrays for more",

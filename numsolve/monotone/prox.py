@@ -1,14 +1,20 @@
 """Projections and proximal maps, the resolvents of simple operators.
 
 The proximal map of g with parameter gamma is ``argmin_u g(u) + |u - v|^2 / (2 gamma)``; for the indicator of
-a set it is the projection, whatever gamma is. A solver's `prox` is any function ``prox(v, gamma)``.
+a set it is the projection, whatever gamma is. A solver's `prox` is any function ``prox(v, gamma)``, or one of
+these; ``functools.partial(project_box, lower=-1.0)`` and the like set their other arguments.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from numsolve._core import arrays, checks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def project_simplex(y: Any, radius: float = 1.0, axis: int = -1) -> Any:
@@ -172,3 +178,44 @@ def prox_nonnegative(v: Any, gamma: float = 1.0) -> Any:
     xp = arrays.array_namespace(v=v)
     v = checks.array("v", v, xp=xp)
     return xp.maximum(v, xp.zeros_like(v))
+
+
+_PROJECTIONS = (project_simplex, project_box, project_l2_ball)
+
+
+def resolvent(prox: Any) -> Callable[[Any, float], Any]:
+    """Make the function ``J(v, gamma)`` of a solver's `prox` argument; None is no operator at all."""
+    if prox is None:
+        return _same
+    checks.function("prox", prox)
+    if getattr(prox, "func", prox) in _PROJECTIONS:
+        return lambda v, _: prox(v)
+    return cast("Callable[[Any, float], Any]", prox)
+
+
+def catalogued(prox: Any, size: int) -> tuple[int, float, Any, Any] | None:
+    """The number of a map in the compiled catalogue, its parameter and its bounds; None if it is not there.
+
+    The numbers are those of `numsolve.monotone._cpu_vr`: 0 nothing, 1 box, 2 l1, 3 l2 ball, 4 simplex.
+    """
+    function, settings = getattr(prox, "func", prox), dict(getattr(prox, "keywords", {}))
+    if getattr(prox, "args", ()) or settings.pop("axis", -1) != -1:
+        return None
+    none = np.empty(0)
+    if prox is None:
+        return 0, 0.0, none, none
+    if function is prox_nonnegative:
+        return 1, 0.0, np.zeros(size), np.full(size, np.inf)
+    if function is project_box:
+        low, high = settings.get("lower", 0.0), settings.get("upper", 1.0)
+        low, high = (np.array(np.broadcast_to(v, (size,)), dtype=float) for v in (low, high))
+        return 1, 0.0, low, high
+    if function is prox_l1:
+        return 2, float(settings.get("weight", 1.0)), none, none
+    if function in _PROJECTIONS:
+        return 3 if function is project_l2_ball else 4, float(settings.get("radius", 1.0)), none, none
+    return None
+
+
+def _same(v: Any, gamma: float) -> Any:  # noqa: ARG001
+    return v

@@ -1,0 +1,252 @@
+r"""Halpern's iteration for monotone inclusions, and the methods that it is measured against.
+
+Wanted is u with ``0 in F(u) + G(u)``; J is the resolvent of ``gamma G``, and ``T(u) = J(u - gamma F(u))``.
+With the anchor u_0 and ``lam_k = 1 / (k + 2)``, k = 0, 1, ...:
+
+    halpern   u <- lam_k u_0 + (1 - lam_k) T(u)
+    eag       z = J(lam_k u_0 + (1 - lam_k) u - gamma F(u)),  u <- J(lam_k u_0 + (1 - lam_k) u - gamma F(z))
+    popov     z = J(u - gamma F(z_old)),  u <- J(u - gamma F(z))
+    eg        z = J(u - gamma F(u)),      u <- J(u - gamma F(z))
+
+Halpern's iteration (B. Halpern, 1967) with these weights has ``|u_k - T(u_k)| <= 2 |u_0 - u*| / (k + 1)``,
+which cannot be improved (F. Lieder, "On the convergence rate of the Halpern-iteration", Optim. Letters 15,
+2021); it needs T to be nonexpansive, hence F to be cocoercive. The anchored extragradient method (T. Yoon,
+E. Ryu, ICML 2021), Popov's optimistic one (1980) and the extragradient one (G. Korpelevich, 1976) need only
+a monotone Lipschitz F.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numsolve._core import arrays, checks
+from numsolve._core.monitor import Monitor
+
+from .prox import resolvent
+from .result import MonotoneResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+#: The step of each method times L: the largest that its convergence proof allows, or just below.
+STEPS = {"halpern": 1.0, "eag": 1 / 8, "popov": 1 / 3, "eg": 0.7}
+MAXITER = 10_000
+
+
+def halpern(
+    operator: Callable[[Any], Any],
+    x0: Any,
+    *,
+    L: float,
+    prox: Callable[..., Any] | None = None,
+    gamma: float | None = None,
+    method: str = "halpern",
+    restart: str | None = None,
+    tol: float = 1e-6,
+    maxiter: int | None = None,
+    callback: Callable[..., Any] | None = None,
+    progress: bool = False,
+    time_limit: float | None = None,
+) -> MonotoneResult:
+    """Find a zero of F + G by Halpern's iteration, or by an extragradient method.
+
+    Parameters
+    ----------
+    operator : callable
+        F, from an array like `x0` to one of the same shape.
+    x0 : array
+        The start, which is also the anchor.
+    L : float
+        With "halpern", F must be (1/L)-cocoercive, as a gradient with the Lipschitz constant L is; with the
+        other methods, monotone with the Lipschitz constant L. This is not checked: on a skew operator
+        "halpern" does not converge.
+    prox : callable, optional
+        ``prox(v, gamma)``, the resolvent of ``gamma G``; a projection or proximal map of this package, or any
+        function. Without it there is no G.
+    gamma : float, optional
+        The step; by default the largest that the method's theory allows: 1/L, for "eag" 1/(8 L), for
+        "popov" 1/(3 L), for "eg" 0.7/L.
+    method : {"halpern", "eag", "popov", "eg"}
+        Halpern's, the extra-anchored gradient, Popov's and the extragradient method.
+    restart : {None, "adaptive"}
+        "adaptive" moves the anchor to the iterate when the residual has fallen to a fifth of what it was at
+        the last restart, or grows again, which makes the convergence linear where the residual bounds the
+        distance to the solutions. "halpern" and "eag" only.
+    tol : float
+        Largest residual ``|u - J(u - gamma F(u))| / gamma``, which is ``|F(u)|`` without G.
+    maxiter : int, optional
+        Largest number of iterations, 10 000 by default.
+    callback : callable, optional
+        Called after each iteration with u, or with an ``intermediate_result``; returning True stops the run.
+    progress : bool
+        Show a progress bar.
+    time_limit : float, optional
+        Seconds.
+
+    Returns
+    -------
+    MonotoneResult
+        With `nfev`, the calls of the operator, and `nrestart`.
+
+    Raises
+    ------
+    ValueError
+        If an argument has the wrong range, or the operator returns another shape.
+    TypeError
+        If `x0` is complex, or a function is not callable.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the tolerance was not reached; the result is the best iterate.
+
+    See Also
+    --------
+    numsolve.monotone.vr_halpern : For operators that are sums of many.
+
+    Examples
+    --------
+    The minimum of a quadratic on a box, and a rotation, which only the other methods can do:
+
+    >>> import numpy as np
+    >>> from numsolve import monotone
+    >>> A = np.array([[2.0, 1.0], [1.0, 2.0]])
+    >>> result = monotone.halpern(
+    ...     lambda u: A @ u - [2.0, 5.0], [0.0, 0.0], L=3.0, prox=monotone.project_box, restart="adaptive"
+    ... )
+    >>> result.x.round(6)
+    array([0.5, 1. ])
+    >>> turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    >>> result = monotone.halpern(lambda u: turn @ u, [1.0, 1.0], L=1.0, method="eg")
+    >>> result.success, result.nfev
+    (True, 62)
+    """
+    checks.function("operator", operator)
+    L = checks.real("L", L, low=0.0, open_low=True)
+    checks.choice("method", method, tuple(STEPS))
+    if restart is not None:
+        checks.choice("restart", restart, ("adaptive",))
+        if method not in {"halpern", "eag"}:
+            raise ValueError(f"restart moves an anchor, which {method!r} does not have")
+    J = resolvent(prox)
+    xp = arrays.array_namespace(x0=x0)
+    x0 = checks.array("x0", x0, xp=xp, empty=False)
+    if gamma is None:
+        gamma = STEPS[method] / L
+    gamma = checks.real("gamma", gamma, low=0.0, open_low=True)
+    F = _Counted(operator, x0, xp)
+    with Monitor(
+        atol=tol,
+        maxiter=MAXITER if maxiter is None else maxiter,
+        time_limit=time_limit,
+        callback=callback,
+        progress=progress,
+        label=method,
+        keep="reference",
+    ) as it:
+        steps = _METHODS[method](F, J, x0, gamma)
+        u, z = next(steps)
+        rule = Restarts(restart == "adaptive")
+        residual = distance(xp, u, z) / gamma
+        it.record(residual, u)
+        for _ in it:
+            u, z = steps.send(rule.due(residual))
+            residual = distance(xp, u, z) / gamma
+            it.record(residual, u)
+    return it.result(MonotoneResult, nfev=F.calls, epochs=float(F.calls), nrestart=rule.count, gamma=gamma)
+
+
+def _halpern(F: Any, J: Any, u: Any, gamma: float) -> Generator[tuple[Any, Any], bool, None]:
+    """Yield u and T(u); told to restart, put the anchor on T(u)."""
+    anchor, k = u, 0
+    while True:
+        t = J(u - gamma * F(u), gamma)
+        if (yield u, t):
+            anchor, k = t, 0
+        lam = 1.0 / (k + 2)
+        u = lam * anchor + (1.0 - lam) * t
+        k += 1
+
+
+def _eag(F: Any, J: Any, u: Any, gamma: float) -> Generator[tuple[Any, Any], bool, None]:
+    anchor, k = u, 0
+    while True:
+        f = F(u)
+        if (yield u, J(u - gamma * f, gamma)):
+            anchor, k = u, 0
+        lam = 1.0 / (k + 2)
+        pulled = lam * anchor + (1.0 - lam) * u
+        z = J(pulled - gamma * f, gamma)
+        u = J(pulled - gamma * F(z), gamma)
+        k += 1
+
+
+def _popov(F: Any, J: Any, u: Any, gamma: float) -> Generator[tuple[Any, Any], bool, None]:
+    z = u
+    while True:
+        f = F(z)
+        yield z, J(z - gamma * f, gamma)
+        u = J(u - gamma * f, gamma)
+        z = J(u - gamma * f, gamma)
+
+
+def _eg(F: Any, J: Any, u: Any, gamma: float) -> Generator[tuple[Any, Any], bool, None]:
+    while True:
+        z = J(u - gamma * F(u), gamma)
+        yield u, z
+        u = J(u - gamma * F(z), gamma)
+
+
+_METHODS = {"halpern": _halpern, "eag": _eag, "popov": _popov, "eg": _eg}
+
+
+class Restarts:
+    """The rule of the adaptive restarts, as in `numsolve.monotone.pdhg` but for its shares."""
+
+    SUFFICIENT, NECESSARY, ARTIFICIAL = 0.2, 0.8, 0.36
+
+    def __init__(self, adaptive: bool) -> None:
+        self.count = self.age = self.total = 0
+        self._adaptive = adaptive
+        self._first = self._last = float("inf")
+
+    def due(self, residual: float, steps: int = 1) -> bool:
+        """Whether to restart after `steps` more iterations, which led to this residual."""
+        self.age, self.total = self.age + steps, self.total + steps
+        if self._first == float("inf"):
+            self._first = residual
+        grows, self._last = residual > self._last, residual
+        due = self._adaptive and (
+            residual <= self.SUFFICIENT * self._first
+            or (residual <= self.NECESSARY * self._first and grows)
+            or self.age >= max(self.ARTIFICIAL * self.total, 2)
+        )
+        if due:
+            self.count, self.age, self._first = self.count + 1, 0, residual
+        return due
+
+
+class _Counted:
+    """The operator, which counts its calls and checks what it returns."""
+
+    def __init__(self, operator: Callable[[Any], Any], like: Any, xp: Any) -> None:
+        self.calls = 0
+        self._operator, self._like, self._xp = operator, like, xp
+
+    def __call__(self, u: Any) -> Any:
+        self.calls += 1
+        return same_kind("operator", self._operator(u), self._like, self._xp)
+
+
+def same_kind(name: str, value: Any, like: Any, xp: Any) -> Any:
+    """What a user's function returned, as an array of the wanted shape; NaN may pass, the monitor sees it."""
+    value = xp.asarray(value, dtype=like.dtype)
+    if value.shape != like.shape:
+        raise ValueError(f"{name} must return shape {tuple(like.shape)}, got {tuple(value.shape)}")
+    return value
+
+
+def distance(xp: Any, u: Any, v: Any) -> float:
+    """|u - v| in the 2-norm."""
+    d = u - v
+    return float(xp.sqrt(xp.sum(d * d)))
