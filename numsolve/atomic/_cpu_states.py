@@ -151,11 +151,28 @@ def advance(t, s, k, V, vm, A, chain, y):
     """
     shift = rayleigh(t, s.channel[k], V[s.spin[k]], s.p[k], s.d[k], s.energy[k])[0]
     negative = inverse_step(t, s, k, shift, V, vm, A, chain, y)
-    noise = 1e-11 * (1.0 + abs(shift))
-    above = negative == s.index[k] and s.energy[k] >= shift - noise
-    below = negative == s.index[k] + 1 and s.energy[k] <= shift + noise
-    if not (above or below):
+    index, noise = s.index[k], 1e-11 * (1.0 + abs(shift))
+    if s.energy[k] > shift + noise:
+        right = negative == index
+    elif s.energy[k] < shift - noise:
+        right = negative == index + 1
+    else:  # it did not move: its index is what it was, if that was ever found out
+        right = index <= negative <= index + 1 and s.certified[k]
+        right = right or is_certain(t, s, k, 10.0 * noise, V, vm, A, chain)
+    if right:
+        s.certified[k] = True
+    else:
         locate(t, s, k, V, vm, A, chain, y)
+
+
+@njit(cache=True)
+def is_certain(t, s, k, margin, V, vm, A, chain):
+    """Whether state k is the one of its index: count just below and just above its energy."""
+    eps, channel, spin = s.energy[k], s.channel[k], s.spin[k]
+    below = count(t, channel, spin, eps - margin, V, vm, A, chain)[0]
+    above = count(t, channel, spin, eps + margin, V, vm, A, chain)[0]
+    s.work[0] += 2
+    return below == s.index[k] and above == s.index[k] + 1
 
 
 @njit(cache=True)
@@ -209,7 +226,7 @@ def locate_all(t, s, begin, end, V, vm, A, chain, y):
                 low[j], high[j] = bottom, np.inf
     for k in range(begin, end):
         channel, spin, index = s.channel[k], s.spin[k], s.index[k]
-        s.energy[k] = np.nan
+        s.energy[k], s.certified[k] = np.nan, False
         top = max(1.0, 2.0 * low[k])
         for _ in range(200):
             if high[k] < np.inf:
@@ -235,6 +252,7 @@ def locate_all(t, s, begin, end, V, vm, A, chain, y):
                     elif found > s.index[j] and middle < high[j]:
                         high[j], below_high[j] = middle, found
             if alone and _polish(t, s, k, middle, low[k], high[k], V, vm, A, chain, y):
+                s.certified[k] = True
                 break
 
 
@@ -266,17 +284,12 @@ def _polish(t, s, k, shift, low, high, V, vm, A, chain, y):
 
 @njit(cache=True)
 def certify(t, s, V, vm):
-    """Whether each energy is the one of its index: count just below and just above it."""
+    """Note for each state whether it is the one of its index."""
     A = np.empty_like(t.base[0])
     chain = np.empty((2, t.n_elements + 1))
     for k in range(s.energy.size):
-        eps, index = s.energy[k], s.index[k]
-        margin = 1e-10 * (1.0 + abs(eps))
-        s.certified[k] = (
-            np.isfinite(eps)
-            and count(t, s.channel[k], s.spin[k], eps - margin, V, vm, A, chain)[0] == index
-            and count(t, s.channel[k], s.spin[k], eps + margin, V, vm, A, chain)[0] == index + 1
-        )
+        margin = 1e-10 * (1.0 + abs(s.energy[k]))
+        s.certified[k] = np.isfinite(margin) and is_certain(t, s, k, margin, V, vm, A, chain)
 
 
 @njit(cache=True)

@@ -59,7 +59,7 @@ def refined_states(
     table = fine.table[states.channel]
     transfer = np.stack([_node_transfer(mesh, finer, power) for power in powers])[table]
     new = States.of(fine, states.channel, states.spin, states.index, states.occupation)
-    new.energy[:] = states.energy
+    new.energy[:], new.certified[:] = states.energy, states.certified
     np.einsum("sbjie,sbie->sbje", transfer, states.u, out=new.u)
     np.einsum("sbqie,sbie->sbqe", fine.phi[table], new.u, out=new.p)
     np.einsum("sbqie,sbie->sbqe", fine.slope[table], new.u, out=new.d)

@@ -10,7 +10,7 @@ unknowns are values of P at the nodes and P is continuous.
 
 Arrays are (..., blocks, points, nodes, 8) with element ``8 b + lane`` in block b; lanes beyond the last
 element hold zeros. In the first element of a Dirac table the points are those of the Gauss-Jacobi rule with
-the weight r^(2 g - 2) of |kappa| = 1, which all kappa share.
+the weight r^(2 g - 1) of |kappa| = 1, which all kappa share.
 """
 
 from __future__ import annotations
@@ -186,8 +186,11 @@ def radial_power(kappa: int, Z: float, c: float) -> float:
 
 
 def first_exponent(Z: float, c: float) -> float:
-    """The Jacobi exponent of the first element: 2 g - 2 for |kappa| = 1."""
-    return 2 * sqrt(1 - (Z / c) ** 2) - 2
+    """The Jacobi exponent of the first element, with the g of |kappa| = 1.
+
+    ``D D / M`` and ``V Phi Phi`` begin with r^(2 g - 1), since M does with 1 / r; without a nucleus with r^0.
+    """
+    return 2 * sqrt(1 - (Z / c) ** 2) - 1 if Z > 0 else 0.0
 
 
 def local_order(order: int) -> Any:

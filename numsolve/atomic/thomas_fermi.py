@@ -14,8 +14,8 @@ def thomas_fermi_potential(r: Any, Z: float) -> Any:
     """Return the potential of a neutral Thomas-Fermi atom, -1 / r at least.
 
     ``V = -Z_eff / r`` with ``Z_eff = Z (1 + a s + b s^2 exp(-g s))^2 exp(-2 a s)``, where ``s`` is the square
-    root of ``r (128 Z / (9 pi^2))^(1/3)``; a fit whose error is below a per cent. Far out, one charge is left,
-    as an electron sees it that does not repel itself.
+    root of ``r (128 Z / (9 pi^2))^(1/3)``; a fit whose error is below a per cent. Far out, one charge is
+    left, as an electron sees it that does not repel itself.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def thomas_fermi_potential(r: Any, Z: float) -> Any:
     Examples
     --------
     >>> from numsolve.atomic import thomas_fermi_potential
-    >>> thomas_fermi_potential([0.01, 10.0], 92).round(3)
-    array([-8589.054,    -0.1  ])
+    >>> thomas_fermi_potential([0.01, 1.0], 92).round(3)
+    array([-8589.054,    -6.916])
     """
     r = checks.array("r", r, dtype=np.float64, low=0.0)
     if r.size and float(np.min(r)) == 0.0:
