@@ -240,22 +240,26 @@ def ssor_cg(
     if check is not None:
         checks.choice("check", check, ("symmetric",))
     omega = relaxation(omega)
-    system = System.make(A, b, x0, check_finite=check_finite)
-    if check is not None:
-        _check_symmetric(system.A)
     settings: dict[str, Any] = {
         "stop": stop,
         "label": "SSOR-CG",
         "rtol": rtol,
         "atol": atol,
-        "maxiter": 10 * system.b.shape[0] if maxiter is None else maxiter,
+        "maxiter": maxiter,
         "callback": callback,
         "progress": progress,
         "time_limit": time_limit,
     }
+    if check is not None:
+        _check_symmetric(A)
+    if not arrays.is_numpy(arrays.array_namespace(A=A, b=b, x0=x0)):
+        M = SSOR(A, omega, order=order)
+        return _textbook(A, b, x0, M, omega=omega, check_finite=check_finite, **settings)
+    system = System.make(A, b, x0, check_finite=check_finite)
     if method == "standard":
         M = SSOR(system.A, omega, plan=plan, order=order)
         return _textbook(system.A, system.b, system.x0, M, omega=omega, check_finite=False, **settings)
+    settings["maxiter"] = 10 * system.b.shape[0] if maxiter is None else maxiter
     eisenstat = Eisenstat(system.A, omega, plan, mirrored=order == "backward", check_finite=check_finite)
     return system.solve(eisenstat.k, eisenstat, omega=omega, **settings)
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from .result import LinearResult
 
-SOLVERS = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
+SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
 #: A solve that fails counts as this many times the largest cost so far.
 FAILURE = 10.0
 

@@ -120,7 +120,7 @@ def sor(
     >>> from numsolve import linear
     >>> A, b = linear.problems.laplacian(10), np.ones(100)
     >>> [linear.sor(A, b, omega=w, rtol=1e-8).nit for w in (1.0, 1.5, "adaptive")]
-    [223, 62, 52]
+    [223, 62, 44]
     """
     adaptive = isinstance(omega, str) and omega == "adaptive"
     if isinstance(omega, str) and not adaptive:

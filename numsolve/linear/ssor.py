@@ -50,7 +50,7 @@ def ssor(A: Any, b: Any, x0: Any = None, **settings: Any) -> LinearResult:
     >>> from numsolve import linear
     >>> A, b = linear.problems.laplacian(10), np.ones(100)
     >>> linear.ssor(A, b, omega=1.6, rtol=1e-8).nit
-    57
+    48
     """
     if "sweep" in settings:
         raise TypeError("ssor sweeps forward and backward; numsolve.linear.sor takes another sweep")

@@ -67,7 +67,7 @@ class TsallisINF(Tuner):
     >>> for _ in range(2000):
     ...     omega = tuner.suggest()
     ...     tuner.observe({1.0: 30, 1.5: 10, 1.9: 20}[omega])
-    >>> tuner.probabilities().argmax()
+    >>> int(tuner.probabilities().argmax())
     1
     """
 
