@@ -1,4 +1,5 @@
 from . import optimality as optimality
+from . import problems as problems
 from .from_jaxopt import from_jaxopt as from_jaxopt
 from .linear_solve import solve_bicgstab as solve_bicgstab
 from .linear_solve import solve_cg as solve_cg
@@ -22,6 +23,7 @@ __all__ = [
     "from_jaxopt",
     "make_kkt_optimality_fun",
     "optimality",
+    "problems",
     "root_jvp",
     "root_vjp",
     "solution_jacobian",

@@ -80,7 +80,9 @@ class _Call:
     def __init__(self, rule: Rule, solver: Any, structure: Any, moving: tuple[int, ...], fixed: Any) -> None:
         jax = self.jax = require_jax()
         self.rule, self.solver, self.structure = rule, solver, structure
-        self.moving, self.fixed = moving, fixed
+        self.moving = moving
+        others = iter(fixed)
+        self.template = [None if k in moving else next(others) for k in range(structure.num_leaves)]
         self.owners = [self._owner(k) for k in moving]
         self.tangents: dict[tuple[int, ...], Any] = {}
         self.solution = jax.custom_jvp(self._solve)
@@ -89,13 +91,9 @@ class _Call:
     # -- arguments ---------------------------------------------------------------------------------
 
     def _arguments(self, arrays: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        leaves: list[Any] = [None] * (len(self.moving) + len(self.fixed))
+        leaves = list(self.template)
         for k, array in zip(self.moving, arrays, strict=True):
             leaves[k] = array
-        rest = iter(self.fixed)
-        for k in range(len(leaves)):
-            if k not in self.moving:
-                leaves[k] = next(rest)
         args, kwargs = self.structure.unflatten(leaves)
         return args, kwargs
 
@@ -137,17 +135,16 @@ class _Call:
         jax = self.jax
         shape = self._result_shape(arrays)
         single = _canonical(jax, np.dtype(np.float64)) == np.float32  # asked here, as it is a thread's own
+        known = None if shape is None else jax.tree.flatten(shape)
+        host = functools.partial(self._on_host, known, single)
         if not any(isinstance(array, jax.core.Tracer) for array in arrays):
-            out = self._on_host(shape, single, *arrays)
-            return jax.tree.map(jax.numpy.asarray, out)
+            return jax.tree.map(jax.numpy.asarray, host(*arrays))
         if shape is None:
             raise ValueError(
                 "the shape of the solution is not known under jit or vmap: give result_shape, or an initial "
                 f"point with that shape{' (aux is returned too)' if self.rule.has_aux else ''}"
             )
-        return jax.pure_callback(
-            functools.partial(self._on_host, shape, single), shape, *arrays, vmap_method=self.rule.vmap_method
-        )
+        return jax.pure_callback(host, shape, *arrays, vmap_method=self.rule.vmap_method)
 
     def _result_shape(self, arrays: Any) -> Any:
         """Shapes and dtypes of what the solver returns, where they are known before it is called."""
@@ -165,12 +162,12 @@ class _Call:
             shape = shape(*structs[0], **structs[1])
         return jax.tree.map(lambda leaf: _struct(jax, leaf), shape)
 
-    def _on_host(self, shape: Any, single: bool, *arrays: Any) -> Any:
+    def _on_host(self, known: Any, single: bool, *arrays: Any) -> Any:
         """Call the solver with NumPy arrays. JAX must not be called from here: it could wait for itself."""
         args, kwargs = self._arguments([np.array(array) for array in arrays])
         leaves, structure = self.jax.tree.flatten(self._plain(self.solver(*args, **kwargs)))
         leaves = [np.asarray(leaf) for leaf in leaves]
-        if single and not self.rule.warned and any(leaf.dtype == np.float64 for leaf in leaves):
+        if single and not self.rule.warned and any(x.dtype == np.float64 for x in leaves):
             self.rule.warned.append("float64")
             warnings.warn(
                 "the host solver's float64 is rounded to float32 because JAX is in its 32-bit mode; "
@@ -178,9 +175,9 @@ class _Call:
                 PrecisionWarning,
                 stacklevel=caller_level(),
             )
-        if shape is None:
+        if known is None:
             return structure.unflatten(leaves)
-        wanted, wanted_structure = self.jax.tree.flatten(shape)
+        wanted, wanted_structure = known
         batched = self.rule.vmap_method in {"expand_dims", "broadcast_all"}
         shapes = [x.shape for x in leaves], [w.shape for w in wanted]
         if structure != wanted_structure or (shapes[0] != shapes[1] and not batched):
@@ -188,7 +185,9 @@ class _Call:
                 f"the solver returned arrays of shape {structure.unflatten(shapes[0])}, "
                 f"{wanted_structure.unflatten(shapes[1])} is wanted (result_shape, or the initial point)"
             )
-        return structure.unflatten([x.astype(w.dtype) for x, w in zip(leaves, wanted, strict=True)])
+        return structure.unflatten(
+            [x.astype(w.dtype, copy=False) for x, w in zip(leaves, wanted, strict=True)]
+        )
 
     # -- its tangents ------------------------------------------------------------------------------
 
@@ -286,7 +285,7 @@ def linear_solve(
 def check_solve(solve: Any) -> None:
     """Refuse what is neither a method's name nor a function."""
     if not callable(solve):
-        checks.choice("solve", solve, ("auto", *_jax_solvers.METHODS))
+        checks.choice("solve", solve, ("auto", *(name for name in _jax_solvers.METHODS if name != "hybrid")))
 
 
 def _chosen(solve: Any, symmetric: bool, n: int, tol: float | None) -> Callable[[Any, Any], Any]:

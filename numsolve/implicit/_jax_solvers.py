@@ -6,6 +6,7 @@ warns. Nothing here is differentiated: `jax.lax.custom_linear_solve` differentia
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ from . import _report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Unknowns up to which a matrix is formed and factorised.
+#: Unknowns up to which a matrix is formed and factorised, and up to which nothing else is tried before.
 DENSE_UP_TO = 2000
+DENSE_AT_ONCE_UP_TO = 300
 
 
 def solve(
@@ -48,11 +50,21 @@ def solve(
         residual, scale = _residual(A, x, flat)
     else:
         x, residual, scale = METHODS[method](A, flat, x0, tol, 10 * n if maxiter is None else maxiter)
-    bad = ~(residual <= 10 * tol * scale)
-    jax.lax.cond(
-        bad, lambda: jax.debug.callback(_report.linear, bad, residual / scale, method=method), lambda: None
-    )
-    return unravel(x)
+
+    def amend(x: Any) -> Any:
+        if method == "dense" and sparsity is None:
+            x, residual, scale = _least_norm(A, flat)
+        else:
+            residual, scale = was
+        return _say(
+            functools.partial(_report.linear, method=method),
+            ~(residual <= 10 * tol * scale),
+            residual / scale,
+            x,
+        )
+
+    was = residual, scale
+    return unravel(_where(~(residual <= 10 * tol * scale), amend, x))
 
 
 def default_tol(dtype: Any) -> float:
@@ -63,7 +75,7 @@ def default_tol(dtype: Any) -> float:
 def automatic(symmetric: bool, n: int) -> str:
     """The method of solve="auto": a factorisation as long as the matrix is small."""
     if n <= DENSE_UP_TO:
-        return "dense"
+        return "dense" if n <= DENSE_AT_ONCE_UP_TO else "hybrid"
     return "cg" if symmetric else "gmres"
 
 
@@ -88,22 +100,37 @@ class _Operator:
 
 
 def _dense(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
-    """LU; the solution of least norm where a pivot is rounding noise."""
+    """LU, whose residual is as small as rounding allows; infinite is said of it where a pivot is noise."""
     jax, jnp = _jax()
-    matrix = A.dense()
-    lu = jax.scipy.linalg.lu_factor(matrix)
+    lu = jax.scipy.linalg.lu_factor(A.dense())
     pivots = jnp.abs(jnp.diagonal(lu[0]))
-    singular = ~(jnp.min(pivots) > A.n * jnp.finfo(A.dtype).eps * jnp.max(pivots))
-    x = _where(singular, lambda _: _least_norm(matrix, b), jax.scipy.linalg.lu_solve(lu, b))
-    scale = jnp.linalg.norm(b) + jnp.linalg.norm(matrix) * jnp.linalg.norm(x)
+    regular = jnp.min(pivots) > A.n * jnp.finfo(A.dtype).eps * jnp.max(pivots)
+    return jax.scipy.linalg.lu_solve(lu, b), jnp.where(regular, 0.0, jnp.inf), 1.0
+
+
+def _least_norm(A: _Operator, b: Any) -> Any:
+    """The solution of least norm, or least squares, by a singular value decomposition."""
+    _, jnp = _jax()
+    matrix = A.dense()
+    U, s, Vt = jnp.linalg.svd(matrix)
+    kept = s > A.n * jnp.finfo(s.dtype).eps * s[0]
+    x = Vt.T @ (jnp.where(kept, 1 / jnp.where(kept, s, 1), 0) * (U.T @ b))
+    scale = jnp.linalg.norm(b) + s[0] * jnp.linalg.norm(x)
     return x, jnp.linalg.norm(matrix @ x - b), scale
 
 
-def _least_norm(matrix: Any, b: Any) -> Any:
+def _hybrid(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
+    """A hundred products of GMRES, to a residual near rounding; a factorisation if they are not enough."""
     _, jnp = _jax()
-    U, s, Vt = jnp.linalg.svd(matrix)
-    kept = s > matrix.shape[0] * jnp.finfo(s.dtype).eps * s[0]
-    return Vt.T @ (jnp.where(kept, 1 / jnp.where(kept, s, 1), 0) * (U.T @ b))
+    x, residual, scale = _gmres(A, b, x0, 1e-3 * tol, 100)
+
+    def factorise(_: Any) -> Any:
+        x, residual, scale = _dense(A, b, x0, tol, maxiter)
+        return _where(~(residual <= 10 * tol * scale), lambda _: _least_norm(A, b)[0], x)
+
+    x = _where(~(residual <= 1e-2 * tol * scale), factorise, x)
+    residual, scale = _residual(A, x, b)
+    return x, residual, scale + jnp.linalg.norm(x)
 
 
 def _cholesky(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
@@ -173,8 +200,7 @@ def _cg(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
     x, *_, indefinite = jax.lax.while_loop(more, step, start)
 
     def leave(x: Any) -> Any:
-        jax.debug.callback(_report.indefinite, indefinite)
-        return _gmres(A, b, x, tol, maxiter)[0]
+        return _gmres(A, b, _say(_report.indefinite, indefinite, 0.0, x), tol, maxiter)[0]
 
     x = _where(indefinite, leave, x)
     return x, *_residual(A, x, b)
@@ -237,6 +263,7 @@ def _lsmr(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
 
 METHODS = {
     "dense": _dense,
+    "hybrid": _hybrid,
     "cholesky": _cholesky,
     "cg": _cg,
     "gmres": _gmres,
@@ -255,6 +282,23 @@ def _where(flag: Any, function: Callable[[Any], Any], x: Any) -> Any:
     """``function(x)`` where the flag is set, else x; unlike `cond`, it stays a choice under `vmap`."""
     jax, _ = _jax()
     return jax.lax.while_loop(lambda s: s[0], lambda s: (s[0] & False, function(s[1])), (flag, x))[1]
+
+
+def _say(report: Callable[[Any, Any], None], flag: Any, value: Any, x: Any) -> Any:
+    """Return x, and call ``report(flag, value)`` on the host where the flag is set.
+
+    A debug callback would do, but its effect takes the compiled function off JAX's short path: 0.1 ms a call.
+    """
+    jax, _ = _jax()
+
+    def host(flag: Any, value: Any, x: Any) -> Any:
+        report(np.asarray(flag), np.asarray(value))
+        return np.asarray(x)
+
+    struct = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    return _where(
+        flag, lambda x: jax.pure_callback(host, struct, flag, value, x, vmap_method="broadcast_all"), x
+    )
 
 
 def _jax() -> tuple[Any, Any]:

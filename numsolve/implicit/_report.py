@@ -42,7 +42,7 @@ def linear(bad: Any, residual: Any, *, method: str) -> None:
         )
 
 
-def indefinite(found: Any) -> None:
+def indefinite(found: Any, _: Any = None) -> None:
     """Say that conjugate gradients left their ground."""
     if np.any(found):
         _warn(

@@ -2,8 +2,8 @@
 
 Each is ``solve(matvec, b)`` as in jaxopt, for JAX arrays and pytrees of them (traceable: under `jit`, `vmap`
 and derivatives) and for NumPy and CuPy vectors. With settings bound by `functools.partial` they go into
-``solve=`` of `numsolve.implicit.custom_root`, `root_vjp` and the others. None forms the normal equations, which
-would square the condition number.
+``solve=`` of `numsolve.implicit.custom_root`, `root_vjp` and the others. None forms the normal equations,
+which would square the condition number.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def solve_cholesky(
 ) -> Any:
     """Solve by a Cholesky factorisation, for a symmetric positive definite matrix.
 
-    About half the work of LU. A matrix that is not positive definite raises `numpy.linalg.LinAlgError` outside
-    of JAX, and gives nan and a warning within.
+    About half the work of LU. A matrix that is not positive definite raises `numpy.linalg.LinAlgError`
+    outside of JAX, and gives nan and a warning within.
 
     Parameters
     ----------

@@ -55,8 +55,9 @@ def custom_root(
         The solver returns ``(x, aux)``; `aux` has no derivative.
     solve : {"auto", "dense", "cholesky", "cg", "gmres", "bicgstab", "lsmr", "host"} or callable
         How the linear system with dF/dx is solved, or ``solve(matvec, b)`` as in jaxopt. "auto" factorises
-        up to 2000 unknowns and iterates beyond (`cg` if symmetric, else `gmres`); a singular matrix gets
-        the solution of least norm. See `numsolve.implicit.solve_dense` and its neighbours.
+        up to 2000 unknowns (from 300 on, only if a hundred products of GMRES were not enough) and iterates
+        beyond (`cg` if symmetric, else `gmres`). A factorised matrix that is singular gives the solution of
+        least norm. See `numsolve.implicit.solve_dense` and its neighbours.
     symmetric : bool
         dF/dx is symmetric, as for F = grad f.
     argnums : int or sequence of int, optional

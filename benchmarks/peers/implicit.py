@@ -1,0 +1,288 @@
+"""Derivatives of solutions beside jaxopt, unrolled loops, and the forward solve alone.
+
+"Derivative" rows are a value and its gradient, the forward solve included on both sides, compiled beforehand.
+The error of a gradient is relative to that of the exact linear solve (a dense factorisation in the formula of
+the implicit function theorem, or the closed form). Unrolled loops have another error, that of their truncated
+iteration.
+
+How far from the floor: a derivative needs the forward solve and one more linear solve. On the diffusion
+problem that solve reuses the factorisation (two triangular solves), and the row against the forward solve alone
+is the distance from that floor. Under `jit` the floor is the round trip of `jax.pure_callback`, which jaxopt's
+side pays too.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from _harness import Case, Peer, main
+from numsolve import implicit, transport
+from numsolve.implicit import problems
+
+
+def relative_to(reference: Any) -> Callable[[Any], float]:
+    """The relative distance of a gradient from a reference."""
+    return lambda out: float(np.linalg.norm(np.asarray(out).ravel() - reference) / np.linalg.norm(reference))
+
+
+def loaded() -> tuple[Any, Any, Any]:
+    """JAX in double precision, and jaxopt."""
+    import jax
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import jaxopt
+    jax.config.update("jax_enable_x64", True)
+    return jax, jax.numpy, jaxopt
+
+
+def diffusion_case(n: int, jaxopt_solves: tuple[str, ...]) -> Case:
+    """The factorisation of the forward solve serves the derivative, without JAX."""
+    jax, jnp, jaxopt = loaded()
+    problem = problems.Diffusion(n)
+    theta = 0.3 * np.random.default_rng(0).standard_normal((n + 1, n + 1))
+    ones = np.ones(n * n)
+
+    def ours() -> Any:
+        u, factor = problem.solve(theta)
+        J = implicit.solution_jacobian(
+            problem.equation, u, theta, vjp_theta=partial(problem.vjp_theta, u, theta), solve=factor
+        )
+        return J.rmatvec(ones)
+
+    def theirs(solve: Any) -> Callable[[], Any]:
+        @jaxopt.implicit_diff.custom_root(problem.equation, solve=solve)
+        def solver(_: Any, theta: Any) -> Any:
+            shape = jax.ShapeDtypeStruct((n * n,), jnp.float64)
+            return jax.pure_callback(lambda theta: problem.solve(np.asarray(theta))[0], shape, theta)
+
+        gradient = jax.jit(jax.grad(lambda theta: solver(None, theta).sum()))
+        return lambda: gradient(theta).block_until_ready()
+
+    u, factor = problem.solve(theta)
+    reference = -problem.vjp_theta(u, theta, factor.solve(ones))
+    peers = [
+        Peer(
+            "scipy",
+            lambda: problem.solve(theta),
+            name="SciPy splu",
+            error=lambda out: float(abs(out[0] - u).max()),
+            note="the forward solve alone",
+        )
+    ]
+    if "cg" in jaxopt_solves:
+        solve = partial(jaxopt.linear_solve.solve_cg, tol=1e-12)
+        peers.append(Peer("jaxopt", theirs(solve), name="jaxopt solve_cg"))
+    if "default" in jaxopt_solves:
+        peers.append(Peer("jaxopt", theirs(jaxopt.linear_solve.solve_normal_cg), name="jaxopt default"))
+    return Case(
+        f"diffusion, {n} x {n} unknowns",
+        ours,
+        peers,
+        metric="derivative",
+        error=relative_to(reference.ravel()),
+        tol=1e-8,
+        repeats=15,
+        first_call=False,
+        note="NumPy; ours includes the forward solve",
+    )
+
+
+def host_case() -> Case:
+    """A ridge regression by LAPACK in a callback, under jit: what the wrapping costs."""
+    jax, jnp, jaxopt = loaded()
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200, 50)), rng.standard_normal(200)
+    XX, Xy = X.T @ X / 200, X.T @ y / 200
+    A, b = jnp.asarray(XX), jnp.asarray(Xy)
+    start, penalties = jnp.zeros(50), jnp.linspace(0.1, 1.0, 50)
+
+    def solve(_: Any, lam: Any) -> Any:
+        return np.linalg.solve(XX + np.diag(lam), Xy)
+
+    def F(w: Any, lam: Any) -> Any:
+        return A @ w + lam * w - b
+
+    @jaxopt.implicit_diff.custom_root(F, solve=jaxopt.linear_solve.solve_lu)
+    def theirs(init: Any, lam: Any) -> Any:
+        return jax.pure_callback(
+            lambda init, lam: solve(np.asarray(init), np.asarray(lam)),
+            jax.ShapeDtypeStruct((50,), jnp.float64),
+            init,
+            lam,
+        )
+
+    ours = implicit.differentiable(solve, F)
+
+    def repeated(solver: Any) -> Callable[[], Any]:
+        gradient = jax.jit(jax.grad(lambda lam: (solver(start, lam) ** 2).sum()))
+
+        def run() -> Any:
+            for _ in range(200):
+                out = gradient(penalties).block_until_ready()
+            return out
+
+        return run
+
+    H = XX + np.diag(penalties)
+    w = np.linalg.solve(H, Xy)
+    reference = -2 * w * np.linalg.solve(H, w)
+    return Case(
+        "ridge by LAPACK in a callback, 50 unknowns",
+        repeated(ours),
+        [Peer("jaxopt", repeated(theirs), name="jaxopt solve_lu")],
+        metric="200 derivatives under jit",
+        error=relative_to(reference),
+        tol=1e-10,
+        repeats=15,
+        note="the same host function on both sides",
+    )
+
+
+def svm_case(m: int, p: int, unrolled: int = 500) -> Case:
+    """Multi-class support vector machine, its penalty: implicit against an unrolled loop."""
+    jax, jnp, jaxopt = loaded()
+    X, Y = map(jnp.asarray, problems.classes(m, p, rng=0))
+    X_val, Y_val = map(jnp.asarray, problems.classes(100, p, rng=1))
+    penalty = jnp.asarray(3.0)
+
+    def dual(beta: Any, lam: Any) -> Any:
+        W = X.T @ (Y - beta)
+        return (W**2).sum() / (2 * lam) + jnp.vdot(beta, Y)
+
+    def projection(beta: Any, _: Any) -> Any:
+        return jax.vmap(jaxopt.projection.projection_simplex)(beta)
+
+    def solver(**settings: Any) -> Any:
+        step = float(penalty / jnp.linalg.norm(X, 2) ** 2)
+        return jaxopt.ProjectedGradient(
+            dual, projection, stepsize=step, maxiter=unrolled, tol=1e-9, acceleration=True, **settings
+        )
+
+    def derivative(run: Any) -> Callable[[], Any]:
+        def loss(lam: Any) -> Any:
+            beta = run(jnp.full_like(Y, 1 / Y.shape[1]), None, lam).params
+            return ((X_val @ (X.T @ (Y - beta)) / lam - Y_val) ** 2).mean()
+
+        gradient = jax.jit(jax.value_and_grad(loss))
+        return lambda: gradient(penalty)[1].block_until_ready()
+
+    exact = float(derivative(implicit.from_jaxopt(solver(), solve="dense"))())
+    return Case(
+        f"multi-class SVM, {m} samples, {p} features",
+        derivative(implicit.from_jaxopt(solver())),
+        [
+            Peer("jaxopt", derivative(solver(implicit_diff=False).run), name=f"jaxopt unrolled {unrolled}"),
+            Peer("jaxopt", derivative(solver().run), name="jaxopt implicit"),
+        ],
+        metric="derivative",
+        error=relative_to(np.array([exact])),
+        tol=1e-6,
+        repeats=7,
+        note="the same projected gradient steps, stopped at 1e-9; the unrolled loop has its full length",
+    )
+
+
+def sinkhorn_case(n: int = 60, sweeps: int = 500, reg: float = 0.1) -> Case:
+    """Entropic transport: a host solver and one linear solve against unrolled sweeps."""
+    jax, jnp, _ = loaded()
+    rng = np.random.default_rng(0)
+    x, y = rng.random((n, 2)), rng.random((n, 2))
+    M = ((x[:, None] - y) ** 2).sum(axis=2)
+    a, b = np.full(n, 1 / n), np.full(n, 1 / n)
+    Q = rng.random((n, n))
+
+    def host(_: Any, M: Any) -> Any:
+        f, g = transport.solve(M, a, b, reg, tol=1e-13, return_plan=False).potentials
+        return f + g[-1], (g - g[-1])[:-1]
+
+    def plan(potentials: Any, M: Any) -> Any:
+        f, g = potentials
+        return jnp.exp((f[:, None] + jnp.append(g, 0.0) - M) / reg)
+
+    def F(potentials: Any, M: Any) -> Any:
+        P = plan(potentials, M)
+        return P.sum(axis=1) - a, (P.sum(axis=0) - b)[:-1]
+
+    solver = implicit.differentiable(host, F, symmetric=True, solve="cholesky")
+    start = (jnp.zeros(n), jnp.zeros(n - 1))
+
+    def ours(M: Any) -> Any:
+        return (Q * plan(solver(start, M), M)).sum()
+
+    def theirs(M: Any) -> Any:
+        def sweep(_: Any, fg: Any) -> Any:
+            f = reg * (jnp.log(a) - jax.nn.logsumexp((fg[1] - M) / reg, axis=1))
+            return f, reg * (jnp.log(b) - jax.nn.logsumexp((f[:, None] - M) / reg, axis=0))
+
+        f, g = jax.lax.fori_loop(0, sweeps, sweep, (jnp.zeros(n), jnp.zeros(n)))
+        return (Q * jnp.exp((f[:, None] + g - M) / reg)).sum()
+
+    exact = transport.solve(M, a, b, reg, tol=1e-13).vjp(Q).M
+
+    def derivative(loss: Any) -> Callable[[], Any]:
+        gradient = jax.jit(jax.grad(loss))
+        return lambda: gradient(M).block_until_ready()
+
+    return Case(
+        f"entropic transport, {n} x {n}, reg = {reg}",
+        derivative(ours),
+        [Peer("jax", derivative(theirs), name=f"JAX unrolled {sweeps}")],
+        metric="derivative",
+        error=relative_to(exact.ravel()),
+        tol=1e-8,
+        repeats=15,
+        note="ours calls numsolve.transport in a callback",
+    )
+
+
+def conditioning_case(condition: float) -> Case:
+    """The error of the default linear solve where the matrix is ill-conditioned."""
+    jax, jnp, jaxopt = loaded()
+    n, rng = 50, np.random.default_rng(0)
+    Q, _ = np.linalg.qr(rng.standard_normal((n, n)))
+    A = Q @ np.diag(np.geomspace(1, 1 / condition, n)) @ Q.T
+    A, c = (A + A.T) / 2, rng.standard_normal(n)
+    b = A @ rng.standard_normal(n)
+    x = np.linalg.solve(A, b)
+    reference = np.linalg.solve(A, c)
+
+    def F(x: Any, b: Any) -> Any:
+        return A @ x - b
+
+    error = relative_to(reference)
+    theirs = jax.jit(lambda x, b: jaxopt.implicit_diff.root_vjp(F, x, (b,), jnp.asarray(c))[0])
+    ours = jax.jit(lambda x, b: implicit.root_vjp(F, x, (b,), jnp.asarray(c))[0])
+    return Case(
+        f"linear system, condition {condition:.0e}",
+        lambda: ours(x, b).block_until_ready(),
+        [Peer("jaxopt", lambda: theirs(x, b).block_until_ready(), name="jaxopt default")],
+        metric="error of the derivative",
+        unit="relative",
+        value=error,
+        error=error,
+        tol=1e-8,
+        repeats=1,
+        first_call=False,
+        note="defaults on both sides",
+    )
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """Factor reuse, callbacks, unrolled loops, conditioning."""
+    yield diffusion_case(64 if quick else 128, ("cg",) if quick else ("cg", "default"))
+    yield host_case()
+    yield svm_case(100, 500)
+    if not quick:
+        yield svm_case(200, 2000)
+    yield sinkhorn_case()
+    yield conditioning_case(1e4)
+
+
+if __name__ == "__main__":
+    main(cases)
