@@ -25,7 +25,7 @@ print(solver)
 
 # %%
 # For the picture only, each of the 20 parameters is tried on every system. Their minimum, system by system,
-# is # the floor: what a tuner would reach that knows everything in advance.
+# is the floor: what a tuner would reach that knows everything in advance.
 
 arms = solver.tuner.arms
 table = np.empty((1000, len(arms)))
@@ -75,6 +75,6 @@ plt.show()
 
 # %%
 # Where the matrix is a grid Laplacian plus a constant, as here, fast sine transforms solve it directly and
-# are # faster still: see the guide for the measured times. The tuner needs no such structure.
+# are faster still: see the guide for the measured times. The tuner needs no such structure.
 
 # sphinx_gallery_thumbnail_number = 1

@@ -16,7 +16,7 @@ from numsolve import linear
 
 # %%
 # The matrices are those of a heat equation whose diffusion swings between nearly none and much, and each
-# comes # with eight right-hand sides. For the easy ones a factorisation does not pay at all.
+# comes with eight right-hand sides. For the easy ones a factorisation does not pay at all.
 
 rng = np.random.default_rng(0)
 matrices = [A for A, _, _ in linear.problems.heat_equation(60, n_steps=1000)][::4]

@@ -29,7 +29,7 @@ def system(t, nx=30):
 
 # %%
 # The solver: a function of the matrix, the right-hand side, the start and the arm. It returns the solution
-# and # what it cost, here the number of V-cycles.
+# and what it cost, here the number of V-cycles.
 
 
 def amg(A, b, x0, weight):

@@ -183,7 +183,7 @@ def gather(data, lf, uf, df, lv, uv, diag):
 
 @njit(cache=True, error_model="numpy", fastmath=_FAST)
 def residual(ptr, columns, values, x, b, r):
-    """R = b - A x for a matrix in compressed rows; returns the norm of r."""
+    """Compute r = b - A x for a matrix in compressed rows; returns the norm of r."""
     square = 0.0
     for i in range(r.size):
         total = b[i]

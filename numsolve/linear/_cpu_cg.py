@@ -65,7 +65,7 @@ def eisenstat_start(rows, lp, lc, lv, root, omega, b, x, y, r, z, p):
 
 @njit(cache=True, error_model="numpy", fastmath=_FAST)
 def _backward(up, uc, uv, omega, beta, z, p, t):
-    """P = z/w + beta p and (1/w + U) t = p."""
+    """Compute p = z/w + beta p and (1/w + U) t = p."""
     n = p.size
     weight = 1 / omega
     for m in range(n):
@@ -97,7 +97,7 @@ def _forward(lp, lc, lv, omega, p, t, s, q):
 
 @njit(cache=True, error_model="numpy", fastmath=_REDUCTION)
 def _update(alpha, root, t, s, q, x, r, z):
-    """X += a t, r -= a q, z -= a (t + s); returns z'z and the square of the norm of the unscaled r."""
+    """Step: x += a t, r -= a q, z -= a (t + s); returns z'z and the square of the unscaled ||r||."""
     zz = rr = 0.0
     for i in range(x.size):
         x[i] += alpha * t[i]
@@ -141,7 +141,7 @@ def eisenstat(lp, lc, lv, up, uc, uv, root, omega, x, r, z, p, state, stop_at, n
 
 @njit(cache=True, error_model="numpy", fastmath=_FAST)
 def _product(ptr, columns, values, p, q):
-    """Q = A p; returns p'q."""
+    """Compute q = A p; returns p'q."""
     total = 0.0
     for i in range(p.size):
         own = q.dtype.type(0)
@@ -154,7 +154,7 @@ def _product(ptr, columns, values, p, q):
 
 @njit(cache=True, error_model="numpy", fastmath=_REDUCTION)
 def _advance(alpha, p, q, x, r):
-    """X += a p, r -= a q; returns r'r."""
+    """Step: x += a p, r -= a q; returns r'r."""
     rr = 0.0
     for i in range(x.size):
         x[i] += alpha * p[i]

@@ -103,7 +103,7 @@ class System:
     ) -> LinearResult:
         """Run the method for each right-hand side; warn if a run fails."""
         setup_time = perf_counter() - self.began
-        columns = [self.b] if self.b.ndim == 1 else [np.ascontiguousarray(b) for b in self.b.T]
+        columns = [np.ascontiguousarray(b) for b in ([self.b] if self.b.ndim == 1 else self.b.T)]
         starts = [self.x0] if self.b.ndim == 1 or self.x0 is None else list(self.x0.T)
         starts = starts if len(starts) == len(columns) else [None] * len(columns)
         runs = [
@@ -140,7 +140,7 @@ class _Run:
         self.x0 = None if x0 is None or self.norm_b == 0.0 else np.ascontiguousarray(x0)
 
     def residual(self, x: Any) -> tuple[Any, float]:
-        """B - A x and its norm."""
+        """The residual b - A x, and its norm."""
         r = np.empty_like(self.b)
         A = self.A
         return r, self.k.residual(unsigned(A.indptr), unsigned(A.indices), A.data, x, self.b, r)

@@ -447,6 +447,7 @@ def _check_symmetric(A: Any) -> None:
     """Refuse a matrix that differs from its conjugate transpose by more than rounding."""
     if arrays.is_operator(A) and not arrays.is_sparse(A):
         raise TypeError("check='symmetric' needs a matrix with entries, got a linear operator")
+    A = A if hasattr(A, "conj") else np.asarray(A)
     gap = abs(A - A.conj().T).max()
     if not gap <= 1e-10 * abs(A).max():
         raise ValueError(
