@@ -119,7 +119,9 @@ def difference_case(n: int, spans: int, p: int, tol: float) -> Case:
     return Case(
         f"the solution (x (1 - x))^3, degree {p}, n = {spans} against {n} differences",
         ours=ours,
-        peers=[Peer("scipy", lambda: centred_differences(n, f), name="SciPy Levinson, differences of order 2")],
+        peers=[
+            Peer("scipy", lambda: centred_differences(n, f), name="SciPy Levinson, differences of order 2")
+        ],
         metric=f"time to an error of {tol:g}",
         error=lambda result: float(np.max(np.abs(result[1] - u(result[0]))) / u(0.5)),
         tol=tol,

@@ -232,7 +232,8 @@ def _rough(what: str, series: spectral.Series) -> str:
 
 def _praise(series: spectral.Series | None) -> str:
     assert series is not None
-    return f"the data are smooth: {len(series.coefficients)} Jacobi modes hold f to rounding errors"
+    count = len(series.coefficients)
+    return f"the data are smooth: {count} Jacobi mode{'s' * (count > 1)} hold f to rounding errors"
 
 
 # -- splines ---------------------------------------------------------------------------------------

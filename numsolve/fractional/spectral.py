@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 #: A series has converged when its last coefficients are below this, relative to the largest.
 RESOLVED = 1e-13
-#: Coefficients that are nothing but rounding errors are cut off.
-NOISE = 2e-15
+#: Coefficients whose share of the solution is below this, relative to the largest, are cut off.
+NOISE = 5e-16
 #: Samples beyond the number of modes.
 MARGIN = 20
 MODES = (16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -79,7 +79,8 @@ def _expand(function: Function, alpha: float, interval: tuple[float, float], N: 
     c = basis(N, alpha, y).T @ (w * function(points))
     size = float(np.max(np.abs(c)))
     tail = float(np.max(np.abs(c[-max(4, N // 8) :])))
-    kept = np.flatnonzero(np.abs(c) > NOISE * size)
+    share = np.abs(c) / eigenvalues(N, alpha)
+    kept = np.flatnonzero(share > NOISE * np.max(share))
     return Series(points, c[: kept[-1] + 1] if kept.size else np.zeros(1), tail / size if size else 0.0)
 
 
