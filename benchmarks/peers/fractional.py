@@ -1,7 +1,7 @@
 """Riesz fractional equations beside LU, Levinson, SciPy's GMRES, finite differences, pycaputo and differint.
 
-No other package has B-spline collocation or spectral modes for Riesz equations, so the same linear system goes
-to SciPy's direct solvers first: dense LU, which is handed its matrix, and Levinson's recursion
+No other package has B-spline collocation or spectral modes for Riesz equations, so the same linear system
+goes to SciPy's direct solvers first: dense LU, which is handed its matrix, and Levinson's recursion
 (`scipy.linalg.solve_toeplitz`) for the Toeplitz part, with the outer rows and columns put in by Woodbury's
 formula from four right-hand sides (the reflection gives the others). Our time includes assembly and
 preconditioner. The error of these rows is the relative residual, computed from the dense matrix or its
@@ -12,10 +12,10 @@ Levinson. Each side gets as many points as the error asks for. The last rows are
 given function on 2048 points, which pycaputo and differint offer. (differint's GL convolves cyclically: more
 points do not bring it below 2e-3 here.)
 
-How far from the floor. At n = 2^20 - 2 an iteration is two real and two complex transforms of about a million
-points for the product (30 ms of the 90 ms on one core of the machine of the stored figures), four sine
-transforms for the preconditioner (17 ms), and the rest are passes over the basis of GMRES, at the speed of the
-memory: ten vectors of 8 MB, read four times.
+How far from the floor. At n = 2^20 - 2 an iteration is two real and two complex transforms of about a
+million points for the product (30 ms of the 90 ms on one core of the machine of the stored figures), four
+sine transforms for the preconditioner (17 ms), and the rest are passes over the basis of GMRES, at the
+speed of the memory: ten vectors of 8 MB, read four times.
 """
 
 from __future__ import annotations
@@ -119,9 +119,7 @@ def difference_case(n: int, spans: int, p: int, tol: float) -> Case:
     return Case(
         f"the solution (x (1 - x))^3, degree {p}, n = {spans} against {n} differences",
         ours=ours,
-        peers=[
-            Peer("scipy", lambda: centred_differences(n, f), name="SciPy Levinson, differences of order 2")
-        ],
+        peers=[Peer("scipy", lambda: centred_differences(n, f), name="SciPy Levinson, differences")],
         metric=f"time to an error of {tol:g}",
         error=lambda result: float(np.max(np.abs(result[1] - u(result[0]))) / u(0.5)),
         tol=tol,
@@ -145,7 +143,7 @@ def smooth_case(n: int) -> Case:
             Peer(
                 "scipy",
                 lambda: centred_differences(n, f),
-                name="SciPy Levinson, differences of order 2",
+                name="SciPy Levinson, differences",
                 note=f"{n} points",
             )
         ],

@@ -2,9 +2,9 @@
 When does a Lévy flight leave? Getoor's function
 ================================================
 
-A Lévy flight of index alpha jumps: most steps are short, some are enormous. Its density obeys
-``du/dt = -(-Delta)^(alpha/2) u``, and the mean time until it leaves an interval, as a function of where it
-starts, solves ``(-Delta)^(alpha/2) T = 1`` inside with T = 0 outside. R. K. Getoor found the solution in 1961.
+A Lévy flight of index alpha jumps: most steps are short, some are enormous. Its density obeys ``du/dt =
+-(-Delta)^(alpha/2) u``, and the mean time until it leaves an interval, as a function of where it starts,
+solves ``(-Delta)^(alpha/2) T = 1`` inside with T = 0 outside. R. K. Getoor found the solution in 1961.
 """
 
 import matplotlib.pyplot as plt
@@ -40,8 +40,8 @@ axes[0].set_ylabel("position")
 
 # %%
 # The mean exit time for every start at once: one call, a handful of Jacobi modes, and nothing but rounding
-# errors against Getoor's formula. The dots are averages over 4000 simulated flights each. A flight that is out
-# between two looks at the clock only is missed, so that the dots of Brownian motion lie a little high.
+# errors against Getoor's formula. The dots are averages over 4000 simulated flights each. A flight that is
+# out between two looks at the clock only is missed, so that the dots of Brownian motion lie a little high.
 
 starts = np.linspace(-0.9, 0.9, 10)
 x = np.linspace(-1, 1, 500)
@@ -66,9 +66,9 @@ ax.grid(visible=True, alpha=0.3)
 ax.legend(loc="lower center")
 
 # %%
-# Next to an end the exit time grows like the distance to the power alpha / 2, which no polynomial does. Splines
-# on a uniform mesh therefore converge slowly here, whatever their degree: that is why the solver looked at the
-# data and took the modes. A mesh that is graded towards the ends is the way for splines.
+# Next to an end the exit time grows like the distance to the power alpha / 2, which no polynomial does.
+# Splines on a uniform mesh therefore converge slowly here, whatever their degree: that is why the solver
+# looked at the data and took the modes. A mesh that is graded towards the ends is the way for splines.
 
 f, exact = problems.getoor(1.6)
 fine = np.sort(np.r_[x, -1 + np.geomspace(1e-6, 0.1, 300)])

@@ -18,6 +18,7 @@ from numsolve.fractional import solve_fractional_diffusion, solve_riesz_2d
 
 
 def cloud(x):
+    """Evaluate a narrow Gaussian of mass one."""
     return np.exp(-((x / 0.04) ** 2) / 2) / (0.04 * np.sqrt(2 * np.pi))
 
 
@@ -74,8 +75,8 @@ for alpha in alphas:
 axes[4].set(title="mass left", xlabel="t", ylim=(0, 1.05))
 
 # %%
-# In the plane, flights whose jumps follow the axes: Brownian in x, with index 1.2 in y. The picture is the mean
-# time until they leave a rectangle, ``-T_xx + (-d^2/dy^2)^0.6 T = 1``.
+# In the plane, flights whose jumps follow the axes: Brownian in x, with index 1.2 in y. The picture is the
+# mean time until they leave a rectangle, ``-T_xx + (-d^2/dy^2)^0.6 T = 1``.
 
 T = solve_riesz_2d(1.0, (2.0, 1.2), interval=((0, 2), (0, 1)), n=(120, 60))
 print(f"{T.method}: residual {T.residual:.1e}, T in the middle {float(T(1.0, 0.5)):.4f}")

@@ -2,10 +2,10 @@
 How fast the error falls
 ========================
 
-Splines of degree p solve a Riesz equation with errors of order ``p + 2 - alpha`` for even p, and
-``p + 1 - alpha`` for odd p, if the solution is smooth. So an even degree is worth as much as the odd one above
-it. If the right-hand side is smooth the solution is not, and a spectral method is the better one; the solver
-finds out by itself which case it is.
+Splines of degree p solve a Riesz equation with errors of order ``p + 2 - alpha`` for even p, and ``p + 1 -
+alpha`` for odd p, if the solution is smooth. So an even degree is worth as much as the odd one above it. If
+the right-hand side is smooth the solution is not, and a spectral method is the better one; the solver finds
+out by itself which case it is.
 """
 
 import time
@@ -45,6 +45,7 @@ ax.legend()
 
 
 def smooth(x):
+    """Evaluate the right-hand side."""
     return np.exp(x) * np.cos(3 * x)
 
 
@@ -74,9 +75,9 @@ right.grid(visible=True, alpha=0.3)
 right.legend()
 
 # %%
-# The work. The matrix is full, yet a product costs a few Fourier transforms, and the preconditioner a few sine
-# transforms; the number of iterations depends neither on the mesh nor on the degree. (`good_n` picks lengths
-# that the transforms like.)
+# The work. The matrix is full, yet a product costs a few Fourier transforms, and the preconditioner a few
+# sine transforms; the number of iterations depends neither on the mesh nor on the degree. (`good_n` picks
+# lengths that the transforms like.)
 
 rng = np.random.default_rng(0)
 counts, times = {}, {}
@@ -92,8 +93,8 @@ for p in (2, 3, 5, 8):
         times[p].append(time.perf_counter() - start)
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-for p in counts:
-    left.semilogx(sizes, counts[p], "o-", label=f"p = {p}")
+for p, iterations in counts.items():
+    left.semilogx(sizes, iterations, "o-", label=f"p = {p}")
     right.loglog(sizes, times[p], "o-", label=f"p = {p}")
 right.loglog(sizes, 1e-6 * np.array(sizes), "k--", linewidth=1, label="a microsecond an unknown")
 left.set(xlabel="spans", ylabel="GMRES iterations to 1e-9", ylim=(0, 14))

@@ -2,9 +2,9 @@
 What a high degree does to the spectrum
 =======================================
 
-On a uniform mesh the collocation matrix is a Toeplitz matrix, but for its outer rows and columns. What it does
-to a wave of frequency theta is a function, the symbol, known in closed form. Mazza, Donatelli, Manni and
-Speleers read the conditioning off it; this page draws their plots for the degrees 2 to 10.
+On a uniform mesh the collocation matrix is a Toeplitz matrix, but for its outer rows and columns. What it
+does to a wave of frequency theta is a function, the symbol, known in closed form. Mazza, Donatelli, Manni
+and Speleers read the conditioning off it; this page draws their plots for the degrees 2 to 10.
 """
 
 import matplotlib.pyplot as plt
@@ -34,7 +34,8 @@ fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 # %%
 # Both weak spots in numbers. Left: near zero the symbol is ``|theta|**alpha``, whatever the degree. Right:
-# its value at the highest frequency falls like ``(2 / pi)**p``, and starts to do so earlier for a small alpha.
+# its value at the highest frequency falls like ``(2 / pi)**p``, and starts to do so earlier for a small
+# alpha.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 small = np.geomspace(1e-2, np.pi, 200)
@@ -52,9 +53,9 @@ for ax in (left, right):
     ax.grid(visible=True, alpha=0.3)
 
 # %%
-# The eigenvalues of the matrix, n = 128, beside samples of the symbol, both in ascending order. They agree, but
-# for a few outliers from the outer rows and columns, which grow with the degree. The preconditioner takes in
-# those rows and columns exactly: GMRES needs no more steps for p = 10 than for p = 2.
+# The eigenvalues of the matrix, n = 128, beside samples of the symbol, both in ascending order. They agree,
+# but for a few outliers from the outer rows and columns, which grow with the degree. The preconditioner
+# takes in those rows and columns exactly: GMRES needs no more steps for p = 10 than for p = 2.
 
 fig, axes = plt.subplots(1, 4, figsize=(12, 3.6), layout="constrained")
 for ax, p in zip(axes, (2, 4, 7, 10), strict=True):
