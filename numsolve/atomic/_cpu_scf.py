@@ -59,8 +59,10 @@ def exchange_correlation(t, f):
 
 
 @njit(cache=True)
-def step(t, s, f, Z, v_in, start):
+def step(t, s, f, Z, v_in, start, sweeps):
     """States, density, potentials and energies that belong to the potential v_in of the electrons.
+
+    The states get one step of Rayleigh quotient iteration; up to `sweeps`, while their energies move.
 
     Returns the residual of the potential, sqrt(int rho (v_out - v_in)^2), and the largest change of an
     energy. The total energy is that of the new density with the old potential, whose error is quadratic.
@@ -76,13 +78,19 @@ def step(t, s, f, Z, v_in, start):
     change = 0.0
     if start:
         locate_all(t, s, np.int64(0), s.energy.size, f.V, f.vm, A, chain, y)
-        change = np.inf
-    else:
+        for k in range(s.energy.size):
+            change = max(change, abs(s.energy[k]))
+        sweeps -= 1
+    for done in range(sweeps):
+        worst = 0.0
         for k in range(s.energy.size):
             before = s.energy[k]
             advance(t, s, k, f.V, f.vm, A, chain, y)
             moved = abs(s.energy[k] - before)
-            change = moved if not moved <= change else change
+            worst = moved if not moved <= worst else worst
+        change = max(change, worst) if done == 0 else change
+        if not worst > 1e-11 * max(1.0, Z * Z):
+            break
     density(t, s, f)
     for k in range(points):
         store(f.rho_all, k, load(f.rho, k))
@@ -194,12 +202,12 @@ def iterate(t, s, f, m, Z, x, mixing, start, n, stop_at, residuals, sure):
     """Up to n steps of the self-consistent field; return how many, and whether the last one stopped it.
 
     ``residuals`` (3, n) takes those of the potential and the energies, and the total energy. The potential
-    that the last of them belong to is ``m.x``; x is the next one to try. If `sure`, the states of the last
-    step are certified by inertia.
+    that the last of them belong to is ``m.x``; x is the next one to try. If `sure`, the states are
+    iterated until they stand, and certified by inertia.
     """
     done, stopped = 0, False
     while done < n and not stopped:
-        error, change = step(t, s, f, Z, x, start and done == 0)
+        error, change = step(t, s, f, Z, x, start and done == 0, 8 if sure else 1)
         residuals[0, done] = error
         residuals[1, done] = change
         residuals[2, done] = f.terms[0]

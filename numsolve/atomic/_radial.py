@@ -120,7 +120,7 @@ def solve(
             it.extend(residuals[:done], RUNNING, states.energy)
     P, Q = fields.orbital_values(tables, states, lanes)
     edge = float(v[-1]) + l * (l + 1) / (2 * r[-1] ** 2)
-    bound = states.energy < edge
+    bound = ~(states.energy >= edge)  # of a state that was not found, nothing is said
     result = it.result(
         RadialResult,
         x=states.energy,

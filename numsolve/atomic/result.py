@@ -266,7 +266,7 @@ class AtomResult(Result):
             axes.plot(self.r, 4 * np.pi * self.r**2 * self.density, **settings)
             axes.set(ylabel="radial density (electrons / bohr)", ylim=(0, None))
         else:
-            axes.plot(self.r, -self.r * np.atleast_2d(self.v_eff).T, **settings)
+            axes.plot(self.r, (-self.r * self.v_eff).T, **settings)
             axes.set(ylabel="effective charge  -r V")
         axes.set(xscale="log", xlabel="r (bohr)", xlim=(0.1 / max(self.Z, 1), self.r[-1]))
         axes.grid(visible=True, alpha=0.3)

@@ -12,7 +12,8 @@ from numsolve.atomic import basis
 @pytest.mark.parametrize("order", [1, 2, 5, 14, 30])
 def test_lobatto_rule_is_exact_to_degree_2p_less_1(order):
     x, w = basis.lobatto_nodes(order), basis.lobatto_weights(order)
-    assert x[0] == -1 and x[-1] == 1
+    assert x[0] == -1
+    assert x[-1] == 1
     for degree in range(2 * order):
         assert w @ x**degree == pytest.approx(2 / (degree + 1) if degree % 2 == 0 else 0.0, abs=1e-13)
 

@@ -11,7 +11,12 @@ import pytest
 from numsolve._core.parallel import ParallelError
 from numsolve.atomic import AtomDFT, solve_atoms
 
-SPECS = [2, {"Z": 10, "relativistic": True}, AtomDFT(3, configuration="1s2 2p1"), {"Z": 12, "n_electrons": 10}]
+SPECS = [
+    2,
+    {"Z": 10, "relativistic": True},
+    AtomDFT(3, configuration="1s2 2p1"),
+    {"Z": 12, "n_electrons": 10},
+]
 ENERGIES = operator.attrgetter("total_energy")
 
 

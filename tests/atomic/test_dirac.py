@@ -25,7 +25,8 @@ def exact(Z, kappa, count):
 def test_coulomb(Z, kappa):
     result = solve_radial_dirac(problems.coulomb(Z), kappa, 4, Z=Z, r_max=max(50, 400 / Z))
     assert_allclose(result.energies, exact(Z, kappa, 4), rtol=1e-11)
-    assert result.certified and result.success
+    assert result.certified
+    assert result.success
 
 
 def test_all_49_states_of_uranium_sum_to_the_published_value():
@@ -98,7 +99,9 @@ def test_the_first_order_equations_hold_at_the_points():
 
 
 def test_a_well_that_reaches_the_lower_continuum_is_refused():
-    deep = lambda r: -50_000 / (1 + np.exp(10 * (r - 1)))
+    def deep(r):
+        return -50_000 / (1 + np.exp(10 * (r - 1)))
+
     with pytest.raises(ValueError, match="Klein"):
         solve_radial_dirac(deep, -1)
     assert solve_radial_dirac(deep, -1, c=1000.0).certified

@@ -25,9 +25,12 @@ def test_uniform_and_single_elements():
 
 def test_equal_meshes_are_one_key():
     a, b = RadialMesh([0, 1, 3], 8), RadialMesh(np.array([0.0, 1.0, 3.0]), 8, 12)
-    assert a == b and hash(a) == hash(b) and a != RadialMesh([0, 1, 3], 9)
+    assert a == b
+    assert hash(a) == hash(b)
+    assert a != RadialMesh([0, 1, 3], 9)
     assert pickle.loads(pickle.dumps(a)) == a
-    assert a.refined().order == 10 and a.refined().n_quad == 14
+    assert a.refined().order == 10
+    assert a.refined().n_quad == 14
 
 
 def test_edges_are_a_copy_that_nobody_changes():

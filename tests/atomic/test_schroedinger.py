@@ -18,17 +18,21 @@ def gram(result):
 
 @pytest.mark.parametrize("Z", [1, 10, 92])
 @pytest.mark.parametrize("l", [0, 1, 3])
-def test_coulomb(Z, l):
+def test_coulomb(Z, l):  # noqa: E741
     result = solve_radial_schroedinger(problems.coulomb(Z), l, 4, Z=Z, r_max=300 / Z)
-    assert_allclose(result.energies, [problems.hydrogenic_energy(Z, l + k, l) for k in range(1, 5)], rtol=2e-11)
-    assert result.certified and result.success and result.bound.all()
+    assert_allclose(
+        result.energies, [problems.hydrogenic_energy(Z, l + k, l) for k in range(1, 5)], rtol=2e-11
+    )
+    assert result.certified
+    assert result.success
+    assert result.bound.all()
     assert list(result.n) == [l + 1, l + 2, l + 3, l + 4]
 
 
 @box_decides
 @pytest.mark.parametrize("l", [0, 2, 5])
 @pytest.mark.parametrize("omega", [1e-3, 1.0, 30.0])
-def test_oscillator(l, omega):
+def test_oscillator(l, omega):  # noqa: E741
     r_max = 12 / np.sqrt(omega)
     result = solve_radial_schroedinger(problems.oscillator(omega), l, 6, r_max=r_max)
     assert_allclose(result.energies, omega * (2 * np.arange(6) + l + 1.5), rtol=1e-11)
@@ -36,7 +40,7 @@ def test_oscillator(l, omega):
 
 
 @pytest.mark.parametrize("l", [0, 1, 4])
-def test_box(l):
+def test_box(l):  # noqa: E741
     mesh = RadialMesh.uniform(3.0, 3, order=24)
     with pytest.warns(UnboundWarning, match="the wall there decides it"):
         result = solve_radial_schroedinger(problems.box(), l, 5, mesh=mesh)
@@ -88,7 +92,7 @@ def test_with_the_exact_overlap_energies_come_from_above_and_lumping_lowers_them
     lumped = solve_radial_schroedinger(problems.oscillator(), 0, 3, mesh=mesh, overlap="lumped")
     assert (exact.energies > 2 * np.arange(3) + 1.5).all()
     assert (lumped.energies < exact.energies).all()
-    assert_allclose(lumped.energies, exact.energies, rtol=0.2 * 0.3**(order - 3))
+    assert_allclose(lumped.energies, exact.energies, rtol=0.2 * 0.3 ** (order - 3))
 
 
 @box_decides
@@ -142,7 +146,10 @@ def test_a_start_saves_the_search_and_a_wrong_one_does_no_harm():
 @box_decides
 def test_close_pairs_are_told_apart():
     """Two wells far apart: pairs of states with nearly the same energy."""
-    well = lambda r: -5 * np.exp(-((r - 7) ** 2)) - 5 * np.exp(-((r - 13) ** 2))
+
+    def well(r):
+        return -5 * np.exp(-((r - 7) ** 2)) - 5 * np.exp(-((r - 13) ** 2))
+
     result = solve_radial_schroedinger(well, 0, 4, mesh=RadialMesh.uniform(20, 16, order=14))
     assert result.success
     assert (np.diff(result.energies) > 0).all()
