@@ -120,6 +120,12 @@ def _costs(kind, p, x, Y, j, c):
 
 
 @njit(cache=True, error_model="numpy")
+def _copy_point(X, i, x):
+    for k in range(x.size):
+        x[k] = X[k, i]
+
+
+@njit(cache=True, error_model="numpy")
 def cost_block(kind, p, X, Y):
     """The costs between the points X (d, n) and Y (d, m)."""
     M = np.empty((X.shape[1], Y.shape[1]))
@@ -137,47 +143,63 @@ def side(kind, X, f, edges):
     d, groups = X.shape[0], edges.size - 1
     low, high = np.empty((d, groups)), np.empty((d, groups))
     slope, top = np.zeros((d, groups)), np.empty(groups)
+    fitted = np.empty(d)
     for group in range(groups):
-        points, potential = X[:, edges[group] : edges[group + 1]], f[edges[group] : edges[group + 1]]
-        for k in range(d):
-            low[k, group], high[k, group] = np.min(points[k]), np.max(points[k])
+        start, end = edges[group], edges[group + 1]
+        fitted[:] = 0.0
         if kind == SQUARED:
-            slope[:, group] = _fit_slope(points, potential)
+            _fit_slope(X, f, start, end, fitted)
+        for k in range(d):
+            least, largest = np.inf, -np.inf
+            for i in range(start, end):
+                least, largest = min(least, X[k, i]), max(largest, X[k, i])
+            low[k, group], high[k, group], slope[k, group] = least, largest, fitted[k]
         largest = -np.inf
-        for i in range(potential.size):
-            rest = potential[i]
+        for i in range(start, end):
+            rest = f[i]
             for k in range(d):
-                rest -= slope[k, group] * points[k, i]
+                rest -= fitted[k] * X[k, i]
             largest = max(largest, rest)
         top[group] = largest
     return X, f, edges, low, high, slope, top
 
 
 @njit(cache=True, error_model="numpy")
-def _fit_slope(points, potential):
-    """Fit the potential by a linear function: its slope, from a few conjugate gradients (any is valid)."""
-    d, n = points.shape
-    slope = np.zeros(d)
-    centred = np.empty((d, n))
-    for k in range(d):
-        centred[k] = points[k] - np.mean(points[k])
-    residual = potential - np.mean(potential)
-    s = np.array([np.sum(centred[k] * residual) for k in range(d)])
-    p, gamma = s.copy(), np.sum(s * s)
+def _fit_slope(X, f, start, end, slope):
+    """Fit f by a linear function: its slope, from a few conjugate gradients (any slope is valid)."""
+    d, n = X.shape[0], end - start
+    mean, s, p = np.zeros(d), np.zeros(d), np.zeros(d)
+    residual, q = np.empty(n), np.empty(n)
+    level = 0.0
+    for i in range(start, end):
+        level += f[i] / n
+        for k in range(d):
+            mean[k] += X[k, i] / n
+    for i in range(n):
+        residual[i] = f[start + i] - level
+    old = np.inf
     for _ in range(min(d, SLOPE_STEPS)):
-        q = np.zeros(n)
+        gamma = 0.0
         for k in range(d):
-            q += p[k] * centred[k]
-        qq = np.sum(q * q)
-        if not (0.0 < qq < np.inf and gamma > 0.0):
-            break
-        slope += (gamma / qq) * p
-        residual -= (gamma / qq) * q
+            s[k] = 0.0
+            for i in range(n):
+                s[k] += (X[k, start + i] - mean[k]) * residual[i]
+            gamma += s[k] * s[k]
         for k in range(d):
-            s[k] = np.sum(centred[k] * residual)
-        gamma, old = np.sum(s * s), gamma
-        p = s + (gamma / old) * p
-    return slope if np.all(np.isfinite(slope)) else np.zeros(d)
+            p[k] = s[k] + gamma / old * p[k]
+        length = 0.0
+        for i in range(n):
+            q[i] = 0.0
+            for k in range(d):
+                q[i] += p[k] * (X[k, start + i] - mean[k])
+            length += q[i] * q[i]
+        if not (gamma > 0.0 and 0.0 < length < np.inf):
+            return
+        for i in range(n):
+            residual[i] -= gamma / length * q[i]
+        for k in range(d):
+            slope[k] += gamma / length * p[k]
+        old = gamma
 
 
 @njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
@@ -213,12 +235,17 @@ def _largest_exponents(kind, p, rows, group, columns, bound):
             _add_largest_sq(x_low, x_high, rows[5][k, group], low[k], high[k], slope[k], bound)
         else:
             _add_gaps(kind, p, x_low, x_high, low[k], high[k], bound)
-    if kind == SQUARED:
-        bound += rows[6][group] + top
-    else:
-        if kind == EUCLIDEAN:
-            _square_roots(bound)
-        bound[:] = rows[6][group] + top - bound
+    if kind == EUCLIDEAN:
+        _square_roots(bound)
+    sign = 1.0 if kind == SQUARED else -1.0
+    for J in range(bound.size):
+        bound[J] = rows[6][group] + top[J] + sign * bound[J]
+
+
+@njit(cache=True, error_model="numpy")
+def _copy(source, target):
+    for j in range(source.size):
+        target[j] = source[j]
 
 
 @njit(cache=True, error_model="numpy")
@@ -235,8 +262,8 @@ def _gather(bound, cut, columns, Y, g, index):
             J += 1
         count = edges[J] - start
         for k in range(points.shape[0]):
-            Y[k, size : size + count] = points[k, start : start + count]
-        g[size : size + count] = potential[start : start + count]
+            _copy(points[k, start : start + count], Y[k, size : size + count])
+        _copy(potential[start : start + count], g[size : size + count])
         for j in range(count):
             index[size + j] = start + j
         size += count
@@ -272,7 +299,7 @@ def row_sums(kind, p, rows, columns, cut, first, last):
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
             for i in range(edges[group], edges[group + 1]):
-                x[:] = X[:, i]
+                _copy_point(X, i, x)
                 _costs(kind, p, x, Y, j, c[: end - j])
                 out[i - edges[first]] += _row_sum(c[: end - j], g[j:end], f[i], 1.0)
     return out
@@ -303,7 +330,7 @@ def products(kind, p, rows, columns, cut, first, last, V):
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
             for i in range(edges[group], edges[group + 1]):
-                x[:] = X[:, i]
+                _copy_point(X, i, x)
                 _costs(kind, p, x, Y, j, c[: end - j])
                 _row_plan(c[: end - j], g[j:end], f[i], 1.0, P[: end - j])
                 for k in range(V.shape[0]):
@@ -324,7 +351,7 @@ def mean_costs(kind, p, rows, columns, cut, first, last):
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
             for i in range(edges[group], edges[group + 1]):
-                x[:] = X[:, i]
+                _copy_point(X, i, x)
                 _costs(kind, p, x, Y, j, c[: end - j])
                 _row_plan(c[: end - j], g[j:end], f[i], 1.0, P[: end - j])
                 out[i - edges[first]] += _dot(P[: end - j], c[: end - j])
@@ -355,7 +382,7 @@ def least(kind, p, rows, columns, first, last):
                 continue
             largest = -np.inf
             for i in range(edges[group], edges[group + 1]):
-                x[:] = X[:, i]
+                _copy_point(X, i, x)
                 value = out[i - edges[first]]
                 for j in range(starts[J], starts[J + 1], PIECE):
                     end = min(j + PIECE, starts[J + 1])

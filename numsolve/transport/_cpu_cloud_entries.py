@@ -13,6 +13,7 @@ from ._cpu_cloud import (
     EUCLIDEAN,
     PIECE,
     SQUARED,
+    _copy_point,
     _costs,
     _gather,
     _largest_exponents,
@@ -43,7 +44,7 @@ def count_entries(kind, p, rows, columns, cut, first, last, floor_rows, floor_co
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
             for i in range(edges[group], edges[group + 1]):
-                x[:] = X[:, i]
+                _copy_point(X, i, x)
                 _costs(kind, p, x, Y, j, c[: end - j])
                 out[i - edges[first]] += _count(c[: end - j], g[j:end], f[i], floor_rows[i], floors[j:end])
     return out
@@ -64,7 +65,7 @@ def fill_entries(
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
             for i in range(edges[group], edges[group + 1]):
-                x[:] = X[:, i]
+                _copy_point(X, i, x)
                 _costs(kind, p, x, Y, j, c[: end - j])
                 _row_plan(c[: end - j], g[j:end], f[i], 1.0, P[: end - j])
                 k = place[i - edges[first]]
@@ -109,7 +110,7 @@ def cost_gradients(kind, p, rows, columns, cut, first, last):
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
             for i in range(edges[group], edges[group + 1]):
-                x[:] = X[:, i]
+                _copy_point(X, i, x)
                 _costs(kind, p, x, Y, j, c[: end - j])
                 _row_plan(c[: end - j], g[j:end], f[i], 1.0, P[: end - j])
                 for k in range(x.size):
