@@ -263,10 +263,10 @@ class AtomResult(Result):
                 _draw_orbital(axes, self.r, orbital.P, orbital.label, **settings)
             return _finish_orbitals(axes)
         if what == "density":
-            axes.plot(self.r, 4 * np.pi * self.r**2 * self.density, **settings)
+            axes.plot(*_smooth(self.r, 4 * np.pi * self.r**2 * self.density), **settings)
             axes.set(ylabel="radial density (electrons / bohr)", ylim=(0, None))
         else:
-            axes.plot(self.r, (-self.r * self.v_eff).T, **settings)
+            axes.plot(*_smooth(self.r, -self.r * self.v_eff), **settings)
             axes.set(ylabel="effective charge  -r V")
         axes.set(xscale="log", xlabel="r (bohr)", xlim=(0.1 / max(self.Z, 1), self.r[-1]))
         axes.grid(visible=True, alpha=0.3)
@@ -290,7 +290,15 @@ class AtomResult(Result):
 
 
 def _draw_orbital(axes: Axes, r: Any, P: Any, label: str, **settings: Any) -> None:
-    axes.plot(r, P, **{"label": label, "linewidth": 1.4, **settings})
+    axes.plot(*_smooth(r, P), **{"label": label, "linewidth": 1.4, **settings})
+
+
+def _smooth(r: Any, values: Any) -> tuple[Any, Any]:
+    """A curve through the points, which are too few for a logarithmic axis near the nucleus."""
+    from scipy.interpolate import CubicSpline
+
+    fine = np.geomspace(r[0], r[-1], 1500)
+    return fine, CubicSpline(np.log(r), values, axis=-1)(np.log(fine)).T
 
 
 def _finish_orbitals(axes: Axes) -> Axes:
