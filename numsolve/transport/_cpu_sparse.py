@@ -1,7 +1,7 @@
 """Compiled kernels of quadratic and sparsity-constrained transport; notation as in `_cpu`.
 
-The cost comes transposed: ``Mt[j]`` is column j of the cost, in one piece. Sparse plans are stored by columns:
-``ptr`` (m + 1), ``rows`` and ``t``, the entries of column j at ``ptr[j]:ptr[j + 1]``.
+The cost comes transposed: ``Mt[j]`` is column j of the cost, in one piece. Sparse plans are stored by
+columns: ``ptr`` (m + 1), ``rows`` and ``t``, the entries of column j at ``ptr[j]:ptr[j + 1]``.
 """
 
 import numpy as np
@@ -111,7 +111,7 @@ def best_columns(Mt, f, b, reg, prox, k, old_ptr, old_rows, old_t):
         A, inside = _threshold(y[:q], b[j] * full)
         begin = e
         if inside <= k:
-            g[j], whole[j] = -A - top, inside
+            g[j] = -A - top
             for c in range(q):
                 if y[c] > A:
                     rows[e], t[e] = candidates[c], (y[c] - A) / full

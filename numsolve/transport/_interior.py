@@ -5,10 +5,10 @@ With T_ij = b_j tau_ij, and s_ij >= tau_ij^2 / eta_ij, it solves the cone progra
     min  sum M_ij b_j tau_ij + (reg/2) sum b_j^2 s_ij
     subject to  row sums a, column sums b,  sum_i eta_ij <= k,  0 <= tau,  eta <= 1,  tau^2 <= s eta,
 
-by steps of Mehrotra's kind in the scaling of Nesterov and Todd (as in L. Vandenberghe, "The CVXOPT linear and
-quadratic cone program solvers", 2010). The three unknowns of a pair hang on the potentials f_i and g_j and on the
-price lambda_j of the cardinality only: each pair is eliminated in closed form, each column by a 2 x 2 matrix, and
-what is left is a positive semidefinite system for f. Marginals stay exact along the way.
+by steps of Mehrotra's kind in the scaling of Nesterov and Todd (as in L. Vandenberghe, "The CVXOPT linear
+and quadratic cone program solvers", 2010). The three unknowns of a pair hang on the potentials f_i and g_j
+and on the price lambda_j of the cardinality only: each pair is eliminated in closed form, each column by a
+2 x 2 matrix, and what is left is a positive semidefinite system for f. Marginals stay exact along the way.
 """
 
 from __future__ import annotations
@@ -144,7 +144,8 @@ class _System:
     The scaling has H = (2 p p' - J) / e2 in the coordinates (s, eta, tau), where J is the form
     2 s eta - 2 tau^2 and p is the scaling point; H x = dual. Eliminating s leaves, for each pair,
 
-        [tt te; te ee],  ee = [eta <= 1] + (1 + p_t^2) / (2 p_s^2 e2),  tt = [tau >= 0] + 2 / e2,  te = p_t / (p_s e2),
+        [tt te; te ee],   tt = positive / tau + 2 / e2,   te = p_t / (p_s e2),
+                          ee = capped / (1 - eta) + (1 + p_t^2) / (2 p_s^2 e2),
 
     whose inverse K has the determinant below: no differences of nearly equal numbers anywhere.
     """
@@ -189,14 +190,13 @@ class _System:
     def direction(self, mu: float, affine: _Direction | None = None) -> _Direction:
         """Solve for the step towards the point of the central path at mu."""
         at = self.at
-        s, eta, tau = at.x
+        _, eta, tau = at.x
         # Linearised complementarity: change of a multiplier = h - H (change of what it multiplies).
         h = [mu * inverse - z for inverse, z in zip(_inverse(at.x), at.dual, strict=True)]
         h_positive, h_capped = mu / tau - at.positive, mu / (1 - eta) - at.capped
         h_slack = mu / at.price - at.slack
         if affine is not None:
-            for part, second in zip(h, self._second_order(affine), strict=True):
-                part -= second
+            h = [part - second for part, second in zip(h, self._second_order(affine), strict=True)]
             h_positive -= affine.x[2] * affine.positive / tau
             h_capped += affine.x[1] * affine.capped / (1 - eta)
             h_slack -= affine.price * affine.slack / at.price
@@ -229,7 +229,10 @@ class _System:
         return d
 
     def _second_order(self, d: _Direction) -> Cone:
-        """What the product of the affine changes adds: W^-1 (l \\ (W^-1 dx o W dz)), in Lorentz coordinates."""
+        """What the affine changes add to h: W^-1 applied to the quotient of W^-1 dx o W dz by W z.
+
+        W is the scaling; product and quotient are those of the Jordan algebra of Lorentz coordinates.
+        """
         w = ((self.ps + self.pe) / ROOT2, (self.pe - self.ps) / ROOT2, -self.pt / ROOT2)
         e = np.sqrt(self.e2)
 

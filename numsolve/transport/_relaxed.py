@@ -1,7 +1,8 @@
 r"""The common solver of quadratic and of sparsity-constrained transport, in three steps.
 
-The problem is  min <M, T> + (reg/2) sum_j ||T_j||^2  over the plans, where the norm of a column is that of the
-k-support: ||t||^2 = min sum_i t_i^2 / eta_i over 0 < eta_i <= 1, sum_i eta_i <= k. For k = n that is the 2-norm.
+The problem is  min <M, T> + (reg/2) sum_j ||T_j||^2  over the plans, where the norm of a column is that of
+the k-support: ||t||^2 = min sum_i t_i^2 / eta_i over 0 < eta_i <= 1, sum_i eta_i <= k. For k = n that is the
+2-norm.
 
 1. Entropic transport tells which pairs matter: the best few of each row and column, by reduced cost.
 2. An interior-point method solves the problem on these pairs. It finds out which entries vanish, a question
@@ -10,9 +11,9 @@ k-support: ||t||^2 = min sum_i t_i^2 / eta_i over 0 < eta_i <= 1, sum_i eta_i <=
 
        F(f) = a.f - sum_j max { (f - M_j).t - (reg/2) ||t||^2 - (prox/2) ||t - T_j||^2 : t >= 0, sum t = b_j }
 
-   is concave and piecewise quadratic, and its steps end at the solution after finitely many. For k < n it needs
-   the proximal term: without it F has kinks, and the maximiser sits on them. The plan T is then replaced by
-   the new one and prox lowered, until the duality gap of the problem itself is closed.
+   is concave and piecewise quadratic, and its steps end at the solution after finitely many. For k < n it
+   needs the proximal term: without it F has kinks, and the maximiser sits on them. The plan T is then
+   replaced by the new one and prox lowered, until the duality gap of the problem itself is closed.
 
 If the last step stalls, the pairs were too few: the second is repeated with more.
 """
@@ -76,6 +77,7 @@ class Relaxed:
 
     problem: Problem
     k: int
+    patience: int = PATIENCE
 
     def __post_init__(self) -> None:
         problem = self.problem
@@ -154,13 +156,11 @@ class Relaxed:
 
     def _iterates(self, start: tuple[Any, Any] | None, tol: float) -> Iterator[Iterate]:
         """All iterates, until the tolerance is met or nothing more can be done."""
-        if start is not None:
-            f, g = start
-            yield self._first(f, g)
+        f, g = (np.zeros(self.n), np.zeros(self.m)) if start is None else start
+        yield self._first(f)
+        if start is not None:  # one that is far away costs `patience` steps and no more
             yield from self._polished(f, self.none, tol)
-            # A start that is far away costs PATIENCE steps and no more.
         f, g = self._entropic()
-        yield self._first(f, g)
         least, goal = 12 if self.k == self.n else 8 + min(self.k, 24), HAND_OVER
         for _ in range(4):
             interior = Interior(self.kernels, self._pairs(f, g, least), self.a, self.b, self.reg, self.k)
@@ -173,9 +173,9 @@ class Relaxed:
                 goal = max(0.01 * goal, 1e-12)
             least = 4 * least
 
-    def _first(self, f: Any, g: Any) -> Iterate:
-        """The plan that the potentials suggest: each column by itself."""
-        _, _, ptr, rows, t, r, total = self.kernels.best_columns(
+    def _first(self, f: Any) -> Iterate:
+        """The plan that prices suggest, each column for itself."""
+        g, _, ptr, rows, t, r, total = self.kernels.best_columns(
             self.Mt, f, self.b, self.reg, 0.0, self.k, *self.none
         )
         x = Point(f, g, ptr, rows, t)
@@ -261,7 +261,7 @@ class Relaxed:
         settings = (self.b, self.reg, prox, self.k, *old)
         g, whole, ptr, rows, t, r, _ = columns(self.Mt, f, *settings)
         shift, diagonal = 1e-2, np.arange(self.n)
-        for _ in range(PATIENCE):
+        for _ in range(self.patience):
             error = float(np.abs(r - self.a).sum())
             yield Point(f, g, ptr, rows, t), error <= goal
             if error <= goal:

@@ -3,9 +3,9 @@ r"""Quadratically regularised transport: sparse plans, to any accuracy.
 min <M, T> + (reg/2) ||T||^2   over T >= 0 with row sums a and column sums b,
 
 whose solution is T_ij = max(f_i + g_j - M_ij, 0) / reg (M. Blondel, V. Seguy, A. Rolet, "Smooth and sparse
-optimal transport", AISTATS 2018). Newton's method for the potentials is that of D. Lorenz, P. Manns and C. Meyer,
-"Quadratically regularized optimal transport", Appl. Math. Optim. 83, 2021, on the semi-dual in f; how it is
-brought near the solution, which decides about its speed, is told in `_relaxed`.
+optimal transport", AISTATS 2018). Newton's method for the potentials is that of D. Lorenz, P. Manns and
+C. Meyer, "Quadratically regularized optimal transport", Appl. Math. Optim. 83, 2021, on the semi-dual in f.
+How it is brought near the solution, which decides about its speed, is told in `_relaxed`.
 """
 
 from __future__ import annotations
@@ -148,7 +148,12 @@ def quadratic(
     if swapped:
         problem = transposed(problem)
     relaxed = Relaxed(problem, problem.M.shape[0])
-    settings: dict[str, Any] = {"maxiter": maxiter, "callback": callback, "progress": progress, "time_limit": time_limit}
+    settings: dict[str, Any] = {
+        "maxiter": maxiter,
+        "callback": callback,
+        "progress": progress,
+        "time_limit": time_limit,
+    }
     it, x = relaxed.solve(
         "quadratic transport",
         tol,

@@ -9,15 +9,16 @@ The paper maximises a dual or a semi-dual of this, with x_+ = max(x, 0),
     dual       a.f + b.g - sum_j max over supports of k:  sum_i (f_i + g_j - M_ij)_+^2 / (2 reg),
     semi-dual  a.f - sum_j max { (f - M_j).t - (reg/2) ||t||^2 :  t >= 0, sum t = b_j, at most k nonzeros },
 
-by L-BFGS. Both are concave and have the same maximum, but not smooth: the maximiser tends to sit on kinks, where
-the k-th largest entry of a column is tied, and there the plan that belongs to the chosen entries misses the
-marginals. The maximum is also the minimum of a convex problem: ||T_j||^2 becomes the squared norm of the
-k-support (A. Argyriou, R. Foygel, N. Srebro, "Sparse prediction with the k-support norm", NIPS 2012),
+by L-BFGS. Both are concave and have the same maximum, but not smooth: the maximiser tends to sit on kinks,
+where the k-th largest entry of a column is tied, and there the plan that belongs to the chosen entries
+misses the marginals. The maximum is also the minimum of a convex problem, in which ||T_j||^2 becomes the
+squared norm of the k-support (A. Argyriou, R. Foygel, N. Srebro, "Sparse prediction with the k-support norm",
+NIPS 2012),
 
     ||t||^2 = min sum_i t_i^2 / eta_i   over 0 < eta_i <= 1, sum_i eta_i <= k,
 
-which is jointly convex in (t, eta): the perspective form. Its plan keeps both marginals; a tied column shares its
-last places among more than k entries. `_relaxed` solves it.
+which is jointly convex in (t, eta): the perspective form. Its plan keeps both marginals; a tied column shares
+its last places among more than k entries. `_relaxed` solves it.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ def sparsity_constrained(
 ) -> SparseTransportResult:
     r"""Solve quadratically regularised transport with at most `max_nz` nonzeros in each column.
 
-    The problem is not convex. The default solves its convex relaxation, whose value is a certified lower bound
-    and whose plan has exact marginals; a few columns may have more than `max_nz` nonzeros, which
+    The problem is not convex. The default solves its convex relaxation, whose value is a certified lower
+    bound and whose plan has exact marginals; a few columns may have more than `max_nz` nonzeros, which
     ``rounding="support"`` takes away.
 
     Parameters
@@ -211,11 +212,9 @@ def _published(
 
         if it.running:
             options = {"maxiter": limit + 1, "maxfun": 20 * limit + 20, "ftol": 0.0, "gtol": 0.0}
-            found = minimize(objective, x0, jac=True, method="L-BFGS-B", callback=each, options=options)
+            minimize(objective, x0, jac=True, method="L-BFGS-B", callback=each, options=options)
             if it.status is None:
                 it.stop(Status.STAGNATED, f"L-BFGS finds no higher value of the {formulation}.")
-            relaxed.counts["nnewton"] = 0
-            del found
     _, value, _ = evaluate(relaxed, np.concatenate(last[:2]) if formulation == "dual" else last.f)
     return it, last, value
 
@@ -246,12 +245,19 @@ def _semidual(relaxed: Relaxed, f: Any) -> tuple[Point, float, Any]:
 
 def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Any, float]:
     """A plan with at most k entries a column near that of x, and the mass that it leaves out."""
+    if np.diff(x.ptr).max() <= relaxed.k:
+        return relaxed.dense(x), 0.0
     columns = np.repeat(np.arange(relaxed.m), np.diff(x.ptr))
-    order = np.lexsort((-x.t, columns))
-    kept = order[np.arange(columns.size) - x.ptr[columns] < relaxed.k]  # in the order of the columns
+    vertex = _most(relaxed, x.rows, columns)  # has fewer entries than x, and may need no cut
+    choices = []
+    for t in (x.t, vertex):
+        order = np.lexsort((-t, columns))
+        kept = order[np.arange(columns.size) - x.ptr[columns] < relaxed.k]  # in the order of the columns
+        kept = kept[t[kept] > 0]
+        placed = _most(relaxed, x.rows[kept], columns[kept])
+        choices.append((1.0 - float(placed.sum()), kept, placed))
+    unplaced, kept, placed = choices[0] if choices[0][0] <= choices[1][0] + 1e-9 else choices[1]
     rows, columns = x.rows[kept], columns[kept]
-    placed = _most(relaxed, rows, columns)
-    unplaced = max(0.0, 1.0 - float(placed.sum()))
     a, b = relaxed.a, relaxed.b
     if unplaced > 1e-9:
         a, b = np.bincount(rows, placed, relaxed.n), np.bincount(columns, placed, relaxed.m)
@@ -264,11 +270,15 @@ def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Any, 
     M = np.full((relaxed.n, relaxed.m), np.inf)
     M[rows, columns] = relaxed.Mt[columns, rows]
     problem = prepare(M, a, b, relaxed.reg)
-    support = Relaxed(problem, relaxed.n)
-    own, best = support.solve("support", tol, None, None)
-    if it.status is not None and it.status.success and own.status is not None:
-        it.stop(own.status, own.detail)
-    return problem.plan(support.dense(best)), unplaced
+    # Such a support may have pairs that no plan uses: no place for an interior-point method.
+    support = Relaxed(problem, relaxed.n, patience=300)
+    prices = x.f if problem.rows is None else x.f[problem.rows]
+    own, best = support.solve("support", tol, (prices, np.zeros(support.m)), None)
+    if own.status is not None and own.status.success:
+        return problem.plan(support.dense(best)), unplaced
+    T = np.zeros((relaxed.n, relaxed.m))  # a support with a single plan is hard for Newton's method
+    T[rows, columns] = placed
+    return T, unplaced
 
 
 def _most(relaxed: Relaxed, rows: Any, columns: Any) -> Any:

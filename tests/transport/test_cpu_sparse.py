@@ -1,0 +1,153 @@
+"""The kernels of sparse plans, beside plain statements of what they compute."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from numsolve.transport import _cpu_sparse as k
+
+NONE = (np.empty(0, np.int32), np.empty(0))
+
+
+def column(z, b, reg, prox, size):
+    """The best t of `best_columns` by trying every pool: the formulas of its optimality conditions."""
+    order = np.argsort(-z)
+    y = z[order]
+    best, found = -np.inf, None
+    for first, last in product(range(size + 1), range(len(z) + 1)):
+        left, pooled = size - first, last - first
+        if last < first or (pooled == 0 and first == 0) or (pooled and left <= 0):
+            continue
+        # unknown g and theta: t = (y + g) / (reg + prox) above, (y + g - theta reg) / prox in the pool
+        if pooled == 0:
+            g, theta = (b * (reg + prox) - y[:first].sum()) / first, 0.0
+        elif prox == 0:
+            continue
+        else:
+            A = np.array(
+                [
+                    [first / (reg + prox) + pooled / prox, -pooled * reg / prox],
+                    [pooled / prox, -pooled * reg / prox - left],
+                ]
+            )
+            rhs = [
+                b - y[:first].sum() / (reg + prox) - y[first:last].sum() / prox,
+                -y[first:last].sum() / prox,
+            ]
+            g, theta = np.linalg.solve(A, rhs)
+        t = np.zeros(len(z))
+        t[:first] = (y[:first] + g) / (reg + prox)
+        if pooled:
+            t[first:last] = (y[first:last] + g - theta * reg) / prox
+        if t.min() < -1e-12 or (pooled and t[first:last].max() > theta + 1e-12):
+            continue
+        value = y @ t - prox / 2 * t @ t - reg / 2 * (t[:first] @ t[:first] + theta * t[first:last].sum())
+        if value > best:
+            best = value
+            found = np.zeros(len(z))
+            found[order] = t
+    return found, best
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+@pytest.mark.parametrize("prox", [0.0, 0.05, 1.0])
+def test_best_columns_against_every_pool(size, prox):
+    rng = np.random.default_rng(size)
+    n, m, reg = 6, 40, 0.7
+    Mt, f, b = rng.random((m, n)), rng.random(n), rng.uniform(0.1, 2.0, m)
+    old = (rng.random((m, n)) * (rng.random((m, n)) < 0.4)) if prox else np.zeros((m, n))
+    j, i = np.nonzero(old)
+    ptr = np.concatenate([[0], np.cumsum(np.bincount(j, minlength=m))])
+    _, _, ptr2, rows, t, r, total = k.best_columns(
+        Mt, f, b, reg, prox, size, ptr, i.astype(np.int32), old[j, i]
+    )
+    expected = 0.0
+    for c in range(m):
+        T = np.zeros(n)
+        T[rows[ptr2[c] : ptr2[c + 1]]] = t[ptr2[c] : ptr2[c + 1]]
+        best, value = column(f - Mt[c] + prox * old[c], b[c], reg, prox, size)
+        np.testing.assert_allclose(T, best, atol=1e-12)
+        expected += value - prox / 2 * old[c] @ old[c]
+    assert total == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(np.bincount(np.repeat(np.arange(m), np.diff(ptr2)), t, m), b, rtol=1e-12)
+    np.testing.assert_allclose(np.bincount(rows, t, n), r, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "prox"), [(2, 0.3), (4, 0.01), (8, 0.0)])
+def test_the_laplacian_is_the_derivative_of_the_row_sums(size, prox):
+    rng = np.random.default_rng(1)
+    n, m, reg = 8, 12, 0.5
+    Mt, f, b = rng.random((m, n)), rng.random(n), rng.uniform(0.5, 1.5, m)
+    none = (np.zeros(m + 1, np.int64), *NONE)
+    args = (b, reg, prox, size, *none)
+    _, whole, ptr, rows, *_ = k.best_columns(Mt, f, *args)
+    S = k.laplacian(n, reg, prox, size, whole, ptr, rows)
+    S = S + np.tril(S, -1).T
+    np.testing.assert_allclose(S.sum(axis=0), 0, atol=1e-10)
+    for i in range(n):
+        move = np.zeros(n)
+        move[i] = 1e-7
+        r = [k.best_columns(Mt, f + s * move, *args)[5] for s in (1, -1)]
+        np.testing.assert_allclose((r[0] - r[1]) / 2e-7, S[:, i], atol=1e-5)
+
+
+def test_the_gradient_of_the_maxima_is_the_plan():
+    rng = np.random.default_rng(2)
+    Mt, f, b = rng.random((9, 7)), rng.random(7), rng.random(9) + 0.1
+    args = (b, 0.4, 0.2, 3, np.zeros(10, np.int64), *NONE)
+    r = k.best_columns(Mt, f, *args)[5]
+    for i in range(7):
+        move = np.zeros(7)
+        move[i] = 1e-6
+        up, down = (k.best_columns(Mt, f + s * move, *args)[-1] for s in (1, -1))
+        assert (up - down) / 2e-6 == pytest.approx(r[i], abs=1e-8)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 7])
+def test_support_norm_is_the_least_over_eta(size):
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(size)
+    t = rng.random(7) + 0.05
+    found = minimize(
+        lambda eta: np.sum(t**2 / eta),
+        np.full(7, 0.9 * size / 7),
+        jac=lambda eta: -(t**2) / eta**2,
+        method="SLSQP",
+        bounds=[(1e-6, 1)] * 7,
+        constraints={"type": "ineq", "fun": lambda eta: size - eta.sum()},
+        options={"maxiter": 500, "ftol": 1e-13},
+    )
+    norm = k.support_norm(np.array([0, 7]), t, size)
+    assert norm == pytest.approx(found.fun, rel=1e-6)
+    if size == 1:
+        assert norm == pytest.approx(t.sum() ** 2)
+    if size == 7:
+        assert norm == pytest.approx(t @ t)
+
+
+def test_top_entries():
+    rng = np.random.default_rng(3)
+    Mt, f, g = rng.random((5, 20)), rng.random(20), rng.random(5) - 0.5
+    for size in (1, 3, 20):
+        ptr, rows, values = k.top_entries(Mt, f, g, size)
+        for j in range(5):
+            v = np.sort(np.maximum(f + g[j] - Mt[j], 0))[::-1][:size]
+            own = slice(ptr[j], ptr[j + 1])
+            np.testing.assert_allclose(np.sort(values[own])[::-1], v[v > 0])
+            np.testing.assert_allclose(values[own], f[rows[own]] + g[j] - Mt[j, rows[own]])
+
+
+def test_normal_matrix():
+    rng = np.random.default_rng(4)
+    n, m = 6, 5
+    inside = rng.random((m, n)) < 0.6
+    U, V = rng.random((m, n)) * inside, rng.random((m, n)) * inside
+    columns, rows = np.nonzero(inside)
+    ptr = np.concatenate([[0], np.cumsum(np.bincount(columns, minlength=m))])
+    d = rng.random(n)
+    S = k.normal_matrix(d, ptr, rows, U[inside], V[inside])
+    np.testing.assert_allclose(np.tril(S), np.tril(np.diag(d) - U.T @ U - V.T @ V), atol=1e-14)
