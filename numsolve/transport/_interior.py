@@ -47,7 +47,7 @@ class Interior:
         tau, eta = (1.0 / counts)[self.columns], np.minimum(0.5, 0.9 * k / counts)[self.columns]
         s = tau**2 / eta + mu / self.curvature
         self.x: Cone = (s, eta, tau)
-        self.dual: Cone = tuple(mu * part for part in _inverse(self.x))  # type: ignore[assignment]
+        self.dual: Cone = tuple(mu * part for part in _inverse(self.x))
         self.positive = mu / tau  # of tau >= 0
         self.capped = mu / (1 - eta)  # of eta <= 1
         self.slack = np.maximum(k - self._by_column(eta), 0.05 * k)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from numsolve._core import arrays
+from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
 
@@ -99,12 +99,13 @@ class Relaxed:
 
     def linear(self, x: Point) -> float:
         """<M, T>."""
-        return float(self.Mt[np.repeat(np.arange(self.m), np.diff(x.ptr)), x.rows] @ x.t)
+        columns = np.repeat(np.arange(self.m), np.diff(x.ptr))
+        return float(self.Mt[columns, x.rows] @ x.t)
 
     def bound(self, f: Any) -> float:
         """The semi-dual at f: below the value of every plan."""
         total = self.kernels.best_columns(self.Mt, f, self.b, self.reg, 0.0, self.k, *self.none)[-1]
-        return float(self.a @ f) - total
+        return float(self.a @ f) - float(total)
 
     def scale(self, value: float) -> float:
         """What gaps are relative to: the value over the least entry of the cost."""
@@ -128,6 +129,7 @@ class Relaxed:
         self, label: str, tol: float, start: tuple[Any, Any] | None, maxiter: int | None, **settings: Any
     ) -> tuple[Monitor, Point]:
         """Run under a monitor, which comes back with the best point."""
+        tol = checks.real("tol", tol, low=0.0)
         with Monitor(
             thresholds={"marginal_error": tol, "duality_gap": tol},
             maxiter=1000 if maxiter is None else maxiter,

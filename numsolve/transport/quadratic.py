@@ -163,7 +163,15 @@ def quadratic(
     )
     value = relaxed.value(x)
     return finished(
-        relaxed, it, x, swapped, relaxed.dense(x), value, value - relaxed.bound(x.f), return_plan=return_plan
+        relaxed,
+        it,
+        x,
+        swapped,
+        relaxed.dense(x),
+        value,
+        value - relaxed.bound(x.f),
+        return_plan=return_plan,
+        axis=int(swapped),
     )
 
 
@@ -215,8 +223,9 @@ def finished(
     *,
     return_plan: bool,
     unplaced: float = 0.0,
+    axis: int = 0,
 ) -> SparseTransportResult:
-    """Put a reduced plan T and its value into the caller's terms."""
+    """Put a reduced plan T and its value into the caller's terms; nonzeros are counted along the axis."""
     problem, mass = relaxed.problem, relaxed.problem.mass
     T = T.astype(problem.M.dtype, copy=False)
     rows, columns = T.sum(axis=1), T.sum(axis=0)
@@ -238,7 +247,7 @@ def finished(
         bounds=bounds,
         reg=problem.reg,
         reg_path=(problem.reg,),
-        nnz_max=int(inside.sum(axis=0).max()),
+        nnz_max=int(inside.sum(axis=axis).max()),
         gap=mass * gap,
         unplaced_mass=mass * unplaced,
         **relaxed.counts,

@@ -142,6 +142,7 @@ def sparsity_constrained(
     >>> print(f"{result.value:.8f}", result.nnz_max, result.marginal_error < 1e-8)
     0.14104690 3 True
     """
+    tol = checks.real("tol", tol, low=0.0)
     max_nz = checks.integer("max_nz", max_nz, low=1)
     checks.choice("formulation", formulation, FORMULATIONS)
     if rounding is not None:

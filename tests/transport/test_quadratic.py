@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -40,7 +41,9 @@ def test_the_plan_satisfies_the_optimality_conditions(problem, error, name, reg)
 def test_the_value_is_that_of_pot(problem, name):
     ot = pytest.importorskip("ot")
     M, a, b = problem(name)
-    P = ot.smooth.smooth_ot_semi_dual(a, b, M, 1.0, reg_type="l2", numItermax=5000, stopThr=1e-14)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        P = ot.smooth.smooth_ot_semi_dual(a, b, M, 1.0, reg_type="l2", numItermax=5000, stopThr=1e-14)
     r = transport.quadratic(a, b, M, 1.0)
     assert objective(P, M, 1.0) == pytest.approx(r.value, rel=1e-6, abs=1e-7)
 

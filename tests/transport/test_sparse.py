@@ -66,7 +66,7 @@ def test_exact_marginals_and_a_certified_value(problem, error, name, k, reg):
     norm = sum(support_norm(column, k) for column in r.plan.T)
     relaxed = np.vdot(r.plan, M) + reg / 2 * norm
     scale = relaxed - M.min()
-    assert r.value - 1e-12 <= relaxed <= r.value + 1e-7 * scale
+    assert relaxed == pytest.approx(r.value, abs=3e-8 * scale)
     assert r.gap == pytest.approx(np.vdot(r.plan, M) + reg / 2 * np.sum(r.plan**2) - r.value, abs=1e-12)
     assert r.nnz_max == (r.plan > 0).sum(axis=0).max()
 
@@ -194,7 +194,8 @@ def test_pot_stops_at_the_same_place(problem, error, formulation):
     ot = pytest.importorskip("ot")
     M, a, b = problem("assignment 40")
     function = ot.smooth.smooth_ot_dual if formulation == "dual" else ot.smooth.smooth_ot_semi_dual
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         P, log = function(a, b, M, 1.0, reg_type="sparsity_constrained", max_nz=2, numItermax=1000, log=True)
     r = solve(a, b, M, 1.0, 2)
     value = -log["res"].fun
@@ -278,7 +279,7 @@ NAN, INF = float("nan"), float("inf")
         ({"M": np.full((3, 4), INF)}, ValueError, "M forbids every pair"),
         ({"M": np.ones((3, 4)) * 1j}, TypeError, "M is complex"),
         ({"M": np.ones((0, 4)), "a": []}, ValueError, "M is empty"),
-        ({"tol": -1.0}, ValueError, "tol|marginal"),
+        ({"tol": -1.0}, ValueError, "tol must be"),
         ({"maxiter": -1}, ValueError, "maxiter must be"),
         ({"potentials_init": np.zeros(7)}, ValueError, "must be a pair"),
         ({"potentials_init": (np.zeros(4), np.zeros(3))}, ValueError, "must have shape"),
