@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class JacobiSolution:
     """The function ``(1 - y^2)^(alpha/2) sum_k c_k P_k(y)`` on an interval, zero outside it.
 
-    Attributes
+    Parameters
     ----------
     coefficients : array of shape (N,)
         The numbers c_k; the P_k are orthonormal for the weight ``(1 - y^2)^(alpha/2)``.
@@ -53,7 +53,18 @@ class JacobiSolution:
         return np.where(inside, values, np.where(np.isnan(x), np.nan, 0.0))
 
     def laplacian(self, x: Any) -> Array:
-        """Evaluate ``(-Delta)^(alpha/2)`` of the function at points inside the interval; nan outside."""
+        """Evaluate ``(-Delta)^(alpha/2)`` of the function.
+
+        Parameters
+        ----------
+        x : array_like
+            Points, of any shape.
+
+        Returns
+        -------
+        array of the shape of x
+            A polynomial, known inside the interval only: nan outside.
+        """
         x, inside = self._points(x)
         c = self.coefficients * eigenvalues(len(self.coefficients), self.alpha)
         values = polynomial(c, self.alpha, to_unit(x, self.interval)) * laplacian_scale(

@@ -134,7 +134,18 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
         return (self.interval[1] - self.interval[0]) / self.n
 
     def spline(self, c: Any) -> BSpline:
-        """Return the spline with these K coefficients, which is nan outside the interval."""
+        """Make a spline of its coefficients.
+
+        Parameters
+        ----------
+        c : array of shape (K,)
+            Coefficients of the B-splines that vanish at both ends.
+
+        Returns
+        -------
+        scipy.interpolate.BSpline
+            It is nan outside the interval.
+        """
         c = checks.array("c", c, dtype=np.float64, shape=(self.shape[0],), check_finite=False)
         return BSpline(self.knots, np.r_[0.0, c, 0.0], self.p, extrapolate=False)
 
@@ -161,15 +172,38 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
     def _matvec(self, x: Any) -> Any:
         return self.structure.matvec(np.asarray(x, dtype=np.float64).reshape(-1))
 
+    def _matmat(self, X: Any) -> Any:
+        return self.structure.matvec(np.ascontiguousarray(X.T, dtype=np.float64)).T
+
     def _rmatvec(self, x: Any) -> Any:
         return self.structure.rmatvec(np.asarray(x, dtype=np.float64).reshape(-1))
 
+    def transpose(self) -> LinearOperator:
+        """Transpose the operator.
+
+        Returns
+        -------
+        LinearOperator
+        """
+        return super().transpose()
+
     def todense(self) -> Array:
-        """The matrix as an array of shape (K, K)."""
+        """Compute all entries.
+
+        Returns
+        -------
+        array of shape (K, K)
+        """
         return np.asarray(self.structure.todense())
 
     def mass(self) -> csr_array:
-        """The values of the B-splines at the collocation points: a banded matrix."""
+        """Compute the values of the B-splines at the collocation points.
+
+        Returns
+        -------
+        scipy.sparse.csr_array
+            A banded matrix.
+        """
         return mass_matrix(self.n, self.p)
 
     # -- its spectrum ------------------------------------------------------------------------------

@@ -40,6 +40,15 @@ MOST_DIAGONALISED = 1000
 class TensorSpline:
     """A spline of two variables, nan outside its rectangle.
 
+    Parameters
+    ----------
+    knots : pair of array
+        The knots of both directions.
+    coefficients : array of shape (Kx, Ky)
+        Coefficients of the B-splines that vanish on the boundary.
+    p : int
+        Degree.
+
     Attributes
     ----------
     spline : scipy.interpolate.NdBSpline

@@ -136,7 +136,7 @@ def mass_samples(K: int, p: int) -> Array:
 class SymbolAnalysis:
     """What the symbol says about the conditioning of the matrices.
 
-    Attributes
+    Parameters
     ----------
     p, alpha : int, float
         Degree and order.
