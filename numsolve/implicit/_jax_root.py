@@ -262,23 +262,33 @@ def linear_solve(
 ) -> Any:
     """Solve dG/dx(x) z = rhs, or the transposed system, in a way that JAX differentiates and transposes."""
     jax = require_jax()
+    from jax.flatten_util import ravel_pytree
+
+    # One vector: JAX cannot transpose a solve of which some leaves of the right-hand side are constant.
+    flat, unravel = ravel_pytree(x)
+    b = ravel_pytree(rhs)[0]
     _, product = jax.linearize(G, x)
 
-    def matvec(v: Any) -> Any:
-        return like(x, product(v))
+    def operator(v: Any) -> Any:
+        return ravel_pytree(like(x, product(unravel(v))))[0]
 
     if transpose and not symmetric:
-        pull = jax.linear_transpose(matvec, x)
+        pull = jax.linear_transpose(operator, flat)
+        operator = lambda v: pull(v)[0]  # noqa: E731
+    if callable(solve):
 
-        def operator(v: Any) -> Any:
-            return pull(v)[0]
+        def method(matvec: Any, b: Any) -> Any:
+            z = solve(lambda v: unravel(matvec(ravel_pytree(v)[0])), unravel(b))
+            return ravel_pytree(z)[0]
 
     else:
-        operator = matvec
-    n = sum(leaf.size for leaf in jax.tree.leaves(x))
-    method = _chosen(solve, symmetric, n, tol)
-    return jax.lax.custom_linear_solve(
-        operator, rhs, solve=method, transpose_solve=method, symmetric=symmetric
+        name = _jax_solvers.automatic(symmetric, flat.size) if solve == "auto" else solve
+
+        def method(matvec: Any, b: Any) -> Any:
+            return _jax_solvers.solve(name, matvec, b, tol=tol)
+
+    return unravel(
+        jax.lax.custom_linear_solve(operator, b, solve=method, transpose_solve=method, symmetric=symmetric)
     )
 
 
@@ -286,13 +296,6 @@ def check_solve(solve: Any) -> None:
     """Refuse what is neither a method's name nor a function."""
     if not callable(solve):
         checks.choice("solve", solve, ("auto", *(name for name in _jax_solvers.METHODS if name != "hybrid")))
-
-
-def _chosen(solve: Any, symmetric: bool, n: int, tol: float | None) -> Callable[[Any, Any], Any]:
-    if callable(solve):
-        return solve  # type: ignore[no-any-return]
-    name = _jax_solvers.automatic(symmetric, n) if solve == "auto" else solve
-    return lambda matvec, b: _jax_solvers.solve(name, matvec, b, tol=tol)
 
 
 def like(x: Any, value: Any) -> Any:

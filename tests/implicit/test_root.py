@@ -1,0 +1,454 @@
+"""Derivatives of every order and mode, through a solver that JAX cannot see."""
+
+# ruff: noqa: E402, N802 - pages without JAX skip before they import it; F and T are the names of the paper
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import warnings
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+import jax.numpy as jnp
+import scipy.optimize
+
+from numsolve import ConvergenceWarning, Result
+from numsolve.implicit import custom_fixed_point, custom_root, differentiable, root_jvp
+
+LAM = 0.7
+
+
+def relative(value, reference):
+    value, reference = np.asarray(value), np.asarray(reference)
+    return np.abs(value - reference).max() / np.abs(reference).max()
+
+
+@pytest.fixture
+def through(ridge):
+    """lam -> w, solved on the host."""
+
+    def make(solve="auto", symmetric=False, **settings):
+        wrapped = differentiable(ridge.solve, ridge.gradient, solve=solve, symmetric=symmetric, **settings)
+        return lambda lam: wrapped(jnp.zeros(5), lam)
+
+    return make
+
+
+MODES = {
+    "grad": (jax.grad, 1),
+    "jit(grad)": (lambda f: jax.jit(jax.grad(f)), 1),
+    "jacfwd": (jax.jacfwd, 1),
+    "jacrev": (jax.jacrev, 1),
+    "hessian": (jax.hessian, 2),
+    "grad of grad": (lambda f: jax.grad(jax.grad(f)), 2),
+    "jacrev of jacfwd": (lambda f: jax.jacrev(jax.jacfwd(f)), 2),
+    "third, reverse": (lambda f: jax.grad(jax.grad(jax.grad(f))), 3),
+    "third, mixed": (lambda f: jax.jit(jax.jacfwd(jax.jacrev(jax.jacfwd(f)))), 3),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_and_order_is_exact(mode, through, ridge):
+    operator, order = MODES[mode]
+    c = jnp.arange(1.0, 6.0)
+    solution = through()
+    value = operator(lambda lam: c @ solution(lam))(jnp.asarray(LAM))
+    assert relative(value, c @ ridge.derivatives(LAM)[order]) < 1e-12
+
+
+@pytest.mark.parametrize(("method", "count"), [("sequential", 3), ("expand_dims", 1)])
+def test_batched_hessians_under_jit(method, count, ridge):
+    c, lams, calls = jnp.arange(1.0, 6.0), jnp.array([0.1, 0.7, 3.0]), []
+
+    def solve(init, lam):
+        calls.append(np.shape(lam))
+        if np.ndim(lam) == 0:
+            return ridge.solve(None, lam)
+        return np.stack([ridge.solve(None, one) for one in lam])
+
+    solution = differentiable(solve, ridge.gradient, vmap_method=method)
+    value = jax.jit(jax.vmap(jax.hessian(lambda lam: c @ solution(jnp.zeros(5), lam))))(lams)
+    assert relative(value, [c @ ridge.derivatives(float(lam))[2] for lam in lams]) < 1e-12
+    assert len(calls) == count
+
+
+@pytest.mark.parametrize(
+    ("solve", "symmetric"),
+    [
+        ("cg", True),
+        ("cholesky", True),
+        ("gmres", False),
+        ("bicgstab", False),
+        ("lsmr", False),
+        ("host", False),
+    ],
+)
+def test_every_linear_solver_serves_the_second_derivative(solve, symmetric, through, ridge):
+    c = jnp.arange(1.0, 6.0)
+    value = jax.jit(jax.hessian(lambda lam: c @ through(solve, symmetric)(lam)))(jnp.asarray(LAM))
+    assert relative(value, c @ ridge.derivatives(LAM)[2]) < 1e-9
+
+
+def test_a_solve_of_the_user_as_in_jaxopt(ridge):
+    def solve(matvec, b):
+        return jnp.linalg.solve(jax.vmap(matvec, out_axes=1)(jnp.eye(5)), b)
+
+    solution = differentiable(ridge.solve, ridge.gradient, solve=solve)
+    value = jax.jacfwd(solution, argnums=1)(jnp.zeros(5), LAM)
+    assert relative(value, ridge.derivatives(LAM)[1]) < 1e-12
+
+
+def test_unsymmetric_systems_are_transposed_rightly():
+    A = jnp.array([[1.0, 2.0, 0.0], [0.0, 3.0, 1.0], [-1.0, 0.5, 2.0]])
+    solution = differentiable(lambda _, A, b: np.linalg.solve(A, b), lambda x, A, b: A @ x - b)
+    b, c = jnp.array([1.0, 2.0, 3.0]), jnp.array([1.0, -1.0, 2.0])
+    grads = jax.grad(lambda A, b: c @ solution(b, A, b), argnums=(0, 1))(A, b)
+    u, x = np.linalg.solve(A.T, c), np.linalg.solve(A, b)
+    assert relative(grads[1], u) < 1e-14
+    assert relative(grads[0], -np.outer(u, x)) < 1e-14
+
+
+def test_a_traced_solver_is_not_unrolled(ridge):
+    steps = []
+
+    @custom_root(ridge.gradient)
+    def descend(w, lam):
+        steps.append(1)
+        return jax.lax.fori_loop(0, 2000, lambda _, w: w - 0.3 * ridge.gradient(w, lam), w)
+
+    value = jax.hessian(lambda lam: descend(jnp.zeros(5), lam).sum())(LAM)
+    assert relative(value, ridge.derivatives(LAM)[2].sum()) < 1e-12
+
+
+def test_fixed_point_of_a_pytree():
+    def T(x, theta):
+        return {"a": 0.5 * x["b"] + theta["p"], "b": 0.25 * x["a"] + theta["q"]}
+
+    @custom_fixed_point(T)
+    def solve(x, theta):
+        return jax.lax.fori_loop(0, 80, lambda _, x: T(x, theta), x)
+
+    theta = {"p": jnp.array(1.0), "q": jnp.array(2.0)}
+    jac = jax.jacrev(lambda theta: solve({"a": jnp.array(0.0), "b": jnp.array(0.0)}, theta)["a"])(theta)
+    # a = (p + q / 2) / (1 - 1/8)
+    assert relative(jac["p"], 8 / 7) < 1e-13
+    assert relative(jac["q"], 4 / 7) < 1e-13
+
+
+def test_aux_goes_through_and_has_no_derivative(ridge):
+    def solve(w, lam):
+        return ridge.solve(w, lam), {"steps": np.int32(3), "energy": np.float64(2.0)}
+
+    shape = (
+        jax.ShapeDtypeStruct((5,), float),
+        {"steps": jax.ShapeDtypeStruct((), jnp.int32), "energy": jax.ShapeDtypeStruct((), float)},
+    )
+    solution = differentiable(solve, ridge.gradient, has_aux=True, result_shape=shape)
+
+    def loss(lam):
+        w, aux = solution(None, lam)
+        return w.sum() + aux["energy"], aux
+
+    for function in (jax.grad(loss, has_aux=True), jax.jit(jax.grad(loss, has_aux=True))):
+        value, aux = function(LAM)
+        assert relative(value, ridge.derivatives(LAM)[1].sum()) < 1e-13
+        assert int(aux["steps"]) == 3
+    eager = differentiable(solve, ridge.gradient, has_aux=True)
+    assert relative(jax.jacfwd(lambda lam: eager(None, lam)[0])(LAM), ridge.derivatives(LAM)[1]) < 1e-13
+
+
+def test_the_initial_point_has_derivative_zero(ridge):
+    solution = differentiable(ridge.solve, ridge.gradient)
+    assert np.all(jax.grad(lambda w: solution(w, LAM).sum())(jnp.ones(5)) == 0)
+
+
+def test_argnums_leave_the_rest_constant():
+    solution = differentiable(lambda x, a, b: b / a, lambda x, a, b: a * x - b, argnums=2)
+    grads = jax.grad(lambda a, b: solution(b, a, b).sum(), argnums=(0, 1))(jnp.full(2, 4.0), jnp.ones(2))
+    assert np.all(grads[0] == 0)
+    assert np.allclose(grads[1], 0.25, rtol=1e-14)
+
+
+def test_keywords_defaults_and_static_arguments(ridge):
+    seen = []
+
+    def solve(w, lam, *, mode="direct", sizes=(1, 2)):
+        seen.append((mode, sizes, type(lam)))
+        return ridge.solve(w, lam)
+
+    def F(w, lam, mode, sizes):
+        assert mode == "direct"
+        return ridge.gradient(w, lam)
+
+    for call in (
+        lambda s, lam: s(jnp.zeros(5), lam),
+        lambda s, lam: s(jnp.zeros(5), lam=lam),
+        lambda s, lam: s(jnp.zeros(5), lam, mode="direct"),
+    ):
+        value = jax.jit(jax.grad(lambda lam: call(differentiable(solve, F), lam).sum()))(LAM)  # noqa: B023
+        assert relative(value, ridge.derivatives(LAM)[1].sum()) < 1e-13
+    assert set(seen) == {("direct", (1, 2), np.ndarray)}
+
+
+def test_reference_signature_gives_keywords_their_positions(ridge):
+    def F(*everything):
+        w, lam = everything
+        return ridge.gradient(w, lam)
+
+    for reference in (lambda w, lam: None, inspect.signature(lambda w, lam: None)):
+        solution = differentiable(lambda w, **kw: ridge.solve(w, kw["lam"]), F, reference_signature=reference)
+        value = jax.grad(lambda lam: solution(jnp.zeros(5), lam=lam).sum())(LAM)
+        assert relative(value, ridge.derivatives(LAM)[1].sum()) < 1e-13
+
+
+def test_catch_all_keywords_are_allowed(ridge):
+    solution = differentiable(
+        lambda w, **kw: ridge.solve(w, kw["lam"]), lambda w, **kw: ridge.gradient(w, kw["lam"])
+    )
+    assert (
+        relative(
+            jax.grad(lambda lam: solution(jnp.zeros(5), lam=lam).sum())(LAM), ridge.derivatives(LAM)[1].sum()
+        )
+        < 1e-13
+    )
+
+
+def test_shapes_come_from_result_shape_or_its_function(ridge):
+    struct = jax.ShapeDtypeStruct((5,), float)
+    for shape in (struct, lambda init, lam: jax.ShapeDtypeStruct((5,), lam.dtype)):
+        solution = differentiable(ridge.solve, ridge.gradient, result_shape=shape)
+        value = jax.jit(jax.grad(lambda lam: solution(None, lam).sum()))(LAM)  # noqa: B023
+        assert relative(value, ridge.derivatives(LAM)[1].sum()) < 1e-13
+
+
+def test_results_of_scipy_and_numsolve_stand_for_their_x():
+    def F(x, theta):
+        return x**3 + theta * x - 1
+
+    def scipys(x, theta):
+        return scipy.optimize.root(lambda x: x**3 + theta * x - 1, x, tol=1e-13)
+
+    def ours(x, theta):
+        return Result(x=scipys(x, theta).x)
+
+    for solver in (scipys, ours):
+        solution = differentiable(solver, F)
+        x = float(solution(jnp.ones(1), 2.0)[0])
+        slope = jax.jit(jax.grad(lambda theta: solution(jnp.ones(1), theta)[0]))(2.0)  # noqa: B023
+        assert relative(slope, -x / (3 * x**2 + 2)) < 1e-12
+
+
+def test_the_host_gets_writable_numpy_arrays(ridge):
+    def solve(w, lam):
+        assert type(w) is np.ndarray
+        assert type(lam) is np.ndarray
+        w[:] = ridge.solve(None, lam)
+        return w
+
+    solution = differentiable(solve, ridge.gradient)
+    assert relative(jax.jit(lambda lam: solution(jnp.zeros(5), lam))(LAM), ridge.solve(None, LAM)) < 1e-14
+
+
+def test_an_exception_on_the_host_reaches_the_user():
+    def fails(x, theta):
+        raise RuntimeError("the mesh is tangled")
+
+    solution = differentiable(fails, lambda x, theta: x - theta)
+    with pytest.raises(RuntimeError, match="the mesh is tangled"):
+        solution(jnp.zeros(2), 1.0)
+    with pytest.raises(Exception, match="the mesh is tangled"):
+        jax.block_until_ready(jax.jit(solution)(jnp.zeros(2), 1.0))
+
+
+def test_large_arrays_do_not_hang_the_callback():
+    A = np.random.default_rng(0).standard_normal((500, 500))
+    A = A + A.T
+    solution = differentiable(
+        lambda _, A: np.linalg.eigvalsh(A), lambda lam, A: lam - jnp.linalg.eigvalsh(A), argnums=1
+    )
+    trace = jax.jit(lambda A: solution(jnp.zeros(500), A).sum())(jnp.asarray(A))
+    assert relative(trace, np.trace(A)) < 1e-10
+
+
+IN_32_BIT_MODE = """
+import warnings
+import jax, jax.numpy as jnp, numpy as np
+from numsolve import PrecisionWarning
+from numsolve.implicit import differentiable
+
+before = dict(jax.config.values)
+A = np.array([[2.0, 1.0], [1.0, 3.0]])
+solution = differentiable(lambda _, b: np.linalg.solve(A, b.astype(float)), lambda x, b: jnp.asarray(A) @ x - b)
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    x = solution(jnp.zeros(2), jnp.ones(2))
+    J = jax.jit(jax.jacrev(solution, argnums=1))(jnp.zeros(2), jnp.ones(2))
+assert x.dtype == J.dtype == jnp.float32
+assert np.abs(J - np.linalg.inv(A)).max() < 1e-6
+assert [w.category for w in seen] == [PrecisionWarning], seen
+assert "jax_enable_x64" in str(seen[0].message)
+assert dict(jax.config.values) == before
+"""
+
+
+def test_32_bit_mode_casts_down_with_one_warning():
+    subprocess.run([sys.executable, "-c", IN_32_BIT_MODE], check=True)
+
+
+def test_float32_solutions_stay_float32_in_64_bit_mode(ridge):
+    solution = differentiable(ridge.solve, ridge.gradient)
+    assert solution(jnp.zeros(5, jnp.float32), LAM).dtype == jnp.float32
+
+
+def test_integer_arguments_are_constants(ridge):
+    solution = differentiable(lambda w, k, lam: ridge.solve(w, lam), lambda w, k, lam: ridge.gradient(w, lam))
+    k = jnp.arange(3)
+    value = jax.jit(jax.grad(lambda lam: solution(jnp.zeros(5), k, lam).sum()))(LAM)
+    assert relative(value, ridge.derivatives(LAM)[1].sum()) < 1e-13
+    _, tangent = jax.jvp(lambda k: solution(jnp.zeros(5), k, LAM), (k,), (np.zeros(3, jax.dtypes.float0),))
+    assert np.all(tangent == 0)
+
+
+def test_a_jitted_second_call_does_not_trace_again(ridge):
+    traces = []
+
+    def F(w, lam):
+        traces.append(1)
+        return ridge.gradient(w, lam)
+
+    solution = differentiable(ridge.solve, F)
+    jax.grad(lambda lam: solution(jnp.zeros(5), lam).sum())(0.5)
+    count = len(traces)
+    jax.grad(lambda lam: solution(jnp.zeros(5), lam).sum())(0.9)  # another function, without jit
+    assert len(traces) == count
+
+
+def test_singular_systems_get_the_solution_of_least_norm():
+    L = np.diag([1.0, 2.0, 2.0, 1.0]) - np.eye(4, k=1) - np.eye(4, k=-1)  # constants are its kernel
+    P = np.linalg.pinv(L)
+    solution = differentiable(lambda _, b: P @ b, lambda x, b: jnp.asarray(L) @ x - b)
+    b = jnp.array([1.0, -1.0, 2.0, -2.0])
+    _, dx = jax.jvp(lambda b: solution(jnp.zeros(4), b), (b,), (b,))
+    assert relative(dx, P @ b) < 1e-14
+    batch = jax.jit(jax.vmap(lambda b: jax.jvp(lambda b: solution(jnp.zeros(4), b), (b,), (b,))[1]))
+    assert relative(batch(jnp.stack([b, 2 * b])), np.stack([P @ b, 2 * P @ b])) < 1e-14
+
+
+def test_an_unsolvable_system_warns():
+    L = jnp.array([[1.0, -1.0], [-1.0, 1.0]])
+    solution = differentiable(lambda _, b: np.zeros(2), lambda x, b: L @ x - b)
+    with pytest.warns(RuntimeWarning, match="solved to a relative residual of only"):
+        jax.block_until_ready(jax.jit(jax.jacfwd(solution, argnums=1))(jnp.zeros(2), jnp.ones(2)))
+
+
+def test_conjugate_gradients_leave_a_saddle_with_a_warning():
+    B = jnp.array([[1.0, 2.0], [2.0, 1.0]])
+    solution = differentiable(
+        lambda _, b: np.linalg.solve(B, b), lambda x, b: B @ x - b, solve="cg", symmetric=True
+    )
+    with pytest.warns(RuntimeWarning, match="curvature of both signs"):
+        J = jax.block_until_ready(jax.jit(jax.jacfwd(solution, argnums=1))(jnp.zeros(2), jnp.ones(2)))
+    assert relative(J, np.linalg.inv(B)) < 1e-9
+
+
+def test_a_negative_definite_system_is_fine_for_conjugate_gradients(ridge):
+    solution = differentiable(ridge.solve, lambda w, lam: -ridge.gradient(w, lam), solve="cg", symmetric=True)
+    assert relative(jax.jacrev(solution, argnums=1)(jnp.zeros(5), LAM), ridge.derivatives(LAM)[1]) < 1e-9
+
+
+def test_check_tells_a_false_solution_from_a_true_one(ridge):
+    bad = differentiable(lambda w, lam: 1.01 * ridge.solve(w, lam), ridge.gradient, check=True)
+    with pytest.warns(RuntimeWarning, match="x is not a solution"):
+        jax.block_until_ready(jax.jit(jax.grad(lambda lam: bad(jnp.zeros(5), lam).sum()))(LAM))
+        jax.effects_barrier()
+    good = differentiable(ridge.solve, ridge.gradient, check=True, symmetric=True)
+    jax.block_until_ready(jax.grad(lambda lam: good(jnp.zeros(5), lam).sum())(LAM))
+    jax.effects_barrier()
+
+
+def test_check_finds_a_matrix_that_is_not_symmetric():
+    A = jnp.array([[2.0, 1.0], [0.0, 2.0]])
+    solution = differentiable(
+        lambda _, b: np.linalg.solve(A, b), lambda x, b: A @ x - b, symmetric=True, check=True
+    )
+    with pytest.warns(RuntimeWarning, match="not symmetric"):
+        jax.block_until_ready(jax.jacfwd(solution, argnums=1)(jnp.zeros(2), jnp.ones(2)))
+        jax.effects_barrier()
+
+
+def test_the_middle_sizes_try_gmres_and_fall_back():
+    n = 400
+    rng = np.random.default_rng(0)
+    easy = jnp.asarray(np.eye(n) + 0.1 * rng.standard_normal((n, n)) / n**0.5)
+    hard = jnp.asarray(rng.standard_normal((n, n)))
+    c = rng.standard_normal(n)
+    for A in (easy, hard):
+        solution = differentiable(lambda _, b: np.linalg.solve(A, b), lambda x, b: A @ x - b)  # noqa: B023
+        value = jax.jit(jax.grad(lambda b: c @ solution(b, b)))(jnp.ones(n))  # noqa: B023
+        assert relative(value, np.linalg.solve(A.T, c)) < 1e-9
+
+
+def test_named_tuples_survive():
+    class Pair(NamedTuple):
+        u: object
+        v: object
+
+    solution = differentiable(
+        lambda _, t: Pair(np.array(t), np.array([2 * t])), lambda x, t: Pair(x.u - t, x.v - 2 * t)
+    )
+    start = Pair(jnp.array(0.0), jnp.zeros(1))
+    out = jax.jit(jax.jacfwd(solution, argnums=1))(start, 1.0)
+    assert isinstance(out, Pair)
+    assert float(out.v[0]) == pytest.approx(2.0, abs=1e-14)
+
+
+def test_a_warning_of_the_host_solver_is_seen():
+    def solve(_, t):
+        warnings.warn("stopped early", ConvergenceWarning, stacklevel=1)
+        return np.array([t])
+
+    with pytest.warns(ConvergenceWarning, match="stopped early"):
+        jax.block_until_ready(jax.jit(differentiable(solve, lambda x, t: x - t))(jnp.zeros(1), 1.0))
+
+
+def test_a_partial_is_a_solver(ridge):
+    solution = differentiable(partial(ridge.solve), ridge.gradient)
+    assert (
+        relative(
+            jax.grad(lambda lam: solution(jnp.zeros(5), lam).sum())(LAM), ridge.derivatives(LAM)[1].sum()
+        )
+        < 1e-13
+    )
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_empty_and_single_unknowns(size):
+    solution = differentiable(lambda x, t: np.full(size, t), lambda x, t: x - t)
+    J = jax.jit(jax.jacrev(solution, argnums=1))(jnp.zeros(size), 2.0)
+    assert np.array_equal(J, np.ones(size))
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_extreme_scales(scale):
+    solution = differentiable(lambda x, t: t / scale, lambda x, t: scale * x - t)
+    assert relative(jax.jacrev(solution, argnums=1)(jnp.zeros(2), jnp.ones(2)), np.eye(2) / scale) < 1e-14
+
+
+def test_precision_of_the_jacobian_is_that_of_the_iterate(ridge):
+    """|J(x) - J| <= |x - x*| / alpha for ridge, where A does not depend on x and B is the identity."""
+    H, (w, slope, *_) = ridge.hessian(0.01), ridge.derivatives(0.01)
+    alpha = np.linalg.eigvalsh(H)[0]
+    step = 1 / np.linalg.eigvalsh(H)[-1]
+    x, ratios = np.zeros(5), []
+    for k in range(1, 41):
+        x = x - step * (H @ x - ridge.Xy)
+        if k % 10 == 0:
+            J = root_jvp(ridge.gradient, jnp.asarray(x), (0.01,), (1.0,))
+            ratios.append(np.linalg.norm(J - slope) / np.linalg.norm(x - w))
+    assert max(ratios) <= 1 / alpha * (1 + 1e-9)
+    assert max(ratios) < 3 * min(ratios)  # the error of J follows that of x
