@@ -14,8 +14,8 @@ points do not bring it below 2e-3 here.)
 
 How far from the floor. At n = 2^20 - 2 (1.26 s on one core of the machine of the stored figures) assembly
 takes 0.17 s, the preconditioner 0.13 s, and each of the ten iterations about 0.09 s: 43 ms for the product,
-which is two real transforms of 2^20 and two complex ones of 2^19 points; 25 ms for the preconditioner, which is
-four transforms of at most 2^19 points; and 22 ms for GMRES, which reads its basis of vectors of 8 MB four
+which is two real transforms of 2^20 and two complex ones of 2^19 points; 25 ms for the preconditioner, which
+is four transforms of at most 2^19 points; and 22 ms for GMRES, which reads its basis of vectors of 8 MB four
 times, at the speed of the memory.
 """
 
