@@ -20,6 +20,7 @@ If the last step stalls, the pairs were too few: the second is repeated with mor
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -115,7 +116,7 @@ class Relaxed:
         """The marginal error that rounding can cause."""
         prox = 1.0 if self.k == self.n else LEAST_PROX
         unit = float(np.finfo(np.float64).eps)
-        return min(unit * (self.n + self.m) * (8 + self.problem.range / (self.reg * prox)), unit**0.5)
+        return min(unit * (self.n + self.m) * (8 + self.problem.range / (self.reg * prox)), math.sqrt(unit))
 
     def dense(self, x: Point) -> Any:
         """The plan as an (n, m) array."""
