@@ -94,7 +94,7 @@ def solve_radial_dirac(
     Raises
     ------
     ValueError
-        If an argument is out of range, if Z >= |kappa| c, if `V` is not finite somewhere, or if it is so
+        If an argument is out of range, if Z >= c, if `V` is not finite somewhere, or if it is so
         deep that a state lies in the lower continuum (the Klein region).
     TypeError
         If `V` is complex or neither a function nor a pair.

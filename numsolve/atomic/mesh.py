@@ -75,6 +75,10 @@ class RadialMesh:
             Number of elements.
         order, n_quad : int
             As for the class.
+
+        Returns
+        -------
+        RadialMesh
         """
         r_min = checks.real("r_min", r_min, low=0.0)
         r_max = checks.real("r_max", r_max, low=r_min, open_low=True)
@@ -86,7 +90,23 @@ class RadialMesh:
     def uniform(
         cls, r_max: float, n_elements: int, order: int = 14, n_quad: int | None = None, *, r_min: float = 0.0
     ) -> Self:
-        """Elements of equal length on [r_min, r_max]."""
+        """Elements of equal length on [r_min, r_max].
+
+        Parameters
+        ----------
+        r_max : float
+            The outer end, in bohr.
+        n_elements : int
+            Number of elements.
+        order, n_quad : int
+            As for the class.
+        r_min : float
+            The inner end.
+
+        Returns
+        -------
+        RadialMesh
+        """
         return cls.exponential(r_min, r_max, 1.0, n_elements, order, n_quad)
 
     @classmethod
@@ -114,6 +134,10 @@ class RadialMesh:
             Number of elements; multiples of eight use the vector registers best.
         order : int, optional
             15, or 21 if `relativistic`.
+
+        Returns
+        -------
+        RadialMesh
         """
         n_elements = checks.integer("n_elements", n_elements, low=2)
         Z = checks.real("Z", Z, low=0.0)
@@ -137,7 +161,17 @@ class RadialMesh:
         return float(self.edges[-1])
 
     def refined(self, by: int = 2) -> RadialMesh:
-        """The same elements with polynomials and quadrature of a higher order."""
+        """Make the same elements with polynomials and quadrature of a higher order.
+
+        Parameters
+        ----------
+        by : int
+            By how much.
+
+        Returns
+        -------
+        RadialMesh
+        """
         return RadialMesh(self.edges, self.order + by, self.n_quad + by)
 
     def __eq__(self, other: object) -> bool:

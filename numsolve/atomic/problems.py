@@ -79,22 +79,64 @@ def hydrogenic_energy(
 
 
 def coulomb(Z: float) -> Potential:
-    """``-Z / r``; energies by `hydrogenic_energy`."""
+    """``-Z / r``; energies by `hydrogenic_energy`.
+
+    Parameters
+    ----------
+    Z : float
+        Nuclear charge.
+
+    Returns
+    -------
+    callable
+        A function of the radii.
+    """
     return lambda r: -Z / r
 
 
 def oscillator(omega: float = 1.0) -> Potential:
-    """``omega^2 r^2 / 2``; the energies are ``omega (2 k + l + 3/2)``, k = 0, 1, ..."""
+    """``omega^2 r^2 / 2``; the energies are ``omega (2 k + l + 3/2)``, k = 0, 1, ...
+
+    Parameters
+    ----------
+    omega : float
+        Frequency.
+
+    Returns
+    -------
+    callable
+        A function of the radii.
+    """
     return lambda r: 0.5 * (omega * r) ** 2
 
 
 def box() -> Potential:
-    """Nothing but the wall at r_max; energies by `box_energies`."""
+    """Nothing but the wall at r_max; energies by `box_energies`.
+
+    Returns
+    -------
+    callable
+        A function of the radii.
+    """
     return np.zeros_like
 
 
 def box_energies(r_max: float, l: int, n_states: int) -> Any:  # noqa: E741
-    """Energies in a sphere with hard walls, from the zeros of the spherical Bessel function j_l."""
+    """Energies in a sphere with hard walls, from the zeros of the spherical Bessel function j_l.
+
+    Parameters
+    ----------
+    r_max : float
+        Radius in bohr.
+    l : int
+        Angular momentum.
+    n_states : int
+        How many, from the lowest up.
+
+    Returns
+    -------
+    array of shape (n_states,)
+    """
     from scipy.optimize import brentq
     from scipy.special import spherical_jn
 
@@ -106,21 +148,57 @@ def box_energies(r_max: float, l: int, n_states: int) -> Any:  # noqa: E741
 
 
 def hulthen(Z: float = 1.0, screening: float = 0.025) -> Potential:
-    """``-Z s exp(-s r) / (1 - exp(-s r))``, a screened Coulomb potential; s states by `hulthen_energy`."""
+    """``-Z s exp(-s r) / (1 - exp(-s r))``, a screened Coulomb potential; s states by `hulthen_energy`.
+
+    Parameters
+    ----------
+    Z : float
+        Charge at the origin.
+    screening : float
+        The s, in 1 / bohr.
+
+    Returns
+    -------
+    callable
+        A function of the radii.
+    """
     return lambda r: -Z * screening / np.expm1(screening * r)
 
 
 def hulthen_energy(Z: float, n: int, screening: float = 0.025) -> float:
-    """Energy of the s state n in the potential of `hulthen`, where it is bound: n^2 screening < 2 Z."""
+    """Energy of the s state n in the potential of `hulthen`, where it is bound: n^2 screening < 2 Z.
+
+    Parameters
+    ----------
+    Z : float
+        Charge at the origin.
+    n : int
+        Principal quantum number.
+    screening : float
+        The s, in 1 / bohr.
+
+    Returns
+    -------
+    float
+    """
     return -((2 * Z - n**2 * screening) ** 2) / (8 * n**2)
 
 
 def model_ion(Z: float, core: float, radius: float = 1.0) -> Potential:
-    """``-(core + (Z - core) exp(-r / radius)) / r``: a nucleus behind a shell of electrons."""
+    """``-(core + (Z - core) exp(-r / radius)) / r``: a nucleus behind a shell of electrons.
+
+    Parameters
+    ----------
+    Z : float
+        Nuclear charge.
+    core : float
+        The charge that is seen from far away.
+    radius : float
+        Thickness of the shell in bohr.
+
+    Returns
+    -------
+    callable
+        A function of the radii.
+    """
     return lambda r: -(core + (Z - core) * np.exp(-r / radius)) / r
-
-
-def tabulated(potential: Any, r: Any) -> tuple[Any, Any]:
-    """Samples (r, V) of a potential, the form in which programs hand them on."""
-    r = np.asarray(r, dtype=float)
-    return r, potential(r)

@@ -87,14 +87,25 @@ class RadialResult(Result):
 
         Returns
         -------
-        array of shape (n_states, *r.shape)
+        array of shape (n_states, ...)
+            With the shape of `r` after the first axis.
         """
         r = checks.array("r", r, dtype=np.float64)
         assert self.mesh is not None
         return fields.evaluate(self.mesh, self._u, np.full(len(self._u), self._power), r)
 
     def label(self, state: int) -> str:
-        """Name a state: "3d", or "3d5/2"."""
+        """Name a state: "3d", or "3d5/2".
+
+        Parameters
+        ----------
+        state : int
+            Its place in `energies`.
+
+        Returns
+        -------
+        str
+        """
         return orbital_label(int(self.n[state]), self.l, self.kappa)
 
     def plot(self, ax: Axes | None = None, *, what: str = "orbitals", **settings: Any) -> Axes:
@@ -135,7 +146,7 @@ class RadialResult(Result):
 class Orbital:
     """One orbital of an atom.
 
-    Attributes
+    Parameters
     ----------
     n, l : int
         Principal quantum number and angular momentum.
@@ -232,7 +243,17 @@ class AtomResult(Result):
     mesh: RadialMesh | None = None
 
     def orbital(self, label: str) -> Orbital:
-        """The orbital with a label as "3d", "3d5/2" or "3d up"."""
+        """Find an orbital by its label.
+
+        Parameters
+        ----------
+        label : str
+            As "3d", "3d5/2" or "3d up".
+
+        Returns
+        -------
+        Orbital
+        """
         for orbital in self.orbitals:
             if orbital.label == label:
                 return orbital
