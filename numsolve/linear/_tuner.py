@@ -103,7 +103,13 @@ class Tuner:
         return self._probabilities(self._checked(context))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything learned so far, and the state of the random generator: numbers, lists and arrays."""
+        """Everything learned so far, and the state of the random generator.
+
+        Returns
+        -------
+        dict
+            Numbers, lists and arrays; a copy.
+        """
         names = ("index", "rounds", "_context", "_p", *self._state)
         return {
             "arms": list(self.arms),

@@ -283,7 +283,7 @@ class Eisenstat:
         self.omega = omega
         if plan is not None and not isinstance(plan, SweepPlan):
             raise TypeError(f"plan must be a SweepPlan, got {type(plan).__name__}")
-        h = pattern_of(A, "level") if plan is None else plan.pattern_for(A)
+        h = pattern_of(A, "level") if plan is None else plan._pattern_for(A)
         h = h.mirrored if mirrored else h
         lv, uv = np.empty(h.lc.size, A.dtype), np.empty(h.uc.size, A.dtype)
         self.root = np.empty(h.rows.size, A.dtype)

@@ -78,14 +78,11 @@ def shifted_laplacians(
     rng : None, int or Generator
         Randomness.
 
-    Yields
-    ------
-    A : csr_array of shape (nx**2, nx**2)
-        ``laplacian(nx) + shift I``.
-    b : array of shape (nx**2,)
-        Right-hand side.
-    shift : float
-        The context.
+    Returns
+    -------
+    iterator of tuple
+        ``(A, b, shift)``: the matrix ``laplacian(nx) + shift I`` of shape (nx**2, nx**2), the right-hand side
+        of shape (nx**2,), and the shift as the context.
     """
     n_systems = checks.integer("n_systems", n_systems, low=0)
     alpha, beta = {"high": (0.5, 1.5), "low": (2.0, 6.0)}[
@@ -108,7 +105,17 @@ def _shifted(
 
 
 def heat_diffusion(t: Any) -> Any:
-    """The diffusion coefficient of `heat_equation`: ``max(0.1 sin 2 pi t, -10 sin 2 pi t)``."""
+    """The diffusion coefficient of `heat_equation`: ``max(0.1 sin 2 pi t, -10 sin 2 pi t)``.
+
+    Parameters
+    ----------
+    t : float or array
+        Time.
+
+    Returns
+    -------
+    float or array
+    """
     s = np.sin(2 * np.pi * t)
     return np.maximum(0.1 * s, -10.0 * s)
 
@@ -127,14 +134,12 @@ def heat_equation(nx: int, n_steps: int = 5000) -> Generator[tuple[Any, Any, flo
     n_steps : int
         Systems; the diffusion has a period of 1000.
 
-    Yields
-    ------
-    A : csr_array of shape (n, n)
-        ``I - dt/2 kappa L``.
-    b : array of shape (n,)
-        ``(I + dt/2 kappa L) u + dt f``, with u the solution that was sent for the last system.
-    kappa : float
-        The context: the diffusion coefficient of the step, at its middle.
+    Returns
+    -------
+    generator of tuple
+        ``(A, b, kappa)``: the matrix ``I - dt/2 kappa L`` of shape (n, n), the right-hand side
+        ``(I + dt/2 kappa L) u + dt f`` of shape (n,), with u the solution sent for the last system, and
+        the diffusion coefficient at the middle of the step as the context.
 
     Examples
     --------
@@ -185,14 +190,11 @@ def drifting_diffusion(
     rng : None, int or Generator
         Randomness.
 
-    Yields
-    ------
-    A : csr_array of shape (nx**2, nx**2)
-        The matrix.
-    b : array of shape (nx**2,)
-        Right-hand side.
-    log_s : float
-        The context: the logarithm of the reaction. It says nothing about the anisotropy.
+    Returns
+    -------
+    iterator of tuple
+        ``(A, b, log_s)``: the matrix of shape (nx**2, nx**2), the right-hand side of shape (nx**2,), and the
+        logarithm of the reaction as the context, which says nothing about the anisotropy.
     """
     nx, n_systems = checks.integer("nx", nx, low=2), checks.integer("n_systems", n_systems, low=0)
     return _drifting(nx, n_systems, checks.generator(rng))
@@ -228,7 +230,19 @@ def _fluxes(k: Any, axis: int) -> Any:
 
 
 def sine_solve(b: Any, s: float) -> Any:
-    """Solve ``(I + s laplacian(m)) x = b`` for a square grid, directly, by fast sine transforms."""
+    """Solve ``(I + s laplacian(m)) x = b`` on a square grid, directly, by fast sine transforms.
+
+    Parameters
+    ----------
+    b : array of shape (m**2,)
+        Right-hand side.
+    s : float
+        The factor of the Laplacian.
+
+    Returns
+    -------
+    array of shape (m**2,)
+    """
     m = round(b.size**0.5)
     modes = 2 - 2 * np.cos(np.pi * np.arange(1, m + 1) / (m + 1))
     coefficients = dstn(b.reshape(m, m), type=1) / (1 + s * (modes[:, None] + modes))

@@ -78,7 +78,7 @@ def automatic_context(A: Any) -> float:
 class SequenceHistory:
     """What was chosen and paid, one entry for each system.
 
-    Attributes
+    Parameters
     ----------
     arms : list
         The arms.
@@ -270,7 +270,13 @@ class TunedSolver:
         return np.cumsum(np.array(self.history.costs) - table.min(axis=1))
 
     def state_dict(self) -> dict[str, Any]:
-        """What was learned: the state of the tuner, the history, and the solutions for the warm start."""
+        """What was learned: the state of the tuner, the history, and the solutions for the warm start.
+
+        Returns
+        -------
+        dict
+            A copy.
+        """
         history = {name: list(values) for name, values in vars(self.history).items()}
         solutions = [x.copy() for x in self.warm_start.solutions]
         return {"tuner": self.tuner.state_dict(), "history": history, "solutions": solutions}
@@ -357,9 +363,9 @@ def solve_sequence(
     **settings
         Those of `TunedSolver`, if it is to be made.
 
-    Yields
-    ------
-    LinearResult
+    Returns
+    -------
+    iterator of LinearResult
         The solution of each system, when it is asked for.
 
     Examples

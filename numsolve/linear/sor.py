@@ -184,7 +184,7 @@ class Relaxation:
         from . import _cpu
 
         self.k: Any = _cpu
-        self.rows, *self.matrix = plan.halves(mirrored=sweep == "backward")
+        self.rows, *self.matrix = plan._halves(mirrored=sweep == "backward")
         self.omega, self.symmetric, self.adaptive = omega, sweep == "symmetric", adaptive
 
     def start(self, x: Any, r: Any) -> None:

@@ -119,11 +119,11 @@ class SweepPlan:
             self._take(checks.array("data", data, shape=(self._pattern.indices.size,), check_finite=False))
             return self
         A = canonical(data)
-        self.pattern_for(A)
+        self._pattern_for(A)
         self._take(A.data)
         return self
 
-    def pattern_for(self, A: Any) -> Pattern:
+    def _pattern_for(self, A: Any) -> Pattern:
         """The pattern of the plan, if a canonical matrix has it."""
         if not self._pattern.matches(A):
             raise ValueError(
@@ -139,9 +139,10 @@ class SweepPlan:
         self.diag = np.empty(h.rows.size, data.dtype)
         total, zero = k.gather(data, h.lf, h.uf, h.df, self.lv, self.uv, self.diag)
         h.check(data, total, zero, finite=self._check_finite)
-        self.__dict__.pop("whole", None)
+        self.__dict__.pop("_whole", None)
+        self.__dict__.pop("_sorted", None)
 
-    def halves(self, *, mirrored: bool = False) -> tuple[Any, ...]:
+    def _halves(self, *, mirrored: bool = False) -> tuple[Any, ...]:
         """What the kernels take: rows, lower half, upper half, diagonal; or all of it mirrored."""
         if mirrored:
             h, lv, uv, diag = self._pattern.mirrored, self.uv[::-1], self.lv[::-1], self.diag[::-1]
@@ -150,11 +151,17 @@ class SweepPlan:
         return h.rows, h.lp, h.lc, self.lv, h.up, h.uc, self.uv, self.diag
 
     @cached_property
-    def whole(self) -> tuple[Any, ...]:
+    def _whole(self) -> tuple[Any, ...]:
         """What a sweep on vectors in the caller's order takes."""
         k = _kernels()
-        rows, *parts, diag = self.halves()
+        rows, *parts, diag = self._halves()
         return rows, *k.join(rows, *parts), diag
+
+    @cached_property
+    def _sorted(self) -> tuple[Any, ...]:
+        """The same with columns in the order of the sweep."""
+        rows, *parts, diag = self._halves()
+        return rows, *_kernels().join(np.arange(rows.size, dtype=np.uint32), *parts), diag
 
     def __repr__(self) -> str:
         n, entries = self.shape[0], self._pattern.indices.size
@@ -213,18 +220,21 @@ def sweep(A: Any, x: Any, b: Any, omega: float = 1.0, sweep: str = "forward", it
     omega = relaxation(omega)
     direction = DIRECTIONS[checks.choice("sweep", sweep, tuple(DIRECTIONS))]
     iterations = checks.integer("iterations", iterations, low=0)
-    matrix = A.whole if isinstance(A, SweepPlan) else _whole(canonical(A))
+    relax, matrix = k.sweep, A._whole if isinstance(A, SweepPlan) else _whole(canonical(A))
+    if isinstance(A, SweepPlan) and iterations > 3:
+        relax, matrix = k.sweep_sorted, A._sorted
     n, dtype = matrix[0].size, matrix[-1].dtype
     if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.writeable):
         kind = f"{x.dtype} array" if isinstance(x, np.ndarray) else type(x).__name__
         raise TypeError(f"x must be a writeable array of {dtype}, as A, to be changed in place; got a {kind}")
     if x.ndim not in {1, 2} or x.shape[0] != n:
         raise ValueError(f"x must have as many rows as A of shape {(n, n)}, got shape {x.shape}")
+    checks.finite("x", x)
     b = checks.array("b", b, dtype=dtype, shape=x.shape)
     # Columns one by one: in the order of levels a sweep is as fast as the processor reads the matrix.
     for y, c in [(x, b)] if x.ndim == 1 else zip(x.T, b.T, strict=True):
         z = np.ascontiguousarray(y)
-        k.sweep(*matrix, omega, z, np.ascontiguousarray(c), direction, iterations)
+        relax(*matrix, omega, z, np.ascontiguousarray(c), direction, iterations)
         if z is not y:
             y[:] = z
 
@@ -276,7 +286,7 @@ def SSOR(A: Any, omega: float = 1.0, *, plan: SweepPlan | None = None, order: st
 
     def apply(r: Any) -> Any:
         r = np.ascontiguousarray(r, dtype=plan.diag.dtype)
-        return k.apply_ssor(*plan.halves(mirrored=mirrored), omega, r.reshape(-1)).reshape(r.shape)
+        return k.apply_ssor(*plan._halves(mirrored=mirrored), omega, r.reshape(-1)).reshape(r.shape)
 
     return arrays.linear_operator(np, plan.shape, apply, apply, dtype=plan.diag.dtype)
 

@@ -288,8 +288,8 @@ def test_the_pattern_of_a_plan_is_remembered():
 def test_the_mirrored_pattern_is_that_of_the_reversed_matrix(spd):
     plan = linear.SweepPlan(spd, "natural")
     turned = linear.SweepPlan(sp.csr_array(spd.toarray()[::-1, ::-1]), "natural")
-    _, *mirrored = plan.halves(mirrored=True)
-    _, *want = turned.halves()
+    _, *mirrored = plan._halves(mirrored=True)
+    _, *want = turned._halves()
     (r,) = vectors(spd.shape[0], 1)
     got, expected = r.copy(), r.copy()
     _cpu.relax_lower(*mirrored[:3], mirrored[-1], 1.2, got, got)
