@@ -108,10 +108,14 @@ class Batch:
             yh=y,
             axh=ax,
             weight=xp.where(known, size_c, 1.0) / xp.where(known, size_b, 1.0),
+            step=zero + self.step,
+            cap=zero + float("inf"),
+            steep=zero,
             first=zero,
             last=zero,
             age=zero,
             restarts=zero,
+            rejected=zero,
         )
 
     def advance(self, step: int) -> None:

@@ -96,9 +96,10 @@ class Run:
         self.col = k.Columns(s.c, s.lx, s.ux, solver.columns, *copies, aty, np.empty(x.size))
         copies = [y.copy() for _ in range(3)] + [ax.copy() for _ in range(3)]
         self.row = k.Rows(s.lc, s.uc, solver.rows, *copies)
-        self.counts = np.zeros(3, dtype=np.int64)
-        self.numbers = np.zeros(11)
-        self.numbers[k.STEP] = SAFETY / solver.norm if solver.norm > 0 else 1.0
+        self.counts = np.zeros(4, dtype=np.int64)
+        self.numbers = np.zeros(14)
+        self.numbers[[k.STEP, k.BASE]] = SAFETY / solver.norm if solver.norm > 0 else 1.0
+        self.numbers[k.CAP] = np.inf
         self.numbers[k.NORM_B], self.numbers[k.NORM_C] = lp.norm_b(), lp.norm_c()
         self.numbers[k.SIZE_B], self.numbers[k.SIZE_C] = s.norm_b(), s.norm_c()
         sizes = self.numbers[[k.SIZE_B, k.SIZE_C]]

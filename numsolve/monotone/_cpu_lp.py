@@ -55,8 +55,8 @@ class Rows(NamedTuple):
 
 
 # Places in `numbers`, of float64, and in `counts`, of int64.
-STEP, WEIGHT, FIRST, LAST, NORM_B, NORM_C, SIZE_B, SIZE_C, PRIMAL, DUAL, GAP = range(11)
-AGE, TOTAL, RESTARTS = range(3)
+STEP, WEIGHT, FIRST, LAST, BASE, CAP, STEEP, NORM_B, NORM_C, SIZE_B, SIZE_C, PRIMAL, DUAL, GAP = range(14)
+AGE, TOTAL, RESTARTS, REJECTED = range(4)
 
 #: Restart when the fixed-point residual has fallen to this share of its first value ...
 SUFFICIENT = 0.1
@@ -64,6 +64,11 @@ SUFFICIENT = 0.1
 NECESSARY = 0.8
 #: ... or when the iterations since the last restart are this share of all.
 ARTIFICIAL = 0.36
+#: At a restart the step grows by at most GROW, up to SAFE over the steepness met since the last one; a step
+#: that was too long comes back to BACK of itself, and that limit is let go by RELAX a restart.
+GROW, SAFE, BACK, RELAX = 1.5, 0.7, 0.7, 1.05
+#: After so many steps that were too long, the step is the proven one for good.
+REJECTIONS = 100
 #: A ray is a certificate when every feasible point would have to be larger than the data by this factor.
 RAY = 1e8
 #: What `advance` returns besides the numbers of `Status`.
@@ -123,9 +128,10 @@ def advance(A, At, col, row, numbers, counts, steps, every, stop_at, table):
         dx2 = _primal_step(At, col, row.y, tau, pull)
         dy2, cross = _dual_step(A, row, col.xb, sigma, pull)
         fixed_point = math.sqrt(max(dx2 / tau + cross + dy2 / sigma, 0.0))
+        still = dx2 == 0.0 and dy2 == 0.0
         counts[AGE] += 1
         counts[TOTAL] += 1
-        if counts[TOTAL] % every == 0 or step == steps or fixed_point == 0.0:
+        if counts[TOTAL] % every == 0 or step == steps or still:
             code = measure(At, col, row, numbers, table[looks])
             table[looks, 4] = weight
             looks += 1
@@ -133,10 +139,14 @@ def advance(A, At, col, row, numbers, counts, steps, every, stop_at, table):
                 return looks, step, CONVERGED
             if code != RUNNING:
                 return looks, step, code
-            if fixed_point == 0.0:
+            if still:
                 return looks, step, STAGNATED
-        if wants_restart(fixed_point, numbers, counts):
+        restart = wants_restart(fixed_point, numbers, counts)
+        steepness = abs(cross) / (weight * dx2 + dy2 / weight) if not still else 0.0
+        rejected = _is_too_long(fixed_point, steepness, numbers, counts)
+        if restart or rejected:
             _restart(At, col, row, numbers)
+            _adapt_step(rejected, numbers, counts)
             counts[AGE] = 0
             counts[RESTARTS] += 1
     return looks, steps, RUNNING
@@ -209,6 +219,33 @@ def _restart(At, col, row, numbers):
     row.ax[:] = row.axh
     row.ax0[:] = row.axh
     product(At, row.yh, col.aty0)
+
+
+@njit(cache=True, error_model="numpy")
+def _is_too_long(fixed_point, steepness, numbers, counts):
+    """Whether a step beyond the proven one has shown to be too long.
+
+    eta < 1/|A| makes T nonexpansive everywhere. On the way that the iterates take, the steepness
+    2 |dy'A dx| / (w |dx|^2 + |dy|^2 / w) counts in the place of |A|, and is often a fraction of it.
+    """
+    numbers[STEEP] = max(numbers[STEEP], steepness)
+    return numbers[STEP] > numbers[BASE] and (
+        numbers[STEP] * steepness > 0.99 or (counts[AGE] > 1 and fixed_point > 1.05 * numbers[FIRST])
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _adapt_step(rejected, numbers, counts):
+    """Choose the step until the next restart, never below the proven one."""
+    step, steep = numbers[STEP], numbers[STEEP]
+    if rejected:
+        counts[REJECTED] += 1
+        numbers[CAP] = step = BACK * step if counts[REJECTED] < REJECTIONS else 0.0
+    else:
+        step = min(GROW * step, numbers[CAP], SAFE / steep if steep > 0.0 else math.inf)
+        numbers[CAP] *= RELAX
+    numbers[STEP] = max(step, numbers[BASE])
+    numbers[STEEP] = 0.0
 
 
 @njit(cache=True, error_model="numpy")

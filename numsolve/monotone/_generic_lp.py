@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 SUFFICIENT, NECESSARY, ARTIFICIAL, RAY = 0.1, 0.8, 0.36, 1e8
+GROW, SAFE, BACK, RELAX, REJECTIONS = 1.5, 0.7, 0.7, 1.05, 100
 RUNNING, INFEASIBLE, UNBOUNDED, STAGNATED = -1, 2, 3, 6
 
 
@@ -38,19 +39,23 @@ class State:
     yh: Any
     axh: Any
     weight: Any
+    step: Any
+    cap: Any
+    steep: Any
     first: Any
     last: Any
     age: Any
     restarts: Any
+    rejected: Any
 
     def take(self, xp: Any, index: Any) -> State:
         """The programs of an index."""
         return State(**{f.name: xp.take(getattr(self, f.name), index, axis=0) for f in fields(self)})
 
 
-def advance(xp: Any, s: State, times_a: Any, times_at: Any, step: float, total: int) -> Any:
+def advance(xp: Any, s: State, times_a: Any, times_at: Any, base: float, total: int) -> Any:
     """One iteration, the `total`-th, of every program; returns the fixed-point residuals."""
-    tau, sigma = step / s.weight, step * s.weight
+    tau, sigma = s.step / s.weight, s.step * s.weight
     pull = 1.0 / (s.age + 2.0)
     s.xh = clip(xp, s.x - tau * (s.c - times_a(s.y)), s.lx, s.ux)
     dx = s.xh - s.x
@@ -60,7 +65,8 @@ def advance(xp: Any, s: State, times_a: Any, times_at: Any, step: float, total: 
     s.yh = sigma * (t - clip(xp, t, -s.uc, -s.lc))
     dy = s.yh - s.y
     s.axh = (axb + s.ax) / 2
-    squared = total_of(xp, dx * dx) / tau + total_of(xp, dy * (axb - s.ax)) + total_of(xp, dy * dy) / sigma
+    dx2, dy2, cross = total_of(xp, dx * dx), total_of(xp, dy * dy), total_of(xp, dy * (axb - s.ax))
+    squared = dx2 / tau + cross + dy2 / sigma
     residual = xp.sqrt(xp.where(squared > 0, squared, 0.0))
     s.x = pull * s.x0 + (1.0 - pull) * xb
     s.y = pull * s.y0 + (1.0 - pull) * (s.yh + dy)
@@ -72,9 +78,27 @@ def advance(xp: Any, s: State, times_a: Any, times_at: Any, step: float, total: 
         & ((residual <= SUFFICIENT * s.first) | ((residual <= NECESSARY * s.first) & (residual > s.last)))
     )
     s.last = residual
-    if bool(xp.any(wanted)):
-        restart(xp, s, wanted, times_a)
+    moved = s.weight * dx2 + dy2 / s.weight
+    steepness = xp.abs(cross) / xp.where(moved > 0, moved, 1.0)
+    s.steep = xp.maximum(s.steep, steepness)
+    too_long = (s.step > base) & ((s.step * steepness > 0.99) | ((s.age > 1.0) & (residual > 1.05 * s.first)))
+    if bool(xp.any(wanted | too_long)):
+        restart(xp, s, wanted | too_long, times_a)
+        adapt_step(xp, s, wanted | too_long, too_long, base)
     return residual
+
+
+def adapt_step(xp: Any, s: State, restarted: Any, rejected: Any, base: float) -> None:
+    """Choose the steps until the next restarts, never below the proven one."""
+    s.rejected = s.rejected + xp.astype(rejected, s.rejected.dtype)
+    back = xp.where(s.rejected < REJECTIONS, BACK * s.step, 0.0)
+    limit = SAFE / xp.where(s.steep > 0, s.steep, 1e-300)
+    grown = xp.minimum(xp.minimum(GROW * s.step, s.cap), limit)
+    cap = xp.where(rejected, back, RELAX * s.cap)
+    step = xp.where(rejected, back, grown)
+    s.cap = xp.where(restarted, cap, s.cap)
+    s.step = xp.where(restarted, xp.where(step > base, step, base), s.step)
+    s.steep = xp.where(restarted, 0.0, s.steep)
 
 
 def restart(xp: Any, s: State, wanted: Any, times_a: Any) -> None:

@@ -119,7 +119,7 @@ def halpern(
     >>> turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
     >>> result = monotone.halpern(lambda u: turn @ u, [1.0, 1.0], L=1.0, method="eg")
     >>> result.success, result.nfev
-    (True, 62)
+    (True, 199)
     """
     checks.function("operator", operator)
     L = checks.real("L", L, low=0.0, open_low=True)

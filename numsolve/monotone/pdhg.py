@@ -13,7 +13,9 @@ and the iteration pulls its reflection 2 z^ - z towards the anchor z_0:
 residual r(z), the norm of z^ - z in the metric of the method, is O(1/k); restarting the anchor at z^ when r
 has fallen enough makes the convergence linear. Around it, from PDLP (D. Applegate et al., NeurIPS 2021): the
 shares of the restart rule, the balance of the weight at restarts, Ruiz's and Pock and Chambolle's scaling;
-before these, rows and columns are scaled by geometric means.
+before these, rows and columns are scaled by geometric means. A restart may also lengthen the step beyond
+1/|A|, as far as the steps since the last one allow; if it proves too long, the next restart comes at once and
+shortens it. That is a heuristic, which ends after a hundred such failures: then the proofs apply again.
 """
 
 from __future__ import annotations
