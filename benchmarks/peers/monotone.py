@@ -215,9 +215,8 @@ def family(kind: str, n: int) -> monotone.AffineFiniteSum:
         from sklearn.datasets import load_breast_cancer
 
         X = load_breast_cancer().data
-        Z = ((X - X.mean(axis=0)) / X.std(axis=0))[rng.integers(0, len(X), n)] + 0.1 * rng.normal(
-            size=(n, 30)
-        )
+        X = (X - X.mean(axis=0)) / X.std(axis=0)
+        Z = X[rng.integers(0, len(X), n)] + 0.1 * rng.normal(size=(n, 30))
     return monotone.AffineFiniteSum(Z, Z @ rng.normal(size=Z.shape[1]) + 0.1 * rng.normal(size=n))
 
 

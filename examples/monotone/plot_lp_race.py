@@ -127,7 +127,7 @@ ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 # %%
 # A first-order method can be stopped early. A rough solution can then be polished until it is feasible to
-# ten digits, for a few more iterations and a somewhat larger gap. The picture has the residuals of a long run.
+# ten digits, for a few more iterations and a larger gap. The picture has the residuals of a longer run.
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ConvergenceWarning)

@@ -28,9 +28,9 @@ result = monotone.solve_game(A, tol=1e-9, callback=lambda z: trail.append((z[0].
 print(result)
 
 # %%
-# The burglar's share of the loot is the value of the game; the gap is what either could still gain by
-# another strategy. The policeman guards the rich houses. The burglar visits the same ones, and the poorer
-# of them more often: where there is little to take, the policeman is seldom seen.
+# What the burglar gets on average is the value of the game; the gap is what either could still gain by
+# another strategy. The policeman waits where the loot is. The burglar goes to ten of the sixty houses with
+# nearly equal odds, and a little less often to the richest, where he is expected.
 
 fig, (top, bottom) = plt.subplots(2, 1, figsize=(9, 5), sharex=True, layout="constrained")
 top.bar(houses, worth, color="0.75")
@@ -43,8 +43,9 @@ bottom.set(xlabel="house", ylabel="probability")
 bottom.legend()
 
 # %%
-# How the strategies come about. Each row is an iteration. The first ones swing widely; then each restart
-# of the anchor damps the swing, and the houses that are never chosen drop out for good.
+# How the strategies come about, from below. The burglar soon fixes on the richest house, until the policeman
+# has learned of it; within the next hundred iterations both spread over the few houses that count, and the
+# others drop out for good.
 
 steps = np.unique(np.geomspace(1, len(trail) - 1, 160).astype(int))
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
@@ -52,7 +53,6 @@ for ax, player, name in zip(axes, (0, 1), ("policeman", "burglar"), strict=True)
     history = np.array([trail[k][player] for k in steps])
     image = ax.pcolormesh(houses, steps, np.sqrt(history), cmap="magma", shading="nearest")
     ax.set(yscale="log", xlabel="house", title=name)
-    ax.invert_yaxis()
 axes[0].set_ylabel("iteration")
 fig.colorbar(image, ax=axes, label="square root of the probability")
 
