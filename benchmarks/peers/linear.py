@@ -4,7 +4,7 @@ The sweeps are those of the same matrix in the same order, with the same iterate
 once; in the rows "without a plan" they look up the pattern and copy the values in each call. The heat steps
 are ten from the stiff phase of `heat_equation`, with a diffusion of about 10. Each side assembles each
 matrix, solves from the last state to a residual of 1e-8 of ``||b||``, and ours takes the new values into the
-order of its sweep. The best tools for this toy are there too: algebraic multigrid with a frozen hierarchy, and
+order of its sweep. The best tools for this toy are there too: multigrid with a frozen hierarchy, and
 sine transforms, which solve it directly.
 
 How far from the floor. A sweep reads the matrix once: with n = 10 000 in the cache it takes 1.0 times
