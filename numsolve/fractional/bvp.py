@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 METHODS = ("auto", "spline", "spectral", "dense")
+#: Modes that "auto" tries: data that need more are hardly smooth.
+MOST_MODES = 256
 
 
 def solve_riesz_bvp(
@@ -79,7 +81,8 @@ def solve_riesz_bvp(
     interval : tuple of float
         The ends a < b.
     n : int
-        Spans of the splines, at least ``2 p``; modes of the spectral method, at most.
+        Spans of the splines, at least ``2 p``. For the spectral method, modes at most; "auto" tries 256 or n
+        of them, whichever is less.
     p : int
         Degree of the splines, at least 2.
     reaction, diffusion : callable, array of shape (K,) or float, optional
@@ -179,18 +182,21 @@ def solve_riesz_bvp(
         return _solve_dense(data, alpha, breaks, p, weights, definition, rtol, "the mesh is not uniform")
 
     reason, series = "it was asked for", None
+    modes = min(n, MOST_MODES) if method == "auto" else n
     if method in {"auto", "spectral"}:
-        obstacle, series = _obstacle(data, alpha, weights, definition, n, look=method == "auto")
+        obstacle, series = _obstacle(data, alpha, weights, definition, modes, look=method == "auto")
         if method == "spectral" and obstacle:
             raise ValueError(f"method 'spectral' does not apply: {obstacle}")
         if method == "auto":
             method = "spline" if obstacle else "spectral"
             reason = obstacle or _praise(series)
     if method == "spectral":
+        if modes > MOST_UNKNOWNS:
+            raise ValueError(f"method 'spectral' is for at most {MOST_UNKNOWNS} modes, got n = {modes}")
         f_over, reaction_over = data.divided()
         if reaction_over is None:
-            return spectral.solve_by_division(f_over, alpha, interval, n, series, reason)
-        return spectral.solve_by_collocation(f_over, reaction_over, alpha, interval, n, reason)
+            return spectral.solve_by_division(f_over, alpha, interval, modes, series, reason)
+        return spectral.solve_by_collocation(f_over, reaction_over, alpha, interval, modes, reason)
     if method == "dense":
         a, b = interval
         mesh = a + (b - a) * np.arange(n + 1.0) / n
@@ -204,7 +210,7 @@ def solve_riesz_bvp(
 
 
 def _obstacle(
-    data: Data, alpha: float, weights: tuple[float, float], definition: str, n: int, *, look: bool
+    data: Data, alpha: float, weights: tuple[float, float], definition: str, modes: int, *, look: bool
 ) -> tuple[str, spectral.Series | None]:
     """Why Jacobi modes do not do, or nothing; and the modes of f. `look` at the smoothness of the data."""
     if any(map(is_values, (data.f, data.reaction, data.diffusion))):
@@ -216,11 +222,11 @@ def _obstacle(
     if not look:
         return "", None
     f, reaction = data.divided()
-    series = spectral.jacobi_series(f, alpha, data.interval, n)
+    series = spectral.jacobi_series(f, alpha, data.interval, modes)
     if not series.resolved:
         return _rough("f" if data.diffusion is None else "f / diffusion", series), None
     if reaction is not None:
-        other = spectral.jacobi_series(reaction, alpha, data.interval, n)
+        other = spectral.jacobi_series(reaction, alpha, data.interval, modes)
         if not other.resolved:
             return _rough("the reaction", other), None
     return "", series

@@ -190,6 +190,12 @@ BAD = {
         "method 'spectral' does not apply: the data are values at the collocation points",
         (bvp,),
     ),
+    "too many modes": (
+        {"method": "spectral", "n": 5000},
+        ValueError,
+        "at most 4000 modes, got n = 5000",
+        (bvp,),
+    ),
     "modes for weights": ({"method": "spectral", "weights": (1, 0)}, ValueError, "the weights are", (bvp,)),
     "modes for caputo": ({"method": "spectral", "definition": "caputo"}, ValueError, "'rl'", (bvp,)),
     "rtol negative": (

@@ -160,6 +160,12 @@ CHOICES = {
         "f / diffusion is not",
     ),
     "manufactured": (problems.bump(3, 1.5)[0], {}, "spline", "f is not smooth"),
+    "a kink and many spans": (
+        lambda x: abs(x - 0.3),
+        {"n": 30_000, "p": 2},
+        "spline",
+        "256 Jacobi modes leave",
+    ),
     "samples": (np.ones(259), {}, "spline", "values at the collocation points"),
     "a list": ([1.0] * 259, {}, "spline", "values at the collocation points"),
     "skewed": (np.exp, {"weights": (1, 0)}, "spline", r"the weights are \(1.0, 0.0\)"),
