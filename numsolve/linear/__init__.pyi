@@ -1,6 +1,5 @@
 from . import problems as problems
 from .cg import cg as cg
-from .cg import ssor_cg as ssor_cg
 from .chebcb import ChebCB as ChebCB
 from .result import LinearResult as LinearResult
 from .sequence import SequenceHistory as SequenceHistory
@@ -11,6 +10,7 @@ from .smoothcb import SmoothCB as SmoothCB
 from .sor import gauss_seidel as gauss_seidel
 from .sor import sor as sor
 from .ssor import ssor as ssor
+from .ssor_cg import ssor_cg as ssor_cg
 from .sweeps import SSOR as SSOR
 from .sweeps import SweepPlan as SweepPlan
 from .sweeps import optimal_omega as optimal_omega

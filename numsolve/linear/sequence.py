@@ -27,10 +27,10 @@ from numsolve._core.plotting import new_figure
 from numsolve._core.result import Status
 
 from ._system import canonical, relaxation, unsigned
-from .cg import ssor_cg
 from .smoothcb import SmoothCB
 from .sor import sor
 from .ssor import ssor
+from .ssor_cg import ssor_cg
 from .tsallis import TsallisINF
 from .warm_start import WarmStart
 
