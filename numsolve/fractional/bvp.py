@@ -19,7 +19,7 @@ from numsolve._core.result import Status, deliver
 from . import spectral
 from ._assembly import clamped_knots, greville_points, spline_values
 from ._data import Data, is_values
-from ._gmres import PATIENCE, UNIT, Iterate, fgmres
+from ._gmres import PATIENCE, UNIT, Iterate, fgmres, norm2
 from ._system import PRECONDITIONERS, make_system
 from .bspline import check_alpha, check_degree
 from .dense import MOST_UNKNOWNS, dense_matrix
@@ -239,7 +239,8 @@ def _rough(what: str, series: spectral.Series) -> str:
 def _praise(series: spectral.Series | None) -> str:
     assert series is not None
     count = len(series.coefficients)
-    return f"the data are smooth: {count} Jacobi mode{'s' * (count > 1)} hold f to rounding errors"
+    modes = "modes hold" if count > 1 else "mode holds"
+    return f"the data are smooth: {count} Jacobi {modes} f to rounding errors"
 
 
 # -- splines ---------------------------------------------------------------------------------------
@@ -265,7 +266,7 @@ def _solve_spline(
     b = b * system.scale
     with Monitor(
         rtol=rtol,
-        reference=float(xp.vecdot(b, b)) ** 0.5,
+        reference=norm2(xp, b),
         label="GMRES",
         keep="reference",
         present=Iterate.form,
@@ -321,9 +322,9 @@ def _solve_dense(
     if reaction is not None:
         A += reaction[:, None] * spline_values(knots, p).toarray()
     c = lu_solve(lu_factor(A), b)
-    residual = float(np.linalg.norm(b - A @ c))
-    wanted = rtol * float(np.linalg.norm(b))
-    rounding = 4 * UNIT * float(np.linalg.norm(A) * np.linalg.norm(c) + np.linalg.norm(b))
+    residual = norm2(np, b - A @ c)
+    wanted = rtol * norm2(np, b)
+    rounding = 4 * UNIT * (float(np.linalg.norm(A)) * norm2(np, c) + norm2(np, b))
     status = Status.CONVERGED if residual <= wanted else Status.ROUNDING
     if not residual <= max(wanted, rounding):
         status = Status.BREAKDOWN

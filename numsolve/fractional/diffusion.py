@@ -21,7 +21,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._data import check_positive, sample
-from ._gmres import PATIENCE, Iterate, fgmres
+from ._gmres import PATIENCE, Iterate, fgmres, norm2
 from ._system import PRECONDITIONERS, make_system
 from .operator import RieszSplineOperator
 from .result import RieszResult
@@ -226,7 +226,7 @@ class _Dense:
     def solve(self, b: Array) -> tuple[Array, float, Status]:
         """The increment, its residual, and whether it is one."""
         d = lu_solve(self.lu, b, check_finite=False)
-        return d, float(np.linalg.norm(b - self.matrix @ d)), Status.CONVERGED
+        return d, norm2(np, b - self.matrix @ d), Status.CONVERGED
 
 
 class _Krylov:
@@ -244,7 +244,7 @@ class _Krylov:
         """The increment, its residual, and whether it is one."""
         b = self.scale * b
         settings: dict[str, Any] = {"keep": "reference", "present": Iterate.form, "patience": PATIENCE}
-        with Monitor(rtol=self.rtol, reference=np.linalg.norm(b), maxiter=MAXITER, **settings) as it:
+        with Monitor(rtol=self.rtol, reference=norm2(np, b), maxiter=MAXITER, **settings) as it:
             system = self.system
             fgmres(np, system.matvec, b, system.precondition, it, x0=np.zeros_like(b), norm=system.norm)
         self.ninner += it.nit

@@ -20,7 +20,7 @@ from scipy.linalg import eig, lu_factor, lu_solve
 from numsolve._core import checks
 from numsolve._core.monitor import Monitor
 
-from ._gmres import PATIENCE, fgmres
+from ._gmres import PATIENCE, fgmres, norm2
 from .operator import RieszSplineOperator, check_interval
 from .result import RieszResult
 from .symbol import mass_samples
@@ -180,7 +180,7 @@ def solve_riesz_2d(
     b = F.ravel()
     with Monitor(
         rtol=rtol,
-        reference=float(np.linalg.norm(b)),
+        reference=norm2(np, b),
         maxiter=200 if maxiter is None else maxiter,
         callback=callback,
         progress=progress,

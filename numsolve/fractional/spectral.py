@@ -18,6 +18,7 @@ from scipy.linalg import solve
 
 from numsolve._core.result import Status, deliver
 
+from ._gmres import norm2
 from .jacobi import (
     JacobiSolution,
     basis,
@@ -100,7 +101,7 @@ def solve_by_division(
         x=c,
         status=status,
         detail=detail,
-        residual=series.tail * float(np.linalg.norm(series.coefficients)) * scale,
+        residual=series.tail * norm2(np, series.coefficients) * scale,
         points=series.points,
         sol=JacobiSolution(c, alpha, interval),
         method="spectral",
@@ -144,4 +145,4 @@ def _collocate(
     A += (reaction(points) * (1 - y * y) ** (alpha / 2))[:, None] * P
     b = f(points)
     c = solve(A, b)
-    return points, c, float(np.linalg.norm(b - A @ c))
+    return points, c, norm2(np, b - A @ c)
