@@ -9,6 +9,7 @@ import numpy as np
 from numsolve._core import arrays
 
 from ._scaling import scaling, spectral_norm
+from ._tuples import Columns, Rows
 
 if TYPE_CHECKING:
     from numsolve._core.monitor import Monitor
@@ -92,10 +93,12 @@ class Run:
         x, y = point
         ax, aty = solver.times_x(x), solver.times_y(y)
         self.solver = solver
-        copies = [x.copy() for _ in range(4)]
-        self.col = k.Columns(s.c, s.lx, s.ux, solver.columns, *copies, aty, np.empty(x.size))
-        copies = [y.copy() for _ in range(3)] + [ax.copy() for _ in range(3)]
-        self.row = k.Rows(s.lc, s.uc, solver.rows, *copies)
+        iterates = {name: x.copy() for name in ("x", "x0", "xh", "xb")}
+        data = {"c": s.c, "low": s.lx, "high": s.ux, "scale": solver.columns}
+        self.col = Columns(**data, **iterates, aty0=aty, slack=np.empty(x.size))
+        iterates = {name: y.copy() for name in ("y", "y0", "yh")}
+        iterates |= {name: ax.copy() for name in ("ax", "ax0", "axh")}
+        self.row = Rows(low=s.lc, high=s.uc, scale=solver.rows, **iterates)
         self.counts = np.zeros(4, dtype=np.int64)
         self.numbers = np.zeros(14)
         self.numbers[[k.STEP, k.BASE]] = SAFETY / solver.norm if solver.norm > 0 else 1.0

@@ -6,7 +6,6 @@ product.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -26,22 +25,6 @@ from ._cpu_lp import (
 
 # Further places in `numbers`: the largest payoff, and the constant that is taken off all of them.
 UNIT, SHIFT = 4, 5
-
-
-class Player(NamedTuple):
-    """One player: iterate z, anchor z0, PDHG point zh and its reflection; payoffs at the first three.
-
-    The payoffs of x are A'y and those of y are A x. ``fresh`` has those at the other's reflection.
-    """
-
-    z: np.ndarray
-    z0: np.ndarray
-    zh: np.ndarray
-    reflected: np.ndarray
-    pay: np.ndarray
-    pay0: np.ndarray
-    payh: np.ndarray
-    fresh: np.ndarray
 
 
 @njit(cache=True, error_model="numpy")

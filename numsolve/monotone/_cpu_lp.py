@@ -6,52 +6,17 @@ Notation, the same in every file that deals with linear programs:
 
 with x of n entries and multipliers y of m. A matrix is ``(indptr, indices, data)`` in compressed rows, or a
 dense array in C order; ``At`` is its transpose in the same form, so that both products run along rows.
-A run keeps its iterates in two tuples, `Columns` (length n) and `Rows` (length m), and its numbers in
-two small arrays. `advance` is fused: one pass over the rows of At makes the primal step, one over
+A run keeps its iterates in `Columns` (length n) and `Rows` (length m) of `_tuples`, and its numbers in two
+small arrays. `advance` is fused: one pass over the rows of At makes the primal step, one over
 the rows of A the dual step, and ``A x`` is carried along, so that an iteration is two products.
 """
 
 import math
-from typing import NamedTuple
 
-import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
 _REDUCTION = {"contract", "nsz", "reassoc"}
-
-
-class Columns(NamedTuple):
-    """What has length n: cost, bounds, scale, and the iterates.
-
-    x is the Halpern iterate, x0 its anchor, xh = T(x) the PDHG point, xb its reflection; ``aty0`` is A'y at
-    the anchor; ``slack`` is c - A'y at the PDHG point, as of the last look.
-    """
-
-    c: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    scale: np.ndarray
-    x: np.ndarray
-    x0: np.ndarray
-    xh: np.ndarray
-    xb: np.ndarray
-    aty0: np.ndarray
-    slack: np.ndarray
-
-
-class Rows(NamedTuple):
-    """What has length m: the same for y, and A x at the iterate, the anchor and the PDHG point."""
-
-    low: np.ndarray
-    high: np.ndarray
-    scale: np.ndarray
-    y: np.ndarray
-    y0: np.ndarray
-    yh: np.ndarray
-    ax: np.ndarray
-    ax0: np.ndarray
-    axh: np.ndarray
 
 
 # Places in `numbers`, of float64, and in `counts`, of int64.

@@ -1,13 +1,12 @@
 """Compiled kernels of variance-reduced Halpern iterations on finite sums of linear operators.
 
-A problem is a tuple `Affine` or `Game`; both are linear up to a constant, so that the difference of a
-component at two points is the component's linear part at the difference of the points. Odds are cumulative
+A problem is an `Affine` or a `Game` of `_tuples`; both are linear up to a constant, so that the difference of
+a component at two points is the component's linear part at the difference of the points. Odds are cumulative
 probabilities and weights 1/(n q_i), both empty for uniform draws. ``marks`` is work space: the last stamp
 under which an index was drawn.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -21,37 +20,6 @@ _FAST = {"contract", "nsz", "reassoc"}
 AGE, COST, STAMP = range(3)
 
 
-class Affine(NamedTuple):
-    """The components z_i (z_i'u - b_i), with the rows z_i in C order."""
-
-    Z: np.ndarray
-    odds: np.ndarray
-    weights: np.ndarray
-    marks: np.ndarray
-
-
-class Game(NamedTuple):
-    """The components (m A_i' y_i, -n A_j x_j), with A and its transpose in C order."""
-
-    A: np.ndarray
-    At: np.ndarray
-    row_odds: np.ndarray
-    row_weights: np.ndarray
-    column_odds: np.ndarray
-    column_weights: np.ndarray
-    row_marks: np.ndarray
-    column_marks: np.ndarray
-
-
-class Resolvent(NamedTuple):
-    """A map of the catalogue: 0 nothing, 1 box, 2 l1, 3 l2 ball, 4 simplex, 5 two simplices."""
-
-    kind: int
-    number: float
-    low: np.ndarray
-    high: np.ndarray
-
-
 def add_components(P, d, batch, counts, rng, out):
     """Add the mean of a batch of components' linear parts at d to out."""
     raise NotImplementedError("for compiled code")
@@ -59,7 +27,7 @@ def add_components(P, d, batch, counts, rng, out):
 
 @overload(add_components, jit_options={"error_model": "numpy"})
 def _add_components(P, d, batch, counts, rng, out):  # noqa: ARG001
-    if P.instance_class is Affine:
+    if P.fields[0] == "Z":  # Affine
 
         def affine(P, d, batch, counts, rng, out):
             n = P.Z.shape[0]

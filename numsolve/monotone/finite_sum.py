@@ -9,6 +9,7 @@ import numpy as np
 from numsolve._core import checks
 
 from ._scaling import spectral_norm
+from ._tuples import Affine, Game
 from .prox import project_simplex
 
 if TYPE_CHECKING:
@@ -154,9 +155,7 @@ class AffineFiniteSum:
 
     def compiled(self, sampling: str) -> Any:
         """What the kernels see of it."""
-        from . import _cpu_vr
-
-        return _cpu_vr.Affine(self.Z, *_odds(self._squares, sampling), np.zeros(self.n, dtype=np.int64))
+        return Affine(self.Z, *_odds(self._squares, sampling), np.zeros(self.n, dtype=np.int64))
 
 
 class BilinearGame:
@@ -251,11 +250,9 @@ class BilinearGame:
 
     def compiled(self, sampling: str) -> Any:
         """What the kernels see of it."""
-        from . import _cpu_vr
-
         rows, columns = _odds(self._rows, sampling), _odds(self._columns, sampling)
         marks = (np.zeros(size, dtype=np.int64) for size in self.A.shape)
-        return _cpu_vr.Game(self.A, self.At, *rows, *columns, *marks)
+        return Game(self.A, self.At, *rows, *columns, *marks)
 
 
 def _odds(squares: Any, sampling: str) -> tuple[Any, Any]:

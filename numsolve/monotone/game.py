@@ -22,6 +22,7 @@ from numsolve._core.monitor import Monitor
 from ._compiled import SAFETY, Compiled, Run, by_rows
 from ._lp import LinearProgram
 from ._scaling import spectral_norm
+from ._tuples import Player
 from .prox import project_simplex
 from .result import GameResult
 
@@ -162,7 +163,7 @@ class SimplexForm:
         self.counts = np.zeros(3, dtype=np.int64)
 
     def _player(self, z: Any, pay: Any) -> Any:
-        return self.kernels.Player(*(z.copy() for _ in range(4)), *(pay.copy() for _ in range(4)))
+        return Player(*(z.copy() for _ in range(4)), *(pay.copy() for _ in range(4)))
 
     @property
     def point(self) -> tuple[Any, Any]:

@@ -27,6 +27,7 @@ from numsolve._core import checks
 from numsolve._core.monitor import RUNNING, Monitor
 from numsolve._core.result import Status, caller_level
 
+from ._tuples import Resolvent
 from .finite_sum import BilinearGame
 from .halpern import Restarts, distance, same_kind
 from .prox import catalogued, resolvent
@@ -344,7 +345,7 @@ class _Compiled(_Components):
 
         super().__init__(problem, prox, rng)
         self.kernels: Any = _cpu_vr
-        self.P, self.map = problem.compiled(sampling), _cpu_vr.Resolvent(*known)
+        self.P, self.map = problem.compiled(sampling), Resolvent(*known)
 
     def page_cycle(self, anchor: Any, u: Any, g: Any, *settings: Any) -> Any:
         *constants, limit = settings

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from numsolve import monotone
 from numsolve.monotone import _cpu_game, _cpu_vr
+from numsolve.monotone._tuples import Resolvent
 from numsolve.monotone.prox import catalogued, resolvent
 
 VECTORS = arrays(float, st.integers(1, 12), elements=st.floats(-1e3, 1e3))
@@ -86,7 +87,7 @@ CATALOGUE = {
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_compiled_catalogue_is_the_same(name):
     prox, rng = CATALOGUE[name], np.random.default_rng(0)
-    compiled = _cpu_vr.Resolvent(*catalogued(prox, 4))
+    compiled = Resolvent(*catalogued(prox, 4))
     for _ in range(20):
         v = 2 * rng.normal(size=4)
         expected = resolvent(prox)(v, 0.4)
