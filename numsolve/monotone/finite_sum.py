@@ -153,7 +153,7 @@ class AffineFiniteSum:
         start = np.random.default_rng(0).standard_normal(self.size)
         return spectral_norm(np, lambda v: Z @ v, lambda v: Z.T @ v, start)
 
-    def compiled(self, sampling: str) -> Any:
+    def _compiled(self, sampling: str) -> Any:
         """What the kernels see of it."""
         return Affine(self.Z, *_odds(self._squares, sampling), np.zeros(self.n, dtype=np.int64))
 
@@ -248,7 +248,7 @@ class BilinearGame:
         m, n = self.A.shape
         return float(np.sqrt(max(m * self._rows.max(), n * self._columns.max())))
 
-    def compiled(self, sampling: str) -> Any:
+    def _compiled(self, sampling: str) -> Any:
         """What the kernels see of it."""
         rows, columns = _odds(self._rows, sampling), _odds(self._columns, sampling)
         marks = (np.zeros(size, dtype=np.int64) for size in self.A.shape)

@@ -294,7 +294,7 @@ def _components(problem: Any, prox: Any, sampling: str, x0: Any, rng: Any) -> An
     game = isinstance(problem, BilinearGame)
     if game and prox is not None:
         raise ValueError("prox must be left out for a BilinearGame, which brings its own")
-    if hasattr(problem, "compiled"):
+    if hasattr(problem, "_compiled"):
         known = (
             (5, float(problem.A.shape[1]), np.empty(0), np.empty(0)) if game else catalogued(prox, x0.size)
         )
@@ -345,7 +345,7 @@ class _Compiled(_Components):
 
         super().__init__(problem, prox, rng)
         self.kernels: Any = _cpu_vr
-        self.P, self.map = problem.compiled(sampling), Resolvent(*known)
+        self.P, self.map = problem._compiled(sampling), Resolvent(*known)
 
     def page_cycle(self, anchor: Any, u: Any, g: Any, *settings: Any) -> Any:
         *constants, limit = settings

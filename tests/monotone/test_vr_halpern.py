@@ -86,7 +86,7 @@ def _last(form, problem, prox, step):
 
 def test_batches_are_unbiased_and_without_repetition():
     problem = least_squares(6, d=3)
-    P = problem.compiled("uniform")
+    P = problem._compiled("uniform")
     d, full = np.array([1.0, -2.0, 0.5]), problem.full(np.array([1.0, -2.0, 0.5])) - problem.full(np.zeros(3))
     singles = [problem.batch(d, [i]) - problem.batch(np.zeros(3), [i]) for i in range(6)]
     np.testing.assert_allclose(np.mean(singles, axis=0), full, atol=1e-12)
@@ -104,14 +104,14 @@ def test_batches_are_unbiased_and_without_repetition():
 @pytest.mark.parametrize("sampling", ["uniform", "importance"])
 def test_the_weights_of_importance_sampling_are_unbiased(sampling):
     problem = least_squares(6, d=3, spread=1.0)
-    odds, weights = problem.compiled("importance")[1:3]
+    odds, weights = problem._compiled("importance")[1:3]
     q = np.diff(odds, prepend=0.0)
     d = np.array([1.0, -2.0, 0.5])
     singles = np.array([problem.batch(d, [i]) - problem.batch(np.zeros(3), [i]) for i in range(6)])
     full = problem.full(d) - problem.full(np.zeros(3))
     np.testing.assert_allclose((q * weights) @ singles, full, atol=1e-12)
     game = monotone.BilinearGame(np.random.default_rng(0).normal(size=(3, 4)) * [[1], [5], [0.1]])
-    P, v, mean = game.compiled(sampling), np.arange(7.0), np.zeros(7)
+    P, v, mean = game._compiled(sampling), np.arange(7.0), np.zeros(7)
     rng, counts = np.random.default_rng(0), np.zeros(3, np.int64)
     for _ in range(40_000):
         _cpu_vr.add_components_to(P, v, 1, counts, rng, mean)
