@@ -1,0 +1,171 @@
+"""What is refused, and in which words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from numsolve import implicit
+from numsolve.implicit import problems, root_jvp, root_vjp, solution_jacobian, solve_cg
+
+X, T = np.array([2.0, 3.0]), np.array([4.0, 9.0])
+
+
+def square(x, theta):
+    return x**2 - theta
+
+
+def nan(x, theta):
+    return x * float("nan")
+
+
+#: name: (call, exception, a fragment of its message)
+BAD = {
+    "cotangent of another shape": (
+        lambda: root_vjp(square, X, (T,), np.ones(3)),
+        ValueError,
+        r"cotangent must have the structure of sol, \(2,\); got \(3,\)",
+    ),
+    "cotangent of another structure": (
+        lambda: root_vjp(square, X, (T,), (np.ones(2),)),
+        ValueError,
+        "cotangent must have the structure of sol",
+    ),
+    "too many tangents": (
+        lambda: root_jvp(square, X, (T,), (T, T)),
+        ValueError,
+        "tangents must have one entry for each of args, got 2 for 1",
+    ),
+    "tangent of another shape": (
+        lambda: root_jvp(square, X, (T,), (np.ones(1),)),
+        ValueError,
+        r"tangents\[0\] must have the structure of args\[0\]",
+    ),
+    "F not square": (
+        lambda: root_vjp(lambda x, t: x[:1] - t[:1], X, (T,), np.ones(2)),
+        ValueError,
+        "must be square: it returns 1 numbers",
+    ),
+    "F not finite": (
+        lambda: root_vjp(nan, X, (T,), np.ones(2)),
+        FloatingPointError,
+        "not finite at the solution",
+    ),
+    "solve an unknown word": (
+        lambda: root_vjp(square, X, (T,), np.ones(2), solve="qr"),
+        ValueError,
+        "solve must be one of 'auto', 'dense'",
+    ),
+    "solve a number": (
+        lambda: root_vjp(square, X, (T,), np.ones(2), solve=3),
+        TypeError,
+        "solve must be a word, a function or a factorisation",
+    ),
+    "solve a triple": (
+        lambda: root_vjp(square, X, (T,), np.ones(2), solve=(abs, abs, abs)),
+        TypeError,
+        "solve must be a pair of functions",
+    ),
+    "method an unknown word": (
+        lambda: solution_jacobian(square, X, T, method="exact"),
+        ValueError,
+        "method must be one of",
+    ),
+    "jac_x of another shape": (
+        lambda: solution_jacobian(None, X, T, jac_x=np.eye(3)),
+        ValueError,
+        r"jac_x must have shape \(2, 2\), got \(3, 3\)",
+    ),
+    "jac_theta of another shape": (
+        lambda: solution_jacobian(None, X, T, jac_x=np.eye(2), jac_theta=np.eye(3)),
+        ValueError,
+        "jac_theta must have shape",
+    ),
+    "nothing to differentiate": (
+        lambda: solution_jacobian(None, X, T) @ T,
+        ValueError,
+        "must be given where F is None",
+    ),
+    "complex solution": (lambda: root_vjp(square, 1j * X, (T,), np.ones(2)), TypeError, "sol is complex"),
+    "optimality_fun no function": (
+        lambda: implicit.custom_root(3),
+        TypeError,
+        "optimality_fun must be callable",
+    ),
+    "solver no function": (lambda: implicit.differentiable(3, square), TypeError, "solver must be callable"),
+    "vmap_method unknown": (
+        lambda: implicit.custom_root(square, vmap_method="parallel"),
+        ValueError,
+        "vmap_method must be one of",
+    ),
+    "custom_root's solve unknown": (
+        lambda: implicit.custom_root(square, solve="lu"),
+        ValueError,
+        "solve must be one of 'auto'",
+    ),
+    "tol negative": (
+        lambda: solve_cg(np.eye(2), X, tol=-1),
+        ValueError,
+        "tol must be a finite number at least 0",
+    ),
+    "maxiter zero": (
+        lambda: solve_cg(np.eye(2), X, maxiter=0),
+        ValueError,
+        "maxiter must be an integer at least 1",
+    ),
+    "b a matrix": (lambda: solve_cg(np.eye(2), np.eye(2)), ValueError, "b must be 1-D"),
+    "no solver of jaxopt": (
+        lambda: implicit.from_jaxopt(3),
+        TypeError,
+        "solver must be one of jaxopt's, got int",
+    ),
+    "no grid": (lambda: problems.Diffusion(0), ValueError, "n must be an integer at least 1"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(name):
+    pytest.importorskip("jaxopt")
+    call, exception, message = BAD[name]
+    with pytest.raises(exception, match=message):
+        call()
+
+
+def traced(name):
+    import jax
+    import jax.numpy as jnp
+
+    from numsolve.implicit import differentiable
+
+    struct = jax.ShapeDtypeStruct((3,), float)
+    calls = {
+        "no shape": lambda: jax.jit(differentiable(lambda _, t: t, square))(None, jnp.ones(2)),
+        "another shape": lambda: differentiable(lambda _, t: t, square, result_shape=struct)(
+            None, jnp.ones(2)
+        ),
+        "no initial point": lambda: differentiable(lambda: 1, square)(),
+        "F not square": lambda: jax.jacfwd(differentiable(lambda x, t: x, lambda x, t: x[:1] - t[0]), 1)(
+            jnp.ones(2), jnp.ones(2)
+        ),
+        "an option that F does not take": lambda: jax.grad(
+            lambda t: differentiable(lambda x, t, tol=0.1: x, square)(jnp.ones(2), t, tol=0.2).sum()
+        )(jnp.ones(2)),
+    }
+    return calls[name]
+
+
+TRACED = {
+    "no shape": (ValueError, "give result_shape, or an initial point"),
+    "another shape": (ValueError, r"the solver returned arrays of shape \(2,\), \(3,\) is wanted"),
+    "no initial point": (TypeError, "the initial point must be the solver's first positional argument"),
+    "F not square": (ValueError, "the optimality function must be square"),
+    "an option that F does not take": (TypeError, "bind options to the solver with functools.partial"),
+}
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_bad_input_to_a_wrapped_solver(name):
+    pytest.importorskip("jax")
+    exception, message = TRACED[name]
+    with pytest.raises(exception, match=message):
+        traced(name)()
