@@ -38,8 +38,8 @@ for n in sizes:
     calls["deterministic"].append(n * exact.epochs)
 
 # %%
-# Straight lines in logarithms, and their slopes, a little above one half. The tuned schedule has the slope of the published one and
-# a quarter of its cost; neither restarts here, so that the law is seen by itself.
+# Straight lines in logarithms, and their slopes, a little above one half. The tuned schedule has the slope of
+# the published one and a quarter of its cost; neither restarts here, so that the law is seen by itself.
 
 fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
 for (name, values), colour in zip(calls.items(), ("C1", "C0", "0.4"), strict=True):
