@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from numsolve._core import arrays
 
 from ._cloud import Pairs, transform
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
 #: Error at which a stage but the last is left.
 STAGE_TOL = 1e-2
-#: Entries of P in CSR, per row, at most; what small problems may have anyway; and the share of all pairs.
-ENTRIES_PER_ROW, ENTRIES, SHARE = 400, 2_000_000, 0.3
+#: Entries of P in CSR, per row, at most, and what small problems may have anyway.
+ENTRIES_PER_ROW, ENTRIES = 400, 2_000_000
 
 
 @dataclass
@@ -84,7 +86,7 @@ class SemiDual:
 
     def next_stage(self, s: State) -> State:
         """Extend the potentials to the clouds of the next stage, and take over its regularisation."""
-        f, g = self.extended((s.f, s.g), self.stage + 1)
+        f, g = self.extended(s, self.stage + 1)
         coarse, reg = self.pairs, self.reg
         self.enter(self.stage + 1)
         fine = self.pairs
@@ -103,11 +105,10 @@ class SemiDual:
         self.stages = [*self.stages[: self.stage + 1], self.stages[-1]]
         return self.next_stage(s)
 
-    def extended(self, x: tuple[Any, Any], stage: int = -1) -> tuple[Any, Any]:
-        """Give the points of a finer stage the potentials of the points that stand for them."""
-        fine = self.stages[stage].pairs
-        sides = ((x[0], self.pairs.A, fine.A), (x[1], self.pairs.B, fine.B))
-        return tuple(_extended(self.xp, p, coarse, cloud, self.reg) for p, coarse, cloud in sides)
+    def extended(self, s: State, stage: int = -1) -> tuple[Any, Any]:
+        """Give the points of a later stage the potentials of the points that stand for them."""
+        fine, coarse = self.stages[stage].pairs, s.plan.pairs
+        return _extended(s.f, coarse.A, fine.A, s.plan.reg), _extended(s.g, coarse.B, fine.B, s.plan.reg)
 
     def sweep(self, s: State) -> State:
         """One iteration of Sinkhorn: the rows exact, then the columns."""
@@ -175,14 +176,13 @@ class SemiDual:
         return 2 * self.unit * size + self.reg * self.lost
 
 
-def _extended(xp: Any, p: Any, coarse: Cloud, fine: Cloud, reg: float) -> Any:
+def _extended(potential: Any, coarse: Cloud, fine: Cloud, reg: float) -> Any:
     if fine is coarse:
-        return p
+        return potential
     owners = fine.owners(coarse)
-    return p[owners] + reg * xp.log(fine.weights / coarse.weights[owners])
+    return potential[owners] + reg * np.log(fine.weights / coarse.weights[owners])
 
 
-def most(pairs: Pairs) -> float:
+def most(pairs: Pairs) -> int:
     """The most entries of P that are stored."""
-    n, m = pairs.shape
-    return min(max(ENTRIES_PER_ROW * n, ENTRIES), SHARE * n * m + m)
+    return max(ENTRIES_PER_ROW * pairs.shape[0], ENTRIES)

@@ -197,7 +197,8 @@ def _cost_range(pairs: Pairs) -> float:
     if metric.function is None:
         low = xp.minimum(xp.min(X, axis=0), xp.min(Y, axis=0))
         high = xp.maximum(xp.max(X, axis=0), xp.max(Y, axis=0))
-        largest = float(_generic_cloud.paired_costs(metric, low[None, :], high[None, :])[0])
+        with np.errstate(over="ignore"):
+            largest = float(_generic_cloud.paired_costs(metric, low[None, :], high[None, :])[0])
         if not math.isfinite(largest):
             raise ValueError("the costs between the points overflow: rescale X_a and X_b")
         return largest

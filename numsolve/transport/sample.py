@@ -163,7 +163,7 @@ def solve_sample(
         time_limit=time_limit,
         callback=callback,
         progress=progress,
-        present=lambda x: problem.potentials(dual.extended(x)),
+        present=lambda s: problem.potentials(dual.extended(s)),
         divergence=float("inf"),  # a start can be exact for one eps and off for the next
         columns=("reg", "points"),
     ) as it:
@@ -206,7 +206,7 @@ class _Watch:
 def _record(it: Monitor, dual: SemiDual, s: State) -> None:
     """Record a point; only at the last stage it may be the answer."""
     done = dual.last and s.error <= 0.99 * dual.tol  # the rest is for the columns, and for what a sum lost
-    it.record(s.error, (s.f, s.g), converged=done, reg=dual.reg, points=sum(dual.pairs.shape))
+    it.record(s.error, s, converged=done, reg=dual.reg, points=sum(dual.pairs.shape))
 
 
 def _give_up(it: Monitor, watch: _Watch, dual: SemiDual, s: State, sinkhorn: bool) -> None:
