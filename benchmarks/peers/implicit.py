@@ -170,7 +170,7 @@ def svm_case(m: int, p: int, unrolled: int = 500) -> Case:
             return ((X_val @ (X.T @ (Y - beta)) / lam - Y_val) ** 2).mean()
 
         gradient = jax.jit(jax.value_and_grad(loss))
-        return lambda: gradient(penalty)[1].block_until_ready()
+        return lambda: jax.block_until_ready(gradient(penalty))[1]
 
     exact = float(derivative(implicit.from_jaxopt(solver(), solve="dense"))())
     return Case(

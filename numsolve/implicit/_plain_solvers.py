@@ -95,7 +95,7 @@ def factorise(A: Operator, solve: Any, symmetric: bool, tol: float | None = None
         forward, adjoint = _DIRECT[name](A)
     else:
         forward, adjoint = (
-            lambda b, op=op: _ITERATIVE[name](op, b, None, tol or default_tol(b.dtype), 10 * A.n)  # type: ignore[misc]
+            lambda b, op=op: _ITERATIVE[name](op, b, None, tol or default_tol(b.dtype), 10 * A.n)
             for op in (A, A.T)
         )
     return _checked(A.matvec, forward, name, tol), _checked(A.rmatvec, adjoint, name, tol)
@@ -188,7 +188,7 @@ def _sparse(A: Operator) -> tuple[Vector, Vector]:
     library = "scipy" if arrays.is_numpy(A.xp) else "cupyx.scipy"
     splu = importlib.import_module(f"{library}.sparse.linalg").splu
     try:
-        factor = splu(A.matrix.tocsc())
+        factor = splu(A.matrix.tocsc())  # type: ignore[union-attr]  # it is sparse
     except RuntimeError:  # "Factor is exactly singular"
         tol = default_tol(A.dtype)
         return (

@@ -77,7 +77,7 @@ class Diffusion:
         work_x = np.diff(U, axis=1) * np.diff(W, axis=1)
         work_y = np.diff(U, axis=0) * np.diff(W, axis=0)
         cells = work_x[:-1] + work_x[1:] + work_y[:, :-1] + work_y[:, 1:]
-        return (np.exp(theta) * cells / 2).ravel()
+        return np.asarray(np.exp(theta) * cells / 2).ravel()
 
     @staticmethod
     def _conductances(k: Any) -> tuple[Any, Any]:

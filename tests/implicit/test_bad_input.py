@@ -1,5 +1,6 @@
 """What is refused, and in which words."""
 
+# ruff: noqa: PLW0108
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""root_vjp, root_jvp and solution_jacobian without JAX: differences, colours, factorisations, array libraries."""
+"""root_vjp, root_jvp, solution_jacobian without JAX: differences, colours, factorisations, libraries."""
 
 # ruff: noqa: N802 - F is the name of the paper
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Derivatives of every order and mode, through a solver that JAX cannot see."""
 
-# ruff: noqa: E402, N802 - pages without JAX skip before they import it; F and T are the names of the paper
+# ruff: noqa: B023, E402, E501, N802, PT031 - pages without JAX skip before they import it; F and T are the names of the paper
 from __future__ import annotations
 
 import inspect
@@ -190,7 +190,7 @@ def test_keywords_defaults_and_static_arguments(ridge):
         lambda s, lam: s(jnp.zeros(5), lam=lam),
         lambda s, lam: s(jnp.zeros(5), lam, mode="direct"),
     ):
-        value = jax.jit(jax.grad(lambda lam: call(differentiable(solve, F), lam).sum()))(LAM)  # noqa: B023
+        value = jax.jit(jax.grad(lambda lam: call(differentiable(solve, F), lam).sum()))(LAM)
         assert relative(value, ridge.derivatives(LAM)[1].sum()) < 1e-13
     assert set(seen) == {("direct", (1, 2), np.ndarray)}
 
@@ -222,7 +222,7 @@ def test_shapes_come_from_result_shape_or_its_function(ridge):
     struct = jax.ShapeDtypeStruct((5,), float)
     for shape in (struct, lambda init, lam: jax.ShapeDtypeStruct((5,), lam.dtype)):
         solution = differentiable(ridge.solve, ridge.gradient, result_shape=shape)
-        value = jax.jit(jax.grad(lambda lam: solution(None, lam).sum()))(LAM)  # noqa: B023
+        value = jax.jit(jax.grad(lambda lam: solution(None, lam).sum()))(LAM)
         assert relative(value, ridge.derivatives(LAM)[1].sum()) < 1e-13
 
 
@@ -239,7 +239,7 @@ def test_results_of_scipy_and_numsolve_stand_for_their_x():
     for solver in (scipys, ours):
         solution = differentiable(solver, F)
         x = float(solution(jnp.ones(1), 2.0)[0])
-        slope = jax.jit(jax.grad(lambda theta: solution(jnp.ones(1), theta)[0]))(2.0)  # noqa: B023
+        slope = jax.jit(jax.grad(lambda theta: solution(jnp.ones(1), theta)[0]))(2.0)
         assert relative(slope, -x / (3 * x**2 + 2)) < 1e-12
 
 
@@ -388,8 +388,8 @@ def test_the_middle_sizes_try_gmres_and_fall_back():
     hard = jnp.asarray(rng.standard_normal((n, n)))
     c = rng.standard_normal(n)
     for A in (easy, hard):
-        solution = differentiable(lambda _, b: np.linalg.solve(A, b), lambda x, b: A @ x - b)  # noqa: B023
-        value = jax.jit(jax.grad(lambda b: c @ solution(b, b)))(jnp.ones(n))  # noqa: B023
+        solution = differentiable(lambda _, b: np.linalg.solve(A, b), lambda x, b: A @ x - b)
+        value = jax.jit(jax.grad(lambda b: c @ solution(b, b)))(jnp.ones(n))
         assert relative(value, np.linalg.solve(A.T, c)) < 1e-9
 
 
