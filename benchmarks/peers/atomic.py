@@ -207,7 +207,7 @@ def whole_table(relativistic: bool) -> Case:
     return Case(
         f"92 atoms, {'Dirac' if relativistic else 'Schrödinger'}",
         ours=two,
-        peers=[Peer("numsolve", work, name="numsolve, one after the other")],
+        peers=[Peer("numsolve", work, name="numsolve one after the other")],
         metric="time to 1e-8 Ha each",
         error=error,
         tol=TOL,
