@@ -116,7 +116,8 @@ class Relaxed:
         """The marginal error that rounding can cause."""
         prox = 1.0 if self.k == self.n else LEAST_PROX
         unit = float(np.finfo(np.float64).eps)
-        return min(unit * (self.n + self.m) * (8 + self.problem.range / (self.reg * prox)), math.sqrt(unit))
+        exponents = float(self.n + self.m) * (8 + self.problem.range / (self.reg * prox))
+        return min(unit * exponents, math.sqrt(unit))
 
     def dense(self, x: Point) -> Any:
         """The plan as an (n, m) array."""
