@@ -27,6 +27,9 @@ with warnings.catch_warnings():  # protobuf's and SWIG's remarks at import
         pdlp = None
 
 TOL = 1e-6
+# The gallery runs a page in its own folder, without a name.
+HERE = Path(__file__).parent if "__file__" in globals() else Path.cwd()
+NETLIB = HERE.parents[1] / "tests" / "monotone" / "data" / "netlib.npz"
 
 # %%
 # The programs: real ones from the Netlib collection, and two made ones of a kind that hurts factorisations:
@@ -35,7 +38,7 @@ TOL = 1e-6
 
 def netlib(name: str) -> tuple:
     """One program of the collection."""
-    with np.load(Path(__file__).parents[2] / "tests" / "monotone" / "data" / "netlib.npz") as file:
+    with np.load(NETLIB) as file:
         part = {key.partition(".")[2]: file[key] for key in file if key.startswith(f"{name}.")}
     indices, indptr = part["indices"].astype(np.int32), part["indptr"].astype(np.int32)
     A = sp.csr_array((part["data"], indices, indptr), shape=tuple(part["shape"]))
