@@ -1,3 +1,4 @@
+from . import optimality as optimality
 from . import problems as problems
 from .cg import cg as cg
 from .chebcb import ChebCB as ChebCB
@@ -30,6 +31,7 @@ __all__ = [
     "cg",
     "gauss_seidel",
     "optimal_omega",
+    "optimality",
     "problems",
     "solve_sequence",
     "sor",

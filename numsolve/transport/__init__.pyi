@@ -1,3 +1,4 @@
+from . import optimality as optimality
 from . import problems as problems
 from .cloud_plan import CloudPlan as CloudPlan
 from .cloud_result import SampleGradient as SampleGradient
@@ -23,6 +24,7 @@ __all__ = [
     "SampleResult",
     "SparseTransportResult",
     "TransportResult",
+    "optimality",
     "problems",
     "quadratic",
     "sinkhorn",
