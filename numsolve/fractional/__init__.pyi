@@ -1,3 +1,4 @@
+from . import optimality as optimality
 from . import problems as problems
 from .bspline import bspline_fractional_derivative as bspline_fractional_derivative
 from .bvp import solve_riesz_bvp as solve_riesz_bvp
@@ -24,6 +25,7 @@ __all__ = [
     "bspline_fractional_derivative",
     "good_n",
     "mass_symbol",
+    "optimality",
     "problems",
     "riesz_symbol",
     "solve_fractional_diffusion",

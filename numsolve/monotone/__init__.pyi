@@ -1,3 +1,4 @@
+from . import optimality as optimality
 from .finite_sum import AffineFiniteSum as AffineFiniteSum
 from .finite_sum import BilinearGame as BilinearGame
 from .finite_sum import FiniteSum as FiniteSum
@@ -26,6 +27,7 @@ __all__ = [
     "MonotoneResult",
     "halpern",
     "linprog",
+    "optimality",
     "project_box",
     "project_l2_ball",
     "project_simplex",

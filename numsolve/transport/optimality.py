@@ -14,9 +14,9 @@ from numsolve._core import arrays
 def sinkhorn(potentials: tuple[Any, Any], a: Any, b: Any, M: Any, reg: Any) -> tuple[Any, Any]:
     """The errors of the marginals, zero for the potentials of `numsolve.transport.solve` and of Sinkhorn's.
 
-    The constant that the potentials may exchange is fixed: the last entry of g is zero, and is left out, as is
-    the last error, which follows from the others. The derivative in the potentials is symmetric and positive
-    definite.
+    The constant that the potentials may exchange is fixed: the last entry of g is zero, and is left out, as
+    is the last error, which follows from the others. The derivative in the potentials is symmetric and
+    positive definite.
 
     Parameters
     ----------
