@@ -12,6 +12,7 @@ from numsolve._core import checks
 from ._batch import is_batch, solve_batch
 from ._problem import prepare
 from .newton import newton
+from .quadratic import quadratic
 from .sinkhorn import sinkhorn
 from .sns import sinkhorn_newton_sparse
 from .unbalanced import newton_unbalanced, prepare_unbalanced, sinkhorn_unbalanced
@@ -65,8 +66,9 @@ def solve(
         "auto" is "newton". The others are the published methods with their default parameters, for
         comparison: plain Sinkhorn, plain Sinkhorn by log-sum-exp, over-relaxed Sinkhorn, and
         Sinkhorn-Newton-Sparse. They converge to the same plan where they converge.
-    reg_type : {"KL"}
-        The regulariser: the entropy of the plan.
+    reg_type : {"KL", "L2"}
+        The regulariser: the entropy of the plan, or half its sum of squares, which makes plans with exact
+        zeros; see `numsolve.transport.quadratic`.
     unbalanced : float or pair of float, optional
         What a deviation of the row sums from `a` and of the column sums from `b` costs, in the unit of `M`;
         ``inf`` on a side meets its marginal. By default both are met, and `a` and `b` have the same sum.
@@ -137,7 +139,7 @@ def solve(
     True
     """
     checks.choice("method", method, METHODS)
-    checks.choice("reg_type", reg_type, ("KL",))
+    checks.choice("reg_type", reg_type, ("KL", "L2"))
     if reg is None:
         raise ValueError("reg must be given: a positive number in the unit of M")
     settings: dict[str, Any] = {
@@ -153,8 +155,13 @@ def solve(
     if unbalanced is not None:
         checks.choice("unbalanced_type", unbalanced_type, ("KL",))
         checks.choice("method", method, ("auto", "newton", "sinkhorn"))
+        checks.choice("reg_type", reg_type, ("KL",))
+    if reg_type == "L2":
+        checks.choice("method", method, ("auto",))
 
     def one(M: Any, a: Any, b: Any, **settings: Any) -> TransportResult:
+        if reg_type == "L2":
+            return quadratic(a, b, M, strength, **settings)
         if unbalanced is not None and method == "sinkhorn":
             return sinkhorn_unbalanced(a, b, M, strength, unbalanced, **settings)
         if unbalanced is not None:
@@ -169,5 +176,5 @@ def solve(
 
     if not is_batch(M, a, b):
         return one(M, a, b, **settings)
-    compiled = unbalanced is None and method in {"auto", "newton"}
+    compiled = reg_type == "KL" and unbalanced is None and method in {"auto", "newton"}
     return solve_batch(one, M, a, b, strength, compiled=compiled, **settings)

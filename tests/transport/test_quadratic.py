@@ -201,3 +201,13 @@ def test_images(problem, error):
             assert error(r.plan, a, b) <= 1e-8
             f, g = r.potentials
             assert a @ f + b @ g - reg / 2 * np.sum(r.plan**2) == pytest.approx(r.value, rel=1e-7)
+
+
+def test_solve_takes_the_regulariser_by_name_and_batches():
+    M, a, b = transport.problems.random_assignment(12, rng=0)
+    single = transport.quadratic(a, b, M, 0.5)
+    np.testing.assert_allclose(transport.solve(M, a, b, 0.5, reg_type="L2").plan, single.plan, atol=1e-8)
+    batch = transport.solve(np.stack([M, M.T]), reg=0.5, reg_type="L2")
+    np.testing.assert_allclose(batch.plan[1], batch.plan[0].T, atol=1e-8)
+    with pytest.raises(ValueError, match="reg_type must be"):
+        transport.solve(M, a, b, 0.5, reg_type="L2", unbalanced=1.0)
