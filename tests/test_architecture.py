@@ -70,6 +70,8 @@ def jit_faults(path: Path) -> Iterator[str]:
     """Compiled functions that are not cached, or that carry a signature and so compile at import."""
 
     def is_jit(node: ast.AST) -> bool:
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("jax"):
+            return False  # JAX compiles when it is called, and has no such cache
         return getattr(node, "id", getattr(node, "attr", None)) in JIT
 
     tree = ast.parse(path.read_text())
@@ -246,6 +248,7 @@ BAD_FILES = {
 
 GOOD_FILES = {
     "bilevel/a.py": "from ..implicit import root_vjp",
+    "implicit/root.py": "def f(g):\n    import jax\n    return jax.jit(g)",
     "transport/solve.py": "from .._core import checks\ndef f():\n    import numba\n    from . import _cpu",
     "transport/types.py": "if TYPE_CHECKING:\n    import jax\n    from ..linear import cg",
     "transport/_cpu.py": (
