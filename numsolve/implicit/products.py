@@ -124,10 +124,12 @@ def root_jvp(
 
     Parameters
     ----------
-    optimality_fun, sol, args, solve, symmetric, check, tol : object
+    optimality_fun, sol, args : object
         As in `numsolve.implicit.root_vjp`.
     tangents : sequence
         Changes of `args`, each of the structure of its argument.
+    solve, symmetric, check, tol : object
+        As in `numsolve.implicit.root_vjp`.
 
     Returns
     -------
