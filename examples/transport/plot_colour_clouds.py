@@ -52,8 +52,8 @@ for ax, (points, colours, title) in zip(axes, clouds, strict=True):
 axes[0].set_ylabel("blue")
 
 # %%
-# The solve went from coarse clouds at a large regularisation to the whole ones, and only the last steps see all
-# points: each jump of the error is a change to a smaller regularisation or a finer cloud.
+# The solve went from coarse clouds at a large regularisation to the whole ones, and only the last steps see
+# all points: each jump of the error is a change to a smaller regularisation or a finer cloud.
 
 history = result.history
 fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
