@@ -153,7 +153,11 @@ class _Side:
 
 
 def version(package: str) -> str:
-    """The installed version, or "?"."""
+    """The installed version, or "?"; numsolve may also run from its sources."""
+    if package == "numsolve":
+        from numsolve import __version__
+
+        return __version__
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
