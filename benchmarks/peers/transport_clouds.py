@@ -209,7 +209,7 @@ def cases(quick: bool) -> Iterator[Case]:
     n = 2000 if quick else 4000
     yield pass_case(n)
     if quick:
-        yield solve_case(1000, 2, 1e-2, 1e-6, limit=2000)
+        yield solve_case(500, 2, 1e-2, 1e-6, limit=2000)
         yield memory_case(3000, 3, 1e-3, 1e-7)
         return
     for metric in ("euclidean", "cityblock", "cosine"):
