@@ -44,7 +44,7 @@ for ax, picture, title in zip(axes.flat, pictures, titles, strict=True):
 # %%
 # The clouds themselves: red against blue, each point in its own colour, before and after.
 
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(11, 4.4), layout="constrained", sharey=True)
 clouds = ((X, X, "temple"), (recoloured.reshape(-1, 3), X, "where its points go"), (Y, Y, "flower"))
 for ax, (points, colours, title) in zip(axes, clouds, strict=True):
     ax.scatter(points[:, 0], points[:, 2], s=2, c=np.clip(colours, 0, 1), linewidths=0)
