@@ -75,7 +75,7 @@ def diffusion_case(n: int) -> Case:
             note="the forward solve alone",
         )
     ]
-    if n <= 64:  # above, this callback waits for ever: JAX copies its large arguments in a thread it holds
+    if n <= 64:  # at n = 128 and one XLA thread it did not end within two minutes; why is not known
         solve_cg = partial(jaxopt.linear_solve.solve_cg, tol=1e-12)
         peers.append(Peer("jaxopt", theirs(solve_cg), name="jaxopt solve_cg"))
     return Case(

@@ -164,7 +164,7 @@ def proximal_gradient(
 
     Examples
     --------
-    The lasso with one unknown, min (x - y)^2 / 2 + lam |x|, without JAX:
+    The lasso with one unknown, min (x - y)^2 / 2 + lam abs(x), without JAX:
 
     >>> import numpy as np
     >>> from numsolve.implicit import optimality

@@ -150,7 +150,12 @@ class CloudPlan(LinearOperator):  # type: ignore[misc]
         return sp.coo_array((values, (row, self._columns[indices])), shape=self.shape).tocsr()
 
     def toarray(self) -> Any:
-        """The whole plan, stored."""
+        """Store the whole plan.
+
+        Returns
+        -------
+        array of shape (n, m)
+        """
         return self.block()
 
 
