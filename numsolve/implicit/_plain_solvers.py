@@ -76,7 +76,7 @@ class Operator:
         unit = self.xp.eye(self.n, dtype=self.dtype)
         return self.xp.stack([self.matvec(unit[:, k]) for k in range(self.n)], axis=1)
 
-    def library(self) -> Any:
+    def as_operator(self) -> Any:
         """The operator of SciPy or CuPy."""
         return arrays.linear_operator(self.xp, (self.n, self.n), self.matvec, self.rmatvec, dtype=self.dtype)
 
@@ -230,9 +230,9 @@ def _gmres(A: Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
     if arrays.is_numpy(A.xp):
         from scipy.sparse.linalg import gmres
 
-        return gmres(A.library(), b, rtol=tol, atol=0.0, **settings)[0]
+        return gmres(A.as_operator(), b, rtol=tol, atol=0.0, **settings)[0]
     gmres = importlib.import_module("cupyx.scipy.sparse.linalg").gmres
-    return gmres(A.library(), b, tol=tol, atol=0.0, **settings)[0]
+    return gmres(A.as_operator(), b, tol=tol, atol=0.0, **settings)[0]
 
 
 def _bicgstab(A: Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
@@ -263,7 +263,7 @@ def _bicgstab(A: Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
 def _lsmr(A: Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
     library = "scipy" if arrays.is_numpy(A.xp) else "cupyx.scipy"
     lsmr = importlib.import_module(f"{library}.sparse.linalg").lsmr
-    return lsmr(A.library(), b, x0=x0, atol=1e-2 * tol, btol=1e-2 * tol, conlim=0.0, maxiter=maxiter)[0]
+    return lsmr(A.as_operator(), b, x0=x0, atol=1e-2 * tol, btol=1e-2 * tol, conlim=0.0, maxiter=maxiter)[0]
 
 
 _DIRECT = {"dense": _dense, "host": _dense, "cholesky": _cholesky, "sparse": _sparse}
