@@ -80,7 +80,7 @@ class BenchmarkTables(SphinxDirective):
             self.env.note_dependency(str(path))
             about = json.loads(path.read_text())
             section = nodes.section(ids=[nodes.make_id(path.stem)], names=[path.stem])
-            section += nodes.title(text=path.stem)
+            section += nodes.title(text=path.stem.replace("_", " ").capitalize())
             versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
             threads = "one thread" if about["threads"] == 1 else f"{about['threads']} threads"
             setting = f"{about['date']}, {about['processor']}, {threads}, Python {about['python']}"
