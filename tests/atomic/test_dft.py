@@ -24,7 +24,7 @@ def test_all_elements_converge_and_every_state_is_certified(periodic_table, rela
         assert result.success
         assert result.certified
         assert result.nit < 40
-        assert result.error_estimate < 2e-9
+        assert result.error_estimate < 3e-9
         assert all(orbital.bound for orbital in result.orbitals)
         assert [orbital.kappa is not None for orbital in result.orbitals] == [relativistic] * len(
             result.orbitals
@@ -106,12 +106,22 @@ def test_the_derivative_by_an_occupation_is_the_orbital_energy(settings):
     assert orbital.energy == pytest.approx((plus - minus) / (2 * h), abs=3e-7)
 
 
+@pytest.mark.parametrize("relativistic", [False, True])
+def test_the_error_estimate_bounds_the_error_of_all_elements(periodic_table, relativistic):
+    """Against meshes of twice the elements and a higher order; not too pessimistic where rounding is not all."""
+    for result in periodic_table[relativistic]:
+        fine = RadialMesh.atomic(result.Z, relativistic, n_elements=16, order=30 if relativistic else 20)
+        exact = AtomDFT(result.Z, relativistic=relativistic, mesh=fine).run().total_energy
+        error = abs(result.total_energy - exact)
+        assert error <= result.error_estimate <= 5 * max(error, 1e-14 * abs(exact))
+
+
 def test_the_error_estimate_is_about_the_error():
     exact = AtomDFT(36, mesh=RadialMesh.atomic(36, order=20)).run().total_energy
     for order in (8, 10, 12):
         result = AtomDFT(36, mesh=RadialMesh.atomic(36, order=order)).run()
         error = abs(result.total_energy - exact)
-        assert 0.3 * error < result.error_estimate < 3 * error
+        assert error < result.error_estimate < 3 * error
 
 
 @pytest.mark.parametrize("relativistic", [False, True])
