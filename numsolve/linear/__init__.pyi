@@ -1,5 +1,6 @@
 from . import optimality as optimality
 from . import problems as problems
+from . import theory as theory
 from .cg import cg as cg
 from .chebcb import ChebCB as ChebCB
 from .result import LinearResult as LinearResult
@@ -14,8 +15,8 @@ from .ssor import ssor as ssor
 from .ssor_cg import ssor_cg as ssor_cg
 from .sweeps import SSOR as SSOR
 from .sweeps import SweepPlan as SweepPlan
-from .sweeps import optimal_omega as optimal_omega
 from .sweeps import sweep as sweep
+from .theory import optimal_omega as optimal_omega
 from .tsallis import TsallisINF as TsallisINF
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "ssor",
     "ssor_cg",
     "sweep",
+    "theory",
 ]

@@ -291,68 +291,6 @@ def SSOR(A: Any, omega: float = 1.0, *, plan: SweepPlan | None = None, order: st
     return arrays.linear_operator(np, plan.shape, apply, apply, dtype=plan.diag.dtype)
 
 
-def optimal_omega(A: Any, *, method: str = "lanczos", rtol: float = 1e-3) -> float:
-    r"""Young's optimal relaxation parameter for SOR.
-
-    ``w = 2 / (1 + sqrt(1 - beta**2))`` with beta the spectral radius of Jacobi's iteration ``I - D^-1 A``.
-    It is the best one for a symmetric positive definite A whose order is consistent, as that of a grid with
-    five-point differences is; elsewhere it is a good guess. For SSOR-preconditioned conjugate gradients it
-    is none.
-
-    Parameters
-    ----------
-    A : array or sparse matrix of shape (n, n)
-        Symmetric, with a positive diagonal.
-    method : {"lanczos", "exact"}
-        How the spectral radius is found; "exact" makes the matrix dense.
-    rtol : float
-        Accuracy of ``1 - beta`` that Lanczos' method is asked for.
-
-    Returns
-    -------
-    float
-        In [1, 2).
-
-    Raises
-    ------
-    ValueError
-        If the diagonal is not positive, or beta is not below 1: then A is not positive definite, or SOR has
-        no such theory.
-
-    References
-    ----------
-    D. M. Young, "Iterative Solution of Large Linear Systems", Academic Press, 1971, chapter 6.
-
-    Examples
-    --------
-    >>> from numsolve import linear
-    >>> round(linear.optimal_omega(linear.problems.laplacian(10)), 6)
-    1.560388
-    """
-    from scipy.sparse.linalg import eigsh
-
-    checks.choice("method", method, ("lanczos", "exact"))
-    rtol = checks.real("rtol", rtol, low=0.0, open_low=True)
-    A = canonical(A)
-    n, diag = A.shape[0], A.diagonal()
-    if not (diag > 0).all():
-        raise ValueError(f"A must have a positive diagonal, got {diag[~(diag > 0)][0]}")
-    scale = sp.diags_array(1 / np.sqrt(diag))
-    S = sp.csr_array(scale @ A @ scale)
-    if method == "exact" or n < 20:
-        ends = np.linalg.eigvalsh(S.toarray()) if n else np.ones(1)
-    else:
-        start = np.ones(n, dtype=S.dtype)
-        ends = np.array([eigsh(S, 1, which=which, tol=rtol, v0=start)[0][0] for which in ("SA", "LA")])
-    gap = 1 - max(abs(1 - ends[0]), abs(1 - ends[-1]))
-    if not gap > 0:
-        raise ValueError(
-            f"the spectral radius of I - D^-1 A must be below 1, got {1 - gap:.6g}: "
-            "A is not positive definite, or Jacobi's iteration diverges for it"
-        )
-    return float(2 / (1 + np.sqrt(gap * (2 - gap))))
-
-
 def _whole(A: Any) -> tuple[Any, ...]:
     """What a sweep over a canonical matrix takes, without a plan."""
     h = pattern_of(A, "level")

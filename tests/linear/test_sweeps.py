@@ -228,54 +228,6 @@ def test_an_operator_follows_its_plan():
     np.testing.assert_allclose(M @ r, before / 2, rtol=1e-14)
 
 
-# -- Young's theory --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("shift", "beta", "omega"),
-    [
-        (0.0, np.cos(np.pi / 11), 1.5603879213),
-        (-0.15, 0.99687582, 1.85359415),
-        (0.45, 0.86246560, 1.32791923),
-    ],
-)
-@pytest.mark.parametrize("method", ["lanczos", "exact"])
-def test_the_optimal_omega_of_a_shifted_grid(shift, beta, omega, method):
-    assert beta == pytest.approx(4 * np.cos(np.pi / 11) / (4 + shift), abs=1e-8)
-    got = linear.optimal_omega(laplacian(10, shift=shift), method=method, rtol=1e-8)
-    assert got == pytest.approx(omega, abs=1e-8)
-
-
-def test_at_the_optimal_omega_the_spectral_radius_is_omega_minus_one():
-    A = laplacian(8)
-    L, D, _ = halves(A)
-    beta = np.cos(np.pi / 9)
-
-    def radius(w):
-        return max(abs(np.linalg.eigvals(np.eye(64) - A.toarray() @ np.linalg.inv(D / w + L))))
-
-    best = linear.optimal_omega(A, method="exact")
-    for w in (1.1, 1.3, best - 0.05):
-        want = ((w * beta + np.sqrt(w**2 * beta**2 - 4 * (w - 1))) / 2) ** 2
-        assert radius(w) == pytest.approx(want, abs=1e-8)
-    for w in (best + 0.05, 1.8):
-        assert radius(w) == pytest.approx(w - 1, abs=1e-6)
-
-
-def test_a_rate_under_a_smaller_omega_tells_the_best_one():
-    beta = 0.98
-    for w in (1.0, 1.3, 1.5):
-        rate = ((w * beta + np.sqrt(w**2 * beta**2 - 4 * (w - 1))) / 2) ** 2
-        assert _cpu.better_omega(w, rate) == pytest.approx(2 / (1 + np.sqrt(1 - beta**2)), rel=1e-12)
-
-
-def test_a_matrix_without_such_theory_is_refused():
-    with pytest.raises(ValueError, match="below 1, got"):
-        linear.optimal_omega(laplacian(6, shift=-1.0))
-    with pytest.raises(ValueError, match="positive diagonal"):
-        linear.optimal_omega(-laplacian(6))
-
-
 # -- kernels ---------------------------------------------------------------------------------------
 
 
