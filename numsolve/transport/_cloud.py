@@ -273,15 +273,14 @@ class Plan(_Pickled):
         return indptr, indices, values
 
     def _entries_by_tiles(self, floor: float, most: float) -> tuple[Any, Any, Any] | None:
-        from . import _cpu, _cpu_newton
+        from . import _cpu_newton
 
         p = self.pairs
         counts, indices, values, left = [np.zeros(1, np.int64)], [], [], most
         for i, M in p.k.tiles(p.metric, p.A.points, p.B.points):
-            P = _cpu.plan(M, self.f[i], self.g, self.reg)
-            capacity = int(min(left, P.size))
-            kept, indptr, index, value = _cpu_newton.compress(
-                P, floor * p.A.weights[i], floor * p.B.weights, capacity
+            floors = floor * p.A.weights[i], floor * p.B.weights
+            kept, indptr, index, value = _cpu_newton.plan_entries(
+                M, self.f[i], self.g, self.reg, *floors, int(min(left, M.size))
             )
             if kept < 0:
                 return None

@@ -92,22 +92,17 @@ def _row_plan(cost, g, fi, rate, p):
         p[j] = _exp2((fi + g[j]) - cost[j] * rate)
 
 
-@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
-def _row_plan_into_columns(cost, g, fi, rate, p, column_sums):
-    for j in range(cost.size):
-        v = _exp2((fi + g[j]) - cost[j] * rate)
-        p[j] = v
-        column_sums[j] += v
-
-
 @njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _row_scaled(p, scale):
-    total = 0.0
-    for j in range(p.size):
-        v = p[j] * scale[j]
-        p[j] = v
-        total += v
-    return total
+def _four_row_sums(M, i, f, g, rate):
+    f0, f1, f2, f3 = f[i], f[i + 1], f[i + 2], f[i + 3]
+    M0, M1, M2, M3 = M[i], M[i + 1], M[i + 2], M[i + 3]
+    r0 = r1 = r2 = r3 = 0.0
+    for j in range(g.size):
+        r0 += _exp2((f0 + g[j]) - M0[j] * rate)
+        r1 += _exp2((f1 + g[j]) - M1[j] * rate)
+        r2 += _exp2((f2 + g[j]) - M2[j] * rate)
+        r3 += _exp2((f3 + g[j]) - M3[j] * rate)
+    return r0, r1, r2, r3
 
 
 @njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
@@ -116,6 +111,16 @@ def _row_sum(cost, g, fi, rate):
     for j in range(cost.size):
         total += _exp2((fi + g[j]) - cost[j] * rate)
     return total
+
+
+@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
+def _four_rows_into_columns(M, i, f, g, rate, column_sums):
+    """Four streams of memory are read faster than one, and the sums are stored a quarter as often."""
+    f0, f1, f2, f3 = f[i], f[i + 1], f[i + 2], f[i + 3]
+    M0, M1, M2, M3 = M[i], M[i + 1], M[i + 2], M[i + 3]
+    for j in range(g.size):
+        top = _exp2((f0 + g[j]) - M0[j] * rate) + _exp2((f1 + g[j]) - M1[j] * rate)
+        column_sums[j] += top + (_exp2((f2 + g[j]) - M2[j] * rate) + _exp2((f3 + g[j]) - M3[j] * rate))
 
 
 @njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
@@ -135,14 +140,17 @@ def plan(M, f, g, reg):
     return P
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def plan_row_sums(M, f, g, reg):
     """sum_j P_ij."""
     rate = LOG2E / reg
-    scaled = g * rate
-    r = np.empty(M.shape[0], M.dtype)
-    for i in range(M.shape[0]):
-        r[i] = _row_sum(M[i], scaled, f[i] * rate, rate)
+    scaled_f, scaled_g = f * rate, g * rate
+    n = M.shape[0]
+    r = np.empty(n, M.dtype)
+    for i in range(0, n - n % 4, 4):
+        r[i], r[i + 1], r[i + 2], r[i + 3] = _four_row_sums(M, i, scaled_f, scaled_g, rate)
+    for i in range(n - n % 4, n):
+        r[i] = _row_sum(M[i], scaled_g, scaled_f[i], rate)
     return r
 
 
@@ -150,11 +158,18 @@ def plan_row_sums(M, f, g, reg):
 def plan_column_sums(M, f, g, reg):
     """sum_i P_ij."""
     rate = LOG2E / reg
-    scaled = g * rate
-    c = np.zeros(M.shape[1])
-    for i in range(M.shape[0]):
-        _row_into_columns(M[i], scaled, f[i] * rate, rate, c)
-    return c.astype(M.dtype)
+    return _column_sums(M, f * rate, g * rate, rate).astype(M.dtype)
+
+
+@njit(cache=True, error_model="numpy")
+def _column_sums(M, f, g, rate):
+    n = f.size
+    c = np.zeros(g.size)
+    for i in range(0, n - n % 4, 4):
+        _four_rows_into_columns(M, i, f, g, rate, c)
+    for i in range(n - n % 4, n):
+        _row_into_columns(M[i], g, f[i], rate, c)
+    return c
 
 
 @njit(cache=True, error_model="numpy")
@@ -172,7 +187,7 @@ def log_row_sums(M, f, g, reg):
     return out
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def least_in_columns(M, f):
     """min_i (M_ij - f_i), the hard c-transform of f."""
     g = np.full(M.shape[1], np.inf)
@@ -183,7 +198,7 @@ def least_in_columns(M, f):
     return g
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def least_in_rows(M, g):
     """min_j (M_ij - g_j), the hard c-transform of g."""
     f = np.full(M.shape[0], np.inf)
@@ -233,85 +248,17 @@ def log_column_sums(M, f, g, reg):
     """log(sum_i P_ij), safe for any potentials."""
     rate = LOG2E / reg
     least = least_in_columns(M, f)
-    scaled = least * rate
-    c = np.zeros(M.shape[1])
-    for i in range(M.shape[0]):
-        _row_into_columns(M[i], scaled, f[i] * rate, rate, c)
+    c = _column_sums(M, f * rate, least * rate, rate)
     return ((g - least) / reg + np.log(c)).astype(M.dtype)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def plan_columns(M, f, g, reg, P):
-    """Write the plan into the memory of P; return its column sums."""
+def fill_plan(M, f, g, reg, P):
+    """Write the plan into the memory of P."""
     rate = LOG2E / reg
     scaled = g * rate
-    c = np.zeros(M.shape[1])
     for i in range(M.shape[0]):
-        _row_plan_into_columns(M[i], scaled, f[i] * rate, rate, P[i], c)
-    return c
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def scale_columns(P, scale):
-    """Multiply the columns of P, in its memory; return it and its row sums."""
-    r = np.empty(P.shape[0])
-    for i in range(P.shape[0]):
-        r[i] = _row_scaled(P[i], scale)
-    return P, r
-
-
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _row_plan_with_sum(cost, g, fi, rate, p):
-    total = 0.0
-    for j in range(cost.size):
-        v = _exp2((fi + g[j]) - cost[j] * rate)
-        p[j] = v
-        total += v
-    return total
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def plan_rows(M, f, g, reg, P):
-    """Write the plan into the memory of P; return its row sums."""
-    rate = LOG2E / reg
-    scaled = g * rate
-    r = np.empty(M.shape[0])
-    for i in range(M.shape[0]):
-        r[i] = _row_plan_with_sum(M[i], scaled, f[i] * rate, rate, P[i])
-    return r
-
-
-@njit(cache=True, error_model="numpy")
-def has_all_digits(c):
-    """Whether sums of exponentials suffered neither overflow nor underflow; False for nan too."""
-    return 1e-290 < np.min(c) and np.max(c) < 1e290
-
-
-@njit(cache=True, error_model="numpy")
-def transform(M, f, g, b, reg, P):
-    """The soft c-transform of f, and the plan of the pair, in one look at each entry of M.
-
-    The g that comes in, of a nearby f or another reg, serves as the stabiliser; where that leads to
-    overflow or underflow the hard c-transform takes its place. Returns P (in the memory of ``P``; its
-    column sums are b), the new g, and the row sums of P.
-    """
-    P, c, g = stable_columns(M, f, g, reg, P)
-    scale = b / c
-    P, r = scale_columns(P, scale)
-    return P, g + reg * np.log(scale), r
-
-
-@njit(cache=True, error_model="numpy")
-def stable_columns(M, f, g, reg, P):
-    """Write the plan into the memory of P, with another g where its column sums would over- or underflow.
-
-    Returns the plan, its column sums, and the g.
-    """
-    c = plan_columns(M, f, g, reg, P)
-    if not has_all_digits(c):
-        g = least_in_columns(M, f)
-        c = plan_columns(M, f, g, reg, P)
-    return P, c, g
+        _row_plan(M[i], scaled, f[i] * rate, rate, P[i])
 
 
 # --- products with a stored plan ------------------------------------------------------------------

@@ -3,28 +3,47 @@
 import numpy as np
 from numba import njit
 
-from ._cpu import _REDUCTION, column_products, row_products
+from ._cpu import _REDUCTION, LOG2E, _exp2, column_products, row_products
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _above(cost, f, g, rate, floor, floors, out):
+    for j in range(cost.size):
+        out[j] = ((f + g[j]) - cost[j] * rate) - min(floor, floors[j])
 
 
 @njit(cache=True, error_model="numpy")
-def compress(P, floor_a, floor_b, capacity):
+def _not_negative(x, indices, k):
+    for j in range(x.size):  # each index is written, and kept by moving on: no branch to mispredict
+        indices[k] = j
+        k += x[j] >= 0.0
+    return k
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def plan_entries(M, f, g, reg, floor_a, floor_b, capacity):
     """The entries P_ij >= min(floor_a_i, floor_b_j) in CSR: their number, indptr, indices, values.
 
-    The number is -1 if there are more than ``capacity``.
+    The number is -1 if there are more than ``capacity``. Exponents are compared; exponentials are taken of
+    what is kept.
     """
-    n, m = P.shape
+    n, m = M.shape
+    rate = LOG2E / reg
+    f, g, floor_a, floor_b = f * rate, g * rate, np.log2(floor_a), np.log2(floor_b)
     indptr = np.zeros(n + 1, np.int64)
     indices = np.empty(capacity + m, np.int32)
     values = np.empty(capacity + m)
+    above = np.empty(m)
     k = 0
     for i in range(n):
-        row = P[i]
-        for j in range(m):  # each entry is written, and kept by moving on: no branch to mispredict
-            indices[k] = j
-            values[k] = row[j]
-            k += row[j] >= min(floor_a[i], floor_b[j])
-        if k > capacity:
+        row = M[i]
+        _above(row, f[i], g, rate, floor_a[i], floor_b, above)
+        end = _not_negative(above, indices, k)
+        if end > capacity:
             return -1, indptr, indices, values
+        for q in range(k, end):
+            values[q] = _exp2((f[i] + g[indices[q]]) - row[indices[q]] * rate)
+        k = end
         indptr[i + 1] = k
     return k, indptr, indices[:k], values[:k]
 

@@ -48,27 +48,6 @@ def _log_sum_exp(exponent: Any, axis: int) -> Any:
     return xp.log(xp.sum(xp.exp(exponent - top), axis=axis)) + xp.squeeze(top, axis=axis)
 
 
-def stable_columns(M: Any, f: Any, g: Any, reg: float, P: Any = None) -> tuple[Any, Any, Any]:
-    """Return a plan, its column sums, and its g: the hard c-transform, so that nothing overflows."""
-    g = least_in_columns(M, f)
-    P = plan(M, f, g, reg)
-    return P, array_namespace(P).sum(P, axis=0), g
-
-
-def scale_columns(P: Any, scale: Any) -> tuple[Any, Any]:
-    """Multiply the columns of P; return it and its row sums."""
-    P = P * scale[None, :]
-    return P, array_namespace(P).sum(P, axis=1)
-
-
-def transform(M: Any, f: Any, g: Any, b: Any, reg: float, P: Any = None) -> tuple[Any, Any, Any]:
-    """Return the plan whose column sums are b, its g, and its row sums; the old g and P are not used."""
-    xp = array_namespace(M, f, b)
-    g = -reg * _log_sum_exp((f[:, None] - M) / reg, axis=0) + reg * xp.log(b)
-    P = plan(M, f, g, reg)
-    return P, g, xp.sum(P, axis=1)
-
-
 # --- for the bounds of exact transport ------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 
-def compress(P: Any, floor_a: Any, floor_b: Any, capacity: int) -> tuple[int, Any, Any, Any]:  # noqa: ARG001
+def plan_entries(M: Any, f: Any, g: Any, reg: float, floor_a: Any, floor_b: Any, capacity: int) -> Any:  # noqa: ARG001
     """Array libraries have no sparse arrays in common: say that P is too dense."""
     return -1, None, None, None
 

@@ -9,7 +9,6 @@ from ._generic import (
     least_in_columns,
     least_in_rows,
     row_products,
-    scale_columns,
     scaled_cost,
     spread_cost,
 )
@@ -24,11 +23,8 @@ __all__ = [
     "plan_column_sums",
     "plan_row_sums",
     "row_products",
-    "scale_columns",
     "scaled_cost",
     "spread_cost",
-    "stable_columns",
-    "transform",
 ]
 
 LOG2E = math.log2(math.e)
@@ -72,25 +68,3 @@ def _log_sum_exp(M, potential, reg, axis):
     top = E.max(axis=axis, keepdims=True)
     SHIFTED(E, top, E)
     return cupy.log(E.sum(axis=axis)) + top.squeeze(axis) / LOG2E
-
-
-def stable_columns(M, f, g, reg, P=None):
-    """A plan, its column sums, and its g, another one where the sums would overflow; see `_cpu`."""
-    rate = M.dtype.type(LOG2E / reg)
-    P = cupy.empty_like(M) if P is None else P
-    small = 1e-290 if M.dtype == cupy.float64 else 1e-30
-    PLAN(f[:, None], g[None, :], M, rate, P)
-    c = P.sum(axis=0)
-    if not bool((c.min() > small) & (c.max() < 1 / small)):
-        g = least_in_columns(M, f)
-        PLAN(f[:, None], g[None, :], M, rate, P)
-        c = P.sum(axis=0)
-    return P, c, g
-
-
-def transform(M, f, g, b, reg, P=None):
-    """The soft c-transform of f, and the plan of the pair; see `_cpu.transform`."""
-    P, c, g = stable_columns(M, f, g, reg, P)
-    scale = b / c
-    P, r = scale_columns(P, scale)
-    return P, g + reg * cupy.log(scale), r

@@ -36,7 +36,8 @@ from numsolve._core import checks
 
 from ._bounds import cost_of
 from ._problem import Problem, prepare
-from .newton import SemiDual, State, newton
+from ._semidual import SemiDual, State
+from .newton import newton
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -253,16 +254,11 @@ class UnbalancedSemiDual(SemiDual):
         self.reference_a = self.xp.log(self.a) + self.factor_a
         self.reference_b = self.xp.log(self.b) + self.factor_b
         self.rho_a, self.rho_b = problem.rho[::-1] if self.swapped else problem.rho
-        self.blocks = []
 
-    def transform(self, f: Any, g: Any, reg: float) -> tuple[Any, Any, Any]:
-        """Return the plan at f and g(f), g(f), and the row sums."""
-        P, c, g = self.k.stable_columns(self.M, f, g, reg, self.P)
+    def column_step(self, g: Any, c: Any, reg: float) -> Any:
+        """Return the g that is best for the present f."""
         excess = self.xp.log(c) + self.factor_b
-        new = reg * self.reference_b + (g - reg * excess) / (1 + reg / self.rho_b)
-        with np.errstate(over="ignore", under="ignore"):
-            P, r = self.k.scale_columns(P, self.xp.exp((new - g) / reg))
-        return P, new, r
+        return reg * self.reference_b + (g - reg * excess) / (1 + reg / self.rho_b)
 
     def row_step(self, f: Any, g: Any, log_r: Any, reg: float) -> Any:
         """Return the f that is best for the present g, and for the constant that both can exchange."""

@@ -11,25 +11,35 @@ def rng():
     return np.random.default_rng(20)
 
 
-def test_compress_keeps_what_reaches_its_floor(rng):
-    P, u, v = rng.random((30, 20)) ** 4, rng.random(30) / 4, rng.random(20) / 4
-    kept, indptr, indices, values = _cpu_newton.compress(P, u, v, P.size)
+def test_entries_are_kept_that_reach_their_floor(rng):
+    M, f, g, reg = rng.random((30, 20)), rng.random(30), rng.random(20), 0.3
+    M[3, 4] = np.inf
+    P = _generic.plan(M, f, g, reg)
+    u, v = P.mean(axis=1) * rng.random(30), P.mean(axis=0) * rng.random(20)
+    kept, indptr, indices, values = _cpu_newton.plan_entries(M, f, g, reg, u, v, P.size)
     mask = np.minimum(u[:, None], v) <= P
     rows = np.repeat(np.arange(30), np.diff(indptr))
-    assert kept == mask.sum() == indptr[-1] == indices.size
+    assert 0 < kept == mask.sum() == indptr[-1] == indices.size < P.size
     np.testing.assert_array_equal((rows, indices), np.nonzero(mask))
-    np.testing.assert_array_equal(values, P[mask])
-    assert _cpu_newton.compress(P, u, v, kept)[0] == kept
-    assert _cpu_newton.compress(P, u, v, kept - 1)[0] == -1
+    np.testing.assert_allclose(values, P[mask], rtol=1e-12)
+    assert _cpu_newton.plan_entries(M, f, g, reg, u, v, kept)[0] == kept
+    assert _cpu_newton.plan_entries(M, f, g, reg, u, v, kept - 1)[0] == -1
+
+
+def system(M, f, b, reg):
+    """P with columns of sum b, and the same in CSR."""
+    g = reg * (np.log(b) - _generic.log_column_sums(M, f, np.zeros(b.size), reg))
+    tiny = np.full(M.shape[0], 1e-300), np.full(b.size, 1e-300)
+    return _generic.plan(M, f, g, reg), _cpu_newton.plan_entries(M, f, g, reg, *tiny, M.size)[1:]
 
 
 @pytest.fixture
 def newton_system(rng):
     """P with columns of sum b, the diagonal d, a right-hand side, and P in CSR."""
     M, b = rng.random((25, 40)), np.full(40, 1 / 40)
-    P, _, r = _generic.transform(M, np.zeros(25), None, b, 0.05)
-    kept = _cpu_newton.compress(P, np.zeros(25), np.zeros(40), P.size)[1:]
-    return P, r * 1.01, b, 1 / 25 - r, kept
+    P, csr = system(M, np.zeros(25), b, 0.05)
+    r = P.sum(axis=1)
+    return P, r * 1.01, b, 1 / 25 - r, csr
 
 
 def test_conjugate_gradients_solve_the_newton_system(newton_system):
@@ -61,12 +71,12 @@ def test_rows_of_next_to_no_weight_follow_their_neighbours(rng):
     M, b = rng.random((25, 40)), np.full(40, 1 / 40)
     f = np.zeros(25)
     f[:5] = -0.05 * 46
-    P, _, r = _generic.transform(M, f, None, b, 0.05)
+    P, csr = system(M, f, b, 0.05)
+    r = P.sum(axis=1)
     a = np.full(25, 1 / 20)
     a[:5] = 1e-20
     d, rhs = 1.001 * r, (a / a.sum() - r)
     exact = np.linalg.solve(np.diag(d) - (P / b) @ P.T, rhs)
-    csr = _cpu_newton.compress(P, np.zeros(25), np.zeros(40), P.size)[1:]
     for x, _, done in (
         _cpu_newton.schur_cg(P, d, b, rhs, 1e-6, 500),
         _cpu_newton.schur_cg_sparse(*csr, d, b, rhs, 1e-6, 500),

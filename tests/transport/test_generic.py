@@ -106,18 +106,6 @@ def test_a_forbidden_pair_has_no_mass(xp):
     close(generic.log_column_sums(*given, 1.0), np.log(P.sum(axis=0)), atol=1e-13)
 
 
-@pytest.mark.parametrize("reg", [1e-5, 0.1, 10.0])
-def test_the_c_transform_makes_the_columns_exact(xp, reg):
-    M, f, g = data()
-    b = np.random.default_rng(0).random(6)
-    P, new, r = generic.transform(*arrays(xp, M, f, g, b), reg)
-    exponent = (f[:, None] - M) / reg
-    close(new, reg * (np.log(b) - logsumexp(exponent, axis=0)), atol=1e-14)
-    close(P, b * np.exp(exponent - logsumexp(exponent, axis=0)), rtol=1e-9, atol=1e-300)
-    close(xp.sum(P, axis=0), b, rtol=1e-10)
-    close(r, to_host(P).sum(axis=1), atol=1e-16)
-
-
 def newton_system(n=5, m=7):
     """S = diag(d) - P diag(1/b) P', positive definite as d exceeds the row sums of P."""
     rng = np.random.default_rng(8)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
+import numba
 import numpy as np
 import pytest
 
 from numsolve import transport
-from numsolve.transport import newton
+from numsolve.transport import _generic, _semidual
+from numsolve.transport._problem import prepare
 
 
 def test_a_start_nearby_saves_the_way(problem):
@@ -81,8 +85,8 @@ def test_blocks_of_rows_give_what_one_piece_gives(monkeypatch):
     M, a, b = rng.random((90, 70)), rng.random(90), rng.random(70)
     b *= a.sum() / b.sum()
     whole = transport.solve(M, a, b, 2e-3)
-    monkeypatch.setattr(newton, "THREADED_ABOVE", 0)
-    monkeypatch.setattr(newton, "BLOCK", 1000)
+    monkeypatch.setattr(_semidual, "THREADED_ABOVE", 0)
+    monkeypatch.setattr(_semidual, "BLOCK", 500)
     blocks = transport.solve(M, a, b, 2e-3)
     assert blocks.success
     np.testing.assert_allclose(blocks.plan, whole.plan, rtol=1e-6, atol=1e-9)
@@ -90,3 +94,36 @@ def test_blocks_of_rows_give_what_one_piece_gives(monkeypatch):
     np.testing.assert_allclose(
         transport.solve(M, a, b, 2e-3, potentials_init=far).plan, whole.plan, atol=1e-9
     )
+
+
+@pytest.mark.parametrize("reg", [0.5, 2e-3])
+def test_the_number_of_threads_changes_nothing(monkeypatch, reg):
+    monkeypatch.setattr(_semidual, "THREADED_ABOVE", 0)
+    monkeypatch.setattr(_semidual, "BLOCK", 500)
+    M = np.random.default_rng(0).random((90, 70))
+    before = numba.get_num_threads()
+    plans = []
+    for threads in {1, before}:
+        numba.set_num_threads(threads)
+        plans.append(transport.solve(M, reg=reg).plan)
+    numba.set_num_threads(before)
+    assert all(np.array_equal(plan, plans[0]) for plan in plans)
+
+
+@pytest.mark.parametrize("wrong", [1e3, -1e3, 1e12])
+def test_the_transform_needs_no_good_stabiliser(wrong):
+    rng = np.random.default_rng(0)
+    problem = prepare(rng.random((20, 30)), None, None, 1e-3)
+    with closing(_semidual.SemiDual(problem)) as dual:
+        f = rng.random(20)
+        g, r = dual.transform(f, np.full(30, wrong), 1e-3)
+        exact = -1e-3 * (np.log(30) + _generic.log_column_sums(problem.M, f, np.zeros(30), 1e-3))
+        np.testing.assert_allclose(g, exact, rtol=1e-10)
+        np.testing.assert_allclose(r, _generic.plan(problem.M, f, exact, 1e-3).sum(axis=1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("sums", [[1.0, 0.0], [np.inf, 1.0], [np.nan, 1.0], [1.0, np.nan], [1e-300, 1.0]])
+def test_sums_that_lost_digits_are_noticed(sums):
+    with closing(_semidual.SemiDual(prepare(np.ones((2, 2)), None, None, 1.0))) as dual:
+        assert not dual._has_all_digits(np.array(sums))
+        assert dual._has_all_digits(np.array([1e-280, 1.0, 1e280]))

@@ -1,0 +1,288 @@
+"""The dual in f of `newton`: its values, its steps, and how threads share what costs time."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._problem import Problem
+
+#: Share of the entries of P beyond which the products with S use all of them.
+SPARSE_BELOW = 0.08
+#: Entries of the cost beyond which threads share a look at it; those of a block of rows, and the most blocks.
+THREADED_ABOVE, BLOCK, BLOCKS = 500_000, 100_000, 16
+#: Unknowns beyond which S is not stored.
+DENSE_BELOW = 5000
+
+
+@dataclass
+class State:
+    """A point on the way: g = g(f), the row sums of the plan and what they should be, F, and the error."""
+
+    f: Any
+    g: Any
+    r: Any
+    goal: Any
+    fun: float
+    error: float
+
+
+class SemiDual:
+    """The problem with its smaller side as f."""
+
+    #: Whether S is singular along 1.
+    singular = True
+
+    def __init__(self, problem: Problem) -> None:
+        xp = self.xp = problem.xp
+        self.k = arrays.kernels_for(xp, __package__)
+        self.system = arrays.kernels_for(xp, __package__, "newton")
+        self.swapped = problem.M.shape[1] < problem.M.shape[0]
+        self.dtype = problem.M.dtype
+        M = problem.M.T if self.swapped else problem.M
+        self.a, self.b = (problem.b, problem.a) if self.swapped else (problem.a, problem.b)
+        if arrays.is_numpy(xp):  # the kernels want rows in one piece; float32 comes back at the end
+            M = np.ascontiguousarray(M, dtype=np.float64)
+            self.a, self.b = self.a.astype(np.float64), self.b.astype(np.float64)
+            if self.singular:  # float32 sums are one to 1e-7
+                self.a, self.b = self.a / self.a.sum(), self.b / self.b.sum()
+        self.M = M
+        self.n, self.m = M.shape
+        self.P: Any = None
+        self.blocks, self.pool = [slice(None)], None
+        if arrays.is_numpy(xp) and self.n * self.m > THREADED_ABOVE:
+            rows = 4 * math.ceil(max(self.n / BLOCKS, BLOCK / self.m) / 4)
+            self.blocks = [slice(i, i + rows) for i in range(0, self.n, rows)]
+            self.pool = ThreadPoolExecutor(self.k.threads())
+        self.log_a = xp.log(self.a)
+        self.unit = float(xp.finfo(M.dtype).eps)
+        self.rounding = min(self.unit * (8 + problem.range / problem.reg), self.unit**0.5)
+        self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
+        self.damping = 1.0
+
+    def original(self, x: tuple[Any, Any]) -> tuple[Any, Any]:
+        """Potentials in the order and the dtype of the problem."""
+        f, g = x[::-1] if self.swapped else x
+        return self.xp.astype(f, self.dtype), self.xp.astype(g, self.dtype)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self.pool is not None:
+            self.pool.shutdown()
+
+    def at(self, f: Any, g: Any, reg: float) -> State:
+        """Evaluate everything at f, with g as the stabiliser."""
+        g, r = self.transform(f, g, reg)
+        goal = self.row_goal(f, reg)
+        return State(f, g, r, goal, self.value(f, g, reg), self._l1(r - goal))
+
+    def transform(self, f: Any, g: Any, reg: float) -> tuple[Any, Any]:
+        """Return the soft c-transform g(f) and the row sums of the plan of the pair.
+
+        The g that comes in, of a nearby f or another reg, serves as the stabiliser; where that leads to
+        overflow or underflow the hard c-transform takes its place.
+        """
+        k, xp = self.k, self.xp
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            c = self._column_sums(f, g, reg)
+            if not self._has_all_digits(c):
+                least = self._over_rows(lambda i: k.least_in_columns(self.M[i, ...], f[i]))
+                g = reduce(xp.minimum, least)
+                c = self._column_sums(f, g, reg)
+            g = self.column_step(g, c, reg)
+            r = self._over_rows(lambda i: k.plan_row_sums(self.M[i, ...], f[i], g, reg))
+        return g, xp.concat(r)
+
+    def _column_sums(self, f: Any, g: Any, reg: float) -> Any:
+        return reduce(add, self._over_rows(lambda i: self.k.plan_column_sums(self.M[i, ...], f[i], g, reg)))
+
+    def _has_all_digits(self, c: Any) -> bool:
+        """Whether sums of exponentials suffered neither overflow nor underflow; False for nan too."""
+        tiny = float(self.xp.finfo(c.dtype).smallest_normal) * 1e16
+        return float(self.xp.min(c)) > tiny and float(self.xp.max(c)) < 1 / tiny
+
+    def _over_rows(self, part: Callable[[slice], Any]) -> list[Any]:
+        """Evaluate part by threads; the blocks of rows, and so the answer, do not depend on their number."""
+        if self.pool is None:
+            return [part(i) for i in self.blocks]
+        results: list[Any] = [None] * len(self.blocks)
+        todo = iter(range(len(self.blocks)))
+
+        def work() -> None:
+            for i in todo:
+                results[i] = part(self.blocks[i])
+
+        helpers = [self.pool.submit(work) for _ in range(self.k.threads() - 1)]
+        work()
+        for helper in helpers:
+            helper.result()
+        return results
+
+    def column_step(self, g: Any, c: Any, reg: float) -> Any:
+        """Return the g that makes the columns right, from one and its column sums."""
+        return g + reg * self.xp.log(self.b / c)
+
+    def plan(self, s: State, reg: float) -> Any:
+        """Store the plan, in the same memory each time."""
+        if not arrays.is_numpy(self.xp):
+            return self.k.plan(self.M, s.f, s.g, reg)
+        P = self.P = np.empty(self.M.shape) if self.P is None else self.P
+        self._over_rows(lambda i: self.k.fill_plan(self.M[i], s.f[i], s.g, reg, P[i]))
+        return P
+
+    def entries(self, s: State, reg: float, floor_a: Any, floor_b: Any) -> Any:
+        """The entries P_ij >= min(floor_a_i, floor_b_j) in CSR; None if they are too many."""
+        capacity = int(SPARSE_BELOW * self.n * self.m) + self.m
+        kept: list[int] = []
+
+        def part(i: slice) -> Any:
+            if sum(kept) > capacity:
+                return None
+            M = self.M[i, ...]
+            most = min(capacity, M.shape[0] * M.shape[1])
+            found = self.system.plan_entries(M, s.f[i], s.g, reg, floor_a[i], floor_b, most)
+            kept.append(found[0] if found[0] >= 0 else capacity + 1)
+            return found[1:]
+
+        parts = self._over_rows(part)
+        if sum(kept) > capacity:
+            return None
+        counts, indices, values = zip(*((np.diff(p[0]), *p[1:]) for p in parts), strict=True)
+        indptr = np.concatenate(([0], np.cumsum(np.concatenate(counts))))
+        return indptr, np.concatenate(indices), np.concatenate(values)
+
+    def row_goal(self, f: Any, reg: float) -> Any:  # noqa: ARG002
+        """What the row sums are at the solution."""
+        return self.a
+
+    def value(self, f: Any, g: Any, reg: float) -> float:  # noqa: ARG002
+        """F, without constants."""
+        return self._dot(self.a, f) + self._dot(self.b, g)
+
+    def row_step(self, f: Any, g: Any, log_r: Any, reg: float) -> Any:  # noqa: ARG002
+        """Return the f that makes the rows right for the present g."""
+        return f + reg * (self.log_a - log_r)
+
+    def diagonals(self, s: State, reg: float) -> tuple[Any, Any]:  # noqa: ARG002
+        """Return d and b of S = diag(d) - P diag(1/b) P'."""
+        return s.r, self.b
+
+    def goals(self, s: State, reg: float) -> tuple[Any, Any]:  # noqa: ARG002
+        """What the row and column sums of the problem, not swapped, should be."""
+        return self.original((s.goal, self.b))
+
+    def sweep(self, s: State, reg: float) -> State:
+        """One iteration of Sinkhorn: the rows exact, then the columns."""
+        self.counts["nsinkhorn"] += 1
+        if float(self.xp.min(s.r)) > 1e-290:
+            log_r = self.xp.log(s.r)
+        else:
+            log_r = self.k.log_row_sums(self.M, s.f, s.g, reg)
+        with np.errstate(invalid="ignore"):
+            f = self.row_step(s.f, s.g, log_r, reg)
+        return self.at(f, s.g, reg)
+
+    def newton_step(self, s: State, reg: float, x: Any) -> State:
+        """Go along x as far as F rises enough; sweep once if that leaves rows far off."""
+        self.counts["nnewton"] += 1
+        f, g, fun, error = s.f, s.g, s.fun, s.error
+        slope = reg * self._dot(s.goal - s.r, x)
+        noise = self.noise(s)
+        for halvings in range(13):
+            step = 0.5**halvings
+            new = self.at(f + (step * reg) * x, g, reg)
+            # Near the solution F has no digits left for Armijo's test, but the error still has.
+            level = new.fun >= fun - 300 * noise
+            if new.fun >= fun + 1e-4 * step * slope - noise or (level and new.error < 0.5 * error):
+                break
+        else:
+            new = self.at(f, g, reg)
+        # Steps that had to be cut are damped in their origin: rows of little weight ask for too much.
+        if halvings >= 4:
+            self.damping = min(self.damping * 10, 1e6)
+        elif halvings < 3:
+            self.damping = max(1.0, self.damping / 10)
+        if halvings > 0 or self._far_off(new):
+            new = self.sweep(new, reg)
+        return new
+
+    def _far_off(self, s: State) -> bool:
+        """Whether a row is off by a factor of 8: a sweep repairs at once what Newton does in bits."""
+        ratio = s.r / s.goal
+        return not (float(self.xp.max(ratio)) < 8 and float(self.xp.min(ratio)) > 1 / 8)
+
+    def direction(self, s: State, reg: float, tol: float, direct: bool) -> tuple[Any, bool]:
+        """Solve (S + sigma diag(max(a, r))) x = a - r, and say whether factorising is the cheaper way.
+
+        sigma fades with the error. It bounds x where S is all but singular: sets of rows that exchange
+        next to no mass with the others, and rows of next to no weight.
+        """
+        k, xp, a, n, m = self.system, self.xp, s.goal, self.n, self.m
+        small = min(1.0, s.error)
+        d, b = self.diagonals(s, reg)
+        d = d + min(0.1, 1e-3 * small * self.damping) * xp.maximum(a, s.r)
+        rhs = a - s.r
+        if self.singular:
+            rhs = rhs - float(xp.sum(rhs)) * a
+        # Forcing by the error makes the convergence quadratic; more than the tolerance needs is not asked.
+        stop = max(min(0.1, s.error), 0.3 * tol / s.error) * self._l1(rhs)
+
+        drop = 0.1 * small
+        entries = self.entries(s, reg, (drop / m) * a, (drop / n) * b)
+        sparse = entries is not None
+        P = None if sparse else self.plan(s, reg)
+        # Nanoseconds of one CG step and of one factorisation: their ratio bounds the steps.
+        step_cost = 2.0 * entries[1].size + 8 * n if sparse else 0.22 * n * m
+        factor_cost = n**3 / 75 + (0 if sparse else n * n * m / 25)
+        x = None
+        if not (direct and n <= DENSE_BELOW):
+            limit = max(20, int(factor_cost / step_cost)) if n <= DENSE_BELOW else 300
+            if sparse:
+                x, steps, done = k.schur_cg_sparse(*entries, d, b, rhs, stop, limit)
+            else:
+                x, steps, done = k.schur_cg(P, d, b, rhs, stop, limit)
+            self.counts["ncg"] += steps
+            if done or n > DENSE_BELOW:
+                return x, False
+
+        def matrix(d: Any) -> Any:
+            return k.schur_matrix_sparse(*entries, d, b) if sparse else k.schur_matrix(P, d, b)
+
+        return _factorised(k, xp, matrix, d, rhs, x), True
+
+    def noise(self, s: State) -> float:
+        """The rounding error of F."""
+        size = self._dot(self.a, self.xp.abs(s.f)) + self._dot(self.b, self.xp.abs(s.g))
+        return 2 * self.unit * size
+
+    def _dot(self, x: Any, y: Any) -> float:
+        return float(x @ y)
+
+    def _l1(self, x: Any) -> float:
+        return float(self.xp.sum(self.xp.abs(x)))
+
+
+def _factorised(k: Any, xp: Any, matrix: Callable[..., Any], d: Any, rhs: Any, fallback: Any) -> Any:
+    """Solve with the dense S, its diagonal raised as far as rounding makes it necessary."""
+    shift = 1e-15
+    while shift < 1e-3:
+        try:
+            x = k.cholesky_solve(matrix((1 + shift) * d), rhs)
+            if bool(xp.all(xp.isfinite(x))):
+                return x
+        except Exception as error:  # each library has a LinAlgError of its own
+            if type(error).__name__ != "LinAlgError":
+                raise
+        shift *= 100
+    return rhs / d if fallback is None else fallback
