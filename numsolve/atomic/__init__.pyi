@@ -1,3 +1,4 @@
+from . import optimality as optimality
 from . import problems as problems
 from ._radial import UnboundWarning as UnboundWarning
 from .batch import solve_atoms as solve_atoms
@@ -23,6 +24,7 @@ __all__ = [
     "UnboundWarning",
     "ground_configuration",
     "hydrogenic_energy",
+    "optimality",
     "problems",
     "solve_atoms",
     "solve_radial_dirac",

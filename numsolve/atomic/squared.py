@@ -40,8 +40,8 @@ def solve(V: Any, kappa: int, n_states: int, *, Z: float, c: float, mesh: Radial
     r, w = unspread(plus.r, mesh.n_elements), unspread(plus.weight, mesh.n_elements)
     v = _radial.read_potential(V, r.ravel(), Z).reshape(r.shape)
     shift = max(0.0, float(v.max())) + 500.0
-    phi, d_plus = (_elementwise(part, mesh) for part in (plus.phi, plus.slope))
-    d_minus = -_elementwise(minus.slope, mesh)
+    phi, d_plus = (elementwise(part, mesh) for part in (plus.phi, plus.slope))
+    d_minus = -elementwise(minus.slope, mesh)
     u = v - shift
 
     def assemble(*parts: tuple[Any, Any, Any]) -> Any:
@@ -94,8 +94,8 @@ def solve(V: Any, kappa: int, n_states: int, *, Z: float, c: float, mesh: Radial
     return result
 
 
-def _elementwise(table: Any, mesh: RadialMesh) -> Any:
-    """(1, blocks, points, n, 8) to (elements, points, nodes from left to right)."""
+def elementwise(table: Any, mesh: RadialMesh) -> Any:
+    """Bring (1, blocks, points, n, 8) to (elements, points, nodes from left to right)."""
     values = np.moveaxis(table[0], -1, 1).reshape(-1, *table.shape[2:4])[: mesh.n_elements]
     out = np.empty_like(values)
     out[..., local_order(mesh.order)] = values
