@@ -1,12 +1,18 @@
-"""What the solution of a monotone inclusion satisfies, for derivatives by `numsolve.implicit`.
+"""What solutions of monotone inclusions and linear programs satisfy, for derivatives by `numsolve.implicit`.
 
 Halpern's iteration, its variance-reduced form and the extragradient methods all end at a fixed point of the
-same map; any step gives the same derivative of the solution.
+same map, `inclusion`; any step gives the same derivative of the solution. A matrix game is one with the
+operator ``(A'y, -A x)`` and two simplices. For linear programs there is `linear_program`.
+
+Where a constraint is active with a multiplier of zero the solution has no derivative, and where it is not
+unique none either: a linear program needs a unique vertex with unique multipliers.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from numsolve._core import arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,3 +52,60 @@ def inclusion(
         return u - (moved if prox is None else prox(moved, gamma))
 
     return residual
+
+
+def linear_program(
+    z: tuple[Any, Any],
+    c: Any,
+    A: Any,
+    lc: Any = -float("inf"),
+    uc: Any = float("inf"),
+    lx: Any = -float("inf"),
+    ux: Any = float("inf"),
+) -> tuple[Any, Any]:
+    """The fixed-point residual of the primal-dual iteration, zero at a solution of `solve_lp`.
+
+    Parameters
+    ----------
+    z : tuple
+        ``(x, y)`` of shapes (n,) and (m,), the `x` and the `y` of a result; for `linprog` the multipliers
+        ``ineqlin.marginals`` and ``eqlin.marginals`` one after the other.
+    c : array of shape (n,)
+        The cost.
+    A : matrix of shape (m, n)
+        The rows.
+    lc, uc : float or array of shape (m,)
+        Bounds of the rows.
+    lx, ux : float or array of shape (n,)
+        Bounds of the variables.
+
+    Returns
+    -------
+    tuple of array
+        ``x - clip(x - c + A'y, lx, ux)`` and ``A x - clip(A x - y, lc, uc)``. Both are piecewise linear: take
+        ``method="central"`` with NumPy, where no complex steps can be.
+
+    Examples
+    --------
+    How the solution and the multiplier of ``min -x`` subject to ``x <= b`` answer to b, at b = 3:
+
+    >>> import numpy as np
+    >>> from numsolve import implicit, monotone
+    >>> from numsolve.monotone import optimality
+    >>> c, A, b = np.array([-1.0]), np.array([[1.0]]), np.array([3.0])
+    >>> r = monotone.solve_lp(c, A, uc=b, lx=0)
+    >>> def F(z, b):
+    ...     x, y = optimality.linear_program((z[:1], z[1:]), c, A, uc=b, lx=0.0)
+    ...     return np.concatenate([x, y])
+    >>> J = implicit.solution_jacobian(F, np.concatenate([r.x, r.y]), b, method="central")
+    >>> print((J @ np.ones(1)).round(6))
+    [1. 0.]
+    """
+    x, y = z
+    xp = arrays.array_namespace(x=x, y=y)
+
+    def clip(v: Any, low: Any, high: Any) -> Any:
+        return xp.minimum(xp.maximum(v, low), high)
+
+    rows = A @ x
+    return x - clip(x - c + A.T @ y, lx, ux), rows - clip(rows - y, lc, uc)
