@@ -213,8 +213,8 @@ class AtomResult(Result):
     dE_dZ : float
         Derivative of the total energy by the nuclear charge, the electrons kept: minus int rho / r.
     error_estimate : float
-        Of the total energy in hartree: what its change with elements of an order higher by four points to, and
-        rounding. The wall at the end of the mesh is not in it.
+        Of the total energy in hartree: what its change with elements of an order higher by four points to,
+        and rounding. The wall at the end of the mesh is not in it.
     certified : bool
         Whether a count of the energies below and above each orbital's proves its index.
     nfactorizations : int

@@ -108,7 +108,7 @@ def test_the_derivative_by_an_occupation_is_the_orbital_energy(settings):
 
 @pytest.mark.parametrize("relativistic", [False, True])
 def test_the_error_estimate_bounds_the_error_of_all_elements(periodic_table, relativistic):
-    """Against meshes of twice the elements and a higher order; not too pessimistic where rounding is not all."""
+    """Against meshes of twice the elements and a higher order; and, rounding apart, it is near the error."""
     for result in periodic_table[relativistic]:
         fine = RadialMesh.atomic(result.Z, relativistic, n_elements=16, order=30 if relativistic else 20)
         exact = AtomDFT(result.Z, relativistic=relativistic, mesh=fine).run().total_energy

@@ -74,12 +74,12 @@ def test_orbitals_against_central_differences_of_the_whole_solver(dirac):
     mesh = RadialMesh.exponential(0, 30, 60, 6, 16)
 
     def solve(s):
-        def V(r):
+        def potential(r):
             return -8 * np.exp(-0.2 * r) / r + s * np.exp(-r)
 
         if dirac:
-            return solve_radial_dirac(V, -1, 2, Z=8, mesh=mesh, tol=1e-13)
-        return solve_radial_schroedinger(V, 1, 2, Z=8, mesh=mesh, tol=1e-13)
+            return solve_radial_dirac(potential, -1, 2, Z=8, mesh=mesh, tol=1e-13)
+        return solve_radial_schroedinger(potential, 1, 2, Z=8, mesh=mesh, tol=1e-13)
 
     result, h = solve(0.0), 1e-3
     F, x = conditions(result, 8), optimality.eigenpair(result, 1)
