@@ -59,6 +59,13 @@ def box_least_squares(G, g, bound):
 
 
 @njit(cache=True, error_model="numpy")
+def context_features(z, out):
+    """T_0(z), T_1(z), ..., and at the end a 1, for what drifts whatever the context."""
+    chebyshev(z, out[:-1])
+    out[-1] = 1.0
+
+
+@njit(cache=True, error_model="numpy")
 def features(arm_features, z_features, out):
     """The features of one arm in one context: the products of both."""
     q = z_features.size
@@ -69,60 +76,53 @@ def features(arm_features, z_features, out):
 
 
 @njit(cache=True, error_model="numpy")
-def learn(precision, moment, phi, y, weight):
-    """Add an observation y of the features phi to a Gaussian posterior in information form."""
+def learn(cov, theta, prior, keep, phi, y, variance):
+    """A step of Kalman's filter: y = phi' theta + noise is observed, then each theta_i becomes
+    keep_i theta_i + noise, with the noise that leaves the prior as it is.
+    """
     n = phi.size
+    gain = cov @ phi
+    spread = phi @ gain + variance
+    error = (y - phi @ theta) / spread
     for i in range(n):
-        own = weight * phi[i]
-        if own != 0:
-            moment[i] += own * y
-            for j in range(i + 1):
-                precision[i, j] += own * phi[j]
+        theta[i] = keep[i] * (theta[i] + gain[i] * error)
+        for j in range(i + 1):
+            cov[i, j] = keep[i] * keep[j] * (cov[i, j] - gain[i] * gain[j] / spread)
+            cov[j, i] = cov[i, j]
+        cov[i, i] += (1 - keep[i] ** 2) * prior[i] ** 2
 
 
 @njit(cache=True, error_model="numpy")
-def relearn(precision, moment, prior, arm_features, arms, contexts, targets, weights, degree):
-    """The posterior of a whole history."""
+def relearn(cov, theta, prior, keep, arm_features, arms, contexts, targets, variances):
+    """The state after a whole history."""
     m = prior.size
-    precision[:] = 0
-    moment[:] = 0
+    cov[:] = 0
+    theta[:] = 0
     for i in range(m):
-        precision[i, i] = 1 / prior[i] ** 2
-    z, phi = np.empty(degree + 1), np.empty(m)
+        cov[i, i] = prior[i] ** 2
+    z, phi = np.empty(m // arm_features.shape[1]), np.empty(m)
     for t in range(arms.size):
-        chebyshev(contexts[t], z)
+        context_features(contexts[t], z)
         features(arm_features[arms[t]], z, phi)
-        learn(precision, moment, phi, targets[t], weights[t])
+        learn(cov, theta, prior, keep, phi, targets[t], variances[t])
 
 
 @njit(cache=True, error_model="numpy")
-def predict(precision, moment, arm_features, context, degree):
-    """Mean and standard deviation of each arm in a context, by Cholesky's factorisation of the precision."""
-    m, d = moment.size, arm_features.shape[0]
-    C = precision.copy()
-    for j in range(m):
-        for k in range(j):
-            own = C[j, k]
-            for i in range(j, m):
-                C[i, j] -= C[i, k] * own
-        root = np.sqrt(C[j, j])
-        for i in range(j, m):
-            C[i, j] /= root
-    h = moment.copy()
-    for i in range(m):
-        for k in range(i):
-            h[i] -= C[i, k] * h[k]
-        h[i] /= C[i, i]
-    mean, std = np.zeros(d), np.zeros(d)
-    z, phi = np.empty(degree + 1), np.empty(m)
-    chebyshev(context, z)
+def predict(cov, theta, arm_features, context):
+    """Mean and standard deviation of each arm in a context."""
+    d, p = arm_features.shape
+    q = theta.size // p
+    z = np.empty(q)
+    context_features(context, z)
+    mean, square = np.zeros(p), np.zeros((p, p))  # of the coefficients of the arms' features
+    for a in range(p):
+        mean[a] = theta[a * q : (a + 1) * q] @ z
+        for b in range(p):
+            for i in range(q):
+                row = cov[a * q + i, b * q : (b + 1) * q]
+                square[a, b] += z[i] * (row @ z)
+    std = np.empty(d)
     for arm in range(d):
-        features(arm_features[arm], z, phi)
-        for i in range(m):
-            for k in range(i):
-                phi[i] -= C[i, k] * phi[k]
-            phi[i] /= C[i, i]
-            mean[arm] += phi[i] * h[i]
-            std[arm] += phi[i] * phi[i]
-        std[arm] = np.sqrt(std[arm])
-    return mean, std
+        w = arm_features[arm]
+        std[arm] = np.sqrt(max(w @ (square @ w), 0.0))
+    return arm_features @ mean, std

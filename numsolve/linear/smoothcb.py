@@ -1,13 +1,16 @@
 r"""SmoothCB: a contextual bandit with one smooth model of the cost, shared by all arms.
 
-The logarithm of the cost is a polynomial of the arm w and the context z,
+The logarithm of the cost is a polynomial of the arm w and the context z, and a part that drifts,
 
-    log c = sum_ab theta_ab T_a(w) T_b(z) + noise,      theta_ab ~ N(0, r^2(a + b)),
+    log c_t = sum_ab theta_ab T_a(w) T_b(z) + sum_a delta_a(t) T_a(w) + noise,
 
-with Chebyshev polynomials on [-1, 1] and a prior that prefers smooth ones. The posterior of theta is
-Gaussian; the arm with the least ``mean - 0.7 std`` is played (a lower confidence bound, as in W. Chu et al.,
-"Contextual bandits with linear payoff functions", AISTATS 2011), and now and then another one, drawn by the
-inverse gaps of the means (D. J. Foster, A. Rakhlin, ICML 2020), so that a wrong model is found out.
+with Chebyshev polynomials on [-1, 1] and a prior that prefers smooth ones, ``theta_ab ~ N(0, r^2(a + b))``.
+The drift stands for all that the context does not tell: level, slope and bend of the cost over the arms
+wander from system to system, delta_a(t + 1) = k delta_a(t) + noise, and keep the variance s^2 r^2a. So a
+change that spares no arm is not taken for a merit of the arm played last. Kalman's filter follows both; the
+arm with the least ``mean - 0.7 std`` is played (a lower confidence bound, as in W. Chu et al., "Contextual
+bandits with linear payoff functions", AISTATS 2011), and now and then another one, drawn by the inverse gaps
+of the means (D. J. Foster, A. Rakhlin, ICML 2020), so that a wrong model is found out.
 
 What a polynomial of low degree can follow depends on the scale of the context. Unless the range is given, the
 context is replaced by its rank among those seen: then the model resolves best where most of the systems are,
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Prior standard deviation of theta_ab: DECAY**(a + b).
-DECAY = 0.6
+DECAY = 0.65
+#: Standard deviation of the drift of order a: DRIFT * DECAY**a; what it keeps from one system to the next.
+DRIFT, MEMORY = 0.1, 0.98
 #: Standard deviation of log c between systems of one context; iteration counts add that of their rounding.
 NOISE, ROUNDING = 0.06, 0.3
 #: Standard deviations below the mean that the lower confidence bound lies.
@@ -60,7 +65,8 @@ class SmoothCB(Contextual):
     exploration : {"lcb", "ts", "igw"}
         Lower confidence bound; a sample of the posterior (Thompson); inverse gaps of the means in each round.
     discount : float
-        In (0, 1]: what an observation counts for one round later. Below 1 the tuner forgets.
+        In (0, 1]: what a coefficient of the polynomial keeps from one round to the next. Below 1 the tuner
+        forgets; 0.9999 is much.
     rng : None, int or Generator
         Randomness.
 
@@ -77,7 +83,7 @@ class SmoothCB(Contextual):
 
     Notes
     -----
-    A round takes about 60 microseconds with 20 arms and 48 features. The history is kept (three numbers a
+    A round takes about 60 microseconds with 20 arms and 60 features. The history is kept (three numbers a
     round), because the model is computed again when the scale of the context has been learned anew.
 
     Examples
@@ -103,8 +109,8 @@ class SmoothCB(Contextual):
         "_levels",
         "_outside",
         "_due",
-        "_precision",
-        "_moment",
+        "_cov",
+        "_theta",
         "_mean",
     )
 
@@ -112,7 +118,7 @@ class SmoothCB(Contextual):
         self,
         arms: Sequence[Any],
         *,
-        degree: tuple[int, int] = (5, 7),
+        degree: tuple[int, int] = (5, 8),
         context_range: tuple[float, float] | None = None,
         exploration: str = "lcb",
         discount: float = 1.0,
@@ -121,9 +127,11 @@ class SmoothCB(Contextual):
         super().__init__(arms, context_range=context_range, rng=rng)
         self.exploration = checks.choice("exploration", exploration, EXPLORATIONS)
         self.discount = checks.real("discount", discount, low=0.0, high=1.0, open_low=True)
-        p, self._q = (checks.integer("degree", k, low=0) for k in degree)
+        p, q = (checks.integer("degree", k, low=0) for k in degree)
         self._arm_features, orders = arm_features(self.arms, p)
-        self._prior = DECAY ** np.add.outer(orders, np.arange(self._q + 1)).reshape(-1)
+        steps = np.array([*DECAY ** np.arange(q + 1), DRIFT])
+        self._prior = np.outer(DECAY**orders, steps).reshape(-1)
+        self._keep = np.tile([*[self.discount] * (q + 1), MEMORY], orders.size)
         self._contexts: list[float] = []
         self._indices: list[int] = []
         self._targets: list[float] = []  # logarithms of the costs
@@ -131,7 +139,7 @@ class SmoothCB(Contextual):
         self._knots, self._levels = np.zeros(1), np.zeros(1)
         self._outside, self._due = 0, 0
         m = self._prior.size
-        self._precision, self._moment, self._mean = np.empty((m, m)), np.empty(m), 0.0
+        self._cov, self._theta, self._mean = np.empty((m, m)), np.empty(m), 0.0
         self._relearn()
 
     def suggest(self, context: float | None = None) -> Any:
@@ -159,7 +167,7 @@ class SmoothCB(Contextual):
             p[d // 2] = 1.0
             return p
         z = self._scaled(context)
-        mean, std = k.predict(self._precision, self._moment, self._arm_features, z, self._q)
+        mean, std = k.predict(self._cov, self._theta, self._arm_features, z)
         gaps = inverse_gaps(
             np.expm1(np.minimum(mean - mean.min(), 50.0)), GAP_RATE * np.sqrt(len(self._targets))
         )
@@ -186,14 +194,13 @@ class SmoothCB(Contextual):
         if rounds >= self._due or self._outside > max(1, rounds // 100):
             self._relearn()
             return
-        if self.discount < 1.0:
-            self._precision *= self.discount
-            self._precision[np.diag_indices(self._prior.size)] += (1 - self.discount) / self._prior**2
-            self._moment *= self.discount
-        z, phi = np.empty(self._q + 1), np.empty(self._prior.size)
-        k.chebyshev(self._scaled(self._context), z)
+        m = self._prior.size
+        z, phi = np.empty(m // self._arm_features.shape[1]), np.empty(m)
+        k.context_features(self._scaled(self._context), z)
         k.features(self._arm_features[index], z, phi)
-        k.learn(self._precision, self._moment, phi, target - self._mean, 1 / (NOISE**2 + variance))
+        k.learn(
+            self._cov, self._theta, self._prior, self._keep, phi, target - self._mean, NOISE**2 + variance
+        )
 
     def _target(self, cost: float) -> tuple[float, float]:
         """The logarithm of a cost, and its variance by rounding if it is a count."""
@@ -216,18 +223,16 @@ class SmoothCB(Contextual):
         if self.context_range is None and rounds and contexts.min() < contexts.max():
             self._knots, self._levels = ranks(contexts)
         self._mean = float(targets.mean()) if rounds else 0.0
-        weights = 1 / (NOISE**2 + np.array(self._variances))
-        weights *= self.discount ** np.arange(rounds - 1, -1, -1)
         k.relearn(
-            self._precision,
-            self._moment,
+            self._cov,
+            self._theta,
             self._prior,
+            self._keep,
             self._arm_features,
             np.array(self._indices, dtype=np.int64),
             self._scaled(contexts),
             targets - self._mean,
-            weights,
-            self._q,
+            NOISE**2 + np.array(self._variances),
         )
         self._outside, self._due = 0, max(int(1.15 * rounds), rounds + 4)
 

@@ -23,7 +23,7 @@ def tuner(kind, arms=ARMS, rng=0):
         "cheb": lambda: linear.ChebCB(arms, context_range=(0.0, 1.0), rng=rng),
         "smooth": lambda: linear.SmoothCB(arms, rng=rng),
         "smooth, range": lambda: linear.SmoothCB(arms, context_range=(0.0, 1.0), rng=rng),
-        "smooth, discounted": lambda: linear.SmoothCB(arms, discount=0.995, rng=rng),
+        "smooth, discounted": lambda: linear.SmoothCB(arms, discount=0.9999, rng=rng),
         "smooth, ts": lambda: linear.SmoothCB(arms, exploration="ts", rng=rng),
         "smooth, igw": lambda: linear.SmoothCB(arms, exploration="igw", rng=rng),
     }[kind]()
@@ -134,24 +134,43 @@ def test_the_bounded_fit_is_that_of_scipy():
 # -- the smooth model ------------------------------------------------------------------------------
 
 
-def test_the_posterior_is_that_of_the_normal_equations():
+def test_the_filter_is_the_conditioning_of_one_large_gaussian():
+    """Observations at times t and s have the covariance sum_i phi_ti phi_si prior_i^2 keep_i^|t - s|."""
     rng = np.random.default_rng(0)
-    arm_features, degree, rounds = rng.standard_normal((4, 3)), 2, 25
-    prior = rng.uniform(0.3, 1, 9)
+    arm_features, rounds = rng.standard_normal((4, 3)), 25
+    prior, keep = rng.uniform(0.3, 1, 12), np.tile([1.0, 1.0, 0.99, 0.8], 3)
     arms, z = rng.integers(0, 4, rounds), rng.uniform(-1, 1, rounds)
-    y, weights = rng.standard_normal(rounds), rng.uniform(1, 9, rounds)
-    P, h = np.empty((9, 9)), np.empty(9)
-    k.relearn(P, h, prior, arm_features, arms, z, y, weights, degree)
+    y, noise = rng.standard_normal(rounds), rng.uniform(0.1, 1, rounds)
+    cov, theta = np.empty((12, 12)), np.empty(12)
+    k.relearn(cov, theta, prior, keep, arm_features, arms, z, y, noise)
 
     def phi(arm, context):
-        return np.outer(arm_features[arm], np.polynomial.chebyshev.chebvander(context, 2)).ravel()
+        chebyshev = np.polynomial.chebyshev.chebvander(context, 2)
+        return np.outer(arm_features[arm], np.append(chebyshev, 1.0)).ravel()
 
     X = np.stack([phi(a, c) for a, c in zip(arms, z, strict=True)])
-    S = np.linalg.inv(np.diag(prior**-2) + X.T @ (weights[:, None] * X))
-    mean, std = k.predict(P, h, arm_features, 0.3, degree)
+    times = np.arange(rounds)
+    memory = keep ** abs(times[:, None] - times)[:, :, None]
+    K = np.einsum("ti,si,i,tsi->ts", X, X, prior**2, memory) + np.diag(noise)
+    mean, std = k.predict(cov, theta, arm_features, 0.3)
     F = np.stack([phi(a, 0.3) for a in range(4)])
-    np.testing.assert_allclose(mean, F @ S @ X.T @ (weights * y), rtol=1e-9)
-    np.testing.assert_allclose(std, np.sqrt(np.diag(F @ S @ F.T)), rtol=1e-9)
+    across = np.einsum("ai,ti,i,ti->at", F, X, prior**2, keep ** (rounds - times)[:, None])
+    np.testing.assert_allclose(mean, across @ np.linalg.solve(K, y), rtol=1e-9)
+    variance = (F**2 @ prior**2) - np.einsum("at,ta->a", across, np.linalg.solve(K, across.T))
+    np.testing.assert_allclose(std**2, variance, rtol=1e-9)
+
+
+def test_a_drift_that_the_context_does_not_tell_is_followed():
+    """The level of all costs wanders by a factor of two; the best arm moves with the context alone."""
+    t, rng = linear.SmoothCB(ARMS, rng=0), np.random.default_rng(0)
+    paid = floor = 0.0
+    for i in range(1500):
+        z, level = rng.random(), 1 + 0.5 * np.sin(i / 60)
+        c = level * cost(t.suggest(z), z)
+        t.observe(c)
+        if i >= 300:
+            paid, floor = paid + c, floor + level * min(cost(a, z) for a in ARMS)
+    assert paid < 1.1 * floor
 
 
 def test_a_monotone_change_of_the_context_changes_nothing():
@@ -169,7 +188,7 @@ def test_a_monotone_change_of_the_context_changes_nothing():
 
 def test_a_model_that_is_wrong_is_left_again():
     """The costs change altogether after 500 rounds; exploration and forgetting find out."""
-    t, rng = linear.SmoothCB(ARMS, discount=0.99, rng=0), np.random.default_rng(0)
+    t, rng = linear.SmoothCB(ARMS, discount=0.9999, rng=0), np.random.default_rng(0)
     late = []
     for i in range(1500):
         z = rng.random()
