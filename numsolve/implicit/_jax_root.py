@@ -13,7 +13,7 @@ import numpy as np
 from numsolve._core import checks, extras
 from numsolve._core.result import PrecisionWarning, caller_level
 
-from . import _jax_solvers, _report
+from . import _jax_host, _jax_solvers, _report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,13 +138,13 @@ class _Call:
         known = None if shape is None else jax.tree.flatten(shape)
         host = functools.partial(self._on_host, known, single)
         if not any(isinstance(array, jax.core.Tracer) for array in arrays):
-            return jax.tree.map(jax.numpy.asarray, host(*arrays))
+            return jax.tree.map(jax.numpy.asarray, host(*map(np.array, arrays)))
         if shape is None:
             raise ValueError(
                 "the shape of the solution is not known under jit or vmap: give result_shape, or an initial "
                 f"point with that shape{' (aux is returned too)' if self.rule.has_aux else ''}"
             )
-        return jax.pure_callback(host, shape, *arrays, vmap_method=self.rule.vmap_method)
+        return _jax_host.call(host, shape, *arrays, vmap_method=self.rule.vmap_method)
 
     def _result_shape(self, arrays: Any) -> Any:
         """Shapes and dtypes of what the solver returns, where they are known before it is called."""
@@ -164,7 +164,7 @@ class _Call:
 
     def _on_host(self, known: Any, single: bool, *arrays: Any) -> Any:
         """Call the solver with NumPy arrays. JAX must not be called from here: it could wait for itself."""
-        args, kwargs = self._arguments([np.array(array) for array in arrays])
+        args, kwargs = self._arguments(arrays)
         leaves, structure = self.jax.tree.flatten(self._plain(self.solver(*args, **kwargs)))
         leaves = [np.asarray(leaf) for leaf in leaves]
         if single and not self.rule.warned and any(x.dtype == np.float64 for x in leaves):

@@ -1,7 +1,7 @@
 """Linear solvers for traced operators: JAX arrays or pytrees of them, under `jit`, `vmap` and derivatives.
 
-Each takes ``matvec`` as a function and answers ``(x, residual, scale)``; `solve` compares the last two and
-warns. Nothing here is differentiated: `jax.lax.custom_linear_solve` differentiates the equation instead.
+Each warns of a residual above ten times the tolerance. Nothing here is differentiated:
+`jax.lax.custom_linear_solve` differentiates the equation instead.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _report
+from . import _jax_host, _report
+from ._plain_solvers import DENSE_UP_TO, default_tol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Unknowns up to which a matrix is formed and factorised, and up to which nothing else is tried before.
-DENSE_UP_TO = 2000
+#: Unknowns up to which nothing else is tried before a matrix is formed and factorised.
 DENSE_AT_ONCE_UP_TO = 300
 
 
@@ -34,7 +34,7 @@ def solve(
     maxiter: int | None = None,
     sparsity: Any = None,
 ) -> Any:
-    """Solve matvec(x) = b by a method of `METHODS`, and warn of a residual above ten times `tol`."""
+    """Solve matvec(x) = b by a method of `METHODS`."""
     jax, jnp = _jax()
     from jax.flatten_util import ravel_pytree
 
@@ -44,32 +44,10 @@ def solve(
         return b
     A = _Operator(jax, lambda v: ravel_pytree(matvec(unravel(v)))[0], n, flat.dtype, transpose, ridge)
     tol = default_tol(flat.dtype) if tol is None else tol
-    x0 = jnp.zeros_like(flat) if init is None else ravel_pytree(init)[0].astype(flat.dtype)
     if sparsity is not None:
-        x = _sparse_host(A, flat, sparsity)
-        residual, scale = _residual(A, x, flat)
-    else:
-        x, residual, scale = METHODS[method](A, flat, x0, tol, 10 * n if maxiter is None else maxiter)
-
-    def amend(x: Any) -> Any:
-        if method == "dense" and sparsity is None:
-            x, residual, scale = _least_norm(A, flat)
-        else:
-            residual, scale = was
-        return _say(
-            functools.partial(_report.linear, method=method),
-            ~(residual <= 10 * tol * scale),
-            residual / scale,
-            x,
-        )
-
-    was = residual, scale
-    return unravel(_where(~(residual <= 10 * tol * scale), amend, x))
-
-
-def default_tol(dtype: Any) -> float:
-    """1e-10 in double precision, 1e-5 in single."""
-    return 1e-5 if str(dtype).endswith("32") else 1e-10
+        return unravel(_sparse_host(A, flat, sparsity, tol))
+    x0 = jnp.zeros_like(flat) if init is None else ravel_pytree(init)[0].astype(flat.dtype)
+    return unravel(METHODS[method](A, flat, x0, tol, 10 * n if maxiter is None else maxiter))
 
 
 def automatic(symmetric: bool, n: int) -> str:
@@ -100,37 +78,43 @@ class _Operator:
 
 
 def _dense(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
-    """LU, whose residual is as small as rounding allows; infinite is said of it where a pivot is noise."""
+    """LU; where a pivot is rounding noise, the solution of least norm."""
     jax, jnp = _jax()
-    lu = jax.scipy.linalg.lu_factor(A.dense())
+    matrix = A.dense()
+    lu = jax.scipy.linalg.lu_factor(matrix)
     pivots = jnp.abs(jnp.diagonal(lu[0]))
     regular = jnp.min(pivots) > A.n * jnp.finfo(A.dtype).eps * jnp.max(pivots)
-    return jax.scipy.linalg.lu_solve(lu, b), jnp.where(regular, 0.0, jnp.inf), 1.0
+    x = jax.scipy.linalg.lu_solve(lu, b)
+    return _where(~regular, lambda _: _jax_host.lapack(matrix, b, tol), x)
 
 
-def _least_norm(A: _Operator, b: Any) -> Any:
-    """The solution of least norm, or least squares, by a singular value decomposition."""
-    _, jnp = _jax()
-    matrix = A.dense()
-    U, s, Vt = jnp.linalg.svd(matrix)
-    kept = s > A.n * jnp.finfo(s.dtype).eps * s[0]
-    x = Vt.T @ (jnp.where(kept, 1 / jnp.where(kept, s, 1), 0) * (U.T @ b))
-    scale = jnp.linalg.norm(b) + s[0] * jnp.linalg.norm(x)
-    return x, jnp.linalg.norm(matrix @ x - b), scale
-
-
-def _hybrid(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
+def _hybrid(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
     """A hundred products of GMRES, to a residual near rounding; a factorisation if they are not enough."""
     _, jnp = _jax()
-    x, residual, scale = _gmres(A, b, x0, 1e-3 * tol, 100)
+    x, r = _krylov(A, b, x0, b, 1e-3 * tol, 100)
+    unsolved = ~(jnp.linalg.norm(r) <= 1e-2 * tol * jnp.linalg.norm(b))
+    return _where(unsolved, lambda _: _jax_host.lapack(A.dense(), b, tol), x)
 
-    def factorise(_: Any) -> Any:
-        x, residual, scale = _dense(A, b, x0, tol, maxiter)
-        return _where(~(residual <= 10 * tol * scale), lambda _: _least_norm(A, b)[0], x)
 
-    x = _where(~(residual <= 1e-2 * tol * scale), factorise, x)
-    residual, scale = _residual(A, x, b)
-    return x, residual, scale + jnp.linalg.norm(x)
+def _host(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
+    """LAPACK through SciPy, outside XLA."""
+    return _jax_host.lapack(A.dense(), b, tol)
+
+
+def _sparse_host(A: _Operator, b: Any, sparsity: Any, tol: float) -> Any:
+    """SuperLU through SciPy; one product for each colour of the pattern gives all the entries."""
+    import scipy.sparse as sp
+
+    from ._differences import colour
+
+    jax, jnp = _jax()
+    pattern = sp.csc_array(sparsity)
+    pattern.sort_indices()
+    colours = colour(pattern)
+    seeds = jnp.asarray(colours == np.arange(colours.max() + 1)[:, None], dtype=A.dtype)
+    rows, columns = pattern.tocoo().coords
+    entries = jax.vmap(A.matvec)(seeds)[colours[columns], rows]
+    return _jax_host.superlu(pattern, entries, b, tol)
 
 
 def _cholesky(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
@@ -138,41 +122,7 @@ def _cholesky(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  
     matrix = A.dense()
     x = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(matrix), b)
     scale = jnp.linalg.norm(b) + jnp.linalg.norm(matrix) * jnp.linalg.norm(x)
-    return x, jnp.linalg.norm(matrix @ x - b), scale
-
-
-def _host(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
-    """LAPACK through NumPy, outside XLA."""
-    jax, jnp = _jax()
-    matrix = A.dense()
-
-    def lapack(matrix: Any, b: Any) -> Any:
-        return np.linalg.solve(np.asarray(matrix), np.asarray(b)[..., None])[..., 0]
-
-    x = jax.pure_callback(lapack, b, matrix, b, vmap_method="broadcast_all")
-    scale = jnp.linalg.norm(b) + jnp.linalg.norm(matrix) * jnp.linalg.norm(x)
-    return x, jnp.linalg.norm(matrix @ x - b), scale
-
-
-def _sparse_host(A: _Operator, b: Any, sparsity: Any) -> Any:
-    """SuperLU through SciPy; one product for each colour of the pattern gives all the entries."""
-    import scipy.sparse as sp
-    from scipy.sparse.linalg import splu
-
-    from ._differences import colour
-
-    jax, jnp = _jax()
-    pattern = sp.csc_array(sparsity)
-    colours = colour(pattern)
-    seeds = jnp.asarray(colours == np.arange(colours.max() + 1)[:, None], dtype=A.dtype)
-    products = jax.vmap(A.matvec)(seeds)
-    rows, columns = pattern.tocoo().coords
-
-    def superlu(entries: Any, b: Any) -> Any:
-        matrix = sp.csc_array((np.array(entries), (rows, columns)), shape=pattern.shape)
-        return splu(matrix).solve(np.array(b)).astype(b.dtype)
-
-    return jax.pure_callback(superlu, b, products[colours[columns], rows], b, vmap_method="sequential")
+    return _watched("cholesky", x, jnp.linalg.norm(matrix @ x - b), scale, tol)
 
 
 def _cg(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
@@ -200,25 +150,69 @@ def _cg(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
     x, *_, indefinite = jax.lax.while_loop(more, step, start)
 
     def leave(x: Any) -> Any:
-        return _gmres(A, b, _say(_report.indefinite, indefinite, 0.0, x), tol, maxiter)[0]
+        x = _say(_report.indefinite, indefinite, 0.0, x)
+        return _krylov(A, b, x, b - A.matvec(x), tol, maxiter)[0]
 
     x = _where(indefinite, leave, x)
-    return x, *_residual(A, x, b)
+    return _watched("cg", x, *_residual(A, x, b), tol)
 
 
 def _gmres(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
-    jax, _ = _jax()
-    restart = min(50, A.n)
-    x = jax.scipy.sparse.linalg.gmres(
-        A.matvec, b, x0=x0, tol=tol, restart=restart, maxiter=max(1, maxiter // restart)
-    )[0]
-    return x, *_residual(A, x, b)
+    _, jnp = _jax()
+    x, r = _krylov(A, b, x0, b - A.matvec(x0), tol, maxiter)
+    return _watched("gmres", x, jnp.linalg.norm(r), jnp.linalg.norm(b), tol)
+
+
+def _krylov(A: _Operator, b: Any, x: Any, r: Any, tol: float, maxiter: int) -> tuple[Any, Any]:
+    """Restarted GMRES (Y. Saad, M. Schultz, SIAM J. Sci. Stat. Comput. 7, 1986): x and its residual r.
+
+    JAX's own finishes each cycle of fifty products, or takes twice as long to compile.
+    """
+    jax, jnp = _jax()
+    m = min(50, A.n)
+    norm, goal = jnp.linalg.norm, tol * jnp.linalg.norm(b)
+
+    def expand(state: Any) -> Any:
+        """One step of Arnoldi; the rotations Q make its Hessenberg matrix the triangular R."""
+        V, R, Q, k, beta = state
+        w = A.matvec(V[k])
+        h = V @ w
+        w = w - h @ V
+        again = V @ w
+        w = w - again @ V
+        eta = norm(w)
+        V = V.at[k + 1].set(w / jnp.where(eta > 0, eta, 1))
+        h = Q @ (h + again).at[k + 1].set(eta)
+        rho = jnp.hypot(h[k], h[k + 1])
+        c, s = h[k] / rho, h[k + 1] / rho
+        Q = Q.at[k].set(c * Q[k] + s * Q[k + 1]).at[k + 1].set(c * Q[k + 1] - s * Q[k])
+        R = R.at[:, k].set(h.at[k].set(rho)[:m])
+        return V, R, Q, k + 1, beta
+
+    def more(state: Any) -> Any:
+        _, _, Q, k, beta = state
+        return (k < m) & (beta * jnp.abs(Q[k, 0]) > goal)
+
+    def cycle(state: Any) -> Any:
+        x, r, count = state
+        beta = norm(r)
+        V = jnp.zeros((m + 1, A.n), b.dtype).at[0].set(r / beta)
+        start = V, jnp.eye(m, dtype=b.dtype), jnp.eye(m + 1, dtype=b.dtype), 0, beta
+        V, R, Q, k, _ = jax.lax.while_loop(more, expand, start)
+        g = jnp.where(jnp.arange(m) < k, beta * Q[:m, 0], 0)
+        x = x + jax.scipy.linalg.solve_triangular(R, g) @ V[:m]
+        return x, b - A.matvec(x), count + k
+
+    def unsolved(state: Any) -> Any:
+        return (norm(state[1]) > goal) & (state[2] < maxiter)
+
+    return jax.lax.while_loop(unsolved, cycle, (x, r, 0))[:2]  # type: ignore[no-any-return]
 
 
 def _bicgstab(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
     jax, _ = _jax()
     x = jax.scipy.sparse.linalg.bicgstab(A.matvec, b, x0=x0, tol=tol, maxiter=maxiter)[0]
-    return x, *_residual(A, x, b)
+    return _watched("bicgstab", x, *_residual(A, x, b), tol)
 
 
 def _lsmr(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
@@ -258,7 +252,7 @@ def _lsmr(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
         return x, h, hbar, u, v, alpha, c * alpha, zetabar, rho_new, rhobar_new, cbar, sbar, k + 1
 
     x = jax.lax.while_loop(more, step, start)[0]
-    return x, *_residual(A, x, b)
+    return _watched("lsmr", x, *_residual(A, x, b), tol)
 
 
 METHODS = {
@@ -284,21 +278,24 @@ def _where(flag: Any, function: Callable[[Any], Any], x: Any) -> Any:
     return jax.lax.while_loop(lambda s: s[0], lambda s: (s[0] & False, function(s[1])), (flag, x))[1]
 
 
+def _watched(method: str, x: Any, residual: Any, scale: Any, tol: float) -> Any:
+    """Return x, and warn if its residual is above ten times the tolerance."""
+    report = functools.partial(_report.linear, method=method)
+    return _say(report, ~(residual <= 10 * tol * scale), residual / scale, x)
+
+
 def _say(report: Callable[[Any, Any], None], flag: Any, value: Any, x: Any) -> Any:
     """Return x, and call ``report(flag, value)`` on the host where the flag is set.
 
     A debug callback would do, but its effect takes the compiled function off JAX's short path: 0.1 ms a call.
     """
-    jax, _ = _jax()
 
-    def host(flag: Any, value: Any, x: Any) -> Any:
-        report(np.asarray(flag), np.asarray(value))
-        return np.asarray(x)
+    def host(flag: Any, value: Any) -> Any:
+        report(flag, value)
+        return np.zeros(flag.shape, x.dtype)
 
-    struct = jax.ShapeDtypeStruct(x.shape, x.dtype)
-    return _where(
-        flag, lambda x: jax.pure_callback(host, struct, flag, value, x, vmap_method="broadcast_all"), x
-    )
+    zero = np.zeros((), x.dtype)
+    return _where(flag, lambda x: x + _jax_host.call(host, zero, flag, value, vmap_method="broadcast_all"), x)
 
 
 def _jax() -> tuple[Any, Any]:

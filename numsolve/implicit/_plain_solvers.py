@@ -14,12 +14,19 @@ from numsolve._core import arrays
 
 from . import _report
 from ._differences import sparse_jacobian
-from ._jax_solvers import DENSE_UP_TO, default_tol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Vector = Callable[[Any], Any]
+
+#: Unknowns up to which a matrix is formed and factorised.
+DENSE_UP_TO = 2000
+
+
+def default_tol(dtype: Any) -> float:
+    """1e-10 in double precision, 1e-5 in single."""
+    return 1e-5 if str(dtype).endswith("32") else 1e-10
 
 
 class Operator:
@@ -163,6 +170,8 @@ def _dense(A: Operator) -> tuple[Vector, Vector]:
         warnings.simplefilter("ignore")  # of an exact zero on the diagonal; seen below
         lu = linalg.lu_factor(matrix, check_finite=False)
     pivots = xp.abs(xp.diagonal(lu[0]))
+    if not bool(xp.all(xp.isfinite(pivots))):
+        return (lambda b: xp.nan * b,) * 2
     if float(xp.min(pivots)) > A.n * float(xp.finfo(matrix.dtype).eps) * float(xp.max(pivots)):
         return (
             lambda b: linalg.lu_solve(lu, b, check_finite=False),

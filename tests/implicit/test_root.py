@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 import warnings
@@ -18,7 +19,15 @@ import jax.numpy as jnp
 import scipy.optimize
 
 from numsolve import ConvergenceWarning, Result
-from numsolve.implicit import custom_fixed_point, custom_root, differentiable, root_jvp
+from numsolve.implicit import (
+    _jax_host,
+    _plain_solvers,
+    custom_fixed_point,
+    custom_root,
+    differentiable,
+    root_jvp,
+    solve_host,
+)
 
 LAM = 0.7
 
@@ -265,14 +274,65 @@ def test_an_exception_on_the_host_reaches_the_user():
         jax.block_until_ready(jax.jit(solution)(jnp.zeros(2), 1.0))
 
 
-def test_large_arrays_do_not_hang_the_callback():
-    A = np.random.default_rng(0).standard_normal((500, 500))
-    A = A + A.T
-    solution = differentiable(
-        lambda _, A: np.linalg.eigvalsh(A), lambda lam, A: lam - jnp.linalg.eigvalsh(A), argnums=1
-    )
-    trace = jax.jit(lambda A: solution(jnp.zeros(500), A).sum())(jnp.asarray(A))
-    assert relative(trace, np.trace(A)) < 1e-10
+ON_ONE_CORE = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import jax, jax.numpy as jnp
+from numsolve.implicit import differentiable
+
+n = 300_000
+solution = differentiable(lambda x, t: 2 * t, lambda x, t: x - 2 * t)
+gradient = jax.jit(jax.grad(lambda t: solution(t, t + 1).sum()))
+for _ in range(5):
+    assert (gradient(jnp.ones(n)) == 2).all()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen")
+def test_large_arrays_do_not_hang_the_only_thread():
+    subprocess.run([sys.executable, "-c", ON_ONE_CORE], check=True, timeout=100)
+
+
+@pytest.mark.parametrize("way", ["buffers", "pure_callback"])
+def test_both_ways_to_the_host(way, ridge, monkeypatch):
+    if way == "pure_callback":
+        monkeypatch.setattr(_jax_host, "_buffer_callback", lambda: None)
+    for solve in ("auto", "host"):
+        solution = differentiable(ridge.solve, ridge.gradient, solve=solve)
+        batch = jax.jit(jax.vmap(jax.hessian(lambda lam: solution(jnp.zeros(5), lam).sum())))
+        lams = jnp.array([0.2, LAM])
+        assert relative(batch(lams), [ridge.derivatives(float(lam))[2].sum() for lam in lams]) < 1e-12
+
+
+def test_a_batched_solver_that_answers_another_shape_is_refused():
+    solution = differentiable(lambda x, t: np.zeros(3), lambda x, t: x - t, vmap_method="expand_dims")
+    with pytest.raises(Exception, match=r"a batch of shape \(2, 3\) is wanted, got \(3,\)"):
+        jax.block_until_ready(jax.vmap(lambda t: solution(jnp.zeros(3), t))(jnp.ones(2)))
+
+
+def test_one_factorisation_on_the_host_serves_all_right_hand_sides(monkeypatch):
+    made = []
+    factorise = _plain_solvers.factorise
+    monkeypatch.setattr(_plain_solvers, "factorise", lambda *a, **k: made.append(1) or factorise(*a, **k))
+    A = jnp.asarray(np.random.default_rng(0).standard_normal((6, 6))) + 4 * jnp.eye(6)
+    pattern = np.ones((6, 6))
+    for solve in ("host", partial(solve_host, sparsity=pattern)):
+        made.clear()
+        solution = differentiable(lambda x, b: np.linalg.solve(A, b), lambda x, b: A @ x - b, solve=solve)
+        J = jax.jit(jax.jacrev(solution, argnums=1))(jnp.zeros(6), jnp.ones(6))
+        assert relative(J, np.linalg.inv(A)) < 1e-13
+        assert len(made) == 1
+        batch = jnp.stack([A, 2 * A])
+        inverses = jax.jit(jax.vmap(lambda A: jax.vmap(lambda b: solve_host(lambda v: A @ v, b))(jnp.eye(6))))
+        assert relative(inverses(batch), np.linalg.inv(batch).transpose(0, 2, 1)) < 1e-13
+
+
+@pytest.mark.parametrize("unrelated", [np.nan, np.inf])
+def test_a_matrix_that_is_no_number_warns_and_gives_nan(unrelated):
+    solution = differentiable(lambda x, t: x, lambda x, t: unrelated * x - t)
+    with pytest.warns(RuntimeWarning, match="residual of only nan"):
+        J = jax.block_until_ready(jax.jit(jax.jacfwd(solution, argnums=1))(jnp.ones(2), jnp.ones(2)))
+    assert np.all(np.isnan(J))
 
 
 IN_32_BIT_MODE = """
