@@ -136,6 +136,120 @@ def best_columns(Mt, f, b, reg, prox, k, old_ptr, old_rows, old_t):
     return g, whole, ptr, rows[:e], t[:e], r, total
 
 
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _above(f, cost, A):
+    """The sum of max(f - cost - A, 0), and the number of positive terms."""
+    above, count = 0.0, 0
+    for i in range(f.size):
+        v = f[i] - cost[i] - A
+        above += max(v, 0.0)
+        count += v > 0
+    return above, count
+
+
+@njit(cache=True, error_model="numpy")
+def _before(f, cost, goal, A):
+    """An A with sum(max(f - cost - A, 0)) >= goal: one step of Newton's method, as the sum is convex in A."""
+    above, count = _above(f, cost, A)
+    return A + (above - goal) / count if count > 0 else np.max(f - cost) - goal
+
+
+@njit(cache=True, error_model="numpy")
+def balance(Mt, f, b, reg, g):
+    """The g with sum_i max(f_i + g_j - M_ij, 0) = reg b_j, by Newton's method from the given one."""
+    found = np.empty(b.size)
+    for j in range(b.size):
+        goal, last = reg * b[j], -1
+        A = _before(f, Mt[j], goal, -g[j])
+        for _ in range(100):
+            above, count = _above(f, Mt[j], A)
+            if count == 0:  # by rounding
+                break
+            A += (above - goal) / count
+            if count == last:  # the piece is that of the step before, and the answer exact
+                break
+            last = count
+        found[j] = -A
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def balanced_columns(Mt, f, b, reg, g):
+    """`best_columns` without a limit or an old plan, fast where g is near the answer.
+
+    Returns g; the plan, in ptr, rows and t; its row sums; and sum t^2.
+    """
+    m, n = Mt.shape
+    found, ptr, r = np.empty(m), np.zeros(m + 1, np.int64), np.zeros(n)
+    rows, t = np.empty(4 * (n + m), np.int32), np.empty(4 * (n + m))
+    square, e = 0.0, 0
+    for j in range(m):
+        column, goal = Mt[j], reg * b[j]
+        A = _before(f, column, goal, -g[j])
+        if e + n > t.size:
+            room = np.empty(2 * (e + n), np.int32)
+            room[:e] = rows[:e]
+            rows = room
+            space = np.empty(2 * (e + n))
+            space[:e] = t[:e]
+            t = space
+        q = e
+        for i in range(n):
+            v = f[i] - column[i] - A
+            if v > 0:
+                rows[q], t[q] = i, v
+                q += 1
+        shift, count = 0.0, q - e
+        if count > 0:
+            shift, count = _threshold(t[e:q], goal)
+        begin = e
+        for p in range(begin, q):
+            v = (t[p] - shift) / reg
+            if v > 0:
+                rows[e], t[e] = rows[p], v
+                r[rows[e]] += v
+                square += v * v
+                e += 1
+        found[j], ptr[j + 1] = -(A + shift), e
+    return found, ptr, rows[:e], t[:e], r, square
+
+
+@njit(cache=True, error_model="numpy")
+def laplacian_cg(n, ptr, rows, shift, rhs, stop, limit):
+    """Conjugate gradients for reg `laplacian` + shift, without a limit or an old plan, from zero.
+
+    Stops at a residual of `stop` in the 1-norm. Returns x, the steps, and whether that was reached.
+    """
+    m = ptr.size - 1
+    d = np.full(n, shift)
+    for j in range(m):
+        for p in range(ptr[j], ptr[j + 1]):
+            d[rows[p]] += 1 - 1 / (ptr[j + 1] - ptr[j])
+    x, residual = np.zeros(n), rhs.copy()
+    z = residual / d
+    direction, rz = z.copy(), np.dot(residual, z)
+    q = np.empty(n)
+    for step in range(limit):
+        if not np.sum(np.abs(residual)) > stop:
+            return x, step, True
+        q[:] = shift * direction
+        for j in range(m):
+            begin, end = ptr[j], ptr[j + 1]
+            mean = 0.0
+            for p in range(begin, end):
+                mean += direction[rows[p]]
+            mean /= max(end - begin, 1)
+            for p in range(begin, end):
+                q[rows[p]] += direction[rows[p]] - mean
+        length = rz / np.dot(direction, q)
+        x += length * direction
+        residual -= length * q
+        z = residual / d
+        before, rz = rz, np.dot(residual, z)
+        direction = z + (rz / before) * direction
+    return x, limit, False
+
+
 @njit(cache=True, error_model="numpy")
 def laplacian(n, reg, prox, k, whole, ptr, rows):
     """The lower triangle of minus the second derivative in f of the maxima of `best_columns`.

@@ -17,27 +17,24 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_solve
+
+from ._pairs import Pairs, factorised, to_zero
 
 Cone = tuple[Any, Any, Any]  # (s, eta, tau), or the multipliers of the three
 
 ROOT2 = math.sqrt(2.0)
 #: Share of the way to the boundary.
 SHARE = 0.97
-#: Share of all pairs beyond which the system is built by dense products.
-DENSE_ABOVE = 0.2
 
 
-class Interior:
+class Interior(Pairs):
     """The iterate, and its steps."""
 
     def __init__(self, kernels: Any, pairs: tuple[Any, Any, Any], a: Any, b: Any, reg: float, k: int) -> None:
-        self.kernels = kernels
-        self.ptr, self.rows, cost = pairs
-        self.n, self.m = a.size, b.size
-        counts = np.diff(self.ptr)
-        self.columns = np.repeat(np.arange(self.m), counts)
-        self.a, self.b, self.k = a, b, k
+        super().__init__(kernels, pairs, a, b)
+        self.k = k
+        counts, cost = np.diff(self.ptr), self.cost
         self.weight = b[self.columns]
         self.cost = cost * self.weight
         self.curvature = 0.5 * reg * self.weight**2
@@ -50,15 +47,9 @@ class Interior:
         self.dual: Cone = tuple(mu * part for part in _inverse(self.x))
         self.positive = mu / tau  # of tau >= 0
         self.capped = mu / (1 - eta)  # of eta <= 1
-        self.slack = np.maximum(k - self._by_column(eta), 0.05 * k)
+        self.slack = np.maximum(k - self.by_column(eta), 0.05 * k)
         self.price = mu / self.slack  # lambda
         self.degree = 4 * cost.size + self.m
-
-    def _by_row(self, values: Any) -> Any:
-        return np.bincount(self.rows, values, self.n)
-
-    def _by_column(self, values: Any) -> Any:
-        return np.bincount(self.columns, values, self.m)
 
     @property
     def plan(self) -> Any:
@@ -77,13 +68,6 @@ class Interior:
     def value(self) -> float:
         """The objective."""
         return float(self.cost @ self.x[2]) + float(self.curvature @ self.x[0])
-
-    @property
-    def error(self) -> float:
-        """The error of both marginals in the 1-norm."""
-        plan = self.plan
-        rows, columns = self._by_row(plan) - self.a, self._by_column(plan) - self.b
-        return float(np.abs(rows).sum() + np.abs(columns).sum())
 
     def step(self) -> float:
         """Do one predictor and corrector step; return its length, 0 where rounding errors forbid one."""
@@ -114,10 +98,10 @@ class Interior:
         """The longest step that stays feasible, at most 1."""
         (s, eta, tau), (zs, ze, zt) = self.x, self.dual
         (ds, de, dt), (dzs, dze, dzt) = d.x, d.dual
-        lengths = [_to_zero(x, dx) for x, dx in zip((s, eta, tau), d.x, strict=True)]
-        lengths += [_to_zero(zs, dzs), _to_zero(ze, dze), _to_zero(1 - eta, -de)]
-        lengths += [_to_zero(self.positive, d.positive), _to_zero(self.capped, d.capped)]
-        lengths += [_to_zero(self.price, d.price), _to_zero(self.slack, d.slack)]
+        lengths = [to_zero(x, dx) for x, dx in zip((s, eta, tau), d.x, strict=True)]
+        lengths += [to_zero(zs, dzs), to_zero(ze, dze), to_zero(1 - eta, -de)]
+        lengths += [to_zero(self.positive, d.positive), to_zero(self.capped, d.capped)]
+        lengths += [to_zero(self.price, d.price), to_zero(self.slack, d.slack)]
         lengths.append(_to_root(ds * de - dt**2, s * de + eta * ds - 2 * tau * dt, s * eta - tau**2))
         lengths.append(
             _to_root(4 * dzs * dze - dzt**2, 4 * (zs * dze + ze * dzs) - 2 * zt * dzt, 4 * zs * ze - zt**2)
@@ -168,24 +152,13 @@ class _System:
         # The 2 x 2 matrix of each column for (g, -lambda), by its Cholesky factor.
         to_f = at.weight**2 * self.tt
         across = at.weight * self.te
-        self.gg = np.sqrt(at._by_column(to_f))
-        self.lg = at._by_column(across) / self.gg
-        left = at._by_column(self.ee) + at.slack / at.price - self.lg**2
+        self.gg = np.sqrt(at.by_column(to_f))
+        self.lg = at.by_column(across) / self.gg
+        left = at.by_column(self.ee) + at.slack / at.price - self.lg**2
         self.ll = np.sqrt(np.maximum(left, 1e-300))
         self.U = to_f / self.gg[at.columns]
         self.V = (across - self.U * self.lg[at.columns]) / self.ll[at.columns]
-        self.factor = _factorised(self._normal_matrix(at._by_row(to_f)))
-
-    def _normal_matrix(self, d: Any) -> Any:
-        at = self.at
-        if at.rows.size < DENSE_ABOVE * at.n * at.m:
-            return at.kernels.normal_matrix(d, at.ptr, at.rows, self.U, self.V)
-        S = np.diag(d)
-        for values in (self.U, self.V):
-            dense = np.zeros((at.n, at.m))
-            dense[at.rows, at.columns] = values
-            S -= dense @ dense.T
-        return S
+        self.factor = factorised(at.normal_matrix(at.by_row(to_f), self.U, self.V))
 
     def direction(self, mu: float, affine: _Direction | None = None) -> _Direction:
         """Solve for the step towards the point of the central path at mu."""
@@ -208,14 +181,14 @@ class _System:
         to_eta = h[1] - of_eta - h_capped - self.se * from_s
         to_tau = h[2] + h_positive - of_tau - self.st * from_s
         t0, e0 = self.tt * to_tau + self.te * to_eta, self.te * to_tau + self.ee * to_eta
-        missing = at.a - at._by_row(at.weight * (tau + t0))
-        y = (at.b - at._by_column(at.weight * (tau + t0))) / self.gg
-        z = (at.k - at.slack - h_slack - at._by_column(eta + e0) - self.lg * y) / self.ll
+        missing = at.a - at.by_row(at.weight * (tau + t0))
+        y = (at.b - at.by_column(at.weight * (tau + t0))) / self.gg
+        z = (at.k - at.slack - h_slack - at.by_column(eta + e0) - self.lg * y) / self.ll
         d = _Direction()
-        known = at._by_row(self.U * y[at.columns] + self.V * z[at.columns])
+        known = at.by_row(self.U * y[at.columns] + self.V * z[at.columns])
         d.f = cho_solve(self.factor, missing - known, check_finite=False)
-        y = y - at._by_column(self.U * d.f[at.rows])
-        z = z - at._by_column(self.V * d.f[at.rows])
+        y = y - at.by_column(self.U * d.f[at.rows])
+        z = z - at.by_column(self.V * d.f[at.rows])
         fall = z / self.ll
         d.g = (y - self.lg * fall) / self.gg
         d.price = -fall
@@ -270,29 +243,9 @@ def _moved(x: Cone, d: Cone, length: float) -> Cone:
     return x[0] + length * d[0], x[1] + length * d[1], x[2] + length * d[2]
 
 
-def _to_zero(x: Any, dx: Any) -> float:
-    steepest = float(np.max(-dx / x))
-    return 1.0 if steepest <= 1.0 else 1.0 / steepest
-
-
 def _to_root(a: Any, b: Any, c: Any) -> float:
     """The least positive root of a t^2 + b t + c, c > 0, over all entries; 1 if there is none below."""
     discriminant = b * b - 4 * a * c
     below = np.sqrt(np.maximum(discriminant, 0.0)) - b
     real = (discriminant >= 0) & (below > 0)
     return min(1.0, float(np.min(np.where(real, 2 * c / np.where(real, below, 1.0), 1.0))))
-
-
-def _factorised(S: Any) -> Any:
-    """Factorise the lower triangle of S; constants are in its null space, hence the shift."""
-    diagonal = np.arange(S.shape[0])
-    own = S[diagonal, diagonal].copy()
-    shift = 1e-13
-    while True:
-        S[diagonal, diagonal] = (1 + shift) * own
-        try:
-            return cho_factor(S, lower=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            if not shift < 1:
-                raise
-            shift *= 100

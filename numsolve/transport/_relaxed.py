@@ -1,19 +1,17 @@
-r"""The common solver of quadratic and of sparsity-constrained transport, in three steps.
+r"""The common solver of quadratic and of sparsity-constrained transport, in three parts.
 
 The problem is  min <M, T> + (reg/2) sum_j ||T_j||^2  over the plans, where the norm of a column is that of
 the k-support: ||t||^2 = min sum_i t_i^2 / eta_i over 0 < eta_i <= 1, sum_i eta_i <= k. For k = n that is the
 2-norm.
 
-1. Entropic transport tells which pairs matter: the best few of each row and column, by reduced cost.
-2. An interior-point method solves the problem on these pairs. It finds out which entries vanish, a question
-   that holds up Newton's method, and answers it to within a small gap.
-3. Newton's method on the semi-dual, with all pairs, makes the plan sparse and the marginals exact:
-
-       F(f) = a.f - sum_j max { (f - M_j).t - (reg/2) ||t||^2 - (prox/2) ||t - T_j||^2 : t >= 0, sum t = b_j }
-
-   is concave and piecewise quadratic, and its steps end at the solution after finitely many. For k < n it
-   needs the proximal term: without it F has kinks, and the maximiser sits on them. The plan T is then
-   replaced by the new one and prox lowered, until the duality gap of the problem itself is closed.
+1. Without a limit, Newton's method comes first, on plans that are less and less blurred (`_semismooth`). It
+   needs no more where columns of the plan have several entries.
+2. Of a sharper plan entropic transport tells which pairs matter: the best few of each row and column, by
+   reduced cost. An interior-point method solves the problem on these pairs (`_barrier`, `_interior`). It
+   finds out which entries vanish, a question that holds up Newton's method, to within a small gap.
+3. Newton's method with all pairs makes the plan sparse and the marginals exact. With a limit it needs a
+   proximal term: without it F has kinks, and the maximiser sits on them. The plan is then replaced by the new
+   one and the term made smaller, until the duality gap of the problem itself is closed.
 
 If the last step stalls, the pairs were too few: the second is repeated with more.
 """
@@ -23,6 +21,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,19 +30,28 @@ from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
 
-from ._interior import Interior, _factorised
-from .newton import newton
+from ._barrier import Barrier
+from ._interior import Interior
+from ._semismooth import Proximal, SemiDual, State, newton
+from .newton import newton as entropic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from ._pairs import Pairs
     from ._problem import Problem
 
-#: Relative gap at which the interior-point method hands over, and its largest number of steps.
+#: First reg over the range of the cost over a typical weight, and the factor from one to the next.
+FIRST_REG, STAGE_FACTOR = 0.1, 4.0
+#: Sweeps before the first stage, and the error at which one but the last is left, within so many steps.
+FIRST_SWEEPS, STAGE_TOL, STAGE_STEPS = 3, 0.03, 10
+#: Newton's method goes on as long as the error falls to this share in so many steps.
+STALLED_FACTOR, STALLED_STEPS = 0.25, 6
+#: Relative gap at which an interior-point method hands over, and its largest number of steps.
 HAND_OVER, INTERIOR_STEPS = 1e-9, 80
 #: Largest eps of the entropic start over the range of the cost.
 SHARPNESS = 2e-3
-#: Newton steps after which the last step counts as stalled.
+#: Newton steps for one proximal step, at most.
 PATIENCE = 25
 #: First weight of the proximal term over reg, the factor from one to the next, and the least.
 FIRST_PROX, PROX_FACTOR, LEAST_PROX = 0.1, 0.1, 1e-5
@@ -78,7 +86,6 @@ class Relaxed:
 
     problem: Problem
     k: int
-    patience: int = PATIENCE
 
     def __post_init__(self) -> None:
         problem = self.problem
@@ -86,7 +93,8 @@ class Relaxed:
         self.reg = problem.reg * problem.mass  # the plan is measured in units of the mass
         self.a, self.b = problem.a.astype(np.float64), problem.b.astype(np.float64)
         self.a, self.b = self.a / self.a.sum(), self.b / self.b.sum()
-        self.Mt = np.ascontiguousarray(problem.M.T, dtype=np.float64)
+        self.M = np.ascontiguousarray(problem.M, dtype=np.float64)
+        self.Mt = np.ascontiguousarray(self.M.T)
         self.m, self.n = self.Mt.shape
         self.k = min(self.k, self.n)
         self.least = float(self.Mt.min())
@@ -162,18 +170,19 @@ class Relaxed:
         """All iterates, until the tolerance is met or nothing more can be done."""
         f, g = (np.zeros(self.n), np.zeros(self.m)) if start is None else start
         yield self._first(f)
-        if start is not None:  # one that is far away costs `patience` steps and no more
-            yield from self._polished(f, self.none, tol)
+        if start is not None:  # one that is far away costs a few steps and no more
+            yield from self._polished(f, g, self.none, tol)
+        if self.k == self.n:
+            yield from self._scaled(f, g)
         f, g = self._entropic()
         least, goal = 12 if self.k == self.n else 8 + min(self.k, 24), HAND_OVER
         for _ in range(4):
-            interior = Interior(self.kernels, self._pairs(f, g, least), self.a, self.b, self.reg, self.k)
+            data = (self.kernels, self._pairs(f, g, least), self.a, self.b, self.reg)
+            interior = Barrier(*data, (f, g)) if self.k == self.n else Interior(*data, self.k)
             yield from self._interior_steps(interior, goal)
             if interior.complementarity < 1e-3 * self.scale(interior.value):
                 f, g = interior.f, interior.g
-                kept = interior.plan > 1e-7 * interior.weight
-                ptr = np.concatenate([[0], np.cumsum(np.bincount(interior.columns[kept], minlength=self.m))])
-                yield from self._polished(f, (ptr, interior.rows[kept], interior.plan[kept]), tol)
+                yield from self._polished(f, g, interior.support(1e-7), tol)
                 goal = max(0.01 * goal, 1e-12)
             least = 4 * least
 
@@ -197,12 +206,12 @@ class Relaxed:
             else self.reg
         )
         plain = replace(
-            problem, M=np.ascontiguousarray(self.Mt.T), a=self.a, b=self.b, reg=eps, mass=1.0, offset=0.0,
+            problem, M=self.M, a=self.a, b=self.b, reg=eps, mass=1.0, offset=0.0,
             rows=None, columns=None, shape=(self.n, self.m),
         )  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            result = newton(plain, tol=1e-3, maxiter=200, return_plan=False)
+            result = entropic(plain, tol=1e-3, maxiter=200, return_plan=False)
         self.counts["nsinkhorn"] += result.nsinkhorn
         self.counts["nnewton"] += result.nnewton
         if result.status is Status.INFEASIBLE:
@@ -225,7 +234,7 @@ class Relaxed:
         ptr = np.concatenate([[0], np.cumsum(np.bincount(columns, minlength=self.m))])
         return ptr, rows.astype(np.int32), self.Mt[chosen]
 
-    def _interior_steps(self, interior: Interior, goal: float) -> Iterator[Iterate]:
+    def _interior_steps(self, interior: Pairs, goal: float) -> Iterator[Iterate]:
         short = 0
         for _ in range(INTERIOR_STEPS):
             length = interior.step()
@@ -238,64 +247,69 @@ class Relaxed:
             if gap <= goal or length == 0.0 or short >= 5:
                 return
 
-    def _polished(self, f: Any, old: tuple[Any, Any, Any], tol: float) -> Iterator[Iterate]:
+    # -- Newton's method ---------------------------------------------------------------------------
+
+    def _semidual(self, reg: float) -> SemiDual:
+        return SemiDual(self.kernels, self.M, self.Mt, self.a, self.b, reg, self.counts)
+
+    def _scaled(self, f: Any, g: Any) -> Iterator[Iterate]:
+        """Newton's method without a limit on the nonzeros, from a blurred plan to the one that is wanted."""
+        blurred = FIRST_REG * self.problem.range / float(np.median(self.b))
+        stages = max(0, math.ceil(math.log(max(blurred / self.reg, 1.0)) / math.log(STAGE_FACTOR)))
+        dual = self._semidual(self.reg * STAGE_FACTOR**stages)
+        first = dual.at(f, g)
+        for _ in range(FIRST_SWEEPS):
+            first = dual.sweep(first)
+        for stage in range(stages, 0, -1):
+            for s in islice(newton(dual, first), STAGE_STEPS):
+                yield self._iterate(s, dual.reg)
+                if s.error <= STAGE_TOL:
+                    break
+            else:
+                return  # the plan is too sharp
+            dual = self._semidual(self.reg * STAGE_FACTOR ** (stage - 1))
+            first = dual.sweep(dual.at(s.f, s.g))
+        yield from self._plain(dual, first)
+
+    def _plain(self, dual: SemiDual, first: State) -> Iterator[Iterate]:
+        """Newton's method without a limit on the nonzeros, as long as it makes the errors fall."""
+        errors: list[float] = []
+        window = STALLED_STEPS + 2000 // (self.n + 40)  # small problems have cheap steps
+        for s in newton(dual, first):
+            yield self._iterate(s, dual.reg)
+            errors.append(s.error)
+            if len(errors) > window and not s.error <= STALLED_FACTOR * errors[-1 - window]:
+                return
+
+    def _iterate(self, s: State, reg: float) -> Iterate:
+        """A point of quadratic transport with another reg than ours: what it is worth for ours."""
+        value = float(s.f @ s.r + s.g @ self.b) + (0.5 * self.reg - reg) * s.square
+        gap = float(s.f @ (s.r - self.a)) + (reg - self.reg) ** 2 / (2 * self.reg) * s.square
+        return Iterate(_point(s), s.error, abs(gap) / self.scale(value), final=True)
+
+    def _polished(self, f: Any, g: Any, old: tuple[Any, Any, Any], tol: float) -> Iterator[Iterate]:
         """Proximal steps, each by Newton's method; just Newton's method if there is nothing to smooth."""
-        prox = 0.0 if self.k == self.n else FIRST_PROX * self.reg
-        gap = float("inf")
+        plain = self._semidual(self.reg)
+        if self.k == self.n:
+            yield from self._plain(plain, plain.at(f, g))
+            return
+        prox, gap = FIRST_PROX * self.reg, float("inf")
         for _ in range(30):
+            dual = Proximal(plain, self.k, prox, old)
             done = False
-            for at, done in self._newton(f, prox, old, 0.5 * tol):
+            for s in islice(newton(dual, dual.at(f, g)), PATIENCE):
+                at, done = _point(s), s.error <= 0.5 * tol
                 if done or not np.isfinite(gap):
                     value, bound = self.value(at), self.bound(at.f)
                     gap = abs(value - bound) / self.scale(value)
-                yield Iterate(at, self._row_error(at), gap, final=True)
-                f, old = at.f, (at.ptr, at.rows, at.t)
-            if not done or prox == 0.0:
+                yield Iterate(at, s.error, gap, final=True)
+                f, g, old = at.f, at.g, (at.ptr, at.rows, at.t)
+                if done:
+                    break
+            if not done:
                 return
             prox = max(PROX_FACTOR * prox, LEAST_PROX * self.reg)
 
-    def _row_error(self, x: Point) -> float:
-        return float(np.abs(np.bincount(x.rows, x.t, self.n) - self.a).sum())
 
-    def _newton(
-        self, f: Any, prox: float, old: tuple[Any, Any, Any], goal: float
-    ) -> Iterator[tuple[Point, bool]]:
-        """Points that approach the maximum of F, and whether they are close enough to it."""
-        columns: Callable[..., Any] = self.kernels.best_columns
-        settings = (self.b, self.reg, prox, self.k, *old)
-        g, whole, ptr, rows, t, r, _ = columns(self.Mt, f, *settings)
-        shift, diagonal = 1e-2, np.arange(self.n)
-        for _ in range(self.patience):
-            error = float(np.abs(r - self.a).sum())
-            yield Point(f, g, ptr, rows, t), error <= goal
-            if error <= goal:
-                return
-            S = self.kernels.laplacian(self.n, self.reg, prox, self.k, whole, ptr, rows)
-            S[diagonal, diagonal] += min(shift, error) / (self.reg + prox)
-            x = _solved(S, self.a - r)
-            # A step to where the slope of F along x has fallen to a third, by bisection with secants.
-            slope = float((self.a - r) @ x)
-            low, high, length = (0.0, slope), None, 1.0
-            for _ in range(25):
-                g, whole, ptr, rows, t, r, _ = columns(self.Mt, f + length * x, *settings)
-                here = float((self.a - r) @ x)
-                if abs(here) <= 0.3 * slope:
-                    break
-                if here > 0:
-                    low = length, here
-                else:
-                    high = length, here
-                if high is None:
-                    length *= 2
-                else:
-                    part = low[1] / (low[1] - high[1])
-                    length = low[0] + (high[0] - low[0]) * min(max(part, 0.1), 0.9)
-            f = f + length * x
-            self.counts["nnewton"] += 1
-            shift = max(shift / 4, 1e-12) if length >= 0.9 else shift * (4 if length < 0.3 else 1)
-
-
-def _solved(S: Any, rhs: Any) -> Any:
-    from scipy.linalg import cho_solve
-
-    return cho_solve(_factorised(S), rhs, check_finite=False)
+def _point(s: State) -> Point:
+    return Point(s.f, s.g, s.ptr, s.rows, s.t)

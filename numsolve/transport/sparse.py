@@ -271,8 +271,7 @@ def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Any, 
     M = np.full((relaxed.n, relaxed.m), np.inf)
     M[rows, columns] = relaxed.Mt[columns, rows]
     problem = prepare(M, a, b, relaxed.reg)
-    # Such a support may have pairs that no plan uses: no place for an interior-point method.
-    support = Relaxed(problem, relaxed.n, patience=300)
+    support = Relaxed(problem, relaxed.n)
     prices = x.f if problem.rows is None else x.f[problem.rows]
     own, best = support.solve("support", tol, (prices, np.zeros(support.m)), None)
     if own.status is not None and own.status.success:

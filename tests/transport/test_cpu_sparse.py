@@ -94,6 +94,40 @@ def test_the_laplacian_is_the_derivative_of_the_row_sums(size, prox):
         np.testing.assert_allclose((r[0] - r[1]) / 2e-7, S[:, i], atol=1e-5)
 
 
+@pytest.mark.parametrize("guess", [0.0, -3.0, 3.0])
+def test_balanced_columns_are_best_columns_from_any_guess(guess):
+    rng = np.random.default_rng(5)
+    n, m, reg = 30, 20, 0.7
+    Mt, f, b = rng.random((m, n)), rng.random(n), rng.uniform(1e-9, 2.0, m)
+    Mt[3, 4:] = np.inf
+    g, _, ptr, rows, t, r, total = k.best_columns(Mt, f, b, reg, 0.0, n, np.zeros(m + 1, np.int64), *NONE)
+    found, *plan, own_r, square = k.balanced_columns(Mt, f, b, reg, np.full(m, guess))
+    np.testing.assert_allclose(found, g, atol=1e-13)
+    np.testing.assert_allclose(k.balance(Mt, f, b, reg, np.full(m, guess)), g, atol=1e-13)
+    for own, other in zip(plan, (ptr, rows, t), strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-13)
+    np.testing.assert_allclose(own_r, r, atol=1e-12)
+    assert square == pytest.approx(t @ t)
+    assert 0.5 * reg * square - b @ g == pytest.approx(total)
+
+
+def test_conjugate_gradients_solve_the_laplacian():
+    rng = np.random.default_rng(6)
+    n, m, reg = 12, 30, 0.4
+    Mt, f, b = rng.random((m, n)), np.zeros(n), rng.random(m)
+    *_, whole, ptr, rows, _, _, _ = k.best_columns(Mt, f, b, reg, 0.0, n, np.zeros(m + 1, np.int64), *NONE)
+    S = k.laplacian(n, reg, 0.0, n, whole, ptr, rows)
+    S = reg * (S + np.tril(S, -1).T) + 1e-3 * np.eye(n)
+    rhs = rng.standard_normal(n)
+    x, steps, done = k.laplacian_cg(n, ptr, rows, 1e-3, rhs, 1e-12, 100)
+    assert done
+    assert steps <= 2 * n
+    np.testing.assert_allclose(S @ x, rhs, atol=1e-11)
+    x, steps, done = k.laplacian_cg(n, ptr, rows, 1e-3, rhs, 0.0, 3)
+    assert not done
+    assert rhs @ x > 0  # a direction of ascent all the same
+
+
 def test_the_gradient_of_the_maxima_is_the_plan():
     rng = np.random.default_rng(2)
     Mt, f, b = rng.random((9, 7)), rng.random(7), rng.random(9) + 0.1

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from numsolve import transport
 from numsolve._core.result import ConvergenceWarning, Status
+from numsolve.transport import _cpu_sparse
+from numsolve.transport._barrier import Barrier
 
 
 def objective(T, M, reg):
@@ -145,6 +147,36 @@ def test_any_small_problem(n, m, seed, reg):
     inner = np.isfinite(f)[:, None] & np.isfinite(g)
     v = np.where(inner, f[:, None] + np.where(np.isfinite(g), g, 0) - M, 0)
     np.testing.assert_allclose(r.plan, np.maximum(v, 0) / reg, atol=1e-6 * a.sum())
+
+
+@pytest.mark.parametrize("reg", [1e-3, 1.0, 1e3])
+def test_weights_over_twelve_orders_of_magnitude(reg, error):
+    rng = np.random.default_rng(8)
+    for n, m in ((20, 35), (60, 15)):
+        a, b = 10.0 ** rng.uniform(-12, 0, n), 10.0 ** rng.uniform(-12, 0, m)
+        a, b = a / a.sum(), b / b.sum()
+        M = np.round(rng.random((n, m)), 1)
+        r = transport.quadratic(a, b, M, reg)
+        assert r.success
+        assert error(r.plan, a, b) <= 1e-8
+        f, g = r.potentials
+        np.testing.assert_allclose(r.plan, np.maximum(f[:, None] + g - M, 0) / reg, atol=1e-9)
+
+
+def test_the_interior_point_method_ends_where_newton_s_does(problem):
+    """From any potentials, on all pairs: the same plan, and marginals all the way once they are met."""
+    M, a, b = problem("rectangular 8x50")
+    ptr, rows = 8 * np.arange(51), np.tile(np.arange(8, dtype=np.int32), 50)
+    for start in (0.0, 1.0):
+        interior = Barrier(
+            _cpu_sparse, (ptr, rows, M.T.ravel()), a, b, 0.3, (np.full(8, start), np.zeros(50))
+        )
+        while interior.complementarity > 1e-12:
+            assert interior.step() > 0
+        assert interior.error < 1e-12
+        T = interior.plan.reshape(50, 8).T
+        np.testing.assert_allclose(T, transport.quadratic(a, b, M, 0.3).plan, atol=1e-7)
+        assert interior.value == pytest.approx(objective(T, M, 0.3))
 
 
 def test_forbidden_pairs():

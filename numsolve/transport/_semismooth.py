@@ -1,0 +1,160 @@
+r"""Newton's method on the semi-duals of quadratic and of sparsity-constrained transport.
+
+With the best columns t_j(f) for the prices f, the concave function
+
+    F(f) = a.f - sum_j max { (f - M_j).t - (reg/2) ||t||^2 - (prox/2) ||t - T_j||^2 : t >= 0, sum t = b_j }
+
+has the gradient a - r, r = sum_j t_j(f), which is piecewise linear: its derivative -S is that of the piece at
+f, the Laplacian of a graph. Steps (S + shift) x = a - r, as long as F rises well along x, end at the maximum
+once they are on its piece (D. Lorenz, P. Manns, C. Meyer, "Quadratically regularized optimal transport",
+Appl. Math. Optim. 83, 2021). Where a step had to be cut, or leaves rows far off, the other half of an
+alternating ascent helps: f that makes the rows exact for the present g.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_solve
+
+from ._pairs import factorised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: First shift, and the largest number of unknowns for which S is factorised.
+FIRST_SHIFT, DENSE_BELOW = 1e-2, 5000
+#: A step ends where the slope of F has fallen to this share; a row is far off if it is by this factor.
+SLOPE, FAR_OFF = 0.3, 8.0
+
+
+class State(NamedTuple):
+    """A point: potentials, the plan by columns, its row sums, F, and the error of the rows.
+
+    Of the entries of a column the first `whole` are not tied; without a limit that is all of them.
+    """
+
+    f: Any
+    g: Any
+    whole: Any
+    ptr: Any
+    rows: Any
+    t: Any
+    r: Any
+    square: float
+    fun: float
+    error: float
+
+
+class SemiDual:
+    """F without a limit on the nonzeros, prox = 0."""
+
+    def __init__(
+        self, kernels: Any, M: Any, Mt: Any, a: Any, b: Any, reg: float, counts: dict[str, int]
+    ) -> None:
+        self.kernels, self.M, self.Mt, self.a, self.b, self.reg = kernels, M, Mt, a, b, reg
+        self.counts = counts
+        self.m, self.n = Mt.shape
+        self.direct = False  # whether factorising has turned out to be cheaper
+
+    def at(self, f: Any, g: Any) -> State:
+        """Evaluate everything at f; g is a guess."""
+        g, ptr, rows, t, r, square = self.kernels.balanced_columns(self.Mt, f, self.b, self.reg, g)
+        fun = float(self.a @ f) + float(self.b @ g) - 0.5 * self.reg * square
+        return State(f, g, np.diff(ptr), ptr, rows, t, r, square, fun, float(np.abs(r - self.a).sum()))
+
+    def sweep(self, s: State) -> State:
+        """The rows exact, then the columns."""
+        self.counts["nsinkhorn"] += 1
+        return self.at(self.kernels.balance(self.M, s.g, self.a, self.reg, s.f), s.g)
+
+    def direction(self, s: State, shift: float) -> Any:
+        """Solve (S + shift / reg) x = a - r as far as the error deserves, the cheaper way."""
+        rhs = self.reg * (self.a - s.r)
+        rhs -= rhs.mean()
+        if not (self.direct and self.n <= DENSE_BELOW):
+            stop = min(0.1, s.error**0.5) * float(np.abs(rhs).sum())
+            # Nanoseconds of one step and of one factorisation: their ratio bounds the steps.
+            limit = max(20, int(self.n**3 / 75 / (2.0 * s.t.size + 8 * self.n)))
+            if self.n > DENSE_BELOW:
+                limit = 1000
+            x, _, done = self.kernels.laplacian_cg(self.n, s.ptr, s.rows, shift, rhs, stop, limit)
+            if done or self.n > DENSE_BELOW:
+                return x
+            self.direct = True
+        return _solved(self.laplacian(s), shift / self.reg, self.a - s.r)
+
+    def laplacian(self, s: State) -> Any:
+        """The lower triangle of S."""
+        return self.kernels.laplacian(self.n, self.reg, 0.0, self.n, s.whole, s.ptr, s.rows)
+
+
+class Proximal(SemiDual):
+    """F near an old plan T, with at most k nonzeros a column."""
+
+    def __init__(self, plain: SemiDual, k: int, prox: float, old: tuple[Any, Any, Any]) -> None:
+        super().__init__(plain.kernels, plain.M, plain.Mt, plain.a, plain.b, plain.reg, plain.counts)
+        self.k, self.prox, self.old = k, prox, old
+
+    def at(self, f: Any, g: Any) -> State:
+        """Evaluate everything at f."""
+        settings = (self.b, self.reg, self.prox, self.k, *self.old)
+        g, whole, ptr, rows, t, r, total = self.kernels.best_columns(self.Mt, f, *settings)
+        fun, error = float(self.a @ f) - float(total), float(np.abs(r - self.a).sum())
+        return State(f, g, whole, ptr, rows, t, r, float(t @ t), fun, error)
+
+    def sweep(self, s: State) -> State:
+        """The rows have no closed form here."""
+        return s
+
+    def direction(self, s: State, shift: float) -> Any:
+        """Solve (S + shift / (reg + prox)) x = a - r."""
+        return _solved(self.laplacian(s), shift / (self.reg + self.prox), self.a - s.r)
+
+    def laplacian(self, s: State) -> Any:
+        """The lower triangle of S."""
+        return self.kernels.laplacian(self.n, self.reg, self.prox, self.k, s.whole, s.ptr, s.rows)
+
+
+def newton(dual: SemiDual, s: State) -> Iterator[State]:
+    """Points that approach the maximum of F, without end."""
+    shift = FIRST_SHIFT
+    while True:
+        yield s
+        x = dual.direction(s, min(shift, s.error))
+        s, length = _along(dual, s, x)
+        dual.counts["nnewton"] += 1
+        shift = max(shift / 4, 1e-12) if length >= 0.9 else shift * (4 if length < 0.3 else 1)
+        far_off = np.any(s.r > FAR_OFF * dual.a) or np.any(FAR_OFF * s.r < dual.a)
+        if length != 1.0 or far_off:
+            s = dual.sweep(s)
+
+
+def _along(dual: SemiDual, s: State, x: Any) -> tuple[State, float]:
+    """Go along x to where the slope of F has fallen to a third, by bisection with secants."""
+    slope = float((dual.a - s.r) @ x)
+    noise = 1e-15 * float(dual.a @ np.abs(s.f) + dual.b @ np.abs(s.g))
+    low, high, length = (0.0, slope), None, 1.0
+    new = s
+    for _ in range(25):
+        new = dual.at(s.f + length * x, s.g)
+        here = float((dual.a - new.r) @ x)
+        if abs(here) <= SLOPE * slope and new.fun >= s.fun - noise:
+            break
+        if here > SLOPE * slope:
+            low = length, here
+        else:
+            high = length, here
+        if high is None:
+            length *= 2
+        else:
+            part = low[1] / (low[1] - high[1])
+            length = low[0] + (high[0] - low[0]) * min(max(part, 0.1), 0.9)
+    return new, length
+
+
+def _solved(S: Any, shift: float, rhs: Any) -> Any:
+    diagonal = np.arange(rhs.size)
+    S[diagonal, diagonal] += shift
+    return cho_solve(factorised(S), rhs, check_finite=False)
