@@ -21,7 +21,9 @@ def public_names(stub: Path) -> list[str]:
 
 
 def defined_in(module: types.ModuleType) -> list[str]:
-    """The public functions and classes of a module that has no stub."""
+    """The public functions and classes of a module that has no stub: its ``__all__``, or what it defines."""
+    if hasattr(module, "__all__"):
+        return module.__all__
     return [
         name
         for name, value in vars(module).items()
