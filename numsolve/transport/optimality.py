@@ -1,14 +1,23 @@
-"""What an entropic plan satisfies, for derivatives of any order by `numsolve.implicit`.
+"""What transport plans satisfy, for derivatives of any order by `numsolve.implicit`.
 
-First derivatives need none of this: `TransportResult.gradient` and `TransportResult.vjp` have them. The
-conditions serve where a solver is made a JAX function (`numsolve.implicit.differentiable`), or for Hessians.
+First derivatives need less: `TransportResult.gradient` has those of the value, and `TransportResult.vjp`
+those of entropic and of quadratic plans. The conditions serve where a solver is made a JAX function
+(`numsolve.implicit.differentiable`), for Hessians, and for plans with a limit on their nonzeros.
+
+Plans with zeros are smooth functions of the data as long as the same entries vanish. Their conditions are
+those on the present active set: they hold at the solution, and determine its derivatives where it has any.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from numsolve._core import arrays
+
+if TYPE_CHECKING:
+    from .quadratic import SparseTransportResult
 
 
 def sinkhorn(potentials: tuple[Any, Any], a: Any, b: Any, M: Any, reg: Any) -> tuple[Any, Any]:
@@ -48,11 +57,162 @@ def sinkhorn(potentials: tuple[Any, Any], a: Any, b: Any, M: Any, reg: Any) -> t
     >>> print(moved[0].round(6), abs(moved[1]).round(6))
     [1. 1.] [0.]
     """
-    f, g = potentials
-    xp = arrays.array_namespace(f=f)
-    full = xp.concat([g, xp.zeros((1,), dtype=g.dtype)])
-    P = xp.exp((f[:, None] + full[None, :] - M) / reg)
+    xp = arrays.array_namespace(f=potentials[0])
+    P = xp.exp((_sums(xp, *potentials) - M) / reg)
     return xp.sum(P, axis=1) - a, (xp.sum(P, axis=0) - b)[:-1]
+
+
+def quadratic(potentials: tuple[Any, Any], a: Any, b: Any, M: Any, reg: Any, active: Any) -> tuple[Any, Any]:
+    """The errors of the marginals, zero for the potentials of `numsolve.transport.quadratic`.
+
+    The derivative in the potentials is symmetric, and positive definite where the active entries connect all
+    rows and columns; elsewhere the potentials are not determined.
+
+    Parameters
+    ----------
+    potentials : tuple
+        ``(f, g)`` of shapes (n,) and (m - 1,), as `fixed` makes them.
+    a, b : array of shape (n,) and (m,)
+        Weights.
+    M : array of shape (n, m)
+        Cost.
+    reg : float
+        Regularisation.
+    active : array of bool of shape (n, m)
+        Where the plan is positive.
+
+    Returns
+    -------
+    tuple of array
+        ``T 1 - a`` (n,) and ``T' 1 - b`` without its last entry (m - 1,), for the T that is
+        ``(f + g - M) / reg`` where active.
+    """
+    xp = arrays.array_namespace(f=potentials[0])
+    T = _on(xp, active, (_sums(xp, *potentials) - M) / reg)
+    return xp.sum(T, axis=1) - a, (xp.sum(T, axis=0) - b)[:-1]
+
+
+class Active(NamedTuple):
+    """Which entries of a plan with a limit are positive, and which of them share what is left of the limit.
+
+    Attributes
+    ----------
+    whole : array of bool of shape (n, m)
+        Entries that use a full place: T = (f + g - M) / reg.
+    rows, columns : array of int
+        The others, tied ones: f + g - M has one value for those of a column.
+    places : array of shape (m,)
+        The places that the tied entries of a column share; 1 where there are none.
+    """
+
+    whole: Any
+    rows: Any
+    columns: Any
+    places: Any
+
+
+def active_set(result: SparseTransportResult) -> Active:
+    """Find out which entries of a plan are positive, and which are tied.
+
+    Parameters
+    ----------
+    result : SparseTransportResult
+        Of `numsolve.transport.quadratic`, or of `numsolve.transport.sparsity_constrained` along axis 0, not
+        rounded.
+
+    Returns
+    -------
+    Active
+        For `sparsity_constrained`.
+
+    Raises
+    ------
+    ValueError
+        If there is no plan, or if its limit is on the rows.
+    """
+    T = result.plan
+    if T is None:
+        raise ValueError("the result has no plan: solve with return_plan=True")
+    limit = T.shape[0] if result.max_nz is None else result.max_nz
+    if result.axis == 1:
+        raise ValueError("the limit is on the rows: solve and differentiate with a and b exchanged and M.T")
+    whole, places = T > 0, np.ones(T.shape[1])
+    for j in np.flatnonzero(whole.sum(axis=0) > limit):
+        order = np.argsort(-T[:, j])[: int(whole[:, j].sum())]
+        t, first = T[order, j], 0
+        while t[first] * (limit - first) > t[first:].sum() * (1 + 1e-9):
+            first += 1
+        whole[order[first:], j], places[j] = False, limit - first
+    rows, columns = np.nonzero((T > 0) & ~whole)
+    return Active(whole, rows, columns, places)
+
+
+def sparsity_constrained(
+    x: tuple[Any, Any, Any], a: Any, b: Any, M: Any, reg: Any, active: Active
+) -> tuple[Any, Any, Any]:
+    """The errors of the marginals and of the ties, zero for `numsolve.transport.sparsity_constrained`.
+
+    The derivative in x is symmetric, not definite. It is singular where the potentials or the tied entries
+    are not determined.
+
+    Parameters
+    ----------
+    x : tuple
+        ``(f, g, t)``: the potentials, of shapes (n,) and (m - 1,), as `fixed` makes them, and the tied
+        entries of the plan, ``plan[active.rows, active.columns]``.
+    a, b : array of shape (n,) and (m,)
+        Weights.
+    M : array of shape (n, m)
+        Cost.
+    reg : float
+        Regularisation.
+    active : Active
+        As `active_set` finds it.
+
+    Returns
+    -------
+    tuple of array
+        ``T 1 - a`` (n,), ``T' 1 - b`` without its last entry (m - 1,), and ``f + g - M - reg theta`` of the
+        tied entries, where theta is their sum in a column over the places that they share.
+
+    Examples
+    --------
+    The plan's answer to a change of the cost, without JAX:
+
+    >>> import numpy as np
+    >>> from numsolve import implicit, transport
+    >>> from numsolve.transport import optimality
+    >>> rng = np.random.default_rng(0)
+    >>> M, dM, a, b = rng.random((6, 4)), rng.random((6, 4)), np.full(6, 1 / 6), np.full(4, 0.25)
+    >>> result = transport.sparsity_constrained(a, b, M, reg=2.0, max_nz=2)
+    >>> active = optimality.active_set(result)
+    >>> x = (*optimality.fixed(result.potentials), result.plan[active.rows, active.columns])
+    >>> f, g, t = implicit.root_jvp(
+    ...     lambda x, M: optimality.sparsity_constrained(x, a, b, M, 2.0, active), x, (M,), (dM,)
+    ... )
+    >>> up = transport.sparsity_constrained(a, b, M + 1e-5 * dM, reg=2.0, max_nz=2).plan
+    >>> bool(np.allclose((up - result.plan)[active.rows, active.columns] / 1e-5, t, atol=1e-3))
+    True
+    """
+    f, g, t = x
+    xp = arrays.array_namespace(f=f)
+    v = _sums(xp, f, g) - M
+    T = _on(xp, active.whole, v / reg)
+    of_row = xp.asarray(active.rows[:, None] == np.arange(a.shape[0]), dtype=T.dtype)
+    of_column = xp.asarray(active.columns[:, None] == np.arange(b.shape[0]), dtype=T.dtype)
+    sums = t @ of_column
+    theta = sums / xp.asarray(active.places, dtype=T.dtype)
+    ties = xp.sum(of_column * (of_row @ v - reg * theta), axis=1)
+    return xp.sum(T, axis=1) + t @ of_row - a, (xp.sum(T, axis=0) + sums - b)[:-1], ties
+
+
+def _sums(xp: Any, f: Any, g: Any) -> Any:
+    """The sums f_i + g_j, where the last entry of g is zero and left out."""
+    return f[:, None] + xp.concat([g, xp.zeros((1,), dtype=g.dtype)])[None, :]
+
+
+def _on(xp: Any, where: Any, x: Any) -> Any:
+    return xp.where(xp.asarray(where), x, xp.zeros_like(x))
 
 
 def fixed(potentials: tuple[Any, Any]) -> tuple[Any, Any]:

@@ -49,15 +49,70 @@ class SparseTransportResult(TransportResult):
         limit. A plan of the relaxed problem that does not keep it is cheaper: then `gap` is negative.
     unplaced_mass : float
         What the support chosen by ``rounding="support"`` cannot carry.
+    max_nz : int or None
+        The limit, if there is one.
+    axis : int
+        0 if the limit is on the columns, 1 if it is on the rows.
     """
 
     nnz_max: int = 0
     gap: float = float("nan")
     unplaced_mass: float = 0.0
+    max_nz: int | None = None
+    axis: int = 0
 
     def vjp(self, dP: Any = None, *, potentials: tuple[Any, Any] | None = None) -> Gradient:
-        """Refuse: these plans are not differentiable everywhere. The value is: `gradient`."""
-        raise NotImplementedError("the plan has kinks as a function of the data; gradient() has the value's")
+        """Differentiate a loss of the plan and the potentials with respect to the data.
+
+        As in `TransportResult.vjp`, for a plan without a limit on its nonzeros. The plan is a smooth function
+        of the data as long as the same entries vanish; where an entry is about to, the derivative is that of
+        one side.
+
+        Parameters
+        ----------
+        dP : array of shape (n, m), optional
+            Derivative of the loss with respect to the plan; zero by default.
+        potentials : tuple of array, optional
+            Derivatives of the loss with respect to f (n,) and g (m,), of equal sums.
+
+        Returns
+        -------
+        Gradient
+            ``(a, b, M)``, the derivatives of the loss; those in a and b are nan at weights of zero, and hold
+            for changes of equal sums.
+
+        Raises
+        ------
+        NotImplementedError
+            If there is a limit; `numsolve.transport.optimality` has the conditions of such a plan.
+        ValueError
+            If there is no plan, or if a shape does not fit, or if the two sums differ.
+        numpy.linalg.LinAlgError
+            If the positive entries do not connect all rows and columns: weights cannot change freely then.
+        """
+        if self.max_nz is not None and self.max_nz < self._existing_plan().shape[self.axis]:
+            raise NotImplementedError(
+                "vjp is for plans without a limit; numsolve.transport.optimality has what this one satisfies"
+            )
+        active = self._existing_plan() > 0
+        _check_connected(active)
+        # The derivatives of max(f + g - M, 0) / reg are those of exp((f + g - M) / reg), with 1 for the plan.
+        return TransportResult.vjp(
+            replace(self, plan=active.astype(self.plan.dtype)), dP, potentials=potentials
+        )
+
+
+def _check_connected(active: Any) -> None:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows, columns = np.nonzero(active)
+    n, m = active.shape
+    graph = coo_array((np.ones(rows.size), (rows, n + columns)), shape=(n + m, n + m))
+    _, label = connected_components(graph, directed=False)
+    parts = np.unique(label[rows]).size
+    if parts > 1:
+        raise np.linalg.LinAlgError(f"the plan falls into {parts} parts that exchange no mass")
 
 
 def quadratic(
@@ -171,7 +226,6 @@ def quadratic(
         value,
         value - relaxed.bound(x.f),
         return_plan=return_plan,
-        axis=int(swapped),
     )
 
 
@@ -183,7 +237,10 @@ def prepared(a: Any, b: Any, M: Any, reg: Any) -> Problem:
     problem = prepare(M, a, b, reg)
     if not arrays.is_numpy(problem.xp):
         name = arrays.namespace_name(problem.xp)
-        raise TypeError(f"M is a {name} array; quadratic and sparsity-constrained transport take NumPy's")
+        raise TypeError(
+            f"M is a {name} array; quadratic and sparsity-constrained transport take NumPy's: bring the "
+            "data to the host first, as with numpy.asarray or cupy.asnumpy"
+        )
     return problem
 
 
@@ -223,9 +280,9 @@ def finished(
     *,
     return_plan: bool,
     unplaced: float = 0.0,
-    axis: int = 0,
+    max_nz: int | None = None,
 ) -> SparseTransportResult:
-    """Put a reduced plan T and its value into the caller's terms; nonzeros are counted along the axis."""
+    """Put a reduced plan T and its value into the caller's terms."""
     problem, mass = relaxed.problem, relaxed.problem.mass
     T = T.astype(problem.M.dtype, copy=False)
     rows, columns = T.sum(axis=1), T.sum(axis=0)
@@ -247,7 +304,9 @@ def finished(
         bounds=bounds,
         reg=problem.reg,
         reg_path=(problem.reg,),
-        nnz_max=int(inside.sum(axis=axis).max()),
+        nnz_max=int(inside.sum(axis=int(swapped and max_nz is None)).max()),
+        max_nz=max_nz,
+        axis=int(swapped and max_nz is not None),
         gap=mass * gap,
         unplaced_mass=mass * unplaced,
         **relaxed.counts,

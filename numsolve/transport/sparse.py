@@ -172,8 +172,9 @@ def sparsity_constrained(
     finite = T > 0
     objective = float(T[finite] @ problem.M[finite]) + 0.5 * relaxed.reg * float(np.vdot(T, T))
     return finished(
-        relaxed, it, x, swapped, T, value, objective - value, return_plan=return_plan, unplaced=unplaced
-    )
+        relaxed, it, x, swapped, T, value, objective - value,
+        return_plan=return_plan, unplaced=unplaced, max_nz=max_nz,
+    )  # fmt: skip
 
 
 # -- as published ----------------------------------------------------------------------------------
