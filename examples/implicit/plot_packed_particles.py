@@ -34,9 +34,9 @@ def energy(x, diameter, xp=jnp):
 
 
 # %%
-# The relaxation is SciPy's L-BFGS on NumPy arrays. To stay within NumPy its forces are written by hand. The
-# Hessian has two zero modes, as the whole packing may drift: the linear solve takes the solution of least
-# norm, which does not.
+# The relaxation is SciPy's L-BFGS on NumPy arrays, and a few steps of Levenberg and Marquardt that take the
+# forces down to rounding. To stay within NumPy they are written by hand. The Hessian has two zero modes, as
+# the whole packing may drift: the linear solve takes the solution of least norm, which does not.
 
 
 def forces(x, diameter):
@@ -55,17 +55,18 @@ def forces(x, diameter):
 
 def relax(x, diameter):
     """The packing that the relaxation finds."""
-    settings = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 0.0, "gtol": 1e-12, "maxcor": 30}
-    return scipy.optimize.minimize(
+    settings = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 0.0, "gtol": 1e-10, "maxcor": 30}
+    found = scipy.optimize.minimize(
         lambda x: energy(x, diameter, np),
         x,
         jac=lambda x: forces(x, diameter),
         method="L-BFGS-B",
         options=settings,
     )
+    return scipy.optimize.root(lambda x: forces(x, diameter), found.x, method="lm", tol=1e-15)
 
 
-packing = differentiable(relax, jax.grad(energy), symmetric=True)
+packing = differentiable(relax, jax.grad(energy), symmetric=True, solve="dense")
 
 # %%
 # A start at random, relaxed; then the derivative of all 128 coordinates in the diameter, in forward mode.
@@ -73,7 +74,7 @@ packing = differentiable(relax, jax.grad(energy), symmetric=True)
 start = jnp.asarray(relax(np.random.default_rng(3).uniform(0, box, 2 * n), 1.0).x)
 x, motion = jax.jvp(lambda d: packing(start, d), (jnp.asarray(1.0),), (jnp.asarray(1.0),))
 
-h = 1e-4
+h = 1e-6
 centred = [np.asarray(packing(start, 1.0 + s)) for s in (h, -h)]
 reference = ((centred[0] - centred[1]) / (2 * h)).reshape(n, 2)
 reference -= reference.mean(axis=0)  # the drift is not determined
