@@ -3,10 +3,10 @@ from . import problems as problems
 from . import theory as theory
 from .cg import cg as cg
 from .chebcb import ChebCB as ChebCB
+from .context import automatic_context as automatic_context
 from .result import LinearResult as LinearResult
 from .sequence import SequenceHistory as SequenceHistory
 from .sequence import TunedSolver as TunedSolver
-from .sequence import automatic_context as automatic_context
 from .sequence import solve_sequence as solve_sequence
 from .smoothcb import SmoothCB as SmoothCB
 from .sor import gauss_seidel as gauss_seidel
@@ -18,6 +18,7 @@ from .sweeps import SweepPlan as SweepPlan
 from .sweeps import sweep as sweep
 from .theory import optimal_omega as optimal_omega
 from .tsallis import TsallisINF as TsallisINF
+from .tsallis import TsallisINFCB as TsallisINFCB
 
 __all__ = [
     "SSOR",
@@ -27,6 +28,7 @@ __all__ = [
     "SmoothCB",
     "SweepPlan",
     "TsallisINF",
+    "TsallisINFCB",
     "TunedSolver",
     "automatic_context",
     "cg",

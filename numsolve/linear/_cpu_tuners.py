@@ -77,8 +77,9 @@ def features(arm_features, z_features, out):
 
 @njit(cache=True, error_model="numpy")
 def learn(cov, theta, prior, keep, phi, y, variance):
-    """A step of Kalman's filter: y = phi' theta + noise is observed, then each theta_i becomes
-    keep_i theta_i + noise, with the noise that leaves the prior as it is.
+    """A step of Kalman's filter: observe y = phi' theta + noise, then let theta drift.
+
+    Each theta_i becomes keep_i theta_i + noise, with the noise that leaves the prior as it is.
     """
     n = phi.size
     gain = cov @ phi

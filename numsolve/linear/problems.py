@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 from scipy.fft import dstn, idstn
+from scipy.sparse.linalg import spsolve
 
 from numsolve._core import checks
+
+from ._mesh import Mesh, narrow
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -55,7 +58,7 @@ def laplacian(nx: int, dim: int = 2, *, shift: float = 0.0) -> Any:
         A = sp.kronsum(A, line)
     A = sp.csr_array(A + shift * sp.eye_array(nx**dim))
     A.sort_indices()
-    return _narrow(A)
+    return narrow(A)
 
 
 def shifted_laplacians(
@@ -229,6 +232,113 @@ def _fluxes(k: Any, axis: int) -> Any:
     return A if axis == 0 else A[swap][:, swap]
 
 
+def heated_mesh(
+    n_points: int, n_steps: int = 5000, *, rng: Any = None
+) -> Generator[tuple[Any, Any, float], Any, None]:
+    r"""Implicit Euler steps of a heat equation on an unstructured mesh; the step and the conductivity change.
+
+    ``u_t = div(k(x, t) grad u) + 1`` on the unit square, zero on its boundary, by linear finite elements on
+    the Delaunay triangles of random points, with a lumped mass matrix. k is 1, and 51 in a hot spot that
+    circles once in 300 steps. The time step starts at 1e-4 and grows by a fifth a step, up to 1e-2, until
+    an event at random, once in 60 steps, sets it back.
+
+    Parameters
+    ----------
+    n_points : int
+        Unknowns: points inside the square.
+    n_steps : int
+        Systems.
+    rng : None, int or Generator
+        Randomness.
+
+    Returns
+    -------
+    generator of tuple
+        ``(A, b, log_dt)``: the matrix ``M + dt K`` of shape (n_points, n_points), the right-hand side ``M (u
+        + dt)`` of shape (n_points,), with u the solution sent for the last system, and the logarithm of the
+        time step as the context.
+    """
+    n_points, n_steps = checks.integer("n_points", n_points, low=1), checks.integer("n_steps", n_steps, low=0)
+    return _heated(n_points, n_steps, checks.generator(rng))
+
+
+def _heated(
+    n_points: int, n_steps: int, rng: np.random.Generator
+) -> Generator[tuple[Any, Any, float], Any, None]:
+    mesh = Mesh(n_points, rng)
+    u, dt, eye = np.zeros(n_points), 1e-4, np.eye(2)
+    for t in range(n_steps):
+        angle = 2 * np.pi * t / 300
+        centre = np.array([0.5 + 0.25 * np.cos(angle), 0.5 + 0.25 * np.sin(angle)])
+        k = 1 + 50 * np.exp(-((mesh.middles - centre) ** 2).sum(axis=1) / 0.02)
+        A = mesh.stiffness(dt * k[:, None, None] * eye, mesh.mass)
+        b = mesh.mass * (u + dt)
+        sent = yield A, b, float(np.log(dt))
+        u = spsolve(A, b) if sent is None else np.asarray(sent, dtype=float).reshape(b.shape)
+        dt = 1e-4 if rng.random() < 1 / 60 else min(1.2 * dt, 1e-2)
+
+
+def newton_steps(
+    n_points: int, n_systems: int = 5000, *, rng: Any = None
+) -> Generator[tuple[Any, Any, float], Any, None]:
+    r"""The linear systems of Newton's method for nonlinear diffusion problems, one problem after the other.
+
+    Each problem minimises ``int (d^2 + |grad u|^2)^(p/2) / p - f u`` with d = 0.1 over the unit square, zero
+    on its boundary, by linear finite elements on the Delaunay triangles of random points (the same for all
+    problems): a p-Laplacian, with p between 1.5 and 4 and a load of size 0.1 to 10, both at random. Newton's
+    steps are halved until they reduce the energy.
+
+    Parameters
+    ----------
+    n_points : int
+        Unknowns: points inside the square.
+    n_systems : int
+        Systems: some 5 to 15 for each problem.
+    rng : None, int or Generator
+        Randomness.
+
+    Returns
+    -------
+    generator of tuple
+        ``(A, b, p)``: the second derivative of the energy, of shape (n_points, n_points), minus its gradient,
+        of shape (n_points,), and p as the context. The solution sent is the step.
+    """
+    n_points = checks.integer("n_points", n_points, low=1)
+    n_systems = checks.integer("n_systems", n_systems, low=0)
+    return _newton(n_points, n_systems, checks.generator(rng))
+
+
+def _newton(
+    n_points: int, n_systems: int, rng: np.random.Generator
+) -> Generator[tuple[Any, Any, float], Any, None]:
+    mesh = Mesh(n_points, rng)
+    done = 0
+    while True:
+        p, size = rng.uniform(1.5, 4), 10 ** rng.uniform(-1, 1)
+        load = mesh.mass * size * (1 + np.sin(2 * np.pi * mesh.points @ rng.uniform(-2, 2, 2)))
+        u, first = np.zeros(n_points), np.linalg.norm(load)
+        for _ in range(15):
+            g = mesh.gradient(u)
+            square = 0.01 + (g**2).sum(axis=1)
+            w = square ** (p / 2 - 1)
+            b = load - mesh.divergence(w[:, None] * g)
+            if np.linalg.norm(b) < 1e-6 * first:
+                break
+            if done == n_systems:
+                return
+            tensors = w[:, None, None] * (
+                np.eye(2) + (p - 2) / square[:, None, None] * g[:, :, None] * g[:, None, :]
+            )
+            A = mesh.stiffness(tensors, np.zeros(n_points))
+            sent = yield A, b, float(p)
+            done += 1
+            step = spsolve(A, b) if sent is None else np.asarray(sent, dtype=float).reshape(b.shape)
+            energy, length = mesh.energy(u, p) - load @ u, 1.0
+            while length > 1e-3 and mesh.energy(u + length * step, p) - load @ (u + length * step) > energy:
+                length /= 2
+            u = u + length * step
+
+
 def sine_solve(b: Any, s: float) -> Any:
     """Solve ``(I + s laplacian(m)) x = b`` on a square grid, directly, by fast sine transforms.
 
@@ -263,11 +373,3 @@ def _like(A: Any, data: Any) -> Any:
     out = sp.csr_array((data, A.indices, A.indptr), shape=A.shape)
     out.has_canonical_format = True
     return out
-
-
-def _narrow(A: Any) -> Any:
-    """Indices in 32 bits where they fit."""
-    if A.indices.dtype == np.int64 and max(A.nnz, *A.shape) < 2**31:
-        A = sp.csr_array((A.data, A.indices.astype(np.int32), A.indptr.astype(np.int32)), shape=A.shape)
-    A.has_canonical_format = True
-    return A

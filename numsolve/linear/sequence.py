@@ -4,14 +4,6 @@ Before each solve a tuner suggests an arm (a relaxation parameter, or any settin
 the tuner is told what the solve cost (M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to relax",
 ICLR 2024). There is no training phase: the first systems are solved with middling parameters, the later ones
 with nearly the best.
-
-The automatic context is the dominance of the diagonal,
-
-    delta = sum_i (|a_ii| - sum_j |a_ij|) / sum_i |a_ii|,      context = -asinh(1000 delta),
-
-one look at the entries. For a matrix with a positive diagonal and nothing positive beside it, delta is the
-Rayleigh quotient of the constant vector, e'Ae / e'De: a bound of the least eigenvalue of D^-1 A, on which the
-best relaxation parameter depends.
 """
 
 from __future__ import annotations
@@ -27,7 +19,9 @@ from numsolve._core import checks
 from numsolve._core.plotting import new_figure
 from numsolve._core.result import Status
 
-from ._system import canonical, relaxation
+from ._clock import Clock
+from ._system import relaxation
+from .context import automatic_context
 from .smoothcb import SmoothCB
 from .sor import sor
 from .ssor import ssor
@@ -45,32 +39,6 @@ if TYPE_CHECKING:
 SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
 #: A solve that fails counts as this many times the largest cost so far.
 FAILURE = 10.0
-
-
-def automatic_context(A: Any) -> float:
-    """A number that says how hard a system is for relaxation: how weak its diagonal is.
-
-    Parameters
-    ----------
-    A : array or sparse matrix of shape (n, n)
-        The matrix.
-
-    Returns
-    -------
-    float
-        ``-asinh(1000 delta)`` with ``delta = sum_i (|a_ii| - sum_j |a_ij|) / sum_i |a_ii|``, j other than i:
-        -7.6 for a diagonal matrix, near 0 for a large Laplacian, positive where the diagonal is too weak.
-
-    Examples
-    --------
-    >>> from numsolve import linear
-    >>> [round(linear.automatic_context(linear.problems.laplacian(9, shift=c)), 2) for c in (0, 1, 10)]
-    [-5.41, -6.46, -7.32]
-    """
-    A = canonical(A)
-    diagonal = float(np.abs(A.diagonal()).sum())
-    delta = 2 - float(np.abs(A.data).sum()) / diagonal if diagonal else 0.0
-    return float(-np.arcsinh(1000 * delta))
 
 
 @dataclass
@@ -121,8 +89,10 @@ class TunedSolver:
         The number that the tuner knows before a solve, unless the call brings one: "auto" is
         `automatic_context`, a callable gets ``(A, b)``.
     cost : {"iterations", "time"} or callable
-        What is to be small. Iterations are reproducible, but of one price only among arms of one kind;
-        seconds are noisy. A callable gets the result.
+        What is to be small. Iterations are reproducible, but of one price only among arms of one kind.
+        Seconds are noisy; an outlier is replaced by what the last solves of its arm let expect, and a solver
+        of this package is called once more for the first system, since the first call compiles. A callable
+        gets the result.
     warm_start : {"previous", "linear", "quadratic", "galerkin:k", "zero"}
         The start of each solve, from the solutions before.
     rng : None, int or Generator
@@ -174,6 +144,7 @@ class TunedSolver:
         self.warm_start = WarmStart(warm_start)
         self.tuner = self._tuner(tuner, arms, rng)
         self.history = SequenceHistory()
+        self._clock = Clock()
 
     def _tuner(self, tuner: Any, arms: Any, rng: Any) -> Any:
         if arms is not None and not isinstance(tuner, str):
@@ -221,13 +192,12 @@ class TunedSolver:
             context = self.context(A, b) if callable(self.context) else automatic_context(A)
         arm = self.tuner.suggest(context)
         start = self.warm_start.start(A, b) if x0 is None else x0
+        if self.cost == "time" and isinstance(self.solver, str) and not self.history.arms:
+            self._solve(A, b, start, arm)
         began = perf_counter()
-        if isinstance(self.solver, str):
-            result: Any = SOLVERS[self.solver](A, b, start, omega=arm, **self.settings)
-        else:
-            result = self.solver(A, b, start, arm, **self.settings)
+        result = self._solve(A, b, start, arm)
         seconds = perf_counter() - began
-        cost = self._cost(result, seconds)
+        cost = self._cost(result, seconds, repr(arm))
         index = getattr(self.tuner, "index", None)
         self.tuner.observe(cost)
         if self.warm_start.depth:
@@ -240,13 +210,18 @@ class TunedSolver:
         h.seconds.append(seconds)
         return result
 
-    def _cost(self, result: Any, seconds: float) -> float:
+    def _solve(self, A: Any, b: Any, start: Any, arm: Any) -> Any:
+        if isinstance(self.solver, str):
+            return SOLVERS[self.solver](A, b, start, omega=arm, **self.settings)
+        return self.solver(A, b, start, arm, **self.settings)
+
+    def _cost(self, result: Any, seconds: float, arm: str) -> float:
         if callable(self.cost):
             cost = float(self.cost(result))
-        elif self.cost == "time":
-            cost = seconds
         else:
             cost = float(result[1] if isinstance(result, tuple) else np.sum(result.nit))
+            if self.cost == "time":
+                cost = self._clock.trimmed(arm, seconds, cost)
         if not np.all(getattr(result, "success", True)):
             # A solve that breaks down at once must not look cheap.
             cost = max([cost, *(FAILURE * c for c in self.history.costs[-1000:])])

@@ -1,5 +1,7 @@
 r"""Tsallis-INF: a bandit that finds the best fixed arm, in random as in adversarial sequences.
 
+And Tsallis-INF-CB, which has such a bandit for each of some bins of a context.
+
 J. Zimmert, Y. Seldin, "Tsallis-INF: an optimal algorithm for stochastic and adversarial bandits", JMLR 22,
 2021, with the step size and the scaling of M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to
 relax", ICLR 2024. In round t
@@ -17,7 +19,7 @@ import numpy as np
 
 from numsolve._core import checks
 
-from ._tuner import Tuner
+from ._tuner import Contextual, Tuner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,3 +96,90 @@ class TsallisINF(Tuner):
         self._losses[index] += (cost - self.baseline) / self._p[index]
         self._time = self.discount * self._time + 1
         self._total = self.discount * self._total + cost - self.baseline
+
+
+class TsallisINFCB(Contextual):
+    """Find the best arm for each bin of the context, by a bandit in each.
+
+    Like `TsallisINF` it assumes nothing on the costs. Bins learn nothing from each other, so that it needs
+    many systems.
+
+    Parameters
+    ----------
+    arms : sequence
+        What to choose from, anything.
+    context_range : tuple of float
+        ``(low, high)``; contexts outside are clipped, with one warning.
+    nbins : int
+        Bins of equal width.
+    discount, baseline : float
+        As in `TsallisINF`.
+    rng : None, int or Generator
+        Randomness.
+
+    Attributes
+    ----------
+    arms : tuple
+        The choices.
+    rounds : int
+        Costs observed so far.
+
+    See Also
+    --------
+    numsolve.linear.SmoothCB : Shares what it learns between neighbouring arms and contexts.
+
+    References
+    ----------
+    M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, ICLR 2024, arXiv:2310.02246.
+
+    Examples
+    --------
+    >>> from numsolve import linear
+    >>> tuner = linear.TsallisINFCB([1.0, 1.5], context_range=(0, 1), nbins=2, rng=0)
+    >>> for t in range(2000):
+    ...     z = (t % 100) / 100
+    ...     omega = tuner.suggest(z)
+    ...     tuner.observe(10 + 20 * z if omega == 1.0 else 30 - 20 * z)
+    >>> [int(tuner.probabilities(z).argmax()) for z in (0.1, 0.9)]
+    [0, 1]
+    """
+
+    _state = ("_learned",)
+
+    def __init__(
+        self,
+        arms: Sequence[Any],
+        *,
+        context_range: tuple[float, float],
+        nbins: int = 5,
+        discount: float = 1.0,
+        baseline: float = 1.0,
+        rng: Any = None,
+    ) -> None:
+        if context_range is None:
+            raise ValueError("context_range must be (low, high), got None")
+        super().__init__(arms, context_range=context_range, rng=rng)
+        nbins = checks.integer("nbins", nbins, low=1)
+        self._bins = [TsallisINF(self.arms, discount=discount, baseline=baseline) for _ in range(nbins)]
+
+    def _bin(self, context: float | None) -> TsallisINF:
+        assert context is not None
+        place = (self._unit(context) + 1) / 2 * len(self._bins)
+        return self._bins[min(int(place), len(self._bins) - 1)]
+
+    def _probabilities(self, context: float | None) -> Any:
+        return self._bin(context)._probabilities(None)
+
+    def _learn(self, index: int, cost: float) -> None:
+        learner = self._bin(self._context)
+        learner._p = self._p
+        learner._learn(index, cost)
+
+    @property
+    def _learned(self) -> list[dict[str, Any]]:
+        return [{name: getattr(one, name) for name in one._state} for one in self._bins]
+
+    @_learned.setter
+    def _learned(self, states: list[dict[str, Any]]) -> None:
+        for one, state in zip(self._bins, states, strict=True):
+            vars(one).update(state)

@@ -178,6 +178,12 @@ def test_sweeps(change, kind, fragment):
             ValueError,
             "discount must be .* above 0",
         ),
+        (lambda: linear.TsallisINFCB([1.0], context_range=None), ValueError, "context_range must be"),
+        (
+            lambda: linear.TsallisINFCB([1.0], context_range=(0, 1), nbins=0),
+            ValueError,
+            "nbins must be an integer at least 1",
+        ),
         (lambda: linear.ChebCB([1.0], context_range=None), ValueError, "context_range must be"),
         (lambda: linear.ChebCB([1.0], context_range=(1, 0)), ValueError, "low < high"),
         (lambda: linear.SmoothCB([1.0], exploration="x"), ValueError, "exploration must be one of 'lcb'"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from numsolve.linear import problems
+from numsolve.linear._mesh import Mesh
 
 
 def test_the_laplacian_has_the_eigenvalues_of_its_grid():
@@ -88,3 +89,51 @@ def test_the_drifting_diffusion_is_symmetric_positive_definite_and_drifts():
     assert first[0, 8] == pytest.approx(half[0, 8])  # along
     reactions = np.exp([c for _, _, c in systems])
     assert reactions.max() / reactions.min() > 500
+
+
+def test_the_mesh_has_the_gradients_of_linear_functions_and_the_energy_of_quadratic_ones():
+    mesh = Mesh(300, np.random.default_rng(0))
+    assert mesh.areas.sum() == pytest.approx(1.0)
+    x, y = mesh.points.T
+    full = 2 * x - 3 * y
+    inner = (mesh.triangles < 300).all(axis=1)
+    np.testing.assert_allclose(mesh.gradient(full)[inner], np.tile([2.0, -3.0], (inner.sum(), 1)))
+    # the solution of -Laplace u = 1 on the square has the mean 0.035144
+    K = mesh.stiffness(np.tile(np.eye(2), (len(mesh.areas), 1, 1)), np.zeros(300))
+    u = np.linalg.solve(K.toarray(), mesh.mass)
+    assert mesh.mass @ u == pytest.approx(0.035144, rel=0.03)
+    # the divergence is the gradient's transpose
+    flux = np.random.default_rng(1).standard_normal((len(mesh.areas), 2))
+    want = np.sum(mesh.areas[:, None] * flux * mesh.gradient(u))
+    assert mesh.divergence(flux) @ u == pytest.approx(want)
+    np.testing.assert_allclose(mesh.divergence(mesh.gradient(u)), K @ u, atol=1e-12)
+
+
+def test_the_heated_mesh_has_symmetric_positive_definite_steps_of_many_sizes():
+    steps = list(problems.heated_mesh(60, 300, rng=0))
+    for A, b, _ in steps[::60]:
+        M = A.toarray()
+        np.testing.assert_allclose(M, M.T, atol=1e-14)
+        assert np.linalg.eigvalsh(M)[0] > 0
+        assert b.shape == (60,)
+    sizes = np.exp([c for _, _, c in steps])
+    assert sizes.min() == pytest.approx(1e-4)
+    assert sizes.max() == pytest.approx(1e-2)
+
+
+def test_the_newton_steps_are_those_of_the_energy():
+    """The sequence is told half steps at first: the matrices are the derivatives of the right-hand sides."""
+    systems = problems.newton_steps(40, 400, rng=0)
+    A, b, p = next(systems)
+    for _ in range(30):
+        step = np.linalg.solve(A.toarray(), b)
+        before, A0, p0 = b, A, p
+        A, b, p = systems.send(1e-4 * step)
+        if p == p0 and np.linalg.norm(b) < 0.99999 * np.linalg.norm(before):
+            np.testing.assert_allclose(before - b, 1e-4 * (A0 @ step), atol=2e-3 * abs(before - b).max())
+    residuals = {}
+    for _, b, p in problems.newton_steps(40, 400, rng=0):
+        residuals.setdefault(p, []).append(np.linalg.norm(b))
+    finished = list(residuals.values())[:-1]
+    assert np.mean([r[-1] < 0.1 * r[0] for r in finished]) > 0.8
+    assert max(len(r) for r in finished) <= 15

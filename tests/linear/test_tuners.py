@@ -20,6 +20,7 @@ def tuner(kind, arms=ARMS, rng=0):
     return {
         "tsallis": lambda: linear.TsallisINF(arms, rng=rng),
         "tsallis, discounted": lambda: linear.TsallisINF(arms, discount=0.99, rng=rng),
+        "tsallis, bins": lambda: linear.TsallisINFCB(arms, context_range=(0.0, 1.0), nbins=4, rng=rng),
         "cheb": lambda: linear.ChebCB(arms, context_range=(0.0, 1.0), rng=rng),
         "smooth": lambda: linear.SmoothCB(arms, rng=rng),
         "smooth, range": lambda: linear.SmoothCB(arms, context_range=(0.0, 1.0), rng=rng),
@@ -32,6 +33,7 @@ def tuner(kind, arms=ARMS, rng=0):
 KINDS = (
     "tsallis",
     "tsallis, discounted",
+    "tsallis, bins",
     "cheb",
     "smooth",
     "smooth, range",
@@ -52,7 +54,7 @@ def cost(arm, z):
 
 
 def play(t, rounds, seed=0):
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 7])  # another stream than the tuner's
     total = floor = 0.0
     for _ in range(rounds):
         z = rng.random()
@@ -114,6 +116,23 @@ def test_a_discount_follows_a_best_arm_that_moves():
         return paid
 
     assert total(0.99) < total(1.0)
+
+
+def test_one_bin_is_no_bin():
+    one = linear.TsallisINFCB(ARMS, context_range=(0.0, 1.0), nbins=1, rng=4)
+    assert play(one, 300) == play(linear.TsallisINF(ARMS, rng=4), 300)
+
+
+def test_a_context_belongs_to_the_nearest_bin():
+    t = linear.TsallisINFCB(range(3), context_range=(0.0, 1.0), nbins=4, rng=0)
+    centres = (np.arange(4) + 0.5) / 4
+    for z in np.linspace(0, 1, 42)[1:-1]:
+        assert t._bin(float(z)) is t._bins[np.argmin(abs(centres - z))]
+    assert t._bin(1.0) is t._bins[3]
+    for _ in range(200):  # what one bin learns the others do not know
+        t.observe([9, 2, 9][t.suggest(0.9)])
+    assert t.probabilities(0.9)[1] > 0.8
+    np.testing.assert_allclose(t.probabilities(0.1), 1 / 3)
 
 
 # -- ChebCB ----------------------------------------------------------------------------------------
@@ -281,7 +300,7 @@ def test_costs_of_any_size(kind, paid):
 
 
 def test_contexts_outside_the_range_are_clipped_with_one_warning():
-    for t in (tuner("cheb"), tuner("smooth, range")):
+    for t in (tuner("cheb"), tuner("smooth, range"), tuner("tsallis, bins")):
         with pytest.warns(UserWarning, match="outside context_range"):
             t.suggest(1.5)
         t.observe(2)
@@ -293,6 +312,7 @@ def test_learners_learn():
     assert play(tuner("smooth"), 600) < 1.25
     assert play(tuner("smooth, range"), 600) < 1.25
     assert play(tuner("cheb"), 1500) < 1.6
+    assert play(tuner("tsallis, bins"), 6000) < play(tuner("tsallis"), 6000)
     assert play(tuner("tsallis"), 1500) > 1.1
 
 
