@@ -226,13 +226,14 @@ class Plan(_Pickled):
         """P V, for V of shape (m, k)."""
         return self._sum("products", np.ascontiguousarray(V.T) if self.pairs.fused else V)
 
-    def cost_gradients(self) -> Any:
-        """sum_j P_ij dc(x_i, y_j)/dx_i, as (n, d)."""
+    def cost_gradients(self, A: Any, B: Any) -> Any:
+        """sum_j (A B')_ij P_ij dc(x_i, y_j)/dx_i as (n, d), for A of shape (n, k) and B of shape (m, k)."""
         if not self.pairs.fused:
-            return self._sum("cost_gradients")
-        from . import _cpu_cloud_entries
+            return self._sum("cost_gradients", A, B)
+        from . import _cpu_cloud_entries as k
 
-        slopes = self.pairs.run(_cpu_cloud_entries.cost_gradients, *self.sides, self.cut)
+        factors = np.ascontiguousarray(A.T), np.ascontiguousarray(B.T)
+        slopes = self.pairs.run(k.cost_gradients, *self.sides, self.cut, after=factors)
         return slopes * (self.pairs.scale(self.reg) * self.reg / LOG2E)
 
     def _sum(self, name: str, *more: Any) -> Any:

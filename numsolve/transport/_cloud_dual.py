@@ -166,7 +166,7 @@ class SemiDual:
         else:
             product, diagonal = schur(s.plan, entries, d, b)
             smoother = TwoGrid(diagonal, *self.coarse) if self.coarse else Jacobi(diagonal)
-            x, steps = conjugate_gradients(xp, product, smoother, rhs, stop, 300)
+            x, steps, _ = conjugate_gradients(xp, product, smoother, rhs, stop, 300)
         self.counts["ncg"] += steps
         return x
 

@@ -79,10 +79,13 @@ def conjugate_gradients(
     rhs: Any,
     stop: float,
     maxiter: int,
-) -> tuple[Any, int]:
-    """Conjugate gradients, flexible because the preconditioner is not quite linear."""
+) -> tuple[Any, int, bool]:
+    """Conjugate gradients, flexible because the preconditioner is not quite linear.
+
+    Returns x, the steps done, and whether ``||residual||_1 <= stop`` was reached.
+    """
     x, residual, z = xp.zeros_like(rhs), rhs, smoother(rhs)
-    p, rz, steps = z, float(rhs @ z), 0
+    p, rz, steps, done = z, float(rhs @ z), 0, False
     while steps < maxiter and rz > 0.0:
         steps += 1
         Sp = product(p)
@@ -91,10 +94,11 @@ def conjugate_gradients(
             break
         x = x + (rz / curvature) * p
         old, residual = residual, residual - (rz / curvature) * Sp
-        if float(xp.sum(xp.abs(residual))) <= stop:
+        done = float(xp.sum(xp.abs(residual))) <= stop
+        if done:
             break
         z = smoother(residual)
         beta = float(z @ (residual - old)) / rz
         rz = float(residual @ z)
         p = z + beta * p
-    return x, steps
+    return x, steps, done

@@ -97,22 +97,39 @@ def _slopes(kind, p, x, Y, P, c):
     return total
 
 
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _add_multiple(a, x, y):
+    for j in range(y.size):
+        y[j] += a * x[j]
+
+
 @njit(cache=True, error_model="numpy", nogil=True)
-def cost_gradients(kind, p, rows, columns, cut, first, last):
-    """sum_j P_ij dc(x_i, y_j)/dx_i as an array (rows, d), in scaled points; 0 where the cost has a kink."""
+def cost_gradients(kind, p, rows, columns, cut, first, last, A, B):
+    """sum_j (A' B)_ij P_ij dc(x_i, y_j)/dx_i as an array (rows, d), in scaled points; 0 at kinks of the cost.
+
+    A is (k, n) and B (k, m).
+    """
     X, f, edges = rows[:3]
     bound, Y, g, index, c, x = _workspace(columns)
-    P = np.empty(PIECE)
+    P, weight = np.empty(PIECE), np.empty(PIECE)
+    W = np.empty(B.shape)
     out = np.zeros((edges[last] - edges[first], x.size))
     for group in range(first, last):
         _largest_exponents(kind, p, rows, group, columns, bound)
         size = _gather(bound, cut[group], columns, Y, g, index)
+        for k in range(B.shape[0]):
+            for j in range(size):
+                W[k, j] = B[k, index[j]]
         for j in range(0, size, PIECE):
             end = min(j + PIECE, size)
             for i in range(edges[group], edges[group + 1]):
                 _copy_point(X, i, x)
                 _costs(kind, p, x, Y, j, c[: end - j])
                 _row_plan(c[: end - j], g[j:end], f[i], 1.0, P[: end - j])
+                weight[: end - j] = 0.0
+                for k in range(B.shape[0]):
+                    _add_multiple(A[k, i], W[k, j:end], weight[: end - j])
+                P[: end - j] *= weight[: end - j]
                 for k in range(x.size):
                     out[i - edges[first], k] += _slopes(
                         kind, p, x[k], Y[k, j:end], P[: end - j], c[: end - j]

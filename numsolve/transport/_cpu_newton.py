@@ -91,6 +91,14 @@ def _product(P, d, b, p):
     return d * p - row_products(P, column_products(P, p) / b)
 
 
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _weighted_squares(p, weights):
+    total = 0.0
+    for j in range(p.size):
+        total += p[j] * p[j] * weights[j]
+    return total
+
+
 @njit(cache=True, error_model="numpy")
 def schur_cg(P, d, b, rhs, stop, maxiter):
     """Conjugate gradients with the diagonal of S, from 0, until ||residual||_1 <= stop.
@@ -98,9 +106,9 @@ def schur_cg(P, d, b, rhs, stop, maxiter):
     Returns x, the steps done, and whether the residual got there.
     """
     n = d.size
-    jacobi = np.empty(n)
+    jacobi, weights = np.empty(n), 1.0 / b
     for i in range(n):
-        jacobi[i] = d[i] - np.sum(P[i] * P[i] / b)
+        jacobi[i] = d[i] - _weighted_squares(P[i], weights)
     jacobi = np.maximum(jacobi, 1e-14 * d)  # the difference cancels where one entry dominates its row
     x, residual, z = np.zeros(n), rhs.copy(), rhs / jacobi
     p, rz = z.copy(), np.sum(rhs * z)

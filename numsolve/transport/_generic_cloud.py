@@ -99,12 +99,12 @@ def mean_costs(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float) -> An
     return xp.concat([xp.sum(k.plan(M, f[i], g, reg) * M, axis=1) for i, M in tiles(metric, X, Y)])
 
 
-def cost_gradients(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float) -> Any:
-    """sum_j P_ij dc(x_i, y_j)/dx_i as an array (n, d); 0 where the cost has a kink."""
+def cost_gradients(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float, A: Any, B: Any) -> Any:
+    """sum_j (A B')_ij P_ij dc(x_i, y_j)/dx_i as an array (n, d); 0 where the cost has a kink."""
     xp, k = _libraries(X)
     parts = []
     for i, M in tiles(metric, X, Y):
-        P = k.plan(M, f[i], g, reg)
+        P = k.plan(M, f[i], g, reg) * (A[i, :] @ B.T)
         each = [slopes(metric, X[i, axis], Y[:, axis], M) for axis in range(X.shape[1])]
         parts.append(xp.stack([xp.sum(P * slope, axis=1) for slope in each], axis=1))
     return xp.concat(parts)

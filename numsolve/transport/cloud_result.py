@@ -10,8 +10,9 @@ import numpy as np
 from numsolve._core import arrays, checks
 from numsolve._core.plotting import new_axes
 
+from ._cloud_adjoint import pull_back
 from .cloud_plan import scatter
-from .result import TransportResult
+from .result import TransportResult, potential_derivatives
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,37 +76,91 @@ class SampleResult(TransportResult):
         >>> bool(np.isclose((up - down) / 2e-5, gradient.X_a[3, 0], rtol=1e-5))
         True
         """
+        plan = self._differentiable_plan()._plan
+        ones = [plan.pairs.xp.ones_like(p)[:, None] for p in (plan.f, plan.g)]
+        (f, g), (X_a, X_b) = self.potentials, self._in_points(*ones)
+        return SampleGradient(f, g, X_a, X_b)
+
+    def _differentiable_plan(self) -> Any:
         operator = self._existing_plan()
-        plan = operator._plan
-        if plan.pairs.metric.function is not None:
+        if operator._plan.pairs.metric.function is not None:
             raise TypeError("the derivative of a metric given as a function is not known")
-        f, g = self.potentials
-        return SampleGradient(
-            f, g, self._slopes(operator, self.norms[0]), self._slopes(operator.T, self.norms[1])
-        )
+        return operator
 
-    def _slopes(self, operator: Any, norms: Any) -> Any:
-        plan = operator._plan
-        xp = plan.pairs.xp
-        slopes = plan.cost_gradients() * operator._mass
-        if norms is not None:  # of points that were divided by them: only what is tangential counts
-            points = plan.pairs.A.points
-            slopes = slopes - xp.sum(slopes * points, axis=1)[:, None] * points
-            slopes = slopes / norms[:, None]
-        return xp.astype(scatter(xp, slopes, operator._rows, operator.shape[0], 0.0), operator.dtype)
+    def _in_points(self, A: Any, B: Any) -> tuple[Any, Any]:
+        """sum_ij (A B')_ij P_ij dc_ij, as derivatives in the points of both clouds."""
+        plan, norms = self.plan, self.norms
+        return _slopes(plan, norms[0], A, B), _slopes(plan.T, norms[1], B, A)
 
-    def vjp(self, dP: Any = None, *, potentials: tuple[Any, Any] | None = None) -> Any:  # noqa: ARG002
-        """Not for clouds: a derivative of the plan has as many entries as the plan.
+    def vjp(  # type: ignore[override]
+        self, dP: tuple[Any, Any] | None = None, *, potentials: tuple[Any, Any] | None = None
+    ) -> SampleGradient:
+        """Differentiate a loss of the plan's products and of the potentials with respect to the data.
+
+        One linear system with a row for each source is solved, by passes over the pairs; nothing of the size
+        of the plan is stored. So the derivative of the loss in the plan comes as a pair of factors: of a loss
+        of ``plan @ Y`` it is the derivative G in that product together with Y, since
+        ``sum(G * (dP @ Y)) = sum((G Y') * dP)``.
+
+        Parameters
+        ----------
+        dP : tuple of array, optional
+            Factors (U, V) of the derivative of the loss with respect to the plan, ``U V'``, of shapes (n, k)
+            and (m, k), or (n,) and (m,); zero by default.
+        potentials : tuple of array, optional
+            Derivatives of the loss with respect to f (n,) and g (m,). Their sums are equal: a loss must not
+            depend on the constant that f and g may exchange.
+
+        Returns
+        -------
+        SampleGradient
+            ``(a, b, X_a, X_b)``, the derivatives of the loss; those in a and b are nan at weights of zero,
+            and hold for changes of equal sums. Where V is itself made from the data, as for ``plan @ X_b``,
+            the direct share ``plan.T @ G`` comes on top.
 
         Raises
         ------
+        ValueError
+            If there is no plan, or if a shape does not fit, or if the two sums differ.
         TypeError
-            Always; `numsolve.transport.solve` with the matrix of costs has it.
+            If dP is not a pair, or if the metric is a function: its derivative is not known.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the linear system was not solved to ten digits.
+
+        Examples
+        --------
+        Where the sources go on average, and how that follows a target:
+
+        >>> import numpy as np
+        >>> from numsolve import transport
+        >>> X_a, X_b = transport.problems.clouds(50, 2, rng=0)
+        >>> result = transport.solve_sample(X_a, X_b, reg=0.1, tol=1e-10)
+        >>> G = np.zeros((50, 2))
+        >>> G[0, 0] = 1  # the loss is the first coordinate of (plan @ X_b)[0]
+        >>> gradient = result.vjp((G, X_b)).X_b + result.plan.T @ G
+        >>> gradient.shape
+        (50, 2)
         """
-        raise TypeError(
-            "vjp needs a stored plan: give the matrix of costs to numsolve.transport.solve, "
-            "or use gradient() for the derivatives of the value"
-        )
+        operator = self._differentiable_plan()
+        plan = operator._plan
+        xp, dtype = plan.pairs.xp, plan.f.dtype
+        n, m = operator.shape
+        U, V = _factors(xp, dP, (n, m), dtype)
+        p, q = potential_derivatives(xp, potentials, (n, m), dtype, gauge=True)
+        U, p = (xp.take(x, operator._rows, axis=0) for x in (U, p))
+        V, q = (xp.take(x, operator._columns, axis=0) for x in (V, q))
+        eps = self.reg / operator._mass
+        u, v = pull_back(plan, U, V, eps * p, eps * q)
+        A = xp.stack([u, xp.ones_like(u), *(-U[:, k] for k in range(U.shape[1]))], axis=1) / self.reg
+        B = xp.stack([xp.ones_like(v), v, *(V[:, k] for k in range(V.shape[1]))], axis=1)
+        nan = float("nan")
+        a = xp.astype(scatter(xp, u, operator._rows, n, nan), operator.dtype)
+        b = xp.astype(scatter(xp, v, operator._columns, m, nan), operator.dtype)
+        X_a, X_b = self._in_points(A, B)
+        return SampleGradient(a, b, X_a, X_b)
 
     def barycentric_map(self, Y: Any) -> Any:
         """Send each source point to the mean of its targets; see `TransportResult.barycentric_map`."""
@@ -170,3 +225,34 @@ def _plane(points: Any) -> Any:
     if points.shape[1] == 1:
         points = np.concatenate([points, np.zeros_like(points)], axis=1)
     return points[:, :2]
+
+
+def _slopes(operator: Any, norms: Any, A: Any, B: Any) -> Any:
+    """sum_j (A B')_ij P_ij dc(x_i, y_j)/dx_i, for the caller's points."""
+    plan = operator._plan
+    xp = plan.pairs.xp
+    slopes = plan.cost_gradients(A, B) * operator._mass
+    if norms is not None:  # of points that were divided by them: only what is tangential counts
+        points = plan.pairs.A.points
+        slopes = slopes - xp.sum(slopes * points, axis=1)[:, None] * points
+        slopes = slopes / norms[:, None]
+    return xp.astype(scatter(xp, slopes, operator._rows, operator.shape[0], 0.0), operator.dtype)
+
+
+def _factors(xp: Any, dP: Any, shape: tuple[int, int], dtype: Any) -> tuple[Any, Any]:
+    """Check the factors of a derivative in the plan."""
+    if dP is None:
+        return xp.zeros((shape[0], 0), dtype=dtype), xp.zeros((shape[1], 0), dtype=dtype)
+    if not (isinstance(dP, tuple | list) and len(dP) == 2):
+        raise TypeError(
+            "dP must be a pair of factors (U, V) with dP = U V', as a whole derivative would be as large as "
+            f"the plan, got {type(dP).__name__}; for a loss of plan @ Y give (its derivative in plan @ Y, Y)"
+        )
+    U, V = (checks.array(f"dP[{side}]", x, xp=xp, ndim=(1, 2), dtype=dtype) for side, x in enumerate(dP))
+    U, V = (x if x.ndim == 2 else x[:, None] for x in (U, V))
+    if (U.shape[0], V.shape[0]) != shape or U.shape[1] != V.shape[1]:
+        raise ValueError(
+            f"dP must have factors of shapes ({shape[0]}, k) and ({shape[1]}, k), "
+            f"got {tuple(U.shape)} and {tuple(V.shape)}"
+        )
+    return U, V

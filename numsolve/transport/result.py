@@ -195,16 +195,8 @@ class TransportResult(Result):
         n, m = P.shape
         dtype = xp.float64 if arrays.is_numpy(xp) else P.dtype
         Q = xp.zeros((n, m), dtype=dtype) if dP is None else checks.array("dP", dP, xp=xp, shape=(n, m))
-        p, q = (None, None) if potentials is None else potentials
-        p = xp.zeros((n,), dtype=dtype) if p is None else checks.array("potentials[0]", p, xp=xp, shape=(n,))
-        q = xp.zeros((m,), dtype=dtype) if q is None else checks.array("potentials[1]", q, xp=xp, shape=(m,))
-        sums = float(xp.sum(p)), float(xp.sum(q))
         gauge = min(self.reg_m) == math.inf
-        if gauge and abs(sums[0] - sums[1]) > 1e-9 * float(xp.sum(xp.abs(p)) + xp.sum(xp.abs(q))):
-            raise ValueError(
-                f"potentials must be derivatives of equal sums, got {sums[0]:.10g} and {sums[1]:.10g}: "
-                "a loss that depends on the constant exchanged by f and g has no derivative"
-            )
+        p, q = potential_derivatives(xp, potentials, (n, m), dtype, gauge=gauge)
         rates = 1 + self.reg / self.reg_m[0], 1 + self.reg / self.reg_m[1]
         P64 = xp.astype(P, dtype)
         u, v, dM = pull_back(P64, self.reg, Q, p, q, rates)
@@ -330,6 +322,26 @@ class TransportResult(Result):
         axes.set(xlabel="target", ylabel="source", title="square root of the plan")
         axes.figure.colorbar(image, ax=axes)
         return axes
+
+
+def potential_derivatives(
+    xp: Any, potentials: Any, shape: tuple[int, int], dtype: Any, *, gauge: bool
+) -> tuple[Any, Any]:
+    """Check the derivatives of a loss in f and g: of equal sums where these may exchange a constant."""
+    given = (None, None) if potentials is None else potentials
+    p, q = (
+        xp.zeros((n,), dtype=dtype)
+        if x is None
+        else checks.array(f"potentials[{side}]", x, xp=xp, shape=(n,), dtype=dtype)
+        for side, (x, n) in enumerate(zip(given, shape, strict=True))
+    )
+    sums = float(xp.sum(p)), float(xp.sum(q))
+    if gauge and abs(sums[0] - sums[1]) > 1e-9 * float(xp.sum(xp.abs(p)) + xp.sum(xp.abs(q))):
+        raise ValueError(
+            f"potentials must be derivatives of equal sums, got {sums[0]:.10g} and {sums[1]:.10g}: "
+            "a loss that depends on the constant exchanged by f and g has no derivative"
+        )
+    return p, q
 
 
 def _of(x: Any, i: int) -> Any:

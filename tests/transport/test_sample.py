@@ -236,8 +236,126 @@ def test_what_has_no_derivative_says_so():
     r = transport.solve_sample(X, Y, reg=0.1, metric=slanted)
     with pytest.raises(TypeError, match="derivative of a metric given as a function"):
         r.gradient()
-    with pytest.raises(TypeError, match="vjp needs a stored plan"):
-        r.vjp(np.ones((10, 12)))
+    with pytest.raises(TypeError, match="derivative of a metric given as a function"):
+        r.vjp((np.ones(10), np.ones(12)))
+
+
+def loss_of(U, V, p, q):
+    """A loss of products with the plan and of the potentials, and its derivatives in both for `vjp`."""
+
+    def loss(r):
+        f, g = (np.where(np.isfinite(x), x, 0.0) for x in r.potentials)
+        return np.sum(U * (r.plan @ V)) + p @ f + q @ g
+
+    return loss, (U, V), (p, q)
+
+
+def a_loss(n, m, k=2, without=()):
+    rng = np.random.default_rng(4)
+    U, V, p, q = rng.normal(size=(n, k)), rng.normal(size=(m, k)), rng.normal(size=n), rng.normal(size=m)
+    p[list(without)] = 0.0
+    return loss_of(U, V, p, q + (p.sum() - q.sum()) / m)
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS if name not in ("function", "power 0.5")])
+def test_the_adjoint_is_the_slope_of_a_loss_of_products_and_potentials(name):
+    keywords, _ = METRICS[name]
+    rng = np.random.default_rng(2)
+    X, Y = clouds(40, 50, 3)
+    a, b = 2 * weights(40), 2 * weights(50, 1)
+    a[5] = 0.0
+    b *= a.sum() / b.sum()
+    loss, dP, potentials = a_loss(40, 50, without=[5])
+    dX, dY, da, db = (rng.standard_normal(x.shape) for x in (X, Y, a, b))
+    da[5] = 0.0
+    da, db = 0.01 * da, 0.01 * (db + (da.sum() - db.sum()) / 50)
+
+    def at(h):
+        data = (X + h * dX, Y + h * dY, a + h * da, b + h * db)
+        return loss(transport.solve_sample(*data, reg=0.2, tol=1e-13, **keywords))
+
+    r = transport.solve_sample(X, Y, a, b, reg=0.2, tol=1e-13, **keywords)
+    gradient = r.vjp(dP, potentials=potentials)
+    h = 1e-6 if name == "cityblock" else 1e-4  # a step must not cross a kink
+    numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
+    exact = np.sum(gradient.X_a * dX) + np.sum(gradient.X_b * dY)
+    exact += np.nansum(gradient.a * da) + gradient.b @ db
+    assert np.isnan(gradient.a[5])
+    assert np.all(gradient.X_a[5] == 0)
+    assert numeric == pytest.approx(exact, rel={"power 1.5": 1e-3, "cityblock": 1e-5}.get(name, 1e-6))
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["entries", "passes"])
+@pytest.mark.parametrize("reg", [1.0, 1e-2])
+def test_the_adjoint_is_that_of_the_matrix(reg, stored, monkeypatch):
+    if not stored:
+        monkeypatch.setattr("numsolve.transport._cloud_adjoint.most", lambda pairs: 0)
+    X, Y = clouds(60, 80)
+    a, b = weights(60), weights(80, 1)
+    _, (U, V), potentials = a_loss(60, 80)
+    sample = transport.solve_sample(X, Y, a, b, reg=reg, tol=1e-12).vjp((U, V), potentials=potentials)
+    dense = transport.solve(cdist(X, Y, "sqeuclidean"), a, b, reg, tol=1e-12)
+    dense = dense.vjp(U @ V.T, potentials=potentials)
+    slopes = 2 * dense.M[:, :, None] * (X[:, None, :] - Y[None, :, :])
+    size = np.abs(slopes).max()
+    np.testing.assert_allclose(sample.X_a, slopes.sum(axis=1), atol=1e-7 * size)
+    np.testing.assert_allclose(sample.X_b, -slopes.sum(axis=0), atol=1e-7 * size)
+    for x, y in ((sample.a, dense.a), (sample.b, dense.b)):
+        np.testing.assert_allclose(x - x.mean(), y - y.mean(), atol=1e-7 * np.abs(y).max())
+
+
+def test_the_plan_does_not_see_a_common_motion():
+    X, Y = clouds(70, 60)
+    r = transport.solve_sample(X, Y, reg=0.05, tol=1e-12)
+    _, dP, potentials = a_loss(70, 60)
+    gradient = r.vjp(dP, potentials=potentials)
+    np.testing.assert_allclose(gradient.X_a.sum(axis=0) + gradient.X_b.sum(axis=0), 0, atol=1e-8)
+    # <1 v', P> = b.v whatever the points are: the derivative is v in b alone
+    v = np.random.default_rng(0).normal(size=60)
+    fixed = r.vjp((np.ones(70), v))
+    np.testing.assert_allclose(fixed.X_a, 0, atol=1e-8)
+    np.testing.assert_allclose(fixed.b - fixed.b.mean(), v - v.mean(), atol=1e-8)
+
+
+def test_an_adjoint_of_thousands_of_points_stores_no_matrix():
+    import tracemalloc
+
+    X, Y = problems.clouds(6000, 2, rng=0)
+    r = transport.solve_sample(X, Y, reg=1e-3)
+    tracemalloc.start()
+    gradient = r.vjp((np.sin(X), Y))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.25 * 6000**2 * 8
+    assert np.abs(gradient.X_a.sum(axis=0) + gradient.X_b.sum(axis=0)).max() < 1e-8
+
+
+def test_an_adjoint_that_stops_short_says_so(monkeypatch):
+    X, Y = clouds(60, 80)
+    r = transport.solve_sample(X, Y, reg=1e-2)
+    monkeypatch.setattr("numsolve.transport._cloud_adjoint.MAXITER", 1)
+    with pytest.warns(ConvergenceWarning, match="stopped after 1 steps"):
+        r.vjp((X, Y[:60].repeat(2, axis=0)[:80]))
+
+
+BAD_LOSSES = {
+    "a whole derivative": (np.ones((10, 12)), None, TypeError, "pair of factors .* got ndarray"),
+    "shapes": ((np.ones((10, 2)), np.ones((10, 2))), None, ValueError, r"\(10, k\) and \(12, k\), got"),
+    "columns": ((np.ones((10, 2)), np.ones(12)), None, ValueError, r"got \(10, 2\) and \(12, 1\)"),
+    "nan": ((np.full(10, np.nan), np.ones(12)), None, ValueError, r"dP\[0\] must hold finite numbers"),
+    "potential": (None, (np.ones(9), np.ones(12)), ValueError, r"potentials\[0\] must have shape"),
+    "gauge": (None, (np.ones(10), np.ones(12)), ValueError, "equal sums, got 10 and 12"),
+}
+
+
+@pytest.mark.parametrize(("dP", "potentials", "kind", "fragment"), BAD_LOSSES.values(), ids=BAD_LOSSES.keys())
+def test_a_loss_that_cannot_be_differentiated_is_refused(dP, potentials, kind, fragment):
+    X, Y = clouds(10, 12)
+    r = transport.solve_sample(X, Y, reg=0.1)
+    with pytest.raises(kind, match=fragment):
+        r.vjp(dP, potentials=potentials)
+    with pytest.raises(ValueError, match="return_plan=True"):
+        transport.solve_sample(X, Y, reg=0.1, return_plan=False).vjp()
 
 
 # -- starts, stops, limits -------------------------------------------------------------------------
@@ -487,6 +605,10 @@ def test_other_libraries_come_to_the_same(name):
     np.testing.assert_allclose(np.asarray(other.plan.block()), numpy.plan.block(), atol=1e-8)
     for ours, theirs in zip(numpy.gradient()[2:], other.gradient()[2:], strict=True):
         np.testing.assert_allclose(np.asarray(theirs), ours, atol=1e-7)
+    G, V = np.sin(X), np.cos(Y)
+    given = numpy.vjp((G, V)), other.vjp((xp.asarray(G), xp.asarray(V)))
+    for ours, theirs in zip(*given, strict=True):
+        np.testing.assert_allclose(np.asarray(theirs), ours, atol=1e-4 * np.nanmax(np.abs(ours)))
     with pytest.raises(TypeError, match="tosparse gives a SciPy matrix"):
         other.plan.tosparse()
 

@@ -1,0 +1,87 @@
+r"""`_adjoint` for clouds: derivatives of a plan that is never stored, by passes over the pairs.
+
+For a loss that changes by <U V', dP> + p.df + q.dg the system and its answer are those of `_adjoint`, and
+need only sums over the pairs:
+
+    diag(r) u + P v = rowsum(U * (P V)) + eps p,      P' u + diag(c) v = rowsum(V * (P' U)) + eps q,
+    d loss / d x_i = sum_j P_ij (u_i + v_j - (U V')_ij) dc(x_i, y_j)/dx_i / eps.
+
+v is eliminated. What remains, S = diag(r) - P diag(1/c) P', is solved by conjugate gradients with two exact
+passes a step, preconditioned by the S of the entries of P that matter, or by its diagonal where these are too
+many.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import arrays
+from numsolve._core.result import ConvergenceWarning
+
+from ._cloud_dual import most
+from ._cloud_schur import Jacobi, conjugate_gradients, schur
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._cloud import Plan
+
+#: Residual of the adjoint system, relative, and the most steps it may take.
+RTOL, MAXITER = 1e-10, 300
+#: Entries of P above the first of these shares of a weight that leaves few enough make the preconditioner,
+#: if they hold at least so much of the mass.
+FLOORS, LEAST = (1e-6, 1e-5, 1e-4, 1e-3), 0.9
+
+
+def pull_back(plan: Plan, U: Any, V: Any, p: Any, q: Any) -> tuple[Any, Any]:
+    """Return u and v, from the derivatives of a loss in the plan, U V', and eps times those in f and g."""
+    xp = plan.pairs.xp
+    r, c = plan.row_sums(), plan.T.row_sums()
+    if U.shape[1]:
+        p = p + xp.sum(U * plan.products(V), axis=1)
+        q = q + xp.sum(V * plan.T.products(U), axis=1)
+
+    def times(plan: Plan, v: Any) -> Any:
+        return plan.products(v[:, None])[:, 0]
+
+    rhs = p - times(plan, q / c)
+    rhs = rhs - (xp.sum(rhs) / xp.sum(r)) * r
+    size = float(xp.sum(xp.abs(rhs)))
+    u, steps, done = conjugate_gradients(
+        xp,
+        lambda v: r * v - times(plan, times(plan.T, v) / c),
+        _preconditioner(plan, r, c),
+        rhs,
+        max(RTOL, 100 * float(xp.finfo(r.dtype).eps)) * size,
+        MAXITER,
+    )
+    if not done and size > 0:
+        warnings.warn(
+            f"conjugate gradients stopped after {steps} steps: the derivative is not accurate to {RTOL:g}",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return u, (q - times(plan.T, u)) / c
+
+
+def _preconditioner(plan: Plan, r: Any, c: Any) -> Callable[[Any], Any]:
+    """Nearly solve with the S of the entries that matter: a Laplacian, whose degrees are sums over these."""
+    found = (plan.entries(floor, most(plan.pairs)) for floor in FLOORS)
+    entries = next((e for e in found if e is not None), None)
+    if entries is None or np.sum(entries[2]) < LEAST:
+        return Jacobi(schur(plan, None, r, c)[1])
+    indptr, indices, values = entries
+    k = arrays.kernels_for(plan.pairs.xp, __package__, "newton")
+    column_sums = np.bincount(indices, values, c.size)
+    rows = np.repeat(np.arange(r.size), np.diff(indptr))
+    degrees = np.bincount(rows, values * (column_sums / c)[indices], r.size)
+    degrees = np.maximum((1 + 1e-10) * degrees, (1 - LEAST) * r)
+
+    def solve(v: Any) -> Any:
+        v = v - (np.sum(v) / np.sum(r)) * r
+        return k.schur_cg_sparse(*entries, degrees, c, v, 0.02 * float(np.sum(np.abs(v))), 1000)[0]
+
+    return solve
