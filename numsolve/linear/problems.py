@@ -266,7 +266,8 @@ def _heated(
     n_points: int, n_steps: int, rng: np.random.Generator
 ) -> Generator[tuple[Any, Any, float], Any, None]:
     mesh = Mesh(n_points, rng)
-    u, dt, eye = np.zeros(n_points), 1e-4, np.eye(2)
+    u: Any = np.zeros(n_points)
+    dt, eye = 1e-4, np.eye(2)
     for t in range(n_steps):
         angle = 2 * np.pi * t / 300
         centre = np.array([0.5 + 0.25 * np.cos(angle), 0.5 + 0.25 * np.sin(angle)])

@@ -122,15 +122,14 @@ def test_the_heated_mesh_has_symmetric_positive_definite_steps_of_many_sizes():
 
 
 def test_the_newton_steps_are_those_of_the_energy():
-    """The sequence is told half steps at first: the matrices are the derivatives of the right-hand sides."""
+    """Sent a tiny part of each step: the matrices are the derivatives of the right-hand sides."""
     systems = problems.newton_steps(40, 400, rng=0)
-    A, b, p = next(systems)
-    for _ in range(30):
-        step = np.linalg.solve(A.toarray(), b)
-        before, A0, p0 = b, A, p
-        A, b, p = systems.send(1e-4 * step)
-        if p == p0 and np.linalg.norm(b) < 0.99999 * np.linalg.norm(before):
-            np.testing.assert_allclose(before - b, 1e-4 * (A0 @ step), atol=2e-3 * abs(before - b).max())
+    A, b, _ = next(systems)
+    for _ in range(10):
+        step = 1e-4 * np.linalg.solve(A.toarray(), b)
+        before, change = b, A @ step
+        A, b, _ = systems.send(step)
+        np.testing.assert_allclose(before - b, change, atol=2e-3 * abs(change).max())
     residuals = {}
     for _, b, p in problems.newton_steps(40, 400, rng=0):
         residuals.setdefault(p, []).append(np.linalg.norm(b))
