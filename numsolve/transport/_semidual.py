@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Share of the entries of P beyond which the products with S use all of them.
 SPARSE_BELOW = 0.08
 #: Entries of the cost beyond which threads share a look at it; those of a block of rows, and the most blocks.
-THREADED_ABOVE, BLOCK, BLOCKS = 500_000, 100_000, 16
+THREADED_ABOVE, BLOCK, BLOCKS = 2_000_000, 250_000, 16
 #: Unknowns beyond which S is not stored.
 DENSE_BELOW = 5000
 
