@@ -45,7 +45,7 @@ shape = differentiable(solve, forces, symmetric=True)
 
 straight = jnp.stack([jnp.linspace(0, 1, n + 2)[1:-1], jnp.zeros(n)], axis=1).ravel()
 x = np.linspace(0, 1, 200)
-target = -0.9 * x * (1 - x) ** 2
+target = -0.6 * x * (1 - x) * (2 - x)
 
 
 @jax.jit
