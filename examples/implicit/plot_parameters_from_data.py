@@ -21,7 +21,7 @@ rng = np.random.default_rng(0)
 
 # %%
 # A tracer that is released steadily spreads through an aquifer, faster than by Brownian motion:
-# :math:`d\\,(-\\Delta)^{\\alpha/2}u=f`. Nobody knows the order :math:`\\alpha`, nor the diffusivity, here
+# :math:`d\,(-\Delta)^{\alpha/2}u=f`. Nobody knows the order :math:`\alpha`, nor the diffusivity, here
 # a curve through five values. Two experiments with different releases were measured at twenty wells each, to
 # one per cent.
 
