@@ -32,7 +32,7 @@ def gather(data, rows, lp, lc, lf, up, uc, uf, df):
 
 
 def apply_ssor(starts, rows, lp, lc, lv, up, uc, uv, diag, omega, r):
-    """P^-1 r; see `_cpu.apply_ssor`. `starts` is on the host: where each level begins."""
+    """P^-1 r; see `_cpu_sweeps.apply_ssor`. `starts` is on the host: where each level begins."""
     kernel, omega = _kernels[r.dtype.char], r.dtype.type(omega)
     z = r[rows]
     spans = [(int(starts[s]), int(starts[s + 1])) for s in range(len(starts) - 1)]

@@ -181,9 +181,10 @@ class Relaxation:
     """The compiled iteration: the state is x and the correction d that its residual asks for."""
 
     def __init__(self, plan: SweepPlan, omega: float, sweep: str, *, adaptive: bool = False) -> None:
-        from . import _cpu
+        from . import _cpu, _cpu_sweeps
 
         self.k: Any = _cpu
+        self.sweeps: Any = _cpu_sweeps
         self.rows, *self.matrix = plan._halves(mirrored=sweep == "backward")
         self.omega, self.symmetric, self.adaptive = omega, sweep == "symmetric", adaptive
 
@@ -191,7 +192,7 @@ class Relaxation:
         """Begin at x with the residual r: M d = r."""
         self.position, self.d = x[self.rows], r[self.rows]
         self.first = np.sqrt(np.sum(np.square(self.d, dtype=float)))
-        self.k.relax_lower(*self.matrix[:3], self.matrix[-1], self.omega, self.d, self.d)
+        self.sweeps.relax_lower(*self.matrix[:3], self.matrix[-1], self.omega, self.d, self.d)
         self.state = np.array([self.omega, 0.0, self.first, 0.0])
 
     def steps(self, norms: Any, stop_at: float) -> tuple[int, int]:
@@ -199,10 +200,14 @@ class Relaxation:
         give_up_at = DIVERGENCE * self.first
         common = (self.position, self.d)
         if self.adaptive:
-            done, code = self.k.sor_adaptive(*self.matrix, *common, self.state, stop_at, give_up_at, norms)
+            done, code = self.sweeps.sor_adaptive(
+                *self.matrix, *common, self.state, stop_at, give_up_at, norms
+            )
             self.omega = float(self.state[0])
             return done, code
-        done, code = self.k.sor(*self.matrix, self.omega, *common, self.symmetric, stop_at, give_up_at, norms)
+        done, code = self.sweeps.sor(
+            *self.matrix, self.omega, *common, self.symmetric, stop_at, give_up_at, norms
+        )
         return done, code
 
     def x(self) -> Any:

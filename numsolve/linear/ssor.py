@@ -4,7 +4,7 @@ r"""Symmetric successive over-relaxation (SSOR): a forward and a backward sweep 
 
 (J. W. Sheldon 1955; with one reading of each half of the matrix a step, after V. Conrad, Y. Wallach,
 "Alternating methods for sets of linear equations", Numer. Math. 32, 1979). The compiled step is
-`_cpu.ssor_step`.
+`_cpu_sweeps.ssor_step`.
 """
 
 from __future__ import annotations

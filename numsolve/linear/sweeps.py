@@ -133,7 +133,8 @@ class SweepPlan:
         return self._pattern
 
     def _take(self, data: Any) -> None:
-        k = _kernels()
+        from . import _cpu as k
+
         h = self._pattern
         self.lv, self.uv = np.empty(h.lc.size, data.dtype), np.empty(h.uc.size, data.dtype)
         self.diag = np.empty(h.rows.size, data.dtype)
@@ -153,15 +154,18 @@ class SweepPlan:
     @cached_property
     def _whole(self) -> tuple[Any, ...]:
         """What a sweep on vectors in the caller's order takes."""
-        k = _kernels()
+        from . import _cpu as k
+
         rows, *parts, diag = self._halves()
         return rows, *k.join(rows, *parts), diag
 
     @cached_property
     def _sorted(self) -> tuple[Any, ...]:
         """The same with columns in the order of the sweep."""
+        from . import _cpu as k
+
         rows, *parts, diag = self._halves()
-        return rows, *_kernels().join(np.arange(rows.size, dtype=np.uint32), *parts), diag
+        return rows, *k.join(np.arange(rows.size, dtype=np.uint32), *parts), diag
 
     def __repr__(self) -> str:
         n, entries = self.shape[0], self._pattern.indices.size
@@ -216,7 +220,9 @@ def sweep(A: Any, x: Any, b: Any, omega: float = 1.0, sweep: str = "forward", it
     >>> print(f"{x.max():.6f}")
     32.306496
     """
-    k = _kernels()
+    from . import _cpu_sweeps
+
+    k: Any = _cpu_sweeps
     omega = relaxation(omega)
     direction = DIRECTIONS[checks.choice("sweep", sweep, tuple(DIRECTIONS))]
     iterations = checks.integer("iterations", iterations, low=0)
@@ -276,7 +282,9 @@ def SSOR(A: Any, omega: float = 1.0, *, plan: SweepPlan | None = None, order: st
     >>> info
     0
     """
-    k = _kernels()
+    from . import _cpu_sweeps
+
+    k: Any = _cpu_sweeps
     omega = relaxation(omega)
     xp = arrays.array_namespace(A=A)
     if not arrays.is_numpy(xp):
@@ -293,10 +301,12 @@ def SSOR(A: Any, omega: float = 1.0, *, plan: SweepPlan | None = None, order: st
 
 def _whole(A: Any) -> tuple[Any, ...]:
     """What a sweep over a canonical matrix takes, without a plan."""
+    from . import _cpu as k
+
     h = pattern_of(A, "level")
     ptr, columns, source = h.whole
     values, diag = np.empty(source.size, A.data.dtype), np.empty(h.rows.size, A.data.dtype)
-    total, zero = _kernels().gather(A.data, source, source[:0], h.df, values, values[:0], diag)
+    total, zero = k.gather(A.data, source, source[:0], h.df, values, values[:0], diag)
     h.check(A.data, total, zero, finite=True)
     return h.rows, ptr, columns, values, diag
 
@@ -316,9 +326,3 @@ def _device_ssor(xp: Any, A: Any, omega: float, order: str) -> Any:
         return k.apply_ssor(h.starts, *parts, omega, r.reshape(-1)).reshape(r.shape)
 
     return arrays.linear_operator(xp, A.shape, apply, apply, dtype=A.dtype)
-
-
-def _kernels() -> Any:
-    from . import _cpu
-
-    return _cpu

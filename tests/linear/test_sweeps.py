@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.linalg import solve_triangular
 
 from numsolve import linear
-from numsolve.linear import _cpu
+from numsolve.linear import _cpu_sweeps
 from numsolve.linear.problems import laplacian
 
 
@@ -244,6 +244,6 @@ def test_the_mirrored_pattern_is_that_of_the_reversed_matrix(spd):
     _, *want = turned._halves()
     (r,) = vectors(spd.shape[0], 1)
     got, expected = r.copy(), r.copy()
-    _cpu.relax_lower(*mirrored[:3], mirrored[-1], 1.2, got, got)
-    _cpu.relax_lower(*want[:3], want[-1], 1.2, expected, expected)
+    _cpu_sweeps.relax_lower(*mirrored[:3], mirrored[-1], 1.2, got, got)
+    _cpu_sweeps.relax_lower(*want[:3], want[-1], 1.2, expected, expected)
     np.testing.assert_allclose(got, expected, rtol=1e-13, atol=1e-14)

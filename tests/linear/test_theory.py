@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from scipy.linalg import sqrtm
 
 from numsolve import linear
-from numsolve.linear import _cpu, theory
+from numsolve.linear import _cpu_sweeps, theory
 from numsolve.linear.problems import laplacian
 
 OMEGAS = np.array([0.3, 0.8, 1.0, 1.2, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 1.95])
@@ -62,7 +62,7 @@ def test_a_rate_under_a_smaller_omega_tells_the_best_one():
     beta = 0.98
     for w in (1.0, 1.3, 1.5):
         rate = theory.spectral_radius(w, beta)
-        assert _cpu.better_omega(w, rate) == pytest.approx(2 / (1 + np.sqrt(1 - beta**2)), rel=1e-12)
+        assert _cpu_sweeps.better_omega(w, rate) == pytest.approx(2 / (1 + np.sqrt(1 - beta**2)), rel=1e-12)
 
 
 def test_a_matrix_without_such_theory_is_refused():
