@@ -105,6 +105,41 @@ def tuning_case(
     )
 
 
+def turned_case(name: str, tables: list[Table], seeds: int) -> Case:
+    """What is paid after the arms are turned round in mid-sequence, with and without forgetting."""
+    half = len(tables[0][0]) // 2
+    turned = [(np.vstack([t[0][:half], t[0][half:, ::-1]]), t[1], t[2]) for t in tables]
+
+    @cache
+    def after(kind: str, discount: float) -> float:
+        def make(seed: int) -> Any:
+            return getattr(linear, kind)(ARMS, discount=discount, rng=seed)
+
+        both = replay(make, turned, 2, seeds)
+        return both - replay(make, [(t[0][:half], t[1][:half], t[2][:half]) for t in turned], 2, seeds)
+
+    return Case(
+        f"{name}, the arms turned round after half of T = {2 * half}",
+        partial(after, "SmoothCB", 0.9999),
+        [
+            Peer("numsolve", partial(after, "SmoothCB", 1.0), name="numsolve SmoothCB, discount=1"),
+            Peer("numsolve", partial(after, "TsallisINF", 0.999), name="numsolve TsallisINF, discount=0.999"),
+            Peer("numsolve", partial(after, "TsallisINF", 1.0), name="numsolve TsallisINF, discount=1"),
+            Peer(
+                "numsolve",
+                lambda: mean(float(t[0][half:].min(axis=1).sum()) for t in turned),
+                name="numsolve the floor",
+            ),
+        ],
+        metric="iterations after the turn",
+        unit="its",
+        value=float,
+        repeats=1,
+        first_call=False,
+        note=f"SmoothCB, discount=0.9999, automatic context; mean of {seeds} seeds",
+    )
+
+
 def cut(tables: list[Table], rounds: int) -> list[Table]:
     """The first systems."""
     return [(t[0][:rounds], t[1][:rounds], t[2][:rounds]) for t in tables]
@@ -125,6 +160,8 @@ def cases(quick: bool) -> Iterator[Case]:
     for variance in ("high", "low"):
         tables = [sor(problems.shifted_laplacians(T, variance, rng=s), warm=False) for s in range(count)]
         yield from both(f"SOR, {variance}-variance shifts", tables, span=(-0.15, 0.65))
+        if variance == "high":
+            yield turned_case("SOR, high-variance shifts", tables, seeds)
     for nx, steps in ((25, T),) if quick else ((25, T), (50, T), (100, T), (200, 1000)):
         tables = [cg(problems.heat_equation(nx, steps), warm=True)]
         yield from both(f"SSOR-CG, heat equation {nx} x {nx}", tables)
