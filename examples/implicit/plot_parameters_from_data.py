@@ -92,8 +92,8 @@ crossing = (homes[:, None, 1] > 0) != (works[:, 1] > 0)
 
 
 def potentials(_, M):
-    """By whatever method suits the problem."""
-    return transport.optimality.fixed(transport.solve(M, a, b, reg=1.0, tol=1e-13).potentials)
+    """By Sinkhorn's iteration."""
+    return transport.optimality.fixed(transport.sinkhorn(a, b, M, 1.0, tol=1e-13).potentials)
 
 
 solve = implicit.differentiable(
@@ -104,24 +104,25 @@ solve = implicit.differentiable(
 )
 
 
-def log_plan(prices):
-    """The logarithm of the plan."""
-    M = prices[0] * distance + prices[1] * crossing
-    f, g = solve((jnp.zeros(30), jnp.zeros(19)), M)
-    return f[:, None] + jnp.append(g, 0.0) - M
+def cost(prices):
+    """Of each trip."""
+    return prices[0] * distance + prices[1] * crossing
 
 
 true_prices = np.array([3.0, 1.5])
-plan = np.exp(np.asarray(log_plan(true_prices)))
+plan = transport.sinkhorn(a, b, cost(true_prices), 1.0, tol=1e-13).plan
 trips = rng.multinomial(3000, plan.ravel() / plan.sum()).reshape(plan.shape)
 
 
 def loss(prices):
     """Minus the logarithm of the likelihood of the trips."""
-    return -(trips * log_plan(prices)).sum()
+    M = cost(prices)
+    f, g = solve((jnp.zeros(30), jnp.zeros(19)), M)
+    return -(trips * (f[:, None] + jnp.append(g, 0.0) - M)).sum()
 
 
-search = scipy.optimize.minimize(jax.jit(jax.value_and_grad(loss)), np.ones(2), jac=True, method="BFGS")
+value_and_slope = jax.jit(jax.value_and_grad(loss))
+search = scipy.optimize.minimize(value_and_slope, np.ones(2), jac=True, method="BFGS")
 error = np.sqrt(np.diag(np.linalg.inv(jax.jit(jax.hessian(loss))(search.x))))
 for name, value, bar, true in zip(("distance", "crossing"), search.x, error, true_prices, strict=True):
     print(f"price of {name}: {value:.2f} +- {bar:.2f}, true {true}")
@@ -158,7 +159,7 @@ axes[1, 0].scatter(*works.T, s=1500 * b, color="C1", marker="s", zorder=3, label
 axes[1, 0].set(aspect="equal", xlabel="east (km)", ylabel="north (km)", title="3000 trips")
 axes[1, 0].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 axis = [np.linspace(v - 5 * e, v + 5 * e, 15) for v, e in zip(search.x, error, strict=True)]
-level = [[loss(np.array([x, y])) - search.fun for x in axis[0]] for y in axis[1]]
+level = [[value_and_slope(np.array([x, y]))[0] - search.fun for x in axis[0]] for y in axis[1]]
 lines = axes[1, 1].contour(*axis, level, levels=[0.5, 2, 4.5, 8, 12.5], cmap="viridis")
 axes[1, 1].plot(*search.x, "o", color="C3", label="most likely")
 axes[1, 1].plot(*true_prices, "k*", markersize=12, label="truth")
