@@ -89,3 +89,16 @@ def test_the_unbalanced_values_differ_by_the_masses(data):
     moved = ours.plan.sum()
     masses = reg * (a.sum() * b.sum() - moved) + rho * (a.sum() - moved) + rho * (b.sum() - moved)
     assert ours.value == pytest.approx(theirs.value + masses, abs=1e-8)
+
+
+def test_the_potentials_differ_by_their_unit_and_the_reference(data):
+    _, _, a, b, M = data
+    settings = {"tol": 1e-13, "max_iter": 20_000}
+    theirs, ours = ot.solve(M, a, b, reg=0.1, **settings), transport.solve(M, a, b, reg=0.1)
+    for x, y in zip(ours.potentials, theirs.potentials, strict=True):
+        np.testing.assert_allclose(x - x[0], 0.1 * (y - y[0]), atol=1e-7)
+    theirs = ot.solve(M, a, 2 * b, reg=0.1, unbalanced=1.0, **settings)
+    ours = transport.solve(M, a, 2 * b, reg=0.1, unbalanced=1.0)
+    for x, y, weights in zip(ours.potentials, theirs.potentials, (a, 2 * b), strict=True):
+        np.testing.assert_allclose(x, 0.1 * (y + np.log(weights)), atol=1e-6)
+    assert theirs.value == pytest.approx(0.0, abs=1e-8)
