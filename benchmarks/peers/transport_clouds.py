@@ -20,7 +20,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -88,22 +87,13 @@ def installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def pass_case(n: int, metric: str = "sqeuclidean", threads: int = 1) -> Case:
+def pass_case(n: int, metric: str = "sqeuclidean") -> Case:
     """Nanoseconds for a pair and half an iteration, with nothing to pass over (a large regularisation)."""
     from numsolve.transport._cloud_problem import prepare_clouds
 
     X, Y = problems.clouds(n, 3, rng=0)
-    executor = ThreadPoolExecutor(threads) if threads > 1 else None
-    pairs = prepare_clouds(X, Y, None, None, 1.0, metric, 2.0, executor).pairs
+    pairs = prepare_clouds(X, Y, None, None, 1.0, metric, 2.0, None).pairs
     f, g = np.full(n, -np.log(n)), np.full(n, -np.log(n))
-    if threads > 1:
-        return Case(
-            f"a pass over all pairs, n = {n}, {threads} threads",
-            ours=pairs.plan(f, g, 1.0).row_sums,
-            peers=[Peer("numsolve", prepare_one_thread(X, Y, f, g), name="numsolve one thread")],
-            metric="time",
-            first_call=False,
-        )
 
     def one(_: Any = None) -> float:
         start = time.perf_counter()
@@ -134,14 +124,6 @@ def pass_case(n: int, metric: str = "sqeuclidean", threads: int = 1) -> Case:
         value=float,
         first_call=False,
     )
-
-
-def prepare_one_thread(X: Any, Y: Any, f: Any, g: Any) -> Any:
-    """The same pass in one thread."""
-    from numsolve.transport._cloud_problem import prepare_clouds
-
-    pairs = prepare_clouds(X, Y, None, None, 1.0, "sqeuclidean", 2.0, ThreadPoolExecutor(1)).pairs
-    return pairs.plan(f, g, 1.0).row_sums
 
 
 def solve_case(n: int, d: int, reg: float, tol: float, *, limit: int, ott: bool = False) -> Case:

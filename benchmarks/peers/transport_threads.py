@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import numba
@@ -22,6 +24,7 @@ import numpy as np
 from _harness import Case, Peer, main
 from numsolve import transport
 from numsolve.transport import problems
+from numsolve.transport._cloud_problem import prepare_clouds
 from numsolve.transport._problem import prepare
 from numsolve.transport._semidual import SemiDual
 
@@ -55,8 +58,6 @@ def triad_case(size: int) -> Case:
     n = size // 32
 
     def run() -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
         with ThreadPoolExecutor(numba.get_num_threads()) as pool:
             list(pool.map(lambda i: triad(a[i : i + n], b[i : i + n], c[i : i + n]), range(0, size, n)))
 
@@ -71,14 +72,14 @@ def look_cases(n: int) -> Iterator[Case]:
 
     def with_dual(work: Callable[[SemiDual], Any]) -> Callable[[], None]:
         def run() -> None:
-            dual = SemiDual(problem)
-            work(dual)
-            dual.close()
+            with closing(SemiDual(problem)) as dual:
+                work(dual)
 
         return run
 
     yield case(f"two looks at a cost matrix, n = {n}", with_dual(lambda dual: dual.transform(f, g, 1e-3)))
-    s = SemiDual(problem).at(f, g, 1e-3)
+    with closing(SemiDual(problem)) as dual:
+        s = dual.at(f, g, 1e-3)
     yield case(
         f"choice of the entries that matter, n = {n}",
         with_dual(lambda dual: dual.entries(s, 1e-3, floor, floor)),
@@ -100,6 +101,10 @@ def cases(quick: bool) -> Iterator[Case]:
                 lambda M=M, reg=reg: transport.solve(M, reg=reg),
                 "time to 1e-9 marginal error",
             )
+    X, Y = problems.clouds(4000, 3, rng=0)
+    f = np.full(4000, -np.log(4000))
+    plan = prepare_clouds(X, Y, None, None, 1.0, "sqeuclidean", 2.0, None).pairs.plan(f, f, 1.0)
+    yield case("a pass over all pairs of clouds, n = 4000, d = 3", plan.row_sums)
     n = 2000 if quick else 20_000
     X, Y = problems.clouds(n, 3, rng=0)
     yield case(
