@@ -102,7 +102,7 @@ def score(parameters, samples):
 
 methods = {"dictionary, then classifier": False, "both for the task": True}
 found, auc = {}, {label: [] for label in methods}
-for seed in range(6):
+for seed in range(4):
     X, y, X_test, y_test = split(seed)
     atoms = DictionaryLearning(n_atoms, alpha=1.0, max_iter=30, random_state=0).fit(X).components_
     start = np.concatenate([3 * atoms.ravel(), np.zeros(n_atoms + 1)])
@@ -117,7 +117,7 @@ for label, values in auc.items():
 
 # %%
 # The first split: the codes of the samples that were not trained on, and the atoms they are made of. To the
-# right, all six splits.
+# right, all four splits.
 
 names = [name.removeprefix("mean ") for name in data.feature_names[:10]]
 *_, X_test, y_test = split(0)
