@@ -16,6 +16,7 @@ import pytest
 
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp
+import scipy.integrate
 import scipy.optimize
 
 from numsolve import ConvergenceWarning, Result
@@ -68,6 +69,106 @@ def test_every_mode_and_order_is_exact(mode, through, ridge):
     solution = through()
     value = operator(lambda lam: c @ solution(lam))(jnp.asarray(LAM))
     assert relative(value, c @ ridge.derivatives(LAM)[order]) < 1e-12
+
+
+def block_matrix(a, xp):
+    """A (u, v) = (a u + v (1, 2, 3), sum u + a^2 v)."""
+    columns = [*(xp.append(row, 1.0) for row in a * xp.eye(3)), xp.append(xp.arange(1.0, 4.0), a**2)]
+    return xp.stack(columns, axis=1)
+
+
+def block_residual(x, theta):
+    a, b = theta["a"], theta["b"]
+    u = x["u"] * a + x["v"] * jnp.arange(1.0, 4.0) - b
+    return {"u": u, "v": x["u"].sum() + a**2 * x["v"] - 1}
+
+
+def block_solver(xp):
+    def solve(_, theta):
+        z = xp.linalg.solve(block_matrix(theta["a"], xp), xp.append(theta["b"], 1.0))
+        return {"u": z[:3], "v": z[3]}
+
+    return solve
+
+
+@pytest.mark.parametrize("mode", [*MODES, "jit(vmap(hessian))"])
+def test_every_mode_and_order_of_nested_solutions_and_parameters(mode):
+    on_host = differentiable(block_solver(np), block_residual)
+    start = {"u": jnp.zeros(3), "v": jnp.array(0.0)}
+    direction = jnp.array([1.0, -2.0, 0.5])
+
+    def loss(solver, a):
+        x = solver(start, {"a": a, "b": a * direction})
+        return jnp.sin(x["u"]).sum() + x["v"] ** 2
+
+    point = jnp.array(3.0)
+    operator, _ = MODES.get(mode, (lambda f: jax.jit(jax.vmap(jax.hessian(f))), 2))
+    point = jnp.array([2.0, 3.0, 5.0]) if mode not in MODES else point
+    value = operator(partial(loss, on_host))(point)
+    assert relative(value, operator(partial(loss, block_solver(jnp)))(point)) < 1e-12
+
+
+def test_minimizers_of_scipy_have_derivatives():
+    def valley(x, t):
+        return 10 * ((x[1:] - x[:-1] ** 2) ** 2).sum() + ((x - t) ** 2).sum()
+
+    slope = jax.jit(jax.grad(valley))
+    t = jnp.array([1.0, 0.8, 0.9])
+
+    def minimize(x, t):
+        def gradient(x):  # by hand: JAX must not be called from here
+            step = x[1:] - x[:-1] ** 2
+            out = 2 * (x - t)
+            out[1:] += 20 * step
+            out[:-1] -= 40 * step * x[:-1]
+            return out
+
+        return scipy.optimize.minimize(valley, x, args=(t,), jac=lambda x, _: gradient(x), tol=1e-12)
+
+    solution = differentiable(minimize, jax.grad(valley), symmetric=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        x = solution(t, t)
+        J = jax.jit(jax.jacfwd(solution, argnums=1))(t, t)
+    assert np.abs(slope(x, t)).max() < 1e-6
+    assert relative(J, 2 * np.linalg.inv(jax.hessian(valley)(x, t))) < 1e-10
+
+
+def test_boundary_value_problems_of_scipy_have_derivatives():
+    """y'' = -theta exp(y), y = 0 at 0 and 1: y(1/2) = 2 log cosh(c / 2), theta = 2 c^2 / cosh^2(c / 2)."""
+    nodes = np.linspace(0, 1, 81)
+    h = nodes[1]
+
+    def solve(y, theta):
+        def slope(_, y):
+            return np.stack([y[1], -theta * np.exp(y[0])])
+
+        def ends(left, right):
+            return np.array([left[0], right[0]])
+
+        return scipy.integrate.solve_bvp(slope, ends, nodes, y, tol=1e-9, max_nodes=20000).sol(nodes)
+
+    def collocation(y, theta):
+        def slope(y):
+            return jnp.stack([y[1], -theta * jnp.exp(y[0])])
+
+        left, right = y[:, :-1], y[:, 1:]
+        middle = (left + right) / 2 + h / 8 * (slope(left) - slope(right))
+        defect = right - left - h / 6 * (slope(left) + 4 * slope(middle) + slope(right))
+        return jnp.concatenate([defect, jnp.stack([y[0, :1], y[0, -1:]])], axis=1)
+
+    solution = differentiable(solve, collocation)
+    c = scipy.optimize.brentq(lambda c: 2 * c**2 / np.cosh(c / 2) ** 2 - 1, 0.1, 1.5)
+    slope = jax.jit(jax.grad(lambda theta: solution(jnp.zeros((2, 81)), theta)[0, 40]))(1.0)
+    dtheta_dc = 4 * c / np.cosh(c / 2) ** 2 - 2 * c**2 * np.tanh(c / 2) / np.cosh(c / 2) ** 2
+    assert relative(slope, np.tanh(c / 2) / dtheta_dc) < 1e-7
+
+
+def test_a_solution_that_nobody_needs_is_not_computed():
+    calls = []
+    solution = differentiable(lambda x, t: calls.append(1) or t, lambda x, t: x - t)
+    assert np.all(jax.jit(lambda t: (solution(t, t), 2 * t)[1])(jnp.ones(2)) == 2)
+    assert not calls
 
 
 @pytest.mark.parametrize(("method", "count"), [("sequential", 3), ("expand_dims", 1)])
@@ -512,3 +613,30 @@ def test_precision_of_the_jacobian_is_that_of_the_iterate(ridge):
             ratios.append(np.linalg.norm(J - slope) / np.linalg.norm(x - w))
     assert max(ratios) <= 1 / alpha * (1 + 1e-9)
     assert max(ratios) < 3 * min(ratios)  # the error of J follows that of x
+
+
+def test_precision_of_the_jacobian_on_the_diabetes_data():
+    """Ridge by gradient descent from zero: |J(x) - J| = 32.9 |x - x*|, below the bound 1 / alpha = 53.9."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    X, y = datasets.load_diabetes(return_X_y=True)
+    X, y = X / np.sqrt((X**2).mean(axis=0)), y / y.std()
+    H, c = X.T @ X / len(y) + 1e-2 * np.eye(10), X.T @ y / len(y)
+    values, w = np.linalg.eigvalsh(H), np.linalg.solve(H, c)
+
+    def F(w, penalties):
+        return X.T @ (X @ w - y) / len(y) + penalties * w
+
+    @jax.jit
+    def jacobian(w):
+        return jax.vmap(lambda t: root_jvp(F, w, (jnp.full(10, 1e-2),), (t,)), out_axes=1)(jnp.eye(10))
+
+    exact, x, errors = -np.linalg.solve(H, np.diag(w)), np.zeros(10), []
+    for k in range(1, 3001):
+        x = x - (H @ x - c) / values[-1]
+        if k in (10, 100, 1000, 3000):
+            J = jacobian(jnp.asarray(x))
+            errors.append((np.linalg.norm(x - w), np.linalg.norm(J - exact)))
+    of_x, of_j = np.transpose(errors)
+    assert np.allclose(of_x, [0.297, 0.193, 3.04e-3, 3.01e-7], rtol=5e-3)
+    assert np.allclose(of_j / of_x, 32.9, rtol=0.03)
+    assert 1 / values[0] == pytest.approx(53.88, rel=1e-3)
