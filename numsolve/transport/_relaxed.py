@@ -46,7 +46,7 @@ FIRST_REG, STAGE_FACTOR = 0.1, 4.0
 #: Sweeps before the first stage, and the error at which one but the last is left, within so many steps.
 FIRST_SWEEPS, STAGE_TOL, STAGE_STEPS = 3, 0.03, 10
 #: Newton's method goes on as long as the error falls to this share in so many steps.
-STALLED_FACTOR, STALLED_STEPS = 0.25, 6
+STALLED_FACTOR, STALLED_STEPS = 0.25, 8
 #: Relative gap at which an interior-point method hands over, and its largest number of steps.
 HAND_OVER, INTERIOR_STEPS = 1e-9, 80
 #: Largest eps of the entropic start over the range of the cost.
@@ -172,12 +172,15 @@ class Relaxed:
         yield self._first(f)
         if start is not None:  # one that is far away costs a few steps and no more
             yield from self._polished(f, g, self.none, tol)
+        near = self.none
         if self.k == self.n:
-            yield from self._scaled(f, g)
+            for at in self._scaled(f, g):
+                yield at
+                near = at.x[2:]
         f, g = self._entropic()
         least, goal = 12 if self.k == self.n else 8 + min(self.k, 24), HAND_OVER
         for _ in range(4):
-            data = (self.kernels, self._pairs(f, g, least), self.a, self.b, self.reg)
+            data = (self.kernels, self._pairs(f, g, least, near), self.a, self.b, self.reg)
             interior = Barrier(*data, (f, g)) if self.k == self.n else Interior(*data, self.k)
             yield from self._interior_steps(interior, goal)
             if interior.complementarity < 1e-3 * self.scale(interior.value):
@@ -219,13 +222,16 @@ class Relaxed:
         f, g = result.x
         return f, g
 
-    def _pairs(self, f: Any, g: Any, least: int) -> tuple[Any, Any, Any]:
+    def _pairs(self, f: Any, g: Any, least: int, near: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         """The pairs of small reduced cost: at least so many in each row and in each column.
 
-        And those of negative reduced cost, which a solution on fewer pairs does without wrongly.
+        And those of a plan that is near, and of negative reduced cost, which a solution on fewer pairs does
+        without wrongly.
         """
         v = g[:, None] + f - self.Mt
         chosen = v > 0
+        ptr, rows, _ = near
+        chosen[np.repeat(np.arange(self.m), np.diff(ptr)), rows] = True
         for axis, size in ((0, self.m), (1, self.n)):
             place = max(size - least, 0)
             chosen |= v >= np.take(np.partition(v, place, axis=axis), [place], axis=axis)
@@ -274,7 +280,7 @@ class Relaxed:
     def _plain(self, dual: SemiDual, first: State) -> Iterator[Iterate]:
         """Newton's method without a limit on the nonzeros, as long as it makes the errors fall."""
         errors: list[float] = []
-        window = STALLED_STEPS + 2000 // (self.n + 40)  # small problems have cheap steps
+        window = STALLED_STEPS + 2000 // (self.n + 40)  # steps of small problems are cheap
         for s in newton(dual, first):
             yield self._iterate(s, dual.reg)
             errors.append(s.error)
