@@ -52,6 +52,18 @@ Clouds.track_cg_steps.unit = "steps"
 Clouds.track_newton_steps.unit = "steps"
 
 
+class Adjoint:
+    """Derivatives of a loss of the plan's products beside the solve that made it."""
+
+    def setup(self):
+        self.X, self.Y = problems.clouds(2000, 2, rng=0)
+        self.result = transport.solve_sample(self.X, self.Y, reg=1e-3)
+        self.result.vjp((self.X, self.Y))
+
+    def time_vjp(self):
+        self.result.vjp((self.X, self.Y))
+
+
 class LargeClouds:
     """Twenty thousand points in three dimensions: the matrix of costs would take 3.2 GB."""
 
