@@ -271,8 +271,6 @@ class Relaxed:
                 yield self._iterate(s, dual.reg)
                 if s.error <= STAGE_TOL:
                     break
-            else:
-                return  # the plan is too sharp
             dual = self._semidual(self.reg * STAGE_FACTOR ** (stage - 1))
             first = dual.sweep(dual.at(s.f, s.g))
         yield from self._plain(dual, first)
