@@ -47,7 +47,8 @@ plans = {"greedy": greedy, "entropic": entropic.plan, "sparse": sparse.plan}
 for ax, (name, plan) in zip(axes, plans.items(), strict=True):
     image = ax.imshow(n * plan, aspect="auto", cmap="magma", vmin=0, vmax=1, interpolation="nearest")
     entries = (plan > 1e-3 / n).sum(axis=0)
-    ax.set(title=f"{name}\n{entries.min()} to {entries.max()} tokens an expert", xlabel="expert")
+    title = f"{name}\n{entries.min()} to {entries.max()} tokens an expert"
+    ax.set(title=title, xlabel="expert", xticks=range(0, m, 3))
 axes[0].set_ylabel("token, sorted by topic")
 fig.colorbar(image, ax=axes, label="share of the token", shrink=0.6)
 
