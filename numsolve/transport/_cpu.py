@@ -261,6 +261,54 @@ def fill_plan(M, f, g, reg, P):
         _row_plan(M[i], scaled, f[i] * rate, rate, P[i])
 
 
+@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
+def _row_plan_into_columns(cost, g, fi, rate, p, column_sums):
+    for j in range(cost.size):
+        v = _exp2((fi + g[j]) - cost[j] * rate)
+        p[j] = v
+        column_sums[j] += v
+
+
+@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def _row_scaled(p, scale):
+    total = 0.0
+    for j in range(p.size):
+        v = p[j] * scale[j]
+        p[j] = v
+        total += v
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def _plan_columns(M, f, g, reg, P):
+    """Write the plan into the memory of P; return its column sums."""
+    rate = LOG2E / reg
+    scaled = g * rate
+    c = np.zeros(M.shape[1])
+    for i in range(M.shape[0]):
+        _row_plan_into_columns(M[i], scaled, f[i] * rate, rate, P[i], c)
+    return c
+
+
+@njit(cache=True, error_model="numpy")
+def transform(M, f, g, b, reg, P):
+    """The soft c-transform of f, and the plan of the pair, in one look at each entry of M.
+
+    For a plan that stays in a cache. The g that comes in, of a nearby f or another reg, serves as the
+    stabiliser; where that leads to overflow or underflow the hard c-transform takes its place. Returns P (in
+    the memory of ``P``; its column sums are b), the new g, and the row sums of P.
+    """
+    c = _plan_columns(M, f, g, reg, P)
+    if not (1e-290 < np.min(c) and np.max(c) < 1e290):  # too small, too large, or nan
+        g = least_in_columns(M, f)
+        c = _plan_columns(M, f, g, reg, P)
+    scale = b / c
+    r = np.empty(f.size)
+    for i in range(f.size):
+        r[i] = _row_scaled(P[i], scale)
+    return P, g + reg * np.log(scale), r
+
+
 # --- products with a stored plan ------------------------------------------------------------------
 
 

@@ -8,10 +8,6 @@ import numpy as np
 from numba import njit
 
 from ._cpu import (
-    _ELEMENTWISE,
-    _REDUCTION,
-    LOG2E,
-    _exp2,
     column_products,
     least_in_columns,
     least_in_rows,
@@ -19,6 +15,7 @@ from ._cpu import (
     row_products,
     scaled_cost,
     spread_cost,
+    transform,
 )
 from ._cpu_newton import schur_cg
 
@@ -40,53 +37,6 @@ def newton_batch(M, a, b, reg, first, warm, tol, maxiter, f, g, P, counts, value
         for j in range(g_k.size):
             g[k, j] = g_k[j]
         _measure(M[k], a[k], b[k], f[k], P[k], r, values[k])
-
-
-@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
-def _row_into_columns(cost, g, fi, rate, p, column_sums):
-    for j in range(cost.size):
-        v = _exp2((fi + g[j]) - cost[j] * rate)
-        p[j] = v
-        column_sums[j] += v
-
-
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _row_scaled(p, scale):
-    total = 0.0
-    for j in range(p.size):
-        v = p[j] * scale[j]
-        p[j] = v
-        total += v
-    return total
-
-
-@njit(cache=True, error_model="numpy")
-def _columns(M, f, g, reg, P):
-    """Write the plan into the memory of P; return its column sums."""
-    rate = LOG2E / reg
-    scaled = g * rate
-    c = np.zeros(M.shape[1])
-    for i in range(M.shape[0]):
-        _row_into_columns(M[i], scaled, f[i] * rate, rate, P[i], c)
-    return c
-
-
-@njit(cache=True, error_model="numpy")
-def transform(M, f, g, b, reg, P):
-    """The soft c-transform of f, and the plan of the pair, in one look at each entry of M.
-
-    As `SemiDual.transform`, but with the plan, which is small enough to stay in a cache. Returns it (in the
-    memory of ``P``; its column sums are b), the new g, and its row sums.
-    """
-    c = _columns(M, f, g, reg, P)
-    if not (1e-290 < np.min(c) and np.max(c) < 1e290):  # too small, too large, or nan
-        g = least_in_columns(M, f)
-        c = _columns(M, f, g, reg, P)
-    scale = b / c
-    r = np.empty(f.size)
-    for i in range(f.size):
-        r[i] = _row_scaled(P[i], scale)
-    return P, g + reg * np.log(scale), r
 
 
 @njit(cache=True, error_model="numpy")

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 #: Share of the entries of P beyond which the products with S use all of them.
 SPARSE_BELOW = 0.08
-#: Entries of the cost beyond which threads share a look at it; those of a block of rows, and the most blocks.
-THREADED_ABOVE, BLOCK, BLOCKS = 2_000_000, 250_000, 16
+#: Entries up to which cost and plan stay in a cache; beyond, threads share a look at the cost.
+CACHED = 1_500_000
+#: Entries of a block of rows, at least, and the most blocks.
+BLOCK, BLOCKS = 250_000, 16
 #: Unknowns beyond which S is not stored.
 DENSE_BELOW = 5000
 
@@ -61,10 +63,14 @@ class SemiDual:
         self.n, self.m = M.shape
         self.P: Any = None
         self.blocks, self.pool = [slice(None)], None
-        if arrays.is_numpy(xp) and self.n * self.m > THREADED_ABOVE:
+        if arrays.is_numpy(xp) and self.n * self.m > CACHED:
             rows = 4 * math.ceil(max(self.n / BLOCKS, BLOCK / self.m) / 4)
             self.blocks = [slice(i, i + rows) for i in range(0, self.n, rows)]
             self.pool = ThreadPoolExecutor(self.k.threads())
+        #: Memory for a plan that stays in a cache: one look that writes it is then less than two that read M.
+        self.scratch: Any = None
+        if arrays.is_numpy(xp) and self.singular and self.n * self.m <= CACHED:
+            self.scratch = np.empty(M.shape)
         self.log_a = xp.log(self.a)
         self.unit = float(xp.finfo(M.dtype).eps)
         self.rounding = min(self.unit * (8 + problem.range / problem.reg), self.unit**0.5)
@@ -94,6 +100,9 @@ class SemiDual:
         overflow or underflow the hard c-transform takes its place.
         """
         k, xp = self.k, self.xp
+        if self.scratch is not None:
+            _, g, r = k.transform(self.M, f, g, self.b, reg, self.scratch)
+            return g, r
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             c = self._column_sums(f, g, reg)
             if not self._has_all_digits(c):

@@ -134,3 +134,16 @@ def test_plan_written_in_place(problem):
     P = np.full(M.shape, np.nan)
     _cpu.fill_plan(M, f, g, reg, P)
     np.testing.assert_allclose(P, _generic.plan(M, f, g, reg), rtol=1e-11)
+
+
+@pytest.mark.parametrize("stabiliser", [0.0, 1e3, -1e3, 1e12])
+def test_the_compiled_transform_makes_the_columns_exact(stabiliser):
+    rng = np.random.default_rng(0)
+    M, f, b, reg = rng.random((20, 30)), rng.random(20), np.full(30, 1 / 30), 1e-3
+    M[3, 4] = np.inf
+    P, g, r = _cpu.transform(M, f, np.full(30, stabiliser), b, reg, np.empty(M.shape))
+    exact = reg * (np.log(b) - _generic.log_column_sums(M, f, np.zeros(30), reg))
+    np.testing.assert_allclose(g, exact, rtol=1e-10)
+    np.testing.assert_allclose(P, _generic.plan(M, f, exact, reg), rtol=1e-9, atol=1e-300)
+    np.testing.assert_allclose(P.sum(axis=0), b, rtol=1e-13)
+    np.testing.assert_allclose(r, P.sum(axis=1), rtol=1e-13)

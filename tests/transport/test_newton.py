@@ -85,7 +85,7 @@ def test_blocks_of_rows_give_what_one_piece_gives(monkeypatch):
     M, a, b = rng.random((90, 70)), rng.random(90), rng.random(70)
     b *= a.sum() / b.sum()
     whole = transport.solve(M, a, b, 2e-3)
-    monkeypatch.setattr(_semidual, "THREADED_ABOVE", 0)
+    monkeypatch.setattr(_semidual, "CACHED", 0)
     monkeypatch.setattr(_semidual, "BLOCK", 500)
     blocks = transport.solve(M, a, b, 2e-3)
     assert blocks.success
@@ -98,7 +98,7 @@ def test_blocks_of_rows_give_what_one_piece_gives(monkeypatch):
 
 @pytest.mark.parametrize("reg", [0.5, 2e-3])
 def test_the_number_of_threads_changes_nothing(monkeypatch, reg):
-    monkeypatch.setattr(_semidual, "THREADED_ABOVE", 0)
+    monkeypatch.setattr(_semidual, "CACHED", 0)
     monkeypatch.setattr(_semidual, "BLOCK", 500)
     M = np.random.default_rng(0).random((90, 70))
     before = numba.get_num_threads()
@@ -110,8 +110,10 @@ def test_the_number_of_threads_changes_nothing(monkeypatch, reg):
     assert all(np.array_equal(plan, plans[0]) for plan in plans)
 
 
+@pytest.mark.parametrize("cached", [0, 1000])
 @pytest.mark.parametrize("wrong", [1e3, -1e3, 1e12])
-def test_the_transform_needs_no_good_stabiliser(wrong):
+def test_the_transform_needs_no_good_stabiliser(wrong, cached, monkeypatch):
+    monkeypatch.setattr(_semidual, "CACHED", cached)
     rng = np.random.default_rng(0)
     problem = prepare(rng.random((20, 30)), None, None, 1e-3)
     with closing(_semidual.SemiDual(problem)) as dual:
