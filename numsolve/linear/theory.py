@@ -205,7 +205,7 @@ def ssor_cg_iterations(A: Any, omega: Any, rtol: float) -> Any:
     Returns
     -------
     float or array of the shape of `omega`
-        Whole numbers. On grids the counts are about half of them, and least near the same omega.
+        Whole numbers. On grids the counts are a third to two thirds of them, least near the same omega.
 
     References
     ----------
