@@ -59,8 +59,9 @@ def tuning_case(
     name: str, tables: list[Table], span: tuple[float, float], seeds: int, note: str = ""
 ) -> Case:
     """The smooth tuner beside the others, on the first 1000 systems or on all."""
-    floor = mean(float(t[0].min(axis=1).sum()) for t in tables)
-    fixed = mean(float(t[0].sum(axis=0).min()) for t in tables)
+    played = [tables[seed % len(tables)][0] for seed in range(seeds)]
+    floor = mean(float(costs.min(axis=1).sum()) for costs in played)
+    fixed = mean(float(costs.sum(axis=0).min()) for costs in played)
 
     # The harness calls each side twice; a replay is the same each time.
     @cache
@@ -127,7 +128,9 @@ def turned_case(name: str, tables: list[Table], seeds: int) -> Case:
             Peer("numsolve", partial(after, "TsallisINF", 1.0), name="numsolve TsallisINF, discount=1"),
             Peer(
                 "numsolve",
-                lambda: mean(float(t[0][half:].min(axis=1).sum()) for t in turned),
+                lambda: mean(
+                    float(turned[seed % len(turned)][0][half:].min(axis=1).sum()) for seed in range(seeds)
+                ),
                 name="numsolve the floor",
             ),
         ],
