@@ -49,7 +49,7 @@ numpydoc_validation_exclude = {
     r"Status",
     r"Result(\.keys|\.raise_for_status)?$",
     # what a class inherits is documented where it comes from
-    r"Gradient(\.\w+)?$",
+    r"(Gradient|Active)(\.\w+)?$",
     r"CloudPlan(\.(dot|matmat|matvec|rmatmat|rmatvec|transpose))?$",
     r"(Sample|Divergence|SparseTransport)Result\.(vjp|barycentric_map)$",
     r"problems\.Diffusion\.",
