@@ -211,19 +211,3 @@ def residual(ptr, columns, values, x, b, r):
         r[i] = total
         square += np.float64(total) * total
     return np.sqrt(square)
-
-
-@njit(cache=True, error_model="numpy")
-def dominance(ptr, columns, values):
-    """min_i (|a_ii| - sum_{j != i} |a_ij|) / |a_ii|; -inf for a zero on the diagonal."""
-    least = np.inf
-    for i in range(ptr.size - 1):
-        own = others = 0.0
-        for k in range(ptr[i], ptr[i + 1]):
-            size = np.float64(abs(values[k]))
-            if columns[k] == i:
-                own += size
-            else:
-                others += size
-        least = min(least, 1 - others / own if own > 0 else -np.inf)
-    return least
