@@ -55,7 +55,8 @@ if TYPE_CHECKING:
 
     from .tables import Tables
 
-#: Rounding errors of a total energy, relative to it: what it scatters by among meshes that are fine enough.
+#: Rounding errors of a total energy: what it scatters by among meshes that are fine enough, relative to it, or
+#: to one Hartree where it is less.
 ROUNDING = 1e-14
 
 
@@ -370,7 +371,7 @@ class AtomDFT:
             fine, start, now, Mixing.of(x.size, 0), self.Z, x, 1.0, False, 1, inf, np.empty((3, 1)), False
         )
         change = abs(float(now.terms[0]) - energy)
-        return change / (1 - (self.mesh.order / finer.order) ** 4) + ROUNDING * abs(energy)
+        return change / (1 - (self.mesh.order / finer.order) ** 4) + ROUNDING * max(abs(energy), 1.0)
 
 
 def _energies(now: Fields) -> dict[str, Any]:
