@@ -55,8 +55,8 @@ if TYPE_CHECKING:
 
     from .tables import Tables
 
-#: Rounding errors of a total energy: what it scatters by among meshes that are fine enough, relative to it, or
-#: to one Hartree where it is less.
+#: Rounding errors of a total energy: what it scatters by among meshes that are fine enough, relative to it,
+#: or to one Hartree where it is less.
 ROUNDING = 1e-14
 
 
