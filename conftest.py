@@ -7,6 +7,7 @@ import os
 import sys
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("NUMSOLVE_QUIET", "1")
 
 import pytest
 from hypothesis import settings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,27 @@ def working_dtype(xp: Any, **arrays: Any) -> Any:
     if dtypes and all(str(dtype).endswith("float32") for dtype in dtypes):
         return xp.float32
     return xp.result_type(float) if namespace_name(xp) == "jax" else xp.float64
+
+
+def norm(xp: Any, x: Any) -> float:
+    """The 2-norm of all entries, which neither overflows nor underflows where the entries do not.
+
+    Squares leave the range of a float at 1e154 and 1e-162; beyond some margin the entries are scaled first.
+    """
+    if math.prod(x.shape) == 0:
+        return 0.0
+    with np.errstate(over="ignore", under="ignore"):
+        value = float(xp.linalg.vector_norm(x))
+        info = xp.finfo(x.dtype)
+        if math.sqrt(float(info.smallest_normal)) * 1e8 < value < math.sqrt(float(info.max)):
+            return value
+        largest = float(xp.max(xp.abs(x)))
+        if largest == 0.0 or not math.isfinite(largest):
+            return largest
+        # Powers of two round nothing; two of them, as the inverse of the least number is infinite.
+        half = math.ldexp(1.0, -(math.frexp(largest)[1] // 2))
+        scaled = float(xp.linalg.vector_norm((x * half) * half))
+        return scaled / half / half
 
 
 def to_host(x: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from . import arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -49,26 +49,39 @@ def real(
 
 def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
     """Return an integer within its range."""
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if isinstance(value, bool | np.bool_) or getattr(value, "ndim", 0) > 0:
+        raise TypeError(f"{name} must be an integer, got {_kind_of(value)}")
     try:
         number = operator.index(value)
     except TypeError:
-        if not (isinstance(value, float) and value.is_integer()):
-            kind = ValueError if isinstance(value, numbers.Real) else TypeError
+        as_float = float(value) if _is_real(value) else math.nan
+        if not as_float.is_integer():
+            kind = ValueError if _is_real(value) else TypeError
             raise kind(f"{name} must be an integer, got {_kind_of(value)}") from None
-        number = int(value)
+        number = int(as_float)
     if (low is not None and number < low) or (high is not None and number > high):
         wanted = _range(-math.inf if low is None else low, math.inf if high is None else high)
         raise ValueError(f"{name} must be an integer{wanted}, got {number}")
     return number
 
 
-def choice(name: str, value: Any, choices: Collection[str]) -> str:
-    """Return one of the listed words."""
+def flag(name: str, value: Any) -> bool:
+    """Return a switch: True or False, Python's or NumPy's, or the integers 0 and 1."""
+    scalar = value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    if not isinstance(scalar, bool | int) or scalar not in {0, 1}:
+        raise TypeError(f"{name} must be True or False, got {_kind_of(value)}")
+    return bool(scalar)
+
+
+def choice(
+    name: str, value: Any, choices: Collection[str], *, foreign: Mapping[str, str] | None = None
+) -> str:
+    """Return one of the listed words; `foreign` maps words of other packages to what is said of them."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
-    return value
+        hint = (foreign or {}).get(value, "") if isinstance(value, str) else ""
+        wanted = f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}"
+        raise ValueError(f"{wanted}; {hint}" if hint else wanted)
+    return str(value)
 
 
 def function(name: str, value: Any, *, optional: bool = False) -> Any:
@@ -133,6 +146,7 @@ def array(
     -------
     array
     """
+    refuse_masked(name, value)
     if dtype is None:
         dtype = arrays.working_dtype(xp, **{name: _as_array(name, value)})
     else:
@@ -180,6 +194,12 @@ def finite(name: str, x: Any, *, xp: Any = np, allow_inf: bool = False) -> None:
         raise ValueError(f"{name} must hold {wanted}, got {got} at {_position(where)}")
 
 
+def refuse_masked(name: str, value: Any) -> None:
+    """Refuse a masked array: its mask would be ignored, and what is under it used."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill or drop what is masked: {name}.filled(...)")
+
+
 def masses(name: str, value: Any, *, length: int | None = None, xp: Any = np, dtype: Any = None) -> Any:
     """Return a vector of weights: nonnegative, finite, and with a positive sum."""
     x = array(name, value, xp=xp, dtype=dtype, ndim=1, shape=None if length is None else (length,), low=0.0)
@@ -197,6 +217,7 @@ def csr(name: str, A: Any, *, square: bool = False, check_finite: bool = True) -
     """
     import scipy.sparse as sp
 
+    refuse_masked(name, A)
     if arrays.is_operator(A) and not sp.issparse(A):
         raise TypeError(f"{name} is a linear operator; its entries are needed: give a matrix")
     xp = arrays.array_namespace(**{name: A})
@@ -232,6 +253,13 @@ def output(name: str, values: Any, *, shape: Sequence[int], points: Any = None) 
             f"{name} returned {got} (entry {_position(where)}){point}; finite numbers are wanted"
         )
     return np.asarray(out)
+
+
+def _is_real(value: Any) -> bool:
+    """Whether a value is a real number or a 0-d array of one, of any library."""
+    if isinstance(value, numbers.Real):
+        return not isinstance(value, bool)
+    return getattr(value, "ndim", None) == 0 and getattr(getattr(value, "dtype", None), "kind", "f") in "iuf"
 
 
 def _as_array(name: str, value: Any) -> Any:

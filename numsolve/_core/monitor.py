@@ -2,7 +2,8 @@
 
 A method written in Python::
 
-    with Monitor(rtol=rtol, reference=norm_b, maxiter=maxiter, callback=callback) as it:
+    limits = Limits(maxiter, time_limit, callback, progress)    # in the public function, first
+    with Monitor(limits, rtol=rtol, reference=norm_b, maxiter=1000) as it:
         it.record(residual, x)              # iteration 0: the start may be the answer
         for _ in it:
             ...                             # one iteration
@@ -15,12 +16,19 @@ and one whose loop is compiled::
             n, stop_at = it.chunk()         # at most n steps, or until a residual <= stop_at
             steps, code = kernel(state, n, stop_at, residuals)
             it.extend(residuals[:steps], code, x)
+
+Ctrl-C. While a monitor is open in the main thread, SIGINT both sets a flag and raises KeyboardInterrupt.
+The exception ends a method's Python code at once; where it is lost (Numba turns it into a SystemError, a
+destructor swallows it), the flag still ends the run at the next record. Inside the monitor's own methods only
+the flag is set, so that no record is left half done; likewise between a monitor's end and `result`, so that a
+finished run is not lost.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+import signal
 import threading
 from time import perf_counter
 from types import SimpleNamespace
@@ -29,22 +37,26 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import numpy as np
 
 from . import checks
-from .result import History, Result, Status, deliver
+from .codes import RUNNING
+from .limits import Limits
+from .result import PACKAGE, History, Result, Status, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import TracebackType
+    from types import FrameType, TracebackType
+
+    from .typing import Callback
 
 R = TypeVar("R", bound=Result)
 
-#: What a kernel returns when it has only used up its chunk; any other code is a `Status`.
-RUNNING = -1
+__all__ = ["RUNNING", "Monitor"]
+
 #: Seconds of compiled work between two looks at the clock, the keyboard and the progress bar.
 CHUNK_SECONDS = 0.05
-#: Steps of the first chunk when the method has no idea of the cost of one.
-FIRST_CHUNK = 16
-
-_open = threading.local()  # .count: how many monitors are at work in this thread, one inside the other
+#: The first chunk, sized by a guess of what a step takes, is shorter; without a guess it is one step.
+FIRST_SECONDS = 0.01
+#: A chunk has at most so many times the steps of the one before, whose seconds may mislead.
+GROWTH = 8
 
 
 class Monitor:
@@ -52,6 +64,8 @@ class Monitor:
 
     Parameters
     ----------
+    limits : Limits, optional
+        The user's `maxiter`, `time_limit`, `callback` and `progress`; none by default.
     rtol, atol : float
         Converged when the residual is at most ``max(rtol * reference, atol)``.
     reference : float
@@ -60,14 +74,7 @@ class Monitor:
         Several residuals, each with its own threshold, in place of `rtol` and `atol`. `record` is then
         given a mapping with these names; they become columns of the history.
     maxiter : int
-        The most iterations to do.
-    time_limit : float, optional
-        Seconds.
-    callback : callable, optional
-        Called after each recorded iteration as ``callback(xk)`` or, if its only parameter has that
-        name, ``callback(intermediate_result)``. Returning True or raising StopIteration stops the run.
-    progress : bool
-        Show a progress bar.
+        The most iterations to do if `limits` names no number.
     label : str
         Its caption.
     keep : {"copy", "reference"}
@@ -90,6 +97,7 @@ class Monitor:
 
     def __init__(
         self,
+        limits: Limits | None = None,
         *,
         rtol: float = 0.0,
         atol: float = 0.0,
@@ -97,7 +105,7 @@ class Monitor:
         thresholds: Mapping[str, float] | None = None,
         maxiter: int,
         time_limit: float | None = None,
-        callback: Callable[..., Any] | None = None,
+        callback: Callback | None = None,
         progress: bool = False,
         label: str = "",
         keep: Literal["copy", "reference"] = "copy",
@@ -111,9 +119,9 @@ class Monitor:
     ) -> None:
         rtol = checks.real("rtol", rtol, low=0.0)
         atol = checks.real("atol", atol, low=0.0)
-        self.maxiter = checks.integer("maxiter", maxiter, low=0)
-        limit = math.inf if time_limit is None else checks.real("time_limit", time_limit, low=0.0)
-        checks.function("callback", callback, optional=True)
+        limits = Limits(None, time_limit, callback, progress) if limits is None else limits
+        self.limits = limits
+        self.maxiter = limits.steps(checks.integer("maxiter", maxiter, low=0))
         # A threshold from an infinite norm would accept everything, so it counts as zero.
         self._names = {name: _finite(float(top)) for name, top in (thresholds or {}).items()}
         self.threshold = max(self._names.values(), default=max(_finite(rtol * float(reference)), atol))
@@ -133,12 +141,13 @@ class Monitor:
         self._divergence = divergence
         self._first = math.inf
         self._mark, self._mark_at = math.inf, 0
-        self._callback = callback
-        self._wants_result = callback is not None and _wants_result(callback)
+        self._callback = limits.callback
+        self._wants_result = limits.callback is not None and _wants_result(limits.callback)
         self._step_seconds = step_seconds
+        self._last_chunk = 0
         self._start = self._last = perf_counter()
-        self._deadline = self._start + limit
-        self._show = progress
+        self._deadline = limits.deadline
+        self._show = limits.progress
         self._label = label
         self._bar: Any = None
 
@@ -147,21 +156,25 @@ class Monitor:
     def __enter__(self) -> Self:
         if self._show:
             self._bar = _progress_bar(self._label, self.maxiter)
-        _open.count = getattr(_open, "count", 0) + 1
+        _keyboard.open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        _open.count -= 1
+        outermost, pressed = _keyboard.close()
         if self._bar is not None:
             self._advance_bar(force=True)
             self._bar.close()
-        if kind is KeyboardInterrupt and self._kept and _open.count == 0:
-            # A monitor inside another lets Ctrl-C pass, so that it ends the outermost solve.
+        interrupted = _is_interrupt(error) if error is not None else pressed
+        if interrupted and outermost and self._kept:
             self.history.trim()
             self.stop(Status.INTERRUPTED)
             return True
+        if interrupted:  # inside another monitor Ctrl-C passes, so that it ends the outermost solve
+            if isinstance(error, KeyboardInterrupt):
+                return False
+            raise KeyboardInterrupt from error
         if kind is None and self.status is None:
             raise RuntimeError("a monitored loop was left without a reason: call stop(status) before break")
         return False
@@ -176,7 +189,14 @@ class Monitor:
         """Whether there is something left to do."""
         if self.status is None and self._step >= self.maxiter:
             self.stop(Status.MAXITER)
+        if _keyboard.was_pressed and self.status is None and _in_main_thread():
+            raise KeyboardInterrupt
         return self.status is None
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether the time limit is over: a method may ask inside a long step, and stop by itself."""
+        return perf_counter() >= self._deadline
 
     def stop(self, status: Status, detail: str = "") -> None:
         """End the run; `detail` is what the message says beside the status."""
@@ -204,14 +224,18 @@ class Monitor:
         step = self.nit = self._step
         if self._every > 1 and step % self._every and step != self.maxiter and not converged:
             return
-        if self._names:
-            columns.update({name: float(residual[name]) for name in self._names})
-            residual = self._worst(columns)
-        residual = float(residual)
-        self._last = perf_counter()
-        self.history.append(step, residual, self._last - self._start, **columns)
-        self._judge(residual, x, converged)
-        if self._callback is not None:
+        _thread.held = True
+        try:
+            if self._names:
+                columns.update({name: float(residual[name]) for name in self._names})
+                residual = self._worst(columns)
+            residual = float(residual)
+            self._last = perf_counter()
+            self.history.append(step, residual, self._last - self._start, **columns)
+            self._judge(residual, x, converged)
+        finally:
+            _thread.held = False
+        if self._callback is not None and step > 0:
             self._call_back(residual, x, columns)
         if self._bar is not None:
             self._advance_bar()
@@ -266,7 +290,7 @@ class Monitor:
 
     def _call_back(self, residual: float, x: Any, columns: Mapping[str, float]) -> None:
         assert self._callback is not None
-        argument = self._present(_copy(x) if self._copies else x)
+        argument = _copy(self._present(x))  # what a callback writes into x does not reach the solver
         if self._wants_result:
             argument = SimpleNamespace(
                 x=argument, nit=self.nit, residual=residual, seconds=self.seconds, **columns
@@ -275,7 +299,7 @@ class Monitor:
             wanted = self._callback(argument)
         except StopIteration:
             wanted = True
-        if wanted is not None and bool(wanted) and self.status is None:
+        if (wanted is True or (isinstance(wanted, np.bool_) and bool(wanted))) and self.status is None:
             self.stop(Status.STOPPED)
 
     # -- many iterations in one compiled call ------------------------------------------------------
@@ -290,13 +314,13 @@ class Monitor:
         stop_at : float
             The threshold, or the rounding level where that is higher.
         """
-        seconds = min(CHUNK_SECONDS, max(self._deadline - perf_counter(), 0.0))
-        if self._callback is not None:
+        first = self._last_chunk == 0
+        seconds = min(FIRST_SECONDS if first else CHUNK_SECONDS, max(self._deadline - perf_counter(), 0.0))
+        if self._callback is not None or self._step_seconds is None:
             n = 1
-        elif self._step_seconds is None:
-            n = FIRST_CHUNK
         else:
             n = int(min(seconds / max(self._step_seconds, 1e-9), 2**31))
+            n = n if first else min(n, GROWTH * self._last_chunk)
         return max(1, min(n, self.maxiter - self._step)), max(self.threshold, self.rounding)
 
     def extend(
@@ -318,34 +342,39 @@ class Monitor:
         **columns : array of shape (k,)
             Values of further columns of the history.
         """
-        if self._names:
-            columns.update({name: np.asarray(residuals[name], dtype=float) for name in self._names})
-            each = zip(*(columns[name].tolist() for name in self._names), strict=True)
-            residuals = [self._worst(dict(zip(self._names, row, strict=True))) for row in each]
-        rows = len(residuals)
-        steps = rows if steps is None else int(steps)
-        if steps == 0 and code == RUNNING:
-            raise RuntimeError("a compiled loop did no step and gave no reason")
-        before, self._last = self._last, perf_counter()
-        if rows:
-            done = np.arange(1, rows + 1)
-            at = self._step - (-done * steps // rows)  # rounded up; the last row is the last step
-            seconds = before - self._start + done / rows * (self._last - before)
-            self.history.extend(at, residuals, seconds, **columns)
-        if steps:
-            self._step += steps
-            self.nit = self._step
-            self._step_seconds = (self._last - before) / steps
-        residual = float(residuals[-1]) if rows else self.residual
-        converged = None if code == RUNNING else code == Status.CONVERGED
-        if converged and self.threshold < residual <= self.rounding:
-            converged = None  # the kernel only knows `stop_at`
-        if code not in {RUNNING, Status.CONVERGED}:
-            self.stop(Status(code))
-        if rows or code == Status.CONVERGED:
-            self._judge(residual, x, converged, float(np.min(residuals)) if rows else None)
-        elif self.status is None and self._last >= self._deadline:
-            self.stop(Status.TIME_LIMIT)
+        _thread.held = True
+        try:
+            if self._names:
+                columns.update({name: np.asarray(residuals[name], dtype=float) for name in self._names})
+                each = zip(*(columns[name].tolist() for name in self._names), strict=True)
+                residuals = [self._worst(dict(zip(self._names, row, strict=True))) for row in each]
+            rows = len(residuals)
+            steps = rows if steps is None else int(steps)
+            if steps == 0 and code == RUNNING:
+                raise RuntimeError("a compiled loop did no step and gave no reason")
+            before, self._last = self._last, perf_counter()
+            if rows:
+                done = np.arange(1, rows + 1)
+                at = self._step - (-done * steps // rows)  # rounded up; the last row is the last step
+                seconds = before - self._start + done / rows * (self._last - before)
+                self.history.extend(at, residuals, seconds, **columns)
+            if steps:
+                self._step += steps
+                self.nit = self._step
+                self._step_seconds = (self._last - before) / steps
+                self._last_chunk = steps
+            residual = float(residuals[-1]) if rows else self.residual
+            converged = None if code == RUNNING else code == Status.CONVERGED
+            if converged and self.threshold < residual <= self.rounding:
+                converged = None  # the kernel only knows `stop_at`
+            if code not in {RUNNING, Status.CONVERGED}:
+                self.stop(Status(code))
+            if rows or code == Status.CONVERGED:
+                self._judge(residual, x, converged, float(np.min(residuals)) if rows else None)
+            elif self.status is None and self._last >= self._deadline:
+                self.stop(Status.TIME_LIMIT)
+        finally:
+            _thread.held = False
         if self._callback is not None and rows:
             self._call_back(residual, x, {name: float(values[-1]) for name, values in columns.items()})
         if self._bar is not None:
@@ -365,8 +394,11 @@ class Monitor:
 
     def result(self, kind: type[R], **fields: Any) -> R:
         """Fill a `Result` (its own fields come as keywords), warn if the solve failed, and return it."""
+        x = self._present(self._best)
+        if _keyboard.finish() and self._kept:
+            self.stop(Status.INTERRUPTED)
         common = {
-            "x": self._present(self._best),
+            "x": x,
             "status": self.status,
             "nit": self.nit,
             "residual": self.residual,
@@ -383,6 +415,88 @@ class Monitor:
             self._bar.shown_at = now
             self._bar.n = self.nit
             self._bar.set_postfix_str(f"residual {self.residual:.2e}, wanted {self.threshold:.1e}")
+
+
+class _Thread(threading.local):
+    """What each thread knows: how many monitors are open in it, and whether one is writing its records."""
+
+    count = 0
+    held = False
+
+
+class _Keyboard:
+    """Ctrl-C, for the monitors of the main thread: a flag that outlives a lost exception.
+
+    Three states: no monitor (Python's own handler), an open monitor (flag and exception), and a closed one
+    whose method still prepares its result (flag alone, so that the work is not lost; a second Ctrl-C raises).
+    """
+
+    was_pressed = False
+
+    def open(self) -> None:
+        _thread.count += 1
+        # Whoever has a handler of his own knows what Ctrl-C should do.
+        if (
+            _thread.count == 1
+            and _in_main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            signal.signal(signal.SIGINT, self._press)
+
+    def close(self) -> tuple[bool, bool]:
+        """Return whether this was the outermost monitor, and whether Ctrl-C was pressed."""
+        pressed = self.was_pressed and _in_main_thread()
+        _thread.count -= 1
+        if pressed and _thread.count == 0:
+            self.was_pressed = False
+        return _thread.count == 0, pressed
+
+    def finish(self) -> bool:
+        """Give Python its handler back; return whether Ctrl-C was pressed since the monitor was closed."""
+        if _thread.count or not _in_main_thread():
+            return False
+        pressed, self.was_pressed = self.was_pressed, False
+        if signal.getsignal(signal.SIGINT) == self._press:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return pressed
+
+    def _press(self, number: int, frame: FrameType | None) -> None:
+        if _thread.count == 0 and (self.was_pressed or not _in_package(frame)):
+            self.finish()
+            signal.default_int_handler(number, frame)
+        self.was_pressed = True
+        if _thread.count and not _thread.held:
+            raise KeyboardInterrupt
+
+
+_thread = _Thread()
+_keyboard = _Keyboard()
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _in_package(frame: FrameType | None) -> bool:
+    """Whether the package is at work: a method that failed before its result has left the stack."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(PACKAGE):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is the reason of an error: Numba turns it into a SystemError, with the cause kept."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        if not isinstance(error, SystemError | RuntimeError):
+            return False
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _progress_bar(label: str, maxiter: int) -> Any:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import math
 import os
 import platform
+import warnings
 from concurrent.futures import CancelledError, Executor, as_completed
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from . import checks
 from .extras import installed
+from .limits import Limits
+from .result import ConvergenceWarning, Status, caller_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,6 +55,7 @@ def map_tasks(
     warm_up: Callable[[], Any] | None = None,
     progress: bool = False,
     label: str = "",
+    limits: Limits | None = None,
 ) -> list[Any]:
     """Return ``[function(task) for task in tasks]``, computed by the executor's workers.
 
@@ -76,10 +82,14 @@ def map_tasks(
         Show a progress bar.
     label : str
         Its caption.
+    limits : Limits, optional
+        No task starts after the deadline.
 
     Returns
     -------
     list
+        What each task returned, in the order of the tasks. After Ctrl-C or the deadline those that did not
+        finish are None, and a `ConvergenceWarning` says so.
 
     Raises
     ------
@@ -99,27 +109,54 @@ def map_tasks(
     results: list[Any] = [None] * len(jobs)
     failures: dict[int, BaseException] = {}
     bar = _bar(len(jobs), label) if progress else None
+    limits = Limits() if limits is None else limits
+    done: set[int] = set()
     try:
         if executor is None:
-            for i, (job, setting) in enumerate(zip(jobs, settings, strict=True)):
-                try:
-                    results[i] = function(job, **setting)
-                except Exception as error:  # kept, so that it does not lose the others
-                    failures[i] = error
-                if bar is not None:
-                    bar.update()
+            _one_after_the_other(function, jobs, settings, results, failures, done, limits, bar)
         else:
             if warm_up is not None:
                 warm_up()
             # Threads share the limit of this process: set by each task, they would restore each other's.
             with _one_blas_thread():
-                _submit(executor, function, jobs, settings, results, failures, bar)
+                _submit(executor, function, jobs, settings, results, failures, done, limits, bar)
     finally:
         if bar is not None:
             bar.close()
+    if len(done) < len(jobs):
+        reason = Status.TIME_LIMIT if limits.expired else Status.INTERRUPTED
+        text = f"{reason.explanation} {len(done)} of {len(jobs)} tasks are done; the others are None."
+        warnings.warn(text, ConvergenceWarning, stacklevel=caller_level())
     if failures:
         raise ParallelError(results, failures) from failures[min(failures)]
     return results
+
+
+def _one_after_the_other(
+    function: Callable[..., Any],
+    jobs: list[Any],
+    settings: list[dict[str, Any]],
+    results: list[Any],
+    failures: dict[int, BaseException],
+    done: set[int],
+    limits: Limits,
+    bar: Any,
+) -> None:
+    try:
+        for i, (job, setting) in enumerate(zip(jobs, settings, strict=True)):
+            if limits.expired:
+                return
+            try:
+                results[i] = function(job, **setting)
+            except Exception as error:  # kept, so that it does not lose the others
+                failures[i] = error
+            done.add(i)
+            if bar is not None:
+                bar.update()
+            if getattr(results[i], "status", None) is Status.INTERRUPTED:
+                return
+    except KeyboardInterrupt:  # between two tasks, or before the first record of one
+        return
 
 
 def _submit(
@@ -129,6 +166,8 @@ def _submit(
     settings: list[dict[str, Any]],
     results: list[Any],
     failures: dict[int, BaseException],
+    done: set[int],
+    limits: Limits,
     bar: Any,
 ) -> None:
     futures: dict[Any, int] = {}
@@ -139,7 +178,9 @@ def _submit(
                 futures[executor.submit(_one_thread, function, job, setting, here)] = i
             except RuntimeError as error:  # a worker died and took the pool with it
                 failures[i] = error
-        for future in as_completed(futures):
+                done.add(i)
+        left = None if limits.deadline == math.inf else limits.seconds_left
+        for future in as_completed(futures, timeout=left):
             try:
                 failure = future.exception()
             except CancelledError as error:  # the executor was shut down
@@ -148,23 +189,20 @@ def _submit(
                 results[futures[future]] = future.result()
             else:
                 failures[futures[future]] = failure
+            done.add(futures[future])
             if bar is not None:
                 bar.update()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TimeoutError):
+        # What runs cannot be stopped from here; it ends by its own limits.
         for future in futures:
             future.cancel()
-        raise
 
 
 def _one_thread(
     function: Callable[..., Any], job: Any, setting: dict[str, Any], submitter: tuple[str, int]
 ) -> Any:
     """Run a task in a worker, with one thread: one level of parallelism is enough."""
-    import sys
-
-    numba = sys.modules.get("numba")
-    if numba is None and installed("numba"):
-        import numba
+    numba = importlib.import_module("numba") if installed("numba") else None
     before = numba.get_num_threads() if numba is not None else 0
     if numba is not None:
         numba.set_num_threads(1)

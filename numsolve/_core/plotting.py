@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .result import Result
+    from .result import History
+    from .typing import LineStyle
 
 
 def new_axes(ax: Axes | None = None, **settings: Any) -> Axes:
@@ -32,21 +33,20 @@ def new_figure(rows: int = 1, columns: int = 1, **settings: Any) -> tuple[Figure
 
 
 def plot_history(
-    result: Result,
+    history: History | None,
     *,
     ax: Axes | None = None,
     column: str = "residual",
     against: str = "iteration",
-    **settings: Any,
+    **style: Unpack[LineStyle],
 ) -> Axes:
     """Draw a column of the history, on a logarithmic axis where its values allow it."""
     axes = new_axes(ax)
-    history = result.history
     if history is None or len(history) == 0:
         axes.text(0.5, 0.5, "no history", ha="center", transform=axes.transAxes)
         return axes
     x, y = history[against], history[column]
-    axes.plot(x, y, **{"marker": "." if len(x) < 60 else "", "linewidth": 1.5, **settings})
+    axes.plot(x, y, **{"marker": "." if len(x) < 60 else "", "linewidth": 1.5, **style})
     if np.any(y > 0) and not np.any(y < 0):
         axes.set_yscale("log")
     axes.set_xlabel(f"{against} (s)" if against == "seconds" else against)

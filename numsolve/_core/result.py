@@ -10,14 +10,17 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from matplotlib.axes import Axes
 
-_PACKAGE = str(Path(__file__).parents[1]) + os.sep
+    from .typing import LineStyle
+
+#: where the package's files are
+PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 class ConvergenceWarning(UserWarning):
@@ -232,15 +235,15 @@ class Result:
             raise ConvergenceError(self.message, self)
         return self
 
-    def plot(self, ax: Axes | None = None, **settings: Any) -> Axes:
+    def plot(self, ax: Axes | None = None, **style: Unpack[LineStyle]) -> Axes:
         """Draw the residual against the iterations.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
             Where to draw; a new figure by default.
-        **settings
-            Passed to ``ax.plot``.
+        **style
+            Colour, label and the like, for ``ax.plot``.
 
         Returns
         -------
@@ -248,7 +251,13 @@ class Result:
         """
         from .plotting import plot_history
 
-        return plot_history(self, ax=ax, **settings)
+        return plot_history(self.history, ax=ax, **style)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the fields, and a small picture where matplotlib is installed."""
+        from .notebook import as_html
+
+        return as_html(self)
 
     def keys(self) -> list[str]:
         """The names of the fields, as of a mapping."""
@@ -265,10 +274,14 @@ class Result:
         return name in self.keys()
 
     def __repr__(self) -> str:
+        lines = [f"{name:>16}: {text}" for name, text in self.in_short().items()]
+        return f"{type(self).__name__}\n" + "\n".join(lines)
+
+    def in_short(self) -> dict[str, str]:
+        """Each field's name and a line for its value, the common fields first."""
         shown = ["x", "success", "message", "nit", "residual"]
         shown += [name for name in self.keys() if name not in {*shown, "status", "detail", "history"}]
-        lines = [f"{name:>16}: {_short(getattr(self, name))}" for name in shown]
-        return f"{type(self).__name__}\n" + "\n".join(lines)
+        return {name: _short(getattr(self, name)) for name in shown}
 
 
 def deliver(result: Result) -> None:
@@ -288,7 +301,7 @@ def deliver(result: Result) -> None:
 def caller_level() -> int:
     """Return the ``stacklevel`` that names the first frame outside this package."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame, level = frame.f_back, level + 1
     return level
 

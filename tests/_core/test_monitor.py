@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -16,8 +18,8 @@ import numba
 import numpy as np
 import pytest
 
-from numsolve._core import monitor
-from numsolve._core.monitor import CHUNK_SECONDS, FIRST_CHUNK, RUNNING, Monitor
+from numsolve._core import limits, monitor
+from numsolve._core.monitor import CHUNK_SECONDS, FIRST_SECONDS, GROWTH, RUNNING, Monitor
 from numsolve._core.result import ConvergenceError, ConvergenceWarning, Result, Status
 
 
@@ -67,6 +69,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(monitor, "perf_counter", clock)
+    monkeypatch.setattr(limits, "perf_counter", clock)
     return clock
 
 
@@ -81,8 +84,10 @@ def keyboard():
 @pytest.fixture(autouse=True)
 def all_monitors_are_closed():
     yield
-    count, monitor._open.count = getattr(monitor._open, "count", 0), 0
+    count, monitor._thread.count = monitor._thread.count, 0
     assert count == 0
+    assert not monitor._thread.held
+    assert not monitor._keyboard.was_pressed
 
 
 # -- the stopping test -----------------------------------------------------------------------------
@@ -353,7 +358,7 @@ def test_exceptions_propagate_and_nothing_stays_open():
             with Monitor(maxiter=10) as inner:
                 inner.record(1.0)
                 1 / 0  # noqa: B018
-        assert monitor._open.count == 0
+        assert monitor._thread.count == 0
 
 
 def test_no_bar_leaves_no_monitor_open(monkeypatch):
@@ -380,7 +385,7 @@ def test_result_takes_the_methods_own_fields():
 def test_a_callback_gets_each_recorded_iterate():
     seen = []
     it = replay([4.0, 3.0, 2.0], callback=seen.append)
-    assert seen == [0, 1, 2]
+    assert seen == [1, 2]  # after each step; the start is none
     assert it.status is Status.MAXITER
 
 
@@ -412,7 +417,7 @@ def raises_stop_iteration(xk):
 
 @pytest.mark.parametrize(
     "callback",
-    [stop_with(True), stop_with(np.True_), stop_with(1), stop_with(np.asarray(True)), raises_stop_iteration],
+    [stop_with(True), stop_with(np.True_), raises_stop_iteration],
 )
 def test_a_callback_may_stop_the_run_without_a_warning(callback):
     it = replay([4.0, 3.0, 2.0, 1.0], callback=callback)
@@ -420,8 +425,10 @@ def test_a_callback_may_stop_the_run_without_a_warning(callback):
     assert (result.status, result.nit, result.x, result.success) == (Status.STOPPED, 2, 2, False)
 
 
-@pytest.mark.parametrize("value", [False, 0, np.False_, None])
-def test_a_callback_that_is_false_goes_on(value):
+@pytest.mark.parametrize(
+    "value", [False, 0, np.False_, None, 1, "stop", 2.5, np.ones(3), np.asarray(1), [True]]
+)
+def test_only_true_stops(value):
     assert replay([4.0, 3.0, 2.0, 1.0], callback=stop_with(value)).nit == 3
 
 
@@ -446,7 +453,7 @@ def test_builtins_are_callbacks_too():
 def test_present_maps_what_the_user_sees(keep):
     seen = []
     it = replay([2.0, 1.0], callback=seen.append, present=lambda x: x + 100, keep=keep)
-    assert seen == [100, 101]
+    assert seen == [101]
     assert quiet(it).x == 101
     assert it.x == 1
 
@@ -530,7 +537,7 @@ def test_ctrl_c_keeps_the_best_iterate():
 def test_ctrl_c_before_anything_was_recorded_propagates():
     with pytest.raises(KeyboardInterrupt), Monitor(maxiter=10):
         raise KeyboardInterrupt
-    assert monitor._open.count == 0
+    assert monitor._thread.count == 0
 
 
 def test_ctrl_c_ends_the_outermost_of_nested_solves():
@@ -621,6 +628,118 @@ def test_a_signal_during_a_compiled_chunk_keeps_the_best_iterate(keyboard):
     assert len(it.history) == it.nit + 1
 
 
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def from_numba():
+    """What Numba makes of a KeyboardInterrupt that a compiled call meets."""
+    try:
+        raise KeyboardInterrupt  # noqa: TRY301
+    except KeyboardInterrupt as error:
+        raise SystemError("<built-in> returned a result with an exception set") from error
+
+
+def test_an_interrupt_that_became_a_system_error_keeps_the_best_iterate(keyboard):
+    with Monitor(maxiter=10) as it:
+        it.record(1.0, "start")
+        for _ in it:
+            from_numba()
+    assert (it.status, it.x) == (Status.INTERRUPTED, "start")
+
+
+def test_an_interrupt_that_became_a_system_error_is_one_where_nothing_is_kept(keyboard):
+    with pytest.raises(KeyboardInterrupt), Monitor(maxiter=10):
+        from_numba()
+
+
+def test_a_system_error_of_another_kind_is_an_error(keyboard):
+    with pytest.raises(SystemError, match="other"), Monitor(maxiter=10) as it:
+        it.record(1.0, "start")
+        raise SystemError("other")
+
+
+def test_an_interrupt_that_was_swallowed_ends_the_run(keyboard):
+    with Monitor(maxiter=10) as it:
+        it.record(1.0, 0)
+        for k in it:
+            if k == 3:
+                with suppress(KeyboardInterrupt):  # as in a destructor
+                    press()
+            it.record(1.0 / (1 + k), k)
+    assert (it.status, it.nit, it.x) == (Status.INTERRUPTED, 3, 3)
+
+
+def test_an_interrupt_that_an_inner_solve_swallowed_ends_the_outer_one(keyboard):
+    with Monitor(maxiter=10) as outer:
+        outer.record(1.0, "start")
+        for _ in outer:
+            with Monitor(maxiter=1) as inner:
+                with suppress(KeyboardInterrupt):
+                    press()
+                inner.record(0.0, 1)
+            raise AssertionError("the inner solve went on")
+    assert (outer.status, outer.x) == (Status.INTERRUPTED, "start")
+
+
+def test_ctrl_c_while_the_result_is_prepared_loses_nothing(keyboard, monkeypatch):
+    monkeypatch.setattr(monitor, "PACKAGE", str(Path(__file__).parent))  # this test is the solver
+    it = solve(rtol=1e-3)
+    press()
+    result = quiet(it)
+    assert (result.status, result.nit, result.residual) == (Status.INTERRUPTED, 10, 2.0**-10)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert quiet(solve(rtol=1e-3)).status is Status.CONVERGED  # the next solve is its own
+
+
+def test_a_second_ctrl_c_while_the_result_is_prepared_raises(keyboard, monkeypatch):
+    monkeypatch.setattr(monitor, "PACKAGE", str(Path(__file__).parent))
+    solve(rtol=1e-3)
+    press()
+    with pytest.raises(KeyboardInterrupt):
+        press()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_method_that_failed_leaves_ctrl_c_as_it_was(keyboard):
+    with pytest.raises(ZeroDivisionError), Monitor(maxiter=3):
+        raise ZeroDivisionError
+    with pytest.raises(KeyboardInterrupt):
+        press()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_the_users_stays(keyboard):
+    presses = []
+    mine = lambda number, frame: presses.append(number)  # noqa: E731
+    signal.signal(signal.SIGINT, mine)
+    with Monitor(maxiter=3) as it:
+        it.record(1.0)
+        for _ in it:
+            press()
+            it.record(1.0)
+    assert presses == [signal.SIGINT] * 3
+    assert it.status is Status.MAXITER
+    assert signal.getsignal(signal.SIGINT) is mine
+
+
+def test_at_any_moment_of_a_python_loop_the_run_is_interrupted(keyboard):
+    """Every record is whole, every iterate kept, whatever line the signal meets."""
+    for moment in np.random.default_rng(0).uniform(0.001, 0.02, 20):
+        timer = threading.Timer(moment, press)
+        with Monitor(maxiter=10**9, columns=["cost"]) as it:
+            it.record(2.0, 0, cost=0.0)
+            timer.start()
+            for k in it:
+                it.record(1.0 + 1.0 / k, k, cost=1.0)
+        timer.join()
+        assert it.status is Status.INTERRUPTED
+        assert it.x == it.history.iteration[-1]
+        assert it.residual == it.history.residual[-1]
+        assert len({len(it.history[name]) for name in it.history}) == 1
+        quiet(it)
+
+
 # -- residuals on a device -------------------------------------------------------------------------
 
 
@@ -646,7 +765,7 @@ def test_residuals_stay_on_the_device_between_looks(maxiter, rows):
             it.record(DeviceScalar(0.5**k), k)
             assert it.nit == k
     assert it.status is Status.CONVERGED
-    assert list(it.history.iteration) == seen == rows
+    assert list(it.history.iteration) == [0, *seen] == rows
     assert DeviceScalar.fetched == len(rows)
     assert it.nit == rows[-1]
 
@@ -718,16 +837,21 @@ def test_a_short_solve_is_one_chunk():
 
 def test_chunks_take_the_measured_time_of_a_step(clock):
     def kernel(state, n, stop_at, residuals):
-        clock.now += 1e-3 * n
+        clock.now += step * n
         residuals[:] = 1.0
         return n, RUNNING
 
+    step, chunks = 2.0**-10, []
+    steps = int(CHUNK_SECONDS / step)
+    run_chunks(kernel, chunks=chunks, maxiter=200)  # without a guess: one step, then with care
+    assert chunks == [1, GROWTH, steps, steps, steps, 200 - 3 * steps - 1 - GROWTH]
     chunks = []
-    run_chunks(kernel, chunks=chunks, maxiter=200)
-    assert chunks == [FIRST_CHUNK, 50, 50, 50, 200 - 150 - FIRST_CHUNK]
+    run_chunks(kernel, chunks=chunks, maxiter=200, step_seconds=step)
+    first = int(FIRST_SECONDS / step)
+    assert chunks == [first, steps, steps, steps, 200 - 3 * steps - first]
     chunks = []
     run_chunks(kernel, chunks=chunks, maxiter=200, step_seconds=CHUNK_SECONDS)  # a wrong guess is corrected
-    assert chunks == [1, 50, 50, 50, 49]
+    assert chunks[:3] == [1, GROWTH, steps]
 
 
 def test_chunks_end_near_the_time_limit(clock):
@@ -743,7 +867,7 @@ def test_chunks_end_near_the_time_limit(clock):
 
 
 def test_the_first_chunk_does_not_pass_maxiter():
-    with Monitor(maxiter=3) as it:
+    with Monitor(maxiter=3, step_seconds=1e-6) as it:
         assert it.chunk()[0] == 3
         it.extend([1.0, 1.0, 1.0])
         assert not it.running
@@ -753,7 +877,7 @@ def test_with_a_callback_each_chunk_is_one_step():
     seen, chunks = [], []
     it = run_chunks(rtol=1e-2, chunks=chunks, step_seconds=1e-9, callback=lambda xk: seen.append(xk[0]))
     assert set(chunks) == {1}
-    np.testing.assert_array_equal(seen, 0.5 ** np.arange(8))
+    np.testing.assert_array_equal(seen, 0.5 ** np.arange(1, 8))
     assert it.nit == 7
 
 

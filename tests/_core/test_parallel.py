@@ -9,12 +9,15 @@ import threading
 import time
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from numsolve._core.limits import Limits
 from numsolve._core.parallel import ParallelError, map_tasks
+from numsolve._core.result import ConvergenceWarning, Result, Status
 
 
 @pytest.fixture(scope="module")
@@ -177,11 +180,49 @@ def test_ctrl_c_cancels_what_has_not_started(tasks):
             return ran[-1]
 
     with Interrupted(1) as executor:
-        with pytest.raises(KeyboardInterrupt):
-            map_tasks(tasks.square, range(6), executor=executor)
+        with pytest.warns(ConvergenceWarning, match="0 of 6 tasks are done"):
+            assert map_tasks(tasks.square, range(6), executor=executor) == [None] * 6
         cancelled = [future.cancelled() for future in ran]
         block.set()
     assert cancelled[1:] == [True, True]
+
+
+def interrupted_at(k):
+    def task(i):
+        if i == k:
+            raise KeyboardInterrupt
+        return i
+
+    return task
+
+
+def test_ctrl_c_keeps_what_is_done():
+    with pytest.warns(ConvergenceWarning, match="interrupted.* 2 of 5 tasks are done; the others are None"):
+        assert map_tasks(interrupted_at(2), range(5)) == [0, 1, None, None, None]
+
+
+def test_an_interrupted_result_ends_the_whole():
+    def task(i):
+        return Result(x=i, status=Status.INTERRUPTED if i == 1 else Status.CONVERGED)
+
+    with pytest.warns(ConvergenceWarning, match="2 of 4 tasks are done"):
+        results = map_tasks(task, range(4))
+    assert [r and r.x for r in results] == [0, 1, None, None]
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_no_task_starts_after_the_deadline(threads):
+    def task(i):
+        time.sleep(0.3)
+        return i
+
+    with (
+        ThreadPoolExecutor(2) if threads else nullcontext() as executor,
+        pytest.warns(ConvergenceWarning, match="time limit.*the others are None"),
+    ):
+        results = map_tasks(task, range(8), executor=executor, limits=Limits(time_limit=0.5))
+    assert results[0] == 0
+    assert results[-1] is None
 
 
 @pytest.mark.parametrize("executor", [2, "threads", [], ThreadPoolExecutor])
