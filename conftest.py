@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NUMSOLVE_QUIET", "1")
@@ -13,6 +15,9 @@ import pytest
 from hypothesis import settings
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # The first example of a property test may compile a kernel, so there is no deadline.
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50, print_blob=True)
@@ -28,6 +33,24 @@ if importlib.util.find_spec("jax") is None:  # their examples need it
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser()], patterns=["README.md", "docs/*.md", "docs/*/*.md"]
 ).pytest()
+
+
+pytest.register_assert_rewrite("contract")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test of the contract of conduct runs on each call of its column (``tests/contract.py``)."""
+    calls = getattr(metafunc.cls, "calls", None)
+    if calls and "call" in metafunc.fixturenames:
+        metafunc.parametrize("call", list(calls.values()), ids=list(calls))
+
+
+@pytest.fixture
+def keyboard() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where the test runner has another handler."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _why_no_gpu() -> str | None:

@@ -73,14 +73,6 @@ def clock(monkeypatch):
     return clock
 
 
-@pytest.fixture
-def keyboard():
-    """Ctrl-C raises KeyboardInterrupt, also where the test runner has another handler."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.fixture(autouse=True)
 def all_monitors_are_closed():
     yield
