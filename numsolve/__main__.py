@@ -1,4 +1,7 @@
-"""``python -m numsolve``: the versions, threads and devices that a bug report needs."""
+"""``python -m numsolve``: the versions, threads and devices that a bug report needs.
+
+``python -m numsolve warm [AREA ...]`` compiles the kernels ahead of their first call.
+"""
 
 from __future__ import annotations
 
@@ -77,6 +80,19 @@ def _gpu() -> str:
 
 
 def main() -> None:
+    """Do what the arguments say: by default, print the report."""
+    if len(sys.argv) < 2:
+        return report()
+    if sys.argv[1] == "warm":
+        from ._warm import main as warm
+
+        sys.exit(warm(sys.argv[2:]))
+    asked_for_help = sys.argv[1] in {"-h", "--help"}
+    print(__doc__, file=sys.stdout if asked_for_help else sys.stderr)
+    sys.exit(0 if asked_for_help else 2)
+
+
+def report() -> None:
     """Print the report."""
     warnings.simplefilter("ignore")
     report = {

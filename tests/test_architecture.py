@@ -20,7 +20,7 @@ COLUMNS = {
     *("linear", "transport", "sketch", "monotone", "implicit"),
     *("bilevel", "neural_ode", "fractional", "atomic", "special"),
 }
-TOP_LEVEL_FILES = {"__init__.py", "__init__.pyi", "__main__.py", "_version.py", "py.typed"}
+TOP_LEVEL_FILES = {"__init__.py", "__init__.pyi", "__main__.py", "_version.py", "_warm.py", "py.typed"}
 MAY_STAND_ON = {"bilevel": {"implicit"}}
 #: packages that a module imports inside the functions that need them
 HEAVY = {
@@ -41,18 +41,36 @@ KERNEL_IMPORTS = {
     "_cpu": {"numpy", "numba", "llvmlite", "math", "operator"},
     "_gpu": {"numpy", "cupy", "cupyx", "math"},
 }
+#: and the parts of the ground that were made for them
+KERNEL_GROUND = ("_core.codes", "_core.compiled")
+#: The circles of imports that still stand, each to be undone by a change of its own.
+KNOWN_CIRCLES = {
+    frozenset(
+        f"numsolve.transport.{name}"
+        for name in (
+            *("_cloud_adjoint", "_cloud_dual", "_cloud_problem", "_cloud_schur", "_cloud_stages"),
+            "cloud_result",
+        )
+    )
+}
+#: What compiles slowly in a kernel (a loop does not), and is only there for a reason that its line gives.
+SLOW_TO_COMPILE = {"np.sort", "np.argsort", "np.linalg", "np.unique", "np.searchsorted"}
+ON_PURPOSE = "# compiled on purpose"
 JIT = {"njit", "jit", "vectorize", "guvectorize", "stencil"}
 
 
-def imports(path: Path, root: Path, *, top_level: bool = False) -> Iterator[str]:
-    """Full names of the modules that a file imports; ``top_level`` leaves out what functions import."""
+def imports(path: Path, root: Path, *, top_level: bool = False, types: bool = False) -> Iterator[str]:
+    """Full names of the modules that a file imports.
+
+    ``top_level`` leaves out what functions import; ``types`` takes in what only type checkers import.
+    """
     package = [root.name, *path.relative_to(root).parts[:-1]]
 
     def walk(node: ast.AST) -> Iterator[ast.AST]:
         for child in ast.iter_child_nodes(node):
             if top_level and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            if not types and isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 continue
             yield child
             yield from walk(child)
@@ -90,6 +108,73 @@ def jit_faults(path: Path) -> Iterator[str]:
                     yield f"line {decorator.lineno}: {ast.unparse(decorator)} without cache=True"
 
 
+def circles(root: Path) -> list[frozenset[str]]:
+    """Sets of modules that import each other in a circle, imports for type checkers and in functions counted."""
+    files = {
+        ".".join(p.relative_to(root.parent).with_suffix("").parts): p for p in sorted(root.rglob("*.py"))
+    }
+    files = {name: path for name, path in files.items() if not name.endswith("__init__")}
+    graph: dict[str, set[str]] = {}
+    for name, path in files.items():
+        wanted = (module.split(".") for module in imports(path, root, types=True))
+        found = {".".join(parts[:k]) for parts in wanted for k in range(1, len(parts) + 1)}
+        graph[name] = (found & set(files)) - {name}
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        todo = [start]
+        while todo:
+            new = graph[todo.pop()] - seen
+            seen |= new
+            todo += new
+        return seen
+
+    reach = {name: reached(name) for name in graph}
+    groups = {frozenset(o for o in reach[n] if n in reach[o]) for n in graph if n in reach[n]}
+    return sorted(groups, key=sorted)
+
+
+def unbounded_loops(path: Path) -> Iterator[str]:
+    """While loops that do not count: no name of their test is changed by an integer in their body."""
+
+    def counted(loop: ast.While) -> bool:
+        tested = {n.id for n in ast.walk(loop.test) if isinstance(n, ast.Name)}
+        for node in ast.walk(ast.Module(loop.body, [])):
+            if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub):
+                whole = isinstance(node.value, ast.Constant) and isinstance(node.value.value, int)
+                if whole and isinstance(node.target, ast.Name) and node.target.id in tested:
+                    return True
+        return False
+
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.While) and not counted(node):
+            yield f"line {node.lineno}: while {ast.unparse(node.test)}: does not count its steps"
+
+
+def slow_to_compile(path: Path) -> Iterator[str]:
+    """Constructs that cost a first call up to seconds each, where a loop costs a tenth of one."""
+    text = path.read_text()
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        what = ""
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Subscript) for t in node.targets):
+            target = next(t for t in node.targets if isinstance(t, ast.Subscript))
+            sliced = any(isinstance(part, ast.Slice) for part in ast.walk(target.slice))
+            if sliced and not isinstance(node.value, ast.Constant | ast.Name | ast.UnaryOp):
+                what = "assigns an expression to a slice"
+        elif isinstance(node, ast.Attribute):
+            name = ast.unparse(node)
+            what = f"calls {name}" if name in SLOW_TO_COMPILE else ""
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) in {"np.max", "np.min"}
+            and any(not isinstance(argument, ast.Name) for argument in node.args)
+        ):
+            what = "reduces an expression"
+        if what and ON_PURPOSE not in " ".join(lines[max(node.lineno - 2, 0) : node.lineno]):
+            yield f"line {node.lineno}: {what}: {ast.unparse(node)}"
+
+
 def faults(root: Path) -> list[str]:
     """Every breach of the house rules in a package."""
     found = []
@@ -105,11 +190,20 @@ def faults(root: Path) -> list[str]:
             ]
     for path in sorted(root.rglob("*.py")):
         relative = path.relative_to(root)
+        if relative.as_posix() == "_core/compiled.py":
+            continue  # where Numba is told how the house compiles
         column = relative.parts[0] if len(relative.parts) > 1 else ""
+        room = relative.parts[1] if len(relative.parts) > 2 else ""
+        rooms = {child.name for child in (root / column).iterdir() if (child / "__init__.py").is_file()}
         kind = next((k for k in KERNEL_IMPORTS if path.stem == k or path.stem.startswith(f"{k}_")), None)
-        own = f"{root.name}.{column}"
+        own = ".".join((root.name, *relative.parts[:-1]))
         for module in imports(path, root):
             parts = module.split(".")
+            if column and parts[:2] == [root.name, column] and len(parts) > 2 and parts[2] in rooms - {room}:
+                if room:
+                    found.append(f"{relative}: the room {room} imports the room {parts[2]}")
+                elif len(parts) > 3 and parts[3].startswith("_"):
+                    found.append(f"{relative}: the ground floor imports {module}")
             if parts[0] == root.name and len(parts) > 1 and parts[1] in COLUMNS - {column}:
                 if column == "_core":
                     found.append(f"{relative}: the ground imports the column {parts[1]}")
@@ -118,7 +212,12 @@ def faults(root: Path) -> list[str]:
             if kind is None or module.startswith("__future__"):
                 continue
             if parts[0] == root.name:
-                neighbours = (f"{own}.{kind}", *([f"{own}._generic"] if kind == "_gpu" else []))
+                neighbours = (
+                    f"{own}.{kind}",
+                    f"{root.name}.{column}.{kind}",
+                    *([f"{own}._generic"] if kind == "_gpu" else []),
+                    *(f"{root.name}.{part}" for part in KERNEL_GROUND),
+                )
                 if not module.startswith(neighbours):
                     found.append(f"{relative}: a kernel file imports {module}")
             elif parts[0] not in KERNEL_IMPORTS[kind]:
@@ -127,6 +226,12 @@ def faults(root: Path) -> list[str]:
             heavy = {module.split(".")[0] for module in imports(path, root, top_level=True)} & HEAVY
             found += [f"{relative}: imports {name} when it is loaded" for name in sorted(heavy)]
         found += [f"{relative}: {fault}" for fault in jit_faults(path)]
+        if kind is not None:
+            found += [f"{relative}: {fault}" for fault in unbounded_loops(path)]
+        if kind == "_cpu":
+            found += [f"{relative}: {fault}" for fault in slow_to_compile(path)]
+            if {"numba.njit", "numba.jit"} & set(imports(path, root)):
+                found.append(f"{relative}: compiles by numba.njit, not by kernel or inner of the ground")
     return found
 
 
@@ -159,6 +264,10 @@ STUBS = sorted(ROOT.rglob("__init__.pyi"))
 
 def test_house_rules():
     assert faults(ROOT) == []
+
+
+def test_no_circles_of_imports():
+    assert set(circles(ROOT)) == KNOWN_CIRCLES
 
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda stub: stub.parent.name)
@@ -238,6 +347,22 @@ BAD_FILES = {
     "transport/_gpu.py": ("import numba", "a kernel file imports numba"),
     "transport/d.py": ("import numba", "imports numba when it is loaded"),
     "transport/e.py": ("class A:\n    from jax import numpy", "imports jax when it is loaded"),
+    "linear/tuning/a.py": ("from ..poisson import dcdm", "the room tuning imports the room poisson"),
+    "linear/cg.py": (
+        "from .poisson._cpu import f",
+        "the ground floor imports numsolve.linear.poisson._cpu.f",
+    ),
+    "linear/poisson/_cpu.py": ("from ..cg import cg", "a kernel file imports numsolve.linear.cg.cg"),
+    "linear/_cpu_e.py": ("def f(x):\n    while True:\n        x += 1", "while True: does not count"),
+    "linear/_cpu_f.py": (
+        "def f(x):\n    while x > 1.0:\n        x *= 0.5",
+        "while x > 1.0: does not count its steps",
+    ),
+    "linear/_cpu_g.py": ("def f(x, y):\n    x[:] = x + y", "assigns an expression to a slice"),
+    "linear/_cpu_h.py": ("def f(x, y):\n    x[1:] = y[1:]", "assigns an expression to a slice"),
+    "linear/_cpu_i.py": ("def f(x):\n    return np.argsort(x)", "calls np.argsort"),
+    "linear/_cpu_j.py": ("def f(x, y):\n    return np.max(x - y)", "reduces an expression"),
+    "linear/_cpu_k.py": ("from numba import njit", "compiles by numba.njit"),
     "linear/_cpu.py": ("@njit\ndef f(x): pass", "njit without cache=True"),
     "linear/_cpu_b.py": ("@numba.njit(fastmath=True)\ndef f(x): pass", "numba.njit without cache=True"),
     "linear/_cpu_c.py": ("@njit('f8(f8)', cache=True)\ndef f(x): pass", "njit with an explicit signature"),
@@ -247,13 +372,21 @@ BAD_FILES = {
 }
 
 GOOD_FILES = {
+    "linear/poisson/_cpu.py": (
+        "from numsolve._core.codes import CONVERGED\nfrom numsolve._core.compiled import inner\n"
+        "from .._cpu import f\ndef g(x, n):\n    k = 0\n    x[:] = 0.0\n    x[1:] = -1.0\n"
+        "    while k < n and x[k] > 0.0:\n        k += 1\n"
+        "    # compiled on purpose: LAPACK\n    np.linalg.solve(x, x)"
+    ),
+    "linear/poisson/solve.py": "from ..cg import cg\nfrom . import _cpu",
+    "linear/ssor.py": "from .poisson import solve_poisson",
     "bilevel/a.py": "from ..implicit import root_vjp",
     "implicit/root.py": "def f(g):\n    import jax\n    return jax.jit(g)",
     "transport/solve.py": "from .._core import checks\ndef f():\n    import numba\n    from . import _cpu",
     "transport/types.py": "if TYPE_CHECKING:\n    import jax\n    from ..linear import cg",
     "transport/_cpu.py": (
-        "from __future__ import annotations\nimport math\nimport numpy as np\nfrom numba import njit\n"
-        "from ._cpu_exp import exp\n@njit(cache=True, fastmath=True)\ndef f(x): pass"
+        "from __future__ import annotations\nimport math\nimport numpy as np\nfrom numba import types\n"
+        "from ._cpu_exp import exp\n@kernel(fastmath=True)\ndef f(x): pass"
     ),
     "transport/_gpu.py": "import cupy\nfrom . import _generic\nfrom ._gpu_exp import SOURCE",
 }
@@ -264,9 +397,15 @@ def write(root: Path, files: dict[str, str]) -> Path:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        if path.parent != root and path.parent.name in COLUMNS:
-            (path.parent / "__init__.py").touch()
-            (path.parent / "__init__.pyi").touch()
+        for folder in path.relative_to(root).parents:
+            if folder.parts and folder.parts[0] in COLUMNS:
+                (root / folder / "__init__.py").touch()
+        if path.relative_to(root).parts[0] in COLUMNS:
+            (root / path.relative_to(root).parts[0] / "__init__.pyi").touch()
+    for name in ("tuning", "poisson"):  # rooms that the files above speak of
+        if (root / "linear").is_dir():
+            (root / "linear" / name).mkdir(exist_ok=True)
+            (root / "linear" / name / "__init__.py").touch()
     return root
 
 
@@ -286,3 +425,41 @@ def test_missing_stub_is_found(tmp_path):
     root = write(tmp_path / "numsolve", {"linear/cg.py": ""})
     (root / "linear/__init__.pyi").unlink()
     assert faults(root) == ["linear: has no __init__.pyi"]
+
+
+CIRCLES = {
+    "two files": ({"linear/a.py": "from .b import f", "linear/b.py": "from .a import g"}, {"a", "b"}),
+    "for types only": (
+        {"linear/a.py": "from .b import f", "linear/b.py": "if TYPE_CHECKING:\n    from .a import G"},
+        {"a", "b"},
+    ),
+    "in a function": (
+        {"linear/a.py": "from . import b", "linear/b.py": "def f():\n    from numsolve.linear.a import g"},
+        {"a", "b"},
+    ),
+    "of three": (
+        {
+            "linear/a.py": "from .b import f",
+            "linear/b.py": "from .c import f",
+            "linear/c.py": "from .a import f",
+            "linear/d.py": "from .a import f",
+        },
+        {"a", "b", "c"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CIRCLES)
+def test_a_circle_is_found(name, tmp_path):
+    files, expected = CIRCLES[name]
+    (found,) = circles(write(tmp_path / "numsolve", files))
+    assert {module.split(".")[-1] for module in found} == expected
+
+
+def test_no_circle_is_found_where_there_is_none(tmp_path):
+    files = {
+        "linear/a.py": "from . import b, c",
+        "linear/b.py": "from .c import f",
+        "linear/c.py": "import a",
+    }
+    assert circles(write(tmp_path / "numsolve", files)) == []

@@ -38,8 +38,9 @@ import numpy as np
 
 from . import checks
 from .codes import RUNNING
+from .history import History
 from .limits import Limits
-from .result import PACKAGE, History, Result, Status, deliver
+from .result import PACKAGE, Result, Status, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -392,11 +393,18 @@ class Monitor:
         """Seconds from the start to the last record."""
         return self._last - self._start
 
+    def finish(self) -> None:
+        """Give Python its Ctrl-C back; one that came since the end of the run is its status now.
+
+        `result` calls it; a method that makes one result of several monitors calls it for the last one.
+        """
+        if _keyboard.finish() and self._kept:
+            self.stop(Status.INTERRUPTED)
+
     def result(self, kind: type[R], **fields: Any) -> R:
         """Fill a `Result` (its own fields come as keywords), warn if the solve failed, and return it."""
         x = self._present(self._best)
-        if _keyboard.finish() and self._kept:
-            self.stop(Status.INTERRUPTED)
+        self.finish()
         common = {
             "x": x,
             "status": self.status,

@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Any
 from .extras import installed
 
 if TYPE_CHECKING:
-    from .result import Result
+    from collections.abc import Callable, Mapping
 
 #: inches of the picture
 SIZE = (3.6, 2.4)
 
 
-def as_html(result: Result) -> str:
-    """A table of the fields beside the picture."""
+def as_html(title: str, fields: Mapping[str, str], plot: Callable[[], Any]) -> str:
+    """A table of the fields beside the picture that `plot` draws."""
     cell = "style='text-align:left;vertical-align:top;padding:1px 8px'"
     rows = "".join(
         f"<tr><th {cell}>{html.escape(name)}</th><td {cell}>{html.escape(text)}</td></tr>"
-        for name, text in result.in_short().items()
+        for name, text in fields.items()
     )
-    table = f"<table><caption style='text-align:left'>{type(result).__name__}</caption>{rows}</table>"
-    picture = small_picture(result)
+    table = f"<table><caption style='text-align:left'>{title}</caption>{rows}</table>"
+    picture = small_picture(title, plot)
     return f"<div style='display:flex;flex-wrap:wrap;align-items:center;gap:1em'>{table}{picture}</div>"
 
 
-def small_picture(result: Result) -> str:
-    """The picture that ``.plot()`` draws, as an image in the page; nothing where it cannot be drawn."""
+def small_picture(title: str, plot: Callable[[], Any]) -> str:
+    """The picture as an image in the page; nothing where it cannot be drawn."""
     if not installed("matplotlib"):
         return ""
     import matplotlib.pyplot as plt
@@ -38,7 +38,7 @@ def small_picture(result: Result) -> str:
     interactive = plt.isinteractive()
     plt.ioff()  # a notebook would show the figure a second time
     try:
-        drawn: Any = result.plot()
+        drawn = plot()
         figure = getattr(drawn, "figure", drawn)
         figure.set_size_inches(*SIZE)
         buffer = io.BytesIO()
@@ -50,4 +50,4 @@ def small_picture(result: Result) -> str:
             plt.close(number)
         plt.interactive(interactive)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f"<img alt='{type(result).__name__}' src='data:image/png;base64,{data}'/>"
+    return f"<img alt='{title}' src='data:image/png;base64,{data}'/>"
