@@ -1,4 +1,4 @@
-"""The first call of each column's solvers: in processor seconds, with nothing compiled and with all in the cache."""
+"""The first call of each column's solver, in processor seconds: nothing compiled, and all in the cache."""
 
 import os
 import subprocess

@@ -16,20 +16,12 @@ and one whose loop is compiled::
             n, stop_at = it.chunk()         # at most n steps, or until a residual <= stop_at
             steps, code = kernel(state, n, stop_at, residuals)
             it.extend(residuals[:steps], code, x)
-
-Ctrl-C. While a monitor is open in the main thread, SIGINT both sets a flag and raises KeyboardInterrupt.
-The exception ends a method's Python code at once; where it is lost (Numba turns it into a SystemError, a
-destructor swallows it), the flag still ends the run at the next record. Inside the monitor's own methods only
-the flag is set, so that no record is left half done; likewise between a monitor's end and `result`, so that a
-finished run is not lost.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-import signal
-import threading
 from time import perf_counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -39,12 +31,13 @@ import numpy as np
 from . import checks
 from .codes import RUNNING
 from .history import History
+from .keyboard import in_main_thread, is_interrupt, keyboard, thread
 from .limits import Limits
-from .result import PACKAGE, Result, Status, deliver
+from .result import Result, Status, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import FrameType, TracebackType
+    from types import TracebackType
 
     from .typing import Callback
 
@@ -157,17 +150,17 @@ class Monitor:
     def __enter__(self) -> Self:
         if self._show:
             self._bar = _progress_bar(self._label, self.maxiter)
-        _keyboard.open()
+        keyboard.open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        outermost, pressed = _keyboard.close()
+        outermost, pressed = keyboard.close()
         if self._bar is not None:
             self._advance_bar(force=True)
             self._bar.close()
-        interrupted = _is_interrupt(error) if error is not None else pressed
+        interrupted = is_interrupt(error) if error is not None else pressed
         if interrupted and outermost and self._kept:
             self.history.trim()
             self.stop(Status.INTERRUPTED)
@@ -190,7 +183,7 @@ class Monitor:
         """Whether there is something left to do."""
         if self.status is None and self._step >= self.maxiter:
             self.stop(Status.MAXITER)
-        if _keyboard.was_pressed and self.status is None and _in_main_thread():
+        if keyboard.was_pressed and self.status is None and in_main_thread():
             raise KeyboardInterrupt
         return self.status is None
 
@@ -225,7 +218,7 @@ class Monitor:
         step = self.nit = self._step
         if self._every > 1 and step % self._every and step != self.maxiter and not converged:
             return
-        _thread.held = True
+        thread.held = True
         try:
             if self._names:
                 columns.update({name: float(residual[name]) for name in self._names})
@@ -235,7 +228,7 @@ class Monitor:
             self.history.append(step, residual, self._last - self._start, **columns)
             self._judge(residual, x, converged)
         finally:
-            _thread.held = False
+            thread.held = False
         if self._callback is not None and step > 0:
             self._call_back(residual, x, columns)
         if self._bar is not None:
@@ -343,7 +336,7 @@ class Monitor:
         **columns : array of shape (k,)
             Values of further columns of the history.
         """
-        _thread.held = True
+        thread.held = True
         try:
             if self._names:
                 columns.update({name: np.asarray(residuals[name], dtype=float) for name in self._names})
@@ -375,7 +368,7 @@ class Monitor:
             elif self.status is None and self._last >= self._deadline:
                 self.stop(Status.TIME_LIMIT)
         finally:
-            _thread.held = False
+            thread.held = False
         if self._callback is not None and rows:
             self._call_back(residual, x, {name: float(values[-1]) for name, values in columns.items()})
         if self._bar is not None:
@@ -398,7 +391,7 @@ class Monitor:
 
         `result` calls it; a method that makes one result of several monitors calls it for the last one.
         """
-        if _keyboard.finish() and self._kept:
+        if keyboard.finish() and self._kept:
             self.stop(Status.INTERRUPTED)
 
     def result(self, kind: type[R], **fields: Any) -> R:
@@ -423,88 +416,6 @@ class Monitor:
             self._bar.shown_at = now
             self._bar.n = self.nit
             self._bar.set_postfix_str(f"residual {self.residual:.2e}, wanted {self.threshold:.1e}")
-
-
-class _Thread(threading.local):
-    """What each thread knows: how many monitors are open in it, and whether one is writing its records."""
-
-    count = 0
-    held = False
-
-
-class _Keyboard:
-    """Ctrl-C, for the monitors of the main thread: a flag that outlives a lost exception.
-
-    Three states: no monitor (Python's own handler), an open monitor (flag and exception), and a closed one
-    whose method still prepares its result (flag alone, so that the work is not lost; a second Ctrl-C raises).
-    """
-
-    was_pressed = False
-
-    def open(self) -> None:
-        _thread.count += 1
-        # Whoever has a handler of his own knows what Ctrl-C should do.
-        if (
-            _thread.count == 1
-            and _in_main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            signal.signal(signal.SIGINT, self._press)
-
-    def close(self) -> tuple[bool, bool]:
-        """Return whether this was the outermost monitor, and whether Ctrl-C was pressed."""
-        pressed = self.was_pressed and _in_main_thread()
-        _thread.count -= 1
-        if pressed and _thread.count == 0:
-            self.was_pressed = False
-        return _thread.count == 0, pressed
-
-    def finish(self) -> bool:
-        """Give Python its handler back; return whether Ctrl-C was pressed since the monitor was closed."""
-        if _thread.count or not _in_main_thread():
-            return False
-        pressed, self.was_pressed = self.was_pressed, False
-        if signal.getsignal(signal.SIGINT) == self._press:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        return pressed
-
-    def _press(self, number: int, frame: FrameType | None) -> None:
-        if _thread.count == 0 and (self.was_pressed or not _in_package(frame)):
-            self.finish()
-            signal.default_int_handler(number, frame)
-        self.was_pressed = True
-        if _thread.count and not _thread.held:
-            raise KeyboardInterrupt
-
-
-_thread = _Thread()
-_keyboard = _Keyboard()
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
-
-
-def _in_package(frame: FrameType | None) -> bool:
-    """Whether the package is at work: a method that failed before its result has left the stack."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith(PACKAGE):
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is the reason of an error: Numba turns it into a SystemError, with the cause kept."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        if not isinstance(error, SystemError | RuntimeError):
-            return False
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _progress_bar(label: str, maxiter: int) -> Any:

@@ -106,15 +106,18 @@ class Status(IntEnum):
 class Result:
     """What a solver returns.
 
+    For a batch of problems `status`, `success`, `nit` and `residual` are arrays; type checkers are told of one
+    problem, the usual case.
+
     Attributes
     ----------
     x : object
         The solution, or the best iterate; it can be handed back as a start.
-    status : Status or int or array of int
-        Why the solver stopped; an array for a batch of problems.
-    nit : int or array of int
+    status : Status
+        Why the solver stopped; an array of its numbers for a batch, a traced integer under ``jax.jit``.
+    nit : int
         Iterations done.
-    residual : float or array of float
+    residual : float
         What was measured against the tolerance, at `x`.
     history : History or None
         One row per recorded iteration.
@@ -123,19 +126,21 @@ class Result:
     """
 
     x: Any
-    status: Any = Status.CONVERGED
-    nit: Any = 0
-    residual: Any = float("nan")
+    status: Status = Status.CONVERGED
+    nit: int = 0
+    residual: float = float("nan")
     history: History | None = None
     detail: str = field(default="")
 
     @property
-    def success(self) -> Any:
+    def success(self) -> bool:
         """Whether `x` meets the tolerance, or the level of rounding errors; an array for a batch."""
         single = _single(self.status)
         if single is not None:
             return single.success
-        return (self.status == Status.CONVERGED.value) | (self.status == Status.ROUNDING.value)
+        status: Any = self.status
+        good: bool = (status == Status.CONVERGED.value) | (status == Status.ROUNDING.value)
+        return good
 
     @property
     def message(self) -> str:

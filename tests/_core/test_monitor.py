@@ -18,6 +18,7 @@ import numba
 import numpy as np
 import pytest
 
+from numsolve._core import keyboard as keyboard_state
 from numsolve._core import limits, monitor
 from numsolve._core.monitor import CHUNK_SECONDS, FIRST_SECONDS, GROWTH, RUNNING, Monitor
 from numsolve._core.result import ConvergenceError, ConvergenceWarning, Result, Status
@@ -76,10 +77,10 @@ def clock(monkeypatch):
 @pytest.fixture(autouse=True)
 def all_monitors_are_closed():
     yield
-    count, monitor._thread.count = monitor._thread.count, 0
+    count, keyboard_state.thread.count = keyboard_state.thread.count, 0
     assert count == 0
-    assert not monitor._thread.held
-    assert not monitor._keyboard.was_pressed
+    assert not keyboard_state.thread.held
+    assert not keyboard_state.keyboard.was_pressed
 
 
 # -- the stopping test -----------------------------------------------------------------------------
@@ -350,7 +351,7 @@ def test_exceptions_propagate_and_nothing_stays_open():
             with Monitor(maxiter=10) as inner:
                 inner.record(1.0)
                 1 / 0  # noqa: B018
-        assert monitor._thread.count == 0
+        assert keyboard_state.thread.count == 0
 
 
 def test_no_bar_leaves_no_monitor_open(monkeypatch):
@@ -529,7 +530,7 @@ def test_ctrl_c_keeps_the_best_iterate():
 def test_ctrl_c_before_anything_was_recorded_propagates():
     with pytest.raises(KeyboardInterrupt), Monitor(maxiter=10):
         raise KeyboardInterrupt
-    assert monitor._thread.count == 0
+    assert keyboard_state.thread.count == 0
 
 
 def test_ctrl_c_ends_the_outermost_of_nested_solves():
@@ -675,7 +676,7 @@ def test_an_interrupt_that_an_inner_solve_swallowed_ends_the_outer_one(keyboard)
 
 
 def test_ctrl_c_while_the_result_is_prepared_loses_nothing(keyboard, monkeypatch):
-    monkeypatch.setattr(monitor, "PACKAGE", str(Path(__file__).parent))  # this test is the solver
+    monkeypatch.setattr(keyboard_state, "PACKAGE", str(Path(__file__).parent))  # this test is the solver
     it = solve(rtol=1e-3)
     press()
     result = quiet(it)
@@ -685,7 +686,7 @@ def test_ctrl_c_while_the_result_is_prepared_loses_nothing(keyboard, monkeypatch
 
 
 def test_a_second_ctrl_c_while_the_result_is_prepared_raises(keyboard, monkeypatch):
-    monkeypatch.setattr(monitor, "PACKAGE", str(Path(__file__).parent))
+    monkeypatch.setattr(keyboard_state, "PACKAGE", str(Path(__file__).parent))
     solve(rtol=1e-3)
     press()
     with pytest.raises(KeyboardInterrupt):

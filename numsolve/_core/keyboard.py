@@ -1,0 +1,101 @@
+"""Ctrl-C while a solver runs.
+
+While a monitor is open in the main thread, SIGINT both sets a flag and raises KeyboardInterrupt. The exception
+ends a method's Python code at once; where it is lost (Numba turns it into a SystemError, a destructor swallows
+it), the flag still ends the run at the next record. Inside the monitor's own methods only the flag is set, so
+that no record is left half done; likewise between a monitor's end and its result, so that a finished run is not
+lost.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from .result import PACKAGE
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+class Thread(threading.local):
+    """What each thread knows: how many monitors are open in it, and whether one is writing its records."""
+
+    count = 0
+    held = False
+
+
+class Keyboard:
+    """The handler of SIGINT, for the monitors of the main thread.
+
+    Three states: no monitor (Python's own handler), an open monitor (flag and exception), and a closed one
+    whose method still prepares its result (flag alone, so that the work is not lost; a second Ctrl-C raises).
+    """
+
+    was_pressed = False
+
+    def open(self) -> None:
+        thread.count += 1
+        # Whoever has a handler of his own knows what Ctrl-C should do.
+        if (
+            thread.count == 1
+            and in_main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            signal.signal(signal.SIGINT, self._press)
+
+    def close(self) -> tuple[bool, bool]:
+        """Return whether this was the outermost monitor, and whether Ctrl-C was pressed."""
+        pressed = self.was_pressed and in_main_thread()
+        thread.count -= 1
+        if pressed and thread.count == 0:
+            self.was_pressed = False
+        return thread.count == 0, pressed
+
+    def finish(self) -> bool:
+        """Give Python its handler back; return whether Ctrl-C was pressed since the monitor was closed."""
+        if thread.count or not in_main_thread():
+            return False
+        pressed, self.was_pressed = self.was_pressed, False
+        if signal.getsignal(signal.SIGINT) == self._press:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return pressed
+
+    def _press(self, number: int, frame: FrameType | None) -> None:
+        if thread.count == 0 and (self.was_pressed or not _in_package(frame)):
+            self.finish()
+            signal.default_int_handler(number, frame)
+        self.was_pressed = True
+        if thread.count and not thread.held:
+            raise KeyboardInterrupt
+
+
+thread = Thread()
+keyboard = Keyboard()
+
+
+def in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _in_package(frame: FrameType | None) -> bool:
+    """Whether the package is at work: a method that failed before its result has left the stack."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(PACKAGE):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is the reason of an error: Numba turns it into a SystemError, with the cause kept."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        if not isinstance(error, SystemError | RuntimeError):
+            return False
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
