@@ -1,10 +1,10 @@
 """Ctrl-C while a solver runs.
 
-While a monitor is open in the main thread, SIGINT both sets a flag and raises KeyboardInterrupt. The exception
-ends a method's Python code at once; where it is lost (Numba turns it into a SystemError, a destructor swallows
-it), the flag still ends the run at the next record. Inside the monitor's own methods only the flag is set, so
-that no record is left half done; likewise between a monitor's end and its result, so that a finished run is not
-lost.
+While a monitor is open in the main thread, SIGINT both sets a flag and raises KeyboardInterrupt. The
+exception ends a method's Python code at once; where it is lost (Numba turns it into a SystemError, a
+destructor swallows it), the flag still ends the run at the next record. Inside the monitor's own methods
+only the flag is set, so that no record is left half done; likewise between a monitor's end and its result,
+so that a finished run is not lost.
 """
 
 from __future__ import annotations

@@ -106,8 +106,8 @@ class Status(IntEnum):
 class Result:
     """What a solver returns.
 
-    For a batch of problems `status`, `success`, `nit` and `residual` are arrays; type checkers are told of one
-    problem, the usual case.
+    For a batch of problems `status`, `success`, `nit` and `residual` are arrays; type checkers are told of
+    one problem, the usual case.
 
     Attributes
     ----------
