@@ -7,6 +7,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
 
+import thumbnails
+
 from numsolve import __version__
 
 project = "numsolve"
@@ -27,7 +29,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "gallery/**/*.md5", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "gallery/**/*.md5", "sg_execution_times.rst", "api/contents.rst"]
 templates_path = ["_templates"]
 nitpicky = True
 suppress_warnings = ["config.cache"]  # the settings of sphinx-gallery hold functions
@@ -77,6 +79,9 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "doc_module": ("numsolve",),
     "backreferences_dir": "api/backreferences",
+    "capture_repr": ("_repr_html_",),  # results show themselves, and Matplotlib's objects do not
+    "image_scrapers": (thumbnails.scraper,),
+    "thumbnail_size": (640, 448),
     "remove_config_comments": True,
     "matplotlib_animations": True,
     "min_reported_time": 1,
@@ -86,10 +91,18 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "numsolve"  # the default with the version in it overlaps the navigation bar
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["numsolve.css"]
 html_show_sourcelink = False
 html_theme_options = {
+    "logo": {
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo_dark.svg",
+        "alt_text": "numsolve",
+    },
+    "pygments_light_style": "tango",
+    "pygments_dark_style": "monokai",
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],

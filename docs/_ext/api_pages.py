@@ -49,6 +49,24 @@ def listing(title: str, module: str, names: list[str]) -> list[str]:
     ]
 
 
+def summary(module: types.ModuleType) -> str:
+    """The first sentence of the module's docstring."""
+    return " ".join((module.__doc__ or "").strip().partition("\n\n")[0].split())
+
+
+def contents(modules: list[str]) -> str:
+    """The list of the reference's pages, each with its sentence."""
+    lines = []
+    for module in modules:
+        about = (
+            "What every solver returns, and what it warns of."
+            if module == "numsolve"
+            else summary(importlib.import_module(module))
+        )
+        lines += [f":doc:`{module}`", f"    {about}", ""]
+    return "\n".join(lines)
+
+
 def page(module: str, names: list[str]) -> str:
     """The page of one module: its docstring, its functions, its classes, and its public submodules."""
     package = importlib.import_module(module)
@@ -71,9 +89,10 @@ def page(module: str, names: list[str]) -> str:
     if module != "numsolve":
         for name in submodules:
             submodule = getattr(package, name)
-            summary = (submodule.__doc__ or "").strip().partition("\n")[0]
-            lines += [f"{module}.{name}", "-" * len(f"{module}.{name}"), "", summary, ""]
-            lines += listing("", f"{module}.{name}", defined_in(submodule))
+            lines += [f"{module}.{name}", "-" * len(f"{module}.{name}"), "", summary(submodule), ""]
+            # what the area itself exports has its page there
+            own = [n for n in defined_in(submodule) if getattr(package, n, None) is not getattr(submodule, n)]
+            lines += listing("", f"{module}.{name}", own)
     return "\n".join(lines)
 
 
@@ -83,10 +102,14 @@ def write_pages(app, _config) -> None:
 
     root = Path(numsolve.__file__).parent
     folder = Path(app.srcdir) / "api"
-    for stub in sorted(root.rglob("__init__.pyi")):
+    pages = {}
+    # inner rooms of an area export their names through the area's own stub
+    for stub in [root / "__init__.pyi", *sorted(root.glob("*/__init__.pyi"))]:
         module = ".".join(stub.parent.relative_to(root.parent).parts)
-        path = folder / f"{module}.rst"
-        text = page(module, public_names(stub))
+        pages[module] = page(module, public_names(stub))
+    pages["contents"] = contents(list(pages))
+    for name, text in pages.items():
+        path = folder / f"{name}.rst"
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
 
