@@ -1,0 +1,81 @@
+"""What a type checker sees of numsolve.linear. Checked in strict mode, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numsolve import Status, linear
+
+A = np.diag(np.arange(1.0, 11.0))
+b = np.ones(10)
+
+
+def watch(xk: NDArray[Any]) -> bool:
+    """Stop when the first unknown is large."""
+    return bool(xk[0] > 1.0)
+
+
+def systems() -> NDArray[Any]:
+    """Every solver gives the same kind of result."""
+    for result in (
+        linear.cg(A, b),
+        linear.sor(A, b, omega=1.5, sweep="forward"),
+        linear.ssor(A, b, maxiter=10),
+        linear.gauss_seidel(A, b, rtol=1e-8),
+        linear.ssor_cg(A, b, method="auto", order="forward"),
+    ):
+        assert_type(result, linear.LinearResult)
+    result = linear.cg(A, b, x0=b, stop="b", callback=watch)
+    assert_type(result.status, Status)
+    assert_type(result.info, int)
+    assert_type(result.residual, float)
+    assert_type(result.x, NDArray[Any])
+    return result.x
+
+
+def parts() -> None:
+    """Sweeps, their plan, and the best relaxation."""
+    assert_type(linear.optimal_omega(A, method="lanczos"), float)
+    assert_type(linear.automatic_context(A), float)
+    assert_type(linear.sweep(A, b.copy(), b, 1.5, sweep="forward"), None)
+    plan = linear.SweepPlan(A, "level")
+    assert_type(plan.shape, tuple[int, int])
+    assert_type(plan.order, NDArray[Any])
+    assert_type(plan.update(b), linear.SweepPlan)
+    linear.cg(A, b, M=linear.SSOR(A, 1.2, plan=plan))
+    assert_type(linear.theory.optimal_omega(A), float)
+    print(linear.optimality.linear_system, linear.problems.laplacian)
+
+
+def sequences() -> None:
+    """Tuned on the way."""
+    results = linear.solve_sequence([(A, b), (2 * A, b)], "ssor_cg", rng=0)
+    assert_type(results, Iterator[linear.LinearResult])
+    tuners = (
+        linear.ChebCB([1.0, 1.5], context_range=(0.0, 1.0)),
+        linear.SmoothCB([1.0, 1.5], rng=0),
+        linear.TsallisINF([1.0, 1.5], rng=np.random.default_rng(0)),
+        linear.TsallisINFCB([1.0, 1.5], context_range=(0.0, 1.0)),
+    )
+    for tuner in tuners:
+        solver = linear.TunedSolver("ssor_cg", tuner=tuner)
+        assert_type(solver, linear.TunedSolver)
+        assert_type(solver(A, b), linear.LinearResult)
+        assert_type(solver.history, linear.SequenceHistory)
+        assert_type(solver.history.costs, list[float])
+
+
+def mistakes() -> None:
+    """What a checker has to find before the program runs."""
+    linear.sor(A, b, sweep="forwards")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    linear.ssor(A, b, omga=1.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    linear.gauss_seidel(A, b, rtol="small")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    linear.ssor_cg(A, b, method="fast")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    linear.cg(A, b, stop="r1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    linear.optimal_omega(A, method="lanzcos")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    linear.SweepPlan(A, "levels")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    linear.TunedSolver(warm_start="prevous")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
