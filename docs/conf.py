@@ -19,6 +19,7 @@ version = release = __version__
 extensions = [
     "api_pages",
     "benchmark_tables",
+    "names",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
@@ -32,6 +33,7 @@ extensions = [
 exclude_patterns = ["_build", "gallery/**/*.md5", "sg_execution_times.rst", "api/contents.rst"]
 templates_path = ["_templates"]
 nitpicky = True
+default_role = "name"
 suppress_warnings = ["config.cache"]  # the settings of sphinx-gallery hold functions
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]

@@ -89,7 +89,8 @@ def page(module: str, names: list[str]) -> str:
     if module != "numsolve":
         for name in submodules:
             submodule = getattr(package, name)
-            lines += [f"{module}.{name}", "-" * len(f"{module}.{name}"), "", summary(submodule), ""]
+            lines += [f"{module}.{name}", "-" * len(f"{module}.{name}"), ""]
+            lines += [f".. module:: {module}.{name}", "", summary(submodule), ""]
             # what the area itself exports has its page there
             own = [n for n in defined_in(submodule) if getattr(package, n, None) is not getattr(submodule, n)]
             lines += listing("", f"{module}.{name}", own)
