@@ -15,12 +15,18 @@ T and z of each pair and then g: a positive semidefinite system for f is left.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cho_solve
 
 from ._pairs import Pairs, factorised, to_zero
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, Kernels
+
+    from ._deadline import Deadline
+    from ._pairs import ByColumns
 
 #: Share of the way to the boundary.
 SHARE = 0.99
@@ -32,9 +38,16 @@ class Barrier(Pairs):
     """The iterate, and its steps."""
 
     def __init__(
-        self, kernels: Any, pairs: tuple[Any, Any, Any], a: Any, b: Any, reg: float, start: tuple[Any, Any]
+        self,
+        kernels: Kernels,
+        pairs: ByColumns,
+        a: Array,
+        b: Array,
+        reg: float,
+        start: tuple[Array, Array],
+        deadline: Deadline,
     ) -> None:
-        super().__init__(kernels, pairs, a, b)
+        super().__init__(kernels, pairs, a, b, deadline)
         self.reg = reg
         self.f, self.g = start
         v = self.f[self.rows] + self.g[self.columns] - self.cost
@@ -48,7 +61,7 @@ class Barrier(Pairs):
         self.t, self.z = above / (2 * reg), below / 2
 
     @property
-    def plan(self) -> Any:
+    def plan(self) -> Array:
         """The entries of the plan."""
         return self.t
 
@@ -85,7 +98,7 @@ class Barrier(Pairs):
         self.t, self.z = self.t + length * dt, self.z + length * dz
         return length
 
-    def _direction(self, h: Any) -> tuple[Any, Any, Any, Any]:
+    def _direction(self, h: Array) -> tuple[Array, Array, Array, Array]:
         """The step with  dz = h - (z/t) dt,  reg dt - dz = df + dg  and exact marginals."""
         w = self.weight
         known = self.t + w * h

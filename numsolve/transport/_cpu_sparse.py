@@ -2,15 +2,24 @@
 
 The cost comes transposed: ``Mt[j]`` is column j of the cost, in one piece. Sparse plans are stored by
 columns: ``ptr`` (m + 1), ``rows`` and ``t``, the entries of column j at ``ptr[j]:ptr[j + 1]``.
+
+Every loop counts. Copies, sums and sorts are written out: Numba's own take seconds to compile. Counters begin
+with an entry of an array: a literal 0 would have the functions that take them compiled once more.
 """
 
 import numpy as np
-from numba import njit
+
+from numsolve._core.compiled import inner, kernel
 
 from ._cpu import _REDUCTION
 
+#: Parts up to this length are sorted by insertion.
+SHORT = 16
+#: Numbers that `_sort_falling` needs for its parts: three for each, and they halve.
+STACK = 3 * 64
 
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+
+@inner(fastmath=_REDUCTION)
 def _differences(f, cost, z):
     top = -np.inf
     for i in range(f.size):
@@ -20,56 +29,167 @@ def _differences(f, cost, z):
     return top
 
 
-@njit(cache=True, error_model="numpy")
-def _threshold(y, total):
-    """The A with sum(max(y - A, 0)) = total, and how many y lie above it (Michelot's algorithm)."""
-    count = y.size
-    A = (np.sum(y) - total) / count
-    while True:
+@inner
+def _longer(x, size, kept):
+    """Memory for `size` entries, the first of which are those of x."""
+    out = np.empty(size, x.dtype)
+    for i in range(kept):
+        out[i] = x[i]
+    return out
+
+
+# --- sorting --------------------------------------------------------------------------------------
+
+
+@inner
+def _sink(y, index, low, i, size):
+    """Move entry i of the heap y[low : low + size], whose least entry is on top, to its place."""
+    value, own = y[low + i], index[low + i]
+    child = 2 * i + 1
+    for _ in range(64):
+        if child + 1 < size and y[low + child + 1] < y[low + child]:
+            child += 1
+        if child >= size or not y[low + child] < value:
+            break
+        y[low + i], index[low + i] = y[low + child], index[low + child]
+        i, child = child, 2 * child + 1
+    y[low + i], index[low + i] = value, own
+
+
+@inner
+def _swap(y, index, i, j):
+    y[i], y[j] = y[j], y[i]
+    index[i], index[j] = index[j], index[i]
+
+
+@inner
+def _heap_falling(y, index, low, size):
+    """Heap sort of y[low : low + size]."""
+    for i in range(size // 2 - 1, -1, -1):
+        _sink(y, index, low, i, size)
+    for last in range(size - 1, 0, -1):
+        _swap(y, index, low, low + last)
+        _sink(y, index, low, 0, last)
+
+
+@inner
+def _sort_falling(y, index, size, stack):
+    """Sort y[:size] so that it falls, and the index with it; `stack` has room for `STACK` integers.
+
+    Quicksort with insertion for short parts. A part that many steps have not made short, because of an order
+    that the choice of pivots does not suit, is left to heap sort. Numba's own sorts are as fast, and take
+    three seconds to compile.
+    """
+    depth, length = 0, size
+    while depth < 128 and length > 0:
+        length >>= 1
+        depth += 2
+    top = 1
+    stack[0], stack[1], stack[2] = 0, size - 1, depth
+    while top > 0:
+        top -= 1
+        low, high, depth = stack[3 * top], stack[3 * top + 1], stack[3 * top + 2]
+        while depth > 0 and high - low >= SHORT:
+            depth -= 1
+            middle = (low + high) >> 1
+            if y[middle] > y[low]:
+                _swap(y, index, low, middle)
+            if y[high] > y[middle]:
+                _swap(y, index, middle, high)
+                if y[middle] > y[low]:
+                    _swap(y, index, low, middle)
+            pivot, i, j = y[middle], low, high
+            while i <= j:
+                while y[i] > pivot:
+                    i += 1
+                while y[j] < pivot:
+                    j -= 1
+                if i <= j:
+                    _swap(y, index, i, j)
+                    i += 1
+                    j -= 1
+            # The longer part waits, so that at most log2(size) do.
+            longer_left = j - low > high - i
+            stack[3 * top] = low if longer_left else i
+            stack[3 * top + 1] = j if longer_left else high
+            stack[3 * top + 2] = depth
+            top += 1
+            low, high = (i, high) if longer_left else (low, j)
+        size = high - low + 1
+        if size > SHORT:
+            _heap_falling(y, index, low, size)
+        else:
+            for i in range(low + 1, high + 1):
+                value, own, j = y[i], index[i], i
+                while j > low and y[j - 1] < value:
+                    y[j], index[j] = y[j - 1], index[j - 1]
+                    j -= 1
+                y[j], index[j] = value, own
+
+
+# --- the best columns for given prices ------------------------------------------------------------
+
+
+@inner
+def _threshold(y, begin, end, total):
+    """The A with sum(max(y - A, 0)) = total over y[begin:end], and how many y lie above it.
+
+    Michelot's algorithm: each round but the last has fewer entries above, so they are no more than entries.
+    """
+    above = 0.0
+    for i in range(begin, end):
+        above += y[i]
+    count = end - begin
+    A = (above - total) / count
+    for _ in range(end - begin):
         above, inside = 0.0, 0
-        for v in y:
-            if v > A:
-                above += v
+        for i in range(begin, end):
+            if y[i] > A:
+                above += y[i]
                 inside += 1
         if inside >= count or inside == 0:
-            return A, count
+            break
         count = inside
         A = (above - total) / count
+    return A, count
 
 
-@njit(cache=True, error_model="numpy")
-def _pooled(y, k, b, reg, prox):
-    """The best column where more than k entries would like to be positive; y falls.
+@inner
+def _pooled(y, size, k, b, reg, prox):
+    """The best column where more than k entries would like to be positive; y[:size] falls.
 
     Returns g, theta, the number of entries with eta = 1 and of entries with eta > 0. In between lies the pool
     of those that share what is left of k: t = theta eta. It starts with two, and takes in neighbours as long
-    as these belong there.
+    as these belong there: at most all entries.
     """
     full = reg + prox
-    inner = np.sum(y[:k])
-    g = (b * full - inner) / k
+    inside = 0.0
+    for i in range(k):
+        inside += y[i]
+    g = (b * full - inside) / k
     if (y[k - 1] + g) * reg >= full * (y[k] + g):
         return g, 0.0, k, k
-    first, last = k - 1, k + 1
-    inner -= y[k - 1]
+    first, last, theta = k - 1, k + 1, 0.0
+    inside -= y[k - 1]
     pool = y[k - 1] + y[k]
-    while True:
-        left, size = k - first, last - first
-        share = size * reg + left * prox
-        g = (b * full - inner - left * full * pool / share) / (first + left * full * size / share)
-        theta = (pool + size * g) / share
-        if last < y.size and y[last] + g > theta * reg:
+    for _ in range(size):
+        left, members = k - first, last - first
+        share = members * reg + left * prox
+        g = (b * full - inside - left * full * pool / share) / (first + left * full * members / share)
+        theta = (pool + members * g) / share
+        if last < size and y[last] + g > theta * reg:
             pool += y[last]
             last += 1
         elif first > 0 and y[first - 1] + g < theta * full:
             first -= 1
-            inner -= y[first]
+            inside -= y[first]
             pool += y[first]
         else:
-            return g, theta, first, last
+            break
+    return g, theta, first, last
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def best_columns(Mt, f, b, reg, prox, k, old_ptr, old_rows, old_t):
     """Each column's best t >= 0 of sum b_j for the prices f, near an old one.
 
@@ -83,10 +203,13 @@ def best_columns(Mt, f, b, reg, prox, k, old_ptr, old_rows, old_t):
     full = reg + prox
     z, y = np.empty(n), np.empty(n)
     candidates = np.empty(n + 1, np.int32)
-    g, r = np.empty(m), np.zeros(n)
-    whole, ptr = np.empty(m, np.int64), np.zeros(m + 1, np.int64)
+    stack = np.empty(m + STACK, np.int64)
+    g, r = np.empty(m), np.empty(n)
+    r[:] = 0.0
+    whole, ptr = np.empty(m, np.int64), np.empty(m + 1, np.int64)
+    ptr[0] = 0
     rows, t = np.empty(4 * (n + m), np.int32), np.empty(4 * (n + m))
-    total, e = 0.0, 0
+    total, e = 0.0, ptr[0]
     for j in range(m):
         top = _differences(f, Mt[j], z)
         for o in range(old_ptr[j], old_ptr[j + 1]):
@@ -95,20 +218,15 @@ def best_columns(Mt, f, b, reg, prox, k, old_ptr, old_rows, old_t):
             total -= 0.5 * prox * old_t[o] * old_t[o]
         # No entry this far below the best is positive: it would leave the best one more than b_j.
         low = top - b[j] * full
-        q = 0
+        q = ptr[0]
         for i in range(n):
             candidates[q] = i
             q += z[i] >= low
         for c in range(q):
             y[c] = z[candidates[c]] - top
         if e + q > t.size:
-            room = np.empty(2 * (e + q), np.int32)
-            room[:e] = rows[:e]
-            rows = room
-            space = np.empty(2 * (e + q))
-            space[:e] = t[:e]
-            t = space
-        A, inside = _threshold(y[:q], b[j] * full)
+            rows, t = _longer(rows, 2 * (e + q), e), _longer(t, 2 * (e + q), e)
+        A, inside = _threshold(y, ptr[0], q, b[j] * full)
         begin = e
         if inside <= k:
             g[j] = -A - top
@@ -118,13 +236,12 @@ def best_columns(Mt, f, b, reg, prox, k, old_ptr, old_rows, old_t):
                     e += 1
             whole[j] = e - begin
         else:
-            order = np.argsort(-y[:q])
-            sorted_y = y[:q][order]
-            shifted, theta, first, last = _pooled(sorted_y, k, b[j], reg, prox)
+            _sort_falling(y, candidates, q, stack)
+            shifted, theta, first, last = _pooled(y, q, k, b[j], reg, prox)
             g[j], whole[j] = shifted - top, first
             for c in range(last):
-                u = sorted_y[c] + shifted
-                rows[e] = candidates[order[c]]
+                u = y[c] + shifted
+                rows[e] = candidates[c]
                 t[e] = u / full if c < first else (u - theta * reg) / prox
                 # (reg/2) t^2 / eta with eta = 1, then with eta = t / theta
                 total -= 0.0 if c < first else 0.5 * reg * t[e] * (theta - t[e])
@@ -136,7 +253,10 @@ def best_columns(Mt, f, b, reg, prox, k, old_ptr, old_rows, old_t):
     return g, whole, ptr, rows[:e], t[:e], r, total
 
 
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+# --- without a limit or an old plan ---------------------------------------------------------------
+
+
+@inner(fastmath=_REDUCTION)
 def _above(f, cost, A):
     """The sum of max(f - cost - A, 0), and the number of positive terms."""
     above, count = 0.0, 0
@@ -147,14 +267,23 @@ def _above(f, cost, A):
     return above, count
 
 
-@njit(cache=True, error_model="numpy")
+@inner(fastmath=_REDUCTION)
+def _largest(f, cost):
+    """max(f - cost)."""
+    top = -np.inf
+    for i in range(f.size):
+        top = max(top, f[i] - cost[i])
+    return top
+
+
+@inner
 def _before(f, cost, goal, A):
     """An A with sum(max(f - cost - A, 0)) >= goal: one step of Newton's method, as the sum is convex in A."""
     above, count = _above(f, cost, A)
-    return A + (above - goal) / count if count > 0 else np.max(f - cost) - goal
+    return A + (above - goal) / count if count > 0 else _largest(f, cost) - goal
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def balance(Mt, f, b, reg, g):
     """The g with sum_i max(f_i + g_j - M_ij, 0) = reg b_j, by Newton's method from the given one."""
     found = np.empty(b.size)
@@ -173,26 +302,24 @@ def balance(Mt, f, b, reg, g):
     return found
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def balanced_columns(Mt, f, b, reg, g):
     """`best_columns` without a limit or an old plan, fast where g is near the answer.
 
     Returns g; the plan, in ptr, rows and t; its row sums; and sum t^2.
     """
     m, n = Mt.shape
-    found, ptr, r = np.empty(m), np.zeros(m + 1, np.int64), np.zeros(n)
+    found, r = np.empty(m), np.empty(n)
+    r[:] = 0.0
+    ptr = np.empty(m + 1, np.int64)
+    ptr[0] = 0
     rows, t = np.empty(4 * (n + m), np.int32), np.empty(4 * (n + m))
-    square, e = 0.0, 0
+    square, e = 0.0, ptr[0]
     for j in range(m):
         column, goal = Mt[j], reg * b[j]
         A = _before(f, column, goal, -g[j])
         if e + n > t.size:
-            room = np.empty(2 * (e + n), np.int32)
-            room[:e] = rows[:e]
-            rows = room
-            space = np.empty(2 * (e + n))
-            space[:e] = t[:e]
-            t = space
+            rows, t = _longer(rows, 2 * (e + n), e), _longer(t, 2 * (e + n), e)
         q = e
         for i in range(n):
             v = f[i] - column[i] - A
@@ -201,7 +328,7 @@ def balanced_columns(Mt, f, b, reg, g):
                 q += 1
         shift, count = 0.0, q - e
         if count > 0:
-            shift, count = _threshold(t[e:q], goal)
+            shift, count = _threshold(t, e, q, goal)
         begin = e
         for p in range(begin, q):
             v = (t[p] - shift) / reg
@@ -214,25 +341,42 @@ def balanced_columns(Mt, f, b, reg, g):
     return found, ptr, rows[:e], t[:e], r, square
 
 
-@njit(cache=True, error_model="numpy")
-def laplacian_cg(n, ptr, rows, shift, rhs, stop, limit):
-    """Conjugate gradients for reg `laplacian` + shift, without a limit or an old plan, from zero.
+# --- Newton systems -------------------------------------------------------------------------------
 
-    Stops at a residual of `stop` in the 1-norm. Returns x, the steps, and whether that was reached.
+
+@inner(fastmath=_REDUCTION)
+def _scaled_dot(x, d):
+    """sum x_i^2 / d_i, and sum |x_i|."""
+    total, size = 0.0, 0.0
+    for i in range(x.size):
+        total += x[i] * x[i] / d[i]
+        size += abs(x[i])
+    return total, size
+
+
+@kernel
+def laplacian_cg(ptr, rows, shift, rhs, work, rz, stop, steps):
+    """Conjugate gradients for reg `laplacian` + shift, without a limit or an old plan, some steps of them.
+
+    ``work`` (5, n) has x, the residual, the direction, the diagonal and a product; a negative ``rz`` starts
+    from x = 0. Returns rz, the steps done, and whether the residual in the 1-norm is at most `stop`.
     """
-    m = ptr.size - 1
-    d = np.full(n, shift)
-    for j in range(m):
-        for p in range(ptr[j], ptr[j + 1]):
-            d[rows[p]] += 1 - 1 / (ptr[j + 1] - ptr[j])
-    x, residual = np.zeros(n), rhs.copy()
-    z = residual / d
-    direction, rz = z.copy(), np.dot(residual, z)
-    q = np.empty(n)
-    for step in range(limit):
-        if not np.sum(np.abs(residual)) > stop:
-            return x, step, True
-        q[:] = shift * direction
+    x, residual, direction, d, q = work[0], work[1], work[2], work[3], work[4]
+    n, m = rhs.size, ptr.size - 1
+    if rz < 0.0:
+        d[:] = shift
+        for j in range(m):
+            for p in range(ptr[j], ptr[j + 1]):
+                d[rows[p]] += 1 - 1 / (ptr[j + 1] - ptr[j])
+        for i in range(n):
+            x[i], residual[i], direction[i] = 0.0, rhs[i], rhs[i] / d[i]
+        rz, _ = _scaled_dot(residual, d)
+    _, size = _scaled_dot(residual, d)
+    for step in range(steps):
+        if not size > stop:
+            return rz, step, True
+        for i in range(n):
+            q[i] = shift * direction[i]
         for j in range(m):
             begin, end = ptr[j], ptr[j + 1]
             mean = 0.0
@@ -241,24 +385,30 @@ def laplacian_cg(n, ptr, rows, shift, rhs, stop, limit):
             mean /= max(end - begin, 1)
             for p in range(begin, end):
                 q[rows[p]] += direction[rows[p]] - mean
-        length = rz / np.dot(direction, q)
-        x += length * direction
-        residual -= length * q
-        z = residual / d
-        before, rz = rz, np.dot(residual, z)
-        direction = z + (rz / before) * direction
-    return x, limit, False
+        curvature = 0.0
+        for i in range(n):
+            curvature += direction[i] * q[i]
+        length = rz / curvature
+        for i in range(n):
+            x[i] += length * direction[i]
+            residual[i] -= length * q[i]
+        before = rz
+        rz, size = _scaled_dot(residual, d)
+        for i in range(n):
+            direction[i] = residual[i] / d[i] + (rz / before) * direction[i]
+    return rz, steps, False
 
 
-@njit(cache=True, error_model="numpy")
-def laplacian(n, reg, prox, k, whole, ptr, rows):
-    """The lower triangle of minus the second derivative in f of the maxima of `best_columns`.
+@kernel
+def add_laplacian(S, reg, prox, k, whole, ptr, rows, first, last):
+    """Add to the lower triangle of S minus the second derivative in f of the maxima of `best_columns`.
+
+    The share of the columns ``first, ..., last - 1``.
 
     A column adds J - (J 1)(J 1)' / (1' J 1), where J = dt/df at fixed g is diagonal but for the pool. Entries
     off the diagonal are negative, and rows sum to zero: the diagonal is summed up without cancellation.
     """
-    S = np.zeros((n, n))
-    for j in range(ptr.size - 1):
+    for j in range(first, last):
         begin, end, middle = ptr[j], ptr[j + 1], ptr[j] + whole[j]
         size, left = end - middle, k - whole[j]
         alone = 1 / (reg + prox)
@@ -277,63 +427,75 @@ def laplacian(n, reg, prox, k, whole, ptr, rows):
                 S[high, low] -= s
                 S[high, high] += s
                 S[low, low] += s
-    return S
 
 
-@njit(cache=True, error_model="numpy")
-def support_norm(ptr, t, k):
-    """The sum over the columns of the squared k-support norm."""
-    total = 0.0
-    for j in range(ptr.size - 1):
-        s = np.sort(t[ptr[j] : ptr[j + 1]])[::-1]
-        left, i, rest = k, 0, np.sum(s)
-        if s.size > k:
-            while left > 1 and s[i] * left > rest:  # large entries have eta = 1, the others eta = s / theta
-                total += s[i] * s[i]
-                rest -= s[i]
-                left -= 1
-                i += 1
-            total += rest * rest / left
-        else:
-            total += np.sum(s * s)
-    return total
+@kernel
+def subtract_products(S, ptr, rows, U, V, first, last):
+    """Subtract U U' + V V' from the lower triangle of S, for matrices stored by columns with one pattern.
 
-
-@njit(cache=True, error_model="numpy")
-def top_entries(Mt, f, g, k):
-    """The k largest positive f_i + g_j - M_ij of each column: ptr, rows, values."""
-    m, n = Mt.shape
-    z = np.empty(n)
-    chosen, ptr = np.empty(n + 1, np.int32), np.zeros(m + 1, np.int64)
-    rows, values = np.empty(m * min(k, n), np.int32), np.empty(m * min(k, n))
-    e = 0
-    for j in range(m):
-        _differences(f, Mt[j], z)
-        q = 0
-        for i in range(n):
-            chosen[q] = i
-            q += z[i] + g[j] > 0
-        if q > k:
-            kept = chosen[:q][np.argsort(-z[chosen[:q]])]
-            q = k
-        else:
-            kept = chosen[:q]
-        for c in range(q):
-            rows[e], values[e] = kept[c], z[kept[c]] + g[j]
-            e += 1
-        ptr[j + 1] = e
-    return ptr, rows[:e], values[:e]
-
-
-@njit(cache=True, error_model="numpy")
-def normal_matrix(d, ptr, rows, U, V):
-    """The lower triangle of diag(d) - U U' - V V', for matrices stored by columns with one pattern."""
-    S = np.zeros((d.size, d.size))
-    for j in range(ptr.size - 1):
+    The share of the columns ``first, ..., last - 1``.
+    """
+    for j in range(first, last):
         for p in range(ptr[j], ptr[j + 1]):
             u, v, row = U[p], V[p], S[rows[p]]
             for q in range(ptr[j], p + 1):
                 row[rows[q]] -= u * U[q] + v * V[q]
-    for i in range(d.size):
-        S[i, i] += d[i]
-    return S
+
+
+# --- the limit ------------------------------------------------------------------------------------
+
+
+@kernel
+def support_norm(ptr, t, k):
+    """The sum over the columns of the squared k-support norm."""
+    longest = 0
+    for j in range(ptr.size - 1):
+        longest = max(longest, ptr[j + 1] - ptr[j])
+    y, index, stack = np.empty(longest), np.empty(longest, np.int32), np.empty(longest + STACK, np.int64)
+    total = 0.0
+    for j in range(ptr.size - 1):
+        size, rest, squares = ptr[j + 1] - ptr[j], 0.0, 0.0
+        for i in range(size):
+            y[i], index[i] = t[ptr[j] + i], i
+            rest += y[i]
+            squares += y[i] * y[i]
+        if size <= k:
+            total += squares
+            continue
+        _sort_falling(y, index, size, stack)
+        left, i = k, 0
+        while left > 1 and y[i] * left > rest:  # large entries have eta = 1, the others eta = y / theta
+            total += y[i] * y[i]
+            rest -= y[i]
+            left -= 1
+            i += 1
+        total += rest * rest / left
+    return total
+
+
+@kernel
+def top_entries(Mt, f, g, k):
+    """The k largest positive f_i + g_j - M_ij of each column: ptr, rows, values."""
+    m, n = Mt.shape
+    z = np.empty(n)
+    chosen, stack = np.empty(n + 1, np.int32), np.empty(m + STACK, np.int64)
+    ptr = np.empty(m + 1, np.int64)
+    ptr[0] = 0
+    rows, values = np.empty(m * min(k, n), np.int32), np.empty(m * min(k, n))
+    e = ptr[0]
+    for j in range(m):
+        _differences(f, Mt[j], z)
+        q = ptr[0]
+        for i in range(n):
+            chosen[q] = i
+            q += z[i] + g[j] > 0
+        for c in range(q):
+            z[c] = z[chosen[c]]  # in place: c is at most the row
+        if q > k:
+            _sort_falling(z, chosen, q, stack)
+            q = k
+        for c in range(q):
+            rows[e], values[e] = chosen[c], z[c] + g[j]
+            e += 1
+        ptr[j + 1] = e
+    return ptr, rows[:e], values[:e]

@@ -14,14 +14,20 @@ and on the price lambda_j of the cardinality only: each pair is eliminated in cl
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.linalg import cho_solve
 
 from ._pairs import Pairs, factorised, to_zero
 
-Cone = tuple[Any, Any, Any]  # (s, eta, tau), or the multipliers of the three
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, Kernels
+
+    from ._deadline import Deadline
+    from ._pairs import ByColumns
+
+Cone: TypeAlias = "tuple[Array, Array, Array]"  # (s, eta, tau), or the multipliers of the three
 
 ROOT2 = math.sqrt(2.0)
 #: Share of the way to the boundary.
@@ -31,8 +37,17 @@ SHARE = 0.97
 class Interior(Pairs):
     """The iterate, and its steps."""
 
-    def __init__(self, kernels: Any, pairs: tuple[Any, Any, Any], a: Any, b: Any, reg: float, k: int) -> None:
-        super().__init__(kernels, pairs, a, b)
+    def __init__(
+        self,
+        kernels: Kernels,
+        pairs: ByColumns,
+        a: Array,
+        b: Array,
+        reg: float,
+        k: int,
+        deadline: Deadline,
+    ) -> None:
+        super().__init__(kernels, pairs, a, b, deadline)
         self.k = k
         counts, cost = np.diff(self.ptr), self.cost
         self.weight = b[self.columns]
@@ -52,7 +67,7 @@ class Interior(Pairs):
         self.degree = 4 * cost.size + self.m
 
     @property
-    def plan(self) -> Any:
+    def plan(self) -> Array:
         """The entries of the plan."""
         return self.weight * self.x[2]
 
@@ -112,12 +127,12 @@ class Interior(Pairs):
 class _Direction:
     """Changes of everything that an `Interior` holds."""
 
-    f: Any
-    g: Any
-    price: Any
-    slack: Any
-    positive: Any
-    capped: Any
+    f: Array
+    g: Array
+    price: Array
+    slack: Array
+    positive: Array
+    capped: Array
     x: Cone
     dual: Cone
 
@@ -243,7 +258,7 @@ def _moved(x: Cone, d: Cone, length: float) -> Cone:
     return x[0] + length * d[0], x[1] + length * d[1], x[2] + length * d[2]
 
 
-def _to_root(a: Any, b: Any, c: Any) -> float:
+def _to_root(a: Array, b: Array, c: Array) -> float:
     """The least positive root of a t^2 + b t + c, c > 0, over all entries; 1 if there is none below."""
     discriminant = b * b - 4 * a * c
     below = np.sqrt(np.maximum(discriminant, 0.0)) - b

@@ -22,21 +22,26 @@ import math
 import warnings
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
 
 from ._barrier import Barrier
+from ._deadline import Deadline, TimeUp
 from ._interior import Interior
+from ._pairs import ByColumns
 from ._semismooth import Proximal, SemiDual, State, newton
 from .newton import newton as entropic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from numsolve._core.typing import Array
 
     from ._pairs import Pairs
     from ._problem import Problem
@@ -60,11 +65,16 @@ FIRST_PROX, PROX_FACTOR, LEAST_PROX = 0.1, 0.1, 1e-5
 class Point(NamedTuple):
     """Potentials, and a plan stored by columns."""
 
-    f: Any
-    g: Any
-    ptr: Any
-    rows: Any
-    t: Any
+    f: Array
+    g: Array
+    ptr: Array
+    rows: Array
+    t: Array
+
+    @property
+    def plan(self) -> ByColumns:
+        """The plan alone."""
+        return ByColumns(self.ptr, self.rows, self.t)
 
 
 class Iterate(NamedTuple):
@@ -98,12 +108,19 @@ class Relaxed:
         self.m, self.n = self.Mt.shape
         self.k = min(self.k, self.n)
         self.least = float(self.Mt.min())
-        self.none = (np.zeros(self.m + 1, np.int64), np.empty(0, np.int32), np.empty(0))
+        self.unlimited = self.k == self.n
+        self.none = ByColumns(np.zeros(self.m + 1, np.int64), np.empty(0, np.int32), np.empty(0))
+        self.limits, self.deadline = Limits(), Deadline()
         self.counts = {"nsinkhorn": 0, "nnewton": 0}
+
+    def limited(self, limits: Limits) -> None:
+        """Take the limits of a run, for its long steps and for the solves inside."""
+        self.limits = limits
+        self.deadline.set(limits)
 
     def value(self, x: Point) -> float:
         """The relaxed objective of a plan."""
-        norm = self.kernels.support_norm(x.ptr, x.t, self.k)
+        norm = x.t @ x.t if self.unlimited else self.kernels.support_norm(x.ptr, x.t, self.k)
         return self.linear(x) + 0.5 * self.reg * float(norm)
 
     def linear(self, x: Point) -> float:
@@ -111,10 +128,19 @@ class Relaxed:
         columns = np.repeat(np.arange(self.m), np.diff(x.ptr))
         return float(self.Mt[columns, x.rows] @ x.t)
 
-    def bound(self, f: Any) -> float:
+    def best(self, f: Array) -> tuple[Point, Array, float]:
+        """The plan that prices suggest, each column for itself; its row sums, and the sum of the maxima."""
+        if self.unlimited:
+            guess = (self.Mt - f).min(axis=1)
+            g, ptr, rows, t, r, square = self.kernels.balanced_columns(self.Mt, f, self.b, self.reg, guess)
+            return Point(f, g, ptr, rows, t), r, 0.5 * self.reg * square - float(self.b @ g)
+        settings = (self.b, self.reg, 0.0, self.k, *self.none)
+        g, _, ptr, rows, t, r, total = self.kernels.best_columns(self.Mt, f, *settings)
+        return Point(f, g, ptr, rows, t), r, float(total)
+
+    def bound(self, f: Array) -> float:
         """The semi-dual at f: below the value of every plan."""
-        total = self.kernels.best_columns(self.Mt, f, self.b, self.reg, 0.0, self.k, *self.none)[-1]
-        return float(self.a @ f) - float(total)
+        return float(self.a @ f) - self.best(f)[-1]
 
     def scale(self, value: float) -> float:
         """What gaps are relative to: the value over the least entry of the cost."""
@@ -122,12 +148,12 @@ class Relaxed:
 
     def rounding(self) -> float:
         """The marginal error that rounding can cause."""
-        prox = 1.0 if self.k == self.n else LEAST_PROX
+        prox = 1.0 if self.unlimited else LEAST_PROX
         unit = float(np.finfo(np.float64).eps)
         exponents = float(self.n + self.m) * (8 + self.problem.range / (self.reg * prox))
         return min(unit * exponents, math.sqrt(unit))
 
-    def dense(self, x: Point) -> Any:
+    def dense(self, x: Point) -> Array:
         """The plan as an (n, m) array."""
         Tt = np.zeros((self.m, self.n))
         Tt[np.repeat(np.arange(self.m), np.diff(x.ptr)), x.rows] = x.t
@@ -136,18 +162,24 @@ class Relaxed:
     # -- the iteration -----------------------------------------------------------------------------
 
     def solve(
-        self, label: str, tol: float, start: tuple[Any, Any] | None, maxiter: int | None, **settings: Any
+        self,
+        label: str,
+        limits: Limits,
+        tol: float,
+        start: tuple[Array, Array] | None,
+        present: Callable[[Point], tuple[Array, Array]] | None = None,
     ) -> tuple[Monitor, Point]:
         """Run under a monitor, which comes back with the best point."""
         tol = checks.real("tol", tol, low=0.0)
+        self.limited(limits)
         with Monitor(
+            limits,
             thresholds={"marginal_error": tol, "duality_gap": tol},
-            maxiter=1000 if maxiter is None else maxiter,
+            maxiter=1000,
             label=label,
             keep="reference",
-            rounding=0.0,
             divergence=float("inf"),
-            **settings,
+            present=present,
         ) as it:
             iterates = self._iterates(start, tol)
             try:
@@ -157,6 +189,8 @@ class Relaxed:
             except StopIteration:
                 close = it.residual <= self.rounding()
                 it.stop(Status.ROUNDING if close else Status.STAGNATED, f"The residual is {it.residual:.3g}.")
+            except TimeUp:
+                it.stop(Status.TIME_LIMIT)
             except Infeasible:
                 it.stop(Status.INFEASIBLE, "The allowed pairs cannot carry the weights a to the weights b.")
         return it, it.x
@@ -166,22 +200,26 @@ class Relaxed:
         done = None if at.final else False
         it.record(residuals, at.x, converged=done)
 
-    def _iterates(self, start: tuple[Any, Any] | None, tol: float) -> Iterator[Iterate]:
+    def _iterates(self, start: tuple[Array, Array] | None, tol: float) -> Iterator[Iterate]:
         """All iterates, until the tolerance is met or nothing more can be done."""
         f, g = (np.zeros(self.n), np.zeros(self.m)) if start is None else start
         yield self._first(f)
         if start is not None:  # one that is far away costs a few steps and no more
             yield from self._polished(f, g, self.none, tol)
         near = self.none
-        if self.k == self.n:
+        if self.unlimited:
             for at in self._scaled(f, g):
                 yield at
-                near = at.x[2:]
+                near = at.x.plan
         f, g = self._entropic()
-        least, goal = 12 if self.k == self.n else 8 + min(self.k, 24), HAND_OVER
+        least, goal = 12 if self.unlimited else 8 + min(self.k, 24), HAND_OVER
         for _ in range(4):
             data = (self.kernels, self._pairs(f, g, least, near), self.a, self.b, self.reg)
-            interior = Barrier(*data, (f, g)) if self.k == self.n else Interior(*data, self.k)
+            interior: Pairs = (
+                Barrier(*data, (f, g), self.deadline)
+                if self.unlimited
+                else Interior(*data, self.k, self.deadline)
+            )
             yield from self._interior_steps(interior, goal)
             if interior.complementarity < 1e-3 * self.scale(interior.value):
                 f, g = interior.f, interior.g
@@ -189,22 +227,19 @@ class Relaxed:
                 goal = max(0.01 * goal, 1e-12)
             least = 4 * least
 
-    def _first(self, f: Any) -> Iterate:
-        """The plan that prices suggest, each column for itself."""
-        g, _, ptr, rows, t, r, total = self.kernels.best_columns(
-            self.Mt, f, self.b, self.reg, 0.0, self.k, *self.none
-        )
-        x = Point(f, g, ptr, rows, t)
+    def _first(self, f: Array) -> Iterate:
+        """The best plan for prices: of all iterates the one that needs no other before it."""
+        x, r, total = self.best(f)
         value = self.value(x)
         gap = abs(value - float(self.a @ f) + total) / self.scale(value)
         return Iterate(x, float(np.abs(r - self.a).sum()), gap, final=True)
 
-    def _entropic(self) -> tuple[Any, Any]:
+    def _entropic(self) -> tuple[Array, Array]:
         """Potentials of entropic transport that is about as sharp."""
         problem, spread = self.problem, self.problem.range
         typical = self.reg * float(np.median(self.b)) / min(self.k, 3)
         eps = (
-            min(max(typical, 1e-4 * spread), (0.05 if self.k == self.n else SHARPNESS) * spread)
+            min(max(typical, 1e-4 * spread), (0.05 if self.unlimited else SHARPNESS) * spread)
             if spread > 0
             else self.reg
         )
@@ -212,9 +247,10 @@ class Relaxed:
             problem, M=self.M, a=self.a, b=self.b, reg=eps, mass=1.0, offset=0.0,
             rows=None, columns=None, shape=(self.n, self.m),
         )  # fmt: skip
+        left = self.limits.seconds_left if self.limits.deadline < math.inf else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            result = entropic(plain, tol=1e-3, maxiter=200, return_plan=False)
+            result = entropic(plain, tol=1e-3, maxiter=200, time_limit=left, return_plan=False)
         self.counts["nsinkhorn"] += result.nsinkhorn
         self.counts["nnewton"] += result.nnewton
         if result.status is Status.INFEASIBLE:
@@ -222,7 +258,7 @@ class Relaxed:
         f, g = result.x
         return f, g
 
-    def _pairs(self, f: Any, g: Any, least: int, near: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    def _pairs(self, f: Array, g: Array, least: int, near: ByColumns) -> ByColumns:
         """The pairs of small reduced cost: at least so many in each row and in each column.
 
         And those of a plan that is near, and of negative reduced cost, which a solution on fewer pairs does
@@ -238,7 +274,7 @@ class Relaxed:
         chosen &= np.isfinite(self.Mt)
         columns, rows = np.nonzero(chosen)
         ptr = np.concatenate([[0], np.cumsum(np.bincount(columns, minlength=self.m))])
-        return ptr, rows.astype(np.int32), self.Mt[chosen]
+        return ByColumns(ptr, rows.astype(np.int32), self.Mt[chosen])
 
     def _interior_steps(self, interior: Pairs, goal: float) -> Iterator[Iterate]:
         short = 0
@@ -256,9 +292,9 @@ class Relaxed:
     # -- Newton's method ---------------------------------------------------------------------------
 
     def _semidual(self, reg: float) -> SemiDual:
-        return SemiDual(self.kernels, self.M, self.Mt, self.a, self.b, reg, self.counts)
+        return SemiDual(self.kernels, self.M, self.Mt, self.a, self.b, reg, self.counts, self.deadline)
 
-    def _scaled(self, f: Any, g: Any) -> Iterator[Iterate]:
+    def _scaled(self, f: Array, g: Array) -> Iterator[Iterate]:
         """Newton's method without a limit on the nonzeros, from a blurred plan to the one that is wanted."""
         blurred = FIRST_REG * self.problem.range / float(np.median(self.b))
         stages = max(0, math.ceil(math.log(max(blurred / self.reg, 1.0)) / math.log(STAGE_FACTOR)))
@@ -291,10 +327,10 @@ class Relaxed:
         gap = float(s.f @ (s.r - self.a)) + (reg - self.reg) ** 2 / (2 * self.reg) * s.square
         return Iterate(_point(s), s.error, abs(gap) / self.scale(value), final=True)
 
-    def _polished(self, f: Any, g: Any, old: tuple[Any, Any, Any], tol: float) -> Iterator[Iterate]:
+    def _polished(self, f: Array, g: Array, old: ByColumns, tol: float) -> Iterator[Iterate]:
         """Proximal steps, each by Newton's method; just Newton's method if there is nothing to smooth."""
         plain = self._semidual(self.reg)
-        if self.k == self.n:
+        if self.unlimited:
             yield from self._plain(plain, plain.at(f, g))
             return
         prox, gap = FIRST_PROX * self.reg, float("inf")
@@ -307,7 +343,7 @@ class Relaxed:
                     value, bound = self.value(at), self.bound(at.f)
                     gap = abs(value - bound) / self.scale(value)
                 yield Iterate(at, s.error, gap, final=True)
-                f, g, old = at.f, at.g, (at.ptr, at.rows, at.t)
+                f, g, old = at.f, at.g, at.plan
                 if done:
                     break
             if not done:

@@ -13,20 +13,27 @@ alternating ascent helps: f that makes the rows exact for the present g.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_solve
 
-from ._pairs import factorised
+from ._pairs import factorised, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numsolve._core.typing import Array, Kernels
+
+    from ._deadline import Deadline
+    from ._pairs import ByColumns
 
 #: First shift, and the largest number of unknowns for which S is factorised.
 FIRST_SHIFT, DENSE_BELOW = 1e-2, 5000
 #: A step ends where the slope of F has fallen to this share; a row is far off if it is by this factor.
 SLOPE, FAR_OFF = 0.3, 8.0
+#: Nanoseconds of conjugate gradients between two looks at the clock.
+CHUNK = 2e7
 
 
 class State(NamedTuple):
@@ -35,13 +42,13 @@ class State(NamedTuple):
     Of the entries of a column the first `whole` are not tied; without a limit that is all of them.
     """
 
-    f: Any
-    g: Any
-    whole: Any
-    ptr: Any
-    rows: Any
-    t: Any
-    r: Any
+    f: Array
+    g: Array
+    whole: Array
+    ptr: Array
+    rows: Array
+    t: Array
+    r: Array
     square: float
     fun: float
     error: float
@@ -51,15 +58,24 @@ class SemiDual:
     """F without a limit on the nonzeros, prox = 0."""
 
     def __init__(
-        self, kernels: Any, M: Any, Mt: Any, a: Any, b: Any, reg: float, counts: dict[str, int]
+        self,
+        kernels: Kernels,
+        M: Array,
+        Mt: Array,
+        a: Array,
+        b: Array,
+        reg: float,
+        counts: dict[str, int],
+        deadline: Deadline,
     ) -> None:
         self.kernels, self.M, self.Mt, self.a, self.b, self.reg = kernels, M, Mt, a, b, reg
-        self.counts = counts
+        self.counts, self.deadline = counts, deadline
         self.m, self.n = Mt.shape
         self.direct = False  # whether factorising has turned out to be cheaper
 
-    def at(self, f: Any, g: Any) -> State:
+    def at(self, f: Array, g: Array) -> State:
         """Evaluate everything at f; g is a guess."""
+        self.deadline.check()
         g, ptr, rows, t, r, square = self.kernels.balanced_columns(self.Mt, f, self.b, self.reg, g)
         fun = float(self.a @ f) + float(self.b @ g) - 0.5 * self.reg * square
         return State(f, g, np.diff(ptr), ptr, rows, t, r, square, fun, float(np.abs(r - self.a).sum()))
@@ -69,36 +85,61 @@ class SemiDual:
         self.counts["nsinkhorn"] += 1
         return self.at(self.kernels.balance(self.M, s.g, self.a, self.reg, s.f), s.g)
 
-    def direction(self, s: State, shift: float) -> Any:
+    def direction(self, s: State, shift: float) -> Array:
         """Solve (S + shift / reg) x = a - r as far as the error deserves, the cheaper way."""
         rhs = self.reg * (self.a - s.r)
         rhs -= rhs.mean()
         if not (self.direct and self.n <= DENSE_BELOW):
             stop = min(0.1, s.error**0.5) * float(np.abs(rhs).sum())
             # Nanoseconds of one step and of one factorisation: their ratio bounds the steps.
-            limit = max(20, int(self.n**3 / 75 / (2.0 * s.t.size + 8 * self.n)))
-            if self.n > DENSE_BELOW:
-                limit = 1000
-            x, _, done = self.kernels.laplacian_cg(self.n, s.ptr, s.rows, shift, rhs, stop, limit)
+            limit = max(20, int(self.n**3 / 75 / self.step_cost(s)))
+            x, done = self.conjugate_gradients(s, shift, rhs, stop, 1000 if self.n > DENSE_BELOW else limit)
             if done or self.n > DENSE_BELOW:
                 return x
             self.direct = True
         return _solved(self.laplacian(s), shift / self.reg, self.a - s.r)
 
-    def laplacian(self, s: State) -> Any:
+    def step_cost(self, s: State) -> float:
+        """Nanoseconds of one step of conjugate gradients."""
+        return 2.0 * s.t.size + 8 * self.n
+
+    def conjugate_gradients(
+        self, s: State, shift: float, rhs: Array, stop: float, limit: int
+    ) -> tuple[Array, bool]:
+        """Solve (reg S + shift) x = rhs to a residual of `stop` in the 1-norm; also whether that was reached."""
+        work, rz, done = np.empty((5, self.n)), -1.0, False
+        chunk = 1 + int(CHUNK / self.step_cost(s))
+        for first in range(0, limit, chunk):
+            some = min(chunk, limit - first)
+            rz, _, done = self.kernels.laplacian_cg(s.ptr, s.rows, shift, rhs, work, rz, stop, some)
+            if done:
+                break
+            self.deadline.check()
+        return work[0], done
+
+    def laplacian(self, s: State) -> Array:
         """The lower triangle of S."""
-        return self.kernels.laplacian(self.n, self.reg, 0.0, self.n, s.whole, s.ptr, s.rows)
+        return self._laplacian(s, 0.0, self.n)
+
+    def _laplacian(self, s: State, prox: float, k: int) -> Array:
+        S = np.zeros((self.n, self.n))
+        for piece in pieces(s.ptr, self.deadline):
+            self.kernels.add_laplacian(S, self.reg, prox, k, s.whole, s.ptr, s.rows, *piece)
+        return S
 
 
 class Proximal(SemiDual):
     """F near an old plan T, with at most k nonzeros a column."""
 
-    def __init__(self, plain: SemiDual, k: int, prox: float, old: tuple[Any, Any, Any]) -> None:
-        super().__init__(plain.kernels, plain.M, plain.Mt, plain.a, plain.b, plain.reg, plain.counts)
+    def __init__(self, plain: SemiDual, k: int, prox: float, old: ByColumns) -> None:
+        super().__init__(
+            plain.kernels, plain.M, plain.Mt, plain.a, plain.b, plain.reg, plain.counts, plain.deadline
+        )
         self.k, self.prox, self.old = k, prox, old
 
-    def at(self, f: Any, g: Any) -> State:
+    def at(self, f: Array, g: Array) -> State:
         """Evaluate everything at f."""
+        self.deadline.check()
         settings = (self.b, self.reg, self.prox, self.k, *self.old)
         g, whole, ptr, rows, t, r, total = self.kernels.best_columns(self.Mt, f, *settings)
         fun, error = float(self.a @ f) - float(total), float(np.abs(r - self.a).sum())
@@ -108,17 +149,17 @@ class Proximal(SemiDual):
         """The rows have no closed form here."""
         return s
 
-    def direction(self, s: State, shift: float) -> Any:
+    def direction(self, s: State, shift: float) -> Array:
         """Solve (S + shift / (reg + prox)) x = a - r."""
         return _solved(self.laplacian(s), shift / (self.reg + self.prox), self.a - s.r)
 
-    def laplacian(self, s: State) -> Any:
+    def laplacian(self, s: State) -> Array:
         """The lower triangle of S."""
-        return self.kernels.laplacian(self.n, self.reg, self.prox, self.k, s.whole, s.ptr, s.rows)
+        return self._laplacian(s, self.prox, self.k)
 
 
 def newton(dual: SemiDual, s: State) -> Iterator[State]:
-    """Points that approach the maximum of F, without end."""
+    """Points that approach the maximum of F, without end: whoever asks for the next one bounds them."""
     shift = FIRST_SHIFT
     while True:
         yield s
@@ -131,7 +172,7 @@ def newton(dual: SemiDual, s: State) -> Iterator[State]:
             s = dual.sweep(s)
 
 
-def _along(dual: SemiDual, s: State, x: Any) -> tuple[State, float]:
+def _along(dual: SemiDual, s: State, x: Array) -> tuple[State, float]:
     """Go along x to where the slope of F has fallen to a third, by bisection with secants."""
     slope = float((dual.a - s.r) @ x)
     noise = 1e-15 * float(dual.a @ np.abs(s.f) + dual.b @ np.abs(s.g))
@@ -154,7 +195,7 @@ def _along(dual: SemiDual, s: State, x: Any) -> tuple[State, float]:
     return new, length
 
 
-def _solved(S: Any, shift: float, rhs: Any) -> Any:
+def _solved(S: Array, shift: float, rhs: Array) -> Array:
     diagonal = np.arange(rhs.size)
     S[diagonal, diagonal] += shift
     return cho_solve(factorised(S), rhs, check_finite=False)

@@ -11,20 +11,21 @@ How it is brought near the solution, which decides about its speed, is told in `
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from numsolve._core import arrays
+from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
 
 from ._problem import Problem, prepare
 from ._relaxed import Point, Relaxed
 from .result import TransportResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numsolve._core.monitor import Monitor
+    from numsolve._core.typing import Array, ArrayLike, Callback
 
     from .result import Gradient
 
@@ -61,7 +62,9 @@ class SparseTransportResult(TransportResult):
     max_nz: int | None = None
     axis: int = 0
 
-    def vjp(self, dP: Any = None, *, potentials: tuple[Any, Any] | None = None) -> Gradient:
+    def vjp(
+        self, dP: ArrayLike | None = None, *, potentials: tuple[ArrayLike | None, ArrayLike | None] | None = None
+    ) -> Gradient:
         """Differentiate a loss of the plan and the potentials with respect to the data.
 
         As in `TransportResult.vjp`, for a plan without a limit on its nonzeros. The plan is a smooth function
@@ -102,7 +105,7 @@ class SparseTransportResult(TransportResult):
         )
 
 
-def _check_connected(active: Any) -> None:
+def _check_connected(active: Array) -> None:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -115,17 +118,30 @@ def _check_connected(active: Any) -> None:
         raise np.linalg.LinAlgError(f"the plan falls into {parts} parts that exchange no mass")
 
 
+#: Words of other packages for what the solvers of sparse plans take.
+FOREIGN = {
+    "stopThr": "tol",
+    "numItermax": "maxiter",
+    "max_iter": "maxiter",
+    "verbose": "progress",
+    "log": "the result has the history and the potentials, always",
+    "reg_type": "the regularisation is quadratic here; numsolve.transport.solve has others",
+    "warmstart": "potentials_init",
+}
+
+
+@answers(**FOREIGN)
 def quadratic(
-    a: Any,
-    b: Any,
-    M: Any,
+    a: ArrayLike | None,
+    b: ArrayLike | None,
+    M: ArrayLike,
     reg: float,
     *,
     tol: float = 1e-8,
     maxiter: int | None = None,
-    potentials_init: tuple[Any, Any] | None = None,
+    potentials_init: tuple[ArrayLike, ArrayLike] | None = None,
     return_plan: bool = True,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> SparseTransportResult:
@@ -148,19 +164,13 @@ def quadratic(
     tol : float
         Largest error of the marginals in the 1-norm, relative to the mass, and largest duality gap, relative
         to the value over the least entry of `M`.
-    maxiter : int, optional
-        Largest number of steps, of the interior-point method and of Newton's; 1000 by default.
     potentials_init : tuple of array, optional
         Where to start, as the `potentials` of an earlier result.
     return_plan : bool
         Whether the result holds the plan.
-    callback : callable, optional
-        Called after each step with the potentials, or with an ``intermediate_result``; returning True stops
-        the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit : optional
+        As in `numsolve.transport.solve`; a step is one of the interior-point method or of Newton's, of which
+        there are 1000 at most by default.
 
     Returns
     -------
@@ -198,41 +208,26 @@ def quadratic(
     >>> result.success, result.marginal_error < 1e-8, int((result.plan > 0).sum()) < 200
     (True, True, True)
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
     problem = prepared(a, b, M, reg)
+    return_plan = checks.flag("return_plan", return_plan)
     swapped = problem.M.shape[0] > problem.M.shape[1]  # the smaller side is f
     if swapped:
         problem = transposed(problem)
     relaxed = Relaxed(problem, problem.M.shape[0])
-    settings: dict[str, Any] = {
-        "maxiter": maxiter,
-        "callback": callback,
-        "progress": progress,
-        "time_limit": time_limit,
-    }
+    begin = start(problem, potentials_init, swapped)
     it, x = relaxed.solve(
-        "quadratic transport",
-        tol,
-        start(problem, potentials_init, swapped),
-        present=lambda x: presented(problem, x, swapped),
-        **settings,
+        "quadratic transport", limits, tol, begin, lambda x: presented(problem, x, swapped)
     )
     value = relaxed.value(x)
-    return finished(
-        relaxed,
-        it,
-        x,
-        swapped,
-        relaxed.dense(x),
-        value,
-        value - relaxed.bound(x.f),
-        return_plan=return_plan,
-    )
+    gap = value - relaxed.bound(x.f)
+    return finished(relaxed, it, x, swapped, relaxed.dense(x), value, gap, return_plan=return_plan)
 
 
 # -- shared with `sparse` --------------------------------------------------------------------------
 
 
-def prepared(a: Any, b: Any, M: Any, reg: Any) -> Problem:
+def prepared(a: ArrayLike | None, b: ArrayLike | None, M: ArrayLike, reg: float) -> Problem:
     """Check the arguments, as everywhere in this column; the solvers here are for NumPy only."""
     problem = prepare(M, a, b, reg)
     if not arrays.is_numpy(problem.xp):
@@ -252,17 +247,19 @@ def transposed(problem: Problem) -> Problem:
     )  # fmt: skip
 
 
-def start(problem: Problem, potentials: Any, swapped: bool) -> tuple[Any, Any] | None:
+def start(
+    problem: Problem, potentials: tuple[ArrayLike, ArrayLike] | None, swapped: bool
+) -> tuple[Array, Array] | None:
     """The caller's potentials as those of the reduced problem."""
     if potentials is None:
         return None
     if swapped and isinstance(potentials, tuple | list):
-        potentials = tuple(potentials)[::-1]
+        potentials = tuple(potentials)[::-1]  # type: ignore[assignment]  # `start` counts them
     f, g = replace(problem, mass=1.0).start(potentials)  # no logarithm of the mass is in these potentials
     return f.astype(np.float64), g.astype(np.float64)
 
 
-def presented(problem: Problem, x: Any, swapped: bool) -> tuple[Any, Any]:
+def presented(problem: Problem, x: Point, swapped: bool) -> tuple[Array, Array]:
     """The caller's potentials."""
     dtype = problem.M.dtype
     f, g = replace(problem, mass=1.0).potentials((x[0].astype(dtype), x[1].astype(dtype)))
@@ -274,7 +271,7 @@ def finished(
     it: Monitor,
     x: Point,
     swapped: bool,
-    T: Any,
+    T: Array,
     value: float,
     gap: float,
     *,

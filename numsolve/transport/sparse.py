@@ -23,41 +23,48 @@ its last places among more than k entries. `_relaxed` solves it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
+from ._deadline import TimeUp
 from ._problem import prepare
 from ._relaxed import Point, Relaxed
-from .quadratic import finished, prepared, presented, start, transposed
+from .quadratic import FOREIGN, finished, prepared, presented, start, transposed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numsolve._core.typing import Array, ArrayLike, Callback
+
     from .quadratic import SparseTransportResult
 
-FORMULATIONS = ("perspective", "dual", "semidual")
+Formulation = Literal["perspective", "dual", "semidual"]
 
 
+@answers(**FOREIGN, method="formulation", k="max_nz")
 def sparsity_constrained(
-    a: Any,
-    b: Any,
-    M: Any,
+    a: ArrayLike | None,
+    b: ArrayLike | None,
+    M: ArrayLike,
     reg: float,
     max_nz: int,
     *,
-    formulation: str = "perspective",
+    formulation: Formulation = "perspective",
     axis: int = 0,
-    rounding: str | None = None,
+    rounding: Literal["support"] | None = None,
     tol: float = 1e-8,
     maxiter: int | None = None,
-    potentials_init: tuple[Any, Any] | None = None,
+    potentials_init: tuple[ArrayLike, ArrayLike] | None = None,
     return_plan: bool = True,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> SparseTransportResult:
@@ -92,19 +99,12 @@ def sparsity_constrained(
     tol : float
         Largest error of the marginals in the 1-norm, relative to the mass, and largest duality gap of the
         relaxation, relative to the value over the least entry of `M`.
-    maxiter : int, optional
-        Largest number of steps, 1000 by default.
     potentials_init : tuple of array, optional
         Where to start, as the `potentials` of an earlier result.
     return_plan : bool
         Whether the result holds the plan.
-    callback : callable, optional
-        Called after each step with the potentials, or with an ``intermediate_result``; returning True stops
-        the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds, for the relaxation.
+    maxiter, callback, progress, time_limit : optional
+        As in `numsolve.transport.quadratic`. A relaxation that was cut short is not rounded.
 
     Returns
     -------
@@ -142,32 +142,30 @@ def sparsity_constrained(
     >>> print(f"{result.value:.8f}", result.nnz_max, result.marginal_error < 1e-8)
     0.14104690 3 True
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
     tol = checks.real("tol", tol, low=0.0)
     max_nz = checks.integer("max_nz", max_nz, low=1)
-    checks.choice("formulation", formulation, FORMULATIONS)
+    checks.choice("formulation", formulation, get_args(Formulation))
     if rounding is not None:
         checks.choice("rounding", rounding, ("support",))
-    axis = checks.integer("axis", axis, low=0, high=1)
+    swapped = checks.integer("axis", axis, low=0, high=1) == 1
+    return_plan = checks.flag("return_plan", return_plan)
     problem = prepared(a, b, M, reg)
-    swapped = axis == 1
     if swapped:
         problem = transposed(problem)
     relaxed = Relaxed(problem, max_nz)
-    settings: dict[str, Any] = {
-        "maxiter": maxiter,
-        "callback": callback,
-        "progress": progress,
-        "time_limit": time_limit,
-        "present": lambda x: presented(problem, x, swapped),
-    }
+
+    def present(x: Point) -> tuple[Array, Array]:
+        return presented(problem, x, swapped)
+
     begin = start(problem, potentials_init, swapped)
     if formulation == "perspective":
-        it, x = relaxed.solve("sparse transport", tol, begin, **settings)
+        it, x = relaxed.solve("sparse transport", limits, tol, begin, present)
         value = relaxed.bound(x.f)
     else:
-        it, x, value = _published(relaxed, formulation, tol, begin, **settings)
+        it, x, value = _published(relaxed, formulation, limits, tol, begin, present)
     T, unplaced = relaxed.dense(x), 0.0
-    if rounding == "support":
+    if rounding == "support" and it.status not in {Status.TIME_LIMIT, Status.INTERRUPTED}:
         T, unplaced = _rounded(relaxed, it, x, tol)
     finite = T > 0
     objective = float(T[finite] @ problem.M[finite]) + 0.5 * relaxed.reg * float(np.vdot(T, T))
@@ -181,7 +179,12 @@ def sparsity_constrained(
 
 
 def _published(
-    relaxed: Relaxed, formulation: str, tol: float, begin: Any, maxiter: int | None, **settings: Any
+    relaxed: Relaxed,
+    formulation: Formulation,
+    limits: Limits,
+    tol: float,
+    begin: tuple[Array, Array] | None,
+    present: Callable[[Point], tuple[Array, Array]],
 ) -> tuple[Monitor, Point, float]:
     """Maximise the dual or the semi-dual by L-BFGS, and read the plan off its gradient."""
     from scipy.optimize import minimize
@@ -190,22 +193,26 @@ def _published(
     f, g = (np.zeros(relaxed.n), np.zeros(relaxed.m)) if begin is None else begin
     x0 = np.concatenate([f, g]) if formulation == "dual" else f
 
-    def objective(x: Any) -> tuple[float, Any]:
+    def objective(x: Array) -> tuple[float, Array]:
+        relaxed.deadline.check()
         _, value, gradient = evaluate(relaxed, x)
         return -value, -gradient
 
-    def at(x: Any) -> tuple[Point, float]:
+    def at(x: Array) -> tuple[Point, float]:
         point, _, _ = evaluate(relaxed, x)
         rows = np.bincount(point.rows, point.t, relaxed.n)
         columns = np.add.reduceat(np.append(point.t, 0.0), point.ptr[:-1]) * (np.diff(point.ptr) > 0)
         return point, float(np.abs(rows - relaxed.a).sum() + np.abs(columns - relaxed.b).sum())
 
-    limit = 1000 if maxiter is None else maxiter
-    with Monitor(atol=tol, maxiter=limit, label=formulation, keep="reference", **settings) as it:
+    relaxed.limited(limits)
+    limit = limits.steps(1000)
+    with Monitor(
+        limits, atol=tol, maxiter=limit, label=formulation, keep="reference", present=present
+    ) as it:
         last, error = at(x0)
         it.record(error, last)
 
-        def each(x: Any) -> None:
+        def each(x: Array) -> None:
             nonlocal last
             last, error = at(x)
             it.extend([error], x=last)
@@ -214,14 +221,17 @@ def _published(
 
         if it.running:
             options = {"maxiter": limit + 1, "maxfun": 20 * limit + 20, "ftol": 0.0, "gtol": 0.0}
-            minimize(objective, x0, jac=True, method="L-BFGS-B", callback=each, options=options)
+            try:
+                minimize(objective, x0, jac=True, method="L-BFGS-B", callback=each, options=options)
+            except TimeUp:
+                it.stop(Status.TIME_LIMIT)
             if it.status is None:
                 it.stop(Status.STAGNATED, f"L-BFGS finds no higher value of the {formulation}.")
     _, value, _ = evaluate(relaxed, np.concatenate(last[:2]) if formulation == "dual" else last.f)
     return it, last, value
 
 
-def _dual(relaxed: Relaxed, x: Any) -> tuple[Point, float, Any]:
+def _dual(relaxed: Relaxed, x: Array) -> tuple[Point, float, Array]:
     """The plan, the dual, and its gradient at x = (f, g)."""
     f, g = x[: relaxed.n], x[relaxed.n :]
     ptr, rows, v = relaxed.kernels.top_entries(relaxed.Mt, f, g, relaxed.k)
@@ -235,29 +245,35 @@ def _dual(relaxed: Relaxed, x: Any) -> tuple[Point, float, Any]:
     return Point(f.copy(), g.copy(), ptr, rows, t), value, np.concatenate(gradient)
 
 
-def _semidual(relaxed: Relaxed, f: Any) -> tuple[Point, float, Any]:
+def _semidual(relaxed: Relaxed, f: Array) -> tuple[Point, float, Array]:
     """The plan, the semi-dual, and its gradient at f: the k best entries of a column on the simplex."""
-    settings = (relaxed.b, relaxed.reg, 0.0, relaxed.k, *relaxed.none)
-    g, _, ptr, rows, t, r, total = relaxed.kernels.best_columns(relaxed.Mt, f, *settings)
-    return Point(f.copy(), g, ptr, rows, t), float(relaxed.a @ f) - total, relaxed.a - r
+    point, r, total = relaxed.best(f.copy())
+    return point, float(relaxed.a @ f) - total, relaxed.a - r
 
 
 # -- rounding --------------------------------------------------------------------------------------
 
 
-def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Any, float]:
-    """A plan with at most k entries a column near that of x, and the mass that it leaves out."""
+def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Array, float]:
+    """A plan with at most k entries a column near that of x, and the mass that it leaves out.
+
+    Where the time does not suffice, or at Ctrl-C, the plan of x, and the monitor says so.
+    """
     if np.diff(x.ptr).max() <= relaxed.k:
         return relaxed.dense(x), 0.0
     columns = np.repeat(np.arange(relaxed.m), np.diff(x.ptr))
-    vertex = _most(relaxed, x.rows, columns)  # has fewer entries than x, and may need no cut
     choices = []
-    for t in (x.t, vertex):
-        order = np.lexsort((-t, columns))
-        kept = order[np.arange(columns.size) - x.ptr[columns] < relaxed.k]  # in the order of the columns
-        kept = kept[t[kept] > 0]
-        placed = _most(relaxed, x.rows[kept], columns[kept])
-        choices.append((1.0 - float(placed.sum()), kept, placed))
+    try:
+        vertex = _most(relaxed, x.rows, columns)  # has fewer entries than x, and may need no cut
+        for t in (x.t, vertex):
+            order = np.lexsort((-t, columns))
+            kept = order[np.arange(columns.size) - x.ptr[columns] < relaxed.k]  # in the order of the columns
+            kept = kept[t[kept] > 0]
+            placed = _most(relaxed, x.rows[kept], columns[kept])
+            choices.append((1.0 - float(placed.sum()), kept, placed))
+    except TimeUp:
+        it.stop(Status.TIME_LIMIT)
+        return relaxed.dense(x), 0.0
     unplaced, kept, placed = choices[0] if choices[0][0] <= choices[1][0] + 1e-9 else choices[1]
     rows, columns = x.rows[kept], columns[kept]
     a, b = relaxed.a, relaxed.b
@@ -274,7 +290,11 @@ def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Any, 
     problem = prepare(M, a, b, relaxed.reg)
     support = Relaxed(problem, relaxed.n)
     prices = x.f if problem.rows is None else x.f[problem.rows]
-    own, best = support.solve("support", tol, (prices, np.zeros(support.m)), None)
+    own, best = support.solve(
+        "support", relaxed.limits.part(), tol, (prices, np.zeros(support.m))
+    )
+    if own.status in {Status.TIME_LIMIT, Status.INTERRUPTED}:
+        it.stop(own.status)
     if own.status is not None and own.status.success:
         return problem.plan(support.dense(best)), unplaced
     T = np.zeros((relaxed.n, relaxed.m))  # a support with a single plan is hard for Newton's method
@@ -282,8 +302,8 @@ def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Any, 
     return T, unplaced
 
 
-def _most(relaxed: Relaxed, rows: Any, columns: Any) -> Any:
-    """Place as much mass as these pairs can carry, at the least cost."""
+def _most(relaxed: Relaxed, rows: Array, columns: Array) -> Array:
+    """Place as much mass as these pairs can carry, at the least cost; `TimeUp` if the time does not suffice."""
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
 
@@ -298,5 +318,9 @@ def _most(relaxed: Relaxed, rows: Any, columns: Any) -> Any:
     # No plan is worth more than to place further mass: a path of exchanges has at most n + m pairs.
     worth = (relaxed.n + relaxed.m) * max(float(cost.max()), 1e-300)
     limits = unit * np.concatenate([relaxed.a, relaxed.b])
-    solution = linprog((cost - worth) / worth, A_ub=A, b_ub=limits, method="highs")
+    left = relaxed.limits.seconds_left
+    options = {"time_limit": left} if left < math.inf else {}
+    solution = linprog((cost - worth) / worth, A_ub=A, b_ub=limits, method="highs", options=options)
+    if solution.status == 1:
+        raise TimeUp
     return np.maximum(solution.x, 0.0) / unit

@@ -6,10 +6,108 @@ from itertools import product
 
 import numpy as np
 import pytest
+from numba import njit
 
 from numsolve.transport import _cpu_sparse as k
 
 NONE = (np.empty(0, np.int32), np.empty(0))
+
+
+def laplacian(n, reg, prox, size, whole, ptr, rows):
+    S, m = np.zeros((n, n)), ptr.size - 1
+    for first, last in ((0, m // 2), (m // 2, m)):
+        k.add_laplacian(S, reg, prox, size, whole, ptr, rows, first, last)
+    return S
+
+
+@njit
+def sort_falling(y, index):
+    k._sort_falling(y, index, y.size, np.empty(k.STACK, np.int64))
+
+
+def organ_pipe(n):
+    return np.minimum(np.arange(n), np.arange(n)[::-1]).astype(float)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 15, 16, 17, 40, 300, 3000])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda n: np.random.default_rng(n).random(n),
+        lambda n: np.arange(n) / 7,
+        lambda n: -np.arange(n) / 7,
+        np.ones,
+        organ_pipe,
+        lambda n: np.random.default_rng(n).integers(0, 5, n) / 1,
+        lambda n: np.where(np.arange(n) % 3 == 0, -np.inf, np.arange(n) % 11),
+    ],
+    ids=["random", "rising", "falling", "equal", "organ pipe", "few values", "infinite"],
+)
+def test_sorting_is_a_falling_permutation(kind, n):
+    y = kind(n)
+    ours, index = y.copy(), np.arange(n, dtype=np.int32)
+    sort_falling(ours, index)
+    np.testing.assert_array_equal(ours, np.sort(y)[::-1])
+    np.testing.assert_array_equal(np.sort(index), np.arange(n))
+    np.testing.assert_array_equal(y[index], ours)
+
+
+class Adversary:
+    """Keys that are decided while they are compared, so that each pivot is nearly the largest that is left.
+
+    M. D. McIlroy, "A killer adversary for quicksort", Softw. Pract. Exp. 29, 1999.
+    """
+
+    comparisons = decided = 0
+    candidate = None
+
+    def __init__(self):
+        self.value = None  # None: not decided yet, and less than what is
+
+    @staticmethod
+    def compare(x, y):
+        Adversary.comparisons += 1
+        if x.value is None and y.value is None:
+            one = x if x is Adversary.candidate else y
+            one.value = -Adversary.decided
+            Adversary.decided += 1
+        for z in (x, y):
+            if z.value is None:
+                Adversary.candidate = z
+        x, y = (-np.inf if z.value is None else z.value for z in (x, y))
+        return x - y
+
+    def __lt__(self, other):
+        return Adversary.compare(self, other) < 0
+
+    def __gt__(self, other):
+        return Adversary.compare(self, other) > 0
+
+
+def test_the_worst_order_costs_n_log_n(monkeypatch):
+    """In plain Python, with keys that an adversary chooses: heap sort takes over in time."""
+    heaps, sort = [], k._heap_falling.py_func
+
+    def heap(*part):
+        heaps.append(part)
+        sort(*part)
+
+    monkeypatch.setattr(k, "_swap", k._swap.py_func)
+    monkeypatch.setattr(k, "_sink", k._sink.py_func)
+    monkeypatch.setattr(k, "_heap_falling", heap)
+    n = 2000
+    y = np.array([Adversary() for _ in range(n)], dtype=object)
+    k._sort_falling.py_func(y, np.arange(n), n, np.empty(k.STACK, np.int64))
+    assert heaps
+    assert Adversary.comparisons < 6 * n * np.log2(n)  # quicksort alone: n^2 / 4, which is 45 n log n
+
+
+def test_nan_does_not_hang_the_sort():
+    y = np.random.default_rng(0).random(500)
+    y[::7] = np.nan
+    index = np.arange(500, dtype=np.int32)
+    sort_falling(y.copy(), index)
+    np.testing.assert_array_equal(np.sort(index), np.arange(500))
 
 
 def column(z, b, reg, prox, size):
@@ -84,7 +182,7 @@ def test_the_laplacian_is_the_derivative_of_the_row_sums(size, prox):
     none = (np.zeros(m + 1, np.int64), *NONE)
     args = (b, reg, prox, size, *none)
     _, whole, ptr, rows, *_ = k.best_columns(Mt, f, *args)
-    S = k.laplacian(n, reg, prox, size, whole, ptr, rows)
+    S = laplacian(n, reg, prox, size, whole, ptr, rows)
     S = S + np.tril(S, -1).T
     np.testing.assert_allclose(S.sum(axis=0), 0, atol=1e-10)
     for i in range(n):
@@ -116,16 +214,20 @@ def test_conjugate_gradients_solve_the_laplacian():
     n, m, reg = 12, 30, 0.4
     Mt, f, b = rng.random((m, n)), np.zeros(n), rng.random(m)
     *_, whole, ptr, rows, _, _, _ = k.best_columns(Mt, f, b, reg, 0.0, n, np.zeros(m + 1, np.int64), *NONE)
-    S = k.laplacian(n, reg, 0.0, n, whole, ptr, rows)
+    S = laplacian(n, reg, 0.0, n, whole, ptr, rows)
     S = reg * (S + np.tril(S, -1).T) + 1e-3 * np.eye(n)
     rhs = rng.standard_normal(n)
-    x, steps, done = k.laplacian_cg(n, ptr, rows, 1e-3, rhs, 1e-12, 100)
+    work, some = np.empty((5, n)), np.empty((5, n))
+    _, steps, done = k.laplacian_cg(ptr, rows, 1e-3, rhs, work, -1.0, 1e-12, 100)
     assert done
     assert steps <= 2 * n
-    np.testing.assert_allclose(S @ x, rhs, atol=1e-11)
-    x, steps, done = k.laplacian_cg(n, ptr, rows, 1e-3, rhs, 0.0, 3)
-    assert not done
-    assert rhs @ x > 0  # a direction of ascent all the same
+    np.testing.assert_allclose(S @ work[0], rhs, atol=1e-11)
+    rz, steps, done = k.laplacian_cg(ptr, rows, 1e-3, rhs, some, -1.0, 0.0, 3)
+    assert (steps, done) == (3, False)
+    assert rhs @ some[0] > 0  # a direction of ascent all the same
+    _, _, done = k.laplacian_cg(ptr, rows, 1e-3, rhs, some, rz, 1e-12, 100)  # goes on where it was
+    assert done
+    np.testing.assert_array_equal(some[0], work[0])
 
 
 def test_the_gradient_of_the_maxima_is_the_plan():
@@ -183,5 +285,7 @@ def test_normal_matrix():
     columns, rows = np.nonzero(inside)
     ptr = np.concatenate([[0], np.cumsum(np.bincount(columns, minlength=m))])
     d = rng.random(n)
-    S = k.normal_matrix(d, ptr, rows, U[inside], V[inside])
+    S = np.diag(d)
+    for first, last in ((0, 2), (2, m)):
+        k.subtract_products(S, ptr, rows, U[inside], V[inside], first, last)
     np.testing.assert_allclose(np.tril(S), np.tril(np.diag(d) - U.T @ U - V.T @ V), atol=1e-14)

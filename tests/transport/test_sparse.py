@@ -213,7 +213,7 @@ def test_the_published_routes_stop_as_other_solvers_do(problem):
     r = quietly(a, b, M, 1.0, 2, formulation="semidual", maxiter=4, callback=seen.append)
     assert r.status is Status.MAXITER
     assert r.nit == 4
-    assert len(seen) == 5
+    assert len(seen) == 4
     assert solve(a, b, M, 1.0, 2, formulation="dual", callback=lambda x: True).status is Status.STOPPED
 
 

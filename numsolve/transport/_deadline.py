@@ -1,0 +1,37 @@
+"""The end of a solve's time, for the long steps between two looks of its monitor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numsolve._core.limits import Limits
+
+
+class TimeUp(Exception):  # noqa: N818  (not an error: a verdict)
+    """The time is over; what the present step has done so far is dropped."""
+
+
+@dataclass
+class Deadline:
+    """When the time is over, on the clock of `time.perf_counter`."""
+
+    until: float = math.inf
+
+    @property
+    def passed(self) -> bool:
+        """Whether the time is over."""
+        return perf_counter() >= self.until
+
+    def check(self) -> None:
+        """Leave a long step by `TimeUp` if the time is over."""
+        if self.passed:
+            raise TimeUp
+
+    def set(self, limits: Limits, share: float = 0.0) -> None:
+        """Set the user's limit, or a later end: some share of the 20 per cent, or 0.1 s, that a run may take longer."""
+        spare = max(0.2 * limits.time_limit, 0.1) if limits.time_limit is not None else 0.0
+        self.until = limits.deadline + share * spare
