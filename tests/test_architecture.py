@@ -38,7 +38,7 @@ HEAVY = {
 }
 #: what the files with kernels may import from outside their column
 KERNEL_IMPORTS = {
-    "_cpu": {"numpy", "numba", "llvmlite", "math", "operator"},
+    "_cpu": {"numpy", "numba", "llvmlite", "math", "operator", "typing"},
     "_gpu": {"numpy", "cupy", "cupyx", "math"},
 }
 #: and the parts of the ground that were made for them
@@ -109,7 +109,7 @@ def jit_faults(path: Path) -> Iterator[str]:
 
 
 def circles(root: Path) -> list[frozenset[str]]:
-    """Sets of modules that import each other in a circle, imports for type checkers and in functions counted."""
+    """Sets of modules that import each other in a circle, for type checkers and in functions too."""
     files = {
         ".".join(p.relative_to(root.parent).with_suffix("").parts): p for p in sorted(root.rglob("*.py"))
     }
@@ -160,7 +160,7 @@ def slow_to_compile(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Subscript) for t in node.targets):
             target = next(t for t in node.targets if isinstance(t, ast.Subscript))
             sliced = any(isinstance(part, ast.Slice) for part in ast.walk(target.slice))
-            if sliced and not isinstance(node.value, ast.Constant | ast.Name | ast.UnaryOp):
+            if sliced and not isinstance(node.value, ast.Constant | ast.Name | ast.UnaryOp | ast.Attribute):
                 what = "assigns an expression to a slice"
         elif isinstance(node, ast.Attribute):
             name = ast.unparse(node)
@@ -215,6 +215,7 @@ def faults(root: Path) -> list[str]:
                 neighbours = (
                     f"{own}.{kind}",
                     f"{root.name}.{column}.{kind}",
+                    f"{own}._tuples",  # the records that a method and its kernels share
                     *([f"{own}._generic"] if kind == "_gpu" else []),
                     *(f"{root.name}.{part}" for part in KERNEL_GROUND),
                 )

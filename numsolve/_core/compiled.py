@@ -18,6 +18,8 @@ from typing import Any
 from numba import njit
 from numba.core import event
 
+from . import clock
+
 #: Seconds of compilation in this process before the user is told.
 PATIENCE = 2.0
 
@@ -38,10 +40,10 @@ def _compiled(function: Any, options: dict[str, Any]) -> Any:
 
 
 class _FirstCall(event.Listener):  # type: ignore[misc]  # Numba has no types
-    """Adds up the seconds of compilation, and tells the user once."""
+    """Adds up the seconds of compilation for the clock of time limits, and tells the user once."""
 
     def __init__(self) -> None:
-        self.depth, self.began, self.seconds, self.told = 0, 0.0, 0.0, False
+        self.depth, self.began, self.told = 0, 0.0, False
 
     def on_start(self, event: Any) -> None:  # noqa: ARG002  # the listener's protocol
         if self.depth == 0:
@@ -51,9 +53,9 @@ class _FirstCall(event.Listener):  # type: ignore[misc]  # Numba has no types
     def on_end(self, event: Any) -> None:  # noqa: ARG002
         self.depth -= 1
         # Numba's nested compilations end first: a long one is noticed while it still goes on.
-        spent = self.seconds + perf_counter() - self.began
+        spent = clock.compiling + perf_counter() - self.began
         if self.depth == 0:
-            self.seconds = spent
+            clock.compiling = spent
         if spent > PATIENCE and not self.told:
             self.told = True
             if not os.environ.get("NUMSOLVE_QUIET"):

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from .typing import Array
+
 
 class History:
     """Columns of numbers, one row per recorded iteration.
 
-    ``iteration``, ``residual`` and ``seconds`` (since the start) are always there; a method may add
-    columns of its own. Columns are read as attributes or by name and are NumPy arrays.
+    ``iteration``, ``residual`` and ``seconds`` (since the start, compilation apart) are always there; a
+    method may add columns of its own. Columns are read as attributes or by name and are NumPy arrays.
     """
 
     __slots__ = ("_columns",)
@@ -73,14 +75,14 @@ class History:
         """The names of the columns, so that ``dict(history)`` works, and ``DataFrame(dict(history))``."""
         return self.names
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Array:
         import numpy as np
 
         column = self._columns[name]
         dtype = np.int64 if column.typecode == "q" else np.float64
         return np.array(column, dtype=dtype)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Array:
         if name.startswith("_") or name not in self._columns:
             raise AttributeError(f"history has no column {name!r}")
         return self[name]

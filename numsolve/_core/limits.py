@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from . import checks
+from .clock import now
 
 if TYPE_CHECKING:
     from .typing import Callback
@@ -25,7 +25,7 @@ class Limits:
     maxiter : int, optional
         Most iterations; the method's own number by default.
     time_limit : float, optional
-        Seconds from now on.
+        Seconds from now on; those in which a kernel compiles, once on a machine, do not count.
     callback : callable, optional
         Called after each iteration; True stops the run.
     progress : bool
@@ -36,18 +36,18 @@ class Limits:
     time_limit: float | None = None
     callback: Callback | None = None
     progress: bool = False
-    #: when the time is over, on the clock of `time.perf_counter`
+    #: when the time is over, on the clock of `numsolve._core.clock`
     deadline: float = field(default=math.inf, init=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check each setting by its name, and start the clock."""
-        now = perf_counter()
+        packed = now()
         if self.maxiter is not None:
             object.__setattr__(self, "maxiter", checks.integer("maxiter", self.maxiter, low=0))
         if self.time_limit is not None:
             seconds = checks.real("time_limit", self.time_limit, low=0.0, infinite=True)
             object.__setattr__(self, "time_limit", seconds)
-            object.__setattr__(self, "deadline", now + seconds)
+            object.__setattr__(self, "deadline", packed + seconds)
         checks.function("callback", self.callback, optional=True)
         object.__setattr__(self, "progress", checks.flag("progress", self.progress))
 
@@ -58,12 +58,12 @@ class Limits:
     @property
     def seconds_left(self) -> float:
         """Seconds until the deadline, at least 0."""
-        return max(self.deadline - perf_counter(), 0.0)
+        return max(self.deadline - now(), 0.0)
 
     @property
     def expired(self) -> bool:
         """Whether the time is over."""
-        return perf_counter() >= self.deadline
+        return now() >= self.deadline
 
     def part(self, maxiter: int | None = None) -> Limits:
         """Return the limits of a solve inside this one: the same deadline, unwatched."""

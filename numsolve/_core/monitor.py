@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 
-from . import checks
+from . import checks, clock
+from .clock import now
 from .codes import RUNNING
 from .history import History
 from .keyboard import in_main_thread, is_interrupt, keyboard, thread
@@ -139,7 +140,7 @@ class Monitor:
         self._wants_result = limits.callback is not None and _wants_result(limits.callback)
         self._step_seconds = step_seconds
         self._last_chunk = 0
-        self._start = self._last = perf_counter()
+        self._start = self._last = now()
         self._deadline = limits.deadline
         self._show = limits.progress
         self._label = label
@@ -190,7 +191,7 @@ class Monitor:
     @property
     def time_is_up(self) -> bool:
         """Whether the time limit is over: a method may ask inside a long step, and stop by itself."""
-        return perf_counter() >= self._deadline
+        return now() >= self._deadline
 
     def stop(self, status: Status, detail: str = "") -> None:
         """End the run; `detail` is what the message says beside the status."""
@@ -224,7 +225,8 @@ class Monitor:
                 columns.update({name: float(residual[name]) for name in self._names})
                 residual = self._worst(columns)
             residual = float(residual)
-            self._last = perf_counter()
+            # `now()`, without a call; another thread may turn the clock back.
+            self._last = max(self._last, perf_counter() - clock.compiling)
             self.history.append(step, residual, self._last - self._start, **columns)
             self._judge(residual, x, converged)
         finally:
@@ -298,8 +300,13 @@ class Monitor:
 
     # -- many iterations in one compiled call ------------------------------------------------------
 
-    def chunk(self) -> tuple[int, float]:
+    def chunk(self, *, watched: bool = True) -> tuple[int, float]:
         """How many steps a compiled loop may do now, and the residual at which it stops by itself.
+
+        Parameters
+        ----------
+        watched : bool
+            Whether the callback is owed each of these steps; False if the kernel records now and then.
 
         Returns
         -------
@@ -309,8 +316,8 @@ class Monitor:
             The threshold, or the rounding level where that is higher.
         """
         first = self._last_chunk == 0
-        seconds = min(FIRST_SECONDS if first else CHUNK_SECONDS, max(self._deadline - perf_counter(), 0.0))
-        if self._callback is not None or self._step_seconds is None:
+        seconds = min(FIRST_SECONDS if first else CHUNK_SECONDS, max(self._deadline - now(), 0.0))
+        if (watched and self._callback is not None) or self._step_seconds is None:
             n = 1
         else:
             n = int(min(seconds / max(self._step_seconds, 1e-9), 2**31))
@@ -346,7 +353,7 @@ class Monitor:
             steps = rows if steps is None else int(steps)
             if steps == 0 and code == RUNNING:
                 raise RuntimeError("a compiled loop did no step and gave no reason")
-            before, self._last = self._last, perf_counter()
+            before, self._last = self._last, max(self._last, now())
             if rows:
                 done = np.arange(1, rows + 1)
                 at = self._step - (-done * steps // rows)  # rounded up; the last row is the last step
@@ -383,7 +390,7 @@ class Monitor:
 
     @property
     def seconds(self) -> float:
-        """Seconds from the start to the last record."""
+        """Seconds from the start to the last record, those of compilation apart."""
         return self._last - self._start
 
     def finish(self) -> None:
@@ -411,9 +418,9 @@ class Monitor:
         return result
 
     def _advance_bar(self, force: bool = False) -> None:
-        now = perf_counter()
-        if force or now - self._bar.shown_at > 0.1:
-            self._bar.shown_at = now
+        time = now()
+        if force or time - self._bar.shown_at > 0.1:
+            self._bar.shown_at = time
             self._bar.n = self.nit
             self._bar.set_postfix_str(f"residual {self.residual:.2e}, wanted {self.threshold:.1e}")
 

@@ -277,6 +277,17 @@ def test_kernels_are_cached_and_divide_as_numpy_does(tmp_path):
     assert again == ["(3.0, 0)", "(nan, -1)", "1"]
 
 
+def test_the_clock_of_time_limits_stands_still_while_a_kernel_compiles(tmp_path):
+    code = (
+        "import time; from numsolve._core import clock\n"
+        "real, ours = time.perf_counter(), clock.now(); total(np.ones(3)); time.sleep(0.1)\n"
+        "ours, real = clock.now() - ours, time.perf_counter() - real\n"
+        "print(clock.compiling > 0.05, 0.1 <= ours <= real - clock.compiling + 1e-3)"
+    )
+    out, _ = run_kernels(tmp_path, code)
+    assert out == ["True True"]
+
+
 def test_a_long_first_compilation_is_announced_once_and_can_be_silenced(tmp_path):
     code = "compiled.PATIENCE = 0.0; total(np.ones(3)); total(np.ones(3, np.float32)); print('done')"
     out, err = run_kernels(tmp_path, code, NUMSOLVE_QUIET="")

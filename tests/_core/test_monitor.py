@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from numsolve._core import keyboard as keyboard_state
-from numsolve._core import limits, monitor
+from numsolve._core import monitor
 from numsolve._core.monitor import CHUNK_SECONDS, FIRST_SECONDS, GROWTH, RUNNING, Monitor
 from numsolve._core.result import ConvergenceError, ConvergenceWarning, Result, Status
 
@@ -69,8 +69,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
+    monkeypatch.setattr("numsolve._core.clock.perf_counter", clock)
     monkeypatch.setattr(monitor, "perf_counter", clock)
-    monkeypatch.setattr(limits, "perf_counter", clock)
+    monkeypatch.setattr("numsolve._core.clock.compiling", 0.0)
     return clock
 
 
