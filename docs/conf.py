@@ -30,7 +30,12 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "gallery/**/*.md5", "sg_execution_times.rst", "api/contents.rst"]
+exclude_patterns = [
+    "_build",
+    "gallery/**/*.md5",
+    "sg_execution_times.rst",
+    "api/contents.rst",
+]
 templates_path = ["_templates"]
 nitpicky = True
 default_role = "name"
@@ -62,7 +67,10 @@ numpydoc_validation_exclude = {
 if os.environ.get("DOCS_OFFLINE"):
     intersphinx_mapping = {}
     nitpick_ignore_regex = [
-        ("py:.*", r"(numpy|np|npt|scipy|python|matplotlib|cupy|jax|ot|regot|concurrent)(\..*)?")
+        (
+            "py:.*",
+            r"(numpy|np|npt|scipy|python|matplotlib|cupy|jax|ot|regot|concurrent)(\..*)?",
+        )
     ]
 else:
     intersphinx_mapping = {
@@ -81,7 +89,9 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "doc_module": ("numsolve",),
     "backreferences_dir": "api/backreferences",
-    "capture_repr": ("_repr_html_",),  # results show themselves, and Matplotlib's objects do not
+    "capture_repr": (
+        "_repr_html_",
+    ),  # results show themselves, and Matplotlib's objects do not
     "image_scrapers": (thumbnails.scraper,),
     "thumbnail_size": (640, 448),
     "remove_config_comments": True,
@@ -92,7 +102,9 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "pydata_sphinx_theme"
-html_title = "numsolve"  # the default with the version in it overlaps the navigation bar
+html_title = (
+    "numsolve"  # the default with the version in it overlaps the navigation bar
+)
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["numsolve.css"]
@@ -114,7 +126,14 @@ html_theme_options = {
     "footer_end": [],
 }
 html_sidebars = {
-    name: [] for name in ("index", "install", "changelog", "benchmarks/index", "contributing/house")
+    name: []
+    for name in (
+        "index",
+        "install",
+        "changelog",
+        "benchmarks/index",
+        "contributing/house",
+    )
 }
 
 # One file draws formulas as SVG, without a network and without fonts.

@@ -83,6 +83,7 @@ def test_the_settings_name_their_packages():
 
 
 def test_the_check_of_the_extra_sees_every_kind_of_import():
-    script = "import os\ndef f():\n    from sklearn.svm import SVC\nif f:\n    import a.b\njaxopt = require('jaxopt', 'x')"
+    script = "import os\ndef f():\n    from sklearn.svm import SVC\nif f:\n    import a.b\n"
+    script += "jaxopt = require('jaxopt', 'x')"
     assert foreign(imported(script)) == {"scikit-learn", "a", "jaxopt"}
     assert not foreign(imported(script)) <= distributions("docs")

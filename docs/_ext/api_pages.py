@@ -70,14 +70,20 @@ def contents(modules: list[str]) -> str:
 def page(module: str, names: list[str]) -> str:
     """The page of one module: its docstring, its functions, its classes, and its public submodules."""
     package = importlib.import_module(module)
-    kinds: dict[str, list[str]] = {"Functions": [], "Classes": [], "Warnings and errors": []}
+    kinds: dict[str, list[str]] = {
+        "Functions": [],
+        "Classes": [],
+        "Warnings and errors": [],
+    }
     submodules = []
     for name in names:
         value = getattr(package, name)
         if isinstance(value, types.ModuleType):
             submodules.append(name)
         elif isinstance(value, type):
-            kinds["Warnings and errors" if issubclass(value, Exception) else "Classes"].append(name)
+            kinds[
+                "Warnings and errors" if issubclass(value, Exception) else "Classes"
+            ].append(name)
         elif callable(value):
             kinds["Functions"].append(name)
     label = "Results and warnings" if module == "numsolve" else module
@@ -92,7 +98,11 @@ def page(module: str, names: list[str]) -> str:
             lines += [f"{module}.{name}", "-" * len(f"{module}.{name}"), ""]
             lines += [f".. module:: {module}.{name}", "", summary(submodule), ""]
             # what the area itself exports has its page there
-            own = [n for n in defined_in(submodule) if getattr(package, n, None) is not getattr(submodule, n)]
+            own = [
+                n
+                for n in defined_in(submodule)
+                if getattr(package, n, None) is not getattr(submodule, n)
+            ]
             lines += listing("", f"{module}.{name}", own)
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The directive ``benchmark-tables`` and the role ``measured``, which draw figures from ``docs/benchmarks/*.json``.
+"""The directive ``benchmark-tables`` and the role ``measured``: figures from ``docs/benchmarks/*.json``.
 
 The files are what ``benchmarks/peers/<area>.py --json`` writes. The directive makes a section for each of
 them. The role quotes one row in a sentence, so that no page keeps a figure of its own that grows old:
@@ -31,7 +31,11 @@ def number(value: float | None, unit: str = "", digits: int = 3) -> str:
                 value, unit = value * factor, name
                 break
     rounded = f"{value:.{digits}g}"
-    return f"{float(rounded):g} {unit}".strip() if digits < 3 else f"{rounded} {unit}".strip()
+    return (
+        f"{float(rounded):g} {unit}".strip()
+        if digits < 3
+        else f"{rounded} {unit}".strip()
+    )
 
 
 def bar(ratio: float | None) -> nodes.Node:
@@ -54,10 +58,23 @@ def table(rows: list[dict]) -> nodes.table:
     for row in rows:
         case = nodes.inline("", row["case"])
         if row["note"]:
-            case += [nodes.Text(" "), nodes.inline("", f"({row['note']})", classes=["note"])]
-        values = [number(row[key], row["unit"]) for key in ("peer_value", "numsolve_value")]
-        errors = ["–" if row[key] is None else f"{row[key]:.0e}" for key in ("peer_error", "numsolve_error")]
-        cells = [case, nodes.Text(row["peer"]), *map(nodes.Text, values), bar(row["ratio"])]
+            case += [
+                nodes.Text(" "),
+                nodes.inline("", f"({row['note']})", classes=["note"]),
+            ]
+        values = [
+            number(row[key], row["unit"]) for key in ("peer_value", "numsolve_value")
+        ]
+        errors = [
+            "–" if row[key] is None else f"{row[key]:.0e}"
+            for key in ("peer_error", "numsolve_error")
+        ]
+        cells = [
+            case,
+            nodes.Text(row["peer"]),
+            *map(nodes.Text, values),
+            bar(row["ratio"]),
+        ]
         body += line([*cells, *map(nodes.Text, errors)])
     group += [head, body]
     result = nodes.table(classes=["benchmark", "table-sm"])
@@ -83,18 +100,26 @@ class BenchmarkTables(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Build one section for each file, one table for each metric."""
         sections: list[nodes.Node] = []
-        for path in sorted(Path(self.env.doc2path(self.env.docname)).parent.glob("*.json")):
+        for path in sorted(
+            Path(self.env.doc2path(self.env.docname)).parent.glob("*.json")
+        ):
             self.env.note_dependency(str(path))
             about = json.loads(path.read_text())
             section = nodes.section(ids=[nodes.make_id(path.stem)], names=[path.stem])
             section += nodes.title(text=path.stem.replace("_", " ").capitalize())
-            versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-            threads = "one thread" if about["threads"] == 1 else f"{about['threads']} threads"
+            versions = ", ".join(
+                f"{name} {version}" for name, version in about["versions"].items()
+            )
+            threads = (
+                "one thread" if about["threads"] == 1 else f"{about['threads']} threads"
+            )
             setting = f"{about['date']}, {about['processor']}, {threads}, Python {about['python']}"
             section += nodes.paragraph(text=f"{setting}; {versions}.")
             for metric in dict.fromkeys(row["metric"] for row in about["rows"]):
                 section += nodes.rubric(text=metric[:1].upper() + metric[1:])
-                section += table([row for row in about["rows"] if row["metric"] == metric])
+                section += table(
+                    [row for row in about["rows"] if row["metric"] == metric]
+                )
             sections.append(section)
         return sections or [nodes.paragraph(text="No results have been recorded yet.")]
 
@@ -104,11 +129,18 @@ def quoted(about: dict, case: str, peer: str) -> str:
     rows = [
         row
         for row in about["rows"]
-        if row["case"] == case and row["peer"].endswith(peer) and row["metric"] != "first call"
+        if row["case"] == case
+        and row["peer"].endswith(peer)
+        and row["metric"] != "first call"
     ]
     if len(rows) != 1:
-        raise ValueError(f"{len(rows)} rows have the case {case!r} and a peer that ends with {peer!r}")
-    theirs, ours = (number(rows[0][key], rows[0]["unit"], 2) for key in ("peer_value", "numsolve_value"))
+        raise ValueError(
+            f"{len(rows)} rows have the case {case!r} and a peer that ends with {peer!r}"
+        )
+    theirs, ours = (
+        number(rows[0][key], rows[0]["unit"], 2)
+        for key in ("peer_value", "numsolve_value")
+    )
     return f"{theirs}, numsolve {ours}"
 
 
@@ -123,8 +155,12 @@ class Measured(SphinxRole):
         try:
             return [nodes.Text(quoted(json.loads(path.read_text()), case, peer))], []
         except (OSError, ValueError) as error:
-            message = self.inliner.reporter.warning(f"measured: {error}", line=self.lineno)
-            return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
+            message = self.inliner.reporter.warning(
+                f"measured: {error}", line=self.lineno
+            )
+            return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [
+                message
+            ]
 
 
 def setup(app) -> dict[str, bool]:

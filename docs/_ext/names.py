@@ -1,8 +1,8 @@
 """What stands in single backticks: a link where it names something public, code where it does not.
 
-Docstrings write parameters and objects alike. A parameter of the documented function is code. Another name is looked
-up as Python would from the place where it stands, then among the functions and classes of the same area, then among
-those of ``numsolve`` itself. A full name that is not in the reference is an error of the build.
+Docstrings write parameters and objects alike. A parameter of the documented function is code. Another name
+is looked up as Python would from the place where it stands, then among the functions and classes of the same
+area, then among those of ``numsolve`` itself. A full name that is not in the reference ends the build.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ def area_of(node: Any) -> str:
     if module := node.get("py:module"):
         return ".".join(module.split(".")[:2])
     folders = node.get("refdoc", "").split("/")
-    return f"numsolve.{folders[1]}" if folders[0] == "gallery" and len(folders) > 2 else "numsolve"
+    return (
+        f"numsolve.{folders[1]}"
+        if folders[0] == "gallery" and len(folders) > 2
+        else "numsolve"
+    )
 
 
 def look_further(app: Any, env: Any, node: Any, contnode: Any) -> Any:
@@ -52,7 +56,10 @@ def look_further(app: Any, env: Any, node: Any, contnode: Any) -> Any:
             for full, entry in domain.objects.items()
             if entry.objtype in LINKED
             and not entry.aliased
-            and (full == f"{prefix}.{name}" or (full.startswith(f"{prefix}.") and full.endswith(f".{name}")))
+            and (
+                full == f"{prefix}.{name}"
+                or (full.startswith(f"{prefix}.") and full.endswith(f".{name}"))
+            )
             and (prefix != "numsolve" or full == f"{prefix}.{name}")
         ]
         # what the area exports itself comes first
@@ -78,7 +85,9 @@ def quote_parameters(
     except (TypeError, ValueError):
         return
     for k, line in enumerate(lines):
-        lines[k] = SINGLE.sub(lambda m: f"``{m[1]}``" if m[1] in parameters else m[0], line)
+        lines[k] = SINGLE.sub(
+            lambda m: f"``{m[1]}``" if m[1] in parameters else m[0], line
+        )
 
 
 def setup(app: Any) -> dict[str, bool]:

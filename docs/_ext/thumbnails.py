@@ -12,12 +12,14 @@ axes stand side by side (``[0, 2]``). Without the second comment the figure is s
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from sphinx_gallery.scrapers import matplotlib_scraper
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INCHES, DPI = (4.0, 2.8), 200
 LABELS, TICKS, THICKER = 14.0, 12.0, 1.5
@@ -26,7 +28,11 @@ LABELS, TICKS, THICKER = 14.0, 12.0, 1.5
 def frame(figure: Figure, chosen: list[int]) -> None:
     """Leave the chosen axes alone in the figure, and draw them for a small size."""
     kept = [figure.axes[k] for k in chosen]
-    for artist in [*(ax for ax in figure.axes if ax not in kept), *figure.legends, *figure.texts]:
+    for artist in [
+        *(ax for ax in figure.axes if ax not in kept),
+        *figure.legends,
+        *figure.texts,
+    ]:
         artist.remove()
     figure.set_layout_engine("constrained")
     figure.set_size_inches(*INCHES)
@@ -35,8 +41,15 @@ def frame(figure: Figure, chosen: list[int]) -> None:
         ax.set_title("")
         pictures = bool(ax.images) and not ax.axison
         if not pictures:
-            ax.tick_params(labelsize=TICKS, labelleft=bool(ax.get_yticks().size), labelbottom=True)
-        for label in (ax.xaxis.label, ax.yaxis.label, ax.xaxis.offsetText, ax.yaxis.offsetText):
+            ax.tick_params(
+                labelsize=TICKS, labelleft=bool(ax.get_yticks().size), labelbottom=True
+            )
+        for label in (
+            ax.xaxis.label,
+            ax.yaxis.label,
+            ax.xaxis.offsetText,
+            ax.yaxis.offsetText,
+        ):
             label.set_fontsize(LABELS)
         for line in ax.lines:
             line.set_linewidth(THICKER * line.get_linewidth())
@@ -45,7 +58,9 @@ def frame(figure: Figure, chosen: list[int]) -> None:
                 text.set_fontsize(TICKS)
 
 
-def scraper(block: Any, block_vars: dict[str, Any], gallery_conf: Any, **kwargs: Any) -> str:
+def scraper(
+    block: Any, block_vars: dict[str, Any], gallery_conf: Any, **kwargs: Any
+) -> str:
     """Save the figures of a block, and the thumbnail when the figure that it shows is among them."""
     config = block_vars["file_conf"]
     figures = [plt.figure(number) for number in plt.get_fignums()]

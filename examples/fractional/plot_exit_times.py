@@ -16,15 +16,19 @@ rng = np.random.default_rng(7)
 
 
 def stable_steps(alpha, dt, shape):
-    """Symmetric alpha-stable increments (J. M. Chambers, C. L. Mallows, B. W. Stuck, 1976)."""
+    """Symmetric alpha-stable increments (Chambers, Mallows and Stuck, 1976)."""
     angle, wait = rng.uniform(-np.pi / 2, np.pi / 2, shape), rng.exponential(size=shape)
     jump = np.sin(alpha * angle) / np.cos(angle) ** (1 / alpha)
-    return dt ** (1 / alpha) * jump * (np.cos((1 - alpha) * angle) / wait) ** ((1 - alpha) / alpha)
+    return (
+        dt ** (1 / alpha)
+        * jump
+        * (np.cos((1 - alpha) * angle) / wait) ** ((1 - alpha) / alpha)
+    )
 
 
 # %%
-# Eight flights each, from the middle of (-1, 1). Brownian motion (alpha = 2) creeps to an end and crosses it;
-# flights of index 1.1 leave by a jump, and some land far outside.
+# Eight flights for each index, from the middle of (-1, 1). Brownian motion (alpha = 2) creeps to an end and
+# crosses it; flights of index 1.1 leave by a jump, and some land far outside.
 
 alphas, dt = (1.1, 1.6, 2.0), 2e-4
 fig, axes = plt.subplots(1, 3, figsize=(11, 4), sharey=True, layout="constrained")
@@ -41,7 +45,7 @@ axes[0].set_ylabel("position")
 # %%
 # The mean exit time for every start at once: one call, a handful of Jacobi modes, and nothing but rounding
 # errors against Getoor's formula. The dots are averages over 4000 simulated flights each. A flight that is
-# out between two looks at the clock only is missed, so that the dots of Brownian motion lie a little high.
+# outside only between two time steps goes unnoticed, so the dots of Brownian motion lie a little high.
 
 starts = np.linspace(-0.9, 0.9, 10)
 x = np.linspace(-1, 1, 500)
@@ -49,7 +53,8 @@ fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
 for colour, alpha in zip(("C0", "C1", "C2"), alphas, strict=True):
     f, exact = problems.getoor(alpha)
     T = solve_riesz_bvp(f, alpha, interval=(-1, 1))
-    print(f"alpha = {alpha}: {T.method}, largest error {abs(T(x) - exact(x)).max():.1e}; {T.reason}")
+    error = abs(T(x) - exact(x)).max()
+    print(f"alpha = {alpha}: {T.method}, largest error {error:.1e}; {T.reason}")
 
     step = 1e-3
     position = np.tile(starts, (4000, 1))
@@ -67,8 +72,8 @@ ax.legend(loc="lower center")
 
 # %%
 # Next to an end the exit time grows like the distance to the power alpha / 2, which no polynomial does.
-# Splines on a uniform mesh therefore converge slowly here, whatever their degree: that is why the solver
-# looked at the data and took the modes. A mesh that is graded towards the ends is the way for splines.
+# Splines on a uniform mesh therefore converge slowly here, whatever their degree. This is why the solver
+# looked at the data and chose the modes. Splines need a mesh that is graded towards the ends.
 
 f, exact = problems.getoor(1.6)
 fine = np.sort(np.r_[x, -1 + np.geomspace(1e-6, 0.1, 300)])
@@ -85,10 +90,13 @@ for n in sizes:
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for name, values in errors.items():
     ax.loglog(sizes, values, "o-", label=name)
-ax.set(xlabel="spans of the mesh", ylabel="largest error", xticks=sizes, xticklabels=sizes)
+ax.set(
+    xlabel="spans of the mesh", ylabel="largest error", xticks=sizes, xticklabels=sizes
+)
 ax.minorticks_off()
 ax.grid(visible=True, alpha=0.3)
 ax.legend(loc="center right")
 plt.show()
 
 # sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_thumbnail_axes = 0

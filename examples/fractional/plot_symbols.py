@@ -2,9 +2,10 @@
 What a high degree does to the spectrum
 =======================================
 
-On a uniform mesh the collocation matrix is a Toeplitz matrix, but for its outer rows and columns. What it
-does to a wave of frequency theta is a function, the symbol, known in closed form. Mazza, Donatelli, Manni
-and Speleers read the conditioning off it; this page draws their plots for the degrees 2 to 10.
+On a uniform mesh the collocation matrix is a Toeplitz matrix except for its outer rows and columns. It
+multiplies a wave of frequency theta by a function of theta, the symbol, which is known in closed form. Mazza,
+Donatelli, Manni and Speleers derive the conditioning from it; this page draws their plots for the degrees 2
+to 10.
 """
 
 import matplotlib.pyplot as plt
@@ -53,9 +54,9 @@ for ax in (left, right):
     ax.grid(visible=True, alpha=0.3)
 
 # %%
-# The eigenvalues of the matrix, n = 128, beside samples of the symbol, both in ascending order. They agree,
-# but for a few outliers from the outer rows and columns, which grow with the degree. The preconditioner
-# takes in those rows and columns exactly: GMRES needs no more steps for p = 10 than for p = 2.
+# The eigenvalues of the matrix, n = 128, beside samples of the symbol, both in ascending order. They agree
+# except for a few outliers from the outer rows and columns, which grow with the degree. The preconditioner
+# keeps those rows and columns exactly: GMRES needs no more steps for p = 10 than for p = 2.
 
 fig, axes = plt.subplots(1, 4, figsize=(12, 3.6), layout="constrained")
 for ax, p in zip(axes, (2, 4, 7, 10), strict=True):
@@ -71,7 +72,7 @@ axes[0].set_ylabel("times the step^alpha")
 axes[0].legend(loc="lower right")
 
 # %%
-# The condition number: its growth with n is that of the zero, the constant that of the degree.
+# The condition number: the zero of the symbol determines its growth with n, the degree determines the factor.
 
 sizes = np.array([32, 64, 128, 256])
 fig, axes = plt.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
@@ -86,3 +87,6 @@ for ax, alpha in zip(axes, (1.2, 1.8), strict=True):
     ax.legend(fontsize="small")
 axes[0].set_ylabel("condition number")
 plt.show()
+
+# sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_axes = 0

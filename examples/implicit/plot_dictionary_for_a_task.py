@@ -2,10 +2,10 @@
 A dictionary for a task
 =======================
 
-Sparse coding writes each sample as a combination of a few atoms. A dictionary that is learnt to reconstruct
-the samples is not the best one to classify them, if it is small: two atoms for thirty features here. (With
-six, a good reconstruction holds the classes too, and there is nothing to gain.) Here the dictionary is moved
-by the gradient of the classification loss, through the solver of the sparse coding problem.
+Sparse coding writes each sample as a combination of a few atoms. A small dictionary that was learnt to
+reconstruct the samples is not the best one to classify them; here it has two atoms for thirty features. (With
+six atoms a good reconstruction separates the classes too, and there is nothing to gain.) This page improves
+the dictionary by the gradient of the classification loss, through the solver of the sparse coding problem.
 """
 
 import functools
@@ -59,13 +59,17 @@ step = optimality.proximal_gradient(reconstruction, prox, stepsize=0.5)
 @custom_fixed_point(step, solve="dense")
 def encode(code, weights, dictionary, sample):
     """The code of one sample."""
-    return jax.lax.fori_loop(0, 300, lambda _, c: step(c, weights, dictionary, sample), code)
+    return jax.lax.fori_loop(
+        0, 300, lambda _, c: step(c, weights, dictionary, sample), code
+    )
 
 
 def codes(dictionary, samples):
     """The codes of all samples."""
     weights = (0.05, 0.5)  # of the 1-norm, and of the 2-norm relative to it
-    return jax.vmap(lambda sample: encode(jnp.zeros(n_atoms), weights, dictionary, sample))(samples)
+    return jax.vmap(
+        lambda sample: encode(jnp.zeros(n_atoms), weights, dictionary, sample)
+    )(samples)
 
 
 # %%
@@ -104,16 +108,27 @@ methods = {"dictionary, then classifier": False, "both for the task": True}
 found, auc = {}, {label: [] for label in methods}
 for seed in range(4):
     X, y, X_test, y_test = split(seed)
-    atoms = DictionaryLearning(n_atoms, alpha=1.0, max_iter=30, random_state=0).fit(X).components_
+    atoms = (
+        DictionaryLearning(n_atoms, alpha=1.0, max_iter=30, random_state=0)
+        .fit(X)
+        .components_
+    )
     start = np.concatenate([3 * atoms.ravel(), np.zeros(n_atoms + 1)])
     for label, learn in methods.items():
         fit = scipy.optimize.minimize(
-            loss, start, args=(X, y, learn), jac=True, method="L-BFGS-B", options={"maxiter": 30}
+            loss,
+            start,
+            args=(X, y, learn),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": 30},
         )
         found.setdefault(label, fit)
         auc[label].append(roc_auc_score(y_test, score(fit.x, X_test)))
 for label, values in auc.items():
-    print(f"{label:28s} test AUC {np.mean(values):.4f} on average;", np.round(values, 4))
+    print(
+        f"{label:28s} test AUC {np.mean(values):.4f} on average;", np.round(values, 4)
+    )
 
 # %%
 # The first split: the codes of the samples that were not trained on, and the atoms they are made of. To the
@@ -130,14 +145,26 @@ for k, (label, fit) in enumerate(found.items()):
     ax = fig.add_subplot(grid[0, 2 * k : 2 * k + 2])
     for sign, name, colour in ((1, "benign", "C0"), (-1, "malignant", "C3")):
         ax.scatter(*plane[y_test == sign].T, s=12, alpha=0.6, color=colour, label=name)
-    ax.axline((0, -bias / w[1]), slope=-w[0] / w[1], color="k", linewidth=1, label="classifier")
+    ax.axline(
+        (0, -bias / w[1]),
+        slope=-w[0] / w[1],
+        color="k",
+        linewidth=1,
+        label="classifier",
+    )
     margin = 0.05 * np.ptp(plane, axis=0)
     low, high = plane.min(axis=0) - margin, plane.max(axis=0) + margin
     ax.set(
-        title=label, xlabel="first atom", ylabel="second atom", xlim=(low[0], high[0]), ylim=(low[1], high[1])
+        title=label,
+        xlabel="first atom",
+        ylabel="second atom",
+        xlim=(low[0], high[0]),
+        ylim=(low[1], high[1]),
     )
     rows = fig.add_subplot(grid[1 + k, :])
-    image = rows.imshow(dictionary, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    image = rows.imshow(
+        dictionary, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto"
+    )
     rows.vlines([9.5, 19.5], -0.5, n_atoms - 0.5, color="k", linewidth=0.8)
     rows.set(yticks=[0, 1], yticklabels=["first", "second"], title=f"atoms: {label}")
     rows.set(xticks=range(n_features), xticklabels=[])
@@ -148,8 +175,22 @@ rows.set_xlabel("features of the cells: means, errors, worst values")
 ax = fig.add_subplot(grid[0, 4])
 for pair in zip(*auc.values(), strict=True):
     ax.plot([0, 1], pair, "o-", color="0.6")
-ax.plot([0, 1], [np.mean(v) for v in auc.values()], "s-", color="k", linewidth=2.5, label="mean")
-ax.set(xlim=(-0.4, 1.4), xticks=[0, 1], xticklabels=["dictionary\nfirst", "both for\nthe task"])
+ax.plot(
+    [0, 1],
+    [np.mean(v) for v in auc.values()],
+    "s-",
+    color="k",
+    linewidth=2.5,
+    label="mean",
+)
+ax.set(
+    xlim=(-0.4, 1.4),
+    xticks=[0, 1],
+    xticklabels=["dictionary\nfirst", "both for\nthe task"],
+)
 ax.set(title="area under the curve")
 ax.legend(loc="lower right")
 plt.show()
+
+# sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_axes = 2

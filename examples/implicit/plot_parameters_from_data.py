@@ -2,9 +2,9 @@
 Parameters of a solver from data
 ================================
 
-A model has parameters, a solver turns them into what can be measured, and measurements there are. Two of
-numsolve's solvers are fitted to data here, each by the conditions that its own column has for its solution:
-the order and the diffusivity of an anomalous diffusion, without JAX, and the price of crossing a river, with
+A model has parameters, a solver turns them into predictions, and there are measurements to compare with. Here
+two of numsolve's solvers are fitted to data, each by the optimality conditions of its own solution: first the
+order and the diffusivity of an anomalous diffusion, without JAX, and then the price of crossing a river, with
 error bars from a second derivative.
 """
 
@@ -20,7 +20,7 @@ jax.config.update("jax_enable_x64", True)
 rng = np.random.default_rng(0)
 
 # %%
-# A tracer that is released steadily spreads through an aquifer, faster than by Brownian motion:
+# A tracer is released steadily and spreads through an aquifer, faster than by Brownian motion:
 # :math:`d\,(-\Delta)^{\alpha/2}u=f`. Nobody knows the order :math:`\alpha`, nor the diffusivity, here
 # a curve through five values. Two experiments with different releases were measured at twenty wells each, to
 # one per cent.
@@ -35,7 +35,7 @@ releases = [np.exp(-(((xi - centre) / 0.1) ** 2)) for centre in (0.3, 0.7)]
 
 
 def diffusivity(theta):
-    """At the collocation points; theta holds the order, and logarithms of five values."""
+    """At the collocation points; theta has the order, and logarithms of five values."""
     return np.exp(hats @ theta[1:])
 
 
@@ -58,7 +58,9 @@ data *= 1 + 0.01 * rng.standard_normal(data.size)
 
 def misfit(theta):
     """Relative errors of the predictions."""
-    return np.concatenate([measure @ concentration(theta, f) for f in releases]) / data - 1
+    return (
+        np.concatenate([measure @ concentration(theta, f) for f in releases]) / data - 1
+    )
 
 
 def jacobian(theta):
@@ -66,7 +68,9 @@ def jacobian(theta):
     parts = []
     for f in releases:
         J = implicit.solution_jacobian(
-            lambda x, theta, f=f: fractional.optimality.collocation(x, theta[0], f, diffusivity(theta), p=p),
+            lambda x, theta, f=f: fractional.optimality.collocation(
+                x, theta[0], f, diffusivity(theta), p=p
+            ),
             concentration(theta, f),
             theta,
         )
@@ -78,12 +82,14 @@ start = np.array([1.8, 0.0, 0.0, 0.0, 0.0, 0.0])
 bounds = ([1.05, *[-3.0] * 5], [2.0, *[3.0] * 5])
 fit = scipy.optimize.least_squares(misfit, start, jacobian, bounds=bounds)
 deviation = 0.01 * np.sqrt(np.diag(np.linalg.inv(fit.jac.T @ fit.jac)))
-print(f"order {fit.x[0]:.3f} +- {deviation[0]:.3f}, true {truth[0]}; {fit.njev} Jacobians")
+print(
+    f"order {fit.x[0]:.3f} +- {deviation[0]:.3f}, true {truth[0]}; {fit.njev} Jacobians"
+)
 
 # %%
-# People commute between 30 homes and 20 workplaces on both sides of a river. If the plan of least cost and
-# largest entropy is followed, distance and crossing have prices. The plan is computed by a solver that JAX
-# does not see; the likelihood of the observed trips is differentiated through it, twice.
+# People commute between 30 homes and 20 workplaces on both sides of a river. Assume that they follow the plan
+# of least cost and largest entropy, in which distance and crossing have prices. The plan is computed by a
+# solver that JAX does not see; the likelihood of the observed trips is differentiated through it, twice.
 
 homes, works = rng.uniform(-1, 1, (30, 2)), rng.uniform(-1, 1, (20, 2))
 a, b = rng.dirichlet(np.full(30, 5.0)), rng.dirichlet(np.full(20, 5.0))
@@ -93,7 +99,9 @@ crossing = (homes[:, None, 1] > 0) != (works[:, 1] > 0)
 
 def potentials(_, M):
     """By Sinkhorn's iteration."""
-    return transport.optimality.fixed(transport.sinkhorn(a, b, M, 1.0, tol=1e-13).potentials)
+    return transport.optimality.fixed(
+        transport.sinkhorn(a, b, M, 1.0, tol=1e-13).potentials
+    )
 
 
 solve = implicit.differentiable(
@@ -124,7 +132,9 @@ def loss(prices):
 value_and_slope = jax.jit(jax.value_and_grad(loss))
 search = scipy.optimize.minimize(value_and_slope, np.ones(2), jac=True, method="BFGS")
 error = np.sqrt(np.diag(np.linalg.inv(jax.jit(jax.hessian(loss))(search.x))))
-for name, value, bar, true in zip(("distance", "crossing"), search.x, error, true_prices, strict=True):
+for name, value, bar, true in zip(
+    ("distance", "crossing"), search.x, error, true_prices, strict=True
+):
     print(f"price of {name}: {value:.2f} +- {bar:.2f}, true {true}")
 
 # %%
@@ -134,11 +144,20 @@ for name, value, bar, true in zip(("distance", "crossing"), search.x, error, tru
 fig, axes = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
 t = np.linspace(0, 1, 201)
 for k, f in enumerate(releases):
-    axes[0, 0].plot(t, mesh.spline(concentration(start, f))(t), "--", color=f"C{k}", alpha=0.5)
-    axes[0, 0].plot(t, mesh.spline(concentration(fit.x, f))(t), color=f"C{k}", label=f"release {k + 1}, fit")
+    axes[0, 0].plot(
+        t, mesh.spline(concentration(start, f))(t), "--", color=f"C{k}", alpha=0.5
+    )
+    axes[0, 0].plot(
+        t,
+        mesh.spline(concentration(fit.x, f))(t),
+        color=f"C{k}",
+        label=f"release {k + 1}, fit",
+    )
     axes[0, 0].plot(wells, data.reshape(2, -1)[k], "o", color=f"C{k}", markersize=4)
 axes[0, 0].plot([], [], "--", color="0.5", label="first guess")
-axes[0, 0].set(title=f"order {fit.x[0]:.2f}, true {truth[0]}", xlabel="x", ylabel="concentration")
+axes[0, 0].set(
+    title=f"order {fit.x[0]:.2f}, true {truth[0]}", xlabel="x", ylabel="concentration"
+)
 axes[0, 0].legend()
 nodes = np.linspace(0, 1, 5)
 low, high = np.exp(fit.x[1:] + 2 * np.outer([-1, 1], deviation[1:]))
@@ -151,21 +170,38 @@ axes[0, 1].legend()
 for i, j in np.argwhere(trips > 0):
     colour = "C3" if crossing[i, j] else "C0"
     axes[1, 0].plot(
-        *np.stack([homes[i], works[j]], axis=1), color=colour, linewidth=trips[i, j] / 25, alpha=0.6
+        *np.stack([homes[i], works[j]], axis=1),
+        color=colour,
+        linewidth=trips[i, j] / 25,
+        alpha=0.6,
     )
 axes[1, 0].axhspan(-0.03, 0.03, color="C9", alpha=0.5)
 axes[1, 0].scatter(*homes.T, s=1500 * a, color="0.3", zorder=3, label="homes")
-axes[1, 0].scatter(*works.T, s=1500 * b, color="C1", marker="s", zorder=3, label="workplaces")
-axes[1, 0].set(aspect="equal", xlabel="east (km)", ylabel="north (km)", title="3000 trips")
+axes[1, 0].scatter(
+    *works.T, s=1500 * b, color="C1", marker="s", zorder=3, label="workplaces"
+)
+axes[1, 0].set(
+    aspect="equal", xlabel="east (km)", ylabel="north (km)", title="3000 trips"
+)
 axes[1, 0].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-axis = [np.linspace(v - 5 * e, v + 5 * e, 15) for v, e in zip(search.x, error, strict=True)]
-level = [[value_and_slope(np.array([x, y]))[0] - search.fun for x in axis[0]] for y in axis[1]]
+axis = [
+    np.linspace(v - 5 * e, v + 5 * e, 15) for v, e in zip(search.x, error, strict=True)
+]
+level = [
+    [value_and_slope(np.array([x, y]))[0] - search.fun for x in axis[0]]
+    for y in axis[1]
+]
 lines = axes[1, 1].contour(*axis, level, levels=[0.5, 2, 4.5, 8, 12.5], cmap="viridis")
 axes[1, 1].plot(*search.x, "o", color="C3", label="most likely")
 axes[1, 1].plot(*true_prices, "k*", markersize=12, label="truth")
 axes[1, 1].set(
-    xlabel="price of a kilometre", ylabel="price of crossing", title="minus log-likelihood, less its least"
+    xlabel="price of a kilometre",
+    ylabel="price of crossing",
+    title="minus log-likelihood, less its least",
 )
 axes[1, 1].clabel(lines)
 axes[1, 1].legend(loc="lower right")
 plt.show()
+
+# sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_axes = 2

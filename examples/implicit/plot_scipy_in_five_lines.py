@@ -3,7 +3,7 @@ Differentiate a SciPy solver in five lines
 ==========================================
 
 A chain of springs hangs between two nails. SciPy finds its shape. Which stiffness must each spring have so
-that the chain follows a given curve? The answer wants the derivative of SciPy's answer.
+that the chain follows a given curve? To answer this one needs the derivative of SciPy's solution.
 """
 
 import jax
@@ -29,18 +29,20 @@ def forces(x, log_stiffness, xp=jnp):
 
 
 # %%
-# The five lines. `solve` is plain SciPy and NumPy; `forces` vanish at its solution, and JAX can trace them.
+# The five lines. ``solve`` is plain SciPy and NumPy; ``forces`` vanish at its solution, and JAX traces them.
 
 
 def solve(x, log_stiffness):
     """SciPy finds the shape."""
-    return scipy.optimize.root(forces, x, args=(log_stiffness, np), method="krylov", tol=1e-10)
+    return scipy.optimize.root(
+        forces, x, args=(log_stiffness, np), method="krylov", tol=1e-10
+    )
 
 
 shape = differentiable(solve, forces, symmetric=True)
 
 # %%
-# Now `shape` is a JAX function. We ask for a chain that hangs lower on the left, and hand the gradient to
+# Now ``shape`` is a JAX function. We ask for a chain that hangs lower on the left, and pass the gradient to
 # another solver of SciPy, which calls the first one in each of its steps.
 
 straight = jnp.stack([jnp.linspace(0, 1, n + 2)[1:-1], jnp.zeros(n)], axis=1).ravel()
@@ -58,18 +60,27 @@ def misfit(log_stiffness):
 
 
 start = np.zeros(n + 1)
-fit = scipy.optimize.minimize(misfit, start, jac=True, method="L-BFGS-B", options={"maxiter": 40})
-print(f"misfit {misfit(start)[0]:.2e} -> {fit.fun:.2e} in {fit.nfev} evaluations of the gradient")
+fit = scipy.optimize.minimize(
+    misfit, start, jac=True, method="L-BFGS-B", options={"maxiter": 40}
+)
+print(f"misfit {misfit(start)[0]:.2e} -> {fit.fun:.2e} in {fit.nfev} gradients")
 
 # %%
 # The colours are the stiffness that was found.
 
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 ax.plot(x, target, color="0.7", linewidth=6, label="wanted")
-for log_stiffness, label, marker in ((start, "equal springs", "."), (fit.x, "fitted springs", "o")):
-    points = np.concatenate([nails[:1], shape(straight, log_stiffness).reshape(-1, 2), nails[1:]])
+for log_stiffness, label, marker in (
+    (start, "equal springs", "."),
+    (fit.x, "fitted springs", "o"),
+):
+    points = np.concatenate(
+        [nails[:1], shape(straight, log_stiffness).reshape(-1, 2), nails[1:]]
+    )
     ax.plot(*points.T, color="0.4", linewidth=0.8, zorder=2)
-    colours = log_stiffness if label.startswith("fitted") else np.zeros_like(log_stiffness)
+    colours = (
+        log_stiffness if label.startswith("fitted") else np.zeros_like(log_stiffness)
+    )
     middles = (points[1:] + points[:-1]) / 2
     dots = ax.scatter(
         *middles.T,
@@ -87,3 +98,6 @@ fig.colorbar(dots, ax=ax, label="stiffness (relative)")
 ax.set(xlabel="x", ylabel="height")
 ax.legend(loc="lower right")
 plt.show()
+
+# sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_axes = 0

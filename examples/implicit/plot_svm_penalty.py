@@ -2,7 +2,7 @@
 The penalty of a support vector machine, by gradient
 ====================================================
 
-A multi-class support vector machine has one number that must be chosen: its penalty. The usual way is a
+A multi-class support vector machine has one number that must be chosen: its penalty. Usually one searches a
 grid. Here the validation loss is differentiated through the solver of the dual problem, at the cost of one
 linear solve.
 """
@@ -36,7 +36,9 @@ def project(beta, _):
     return jax.vmap(jaxopt.projection.projection_simplex)(beta)
 
 
-solver = jaxopt.ProjectedGradient(dual, project, maxiter=1000, tol=1e-8, acceleration=True)
+solver = jaxopt.ProjectedGradient(
+    dual, project, maxiter=1000, tol=1e-8, acceleration=True
+)
 run = from_jaxopt(solver)
 start = jnp.full_like(Y, 1 / 5)
 
@@ -59,7 +61,9 @@ for _ in range(7):
     value, gradient = slope(path[-1])
     step = -gradient / jnp.maximum(jnp.abs(bend(path[-1])), 1e-3)
     path.append(path[-1] + jnp.clip(step, -1.0, 1.0))
-    print(f"penalty {jnp.exp(path[-2]):8.4f}   loss {value:.6f}   derivative {gradient:+.1e}")
+    print(
+        f"penalty {jnp.exp(path[-2]):8.4f}   loss {value:.6f}   slope {gradient:+.1e}"
+    )
 
 # %%
 # The path on the curve, which is drawn for the picture alone. The loss is piecewise smooth: it bends where
@@ -69,7 +73,13 @@ grid = jnp.linspace(-2.0, 3.0, 31)
 curve = [slope(t)[0] for t in grid]
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 ax.plot(np.exp(grid), curve, color="0.6", label="validation loss")
-ax.plot(np.exp(path), [slope(t)[0] for t in path], "o-", color="C3", label="steps of Newton's method")
+ax.plot(
+    np.exp(path),
+    [slope(t)[0] for t in path],
+    "o-",
+    color="C3",
+    label="steps of Newton's method",
+)
 for t in path[:3]:
     value, gradient = slope(t)
     d = np.array([-0.35, 0.35])
@@ -78,3 +88,6 @@ ax.plot([], [], color="C0", linewidth=2, label="slope, by implicit differentiati
 ax.set(xscale="log", xlabel="penalty", ylabel="mean squared error of the scores")
 ax.legend(loc="upper center")
 plt.show()
+
+# sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_axes = 0

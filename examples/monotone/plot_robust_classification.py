@@ -17,16 +17,20 @@ from sklearn.datasets import load_breast_cancer
 from numsolve import ConvergenceWarning, monotone
 
 # %%
-# The features are the textures and shapes of the nuclei, standardised; what measures their size is left
-# out, and only used for the groups.
+# The features are the textures and shapes of the nuclei, standardised. Features that measure the size are
+# left out, and only used to form the groups.
 
 data = load_breast_cancer()
 names = list(data.feature_names)
 keep = [
-    k for k, name in enumerate(names) if not any(word in name for word in ("radius", "area", "perimeter"))
+    k
+    for k, name in enumerate(names)
+    if not any(word in name for word in ("radius", "area", "perimeter"))
 ]
 X = data.data[:, keep]
-X = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(len(X))]) / np.sqrt(len(keep))
+X = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(len(X))]) / np.sqrt(
+    len(keep)
+)
 sign = np.where(data.target == 1, 1.0, -1.0)  # benign +1, malignant -1
 large = data.data[:, names.index("mean radius")] > 14.5
 group = 2 * (sign < 0) + large
@@ -44,7 +48,7 @@ print(dict(zip(labels, count.tolist(), strict=True)))
 #
 # .. math:: F(w, p) = \Bigl(\sum_g p_g \nabla l_g(w) + \lambda w,\ -(l_1(w), \dots, l_4(w))\Bigr),
 #
-# a mean over the samples: ``FiniteSum`` takes it as two functions.
+# an average over the samples: ``FiniteSum`` takes it as two functions.
 
 n, d, ridge = len(Xt), X.shape[1], 1e-3
 share = n / count[gt]
@@ -83,16 +87,28 @@ def average(v: np.ndarray, gamma: float) -> np.ndarray:  # noqa: ARG001
 # The constant of F is at most a quarter of the largest group covariance plus the cross terms.
 
 sizes = [np.linalg.norm(Xt[gt == g], 2) ** 2 / count[g] for g in range(4)]
-cross = np.sqrt(sum((np.linalg.norm(Xt[gt == g], axis=1).mean()) ** 2 for g in range(4)))
+cross = np.sqrt(
+    sum((np.linalg.norm(Xt[gt == g], axis=1).mean()) ** 2 for g in range(4))
+)
 L = max(sizes) / 4 + cross + ridge
 start = np.concatenate([np.zeros(d), np.full(4, 0.25)])
 
-usual = monotone.halpern(full, start, L=L, prox=average, method="eg", tol=2e-4, maxiter=20_000)
+usual = monotone.halpern(
+    full, start, L=L, prox=average, method="eg", tol=2e-4, maxiter=20_000
+)
 trail: list[np.ndarray] = []
 robust = monotone.halpern(
-    full, start, L=L, prox=prox, method="eg", tol=2e-4, maxiter=20_000, callback=lambda u: trail.append(u[d:])
+    full,
+    start,
+    L=L,
+    prox=prox,
+    method="eg",
+    tol=2e-4,
+    maxiter=20_000,
+    callback=lambda u: trail.append(u[d:]),
 )
-print(f"usual: {usual.nfev} calls; robust: {robust.nfev} calls, weights {robust.x[d:].round(3)}")
+print(f"calls: usual {usual.nfev}, robust {robust.nfev}")
+print(f"weights of the groups: {robust.x[d:].round(3)}")
 
 # %%
 # The adversary ends up looking mostly at the large tumours, of either kind, and a little at the others: then
@@ -101,12 +117,19 @@ print(f"usual: {usual.nfev} calls; robust: {robust.nfev} calls, weights {robust.
 
 fig, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 axes[0].plot(np.array(trail), label=labels)
-axes[0].set(xscale="log", xlabel="iteration", ylabel="weight", title="what the adversary looks at")
+axes[0].set(
+    xscale="log",
+    xlabel="iteration",
+    ylabel="weight",
+    title="what the adversary looks at",
+)
 axes[0].legend(loc="upper left")
 for k, (name, u) in enumerate({"average": usual.x, "worst group": robust.x}.items()):
     wrong = sign * (X @ u[:d]) <= 0
     rate = [100 * wrong[~train & (group == g)].mean() for g in range(4)]
-    bars = axes[1].bar(np.arange(4) + 0.4 * k - 0.2, rate, 0.4, label=f"trained for the {name}")
+    bars = axes[1].bar(
+        np.arange(4) + 0.4 * k - 0.2, rate, 0.4, label=f"trained for the {name}"
+    )
     axes[1].bar_label(bars, fmt="%.0f")
 axes[1].set_xticks(range(4), [label.replace(", ", "\n") for label in labels])
 axes[1].set(ylabel="test errors (%)", title="who pays")
@@ -115,7 +138,7 @@ axes[1].legend()
 # %%
 # How the methods compare, in evaluations of the loss over all samples. Variance reduction spreads an
 # evaluation over single samples and is ahead per pass even with 379 of them; written as Python functions, its
-# many small steps take longer nevertheless. It pays where a single component is dear.
+# many small steps take longer nevertheless. It pays if a single component is expensive to evaluate.
 
 runs = {}
 problem = monotone.FiniteSum(n, full, mean_of, L=2 * L)
@@ -126,9 +149,13 @@ with warnings.catch_warnings():
         ("popov", "optimistic gradient", 1),
         ("eag", "anchored extragradient", 2),
     ):
-        r = monotone.halpern(full, start, L=L, prox=prox, method=method, tol=1e-3, maxiter=6000 // calls)
+        r = monotone.halpern(
+            full, start, L=L, prox=prox, method=method, tol=1e-3, maxiter=6000 // calls
+        )
         runs[label] = 1 + calls * r.history.iteration, r.history.residual
-    r = monotone.vr_halpern(problem, start, prox=prox, assumption="lipschitz", max_epochs=300, rng=0)
+    r = monotone.vr_halpern(
+        problem, start, prox=prox, assumption="lipschitz", max_epochs=300, rng=0
+    )
     runs["variance-reduced Halpern"] = r.history.epochs, r.history.residual
 
 fig, ax = plt.subplots(figsize=(8, 4.2), layout="constrained")
@@ -140,3 +167,4 @@ ax.legend()
 plt.show()
 
 # sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_axes = 0

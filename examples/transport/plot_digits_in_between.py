@@ -16,20 +16,22 @@ from numsolve.transport import problems
 
 # %%
 # Four handwritten digits of 8 x 8 pixels, drawn larger and with sharp edges, each with a total ink of one.
-# Most pixels have no ink: weights of zero need no special care, and make the problem smaller.
+# Most pixels have no ink: zero weights need no special care, and make the problem smaller.
 
 digits = load_digits()
 side = 50
 
 
 def enlarge(image: np.ndarray) -> np.ndarray:
-    """Interpolate by cubic splines on a margin of one pixel, and make the edges sharp."""
+    """Interpolate by cubic splines, with a margin, and make the edges sharp."""
     smooth = zoom(np.pad(image, 1), side / 10, order=3)
     ink = np.clip((smooth - 5) / 4, 0, 1)
     return ink / ink.sum()
 
 
-images = [enlarge(digits.images[np.flatnonzero(digits.target == k)[0]]) for k in (0, 4, 7, 2)]
+images = [
+    enlarge(digits.images[np.flatnonzero(digits.target == k)[0]]) for k in (0, 4, 7, 2)
+]
 
 # %%
 # The cost is the squared distance of the pixels, scaled to a largest entry of one. The regularisation, a
@@ -40,7 +42,7 @@ row, column = (axis.ravel() for axis in np.indices((side, side)))
 
 
 def between(plan: np.ndarray, s: float) -> np.ndarray:
-    """Move the ink a fraction s of its way, and collect it on the pixels by bilinear weights."""
+    """Move the ink a fraction s of its way, onto the pixels by bilinear weights."""
     i, j = np.nonzero(plan > 1e-9)
     ink = plan[i, j]
     y = (1 - s) * row[i] + s * row[j]
@@ -58,7 +60,8 @@ steps = np.linspace(0, 1, 7)
 fig, axes = plt.subplots(3, len(steps), figsize=(11, 5), layout="constrained")
 for axis_row, source, target in zip(axes, images[:-1], images[1:], strict=True):
     result = transport.solve(M, source.ravel(), target.ravel(), reg=5e-4)
-    print(f"error {result.marginal_error:.1e}, {result.nnewton} Newton steps, cost {result.value_linear:.6f}")
+    steps, cost = result.nnewton, result.value_linear
+    print(f"{steps} Newton steps, error {result.marginal_error:.1e}, cost {cost:.6f}")
     for ax, s in zip(axis_row, steps, strict=True):
         ax.imshow(between(result.plan, s), cmap="bone_r")
         ax.set_axis_off()
@@ -82,3 +85,4 @@ axes[2].set_title("convergence")
 plt.show()
 
 # sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_axes = [0, 2, 4, 6]

@@ -28,8 +28,8 @@ points = np.column_stack([disc * np.cos(turn) - 0.6, disc * np.sin(turn) + 0.5])
 colours = turn
 
 # %%
-# Gradient descent. With weights of ``1/n`` the derivative in a point is its force over n, so a step of
-# ``n / 2`` times the gradient takes each point all the way along its own; half of that is smoother.
+# Gradient descent. With weights ``1/n`` the derivative in a point is its force divided by n, so a step of
+# ``n / 2`` times the gradient moves each point the whole way to its target; three tenths of that is smoother.
 
 frames, values = [points.copy()], []
 for _ in range(15):
@@ -45,11 +45,15 @@ print(f"divergence {values[0]:.4f} -> {values[-1]:.1e} in {len(values)} steps")
 # do not cross.
 
 shown = [0, 2, 4, 15]
-fig, axes = plt.subplots(1, 4, figsize=(13, 3.6), layout="constrained", sharex=True, sharey=True)
+fig, axes = plt.subplots(
+    1, 4, figsize=(13, 3.6), layout="constrained", sharex=True, sharey=True
+)
 for ax, k in zip(axes, shown, strict=True):
     ax.scatter(*target.T, s=1, color="lightgrey")
     ax.scatter(*frames[k].T, s=3, c=colours, cmap="hsv")
-    ax.set(title=f"after {k} steps" if k else "start", aspect="equal", xticks=[], yticks=[])
+    ax.set(
+        title=f"after {k} steps" if k else "start", aspect="equal", xticks=[], yticks=[]
+    )
 
 # %%
 # The value falls geometrically until the clouds agree up to the width of the regularisation.
@@ -58,3 +62,6 @@ fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 ax.semilogy(values, marker="o")
 ax.set(xlabel="step", ylabel="Sinkhorn divergence")
 plt.show()
+
+# sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_axes = 2
