@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[[\w,-]+\])?>=(?P<bound>[\w.]+)\s*(?P<marker>;.*)?")
@@ -13,7 +14,7 @@ def oldest(pyproject: Path) -> list[str]:
     """``name==bound`` for each requirement of the package and its extras."""
     project = tomllib.loads(pyproject.read_text())["project"]
     lines = set()
-    for requirement in [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]:
+    for requirement in chain(project["dependencies"], *project["optional-dependencies"].values()):
         if requirement.startswith(f"{project['name']}["):
             continue  # one extra that includes another
         parts = REQUIREMENT.fullmatch(requirement)
