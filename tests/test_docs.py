@@ -87,3 +87,72 @@ def test_the_check_of_the_extra_sees_every_kind_of_import():
     script += "jaxopt = require('jaxopt', 'x')"
     assert foreign(imported(script)) == {"scikit-learn", "a", "jaxopt"}
     assert not foreign(imported(script)) <= distributions("docs")
+
+
+WIDTH = 88  # columns that fit on a page of the documentation without scrolling
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("[!_]*.md")),
+    *sorted((ROOT / "docs").glob("[!_ga]*/*.md")),
+]
+EXAMPLES = sorted((ROOT / "examples").rglob("plot_*.py"))
+
+
+def too_wide(source: str) -> list[str]:
+    """Code lines of a script beyond the width; its docstring and its ``# %%`` blocks are prose."""
+    opening = ast.parse(source).body[0]
+    first = opening.end_lineno if isinstance(opening, ast.Expr) else 0
+    return [line for line in source.splitlines()[first:] if len(line) > WIDTH and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_code_of_the_gallery_fits_on_a_page(path):
+    assert too_wide(path.read_text()) == []
+
+
+def code_lines(markdown: str) -> list[str]:
+    """The lines between fences that open a block of code, not a directive."""
+    found, inside, shown = [], False, False
+    for line in markdown.splitlines():
+        if line.startswith("```"):
+            inside = not inside
+            shown = inside and not line.startswith("```{")
+        elif shown:
+            found.append(line)
+    return found
+
+
+def test_the_check_of_the_width_sees_code_and_not_prose():
+    long = "x" * 89
+    assert too_wide(f'"""\n{long}\n"""\n# {long}\n{long} = 1\n') == [f"{long} = 1"]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_code_blocks_fit_on_a_page(path):
+    assert [line for line in code_lines(path.read_text()) if len(line) > WIDTH] == []
+
+
+def test_the_check_of_the_blocks_sees_code_and_not_directives():
+    text = "```{image} a\n:alt: b\n```\nprose\n```python\nx = 1\n```\nprose\n```\ny = 2\n```\n"
+    assert code_lines(text) == ["x = 1", "y = 2"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_page_of_the_gallery_chooses_its_thumbnail_and_draws_no_seconds_of_its_own(path):
+    source = path.read_text()
+    assert re.search(r"^# sphinx_gallery_thumbnail_number = \d+$", source, re.MULTILINE)
+    assert re.search(r"^# sphinx_gallery_thumbnail_axes = [\d\[]", source, re.MULTILINE)
+    assert "time" not in imported(source)
+
+
+def test_every_area_is_in_the_guide_and_on_the_page_of_problems():
+    areas = {stub.parent.name for stub in (ROOT / "numsolve").glob("*/__init__.pyi")}
+    index, which = ((ROOT / "docs" / "guide" / page).read_text() for page in ("index.md", "which.md"))
+    assert {area for area in areas if f"{{doc}}`{area}`" in index} == areas
+    assert {area for area in areas if f"numsolve.{area}." in which} == areas
+
+
+def test_the_page_of_the_house_lists_every_file_of_the_ground():
+    page = (ROOT / "docs" / "contributing" / "house.md").read_text()
+    files = {path.name for path in (ROOT / "numsolve" / "_core").glob("[!_]*.py")}
+    assert {name for name in files if f"`{name}`" in page} == files
