@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INCHES, DPI = (4.0, 2.8), 200
-LABELS, TICKS, THICKER = 14.0, 12.0, 1.5
+LABELS, TICKS, THICKER = 13.0, 11.0, 1.4
+FITS = 22  # letters of an axis label that fit at that size
 
 
 def frame(figure: Figure, chosen: list[int]) -> None:
@@ -50,7 +51,7 @@ def frame(figure: Figure, chosen: list[int]) -> None:
             ax.xaxis.offsetText,
             ax.yaxis.offsetText,
         ):
-            label.set_fontsize(LABELS)
+            label.set_fontsize(LABELS * min(1.0, FITS / max(len(label.get_text()), 1)))
         for line in ax.lines:
             line.set_linewidth(THICKER * line.get_linewidth())
         if legend := ax.get_legend():

@@ -60,7 +60,8 @@ for results, style, label in PAIRS:
         densities = [o.P**2 + (0 if o.Q is None else o.Q**2) for o in r.orbitals]
         radius.append(max(np.sum(r.weights * r.r * density) for density in densities))
     ax.plot(charges, radius, style, marker=".", markersize=4, label=label)
-ax.legend(loc="upper left")
+ax.set_ylim(0, 7.5)
+ax.legend(loc="upper left", ncols=2)
 
 # %%
 # The relativistic lowering of the total energy grows a little faster than the fourth power of the charge.
