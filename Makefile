@@ -34,10 +34,13 @@ docs: $(VENV)/.with-docs
 	MPLBACKEND=Agg $(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-lint: $(VENV)/.with-dev-tools
+# After our own types, those that a user's script sees.
+lint: $(VENV)/.with-dev-tools $(VENV)/.with-plot
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
+	$(PY) -m mypy --config-file tests/typing/mypy.ini
+	$(PY) -m basedpyright --project tests/typing --pythonpath $(PY)
 	$(PY) -m repo_review .
 
 bench-quick: $(VENV)/.with-dev-tools $(VENV)/.with-examples
