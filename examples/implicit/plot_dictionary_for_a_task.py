@@ -12,6 +12,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import jaxopt
 import matplotlib.pyplot as plt
 import numpy as np
 import scipy.optimize
@@ -19,10 +20,8 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import DictionaryLearning
 from sklearn.metrics import roc_auc_score
 
-from numsolve._core.extras import require
 from numsolve.implicit import custom_fixed_point, optimality
 
-jaxopt = require("jaxopt", "this page")
 jax.config.update("jax_enable_x64", True)
 
 data = load_breast_cancer()

@@ -9,15 +9,14 @@ other images is differentiated through it.
 
 import jax
 import jax.numpy as jnp
+import jaxopt
 import matplotlib.pyplot as plt
 import numpy as np
 import scipy.optimize
 from sklearn.datasets import load_digits
 
-from numsolve._core.extras import require
 from numsolve.implicit import from_jaxopt
 
-jaxopt = require("jaxopt", "this page")
 jax.config.update("jax_enable_x64", True)
 
 images, labels = load_digits(return_X_y=True)

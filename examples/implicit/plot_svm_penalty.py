@@ -9,13 +9,12 @@ linear solve.
 
 import jax
 import jax.numpy as jnp
+import jaxopt
 import matplotlib.pyplot as plt
 import numpy as np
 
-from numsolve._core.extras import require
 from numsolve.implicit import from_jaxopt, problems
 
-jaxopt = require("jaxopt", "this page")
 jax.config.update("jax_enable_x64", True)
 
 X, Y = map(jnp.asarray, problems.classes(60, 100, k=5, rng=0))
