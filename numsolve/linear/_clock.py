@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from statistics import median
 
 #: How many of the last solves of an arm are looked at, and what is too long beside their median.
@@ -18,11 +18,11 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self._recent: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=RECENT))
+        self._recent: dict[str, deque[tuple[float, float]]] = {}
 
     def trimmed(self, arm: str, seconds: float, iterations: float) -> float:
         """The seconds, or what the last solves let expect if they are an outlier."""
-        recent, n = self._recent[arm], max(iterations, 1.0)
+        recent, n = self._recent.setdefault(arm, deque(maxlen=RECENT)), max(iterations, 1.0)
         usual = float("inf")
         if recent:
             usual = max(median(s for s, _ in recent), n * median(rate for _, rate in recent))

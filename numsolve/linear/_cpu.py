@@ -1,213 +1,164 @@
-"""Compiled kernels of patterns, values and residuals: pure functions on arrays.
+"""Compiled kernels of patterns and values: pure functions on arrays.
 
 A matrix lives here in the order of its sweep: position ``p`` holds row ``rows[p]`` of the caller's. Its
-entries are split into ``diag`` (n,) and two compressed halves, ``lower`` with the columns that come before
-the row and ``upper`` with those that come after it; each half is a triple pointers, columns, values (``lp,
-lc, lv`` and ``up, uc, uv``). Within a half the entries keep the order they had in the caller's row, so that
-a sum is the same to the last bit in every order of the rows.
+entries are stored in one array ``values``, with their ``columns``: first the lower half (the columns that
+come before the row), then the diagonal, then the upper half. Row p has the entries ``lp[p] : lp[p + 1]`` of
+the lower half and ``up[p] : up[p + 1]`` of the upper one; both count from the start of the array. Within a
+half the entries keep the order they had in the caller's row, so that a sum is the same to the last bit in
+every order of the rows.
 
 Indices are unsigned: with signed ones Numba tests each for being negative, which doubles the time of a
 product. Sums are accumulated in the arrays' type, norms in float64. Residual norms are compared and
-returned, never assumed finite: ``nnan`` and ``ninf`` are not set.
+returned, never assumed finite: ``nnan`` and ``ninf`` are not set. The caller allocates what a kernel fills.
 """
 
 import numpy as np
-from numba import njit
 
-_FAST = {"contract", "nsz"}
+from numsolve._core.compiled import kernel
+
 _REDUCTION = {"contract", "nsz", "reassoc"}
+ONE = np.uint32(1)
 
 
 # --- the order of the rows ------------------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy")
-def levels(indptr, indices, n):
+@kernel
+def levels(indptr, indices, level):
     """The level of each row: 1 + the highest level among the earlier rows that it is coupled to.
 
-    A coupling counts in both directions, so that rows of one level are independent in either sweep.
+    A coupling counts in both directions, so that rows of one level are independent in either sweep. `level`
+    is zero at first.
     """
-    level = np.zeros(n, np.uint32)
-    for i in range(n):
+    for i in range(level.size):
         own = level[i]
         for k in range(indptr[i], indptr[i + 1]):
             j = indices[k]
-            if j < i:
-                own = max(own, level[j] + np.uint32(1))
+            if j < i and level[j] >= own:
+                own = level[j] + ONE
         level[i] = own
         for k in range(indptr[i], indptr[i + 1]):
             j = indices[k]
-            if j > i:
-                level[j] = max(level[j], own + np.uint32(1))
-    return level
+            if j > i and level[j] <= own:
+                level[j] = own + ONE
 
 
-@njit(cache=True, error_model="numpy")
-def colours(indptr, indices, n):
+@kernel
+def colours(indptr, indices, colour, queue, taken):
     """Greedy colours, given out breadth first: two of them wherever two are enough.
 
-    The pattern must be symmetric.
+    The pattern must be symmetric. `colour` is n at first, and n + 1 while a row waits in the `queue`;
+    ``taken[c] = i`` says that a neighbour of row i has the colour c, and is -1 at first.
     """
-    colour = np.full(n, n, np.uint32)
-    queued = np.zeros(n, np.bool_)
-    queue = np.empty(n, np.int64)
-    taken = np.full(n + 1, -1, np.int64)  # taken[c] = i: a neighbour of row i has colour c
+    n = colour.size
     tail = 0
     for start in range(n):
-        if queued[start]:
+        if colour[start] != n:
             continue
         head = tail
         queue[tail] = start
-        queued[start] = True
+        colour[start] = n + 1
         tail += 1
-        while head < tail:
+        while head < tail:  # at most n times in all: a row enters the queue once
             i = queue[head]
             head += 1
             for k in range(indptr[i], indptr[i + 1]):
                 j = indices[k]
                 taken[colour[j]] = i
-                if not queued[j]:
-                    queued[j] = True
+                if colour[j] == n:
                     queue[tail] = j
+                    colour[j] = n + 1
                     tail += 1
             c = 0
-            while taken[c] == i:
+            while taken[c] == i:  # at most as often as row i has neighbours
                 c += 1
             colour[i] = c
-    return colour
 
 
-@njit(cache=True, error_model="numpy")
-def sort_by(key):
-    """Rows sorted by key, equal ones in their old order, and the pointers to where each key begins."""
-    n = key.size
-    top = 0
-    for i in range(n):
-        top = max(top, key[i] + 1)
-    start = np.zeros(top + 1, np.uint32)
-    for i in range(n):
-        start[key[i] + 1] += np.uint32(1)
-    for c in range(top):
-        start[c + 1] += start[c]
-    rows = np.empty(n, np.uint32)
-    free = start[:top].copy()
-    for i in range(n):
-        rows[free[key[i]]] = i
-        free[key[i]] += np.uint32(1)
-    return rows, start
+@kernel
+def place(key, free, rows, position):
+    """Rows sorted by key, equal ones in their old order, and the place of each row.
+
+    `free` points to where each key begins at first, and to where it ends at last.
+    """
+    for i in range(key.size):
+        p = free[key[i]]
+        free[key[i]] = p + ONE
+        rows[p] = i
+        position[i] = p
 
 
-@njit(cache=True, error_model="numpy")
-def split(indptr, indices, rows):
+@kernel
+def split(indptr, indices, rows, position, lp, up, columns, source, diagonal):
     """Both halves of the pattern in the order of `rows`, and where their values are in the caller's data.
 
-    Returns ``lp, lc, lf, up, uc, uf, df``: pointers, columns and sources of the halves, sources of the
-    diagonal. A diagonal entry that is not stored has the source ``nnz``.
+    Fills `lp`, `up`, and `columns` and `source` from both ends, each as long as the whole matrix. `diagonal`
+    gets the sources of the diagonal, and keeps what it was where an entry is not stored.
     """
-    n, nnz = rows.size, indices.size
-    position = np.empty(n, np.uint32)
+    n = rows.size
+    at = np.uint32(0)
     for p in range(n):
-        position[rows[p]] = p
-    lp, up = np.zeros(n + 1, np.uint32), np.zeros(n + 1, np.uint32)
-    for p in range(n):
-        i = rows[p]
-        lower = upper = np.uint32(0)
-        for k in range(indptr[i], indptr[i + 1]):
-            q = position[indices[k]]
-            lower += np.uint32(q < p)
-            upper += np.uint32(q > p)
-        lp[p + 1] = lp[p] + lower
-        up[p + 1] = up[p] + upper
-    lc, lf = np.empty(lp[n], np.uint32), np.empty(lp[n], np.uint32)
-    uc, uf = np.empty(up[n], np.uint32), np.empty(up[n], np.uint32)
-    df = np.full(n, nnz, np.uint32)
-    a = b = 0
-    for p in range(n):
+        lp[p] = at
         i = rows[p]
         for k in range(indptr[i], indptr[i + 1]):
             q = position[indices[k]]
             if q < p:
-                lc[a], lf[a] = q, k
-                a += 1
-            elif q > p:
-                uc[b], uf[b] = q, k
-                b += 1
-            else:
-                df[p] = k
-    return lp, lc, lf, up, uc, uf, df
+                columns[at], source[at] = q, k
+                at += ONE
+            elif q == p:
+                diagonal[p] = k
+    lp[n] = at
+    at = np.uint32(columns.size)
+    for m in range(n):
+        p = n - 1 - m
+        up[p + 1] = at
+        i = rows[p]
+        first, end = indptr[i], indptr[i + 1]
+        for k in range(end - first):
+            q = position[indices[end - 1 - k]]
+            if q > p:
+                at -= ONE
+                columns[at], source[at] = q, end - 1 - k
+    up[0] = at
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def same(a, b):
     """Whether two arrays of indices are equal."""
     if a.size != b.size:
         return False
-    different = 0
+    different = a.dtype.type(0)
     for k in range(a.size):
         different |= a[k] ^ b[k]
     return different == 0
 
 
-@njit(cache=True, error_model="numpy")
-def join(rows, lp, lc, lv, up, uc, uv):
+@kernel
+def join(rows, lp, up, columns, values, ptr, joined_columns, joined_values):
     """Both halves as one matrix without its diagonal, in the order of `rows`, with the caller's columns.
 
-    Returns pointers, columns and values. Sweeps on vectors that stay in the caller's order take them.
+    Fills the last three. Sweeps on vectors that stay in the caller's order take them.
     """
-    n = rows.size
-    ptr = np.empty(n + 1, np.uint32)
-    columns, values = np.empty(lc.size + uc.size, np.uint32), np.empty(lc.size + uc.size, lv.dtype)
-    at = ptr[0] = 0
-    for p in range(n):
+    at = ptr[0] = np.uint32(0)
+    for p in range(rows.size):
         for k in range(lp[p], lp[p + 1]):
-            columns[at], values[at] = rows[lc[k]], lv[k]
-            at += 1
+            joined_columns[at], joined_values[at] = rows[columns[k]], values[k]
+            at += ONE
         for k in range(up[p], up[p + 1]):
-            columns[at], values[at] = rows[uc[k]], uv[k]
-            at += 1
+            joined_columns[at], joined_values[at] = rows[columns[k]], values[k]
+            at += ONE
         ptr[p + 1] = at
-    return ptr, columns, values
 
 
 # --- values ---------------------------------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy", fastmath=_REDUCTION)
-def _gather(data, source, out):
+@kernel(fastmath=_REDUCTION)
+def gather(data, source, values):
+    """Copy the entries at `source`; returns the sum of their absolute values, not finite if one is not."""
     total = 0.0
     for k in range(source.size):
         v = data[source[k]]
-        out[k] = v
+        values[k] = v
         total += abs(v)
     return total
-
-
-@njit(cache=True, error_model="numpy")
-def gather(data, lf, uf, df, lv, uv, diag):
-    """Copy the caller's data into the halves and the diagonal.
-
-    Returns the sum of all absolute values, infinite or nan if an entry is, and the position of the first
-    zero on the diagonal, or -1.
-    """
-    total = _gather(data, lf, lv) + _gather(data, uf, uv)
-    bad = -1
-    for p in range(df.size - 1, -1, -1):
-        v = data[df[p]] if df[p] < data.size else data.dtype.type(0)
-        diag[p] = v
-        total += abs(v)
-        if v == 0:
-            bad = p
-    return total, bad
-
-
-@njit(cache=True, error_model="numpy", fastmath=_FAST)
-def residual(ptr, columns, values, x, b, r):
-    """Compute r = b - A x for a matrix in compressed rows; returns the norm of r."""
-    square = 0.0
-    for i in range(r.size):
-        total = b[i]
-        for k in range(ptr[i], ptr[i + 1]):
-            total -= values[k] * x[columns[k]]
-        r[i] = total
-        square += np.float64(total) * total
-    return np.sqrt(square)

@@ -1,71 +1,129 @@
-"""Compiled kernels of conjugate gradients, plain and with Eisenstat's form of the SSOR preconditioner.
+"""Compiled kernels of products, and of conjugate gradients: plain, and with Eisenstat's form of SSOR.
 
 The halves of a matrix are held as in `_cpu`; the notation is that of S. C. Eisenstat, "Efficient
-implementation of a class of preconditioned conjugate gradient methods", SIAM J. Sci. Stat. Comput. 2, 1981.
+implementation of a class of preconditioned conjugate gradient methods", SIAM J. Sci. Stat. Comput. 2, 1981,
+and the numbers are those of the equations in `ssor_cg`. Drivers do as many steps as `norms` has places, and
+return the steps done and a code.
 """
 
 import numpy as np
-from numba import njit
 
-RUNNING, CONVERGED, BREAKDOWN, NONFINITE = -1, 0, 4, 8
+from numsolve._core.codes import BREAKDOWN, CONVERGED, NONFINITE, RUNNING
+from numsolve._core.compiled import inner, kernel
+
 ONE = np.uint64(1)
 _FAST = {"contract", "nsz"}
 _REDUCTION = {"contract", "nsz", "reassoc"}
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FAST)
-def scaled_gather(data, lp, lc, lf, up, uc, uf, df, lv, uv, root):
-    """Halves of S A S with S = D^-1/2, whose diagonal is one; `root` becomes D^1/2.
-
-    Returns the sum of all absolute values of A, infinite or nan if an entry is, the position of the first
-    zero on the diagonal, and that of its first negative entry, or -1.
-    """
-    n = df.size
-    zero = negative = -1
+@kernel(fastmath=_FAST)
+def product(ptr, columns, values, p, q):
+    """Compute q = A p for a matrix in compressed rows; returns p'q."""
     total = 0.0
-    inverse = np.empty_like(root)
-    for m in range(n):
-        p = n - 1 - m
-        v = data[df[p]] if df[p] < data.size else data.dtype.type(0)
+    for i in range(q.size):
+        own = q.dtype.type(0)
+        for k in range(ptr[i], ptr[i + 1]):
+            own += values[k] * p[columns[k]]
+        q[i] = own
+        total += np.float64(p[i]) * own
+    return total
+
+
+@inner(fastmath=_REDUCTION)
+def _advance(alpha, p, q, x, r):
+    """Step: x += a p, r -= a q; returns r'r."""
+    rr = 0.0
+    for i in range(x.size):
+        x[i] += alpha * p[i]
+        r[i] -= alpha * q[i]
+        rr += np.float64(r[i]) * r[i]
+    return rr
+
+
+@kernel
+def cg(ptr, columns, values, vectors, state, stop_at, norms):
+    """Steps of conjugate gradients until ||r|| <= stop_at.
+
+    The rows of `vectors` are x, r, p, and a place for A p; `state` holds r'r from one call to the next.
+    """
+    x, r, p, q = vectors[0], vectors[1], vectors[2], vectors[3]
+    one = x.dtype.type(1)
+    rho, code, done = state[0], RUNNING, 0
+    for step in range(norms.size):
+        curvature = product(ptr, columns, values, p, q)
+        if not curvature > 0:
+            code = BREAKDOWN if curvature > -np.inf else NONFINITE
+            break
+        new = _advance(rho / curvature * one, p, q, x, r)
+        norms[step] = np.sqrt(new)
+        done = step + 1
+        if norms[step] <= stop_at:
+            code = CONVERGED
+            break
+        if not new < np.inf:
+            code = NONFINITE
+            break
+        beta = new / rho * one
+        for i in range(p.size):
+            p[i] = r[i] + beta * p[i]
+        rho = state[0] = new
+    return done, code
+
+
+# --- Eisenstat's form -----------------------------------------------------------------------------
+
+
+@kernel
+def roots(data, source, root, inverse):
+    """The roots of the diagonal of a matrix, and their inverses.
+
+    Returns the sum of its absolute values, whether one of its entries is zero, and whether one is negative.
+    """
+    total = 0.0
+    zero = negative = False
+    for p in range(source.size):
+        v = data[source[p]]
         total += abs(v)
-        if v == 0:
-            zero = p
-        elif v < 0:
-            negative = p
+        zero |= v == 0
+        negative |= v < 0
         root[p] = np.sqrt(abs(v))
         inverse[p] = 1 / root[p]
-    for p in range(n):
-        own = inverse[p]
-        for k in range(lp[p], lp[p + 1]):
-            v = data[lf[k]]
-            total += abs(v)
-            lv[k] = v * own * inverse[lc[k]]
-        for k in range(up[p], up[p + 1]):
-            v = data[uf[k]]
-            total += abs(v)
-            uv[k] = v * own * inverse[uc[k]]
     return total, zero, negative
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FAST)
-def eisenstat_start(rows, lp, lc, lv, root, omega, b, x, y, r, z, p):
+@kernel(fastmath=_FAST)
+def scale(data, ptr, columns, source, inverse, values):
+    """One half of S A S with S = D^-1/2; returns the sum of the absolute values that it has in A."""
+    total = 0.0
+    for p in range(inverse.size):
+        own = inverse[p]
+        for k in range(ptr[p], ptr[p + 1]):
+            v = data[source[k]]
+            total += abs(v)
+            values[k] = v * own * inverse[columns[k]]
+    return total
+
+
+@kernel(fastmath=_FAST)
+def eisenstat_start(rows, lp, columns, values, root, omega, b, x, vectors):
     """Scale and sort the caller's residual b and iterate x; z = (1/w + L)^-1 r, p = 0. Returns z'z / w."""
+    y, r, z, p = vectors[0], vectors[1], vectors[2], vectors[3]
     rho = 0.0
     for i in range(r.size):
         y[i] = x[rows[i]] * root[i]
         r[i] = b[rows[i]] / root[i]
         total = r[i]
         for k in range(lp[i], lp[i + 1]):
-            total -= lv[k] * z[lc[k]]
+            total -= values[k] * z[columns[k]]
         z[i] = omega * total
         rho += np.float64(z[i]) * z[i]
         p[i] = 0
     return rho / omega
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FAST)
-def _backward(up, uc, uv, omega, beta, z, p, t):
-    """Compute p = z/w + beta p and (1/w + U) t = p."""
+@inner(fastmath=_FAST)
+def _backward(up, columns, values, omega, beta, z, p, t):
+    """Compute p = z/w + beta p (1) and (1/w + U) t = p (2)."""
     n = p.size
     weight = 1 / omega
     for m in range(n):
@@ -73,13 +131,13 @@ def _backward(up, uc, uv, omega, beta, z, p, t):
         own = weight * z[i] + beta * p[i]
         p[i] = own
         for k in range(up[i], up[i + ONE]):
-            own -= uv[k] * t[uc[k]]
+            own -= values[k] * t[columns[k]]
         t[i] = omega * own
 
 
-@njit(cache=True, error_model="numpy", fastmath=_FAST)
-def _forward(lp, lc, lv, omega, p, t, s, q):
-    """(1/w + L) s = p - (2/w - 1) t =: g, and q = (1/w + L) t + g = A t; returns p'(t + s)."""
+@inner(fastmath=_FAST)
+def _forward(lp, columns, values, omega, p, t, s, q):
+    """(1/w + L) s = p - (2/w - 1) t =: g (3, 4), and q = (1/w + L) t + g = A t; returns p'(t + s)."""
     weight, middle = 1 / omega, 2 / omega - 1
     curvature = 0.0
     for i in range(p.size):
@@ -87,17 +145,17 @@ def _forward(lp, lc, lv, omega, p, t, s, q):
         g = p[i] - middle * own
         Ls = Lt = g * 0
         for k in range(lp[i], lp[i + 1]):
-            Ls += lv[k] * s[lc[k]]
-            Lt += lv[k] * t[lc[k]]
+            Ls += values[k] * s[columns[k]]
+            Lt += values[k] * t[columns[k]]
         s[i] = omega * (g - Ls)
         q[i] = weight * own + Lt + g
         curvature += np.float64(p[i]) * (own + s[i])
     return curvature
 
 
-@njit(cache=True, error_model="numpy", fastmath=_REDUCTION)
+@inner(fastmath=_REDUCTION)
 def _update(alpha, root, t, s, q, x, r, z):
-    """Step: x += a t, r -= a q, z -= a (t + s); returns z'z and the square of the unscaled ||r||."""
+    """A step: x += a t, z -= a (t + s), r -= a q (6, 7, 8); returns z'z and the unscaled r'r."""
     zz = rr = 0.0
     for i in range(x.size):
         x[i] += alpha * t[i]
@@ -109,81 +167,44 @@ def _update(alpha, root, t, s, q, x, r, z):
     return zz, rr
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def eisenstat(lp, lc, lv, up, uc, uv, root, omega, x, r, z, p, state, stop_at, norms):
+@kernel
+def eisenstat(lp, up, columns, values, root, omega, vectors, state, stop_at, norms):
     """Steps of SSOR-preconditioned conjugate gradients until ||r|| <= stop_at.
 
-    `state` holds rho, beta and the first rho from one call to the next. Returns the number of steps and a
-    code. When z has lost fifteen digits, r may have parted from it: that counts as converged.
+    The rows of `vectors` are x, r, z, p, and places for t, s and A t; `state` holds rho, beta and the first
+    rho from one call to the next. When z has lost fifteen digits, r may have parted from it: that counts as
+    converged.
     """
-    t, s, q = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+    x, r, z, p, t, s, q = (
+        vectors[0],
+        vectors[1],
+        vectors[2],
+        vectors[3],
+        vectors[4],
+        vectors[5],
+        vectors[6],
+    )
     one = x.dtype.type(1)
-    rho, beta = state[0], state[1]
+    rho, beta, code, done = state[0], state[1], RUNNING, 0
     for step in range(norms.size):
-        _backward(up, uc, uv, omega, beta * one, z, p, t)
-        curvature = _forward(lp, lc, lv, omega, p, t, s, q)
+        _backward(up, columns, values, omega, beta * one, z, p, t)
+        curvature = _forward(lp, columns, values, omega, p, t, s, q)
         if not curvature > 0:
-            return step, BREAKDOWN if curvature > -np.inf else NONFINITE
-        zz, rr = _update(rho / curvature * one, root, t, s, q, x, r, z)
+            code = BREAKDOWN if curvature > -np.inf else NONFINITE
+            break
+        zz, rr = _update(rho / curvature * one, root, t, s, q, x, r, z)  # (5)
         norms[step] = np.sqrt(rr)
+        done = step + 1
         if norms[step] <= stop_at:
-            return step + 1, CONVERGED
+            code = CONVERGED
+            break
         if not rr < np.inf:
-            return step + 1, NONFINITE
-        new = zz / omega
-        beta = new / rho
-        rho = new
+            code = NONFINITE
+            break
+        beta = zz / omega / rho
+        rho = zz / omega
         state[0], state[1] = rho, beta
         if not rho > 1e-30 * state[2]:
-            return step + 1, CONVERGED
-    return norms.size, RUNNING
-
-
-@njit(cache=True, error_model="numpy", fastmath=_FAST)
-def _product(ptr, columns, values, p, q):
-    """Compute q = A p; returns p'q."""
-    total = 0.0
-    for i in range(p.size):
-        own = q.dtype.type(0)
-        for k in range(ptr[i], ptr[i + 1]):
-            own += values[k] * p[columns[k]]
-        q[i] = own
-        total += np.float64(p[i]) * own
-    return total
-
-
-@njit(cache=True, error_model="numpy", fastmath=_REDUCTION)
-def _advance(alpha, p, q, x, r):
-    """Step: x += a p, r -= a q; returns r'r."""
-    rr = 0.0
-    for i in range(x.size):
-        x[i] += alpha * p[i]
-        r[i] -= alpha * q[i]
-        rr += np.float64(r[i]) * r[i]
-    return rr
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def cg(ptr, columns, values, x, r, p, state, stop_at, norms):
-    """Steps of conjugate gradients until ||r|| <= stop_at.
-
-    `state` holds r'r from one call to the next. Returns the number of steps and a code.
-    """
-    q = np.empty_like(x)
-    one = x.dtype.type(1)
-    rho = state[0]
-    for step in range(norms.size):
-        curvature = _product(ptr, columns, values, p, q)
-        if not curvature > 0:
-            return step, BREAKDOWN if curvature > -np.inf else NONFINITE
-        new = _advance(rho / curvature * one, p, q, x, r)
-        norms[step] = np.sqrt(new)
-        if norms[step] <= stop_at:
-            return step + 1, CONVERGED
-        if not new < np.inf:
-            return step + 1, NONFINITE
-        beta = new / rho * one
-        for i in range(p.size):
-            p[i] = r[i] + beta * p[i]
-        rho = state[0] = new
-    return norms.size, RUNNING
+            code = CONVERGED
+            break
+    return done, code

@@ -1,19 +1,29 @@
-"""Compiled kernels of the tuners: sampling weights, posteriors and small least-squares problems."""
+"""Compiled kernels of the tuners: sampling weights, posteriors and small least-squares problems.
+
+Comparisons stand in place of `min` and `max`, each of which takes as long to compile as a small kernel.
+"""
+# ruff: noqa: PLR1730
 
 import numpy as np
-from numba import njit
+
+from numsolve._core.compiled import inner, kernel
+
+_REDUCTION = {"contract", "nsz", "reassoc"}
 
 
-@njit(cache=True, error_model="numpy")
-def tsallis_weights(losses, step):
-    """Weights p_i = 4 / (step (l_i - x))^2 that sum to one, for x below all l_i.
+@kernel
+def tsallis_weights(losses, step, p):
+    """Weights p_i = 4 / (step (l_i - x))^2 that sum to one, for x below all l_i, into `p`.
 
     Newton's method from the right end of the bracket ``min l - [2 sqrt(d), 2] / step``: there the sum is
     convex, increasing and at least one, so that the iterates fall monotonely to the solution.
     """
-    least = np.min(losses)
-    low, x = -2 * np.sqrt(losses.size) / step, -2 / step
-    p = np.empty_like(losses)
+    least = losses[0]
+    for i in range(p.size):
+        if losses[i] < least:
+            least = losses[i]
+    low, x = -2 * np.sqrt(p.size) / step, -2 / step
+    total = 1.0
     for _ in range(100):
         total = slope = 0.0
         for i in range(p.size):
@@ -21,109 +31,115 @@ def tsallis_weights(losses, step):
             p[i] = root * root
             total += p[i]
             slope += root * root * root
-        new = max(x - (total - 1) / (step * slope), low)
+        new = x - (total - 1) / (step * slope)
+        if new < low:
+            new = low
         if not new < x:
             break
         x = new
-    return p / np.sum(p)
+    for i in range(p.size):
+        p[i] /= total
 
 
-@njit(cache=True, error_model="numpy")
-def chebyshev(z, out):
-    """T_0(z), T_1(z), ... into `out`."""
-    out[0] = 1.0
-    if out.size > 1:
-        out[1] = z
-    for j in range(2, out.size):
-        out[j] = 2 * z * out[j - 1] - out[j - 2]
+@inner(fastmath=_REDUCTION)
+def _dot(u, v):
+    total = 0.0
+    for i in range(u.size):
+        total += u[i] * v[i]
+    return total
 
 
-@njit(cache=True, error_model="numpy")
-def box_least_squares(G, g, bound):
+@kernel
+def box_least_squares(G, g, bound, theta, ahead, new):
     """Minimise theta' G theta - 2 g' theta over |theta_j| <= bound_j by accelerated projected gradients.
 
-    They start from zero, so that of several minimisers one of small norm is found.
+    `theta` gets the solution; `ahead` and `new` are places to work in. The iteration starts from zero, so
+    that of several minimisers one of small norm is found, and ends after 2000 steps at the latest: what is
+    left then is less than what the costs of a solve scatter.
     """
-    theta = np.zeros_like(g)
-    ahead = theta
-    size, weight = np.trace(G), 1.0
+    size, weight = 0.0, 1.0
+    for j in range(g.size):
+        size += G[j, j]
+        theta[j] = ahead[j] = 0.0
     for _ in range(2000):
-        new = np.minimum(np.maximum(ahead - (G @ ahead - g) / size, -bound), bound)
         after = (1 + np.sqrt(1 + 4 * weight * weight)) / 2
-        ahead = new + (weight - 1) / after * (new - theta)
-        done = np.max(np.abs(new - theta) / bound) < 1e-10
-        theta, weight = new, after
-        if done:
+        most = 0.0
+        for j in range(g.size):
+            value = ahead[j] - (_dot(G[j], ahead) - g[j]) / size
+            if value < -bound[j]:
+                value = -bound[j]
+            if value > bound[j]:
+                value = bound[j]
+            new[j] = value
+            change = abs(value - theta[j]) / bound[j]
+            if change > most:
+                most = change
+        for j in range(g.size):
+            ahead[j] = new[j] + (weight - 1) / after * (new[j] - theta[j])
+            theta[j] = new[j]
+        weight = after
+        if most < 1e-10:
             break
-    return theta
 
 
-@njit(cache=True, error_model="numpy")
-def context_features(z, out):
-    """T_0(z), T_1(z), ..., and at the end a 1, for what drifts whatever the context."""
-    chebyshev(z, out[:-1])
-    out[-1] = 1.0
+@kernel
+def chebyshev(z, count, out):
+    """T_0(z), T_1(z), ..., as many as `count`, into the first places of `out`."""
+    for j in range(count):
+        out[j] = 1.0 if j == 0 else z if j == 1 else 2 * z * out[j - 1] - out[j - 2]
 
 
-@njit(cache=True, error_model="numpy")
-def features(arm_features, z_features, out):
-    """The features of one arm in one context: the products of both."""
-    q = z_features.size
-    for a in range(arm_features.size):
-        own = arm_features[a]
-        for b in range(q):
-            out[a * q + b] = own * z_features[b]
+@kernel
+def learn(cov, theta, prior, keep, arm_features, arms, rounds, work):
+    """Kalman's filter: observe ``y = phi' theta + noise`` in each of some rounds, then let theta drift.
 
-
-@njit(cache=True, error_model="numpy")
-def learn(cov, theta, prior, keep, phi, y, variance):
-    """A step of Kalman's filter: observe y = phi' theta + noise, then let theta drift.
-
-    Each theta_i becomes keep_i theta_i + noise, with the noise that leaves the prior as it is.
+    Each theta_i becomes keep_i theta_i + noise, with the noise that leaves the prior as it is. The columns of
+    `rounds` are the context on [-1, 1], y, and the variance of the noise. The features phi are the products
+    of those of the arm with those of the context: Chebyshev polynomials, and at the end a 1 for what drifts
+    whatever the context. The rows of `work` are places for phi, for the gain and for the context's features.
     """
-    n = phi.size
-    gain = cov @ phi
-    spread = phi @ gain + variance
-    error = (y - phi @ theta) / spread
-    for i in range(n):
-        theta[i] = keep[i] * (theta[i] + gain[i] * error)
-        for j in range(i + 1):
-            cov[i, j] = keep[i] * keep[j] * (cov[i, j] - gain[i] * gain[j] / spread)
-            cov[j, i] = cov[i, j]
-        cov[i, i] += (1 - keep[i] ** 2) * prior[i] ** 2
-
-
-@njit(cache=True, error_model="numpy")
-def relearn(cov, theta, prior, keep, arm_features, arms, contexts, targets, variances):
-    """The state after a whole history."""
-    m = prior.size
-    cov[:] = 0
-    theta[:] = 0
-    for i in range(m):
-        cov[i, i] = prior[i] ** 2
-    z, phi = np.empty(m // arm_features.shape[1]), np.empty(m)
+    n, q = theta.size, theta.size // arm_features.shape[1]
+    phi, gain, z = work[0], work[1], work[2]
     for t in range(arms.size):
-        context_features(contexts[t], z)
-        features(arm_features[arms[t]], z, phi)
-        learn(cov, theta, prior, keep, phi, targets[t], variances[t])
+        chebyshev(rounds[t, 0], q - 1, z)
+        z[q - 1] = 1.0
+        for a in range(n // q):
+            for b in range(q):
+                phi[a * q + b] = arm_features[arms[t], a] * z[b]
+        for i in range(n):
+            gain[i] = _dot(cov[i], phi)
+        spread = _dot(phi, gain) + rounds[t, 2]
+        error = (rounds[t, 1] - _dot(phi, theta)) / spread
+        for i in range(n):
+            theta[i] = keep[i] * (theta[i] + gain[i] * error)
+            for j in range(i + 1):
+                cov[i, j] = keep[i] * keep[j] * (cov[i, j] - gain[i] * gain[j] / spread)
+                cov[j, i] = cov[i, j]
+            cov[i, i] += (1 - keep[i] * keep[i]) * prior[i] * prior[i]
 
 
-@njit(cache=True, error_model="numpy")
-def predict(cov, theta, arm_features, context):
-    """Mean and standard deviation of each arm in a context."""
-    d, p = arm_features.shape
-    q = theta.size // p
-    z = np.empty(q)
-    context_features(context, z)
-    mean, square = np.zeros(p), np.zeros((p, p))  # of the coefficients of the arms' features
-    for a in range(p):
-        mean[a] = theta[a * q : (a + 1) * q] @ z
-        for b in range(p):
+@kernel(fastmath=_REDUCTION)
+def predict(cov, theta, arm_features, context, z, mean, std):
+    """Mean and standard deviation of each arm in a context, into the last two; `z` is a place to work in."""
+    q = z.size
+    chebyshev(context, q - 1, z)
+    z[q - 1] = 1.0
+    for arm in range(mean.size):
+        mean[arm] = std[arm] = 0.0
+    for a in range(arm_features.shape[1]):  # the coefficient of a feature of the arms, and its variance
+        coefficient = 0.0
+        for i in range(q):
+            coefficient += theta[a * q + i] * z[i]
+        for arm in range(mean.size):
+            mean[arm] += arm_features[arm, a] * coefficient
+        for b in range(arm_features.shape[1]):
+            variance = 0.0
             for i in range(q):
-                row = cov[a * q + i, b * q : (b + 1) * q]
-                square[a, b] += z[i] * (row @ z)
-    std = np.empty(d)
-    for arm in range(d):
-        w = arm_features[arm]
-        std[arm] = np.sqrt(max(w @ (square @ w), 0.0))
-    return arm_features @ mean, std
+                row = 0.0
+                for j in range(q):
+                    row += cov[a * q + i, b * q + j] * z[j]
+                variance += z[i] * row
+            for arm in range(mean.size):
+                std[arm] += arm_features[arm, a] * variance * arm_features[arm, b]
+    for arm in range(mean.size):
+        std[arm] = np.sqrt(std[arm]) if std[arm] > 0 else 0.0

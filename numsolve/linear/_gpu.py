@@ -25,23 +25,24 @@ _kernels = {
 THREADS = 128
 
 
-def gather(data, rows, lp, lc, lf, up, uc, uf, df):
-    """The halves and the diagonal on the device, from patterns on the host and values on the device."""
-    rows, lp, lc, lf, up, uc, uf, df = map(cupy.asarray, (rows, lp, lc, lf, up, uc, uf, df))
-    return rows, lp, lc, data[lf], up, uc, data[uf], data[df]
+def gather(data, rows, lp, up, columns, source, middle):
+    """The matrix on the device, from patterns on the host and values on the device; see `_cpu`."""
+    rows, lp, up, columns, source = map(cupy.asarray, (rows, lp, up, columns, source))
+    values = data[source]
+    return rows, lp, up, columns, values, values[middle]
 
 
-def apply_ssor(starts, rows, lp, lc, lv, up, uc, uv, diag, omega, r):
+def apply_ssor(starts, rows, lp, up, columns, values, diag, omega, r):
     """P^-1 r; see `_cpu_sweeps.apply_ssor`. `starts` is on the host: where each level begins."""
     kernel, omega = _kernels[r.dtype.char], r.dtype.type(omega)
     z = r[rows]
     spans = [(int(starts[s]), int(starts[s + 1])) for s in range(len(starts) - 1)]
-    for half, levels in (((lp, lc, lv), spans), ((up, uc, uv), reversed(spans))):
+    for half, levels in ((lp, spans), (up, reversed(spans))):
         for first, last in levels:
             blocks = (last - first + THREADS - 1) // THREADS
             span = (cupy.uint32(first), cupy.uint32(last))
-            kernel((blocks,), (THREADS,), (*half, diag, omega, *span, z))
-        if half[0] is lp:
+            kernel((blocks,), (THREADS,), (half, columns, values, diag, omega, *span, z))
+        if half is lp:
             z *= (2 - omega) / omega * diag
     out = cupy.empty_like(z)
     out[rows] = z

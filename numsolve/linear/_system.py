@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,76 +19,115 @@ from .result import LinearResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numsolve._core.limits import Limits
+    from numsolve._core.typing import Array, ArrayLike, Matrix
+
 STOPS = ("b", "r0")
 #: Steps that a compiled loop does at most before it reports.
 LONGEST_CHUNK = 4096
+#: Statuses of one right-hand side that end the solve for all.
+ENDS = frozenset({Status.INTERRUPTED, Status.TIME_LIMIT, Status.STOPPED})
+#: Residuals of this size are safe to square, and to go on falling, in float64 and float32.
+SAFE_DOUBLE, SAFE_SINGLE = 1e100, 1e12
+#: The recursion of a residual is believed down to so many roundings of the residual that it started from.
+BELIEVED = 4
+#: A residual of so many roundings of the terms of A x and b is a rounding error.
+ROUNDINGS = 100
+#: What the words of other packages are called here.
+FOREIGN: Final = {
+    "tol": "rtol",
+    "maxit": "maxiter",
+    "max_iter": "maxiter",
+    "iterations": "maxiter",
+    "restart": "no method here keeps a basis that is to be restarted",
+    "residuals": "the history is always in the result: result.history.residual",
+    "callback_type": "a callback whose parameter is called intermediate_result gets the residual too",
+}
 
 
 class Method(Protocol):
     """A compiled iteration that keeps its state from one call to the next."""
 
-    def start(self, x: Any, r: Any) -> None:
+    def start(self, x: Array, r: Array) -> None:
         """Begin, or begin anew, at x with the residual r."""
 
-    def steps(self, norms: Any, stop_at: float) -> tuple[int, int]:
+    def steps(self, norms: Array, stop_at: float) -> tuple[int, int]:
         """Fill `norms` until one is at most `stop_at`; return the number of steps and a code."""
 
-    def x(self) -> Any:
+    def x(self) -> Array:
         """The iterate in the caller's order."""
 
 
-def canonical(A: Any) -> Any:
+def canonical(A: Matrix) -> Matrix:
     """Return A as a square canonical CSR matrix of floats; A itself where it is one."""
     ready = sp.issparse(A) and A.format == "csr" and A.dtype.char in "fd" and A.ndim == 2
     if ready and A.shape[0] == A.shape[1] and A.has_canonical_format:
         return A
+    refuse_functions("A", A)
     return checks.csr("A", A, square=True, check_finite=False)
 
 
-def unsigned(indices: Any) -> Any:
+def refuse_functions(name: str, A: object) -> None:
+    """A function of its own has no shape."""
+    if callable(A) and not hasattr(A, "shape"):
+        raise TypeError(
+            f"{name} is a function; make it an operator, which has a shape: "
+            f"scipy.sparse.linalg.LinearOperator((n, n), matvec={name})"
+        )
+
+
+def unsigned(indices: Array) -> Array:
     """The same indices as unsigned integers, without a copy."""
     return indices.view(f"u{indices.itemsize}")
 
 
-def relaxation(omega: Any) -> float:
+def relaxation(omega: object) -> float:
     """Check a relaxation parameter: 0 < omega < 2."""
     return checks.real("omega", omega, low=0.0, high=2.0, open_low=True, open_high=True)
 
 
-def _dense(name: str, value: Any) -> Any:
-    return checks.array(name, value, check_finite=False)
-
-
-def norm(v: Any) -> float:
+def norm(v: Array) -> float:
     """The 2-norm, accumulated in float64."""
-    return float(np.sqrt(np.dot(v, v) if v.dtype == np.float64 else np.sum(np.square(v, dtype=float))))
+    square = float(np.dot(v, v) if v.dtype == np.float64 else np.sum(np.square(v, dtype=float)))
+    return math.sqrt(square) if 1e-280 < square < 1e300 else arrays.norm(np, v)
+
+
+def exponent(size: float, eps: float) -> int:
+    """The power of two that residuals are divided by, so that their squares stay in range; mostly 0."""
+    safe = SAFE_DOUBLE if eps < 1e-10 else SAFE_SINGLE
+    if 1 / safe < size < safe or size == 0.0 or not math.isfinite(size):
+        return 0
+    return math.frexp(size)[1]
 
 
 @dataclass
 class System:
     """A x = b with a start: one or more right-hand sides, NumPy arrays of one type, A canonical CSR."""
 
-    A: Any
-    b: Any
-    x0: Any
+    A: Matrix
+    b: Array
+    x0: Array | None
     began: float
 
     @classmethod
-    def make(cls, A: Any, b: Any, x0: Any = None, *, check_finite: bool = True) -> System:
+    def make(
+        cls, A: Matrix, b: ArrayLike, x0: ArrayLike | None = None, *, check_finite: bool = True
+    ) -> System:
         """Check the arguments of a solver; the entries of A are looked at by those who read them."""
         began = perf_counter()
         A = canonical(A)
-        n, given = A.shape[0], [v for v in (b, x0) if v is not None]
-        if not all(isinstance(v, np.ndarray) and v.dtype == A.dtype for v in given):
-            b, x0 = (
-                v if v is None or hasattr(v, "dtype") else _dense(name, v)
-                for name, v in (("b", b), ("x0", x0))
-            )
+        n, given = A.shape[0], [b] if x0 is None else [b, x0]
+        if not all(type(v) is np.ndarray and v.dtype == A.dtype for v in given):
             arrays.array_namespace(A=A, b=b, x0=x0)
-            dtype = arrays.working_dtype(np, A=A, b=b, x0=x0)
+            vectors = {"b": checks.array("b", b, check_finite=False)}
+            if x0 is not None:
+                vectors["x0"] = checks.array("x0", x0, check_finite=False)
+            dtype = arrays.working_dtype(np, A=A, **vectors)
             A = A if A.dtype == dtype else A.astype(dtype)
-            b = checks.array("b", b, dtype=dtype, check_finite=False)
-            x0 = None if x0 is None else checks.array("x0", x0, dtype=dtype, check_finite=False)
+            vectors = {name: v.astype(dtype, copy=False) for name, v in vectors.items()}
+            b, x0 = vectors["b"], vectors.get("x0")
+        assert isinstance(b, np.ndarray)
+        assert x0 is None or isinstance(x0, np.ndarray)
         if b.ndim not in {1, 2} or b.shape[0] != n:
             raise ValueError(f"b must have as many rows as A of shape {A.shape}, got shape {b.shape}")
         if x0 is not None and x0.shape != b.shape:
@@ -99,16 +139,21 @@ class System:
         return cls(A, b, x0, began)
 
     def solve(
-        self, k: Any, method: Method, *, omega: Callable[[], float] | float = float("nan"), **settings: Any
+        self, method: Method, limits: Limits, *, omega: Callable[[], float] | float = math.nan, **loop: Any
     ) -> LinearResult:
         """Run the method for each right-hand side; warn if a run fails."""
         setup_time = perf_counter() - self.began
-        columns = [np.ascontiguousarray(b) for b in ([self.b] if self.b.ndim == 1 else self.b.T)]
+        columns = [self.b] if self.b.ndim == 1 else list(self.b.T)
         starts = [self.x0] if self.b.ndim == 1 or self.x0 is None else list(self.x0.T)
         starts = starts if len(starts) == len(columns) else [None] * len(columns)
-        runs = [
-            _Run(self.A, k, b, x0).drive(method, **settings) for b, x0 in zip(columns, starts, strict=True)
-        ]
+        runs: list[_Run] = []
+        for b, x0 in zip(columns, starts, strict=True):
+            run = _Run(self.A, b, x0)
+            if runs and runs[-1].status in ENDS:
+                run.leave(runs[-1].status)
+            else:
+                run.drive(method, limits, **loop)
+            runs.append(run)
         fields: dict[str, Any] = {
             "omega": omega() if callable(omega) else omega,
             "setup_time": setup_time,
@@ -116,16 +161,16 @@ class System:
         }
         if len(runs) == 1:
             run = runs[0]
-            x = run.it.x.reshape(self.b.shape)
+            x = run.x.reshape(self.b.shape)
             return run.it.result(LinearResult, x=x, residual=run.true, rhs_norm=run.norm_b, **fields)
-        out = LinearResult(
-            x=np.stack([run.it.x for run in runs], axis=1) if runs else np.zeros_like(self.b),
-            status=np.array([int(run.it.status or 0) for run in runs], dtype=int),
-            nit=np.array([run.it.nit for run in runs], dtype=int),
-            residual=np.array([run.true for run in runs]),
-            rhs_norm=np.array([run.norm_b for run in runs]),
-            **fields,
-        )
+        for run in runs:
+            run.finish()
+        fields["status"] = np.array([int(run.status) for run in runs], dtype=int)
+        fields["nit"] = np.array([run.nit for run in runs], dtype=int)
+        fields["residual"] = np.array([run.true for run in runs])
+        fields["rhs_norm"] = np.array([run.norm_b for run in runs])
+        x = np.stack([run.x for run in runs], axis=1) if runs else np.zeros_like(self.b)
+        out = LinearResult(x=x, **fields)
         deliver(out)
         return out
 
@@ -133,55 +178,133 @@ class System:
 class _Run:
     """One right-hand side."""
 
-    def __init__(self, A: Any, k: Any, b: Any, x0: Any) -> None:
-        self.A, self.k, self.b = A, k, b
-        self.norm_b = norm(b)
+    it: Monitor
+    x: Array
+    true: float
+    status: Status
+    nit = 0
+
+    def __init__(self, A: Matrix, b: Array, x0: Array | None) -> None:
+        self.A, self.b = A, np.ascontiguousarray(b)
+        self.norm_b = norm(self.b)
         # A zero right-hand side has the zero solution, whatever the start.
         self.x0 = None if x0 is None or self.norm_b == 0.0 else np.ascontiguousarray(x0)
 
-    def residual(self, x: Any) -> tuple[Any, float]:
-        """The residual b - A x, and its norm."""
-        r = np.empty_like(self.b)
-        A = self.A
-        return r, self.k.residual(unsigned(A.indptr), unsigned(A.indices), A.data, x, self.b, r)
+    def start(self) -> tuple[Array, Array, float]:
+        """Where to start, the residual there, and its norm."""
+        if self.x0 is None:
+            return np.zeros_like(self.b), self.b, self.norm_b
+        return self.x0, *self.residual(self.x0)
 
-    def drive(self, method: Method, *, stop: str, label: str, maxiter: int, **settings: Any) -> _Run:
+    def residual(self, x: Array) -> tuple[Array, float]:
+        """The residual b - A x, and its norm."""
+        from ._cpu_cg import product
+
+        A, r = self.A, np.empty_like(self.b)
+        product(unsigned(A.indptr), unsigned(A.indices), A.data, x, r)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.subtract(self.b, r, out=r)
+            return r, norm(r)
+
+    def leave(self, status: Status) -> None:
+        """Let the start be the answer: the solve has ended before this right-hand side."""
+        self.x, _, self.true = self.start()
+        self.status = status
+
+    def drive(
+        self,
+        method: Method,
+        limits: Limits,
+        *,
+        maxiter: int,
+        stop: str,
+        rtol: float,
+        atol: float,
+        label: str,
+        divergence: float = 1e30,
+    ) -> None:
         """The loop: chunks of compiled steps, and the true residual wherever they seem to have converged."""
-        x, r, first = np.zeros_like(self.b), self.b, self.norm_b
-        if self.x0 is not None:
-            x = self.x0
-            r, first = self.residual(x)
-        reference = self.norm_b if stop == "b" else first
+        x, r, first = self.start()
         guess = 1e-6 + 3e-9 * self.A.nnz  # seconds a step
         self.it = it = Monitor(
-            reference=reference, label=label, maxiter=maxiter, step_seconds=guess, **settings
+            limits,
+            rtol=rtol,
+            atol=atol,
+            reference=self.norm_b if stop == "b" else first,
+            maxiter=maxiter,
+            label=label,
+            divergence=divergence,
+            step_seconds=guess,
         )
-        last = np.inf
+        last, scaled = math.inf, _Scaled(method)
         with it:
             it.record(first, x)
             if it.running:
-                method.start(x, r)
+                scaled.start(x, r, first)
             while it.running:
                 n, stop_at = it.chunk()
-                norms = np.empty(min(n, LONGEST_CHUNK))
-                steps, code = method.steps(norms, stop_at)
-                norms, x = norms[:steps], method.x()
+                norms, code = scaled.steps(min(n, LONGEST_CHUNK), stop_at)
+                x = scaled.x()
                 if code == Status.CONVERGED:
                     r, true = self.residual(x)
                     norms[-1] = true
-                    if true > it.threshold:  # rounding errors have parted the recursion from the truth
+                    if not true <= it.threshold:  # rounding errors have parted the recursion from the truth
                         code = RUNNING
-                        method.start(x, r)
-                        if not true < 0.5 * last:
+                        if true < 0.5 * last:
+                            scaled.start(x, r, true)
+                        else:
                             self._stuck(x, true)
                         last = true
                 it.extend(norms, code, x)
+        assert it.status is not None
+        self.x, self.status, self.nit = it.x, it.status, it.nit
         self.true = it.residual if it.status is Status.CONVERGED else self.residual(it.x)[1]
-        return self
 
-    def _stuck(self, x: Any, true: float) -> None:
+    def finish(self) -> None:
+        """Without a result of its own: take note of a Ctrl-C that came after the loop."""
+        if hasattr(self, "it"):
+            self.it.finish()
+            assert self.it.status is not None
+            self.status = self.it.status
+
+    def _stuck(self, x: Array, true: float) -> None:
         """Say why the true residual falls no further: rounding errors, if it is as small as they are."""
+        if not true < self.it.residual:  # then the answer is an earlier iterate
+            x = self.it.x
+            true = self.residual(x)[1]
         A = self.A
         size = norm(x) * float(np.max(np.abs(A.data), initial=0.0)) + self.norm_b
-        tiny = true <= 100 * float(np.finfo(self.b.dtype).eps) * size
+        tiny = true <= ROUNDINGS * float(np.finfo(self.b.dtype).eps) * size < math.inf
         self.it.stop(Status.ROUNDING if tiny else Status.STAGNATED, f"The residual is {true:.3g}.")
+
+
+class _Scaled:
+    """A method on residuals divided by a power of two, where their squares would leave the range."""
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+
+    def start(self, x: Array, r: Array, size: float) -> None:
+        eps = float(np.finfo(r.dtype).eps)
+        self.floor, self.exponent = BELIEVED * eps * size, exponent(size, eps)
+        if self.exponent:
+            self.base = x
+            self.method.start(np.zeros_like(x), np.ldexp(r, -self.exponent))
+        else:
+            self.method.start(x, r)
+
+    def steps(self, n: int, stop_at: float) -> tuple[Array, int]:
+        """Up to n residual norms, and a code."""
+        norms, stop_at = np.empty(n), max(stop_at, self.floor)
+        if not self.exponent:
+            done, code = self.method.steps(norms, stop_at)
+            return norms[:done], code
+        with np.errstate(over="ignore", under="ignore"):
+            done, code = self.method.steps(norms, float(np.ldexp(stop_at, -self.exponent)))
+            return np.ldexp(norms[:done], self.exponent), code
+
+    def x(self) -> Array:
+        if not self.exponent:
+            return self.method.x()
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            return self.base + np.ldexp(self.method.x(), self.exponent)

@@ -13,7 +13,9 @@ from numsolve._core import checks
 from numsolve._core.result import caller_level
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
+
+    from numsolve._core.typing import Array, RandomState
 
 
 class Tuner:
@@ -41,14 +43,8 @@ class Tuner:
 
     _state: tuple[str, ...] = ()
 
-    def __init__(self, arms: Any, *, rng: Any = None) -> None:
-        arms = tuple(arms.tolist() if isinstance(arms, np.ndarray) else arms)
-        if not arms:
-            raise ValueError("arms is empty: at least one is wanted")
-        for arm in arms:
-            if isinstance(arm, float) and not math.isfinite(arm):
-                raise ValueError(f"arms must be finite where they are numbers, got {arm}")
-        self.arms = arms
+    def __init__(self, arms: Iterable[Any], *, rng: RandomState = None) -> None:
+        self.arms = choices(arms)
         self.index: int | None = None
         self.rounds = 0
         self._context: float | None = None
@@ -88,7 +84,7 @@ class Tuner:
         self.rounds += 1
         self.index = None
 
-    def probabilities(self, context: float | None = None) -> Any:
+    def probabilities(self, context: float | None = None) -> Array:
         """With which probability `suggest` would choose each arm.
 
         Parameters
@@ -140,11 +136,11 @@ class Tuner:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.arms)} arms, {self.rounds} rounds)"
 
-    def _checked(self, context: Any) -> float | None:
+    def _checked(self, context: float | None) -> float | None:
         """A context is ignored by a tuner without contexts."""
         return None if context is None else checks.real("context", context)
 
-    def _probabilities(self, context: float | None) -> Any:
+    def _probabilities(self, context: float | None) -> Array:
         raise NotImplementedError
 
     def _learn(self, index: int, cost: float) -> None:
@@ -155,18 +151,18 @@ class Contextual(Tuner):
     """A tuner that needs a context, perhaps within a range."""
 
     def __init__(
-        self, arms: Sequence[Any], *, context_range: tuple[float, float] | None, rng: Any = None
+        self, arms: Iterable[Any], *, context_range: tuple[float, float] | None, rng: RandomState = None
     ) -> None:
         super().__init__(arms, rng=rng)
         self.context_range: tuple[float, float] | None = None
         self._warned = False
         if context_range is not None:
-            low, high = (checks.real("context_range", v) for v in context_range)
-            if not low < high:
+            low, high = (checks.real("context_range", v) for v in pair("context_range", context_range))
+            if not (low < high and math.isfinite(high - low)):
                 raise ValueError(f"context_range must be (low, high) with low < high, got {context_range}")
             self.context_range = (low, high)
 
-    def _checked(self, context: Any) -> float:
+    def _checked(self, context: float | None) -> float:
         if context is None:
             raise ValueError(f"{type(self).__name__} needs a context; without one, TsallisINF is the tuner")
         z = checks.real("context", context)
@@ -189,10 +185,38 @@ class Contextual(Tuner):
         return 2 * (context - low) / (high - low) - 1
 
 
-def inverse_gaps(values: Any, scale: float) -> Any:
+def choices(arms: Iterable[Any]) -> tuple[Any, ...]:
+    """The arms as a tuple, NumPy's numbers as Python's."""
+    checks.refuse_masked("arms", arms)
+    if isinstance(arms, str | bytes) or not hasattr(arms, "__iter__"):
+        raise TypeError(f"arms must be a sequence of what to choose from, got {arms!r}")
+    out = tuple(_plain(arm) for arm in arms)
+    if not out:
+        raise ValueError("arms is empty: at least one is wanted")
+    for arm in out:
+        if isinstance(arm, float) and not math.isfinite(arm):
+            raise ValueError(f"arms must be finite where they are numbers, got {arm}")
+    return out
+
+
+def _plain(arm: Any) -> Any:
+    if isinstance(arm, np.generic) or (isinstance(arm, np.ndarray) and arm.ndim == 0):
+        return arm.item()
+    return tuple(map(_plain, arm)) if type(arm) is tuple else arm
+
+
+def pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Two values, whatever holds them."""
+    values = tuple(value) if hasattr(value, "__iter__") else ()
+    if len(values) != 2:
+        raise ValueError(f"{name} must be a pair of numbers, got {value!r}")
+    return values[0], values[1]
+
+
+def inverse_gaps(values: Array, scale: float) -> Array:
     """p_i = 1 / (d + scale * (v_i - min v)) for all arms but the best, which gets the rest."""
     best = int(np.argmin(values))
-    p = 1 / (values.size + scale * (values - values[best]))
+    p: Array = 1 / (values.size + scale * (values - values[best]))
     p[best] = 0.0
     p[best] = 1 - p.sum()
     return p

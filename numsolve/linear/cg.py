@@ -1,42 +1,52 @@
 """Conjugate gradients (CG), plain or preconditioned, for matrices and operators of any array library.
 
 M. R. Hestenes, E. Stiefel, "Methods of conjugate gradients for solving linear systems", J. Res. NBS 49, 1952.
+The iteration stands in `numsolve._core.krylov`, for any array library, and in `_cpu_cg`, compiled. It differs
+from SciPy's in that the true residual decides: where the one of the recursion meets the tolerance, b - A x is
+computed, and if it does not, the iteration begins anew from there.
 """
 
 from __future__ import annotations
 
+import math
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
+from numsolve._core.krylov import conjugate_gradients
+from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._system import STOPS, System, unsigned
+from ._system import BELIEVED, FOREIGN, ROUNDINGS, STOPS, System, exponent, refuse_functions, unsigned
 from .result import LinearResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix, Namespace
 
 INDEFINITE = "The matrix, or the preconditioner, is not positive definite."
 
 
+@answers(**FOREIGN)
 def cg(
-    A: Any,
-    b: Any,
-    x0: Any = None,
+    A: Matrix,
+    b: ArrayLike,
+    x0: ArrayLike | None = None,
     *,
-    M: Any = None,
+    M: Matrix | None = None,
     flexible: bool = False,
     rtol: float = 1e-5,
     atol: float = 0.0,
     maxiter: int | None = None,
-    stop: str = "b",
-    check: str | None = None,
+    stop: Literal["b", "r0"] = "b",
+    check: Literal["symmetric"] | None = None,
     check_finite: bool = True,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> LinearResult:
@@ -57,20 +67,14 @@ def cg(
         Let M change from step to step: the Polak-Ribiere form of beta, for one more vector.
     rtol, atol : float
         Converged when ``||b - A x|| <= max(rtol * reference, atol)``.
-    maxiter : int, optional
-        Most steps to do; 10 n by default.
     stop : {"b", "r0"}
         The reference: the norm of b, as in SciPy, or that of the first residual.
     check : {"symmetric"}, optional
         Look whether A is symmetric, which costs some products with it.
     check_finite : bool
         Refuse NaN and infinities.
-    callback : callable, optional
-        Called after each step with x, or with an ``intermediate_result``; returning True stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit
+        The run settings, as in `numsolve.linear.sor`; 10 n steps by default.
 
     Returns
     -------
@@ -100,161 +104,214 @@ def cg(
     >>> info
     0
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
+    flexible, check_finite = checks.flag("flexible", flexible), checks.flag("check_finite", check_finite)
     checks.choice("stop", stop, STOPS)
     if check is not None:
         checks.choice("check", check, ("symmetric",))
-    settings: dict[str, Any] = {
-        "stop": stop,
-        "label": "CG",
-        "rtol": rtol,
-        "atol": atol,
-        "maxiter": maxiter,
-        "callback": callback,
-        "progress": progress,
-        "time_limit": time_limit,
-    }
+    loop: dict[str, Any] = {"stop": stop, "label": "CG", "rtol": rtol, "atol": atol}
     compiled = (
         M is None and not flexible and arrays.is_sparse(A) and arrays.is_numpy(arrays.array_namespace(A=A))
     )
     if not compiled or A.dtype.kind == "c" or getattr(getattr(b, "dtype", None), "kind", "") == "c":
         if check is not None:
             check_symmetric(A)
-        return textbook(A, b, x0, M, flexible=flexible, check_finite=check_finite, **settings)
+        return textbook(A, b, x0, M, limits, flexible=flexible, check_finite=check_finite, **loop)
     system = System.make(A, b, x0, check_finite=check_finite)
     if check is not None:
         check_symmetric(system.A)
     if check_finite:
         checks.finite("A", system.A.data)
-    settings["maxiter"] = 10 * system.b.shape[0] if maxiter is None else maxiter
-    method = _Plain(system.A)
-    return system.solve(method.k, method, **settings)
+    return system.solve(_Plain(system.A), limits, maxiter=10 * system.b.shape[0], **loop)
 
 
 class _Plain:
     """The compiled iteration without a preconditioner."""
 
-    def __init__(self, A: Any) -> None:
-        from . import _cpu, _cpu_cg
+    def __init__(self, A: Matrix) -> None:
+        from . import _cpu_cg as k
 
-        self.k: Any = _cpu
-        self.cg: Any = _cpu_cg
+        self.iterate: Callable[..., tuple[int, int]] = k.cg
         self.matrix = (unsigned(A.indptr), unsigned(A.indices), A.data)
 
-    def start(self, x: Any, r: Any) -> None:
-        self.y, self.r, self.p = x.copy(), r.copy(), r.copy()
+    def start(self, x: Array, r: Array) -> None:
+        self.vectors = np.empty((4, r.size), r.dtype)
+        self.vectors[0], self.vectors[1], self.vectors[2] = x, r, r
         self.state = np.array([np.sum(np.square(r, dtype=float))])
 
-    def steps(self, norms: Any, stop_at: float) -> tuple[int, int]:
-        done, code = self.cg.cg(*self.matrix, self.y, self.r, self.p, self.state, stop_at, norms)
-        return done, code
+    def steps(self, norms: Array, stop_at: float) -> tuple[int, int]:
+        return self.iterate(*self.matrix, self.vectors, self.state, stop_at, norms)
 
-    def x(self) -> Any:
-        return self.y
+    def x(self) -> Array:
+        x: Array = self.vectors[0]
+        return x
 
 
 def textbook(
-    A: Any,
-    b: Any,
-    x0: Any,
-    M: Any,
+    A: Matrix,
+    b: ArrayLike,
+    x0: ArrayLike | None,
+    M: Matrix | None,
+    limits: Limits,
     *,
     flexible: bool = False,
-    omega: float = float("nan"),
+    omega: float = math.nan,
     check_finite: bool,
     stop: str,
-    maxiter: int | None,
-    **settings: Any,
+    rtol: float,
+    atol: float,
+    label: str,
 ) -> LinearResult:
     """The method as the textbooks have it, for any operators and any array library."""
     began = perf_counter()
+    for name, value in {"A": A, "b": b, "x0": x0, "M": M}.items():
+        checks.refuse_masked(name, value)
+        refuse_functions(name, value)
     xp = arrays.array_namespace(A=A, b=b, x0=x0, M=M)
     b, x0, shape = _vectors(xp, A, b, x0, check_finite=check_finite)
     product = _action(xp, "A", A, b)
-    precondition = _same if M is None else _action(xp, "M", M, b)
-    norm_b = _norm(xp, b)
+    precondition = None if M is None else _action(xp, "M", M, b)
+    norm_b, eps = arrays.norm(xp, b), float(xp.finfo(b.dtype).eps)
     x, r = (xp.zeros_like(b), b) if x0 is None or norm_b == 0.0 else (x0, b - product(x0))
-    first = _norm(xp, r)
+    first = arrays.norm(xp, r)
     setup_time = perf_counter() - began
+
+    def begin(x: Array, r: Array, size: float) -> tuple[Iterator[tuple[Array, float, float]], float]:
+        """The steps from x, and the residual down to which they are believed."""
+        return _steps(xp, product, precondition, x, r, size, flexible=flexible), BELIEVED * eps * size
+
     with Monitor(
+        limits,
+        rtol=rtol,
+        atol=atol,
         reference=norm_b if stop == "b" else first,
-        maxiter=10 * b.shape[0] if maxiter is None else maxiter,
+        maxiter=10 * b.shape[0],
+        label=label,
         keep="reference",
         present=lambda x: xp.reshape(x, shape),
-        **settings,
     ) as it:
         it.record(first, x)
-        p, r_old, rho = xp.zeros_like(b), xp.zeros_like(b), 1.0
+        last = math.inf
+        steps, floor = begin(x, r, first)
         for _ in it:
-            z = precondition(r)
-            new = _dot(xp, r, z)
-            beta = (new - _dot(xp, r_old, z) if flexible else new) / rho
-            p = z + beta * p
-            q = product(p)
-            curvature = _dot(xp, p, q)
-            if not (curvature > 0 and new > 0):
-                it.stop(Status.BREAKDOWN, INDEFINITE)
-                break
-            rho, r_old = new, r
-            x = x + (rho / curvature) * p
-            r = r - (rho / curvature) * q
-            it.record(_norm(xp, r), x)
-    true = _norm(xp, b - product(it.x))
+            x, size, curvature = next(steps)
+            over = not curvature > 0
+            if over or size <= max(it.threshold, floor):
+                r = b - product(x)
+                size = arrays.norm(xp, r)
+                if not size <= it.threshold:
+                    if over or not size < 0.5 * last:
+                        it.stop(*_why(xp, product, it, x, r, size, norm_b, eps, over=over))
+                    last = size
+                    steps, floor = begin(x, r, size)
+                if over and it.status is not None:
+                    break
+            it.record(size, x)
+    true = it.residual if it.status is Status.CONVERGED else arrays.norm(xp, b - product(it.x))
     times = {"setup_time": setup_time, "solve_time": perf_counter() - began - setup_time}
     return it.result(LinearResult, residual=true, rhs_norm=norm_b, omega=omega, **times)
 
 
-def _vectors(xp: Any, A: Any, b: Any, x0: Any, *, check_finite: bool) -> tuple[Any, Any, tuple[int, ...]]:
+def _steps(
+    xp: Namespace,
+    product: Callable[[Array], Array],
+    precondition: Callable[[Array], Array] | None,
+    x: Array,
+    r: Array,
+    size: float,
+    *,
+    flexible: bool,
+) -> Iterator[tuple[Array, float, float]]:
+    """Iterates, the norms of their recursive residuals, and the curvatures.
+
+    Where the squares of the residuals would leave the range of floats, they are divided by a power of two.
+    """
+    power = exponent(size, float(xp.finfo(r.dtype).eps))
+    if not power:
+        for step in conjugate_gradients(xp, product, x, r, precondition, flexible=flexible):
+            yield step.x, _norm(xp, step.r), step.curvature
+        return
+    one, two = 2.0 ** (power // 2), 2.0 ** (power - power // 2)
+    zero, small = xp.zeros_like(x), r / one / two
+    for step in conjugate_gradients(xp, product, zero, small, precondition, flexible=flexible):
+        yield x + step.x * one * two, _norm(xp, step.r) * one * two, step.curvature
+
+
+def _why(
+    xp: Namespace,
+    product: Callable[[Array], Array],
+    it: Monitor,
+    x: Array,
+    r: Array,
+    size: float,
+    norm_b: float,
+    eps: float,
+    *,
+    over: bool,
+) -> tuple[Status, str]:
+    """Why the iteration cannot go on from x: rounding errors, if the residual is as small as they are."""
+    if not math.isfinite(size):
+        return Status.NONFINITE, ""
+    largest = arrays.norm(xp, product(r)) / size if size else 0.0  # a bound from below of the norm of A
+    if not size <= it.residual:
+        x, size = it.x, it.residual  # the answer is an earlier iterate
+    level = ROUNDINGS * eps * (largest * arrays.norm(xp, x) + norm_b)
+    if size <= level < math.inf:
+        return Status.ROUNDING, f"The residual is {size:.3g}."
+    return (Status.BREAKDOWN, INDEFINITE) if over else (Status.STAGNATED, f"The residual is {size:.3g}.")
+
+
+def _vectors(
+    xp: Namespace, A: Matrix, b: Any, x0: Any, *, check_finite: bool
+) -> tuple[Array, Array | None, tuple[int, ...]]:
     """The right-hand side and the start as vectors of one type, and the shape in which x goes back."""
     if not (hasattr(A, "shape") or arrays.is_operator(A)):
-        A = xp.asarray(A)
+        A = checks.array("A", A, xp=xp, check_finite=False)
     if len(A.shape) != 2 or A.shape[0] != A.shape[1]:
         raise ValueError(f"A must be a square matrix, got shape {tuple(A.shape)}")
-    b = b if hasattr(b, "dtype") else checks.array("b", b, check_finite=False)
-    given = [v for v in (A, b, x0) if getattr(v, "dtype", None) is not None]
-    if any(getattr(v.dtype, "kind", "") == "c" for v in given):
+    b = b if hasattr(b, "dtype") else checks.array("b", b, xp=xp, check_finite=False)
+    x0 = x0 if x0 is None or hasattr(x0, "dtype") else checks.array("x0", x0, xp=xp, check_finite=False)
+    given = {"A": A, "b": b, "x0": x0}
+    given = {name: v for name, v in given.items() if getattr(v, "dtype", None) is not None}
+    if any(getattr(v.dtype, "kind", "") == "c" for v in given.values()):
         dtype = xp.complex128
     else:
-        dtype = arrays.working_dtype(xp, **dict(zip("Abx", given, strict=False)))
-    out: list[Any] = []
-    for name, v in (("b", b), ("x0", x0)):
-        if v is None:
-            out.append(None)
-            continue
-        w = xp.asarray(v, dtype=dtype)
-        if tuple(w.shape) not in {(A.shape[0],), (A.shape[0], 1)}:
-            raise ValueError(f"{name} must be a vector for A of shape {tuple(A.shape)}, got {tuple(w.shape)}")
-        if check_finite and not bool(xp.all(xp.isfinite(w))):
-            raise ValueError(f"{name} must hold finite numbers")
-        out.append(xp.reshape(w, (-1,)))
+        dtype = arrays.working_dtype(xp, **given)
+    if tuple(b.shape) not in {(A.shape[0],), (A.shape[0], 1)}:
+        raise ValueError(f"b must be a vector for A of shape {tuple(A.shape)}, got shape {tuple(b.shape)}")
+    if x0 is not None and tuple(x0.shape) != tuple(b.shape):
+        raise ValueError(f"x0 must have the shape of b, {tuple(b.shape)}, got {tuple(x0.shape)}")
+    out: list[Any] = [None, None]
+    for i, (name, v) in enumerate((("b", b), ("x0", x0))):
+        if v is not None:
+            out[i] = xp.reshape(xp.asarray(v, dtype=dtype), (-1,))
+            if check_finite and not bool(xp.all(xp.isfinite(out[i]))):
+                k = int(xp.argmin(xp.astype(xp.isfinite(out[i]), xp.int8)))
+                raise ValueError(f"{name} must hold finite numbers, got {out[i][k]} at index {k}")
     return out[0], out[1], tuple(b.shape)
 
 
-def _action(xp: Any, name: str, A: Any, b: Any) -> Callable[[Any], Any]:
+def _action(xp: Namespace, name: str, A: Matrix, b: Array) -> Callable[[Array], Array]:
     """Multiplication by a matrix or an operator."""
     if arrays.is_operator(A) and not arrays.is_sparse(A):
         product = A.matvec
     elif arrays.is_sparse(A):
         product = A.__matmul__
     else:
-        product = xp.asarray(A, dtype=b.dtype).__matmul__
-    if tuple(A.shape if hasattr(A, "shape") else np.shape(A)) != (b.shape[0], b.shape[0]):
+        A = xp.asarray(A, dtype=b.dtype)
+        product = A.__matmul__
+    if tuple(A.shape) != (b.shape[0], b.shape[0]):
         raise ValueError(f"{name} must have shape {(b.shape[0],) * 2}, got {tuple(A.shape)}")
     return product  # type: ignore[no-any-return]
 
 
-def _same(v: Any) -> Any:
-    return v
+def _norm(xp: Namespace, v: Array) -> float:
+    """The norm of a residual, which is in range but at the end of a run."""
+    value = float(xp.linalg.vector_norm(v))
+    return value if 1e-12 < value < 1e12 else arrays.norm(xp, v)
 
 
-def _dot(xp: Any, u: Any, v: Any) -> float:
-    return float(xp.real(xp.vecdot(u, v)) if "complex" in str(u.dtype) else xp.vecdot(u, v))
-
-
-def _norm(xp: Any, v: Any) -> float:
-    return float(xp.linalg.vector_norm(v))
-
-
-def check_symmetric(A: Any) -> None:
+def check_symmetric(A: Matrix) -> None:
     """Refuse a matrix that differs from its conjugate transpose by more than rounding."""
     if arrays.is_operator(A) and not arrays.is_sparse(A):
         raise TypeError("check='symmetric' needs a matrix with entries, got a linear operator")

@@ -22,7 +22,9 @@ from numsolve._core import checks
 from ._tuner import Contextual, inverse_gaps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
+
+    from numsolve._core.typing import Array, RandomState
 
 #: What the largest cost is taken for where every solve costs nothing.
 LEAST_COST = 1e-100
@@ -75,12 +77,12 @@ class ChebCB(Contextual):
 
     def __init__(
         self,
-        arms: Sequence[Any],
+        arms: Iterable[Any],
         *,
         context_range: tuple[float, float],
         degree: int = 5,
         baseline: float = 1.0,
-        rng: Any = None,
+        rng: RandomState = None,
     ) -> None:
         if context_range is None:
             raise ValueError("context_range must be (low, high), got None")
@@ -92,14 +94,14 @@ class ChebCB(Contextual):
         self._top, self._low, self._scale = 0.0, np.inf, 1.0
         self._errors = self._res = self._eta = 0.0
 
-    def _features(self, context: float) -> Any:
+    def _features(self, context: float) -> Array:
         from . import _cpu_tuners as k
 
         f = np.empty(self._moment.shape[1])
-        k.chebyshev(self._unit(context), f)
+        k.chebyshev(self._unit(context), f.size, f)
         return f
 
-    def _probabilities(self, context: float | None) -> Any:
+    def _probabilities(self, context: float | None) -> Array:
         assert context is not None
         return inverse_gaps(self._theta @ self._features(context) / self._scale, self._eta)
 
@@ -135,6 +137,7 @@ class ChebCB(Contextual):
         bound[1:] = 2 * spread / np.arange(1, g.size)
         bound += 1e-12 * top  # equal costs would leave a box without width
         if np.any(np.abs(theta) > bound):
-            theta = k.box_least_squares(G, g, bound)
+            ahead, new = np.empty_like(g), np.empty_like(g)
+            k.box_least_squares(G, g, bound, theta, ahead, new)
             self._res = float(self._square[arm] - 2 * g @ theta + theta @ G @ theta) / self._scale**2
         self._theta[arm] = theta

@@ -9,14 +9,17 @@ relaxation parameter depends.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._system import canonical
 
+if TYPE_CHECKING:
+    from numsolve._core.typing import Matrix
 
-def automatic_context(A: Any) -> float:
+
+def automatic_context(A: Matrix) -> float:
     """A number that says how hard a system is for relaxation: how weak its diagonal is.
 
     Parameters

@@ -10,10 +10,19 @@ serves it::
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, Matrix
+
+__all__ = ["linear_system"]
 
 
-def linear_system(x: Any, A: Any, b: Any) -> Any:
+def __dir__() -> list[str]:
+    return __all__
+
+
+def linear_system(x: Array, A: Matrix, b: Array) -> Array:
     """The residual A x - b.
 
     Parameters
@@ -45,4 +54,5 @@ def linear_system(x: Any, A: Any, b: Any) -> Any:
     >>> print(db.round(6))
     [0.181818 0.272727]
     """
-    return A @ x - b
+    residual: Array = A @ x - b
+    return residual

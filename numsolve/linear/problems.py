@@ -8,7 +8,7 @@ plain loop nobody does, and the sequence solves its systems by itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,11 +22,31 @@ from ._mesh import Mesh, narrow
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from numsolve._core.typing import Array, ArrayLike, Matrix, RandomState
+
+    #: The matrix, the right-hand side and the context.
+    Linear: TypeAlias = tuple[Matrix, Array, float]
+
+__all__ = [
+    "drifting_diffusion",
+    "heat_diffusion",
+    "heat_equation",
+    "heated_mesh",
+    "laplacian",
+    "newton_steps",
+    "shifted_laplacians",
+    "sine_solve",
+]
+
 #: Diffusion and source of the heat equation act in steps of this length.
 TIME_STEP = 1e-3
 
 
-def laplacian(nx: int, dim: int = 2, *, shift: float = 0.0) -> Any:
+def __dir__() -> list[str]:
+    return __all__
+
+
+def laplacian(nx: int, dim: int = 2, *, shift: float = 0.0) -> Matrix:
     """Negative Laplacian on a grid of ``nx**dim`` points, zero outside, without the factor ``1/h**2``.
 
     Parameters
@@ -52,6 +72,7 @@ def laplacian(nx: int, dim: int = 2, *, shift: float = 0.0) -> Any:
            [ 0., -1.,  2.]])
     """
     nx, dim = checks.integer("nx", nx, low=1), checks.integer("dim", dim, low=1, high=3)
+    shift = checks.real("shift", shift)
     line = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(nx, nx))
     A = line
     for _ in range(dim - 1):
@@ -62,8 +83,8 @@ def laplacian(nx: int, dim: int = 2, *, shift: float = 0.0) -> Any:
 
 
 def shifted_laplacians(
-    n_systems: int, variance: str = "high", *, nx: int = 10, rng: Any = None
-) -> Iterator[tuple[Any, Any, float]]:
+    n_systems: int, variance: Literal["high", "low"] = "high", *, nx: int = 10, rng: RandomState = None
+) -> Iterator[Linear]:
     """Laplacians with independent random shifts, and random right-hand sides.
 
     The shift is ``-0.15 + 0.6 X`` with X from a Beta distribution, ``Beta(1/2, 3/2)`` for the high variance
@@ -94,9 +115,7 @@ def shifted_laplacians(
     return _shifted(n_systems, alpha, beta, laplacian(nx), checks.generator(rng))
 
 
-def _shifted(
-    n_systems: int, alpha: float, beta: float, A: Any, rng: np.random.Generator
-) -> Iterator[tuple[Any, Any, float]]:
+def _shifted(n_systems: int, alpha: float, beta: float, A: Any, rng: np.random.Generator) -> Iterator[Linear]:
     n = A.shape[0]
     identity = (A.data == 4.0).astype(float)
     for _ in range(n_systems):
@@ -107,7 +126,7 @@ def _shifted(
         yield _like(A, A.data + shift * identity), b, float(shift)
 
 
-def heat_diffusion(t: Any) -> Any:
+def heat_diffusion(t: ArrayLike) -> Any:
     """The diffusion coefficient of `heat_equation`: ``max(0.1 sin 2 pi t, -10 sin 2 pi t)``.
 
     Parameters
@@ -119,11 +138,11 @@ def heat_diffusion(t: Any) -> Any:
     -------
     float or array
     """
-    s = np.sin(2 * np.pi * t)
-    return np.maximum(0.1 * s, -10.0 * s)
+    s = np.sin(2 * np.pi * checks.array("t", t))
+    return np.maximum(0.1 * s, -10.0 * s)[()]
 
 
-def heat_equation(nx: int, n_steps: int = 5000) -> Generator[tuple[Any, Any, float], Any, None]:
+def heat_equation(nx: int, n_steps: int = 5000) -> Generator[Linear, Array | None, None]:
     r"""Steps of the heat equation with a diffusion that swings between 0 and 10.
 
     ``u_t = kappa(t) Lap u + f(t, x)`` on the unit square, zero on its boundary, in Crank-Nicolson steps of
@@ -156,7 +175,7 @@ def heat_equation(nx: int, n_steps: int = 5000) -> Generator[tuple[Any, Any, flo
     return _heat(nx, n_steps)
 
 
-def _heat(nx: int, n_steps: int) -> Generator[tuple[Any, Any, float], Any, None]:
+def _heat(nx: int, n_steps: int) -> Generator[Linear, Array | None, None]:
     L = laplacian(nx - 1)
     L.data *= float(nx) ** 2
     identity = (L.data > 0).astype(float)
@@ -174,9 +193,7 @@ def _heat(nx: int, n_steps: int) -> Generator[tuple[Any, Any, float], Any, None]
         u = sine_solve(b, s * nx**2) if sent is None else np.asarray(sent, dtype=float).reshape(b.shape)
 
 
-def drifting_diffusion(
-    nx: int, n_systems: int = 5000, *, rng: Any = None
-) -> Iterator[tuple[Any, Any, float]]:
+def drifting_diffusion(nx: int, n_systems: int = 5000, *, rng: RandomState = None) -> Iterator[Linear]:
     r"""Anisotropic diffusion through a rough medium, with a reaction; anisotropy and reaction drift apart.
 
     ``-d/dx (k d/dx u) - eps(t) d/dy (k d/dy u) + s(t) u = b`` by finite volumes on a grid of ``nx**2``
@@ -203,7 +220,7 @@ def drifting_diffusion(
     return _drifting(nx, n_systems, checks.generator(rng))
 
 
-def _drifting(nx: int, n_systems: int, rng: np.random.Generator) -> Iterator[tuple[Any, Any, float]]:
+def _drifting(nx: int, n_systems: int, rng: np.random.Generator) -> Iterator[Linear]:
     waves = rng.standard_normal((nx + 2, nx + 2))
     order = np.arange(1, nx + 3)
     field = idstn(waves / (order[:, None] ** 2 + order**2), type=1)
@@ -220,7 +237,7 @@ def _drifting(nx: int, n_systems: int, rng: np.random.Generator) -> Iterator[tup
         yield A, rng.standard_normal(nx * nx), float(log_s)
 
 
-def _fluxes(k: Any, axis: int) -> Any:
+def _fluxes(k: Array, axis: int) -> Matrix:
     """Differences of fluxes in one direction, with harmonic means of k on the faces; k has a border."""
     k = np.moveaxis(k, axis, 0)[:, 1:-1]
     faces = 2 / (1 / k[:-1] + 1 / k[1:])
@@ -233,8 +250,8 @@ def _fluxes(k: Any, axis: int) -> Any:
 
 
 def heated_mesh(
-    n_points: int, n_steps: int = 5000, *, rng: Any = None
-) -> Generator[tuple[Any, Any, float], Any, None]:
+    n_points: int, n_steps: int = 5000, *, rng: RandomState = None
+) -> Generator[Linear, Array | None, None]:
     r"""Implicit Euler steps of a heat equation on an unstructured mesh; the step and the conductivity change.
 
     ``u_t = div(k(x, t) grad u) + 1`` on the unit square, zero on its boundary, by linear finite elements on
@@ -262,9 +279,7 @@ def heated_mesh(
     return _heated(n_points, n_steps, checks.generator(rng))
 
 
-def _heated(
-    n_points: int, n_steps: int, rng: np.random.Generator
-) -> Generator[tuple[Any, Any, float], Any, None]:
+def _heated(n_points: int, n_steps: int, rng: np.random.Generator) -> Generator[Linear, Array | None, None]:
     mesh = Mesh(n_points, rng)
     u: Any = np.zeros(n_points)
     dt, eye = 1e-4, np.eye(2)
@@ -280,8 +295,8 @@ def _heated(
 
 
 def newton_steps(
-    n_points: int, n_systems: int = 5000, *, rng: Any = None
-) -> Generator[tuple[Any, Any, float], Any, None]:
+    n_points: int, n_systems: int = 5000, *, rng: RandomState = None
+) -> Generator[Linear, Array | None, None]:
     r"""The linear systems of Newton's method for nonlinear diffusion problems, one problem after the other.
 
     Each problem minimises ``int (d^2 + |grad u|^2)^(p/2) / p - f u`` with d = 0.1 over the unit square, zero
@@ -309,12 +324,10 @@ def newton_steps(
     return _newton(n_points, n_systems, checks.generator(rng))
 
 
-def _newton(
-    n_points: int, n_systems: int, rng: np.random.Generator
-) -> Generator[tuple[Any, Any, float], Any, None]:
+def _newton(n_points: int, n_systems: int, rng: np.random.Generator) -> Generator[Linear, Array | None, None]:
     mesh = Mesh(n_points, rng)
     done = 0
-    while True:
+    while done < n_systems:  # each problem yields at least its first system
         p, size = rng.uniform(1.5, 4), 10 ** rng.uniform(-1, 1)
         load = mesh.mass * size * (1 + np.sin(2 * np.pi * mesh.points @ rng.uniform(-2, 2, 2)))
         u, first = np.zeros(n_points), np.linalg.norm(load)
@@ -340,7 +353,7 @@ def _newton(
             u = u + length * step
 
 
-def sine_solve(b: Any, s: float) -> Any:
+def sine_solve(b: Array, s: float) -> Array:
     """Solve ``(I + s laplacian(m)) x = b`` on a square grid, directly, by fast sine transforms.
 
     Parameters
@@ -357,10 +370,11 @@ def sine_solve(b: Any, s: float) -> Any:
     m = round(b.size**0.5)
     modes = 2 - 2 * np.cos(np.pi * np.arange(1, m + 1) / (m + 1))
     coefficients = dstn(b.reshape(m, m), type=1) / (1 + s * (modes[:, None] + modes))
-    return idstn(coefficients, type=1).reshape(-1)
+    x: Array = idstn(coefficients, type=1).reshape(-1)
+    return x
 
 
-def _bump(X: Any, Y: Any, centre: tuple[float, float], radius: float) -> Any:
+def _bump(X: Array, Y: Array, centre: tuple[float, float], radius: float) -> Array:
     """exp(1 - 1/(1 - |x - c|^2/r^2)) inside the radius, zero outside; as a vector."""
     q = ((X - centre[0]) ** 2 + (Y - centre[1]) ** 2).reshape(-1) / radius**2
     inside = q < 1
@@ -369,7 +383,7 @@ def _bump(X: Any, Y: Any, centre: tuple[float, float], radius: float) -> Any:
     return out
 
 
-def _like(A: Any, data: Any) -> Any:
+def _like(A: Matrix, data: Array) -> Matrix:
     """A matrix with the pattern of A, which it shares."""
     out = sp.csr_array((data, A.indices, A.indptr), shape=A.shape)
     out.has_canonical_format = True

@@ -10,6 +10,8 @@ from numsolve._core.result import Result, Status
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numsolve._core.typing import Array
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LinearResult(Result):
@@ -31,7 +33,8 @@ class LinearResult(Result):
         Seconds before the first iteration, and from there to the end.
     """
 
-    rhs_norm: Any = float("nan")
+    x: Array
+    rhs_norm: Any = float("nan")  # a float, or an array of them
     omega: float = float("nan")
     setup_time: float = float("nan")
     solve_time: float = float("nan")

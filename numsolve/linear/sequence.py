@@ -8,10 +8,11 @@ with nearly the best.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -20,7 +21,8 @@ from numsolve._core.plotting import new_figure
 from numsolve._core.result import Status
 
 from ._clock import Clock
-from ._system import relaxation
+from ._system import FOREIGN, relaxation
+from ._tuner import choices
 from .context import automatic_context
 from .smoothcb import SmoothCB
 from .sor import sor
@@ -30,15 +32,64 @@ from .tsallis import TsallisINF
 from .warm_start import WarmStart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from matplotlib.axes import Axes
 
+    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix, RandomState
+
     from .result import LinearResult
+    from .sweeps import SweepPlan
 
 SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
 #: A solve that fails counts as this many times the largest cost so far.
 FAILURE = 10.0
+#: Statuses of solves that somebody ended: they say nothing of the arm.
+ENDED = frozenset({Status.STOPPED, Status.INTERRUPTED})
+
+
+class Suggesting(Protocol):
+    """What a tuner has to have."""
+
+    def suggest(self, context: float | None = None) -> Any:
+        """Choose an arm."""
+
+    def observe(self, cost: float) -> object:
+        """Learn what it cost."""
+
+
+class _Settings(TypedDict, total=False):
+    """What is handed to `sor`, `ssor` or `ssor_cg` in each call, except their progress."""
+
+    rtol: float
+    atol: float
+    maxiter: int | None
+    stop: Literal["b", "r0"]
+    sweep: Literal["forward", "backward", "symmetric"]
+    method: Literal["auto", "eisenstat", "standard"]
+    order: Literal["forward", "backward"]
+    plan: SweepPlan | None
+    check: Literal["symmetric"] | None
+    check_finite: bool
+    callback: Callback | None
+    time_limit: float | None
+
+
+class SolverSettings(_Settings, total=False):
+    """What a `TunedSolver` hands to `sor`, `ssor` or `ssor_cg` in each call."""
+
+    progress: bool
+
+
+class TunerSettings(_Settings, total=False):
+    """The settings of a `TunedSolver` that `solve_sequence` makes."""
+
+    tuner: Literal["auto"] | Suggesting
+    arms: Iterable[Any] | None
+    context: Literal["auto"] | Callable[[Any, Any], float] | None
+    cost: Literal["iterations", "time"] | Callable[[Any], float]
+    warm_start: str
+    rng: RandomState
 
 
 @dataclass
@@ -66,7 +117,18 @@ class SequenceHistory:
     seconds: list[float] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.arms)
+        return len(self.seconds)
+
+    def append(self, arm: Any, index: int, cost: float, context: float, seconds: float) -> None:
+        """Add one system."""
+        done = len(self)
+        for column in vars(self).values():  # what an interruption left of the last row
+            del column[done:]
+        self.arms.append(arm)
+        self.indices.append(index)
+        self.costs.append(cost)
+        self.contexts.append(context)
+        self.seconds.append(seconds)
 
     def __repr__(self) -> str:
         return f"SequenceHistory({len(self)} systems, total cost {sum(self.costs):.6g})"
@@ -98,14 +160,15 @@ class TunedSolver:
     rng : None, int or Generator
         Randomness of the tuner that "auto" makes.
     **settings
-        Handed to the solver in each call: rtol, atol, maxiter, ...
+        Handed to the solver in each call: rtol, atol, maxiter, time_limit (for each solve), ...
 
     Attributes
     ----------
     tuner : Tuner
         The tuner.
     history : SequenceHistory
-        Arms, costs, contexts and times of all solves.
+        Arms, costs, contexts and times of all solves, except those that a callback or Ctrl-C ended: they
+        teach the tuner nothing.
 
     See Also
     --------
@@ -121,20 +184,51 @@ class TunedSolver:
     True
     """
 
+    @overload
+    def __init__(
+        self,
+        solver: Literal["ssor_cg", "sor", "ssor"] = "ssor_cg",
+        *,
+        tuner: Literal["auto"] | Suggesting = "auto",
+        arms: Iterable[Any] | None = None,
+        context: Literal["auto"] | Callable[[Any, Any], float] | None = "auto",
+        cost: Literal["iterations", "time"] | Callable[[Any], float] = "iterations",
+        warm_start: str = "previous",
+        rng: RandomState = None,
+        **settings: Unpack[SolverSettings],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        solver: Callable[..., Any],
+        *,
+        tuner: Literal["auto"] | Suggesting = "auto",
+        arms: Iterable[Any] | None = None,
+        context: Literal["auto"] | Callable[[Any, Any], float] | None = "auto",
+        cost: Literal["iterations", "time"] | Callable[[Any], float] = "iterations",
+        warm_start: str = "previous",
+        rng: RandomState = None,
+        **settings: object,
+    ) -> None: ...
+
     def __init__(
         self,
         solver: str | Callable[..., Any] = "ssor_cg",
         *,
-        tuner: Any = "auto",
-        arms: Sequence[Any] | None = None,
+        tuner: str | Suggesting = "auto",
+        arms: Iterable[Any] | None = None,
         context: str | Callable[[Any, Any], float] | None = "auto",
         cost: str | Callable[[Any], float] = "iterations",
         warm_start: str = "previous",
-        rng: Any = None,
-        **settings: Any,
+        rng: RandomState = None,
+        **settings: object,
     ) -> None:
         if isinstance(solver, str):
             checks.choice("solver", solver, tuple(SOLVERS))
+            _refuse_unknown(solver, settings)
+        else:
+            checks.function("solver", solver)
         if not callable(context) and context is not None:
             checks.choice("context", context, ("auto",))
         if not callable(cost):
@@ -159,6 +253,7 @@ class TunedSolver:
             arms = np.linspace(1.0, 1.95, 20)
             if callable(self.solver):
                 raise ValueError("arms must be given for a solver of your own")
+        arms = choices(arms) if isinstance(tuner, str) else arms
         if isinstance(self.solver, str):
             for arm in arms:
                 if not (arm == "adaptive" and self.solver == "sor"):
@@ -169,7 +264,9 @@ class TunedSolver:
             return SmoothCB(arms, rng=rng)
         return TsallisINF(arms, baseline=0.0 if self.cost == "time" else 1.0, rng=rng)
 
-    def __call__(self, A: Any, b: Any, x0: Any = None, *, context: float | None = None) -> Any:
+    def __call__(
+        self, A: Matrix, b: ArrayLike, x0: ArrayLike | None = None, *, context: float | None = None
+    ) -> Any:
         """Solve the next system.
 
         Parameters
@@ -190,27 +287,28 @@ class TunedSolver:
         """
         if context is None and self.context is not None:
             context = self.context(A, b) if callable(self.context) else automatic_context(A)
+        if context is not None:
+            context = checks.real("context", context)
+        checks.refuse_masked("b", b)
         arm = self.tuner.suggest(context)
-        start = self.warm_start.start(A, b) if x0 is None else x0
+        start = self.warm_start.start(A, np.asarray(b)) if x0 is None and self.warm_start.depth else x0
         if self.cost == "time" and isinstance(self.solver, str) and not self.history.arms:
             self._solve(A, b, start, arm)
         began = perf_counter()
         result = self._solve(A, b, start, arm)
         seconds = perf_counter() - began
-        cost = self._cost(result, seconds, repr(arm))
         index = getattr(self.tuner, "index", None)
-        self.tuner.observe(cost)
         if self.warm_start.depth:
             self.warm_start.remember(np.array(result[0] if isinstance(result, tuple) else result.x))
-        h = self.history
-        h.arms.append(arm)
-        h.indices.append(-1 if index is None else index)
-        h.costs.append(cost)
-        h.contexts.append(float("nan") if context is None else float(context))
-        h.seconds.append(seconds)
+        if was_ended(result):
+            return result
+        cost = self._cost(result, seconds, repr(arm))
+        self.tuner.observe(cost)
+        known = float("nan") if context is None else float(context)
+        self.history.append(arm, -1 if index is None else index, cost, known, seconds)
         return result
 
-    def _solve(self, A: Any, b: Any, start: Any, arm: Any) -> Any:
+    def _solve(self, A: Matrix, b: ArrayLike, start: ArrayLike | None, arm: Any) -> Any:
         if isinstance(self.solver, str):
             return SOLVERS[self.solver](A, b, start, omega=arm, **self.settings)
         return self.solver(A, b, start, arm, **self.settings)
@@ -227,7 +325,7 @@ class TunedSolver:
             cost = max([cost, *(FAILURE * c for c in self.history.costs[-1000:])])
         return cost
 
-    def regret(self, table: Any) -> Any:
+    def regret(self, table: ArrayLike) -> Array:
         """What was paid beyond the best arm for each system, added up.
 
         Parameters
@@ -240,8 +338,9 @@ class TunedSolver:
         array of shape (T,)
             Cumulative; the last entry is the total.
         """
-        table = checks.array("table", table, shape=(len(self.history), None), empty=False)
-        return np.cumsum(np.array(self.history.costs) - table.min(axis=1))
+        costs: Array = checks.array("table", table, shape=(len(self.history), None), empty=False)
+        regret: Array = np.cumsum(np.array(self.history.costs) - costs.min(axis=1))
+        return regret
 
     def state_dict(self) -> dict[str, Any]:
         """What was learned: the state of the tuner, the history, and the solutions for the warm start.
@@ -274,7 +373,7 @@ class TunedSolver:
         self.warm_start.solutions.extend(x.copy() for x in state["solutions"])
         return self
 
-    def plot(self, table: Any = None) -> Axes:
+    def plot(self, table: ArrayLike | None = None) -> Axes:
         """Draw the arm picked and the cost paid over time.
 
         Parameters
@@ -294,16 +393,17 @@ class TunedSolver:
         picked = places[h.indices] if numeric else np.array([arms.index(arm) for arm in h.arms])
         _, ((above,), (below,)) = new_figure(2, 1, figsize=(8, 5.5), sharex=True)
         times = np.arange(len(h))
+        costs: Any = None
         if table is not None:
-            table = checks.array("table", table, shape=(len(h), len(arms)), empty=False)
-            above.plot(times, places[table.argmin(axis=1)], ".", color="0.75", markersize=5, label="best arm")
+            costs = checks.array("table", table, shape=(len(h), len(arms)), empty=False)
+            above.plot(times, places[costs.argmin(axis=1)], ".", color="0.75", markersize=5, label="best arm")
         above.plot(times, picked, ".", color="C0", markersize=2.5, label="arm picked")
         if not numeric:
             above.set_yticks(places, [str(arm) for arm in arms])
         above.set_ylabel("arm")
         below.plot(times, h.costs, ".", color="C0", markersize=2.5, label="cost paid")
-        if table is not None:
-            below.plot(times, table.min(axis=1), color="C1", linewidth=1, label="floor")
+        if costs is not None:
+            below.plot(times, costs.min(axis=1), color="C1", linewidth=1, label="floor")
         below.set(xlabel="system", ylabel="seconds" if self.cost == "time" else "cost")
         for axes in (above, below):
             axes.grid(visible=True, alpha=0.3)
@@ -316,12 +416,31 @@ class TunedSolver:
         return f"TunedSolver({name}, {self.tuner!r}, total cost {sum(self.history.costs):.6g})"
 
 
+def was_ended(result: Any) -> bool:
+    """Whether a callback or Ctrl-C ended the solve (of one of the right-hand sides)."""
+    status = getattr(result, "status", None)
+    return bool(np.isin(status, list(ENDED)).any()) if status is not None else False
+
+
+def _refuse_unknown(solver: str, settings: dict[str, object]) -> None:
+    """Name a setting that the solver would not take, before the first system."""
+    known = set(inspect.signature(ssor_cg if solver == "ssor_cg" else sor).parameters)
+    known -= {"A", "b", "x0", "omega", *(("sweep",) if solver == "ssor" else ())}
+    for name in settings:
+        if name == "omega":
+            raise TypeError("omega is what the tuner chooses; arms=[...] says from which values")
+        if name not in known:
+            word = FOREIGN.get(name, "")
+            hint = f": {word}" if " " in word else f": it is called {word!r} here" if word else ""
+            raise TypeError(f"TunedSolver hands its settings to {solver}, which has no {name!r}{hint}")
+
+
 def solve_sequence(
-    systems: Iterable[tuple[Any, ...]],
-    solver: str | Callable[..., Any] | TunedSolver = "ssor_cg",
+    systems: Iterable[tuple[Matrix, ArrayLike] | tuple[Matrix, ArrayLike, float]],
+    solver: Literal["ssor_cg", "sor", "ssor"] | Callable[..., Any] | TunedSolver = "ssor_cg",
     *,
     progress: bool = False,
-    **settings: Any,
+    **settings: Unpack[TunerSettings],
 ) -> Iterator[LinearResult]:
     """Solve systems one after the other, tuning the solver on the way.
 
@@ -340,7 +459,8 @@ def solve_sequence(
     Returns
     -------
     iterator of LinearResult
-        The solution of each system, when it is asked for.
+        The solution of each system, when it is asked for. It ends after a solve that Ctrl-C interrupted or
+        the callback stopped, whose result is the last; what was learned and paid stays in the solver.
 
     Examples
     --------
@@ -352,27 +472,37 @@ def solve_sequence(
     >>> solver.history
     SequenceHistory(100 systems, total cost ...)
     """
-    tuned = solver if isinstance(solver, TunedSolver) else TunedSolver(solver, **settings)
-    if tuned is solver and settings:
+    progress = checks.flag("progress", progress)
+    if not hasattr(systems, "__iter__"):
+        raise TypeError(f"systems must be an iterable of tuples (A, b) or (A, b, context), got {systems!r}")
+    if not isinstance(solver, TunedSolver):
+        make: Any = TunedSolver  # whose overloads tell solvers with and without a name apart
+        solver = make(solver, **settings)
+    elif settings:
         raise TypeError(f"a TunedSolver has its settings already, got {', '.join(sorted(settings))} again")
-    return _solve_all(systems, tuned, progress=progress)
+    return _solve_all(systems, solver, progress=progress)
 
 
-def _solve_all(systems: Iterable[Any], solver: TunedSolver, *, progress: bool) -> Iterator[LinearResult]:
+def _solve_all(systems: Iterable[Any], solver: Any, *, progress: bool) -> Iterator[LinearResult]:
     from tqdm.auto import tqdm
 
     waiting = iter(systems)
     feeds = isinstance(waiting, GeneratorType)
-    x = None
+    x: Array | None = None
     with tqdm(disable=not progress, unit="system") as bar:
-        while True:
+        while True:  # as long as there are systems
             try:
-                A, b, *rest = waiting.send(x) if feeds else next(waiting)  # type: ignore[attr-defined]
+                system = waiting.send(x) if feeds else next(waiting)  # type: ignore[attr-defined]
             except StopIteration:
                 return
+            if not isinstance(system, tuple | list) or len(system) not in {2, 3}:
+                raise TypeError(
+                    f"systems must hold tuples (A, b) or (A, b, context), got {type(system).__name__}"
+                )
+            A, b, *rest = system
             result = solver(A, b, context=rest[0] if rest else None)
             x = result[0] if isinstance(result, tuple) else result.x
             bar.update()
             yield result
-            if getattr(result, "status", None) is Status.INTERRUPTED:
+            if was_ended(result):
                 return

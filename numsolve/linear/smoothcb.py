@@ -19,16 +19,18 @@ and a monotone change of the context changes nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from numsolve._core import checks
 
-from ._tuner import Contextual, inverse_gaps
+from ._tuner import Contextual, inverse_gaps, pair
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from numsolve._core.typing import Array, RandomState
 
 #: Prior standard deviation of theta_ab: DECAY**(a + b).
 DECAY = 0.65
@@ -117,18 +119,18 @@ class SmoothCB(Contextual):
 
     def __init__(
         self,
-        arms: Sequence[Any],
+        arms: Iterable[Any],
         *,
         degree: tuple[int, int] = (5, 8),
         context_range: tuple[float, float] | None = None,
-        exploration: str = "lcb",
+        exploration: Literal["lcb", "ts", "igw"] = "lcb",
         discount: float = 1.0,
-        rng: Any = None,
+        rng: RandomState = None,
     ) -> None:
         super().__init__(arms, context_range=context_range, rng=rng)
         self.exploration = checks.choice("exploration", exploration, EXPLORATIONS)
         self.discount = checks.real("discount", discount, low=0.0, high=1.0, open_low=True)
-        p, q = (checks.integer("degree", k, low=0) for k in degree)
+        p, q = (checks.integer("degree", k, low=0) for k in pair("degree", degree))
         self._arm_features, orders = arm_features(self.arms, p)
         steps = np.array([*DECAY ** np.arange(q + 1), DRIFT])
         self._prior = np.outer(DECAY**orders, steps).reshape(-1)
@@ -139,6 +141,7 @@ class SmoothCB(Contextual):
         self._variances: list[float] = []
         self._knots, self._levels = np.zeros(1), np.zeros(1)
         self._outside, self._due = 0, 0
+        self._features = q + 2  # of a context
         m = self._prior.size
         self._cov, self._theta, self._mean = np.empty((m, m)), np.empty(m), 0.0
         self._relearn()
@@ -158,17 +161,16 @@ class SmoothCB(Contextual):
         """
         return super().suggest(context)
 
-    def _probabilities(self, context: float | None) -> Any:
+    def _probabilities(self, context: float | None) -> Array:
         from . import _cpu_tuners as k
 
         assert context is not None
         d = len(self.arms)
         if not self._targets:
-            p = np.zeros(d)
-            p[d // 2] = 1.0
-            return p
+            return np.eye(1, d, d // 2)[0]
         z = self._scaled(context)
-        mean, std = k.predict(self._cov, self._theta, self._arm_features, z)
+        mean, std, work = np.empty(d), np.empty(d), np.empty(self._features)
+        k.predict(self._cov, self._theta, self._arm_features, z, work, mean, std)
         gaps = inverse_gaps(
             np.expm1(np.minimum(mean - mean.min(), 50.0)), GAP_RATE * np.sqrt(len(self._targets))
         )
@@ -176,13 +178,12 @@ class SmoothCB(Contextual):
             return gaps
         if self.exploration == "ts":
             mean = mean + std * self._rng.standard_normal(d)
-        p = EXPLORE * gaps
+        p: Array = EXPLORE * gaps
         p[np.argmin(mean - CONFIDENCE * std if self.exploration == "lcb" else mean)] += 1 - EXPLORE
-        return p / p.sum()
+        p /= p.sum()
+        return p
 
     def _learn(self, index: int, cost: float) -> None:
-        from . import _cpu_tuners as k
-
         assert self._context is not None
         target, variance = self._target(cost)
         self._contexts.append(self._context)
@@ -194,14 +195,16 @@ class SmoothCB(Contextual):
         rounds = len(self._targets)
         if rounds >= self._due or self._outside > max(1, rounds // 100):
             self._relearn()
-            return
-        m = self._prior.size
-        z, phi = np.empty(m // self._arm_features.shape[1]), np.empty(m)
-        k.context_features(self._scaled(self._context), z)
-        k.features(self._arm_features[index], z, phi)
-        k.learn(
-            self._cov, self._theta, self._prior, self._keep, phi, target - self._mean, NOISE**2 + variance
-        )
+        else:
+            record = self._scaled(self._context), target - self._mean, NOISE**2 + variance
+            self._filter(np.array([index]), np.array([record]))
+
+    def _filter(self, arms: Array, rounds: Array) -> None:
+        """Follow rounds: the context on [-1, 1], the target less its mean, and its variance."""
+        from . import _cpu_tuners as k
+
+        work = np.empty((3, self._prior.size))
+        k.learn(self._cov, self._theta, self._prior, self._keep, self._arm_features, arms, rounds, work)
 
     def _target(self, cost: float) -> tuple[float, float]:
         """The logarithm of a cost, and its variance by rounding if it is a count."""
@@ -217,28 +220,20 @@ class SmoothCB(Contextual):
 
     def _relearn(self) -> None:
         """Learn the scale of the context, and the model from the whole history."""
-        from . import _cpu_tuners as k
-
         contexts, targets = np.array(self._contexts), np.array(self._targets)
         rounds = targets.size
         if self.context_range is None and rounds and contexts.min() < contexts.max():
             self._knots, self._levels = ranks(contexts)
         self._mean = float(targets.mean()) if rounds else 0.0
-        k.relearn(
-            self._cov,
-            self._theta,
-            self._prior,
-            self._keep,
-            self._arm_features,
-            np.array(self._indices, dtype=np.int64),
-            self._scaled(contexts),
-            targets - self._mean,
-            NOISE**2 + np.array(self._variances),
-        )
+        self._cov[:], self._theta[:] = np.diag(self._prior**2), 0.0
+        if rounds:
+            variances = NOISE**2 + np.array(self._variances)
+            records = np.stack([self._scaled(contexts), targets - self._mean, variances], axis=1)
+            self._filter(np.array(self._indices), records)
         self._outside, self._due = 0, max(int(1.15 * rounds), rounds + 4)
 
 
-def ranks(contexts: Any) -> tuple[Any, Any]:
+def ranks(contexts: Array) -> tuple[Array, Array]:
     """Knots among the contexts, and the share of contexts below each, on [-1, 1]."""
     knots = np.unique(np.quantile(contexts, np.linspace(0, 1, KNOTS)))
     ordered = np.sort(contexts)
@@ -246,7 +241,7 @@ def ranks(contexts: Any) -> tuple[Any, Any]:
     return knots, 2 * (below - below[0]) / (below[-1] - below[0]) - 1
 
 
-def arm_features(arms: Sequence[Any], degree: int) -> tuple[Any, Any]:
+def arm_features(arms: Sequence[Any], degree: int) -> tuple[Array, Array]:
     """Chebyshev polynomials of each arm, a block of columns a family, and their orders."""
     families: dict[Any, list[int]] = {}
     values = np.zeros(len(arms))

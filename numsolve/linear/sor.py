@@ -1,28 +1,34 @@
 r"""Successive over-relaxation (SOR), in residual form.
 
-With A = D + L + U and M = D/w + L, a step is x <- x + d with M d = r, and leaves the residual
+With A = D + L + U and M = D/w + L, a step is x <- x + d with
 
-    r' = r - A d = -((1 - 1/w) D + U) d,
+    M d = r,                                                                                           (1)
+
+and leaves the residual
+
+    r' = r - A d = -((1 - 1/w) D + U) d,                                                               (2)
 
 since A = M + (1 - 1/w) D + U (D. M. Young 1954; the tuning of w over a sequence of systems is that of M.
 Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to relax", ICLR 2024). The next correction solves M d'
 = r', and row i of both formulas needs d beyond i and d' before i: one pass over the matrix is a step and
-gives the norm of the residual, too, for nothing.
+gives the norm of the residual, too, for nothing. The compiled step is `_cpu_sweeps._sor_step`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
 
-from ._system import STOPS, System, relaxation
+from ._system import FOREIGN, STOPS, System, norm, relaxation
 from .sweeps import DIRECTIONS, plan_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix
 
     from .result import LinearResult
     from .sweeps import SweepPlan
@@ -31,22 +37,52 @@ if TYPE_CHECKING:
 FIRST_OMEGA = 1.5
 #: Growth of the residual at which an iteration is given up.
 DIVERGENCE = 1e30
+#: Most steps by default.
+MAXITER = 10_000
+NO_PRECONDITIONER = "relaxation takes no preconditioner, numsolve.linear.cg does"
 
 
+class Settings(TypedDict, total=False):
+    """The settings that `sor`, `ssor` and `gauss_seidel` share."""
+
+    rtol: float
+    atol: float
+    maxiter: int | None
+    stop: Literal["b", "r0"]
+    plan: SweepPlan | None
+    check_finite: bool
+    callback: Callback | None
+    progress: bool
+    time_limit: float | None
+
+
+class SSORSettings(Settings, total=False):
+    """The settings of `ssor`."""
+
+    omega: float
+
+
+class GaussSeidelSettings(Settings, total=False):
+    """The settings of `gauss_seidel`."""
+
+    sweep: Literal["forward", "backward", "symmetric"]
+
+
+@answers(**FOREIGN, M=NO_PRECONDITIONER, w="omega")
 def sor(
-    A: Any,
-    b: Any,
-    x0: Any = None,
+    A: Matrix,
+    b: ArrayLike,
+    x0: ArrayLike | None = None,
     *,
-    omega: float | str = 1.0,
+    omega: float | Literal["adaptive"] = 1.0,
     rtol: float = 1e-5,
     atol: float = 0.0,
     maxiter: int | None = None,
-    stop: str = "r0",
-    sweep: str = "forward",
+    stop: Literal["b", "r0"] = "r0",
+    sweep: Literal["forward", "backward", "symmetric"] = "forward",
     plan: SweepPlan | None = None,
     check_finite: bool = True,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> LinearResult:
@@ -69,8 +105,6 @@ def sor(
         matrices, such as five-point differences.
     rtol, atol : float
         Converged when ``||b - A x|| <= max(rtol * reference, atol)``.
-    maxiter : int, optional
-        Most steps to do; 10 000 by default.
     stop : {"r0", "b"}
         The reference: the norm of the first residual, or that of b.
     sweep : {"forward", "backward", "symmetric"}
@@ -79,13 +113,10 @@ def sor(
         A plan for the sparsity pattern of A; it takes the values of A.
     check_finite : bool
         Refuse NaN and infinities.
-    callback : callable, optional
-        Called after each step with x, or with an ``intermediate_result`` if its parameter has that name;
-        returning True stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit : int, callable, bool, float; optional
+        Most steps (10 000 by default); called after each step with x, or with an ``intermediate_result`` if
+        its parameter has that name, and True stops the run; a progress bar; seconds. Ctrl-C and these limits
+        end the solve of all right-hand sides, those not begun keeping their start.
 
     Returns
     -------
@@ -122,32 +153,35 @@ def sor(
     >>> [linear.sor(A, b, omega=w, rtol=1e-8).nit for w in (1.0, 1.5, "adaptive")]
     [223, 62, 44]
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
+    check_finite = checks.flag("check_finite", check_finite)
     adaptive = isinstance(omega, str) and omega == "adaptive"
     if isinstance(omega, str) and not adaptive:
         raise ValueError(f"omega must be 'adaptive' or a number in (0, 2), got {omega!r}")
     w = FIRST_OMEGA if adaptive else relaxation(omega)
     checks.choice("sweep", sweep, tuple(DIRECTIONS))
+    checks.choice("stop", stop, STOPS)
     if adaptive and sweep == "symmetric":
         raise ValueError("omega='adaptive' is for forward and backward sweeps, got sweep='symmetric'")
     system = System.make(A, b, x0, check_finite=check_finite)
     method = Relaxation(plan_for(system.A, plan, check_finite=check_finite), w, sweep, adaptive=adaptive)
     return system.solve(
-        method.k,
         method,
+        limits,
         omega=lambda: method.omega,
         label="SSOR" if sweep == "symmetric" else "SOR",
-        stop=checks.choice("stop", stop, STOPS),
+        stop=stop,
         rtol=rtol,
         atol=atol,
-        maxiter=10_000 if maxiter is None else maxiter,
-        callback=callback,
-        progress=progress,
-        time_limit=time_limit,
+        maxiter=MAXITER,
         divergence=DIVERGENCE,
     )
 
 
-def gauss_seidel(A: Any, b: Any, x0: Any = None, **settings: Any) -> LinearResult:
+@answers(**FOREIGN, M=NO_PRECONDITIONER, w="gauss_seidel has omega = 1; numsolve.linear.sor takes another")
+def gauss_seidel(
+    A: Matrix, b: ArrayLike, x0: ArrayLike | None = None, **settings: Unpack[GaussSeidelSettings]
+) -> LinearResult:
     """Solve a linear system by Gauss-Seidel iteration: `sor` with omega = 1.
 
     Parameters
@@ -155,7 +189,7 @@ def gauss_seidel(A: Any, b: Any, x0: Any = None, **settings: Any) -> LinearResul
     A, b, x0 : array
         As in `sor`.
     **settings
-        Those of `sor`, but for omega.
+        Those of `sor`, except omega.
 
     Returns
     -------
@@ -181,36 +215,35 @@ class Relaxation:
     """The compiled iteration: the state is x and the correction d that its residual asks for."""
 
     def __init__(self, plan: SweepPlan, omega: float, sweep: str, *, adaptive: bool = False) -> None:
-        from . import _cpu, _cpu_sweeps
+        from . import _cpu_sweeps
 
-        self.k: Any = _cpu
-        self.sweeps: Any = _cpu_sweeps
-        self.rows, *self.matrix = plan._halves(mirrored=sweep == "backward")
+        self.k: Any = _cpu_sweeps
+        self.rows, *self.matrix = plan.halves(mirrored=sweep == "backward")
         self.omega, self.symmetric, self.adaptive = omega, sweep == "symmetric", adaptive
 
-    def start(self, x: Any, r: Any) -> None:
-        """Begin at x with the residual r: M d = r."""
+    def start(self, x: Array, r: Array) -> None:
+        """Begin at x with the residual r."""
         self.position, self.d = x[self.rows], r[self.rows]
-        self.first = np.sqrt(np.sum(np.square(self.d, dtype=float)))
-        self.sweeps.relax_lower(*self.matrix[:3], self.matrix[-1], self.omega, self.d, self.d)
-        self.state = np.array([self.omega, 0.0, self.first, 0.0])
+        first = norm(self.d)
+        self.give_up_at = DIVERGENCE * first
+        lp, _, *entries = self.matrix
+        self.k.relax_lower(lp, *entries, self.omega, self.d)  # (1)
+        self.state = np.array([self.omega, 0.0, first, 0.0])
+        self.e = np.empty_like(self.d) if self.symmetric else None
 
-    def steps(self, norms: Any, stop_at: float) -> tuple[int, int]:
+    def steps(self, norms: Array, stop_at: float) -> tuple[int, int]:
         """Do compiled steps."""
-        give_up_at = DIVERGENCE * self.first
-        common = (self.position, self.d)
-        if self.adaptive:
-            done, code = self.sweeps.sor_adaptive(
-                *self.matrix, *common, self.state, stop_at, give_up_at, norms
-            )
+        vectors, test = (self.position, self.d), (stop_at, self.give_up_at, norms)
+        if self.symmetric:
+            done, code = self.k.ssor(*self.matrix, self.omega, *vectors, self.e, *test)
+        elif self.adaptive:
+            done, code = self.k.sor_adaptive(*self.matrix, *vectors, self.state, *test)
             self.omega = float(self.state[0])
-            return done, code
-        done, code = self.sweeps.sor(
-            *self.matrix, self.omega, *common, self.symmetric, stop_at, give_up_at, norms
-        )
+        else:
+            done, code = self.k.sor(*self.matrix, self.omega, *vectors, *test)
         return done, code
 
-    def x(self) -> Any:
+    def x(self) -> Array:
         """The iterate in the caller's order."""
         x = np.empty_like(self.position)
         x[self.rows] = self.position

@@ -1,23 +1,33 @@
 r"""Symmetric successive over-relaxation (SSOR): a forward and a backward sweep in each step.
 
-    (D/w + L) d = r,    (D/w + U) e = -((1 - 1/w) D + U) d,    x <- x + d + e,    r' = -((1 - 1/w) D + L) e
+    (D/w + L) d = r,                                                                                   (1)
+    (D/w + U) e = -((1 - 1/w) D + U) d,    x <- x + d + e,                                             (2)
+    r' = -((1 - 1/w) D + L) e                                                                          (3)
 
 (J. W. Sheldon 1955; with one reading of each half of the matrix a step, after V. Conrad, Y. Wallach,
 "Alternating methods for sets of linear equations", Numer. Math. 32, 1979). The compiled step is
-`_cpu_sweeps.ssor_step`.
+`_cpu_sweeps._ssor_step`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
-from .sor import sor
+from numsolve._core.foreign import answers
+
+from ._system import FOREIGN
+from .sor import NO_PRECONDITIONER, SSORSettings, sor
 
 if TYPE_CHECKING:
+    from numsolve._core.typing import ArrayLike, Matrix
+
     from .result import LinearResult
 
 
-def ssor(A: Any, b: Any, x0: Any = None, **settings: Any) -> LinearResult:
+@answers(**FOREIGN, M=NO_PRECONDITIONER, w="omega")
+def ssor(
+    A: Matrix, b: ArrayLike, x0: ArrayLike | None = None, **settings: Unpack[SSORSettings]
+) -> LinearResult:
     """Solve a linear system by symmetric successive over-relaxation.
 
     A step costs about 1.2 steps of `sor`. It depends less on omega, and is seldom faster at the best one:
@@ -32,8 +42,7 @@ def ssor(A: Any, b: Any, x0: Any = None, **settings: Any) -> LinearResult:
     x0 : array of the shape of b, optional
         Where to start; zeros by default.
     **settings
-        Those of `numsolve.linear.sor`, but for `sweep`: `omega` (a number), `rtol`, `atol`, `maxiter`,
-        `stop`, `plan`, `check_finite`, `callback`, `progress`, `time_limit`.
+        Those of `numsolve.linear.sor`, except `sweep`; `omega` is a number.
 
     Returns
     -------

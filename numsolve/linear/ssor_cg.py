@@ -4,48 +4,58 @@ With the preconditioner P = (Dw + L) Dw^-1 (Dw + U) / (2 - w), Dw = D/w, a textb
 matrix twice: for the product and for the two triangular solves. S. C. Eisenstat (SIAM J. Sci. Stat. Comput.
 2, 1981) works with z = (Dw + L)^-1 r instead, where one step is
 
-    p <- Dw z + beta p,   (Dw + U) t = p,   g = p - K t,   (Dw + L) s = g,   K = (2/w - 1) D,
-    a = rho / p'(t + s),  x <- x + a t,   z <- z - a (t + s),   r <- r - a (Dw t + L t + g),
+    p <- Dw z + beta p,                                                                                (1)
+    (Dw + U) t = p,                                                                                    (2)
+    g = p - K t,    K = (2/w - 1) D,                                                                   (3)
+    (Dw + L) s = g,                                                                                    (4)
+    a = rho / p'(t + s),                                                                               (5)
+    x <- x + a t,                                                                                      (6)
+    z <- z - a (t + s),                                                                                (7)
+    r <- r - a (Dw t + L t + g),                                                                       (8)
 
-and reads it once. The last bracket is A t, so that the true residual is there for the stopping test.
+and reads it once. The last bracket is A t, so that the true residual is there for the stopping test. The
+compiled steps are those of `_cpu_cg`, on D^-1/2 A D^-1/2: then D and K are numbers.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from numsolve._core import arrays, checks
-from numsolve._core.result import Status
+from numsolve._core.codes import BREAKDOWN
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
 
 from ._pattern import pattern_of
-from ._system import STOPS, System, relaxation
+from ._system import FOREIGN, STOPS, System, relaxation
 from .cg import check_symmetric, textbook
 from .sweeps import SSOR, SweepPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix
 
     from .result import LinearResult
 
 
+@answers(**FOREIGN, M="ssor_cg has its own preconditioner; numsolve.linear.cg takes another", w="omega")
 def ssor_cg(
-    A: Any,
-    b: Any,
-    x0: Any = None,
+    A: Matrix,
+    b: ArrayLike,
+    x0: ArrayLike | None = None,
     *,
     omega: float = 1.0,
-    method: str = "auto",
-    order: str = "forward",
+    method: Literal["auto", "eisenstat", "standard"] = "auto",
+    order: Literal["forward", "backward"] = "forward",
     rtol: float = 1e-5,
     atol: float = 0.0,
     maxiter: int | None = None,
-    stop: str = "b",
+    stop: Literal["b", "r0"] = "b",
     plan: SweepPlan | None = None,
-    check: str | None = None,
+    check: Literal["symmetric"] | None = None,
     check_finite: bool = True,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> LinearResult:
@@ -69,8 +79,6 @@ def ssor_cg(
         Which factor of the preconditioner comes first, ``D/w + L`` or ``D/w + U``.
     rtol, atol : float
         Converged when ``||b - A x|| <= max(rtol * reference, atol)``.
-    maxiter : int, optional
-        Most steps to do; 10 n by default.
     stop : {"b", "r0"}
         The reference: the norm of b, as in SciPy, or that of the first residual.
     plan : SweepPlan, optional
@@ -80,12 +88,8 @@ def ssor_cg(
         Look whether A is symmetric, which costs some products with it.
     check_finite : bool
         Refuse NaN and infinities.
-    callback : callable, optional
-        Called after each step with x, or with an ``intermediate_result``; returning True stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit
+        The run settings, as in `numsolve.linear.sor`; 10 n steps by default.
 
     Returns
     -------
@@ -124,34 +128,26 @@ def ssor_cg(
     >>> [linear.ssor_cg(A, b, omega=w, rtol=1e-8).nit for w in (1.0, 1.9)]
     [93, 40]
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
+    check_finite = checks.flag("check_finite", check_finite)
     checks.choice("stop", stop, STOPS)
     checks.choice("method", method, ("auto", "eisenstat", "standard"))
     checks.choice("order", order, ("forward", "backward"))
     if check is not None:
         checks.choice("check", check, ("symmetric",))
     omega = relaxation(omega)
-    settings: dict[str, Any] = {
-        "stop": stop,
-        "label": "SSOR-CG",
-        "rtol": rtol,
-        "atol": atol,
-        "maxiter": maxiter,
-        "callback": callback,
-        "progress": progress,
-        "time_limit": time_limit,
-    }
+    loop: dict[str, Any] = {"stop": stop, "label": "SSOR-CG", "rtol": rtol, "atol": atol}
     if check is not None:
         check_symmetric(A)
     if not arrays.is_numpy(arrays.array_namespace(A=A, b=b, x0=x0)):
         M = SSOR(A, omega, order=order)
-        return textbook(A, b, x0, M, omega=omega, check_finite=check_finite, **settings)
+        return textbook(A, b, x0, M, limits, omega=omega, check_finite=check_finite, **loop)
     system = System.make(A, b, x0, check_finite=check_finite)
     if method == "standard":
         M = SSOR(system.A, omega, plan=plan, order=order)
-        return textbook(system.A, system.b, system.x0, M, omega=omega, check_finite=False, **settings)
-    settings["maxiter"] = 10 * system.b.shape[0] if maxiter is None else maxiter
+        return textbook(system.A, system.b, system.x0, M, limits, omega=omega, check_finite=False, **loop)
     eisenstat = Eisenstat(system.A, omega, plan, mirrored=order == "backward", check_finite=check_finite)
-    return system.solve(eisenstat.k, eisenstat, omega=omega, **settings)
+    return system.solve(eisenstat, limits, omega=omega, maxiter=10 * system.b.shape[0], **loop)
 
 
 class Eisenstat:
@@ -159,51 +155,52 @@ class Eisenstat:
 
     def __init__(
         self,
-        A: Any,
+        A: Matrix,
         omega: float,
         plan: SweepPlan | None = None,
         *,
         mirrored: bool = False,
         check_finite: bool = True,
     ) -> None:
-        from . import _cpu, _cpu_cg
+        from . import _cpu_cg
 
-        self.k: Any = _cpu
-        self.cg: Any = _cpu_cg
+        self.k: Any = _cpu_cg
         self.omega = omega
         if plan is not None and not isinstance(plan, SweepPlan):
             raise TypeError(f"plan must be a SweepPlan, got {type(plan).__name__}")
-        h = pattern_of(A, "level") if plan is None else plan._pattern_for(A)
+        h = pattern_of(A, "level") if plan is None else plan.pattern_for(A)
         h = h.mirrored if mirrored else h
-        lv, uv = np.empty(h.lc.size, A.dtype), np.empty(h.uc.size, A.dtype)
-        self.root = np.empty(h.rows.size, A.dtype)
-        total, zero, negative = self.cg.scaled_gather(
-            A.data, h.lp, h.lc, h.lf, h.up, h.uc, h.uf, h.df, lv, uv, self.root
+        n, values = h.rows.size, np.empty(h.columns.size, A.dtype)
+        self.root, inverse = np.empty(n, A.dtype), np.empty(n, A.dtype)
+        total, zero, negative = self.k.roots(A.data, h.source[h.middle], self.root, inverse)
+        for ptr in (h.lp, h.up):
+            total += self.k.scale(A.data, ptr, h.columns, h.source, inverse, values)
+        h.check(A.data, total, zero=zero, finite=check_finite)
+        self.indefinite = negative
+        self.rows, self.lower, self.matrix = (
+            h.rows,
+            (h.lp, h.columns, values),
+            (h.lp, h.up, h.columns, values),
         )
-        h.check(A.data, total, zero, finite=check_finite)
-        self.indefinite = negative >= 0
-        self.rows, self.lower, self.upper = h.rows, (h.lp, h.lc, lv), (h.up, h.uc, uv)
 
-    def start(self, x: Any, r: Any) -> None:
+    def start(self, x: Array, r: Array) -> None:
         """Begin at x with the residual r."""
-        self.y, self.r, self.z, self.p = (np.empty_like(r) for _ in range(4))
-        rho = self.cg.eisenstat_start(
-            self.rows, *self.lower, self.root, self.omega, r, x, self.y, self.r, self.z, self.p
-        )
+        self.vectors = np.empty((7, r.size), r.dtype)
+        rho = self.k.eisenstat_start(self.rows, *self.lower, self.root, self.omega, r, x, self.vectors)
         self.state = np.array([rho, 0.0, rho])
 
-    def steps(self, norms: Any, stop_at: float) -> tuple[int, int]:
+    def steps(self, norms: Array, stop_at: float) -> tuple[int, int]:
         """Do compiled steps."""
         if self.indefinite:
-            return 0, Status.BREAKDOWN
-        vectors = (self.y, self.r, self.z, self.p)
-        done, code = self.cg.eisenstat(
-            *self.lower, *self.upper, self.root, self.omega, *vectors, self.state, stop_at, norms
+            return 0, BREAKDOWN
+        done, code = self.k.eisenstat(
+            *self.matrix, self.root, self.omega, self.vectors, self.state, stop_at, norms
         )
         return done, code
 
-    def x(self) -> Any:
+    def x(self) -> Array:
         """The iterate in the caller's order."""
-        x = np.empty_like(self.y)
-        x[self.rows] = self.y / self.root
+        y: Array = self.vectors[0]
+        x = np.empty_like(y)
+        x[self.rows] = y / self.root
         return x

@@ -14,17 +14,20 @@ last bit, but the rows of one level are independent, and a processor works on se
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
 
 from numsolve._core import arrays, checks
+from numsolve._core.monitor import CHUNK_SECONDS
 
 from ._pattern import pattern_of
 from ._system import canonical, relaxation
 
 if TYPE_CHECKING:
+    from numsolve._core.typing import Array, ArrayLike, Matrix, Namespace, Operator
+
     from ._pattern import Pattern
 
 ORDERINGS = ("natural", "level", "multicolor", "redblack")
@@ -78,12 +81,18 @@ class SweepPlan:
     SweepPlan(9 rows, 33 entries, ordering='level', 5 levels)
     """
 
-    def __init__(self, A: Any, ordering: str = "level", *, check_finite: bool = True) -> None:
+    def __init__(
+        self,
+        A: Matrix,
+        ordering: Literal["natural", "level", "multicolor", "redblack"] = "level",
+        *,
+        check_finite: bool = True,
+    ) -> None:
         checks.choice("ordering", ordering, ORDERINGS)
         A = canonical(A)
         self.ordering = ordering
         self._pattern = pattern_of(A, ordering)
-        self._check_finite = check_finite
+        self._check_finite = checks.flag("check_finite", check_finite)
         self._take(A.data)
 
     @property
@@ -98,11 +107,11 @@ class SweepPlan:
         return int(self._pattern.starts.size) - 1
 
     @property
-    def order(self) -> Any:
+    def order(self) -> Array:
         """The rows in the order of a forward sweep."""
         return self._pattern.rows.copy()
 
-    def update(self, data: Any) -> Self:
+    def update(self, data: Array | Matrix) -> Self:
         """Take new values.
 
         Parameters
@@ -119,11 +128,11 @@ class SweepPlan:
             self._take(checks.array("data", data, shape=(self._pattern.indices.size,), check_finite=False))
             return self
         A = canonical(data)
-        self._pattern_for(A)
+        self.pattern_for(A)
         self._take(A.data)
         return self
 
-    def _pattern_for(self, A: Any) -> Pattern:
+    def pattern_for(self, A: Matrix) -> Pattern:
         """The pattern of the plan, if a canonical matrix has it."""
         if not self._pattern.matches(A):
             raise ValueError(
@@ -132,47 +141,48 @@ class SweepPlan:
             )
         return self._pattern
 
-    def _take(self, data: Any) -> None:
+    def _take(self, data: Array) -> None:
         from . import _cpu as k
 
         h = self._pattern
-        self.lv, self.uv = np.empty(h.lc.size, data.dtype), np.empty(h.uc.size, data.dtype)
-        self.diag = np.empty(h.rows.size, data.dtype)
-        total, zero = k.gather(data, h.lf, h.uf, h.df, self.lv, self.uv, self.diag)
-        h.check(data, total, zero, finite=self._check_finite)
+        values = np.empty(h.columns.size, data.dtype)
+        total = k.gather(data, h.source, values)
+        zero = bool(np.count_nonzero(values[h.middle]) < h.rows.size)
+        h.check(data, total, zero=zero, finite=self._check_finite)
+        self._values = values
         self.__dict__.pop("_whole", None)
         self.__dict__.pop("_sorted", None)
 
-    def _halves(self, *, mirrored: bool = False) -> tuple[Any, ...]:
-        """What the kernels take: rows, lower half, upper half, diagonal; or all of it mirrored."""
+    @property
+    def dtype(self) -> Any:
+        """The type of the values."""
+        return self._values.dtype
+
+    def halves(self, *, mirrored: bool = False) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """What the kernels take: rows, pointers, columns, values, and the diagonal; or all mirrored."""
+        h, values = self._pattern, self._values
         if mirrored:
-            h, lv, uv, diag = self._pattern.mirrored, self.uv[::-1], self.lv[::-1], self.diag[::-1]
-            return h.rows, h.lp, h.lc, lv.copy(), h.up, h.uc, uv.copy(), diag.copy()
-        h = self._pattern
-        return h.rows, h.lp, h.lc, self.lv, h.up, h.uc, self.uv, self.diag
+            h, values = h.mirrored, values[::-1].copy()
+        return h.rows, h.lp, h.up, h.columns, values, values[h.middle]
 
     @cached_property
-    def _whole(self) -> tuple[Any, ...]:
+    def _whole(self) -> tuple[Array, ...]:
         """What a sweep on vectors in the caller's order takes."""
-        from . import _cpu as k
-
-        rows, *parts, diag = self._halves()
-        return rows, *k.join(rows, *parts), diag
+        h = self._pattern
+        return h.rows, *h.joined(h.rows, self._values), self._values[h.middle]
 
     @cached_property
-    def _sorted(self) -> tuple[Any, ...]:
+    def _sorted(self) -> tuple[Array, ...]:
         """The same with columns in the order of the sweep."""
-        from . import _cpu as k
-
-        rows, *parts, diag = self._halves()
-        return rows, *k.join(np.arange(rows.size, dtype=np.uint32), *parts), diag
+        h = self._pattern
+        return *h.joined(np.arange(h.rows.size, dtype=np.uint32), self._values), self._values[h.middle]
 
     def __repr__(self) -> str:
         n, entries = self.shape[0], self._pattern.indices.size
         return f"SweepPlan({n} rows, {entries} entries, ordering={self.ordering!r}, {self.n_levels} levels)"
 
 
-def plan_for(A: Any, plan: SweepPlan | None = None, *, check_finite: bool = True) -> SweepPlan:
+def plan_for(A: Matrix, plan: SweepPlan | None = None, *, check_finite: bool = True) -> SweepPlan:
     """The plan of a matrix: the caller's, with the values of A, or a new one."""
     if plan is None:
         return SweepPlan(A, check_finite=check_finite)
@@ -181,7 +191,14 @@ def plan_for(A: Any, plan: SweepPlan | None = None, *, check_finite: bool = True
     return plan.update(A)
 
 
-def sweep(A: Any, x: Any, b: Any, omega: float = 1.0, sweep: str = "forward", iterations: int = 1) -> None:
+def sweep(
+    A: Matrix,
+    x: Array,
+    b: ArrayLike,
+    omega: float = 1.0,
+    sweep: Literal["forward", "backward", "symmetric"] = "forward",
+    iterations: int = 1,
+) -> None:
     """Relax x in place, with the arguments of ``pyamg.relaxation.relaxation.sor``.
 
     Parameters
@@ -197,7 +214,7 @@ def sweep(A: Any, x: Any, b: Any, omega: float = 1.0, sweep: str = "forward", it
     sweep : {"forward", "backward", "symmetric"}
         "symmetric" is a forward and then a backward sweep.
     iterations : int
-        How often.
+        How often. Ctrl-C ends the sweeps between two of them.
 
     Raises
     ------
@@ -226,26 +243,43 @@ def sweep(A: Any, x: Any, b: Any, omega: float = 1.0, sweep: str = "forward", it
     omega = relaxation(omega)
     direction = DIRECTIONS[checks.choice("sweep", sweep, tuple(DIRECTIONS))]
     iterations = checks.integer("iterations", iterations, low=0)
-    relax, matrix = k.sweep, A._whole if isinstance(A, SweepPlan) else _whole(canonical(A))
-    if isinstance(A, SweepPlan) and iterations > 3:
-        relax, matrix = k.sweep_sorted, A._sorted
-    n, dtype = matrix[0].size, matrix[-1].dtype
+    plan: SweepPlan | None = A if isinstance(A, SweepPlan) else None
+    by_level = plan is not None and iterations > 3
+    if plan is None:
+        relax, matrix = k.sweep, _whole(canonical(A))
+    else:
+        relax, matrix = (k.sweep_sorted, plan._sorted) if by_level else (k.sweep, plan._whole)
+    rows: Any = plan._pattern.rows if plan is not None else None
+    n, dtype = matrix[-1].size, matrix[-1].dtype
     if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.writeable):
         kind = f"{x.dtype} array" if isinstance(x, np.ndarray) else type(x).__name__
         raise TypeError(f"x must be a writeable array of {dtype}, as A, to be changed in place; got a {kind}")
+    checks.refuse_masked("x", x)
     if x.ndim not in {1, 2} or x.shape[0] != n:
         raise ValueError(f"x must have as many rows as A of shape {(n, n)}, got shape {x.shape}")
     checks.finite("x", x)
-    b = checks.array("b", b, dtype=dtype, shape=x.shape)
+    rhs: Array = checks.array("b", b, dtype=dtype, shape=x.shape)
+    at_once = 1 + int(CHUNK_SECONDS / (1e-6 + 3e-9 * matrix[-2].size))
     # Columns one by one: in the order of levels a sweep is as fast as the processor reads the matrix.
-    for y, c in [(x, b)] if x.ndim == 1 else zip(x.T, b.T, strict=True):
-        z = np.ascontiguousarray(y)
-        relax(*matrix, omega, z, np.ascontiguousarray(c), direction, iterations)
-        if z is not y:
-            y[:] = z
+    for y, c in [(x, rhs)] if x.ndim == 1 else zip(x.T, rhs.T, strict=True):
+        z, r = (y[rows], c[rows]) if by_level else map(np.ascontiguousarray, (y, c))
+        try:
+            for done in range(0, iterations, at_once):
+                relax(*matrix, omega, z, r, direction, min(at_once, iterations - done))
+        finally:
+            if by_level:
+                y[rows] = z
+            elif z is not y:
+                y[:] = z
 
 
-def SSOR(A: Any, omega: float = 1.0, *, plan: SweepPlan | None = None, order: str = "forward") -> Any:  # noqa: N802
+def SSOR(  # noqa: N802  # it makes an operator, which the literature writes so
+    A: Matrix,
+    omega: float = 1.0,
+    *,
+    plan: SweepPlan | None = None,
+    order: Literal["forward", "backward"] = "forward",
+) -> Operator:
     """Symmetric successive over-relaxation as a preconditioner: a forward and a backward sweep from zero.
 
     It applies the inverse of ``P = (D + w L) D^-1 (D + w U) / (w (2 - w))``, which is symmetric and positive
@@ -282,47 +316,59 @@ def SSOR(A: Any, omega: float = 1.0, *, plan: SweepPlan | None = None, order: st
     >>> info
     0
     """
-    from . import _cpu_sweeps
-
-    k: Any = _cpu_sweeps
     omega = relaxation(omega)
-    xp = arrays.array_namespace(A=A)
-    if not arrays.is_numpy(xp):
-        return _device_ssor(xp, A, omega, order)
     mirrored = checks.choice("order", order, ("forward", "backward")) == "backward"
-    plan = plan_for(A, plan)
+    xp = arrays.array_namespace(A=A)
+    apply: _OnHost | _OnDevice
+    if arrays.is_numpy(xp):
+        plan = plan_for(A, plan)
+        shape, dtype, apply = plan.shape, plan.dtype, _OnHost(plan, omega, mirrored=mirrored)
+    else:
+        shape, dtype, apply = A.shape, A.dtype, _OnDevice(xp, A, omega, mirrored=mirrored)
+    return arrays.linear_operator(xp, shape, apply, apply, dtype=dtype)
 
-    def apply(r: Any) -> Any:
-        r = np.ascontiguousarray(r, dtype=plan.diag.dtype)
-        return k.apply_ssor(*plan._halves(mirrored=mirrored), omega, r.reshape(-1)).reshape(r.shape)
 
-    return arrays.linear_operator(np, plan.shape, apply, apply, dtype=plan.diag.dtype)
+class _OnHost:
+    """P^-1 r with the values that the plan has now."""
+
+    def __init__(self, plan: SweepPlan, omega: float, *, mirrored: bool) -> None:
+        self.plan, self.omega, self.mirrored = plan, omega, mirrored
+
+    def __call__(self, r: Array) -> Array:
+        from ._cpu_sweeps import apply_ssor
+
+        r = np.ascontiguousarray(r, dtype=self.plan.dtype)
+        z, out = np.empty(r.size, r.dtype), np.empty(r.size, r.dtype)
+        apply_ssor(*self.plan.halves(mirrored=self.mirrored), self.omega, r.reshape(-1), z, out)
+        return out.reshape(r.shape)
 
 
-def _whole(A: Any) -> tuple[Any, ...]:
+class _OnDevice:
+    """The same for a CuPy matrix: levels from the host, values on the device."""
+
+    def __init__(self, xp: Namespace, A: Matrix, omega: float, *, mirrored: bool) -> None:
+        A = A.tocsr()
+        A.sum_duplicates()
+        parts = (np.ones(A.nnz), arrays.to_host(A.indices), arrays.to_host(A.indptr))
+        h = pattern_of(canonical(sp.csr_array(parts, shape=A.shape)), "level")
+        h = h.mirrored if mirrored else h
+        self.omega, self.starts = omega, h.starts
+        k: Any = arrays.kernels_for(xp, __package__)
+        self.matrix = k.gather(A.data, h.rows, h.lp, h.up, h.columns, h.source, h.middle)
+
+    def __call__(self, r: Array) -> Array:
+        k: Any = arrays.kernels_for(arrays.array_namespace(r=r), __package__)
+        z: Array = k.apply_ssor(self.starts, *self.matrix, self.omega, r.reshape(-1))
+        return z.reshape(r.shape)
+
+
+def _whole(A: Matrix) -> tuple[Array, ...]:
     """What a sweep over a canonical matrix takes, without a plan."""
     from . import _cpu as k
 
     h = pattern_of(A, "level")
     ptr, columns, source = h.whole
     values, diag = np.empty(source.size, A.data.dtype), np.empty(h.rows.size, A.data.dtype)
-    total, zero = k.gather(A.data, source, source[:0], h.df, values, values[:0], diag)
-    h.check(A.data, total, zero, finite=True)
+    total = k.gather(A.data, source, values) + k.gather(A.data, h.source[h.middle], diag)
+    h.check(A.data, total, zero=bool(np.count_nonzero(diag) < diag.size), finite=True)
     return h.rows, ptr, columns, values, diag
-
-
-def _device_ssor(xp: Any, A: Any, omega: float, order: str) -> Any:
-    """The preconditioner of a CuPy matrix: levels from the host, values on the device."""
-    k: Any = arrays.kernels_for(xp, __package__)
-    A = A.tocsr()
-    A.sum_duplicates()
-    ones = np.ones(A.nnz)
-    host = canonical(sp.csr_array((ones, arrays.to_host(A.indices), arrays.to_host(A.indptr)), shape=A.shape))
-    h = pattern_of(host, "level")
-    h = h.mirrored if checks.choice("order", order, ("forward", "backward")) == "backward" else h
-    parts = k.gather(A.data, h.rows, h.lp, h.lc, h.lf, h.up, h.uc, h.uf, h.df)
-
-    def apply(r: Any) -> Any:
-        return k.apply_ssor(h.starts, *parts, omega, r.reshape(-1)).reshape(r.shape)
-
-    return arrays.linear_operator(xp, A.shape, apply, apply, dtype=A.dtype)

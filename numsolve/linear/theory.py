@@ -23,7 +23,7 @@ are adjoint to each other in the energy norm: one alone shrinks the energy of th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -32,11 +32,27 @@ from numsolve._core import checks
 
 from ._system import canonical
 
+if TYPE_CHECKING:
+    from numsolve._core.typing import ArrayLike, Matrix
+
+__all__ = [
+    "optimal_omega",
+    "sor_contraction",
+    "sor_iterations",
+    "spectral_radius",
+    "ssor_cg_iterations",
+    "ssor_condition",
+]
+
 #: Matrices of at most this size are made dense.
 DENSE = 64
 
 
-def spectral_radius(omega: Any, beta: float) -> Any:
+def __dir__() -> list[str]:
+    return __all__
+
+
+def spectral_radius(omega: ArrayLike, beta: float) -> Any:
     """The spectral radius of SOR for a consistently ordered matrix, by Young's theory.
 
     Parameters
@@ -73,7 +89,7 @@ def spectral_radius(omega: Any, beta: float) -> Any:
     return radius[()]
 
 
-def sor_iterations(omega: Any, beta: float, rtol: float, *, tau: float = 0.0) -> Any:
+def sor_iterations(omega: ArrayLike, beta: float, rtol: float, *, tau: float = 0.0) -> Any:
     r"""Iterations of SOR until the residual has fallen to `rtol`, by Young's theory.
 
     ``U = 1 + log(rtol) / log(rho + tau (1 - rho))`` with rho = `spectral_radius(omega, beta)`. The powers of
@@ -121,7 +137,7 @@ def sor_iterations(omega: Any, beta: float, rtol: float, *, tau: float = 0.0) ->
         return 1 + np.log(rtol) / np.log(rho + tau * (1 - rho))
 
 
-def ssor_condition(A: Any, omega: Any) -> Any:
+def ssor_condition(A: Matrix, omega: ArrayLike) -> Any:
     """Axelsson's bound of the condition number that the SSOR preconditioner leaves.
 
     Parameters
@@ -157,7 +173,7 @@ def ssor_condition(A: Any, omega: Any) -> Any:
     return _kappa(_Spectrum(A), _parameters(omega))[()]
 
 
-def sor_contraction(A: Any, omega: Any) -> Any:
+def sor_contraction(A: Matrix, omega: ArrayLike) -> Any:
     """A bound of the factor by which each step of SOR shrinks the error in the energy norm.
 
     Parameters
@@ -186,7 +202,7 @@ def sor_contraction(A: Any, omega: Any) -> Any:
     return np.sqrt(1 - 1 / ssor_condition(A, omega))
 
 
-def ssor_cg_iterations(A: Any, omega: Any, rtol: float) -> Any:
+def ssor_cg_iterations(A: Matrix, omega: ArrayLike, rtol: float) -> Any:
     """A bound of the iterations of `numsolve.linear.ssor_cg` from zero, whatever the right-hand side.
 
     The error of conjugate gradients falls in the energy norm as Chebyshev's polynomials do, on an interval of
@@ -229,7 +245,7 @@ def ssor_cg_iterations(A: Any, omega: Any, rtol: float) -> Any:
         return np.maximum(np.ceil(-reduction / np.log((root - 1) / (root + 1))), 1.0)[()]
 
 
-def optimal_omega(A: Any, *, method: str = "lanczos", rtol: float = 1e-3) -> float:
+def optimal_omega(A: Matrix, *, method: Literal["lanczos", "exact"] = "lanczos", rtol: float = 1e-3) -> float:
     r"""Young's optimal relaxation parameter for SOR.
 
     ``w = 2 / (1 + sqrt(1 - beta**2))`` with beta the spectral radius of Jacobi's iteration ``I - D^-1 A``.

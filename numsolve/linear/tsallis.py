@@ -22,7 +22,9 @@ from numsolve._core import checks
 from ._tuner import Contextual, Tuner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
+
+    from numsolve._core.typing import Array, RandomState
 
 #: The least scale: a sequence in which each solve costs nothing has the scale zero.
 LEAST_SCALE = 1e-3
@@ -76,7 +78,12 @@ class TsallisINF(Tuner):
     _state = ("_losses", "_time", "_total")
 
     def __init__(
-        self, arms: Sequence[Any], *, discount: float = 1.0, baseline: float = 1.0, rng: Any = None
+        self,
+        arms: Iterable[Any],
+        *,
+        discount: float = 1.0,
+        baseline: float = 1.0,
+        rng: RandomState = None,
     ) -> None:
         super().__init__(arms, rng=rng)
         self.discount = checks.real("discount", discount, low=0.0, high=1.0, open_low=True)
@@ -85,11 +92,13 @@ class TsallisINF(Tuner):
         self._time = 0.0  # rounds, with their discount
         self._total = 0.0
 
-    def _probabilities(self, context: float | None) -> Any:  # noqa: ARG002
+    def _probabilities(self, context: float | None) -> Array:  # noqa: ARG002
         from . import _cpu_tuners as k
 
         mean = self._total / self._time if self._time else 1.0
-        return k.tsallis_weights(self._losses / max(mean, LEAST_SCALE), 2 / np.sqrt(self._time + 1))
+        p = np.empty(len(self.arms))
+        k.tsallis_weights(self._losses / max(mean, LEAST_SCALE), 2 / np.sqrt(self._time + 1), p)
+        return p
 
     def _learn(self, index: int, cost: float) -> None:
         self._losses *= self.discount
@@ -148,13 +157,13 @@ class TsallisINFCB(Contextual):
 
     def __init__(
         self,
-        arms: Sequence[Any],
+        arms: Iterable[Any],
         *,
         context_range: tuple[float, float],
         nbins: int = 5,
         discount: float = 1.0,
         baseline: float = 1.0,
-        rng: Any = None,
+        rng: RandomState = None,
     ) -> None:
         if context_range is None:
             raise ValueError("context_range must be (low, high), got None")
@@ -167,7 +176,7 @@ class TsallisINFCB(Contextual):
         place = (self._unit(context) + 1) / 2 * len(self._bins)
         return self._bins[min(int(place), len(self._bins) - 1)]
 
-    def _probabilities(self, context: float | None) -> Any:
+    def _probabilities(self, context: float | None) -> Array:
         return self._bin(context)._probabilities(None)
 
     def _learn(self, index: int, cost: float) -> None:

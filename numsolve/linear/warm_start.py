@@ -10,11 +10,14 @@ right-hand sides", CMAME 163, 1998).
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from numsolve._core import checks
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, Matrix
 
 EXTRAPOLATIONS = {"zero": (), "previous": (1.0,), "linear": (2.0, -1.0), "quadratic": (3.0, -3.0, 1.0)}
 
@@ -38,9 +41,9 @@ class WarmStart:
                 raise ValueError("warm_start='galerkin:k' needs a number in place of k, as in 'galerkin:6'")
             self.depth = len(EXTRAPOLATIONS[rule])
         self.rule = rule
-        self.solutions: deque[Any] = deque(maxlen=self.depth)
+        self.solutions: deque[Array] = deque(maxlen=self.depth)
 
-    def start(self, A: Any, b: Any) -> Any:
+    def start(self, A: Matrix, b: Array) -> Array | None:
         """The start for A x = b; None for zero."""
         past = [x for x in self.solutions if x.shape == np.shape(b)]
         if not past:
@@ -48,13 +51,16 @@ class WarmStart:
         if self.rule.startswith("galerkin"):
             return self._galerkin(A, np.asarray(b), past)
         weights = next(w for w in EXTRAPOLATIONS.values() if len(w) == len(past))
-        return sum(w * x for w, x in zip(weights, past, strict=True))
+        start: Array = weights[0] * past[0]
+        for w, x in zip(weights[1:], past[1:], strict=True):
+            start = start + w * x
+        return start
 
-    def remember(self, x: Any) -> None:
+    def remember(self, x: Array) -> None:
         """Take note of a solution."""
         self.solutions.appendleft(x)
 
-    def _galerkin(self, A: Any, b: Any, past: list[Any]) -> Any:
+    def _galerkin(self, A: Matrix, b: Array, past: list[Array]) -> Array:
         basis = np.stack([*(x.reshape(-1) for x in past), b.reshape(-1)], axis=1)
         V = np.linalg.qr(basis)[0]
         small = V.T @ (A @ V)
@@ -62,4 +68,5 @@ class WarmStart:
             y = np.linalg.solve(small, V.T @ b.reshape(-1))
         except np.linalg.LinAlgError:  # A is singular on these vectors
             return past[0]
-        return (V @ y).reshape(b.shape)
+        start: Array = (V @ y).reshape(b.shape)
+        return start
