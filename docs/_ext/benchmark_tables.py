@@ -5,7 +5,8 @@ them. The role quotes one row in a sentence, so that no page keeps a figure of i
 
     {measured}`linear; ten stiff heat steps, 400 x 400; dstn`
 
-reads "31 ms, numsolve 490 ms". Its fields are the file, the case, and what the peer's name ends with.
+reads "31 ms, numsolve 490 ms". Its fields are the file, the case, what the peer's name (without its version)
+ends with and, where the case was measured in several ways, what the metric begins with.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -124,13 +126,14 @@ class BenchmarkTables(SphinxDirective):
         return sections or [nodes.paragraph(text="No results have been recorded yet.")]
 
 
-def quoted(about: dict, case: str, peer: str) -> str:
+def quoted(about: dict, case: str, peer: str, metric: str = "") -> str:
     """The two figures of the one row that has this case and this peer; first calls have rows of their own."""
     rows = [
         row
         for row in about["rows"]
         if row["case"] == case
-        and row["peer"].endswith(peer)
+        and re.sub(r"^(\S+) \S+ ", r"\1 ", row["peer"]).endswith(peer)
+        and row["metric"].startswith(metric)
         and row["metric"] != "first call"
     ]
     if len(rows) != 1:
@@ -149,11 +152,11 @@ class Measured(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Read the row; a row that is not there is a warning of the build."""
-        area, case, peer = (part.strip() for part in self.text.split(";"))
+        area, *row = (part.strip() for part in self.text.split(";"))
         path = Path(self.env.srcdir) / "benchmarks" / f"{area}.json"
         self.env.note_dependency(str(path))
         try:
-            return [nodes.Text(quoted(json.loads(path.read_text()), case, peer))], []
+            return [nodes.Text(quoted(json.loads(path.read_text()), *row))], []
         except (OSError, ValueError) as error:
             message = self.inliner.reporter.warning(
                 f"measured: {error}", line=self.lineno
