@@ -192,4 +192,4 @@ ax.legend(loc="lower right")
 plt.show()
 
 # sphinx_gallery_thumbnail_number = 1
-# sphinx_gallery_thumbnail_axes = 2
+# sphinx_gallery_thumbnail_axes = 3
