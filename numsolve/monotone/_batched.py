@@ -4,73 +4,99 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from numsolve._core import arrays
+from numsolve._core.codes import RUNNING
+from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
 
 from . import _generic_lp as g
-from ._compiled import EVERY, SAFETY
-from ._lp import times, times_transposed
+from ._compiled import EVERY, MAXITER, SAFETY
+from ._lp import Units, times, times_transposed
 from ._scaling import scaling, scaling_dense, spectral_norm
 from .result import LPResult
 
 if TYPE_CHECKING:
+    from numsolve._core.typing import Array, Namespace
+
     from ._lp import LinearProgram
 
+#: x and y to start from; None is zero.
+Start: TypeAlias = "tuple[Array | None, Array | None]"
 #: What the history records: the largest of all programs, and how many are still at work.
 COLUMNS = ("primal_residual", "dual_residual", "gap", "running")
 
 
-def solve_batch(lp: LinearProgram, start: tuple[Any, Any], settings: dict[str, Any]) -> LPResult:
-    """Solve all programs of a batch, or a single one of any array library; each stops by itself."""
-    every = 1 if settings["callback"] else EVERY
-    with Monitor(columns=COLUMNS, keep="reference", present=_x_of, **settings) as it:
-        batch = Batch(lp, start)
+def solve_batch(
+    lp: LinearProgram, start: Start, tol: float, limits: Limits, units: Units | None = None
+) -> LPResult:
+    """Solve all programs of a batch, or a single one of any array library; each stops by itself.
+
+    Ctrl-C and the time limit end the whole: finished programs keep their status, the others say why they
+    stopped.
+    """
+    units = Units() if units is None else units
+    with Monitor(
+        limits,
+        atol=tol,
+        maxiter=MAXITER,
+        label="linear program",
+        columns=COLUMNS,
+        keep="reference",
+        present=lambda batch: batch.solution()[0] * units.bounds,
+    ) as it:
+        batch = Batch(lp, start, limits)
         batch.look(it, 0)
         for step in it:
             batch.advance(step)
-            if step % every == 0 or step == it.maxiter:
+            last = step == it.maxiter or it.time_is_up
+            if step % EVERY == 0 or last:
                 batch.look(it, step)
-    return batch.result(it)
+            elif limits.callback is not None:
+                batch.look(it, step, decides=False)
+    return batch.result(it, units)
 
 
 class Batch:
     """The programs still at work, and what came of the others."""
 
-    def __init__(self, lp: LinearProgram, start: tuple[Any, Any]) -> None:
+    def __init__(self, lp: LinearProgram, start: Start, limits: Limits | None = None) -> None:
         self.lp, self.xp = lp, lp.xp
-        self.rows, self.columns, self.A = _scaled(lp)
+        self.limits = limits = Limits() if limits is None else limits
+        self.rows, self.columns, self.A = _scaled(lp, limits)
         xp, dtype, n = lp.xp, lp.c.dtype, lp.c.shape[-1]
         v = xp.asarray(np.random.default_rng(0).standard_normal(n), dtype=dtype)
-        length = spectral_norm(xp, self.times_x, self.times_y, v)
+        length = spectral_norm(xp, self.times_x, self.times_y, v, limits)
         self.step = SAFETY / length if length > 0 else 1.0
         size = lp.batch or 1
         self.state = self._start(size, *start)
         self.running = np.arange(size)
-        self.finished: list[tuple[Any, Any, Any]] = []
-        self.status, self.nit = np.full(size, g.RUNNING), np.zeros(size, dtype=int)
+        self.finished: list[tuple[Array, Array, Array]] = []
+        self.status, self.nit = np.full(size, RUNNING), np.zeros(size, dtype=int)
         self.nrestart = np.zeros(size, dtype=int)
         self.rays: list[Any] = [None] * size
         contradictory = np.broadcast_to(np.atleast_1d(arrays.to_host(lp.contradictory)), size)
         self.status[contradictory] = Status.INFEASIBLE
         self._retire(0)
 
-    def times_x(self, x: Any) -> Any:
+    def times_x(self, x: Array) -> Array:
         """A x of each program."""
-        return times(self.A, x)
+        out: Array = times(self.A, x)
+        return out
 
-    def times_y(self, y: Any) -> Any:
+    def times_y(self, y: Array) -> Array:
         """A'y of each program."""
-        return times_transposed(self.A, y)
+        out: Array = times_transposed(self.A, y)
+        return out
 
-    def _start(self, size: int, x: Any, y: Any) -> g.State:
+    def _start(self, size: int, x: Array | None, y: Array | None) -> g.State:
         xp, s = self.xp, _open(self.lp).scaled(self.rows, self.columns)
 
-        def spread(v: Any, length: int) -> Any:
+        def spread(v: Array, length: int) -> Any:
             return xp.broadcast_to(v if v.ndim == 2 else v[None, :], (size, length))
 
         def number(v: Any) -> Any:
@@ -122,8 +148,8 @@ class Batch:
         """One iteration of every running program."""
         g.advance(self.xp, self.state, self.times_y, self.times_x, self.step, step)
 
-    def look(self, it: Monitor, step: int) -> None:
-        """Measure the running programs, retire those that are done, and record the worst."""
+    def look(self, it: Monitor, step: int, *, decides: bool = True) -> None:
+        """Measure the running programs and record the worst; if it decides, retire those that are done."""
         if self.running.size == 0:
             it.record(0.0, self, converged=True)
             return
@@ -131,16 +157,8 @@ class Batch:
         *measures, slack = g.measure(xp, s, self.times_y, self.rows, self.columns)
         primal, dual, gap = (arrays.to_host(v)[:, 0] for v in measures)
         worst = np.maximum(np.maximum(primal, dual), gap)
-        rays = {
-            Status.UNBOUNDED: arrays.to_host(g.primal_rays(xp, s))[:, 0],
-            Status.INFEASIBLE: arrays.to_host(g.dual_rays(xp, s, slack))[:, 0],
-        }
-        for status, found in rays.items():
-            self.status[running[found]] = status
-        self.status[running[worst <= it.threshold]] = Status.CONVERGED
-        self.status[running[~np.isfinite(worst)]] = Status.NONFINITE
-        self._keep_rays(it)
-        self._retire(step)
+        if decides:
+            self._decide(it, step, worst, slack)
         it.record(
             worst.max(),
             self,
@@ -151,34 +169,53 @@ class Batch:
             running=running.size,
         )
 
-    def _keep_rays(self, it: Monitor) -> None:
+    def _decide(self, it: Monitor, step: int, worst: Array, slack: Array) -> None:
+        """Give a status to the programs that are done, and put them aside."""
+        xp, s, running = self.xp, self.state, self.running
+        rays = {
+            Status.UNBOUNDED: arrays.to_host(g.primal_rays(xp, s))[:, 0],
+            Status.INFEASIBLE: arrays.to_host(g.dual_rays(xp, s, slack))[:, 0],
+        }
+        status = self.status.copy()  # the verdicts hold when all are made
+        for kind, found in rays.items():
+            status[running[found]] = kind
+        status[running[worst <= it.threshold]] = Status.CONVERGED
+        status[running[~np.isfinite(worst)]] = Status.NONFINITE
+        self._keep_rays(it, status)
+        self.status = status
+        self._retire(step)
+
+    def _keep_rays(self, it: Monitor, status: Array) -> None:
         """Note the certificates; a program with a direction of descent may still have no feasible point."""
         s = self.state
         for k, i in enumerate(self.running.tolist()):
-            if self.status[i] == Status.INFEASIBLE:
+            if status[i] == Status.INFEASIBLE:
                 self.rays[i] = _normed(self.xp, (s.yh[k, :] - s.y0[k, :]) * self.rows)
-            elif self.status[i] == Status.UNBOUNDED:
+            elif status[i] == Status.UNBOUNDED:
                 self.rays[i] = _normed(self.xp, (s.xh[k, :] - s.x0[k, :]) * self.columns)
                 if bool(self.xp.any(s.c[k, :] != 0)):
-                    settings = {"atol": it.threshold, "maxiter": it.maxiter, "callback": None}
+                    program, part = _single(self.lp, i).without_cost(), self.limits.part(it.maxiter)
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore", ConvergenceWarning)
-                        feasible = solve_batch(_single(self.lp, i).without_cost(), (None, None), settings)
+                        feasible = solve_batch(program, (None, None), it.threshold, part)
                     if feasible.status is Status.INFEASIBLE:
-                        self.status[i], self.rays[i] = Status.INFEASIBLE, feasible.certificate
+                        status[i], self.rays[i] = Status.INFEASIBLE, feasible.certificate
+                    elif feasible.status is Status.TIME_LIMIT:
+                        status[i] = Status.TIME_LIMIT
 
     def _retire(self, step: int) -> None:
         """Put the finished programs aside."""
-        done = self.status[self.running] != g.RUNNING
+        done = self.status[self.running] != RUNNING
         self.nit[self.running] = step
         self.nrestart[self.running] = arrays.to_host(self.state.restarts)[:, 0]
         if done.any():
             xp, out = self.xp, self.state.take(self.xp, self.xp.asarray(np.flatnonzero(done)))
-            self.finished.append((self.running[done], out.xh, out.yh))
-            self.state = self.state.take(xp, xp.asarray(np.flatnonzero(~done)))
-            self.running = self.running[~done]
+            finished = [*self.finished, (self.running[done], out.xh, out.yh)]
+            state, running = self.state.take(xp, xp.asarray(np.flatnonzero(~done))), self.running[~done]
+            # In one go, so that Ctrl-C finds each program in one place.
+            self.finished, self.state, self.running = finished, state, running
 
-    def solution(self) -> tuple[Any, Any]:
+    def solution(self) -> tuple[Array, Array]:
         """The x and y of all programs in the caller's units, without the batch axis if there is none."""
         xp, lp = self.xp, self.lp
         parts = [*self.finished, (self.running, self.state.xh, self.state.yh)]
@@ -190,28 +227,33 @@ class Batch:
         x = g.clip(xp, x, lp.lx, lp.ux)
         return xp.where(xp.isfinite(x), x, 0.0), y
 
-    def result(self, it: Monitor) -> LPResult:
+    def result(self, it: Monitor, units: Units) -> LPResult:
         """Everything in the caller's units."""
         x, y = self.solution()
         assert it.status is not None
-        self.status[self.status == g.RUNNING] = it.status
+        self.status[self.status == RUNNING] = it.status
+        self.nit[self.running] = it.nit
         fields: dict[str, Any] = {"status": self.status, "nit": self.nit, "nrestart": self.nrestart}
         fields["certificate"] = self.rays
         if self.lp.batch is None:
             status = Status(int(self.status[0]))
             fields = {"status": status, "nit": int(self.nit[0]), "nrestart": int(self.nrestart[0])}
             fields["certificate"] = self.rays[0]
-        return it.result(LPResult, x=x, y=y, **fields, **self.lp.quality(x, y))
+        return it.result(LPResult, **fields, **in_units(units, x, y, self.lp.quality(x, y)))
 
 
-def _x_of(batch: Batch) -> Any:
-    return batch.solution()[0]
+def in_units(units: Units, x: Array, y: Array, quality: dict[str, Any]) -> dict[str, Any]:
+    """A point and its `quality`, given in some units, in those of the caller."""
+    fields = {**quality, "x": x * units.bounds, "y": y * units.costs}
+    fields["fun"] = quality["fun"] * units.bounds * units.costs
+    fields["reduced_costs"] = quality["reduced_costs"] * units.costs
+    return fields
 
 
-def _scaled(lp: LinearProgram) -> tuple[Any, Any, Any]:
+def _scaled(lp: LinearProgram, limits: Limits) -> tuple[Array, Array, Any]:
     """Row and column factors, and the scaled matrix."""
     xp, A = lp.xp, lp.A
-    rows, columns = scaling(A) if arrays.is_numpy(xp) else scaling_dense(xp, A)
+    rows, columns = scaling(A, limits=limits) if arrays.is_numpy(xp) else scaling_dense(xp, A, limits)
     rows, columns = (xp.asarray(v, dtype=lp.c.dtype) for v in (rows, columns))
     if not arrays.is_sparse(A):
         return rows, columns, A * rows[:, None] * columns[None, :]
@@ -237,5 +279,6 @@ def _single(lp: LinearProgram, i: int) -> LinearProgram:
     return replace(lp, **{k: v[i, :] if (v := getattr(lp, k)).ndim == 2 else v for k in names})
 
 
-def _normed(xp: Any, v: Any) -> Any:
-    return v / xp.max(xp.abs(v))
+def _normed(xp: Namespace, v: Array) -> Array:
+    out: Array = v / xp.max(xp.abs(v))
+    return out

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from numsolve._core import arrays
+from numsolve._core.codes import CONVERGED, RUNNING
+from numsolve._core.limits import Limits
+from numsolve._core.result import Status
 
 from ._scaling import scaling, spectral_norm
-from ._tuples import Columns, Rows
+from ._tuples import LP_RUN, Columns, Rows, record
 
 if TYPE_CHECKING:
     from numsolve._core.monitor import Monitor
+    from numsolve._core.typing import Array, Kernels, Matrix, Vectors
 
     from ._lp import LinearProgram
 
@@ -22,20 +26,27 @@ EVERY = 32
 SAFETY = 0.998
 #: A dense matrix with a smaller share of nonzeros is stored by its nonzeros.
 DENSE = 0.3
+#: The usual limit of iterations.
+MAXITER = 1_000_000
 #: What a look records.
 COLUMNS = ("primal_residual", "dual_residual", "gap", "weight")
 
 
 class Compiled:
-    """A scaled program. It is made once for a matrix; several runs may follow."""
+    """A scaled program. It is made once for a matrix; several runs may follow.
 
-    def __init__(self, lp: LinearProgram, **settings: int) -> None:
+    When the time is over before it is ready, the scaling and the norm are rougher than usual; no step is made
+    then.
+    """
+
+    def __init__(self, lp: LinearProgram, limits: Limits | None = None, **settings: int) -> None:
         from . import _cpu_lp
 
-        self.kernels: Any = _cpu_lp
+        self.kernels: Kernels = _cpu_lp
         self.lp = lp
+        limits = Limits() if limits is None else limits
         A: Any = lp.A.astype(np.float64)  # a copy
-        self.rows, self.columns = scaling(A, **settings)
+        self.rows, self.columns = scaling(A, limits=limits, **settings)
         m, n = A.shape
         if arrays.is_sparse(A):
             A.data *= np.repeat(self.rows, np.diff(A.indptr)) * self.columns[A.indices]
@@ -45,26 +56,25 @@ class Compiled:
                 from scipy.sparse import csr_array
 
                 A = csr_array(A)
-        self.A, self.At = by_rows(A), by_rows(A.T)
+        self._matrices = in_rows(A), in_rows(A.T)
+        self.A, self.At = (by_rows(M) for M in self._matrices)
         self.scaled = lp.scaled(self.rows, self.columns)
         start = np.random.default_rng(0).standard_normal(n)
-        self.norm = spectral_norm(lp.xp, self.times_x, self.times_y, start)
+        self.norm = spectral_norm(lp.xp, self.times_x, self.times_y, start, limits)
         size = A.nnz if arrays.is_sparse(A) else A.size
         self.step_seconds = 3e-9 * size + 1e-8 * (m + n)  # a guess for the first chunk
 
-    def times_x(self, x: Any) -> Any:
+    def times_x(self, x: Array) -> Array:
         """A x."""
-        out = np.empty(self.rows.size)
-        self.kernels.product(self.A, x, out)
+        out: Array = self._matrices[0] @ x
         return out
 
-    def times_y(self, y: Any) -> Any:
+    def times_y(self, y: Array) -> Array:
         """A'y."""
-        out = np.empty(self.columns.size)
-        self.kernels.product(self.At, y, out)
+        out: Array = self._matrices[1] @ y
         return out
 
-    def start(self, x: Any, y: Any) -> tuple[Any, Any]:
+    def start(self, x: Array | None, y: Array | None) -> tuple[Array, Array]:
         """The caller's start in the units of the iteration, within its bounds; None is zero."""
         s = self.scaled
         x = np.zeros(s.lx.size) if x is None else x / self.columns
@@ -72,7 +82,7 @@ class Compiled:
         y[((y > 0) & ~np.isfinite(s.lc)) | ((y < 0) & ~np.isfinite(s.uc))] = 0.0
         return np.clip(x, s.lx, s.ux), y
 
-    def unscaled(self, point: tuple[Any, Any]) -> tuple[Any, Any]:
+    def unscaled(self, point: tuple[Array, Array]) -> tuple[Array, Array]:
         """A point of the iteration in the caller's units."""
         x, y = point
         return np.clip(x * self.columns, self.lp.lx, self.lp.ux), y * self.rows
@@ -84,11 +94,11 @@ class Run:
     def __init__(
         self,
         solver: Compiled,
-        point: tuple[Any, Any],
+        point: tuple[Array, Array],
         program: LinearProgram | None = None,
         shares: tuple[float, float, float] = (1.0, 1.0, 1.0),
     ) -> None:
-        k, lp = solver.kernels, solver.lp
+        lp = solver.lp
         s = solver.scaled if program is None else program
         x, y = point
         ax, aty = solver.times_x(x), solver.times_y(y)
@@ -99,32 +109,40 @@ class Run:
         iterates = {name: y.copy() for name in ("y", "y0", "yh")}
         iterates |= {name: ax.copy() for name in ("ax", "ax0", "axh")}
         self.row = Rows(low=s.lc, high=s.uc, scale=solver.rows, **iterates)
-        self.counts = np.zeros(4, dtype=np.int64)
-        self.numbers = np.zeros(14)
-        self.numbers[[k.STEP, k.BASE]] = SAFETY / solver.norm if solver.norm > 0 else 1.0
-        self.numbers[k.CAP] = np.inf
-        self.numbers[k.NORM_B], self.numbers[k.NORM_C] = lp.norm_b(), lp.norm_c()
-        self.numbers[k.SIZE_B], self.numbers[k.SIZE_C] = s.norm_b(), s.norm_c()
-        sizes = self.numbers[[k.SIZE_B, k.SIZE_C]]
-        self.numbers[k.WEIGHT] = sizes[1] / sizes[0] if sizes.all() else 1.0
-        self.numbers[k.PRIMAL :] = shares
+        step = SAFETY / solver.norm if solver.norm > 0 else 1.0
+        size_b, size_c = s.norm_b(), s.norm_c()
+        primal, dual, gap = shares
+        self.numbers = record(
+            LP_RUN,
+            step=step,
+            base=step,
+            cap=np.inf,
+            weight=size_c / size_b if size_b > 0 and size_c > 0 else 1.0,
+            norm_b=lp.norm_b(),
+            norm_c=lp.norm_c(),
+            size_b=size_b,
+            size_c=size_c,
+            primal=primal,
+            dual=dual,
+            gap=gap,
+        )
 
     @property
-    def point(self) -> tuple[Any, Any]:
+    def point(self) -> tuple[Array, Array]:
         """The PDHG point."""
         return self.col.xh, self.row.yh
 
     @property
     def nrestart(self) -> int:
         """Restarts so far."""
-        return int(self.counts[self.solver.kernels.RESTARTS])
+        return int(self.numbers.restarts)
 
     @property
     def weight(self) -> float:
         """The primal weight."""
-        return float(self.numbers[self.solver.kernels.WEIGHT])
+        return float(self.numbers.weight)
 
-    def ray(self, *, dual: bool) -> Any:
+    def ray(self, *, dual: bool) -> Array:
         """The way since the anchor in the caller's units, its largest entry one."""
         solver = self.solver
         v = (
@@ -132,44 +150,76 @@ class Run:
             if dual
             else (self.col.xh - self.col.x0) * solver.columns
         )
-        return v / np.max(np.abs(v))
-
-    def measure(self) -> Any:
-        """The residuals of the point: the largest, primal, dual, gap; and the weight."""
-        k, out = self.solver.kernels, np.empty((1, 5))
-        k.measure(self.solver.At, self.col, self.row, self.numbers, out[0])
-        out[0, 4] = self.numbers[k.WEIGHT]
+        out: Array = v / np.max(np.abs(v))
         return out
 
-    def advance(self, steps: int, every: int, stop_at: float) -> tuple[Any, int, int]:
+    def advance(self, steps: int, every: int, stop_at: float) -> tuple[Array, int, int]:
         """Iterate; returns a table with a row for each look, the iterations done, and why it stopped."""
         table = np.empty((-(-steps // every) + 1, 5))
         looks, done, code = self.solver.kernels.advance(
-            *(self.solver.A, self.solver.At, self.col, self.row, self.numbers, self.counts),
+            *(self.solver.A, self.solver.At, self.col, self.row, self.numbers),
             *(steps, every, stop_at, table),
         )
         return table[:looks], done, code
 
-    def drive(self, it: Monitor, every: int = EVERY) -> int:
-        """Iterate under a monitor with the history columns `COLUMNS`; returns the kernel's last code."""
-        table = self.measure()
-        code: int = self.solver.kernels.RUNNING
-        it.record(table[0, 0], self.point, **dict(zip(COLUMNS, table[0, 1:].tolist(), strict=True)))
-        while it.running:
-            steps, stop_at = it.chunk()
-            steps = max(steps - steps % every, min(steps, every))
-            table, done, code = self.advance(steps, every, stop_at)
-            columns = dict(zip(COLUMNS, table[:, 1:].T, strict=True))
-            it.extend(table[:, 0], code, self.point, steps=done, **columns)
-        return code
+    def drive(self, it: Monitor, every: int = EVERY) -> None:
+        """Iterate under a monitor with the history columns `COLUMNS`."""
+        drive(it, self, every, COLUMNS)
 
 
-def by_rows(A: Any) -> Any:
-    """The form that the kernels take."""
+class Driven(Protocol):
+    """What `drive` can drive."""
+
+    @property
+    def point(self) -> Vectors:
+        """Where it is."""
+
+    def advance(self, steps: int, every: int, stop_at: float) -> tuple[Array, int, int]:
+        """Iterate, as `Run.advance`."""
+
+
+def drive(it: Monitor, run: Driven, every: int, columns: tuple[str, ...]) -> None:
+    """Iterate under a monitor, with a look at the residuals at each `every`-th step.
+
+    With a callback there is a look at each step, but still only each `every`-th, and the last, may end the
+    run: so a run ends where it would end unwatched.
+    """
+    table, _, _ = run.advance(0, every, -1.0)
+    it.record(table[0, 0], run.point, **dict(zip(columns, table[0, 1:].tolist(), strict=True)))
+    if it.limits.callback is not None:
+        for step in it:
+            table, _, code = run.advance(1, every, it.threshold)
+            if code not in {RUNNING, CONVERGED}:
+                it.stop(Status(code))
+            judged = None if step % every == 0 or step == it.maxiter else False
+            values = dict(zip(columns, table[0, 1:].tolist(), strict=True))
+            it.record(table[0, 0], run.point, converged=judged, **values)
+    while it.running:
+        steps, stop_at = it.chunk()
+        # Whole rounds of `every` steps, or what is left of one: so a look is at the end of each.
+        steps = min(steps, -it.nit % every or steps - steps % every or steps)
+        table, done, code = run.advance(steps, every, stop_at)
+        rows = dict(zip(columns, table[:, 1:].T, strict=True))
+        it.extend(table[:, 0], code, run.point, steps=done, **rows)
+
+
+def in_rows(A: Matrix) -> Matrix:
+    """A matrix in C order, or in compressed rows with sorted indices."""
     if not arrays.is_sparse(A):
         return np.ascontiguousarray(A)
     A = A.tocsr()
     A.sort_indices()
+    return A
+
+
+def by_rows(A: Matrix) -> Any:
+    """The form that the kernels take, of a matrix `in_rows`."""
+    if not arrays.is_sparse(A):
+        return A
     wide = max(A.nnz, *A.shape) >= 2**32
     kind = np.int64 if wide else np.uint32  # unsigned: the kernels need not think of negative indices
-    return A.indptr.astype(kind), A.indices.astype(kind), A.data
+
+    def as_kind(index: Array) -> Array:
+        return index.view(kind) if index.dtype == np.int32 and not wide else index.astype(kind, copy=False)
+
+    return as_kind(A.indptr), as_kind(A.indices), A.data

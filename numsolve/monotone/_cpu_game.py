@@ -1,71 +1,65 @@
 """Compiled kernels of matrix games on simplices: ``min_x max_y y'A x``, x of n entries and y of m.
 
 The iteration is that of `_cpu_lp` with projections on the simplex in place of the clipping; matrices have the
-same two forms. Both ``A x`` and ``A'y`` are carried along, so that the residual of the PDHG point costs no
-product.
+same two forms, and the largest payoff is about one. Both ``A x`` and ``A'y`` are carried along, so that the
+residual of the PDHG point costs no product. A run keeps its players in two `Player` of `_tuples`, and its
+numbers in a record `GAME_RUN`.
 """
 
 import math
 
-import numpy as np
-from numba import njit
+from numsolve._core.codes import CONVERGED, RUNNING, STAGNATED
+from numsolve._core.compiled import inner, kernel
 
-from ._cpu_lp import (
-    AGE,
-    CONVERGED,
-    RESTARTS,
-    RUNNING,
-    STAGNATED,
-    STEP,
-    TOTAL,
-    WEIGHT,
-    row_dot,
-    wants_restart,
-)
-
-# Further places in `numbers`: the largest payoff, and the constant that is taken off all of them.
-UNIT, SHIFT = 4, 5
+from ._cpu_lp import row_dot, wants_restart
 
 
-@njit(cache=True, error_model="numpy")
-def advance(A, At, x, y, numbers, counts, steps, every, stop_at, table):
+@kernel
+def advance(A, At, x, y, run, unit, steps, every, stop_at, table):
     """Do up to `steps` iterations, with a look at the residual at each `every`-th and at the last.
 
-    A look fills a row of `table`: residual, gap, weight. Returns the number of looks, the number of
-    iterations, and why it stopped.
+    A look fills a row of `table`: residual, gap, weight; `unit` is the largest payoff. Returns the number of
+    looks, the number of iterations, and why it stopped, which only a look at an `every`-th iteration decides.
+    With no steps there is one look.
     """
+    if steps == 0:
+        _look(x, y, run, unit, table[0])
+        return 1, 0, RUNNING
     looks = 0
     for step in range(1, steps + 1):
-        weight = numbers[WEIGHT]
-        tau, sigma = numbers[STEP] / weight, numbers[STEP] * weight
-        pull = 1.0 / (counts[AGE] + 2.0)
+        tau, sigma = run.step / run.weight, run.step * run.weight
+        pull = 1.0 / (run.age + 2.0)
         dx2 = _move(x, x.pay, -tau, pull)
-        _see(A, x.reflected, y, numbers[SHIFT], pull)
+        _see(A, x.reflected, y, run.shift, pull)
         dy2 = _move(y, y.fresh, sigma, pull)
         cross = 0.0  # 2 (y^ - y)'A(x^ - x)
         for i in range(y.z.size):
             cross += 2.0 * (y.reflected[i] - y.zh[i]) * (y.fresh[i] - y.payh[i])
-        _see(At, y.reflected, x, numbers[SHIFT], pull)
-        fixed_point = math.sqrt(max(dx2 / tau - cross + dy2 / sigma, 0.0))
-        counts[AGE] += 1
-        counts[TOTAL] += 1
-        if counts[TOTAL] % every == 0 or step == steps or fixed_point == 0.0:
-            measure(x, y, numbers, table[looks])
+        _see(At, y.reflected, x, run.shift, pull)
+        squared = dx2 / tau - cross + dy2 / sigma
+        fixed_point = math.sqrt(squared) if squared > 0.0 else 0.0
+        still = dx2 == 0.0 and dy2 == 0.0
+        run.age += 1
+        run.total += 1
+        decides = still or run.total % every == 0
+        if decides or step == steps:
+            _look(x, y, run, unit, table[looks])
             looks += 1
-            if table[looks - 1, 0] <= stop_at:
-                return looks, step, CONVERGED
-            if fixed_point == 0.0:
-                return looks, step, STAGNATED
-        if wants_restart(fixed_point, numbers, counts):
+            if decides:
+                if table[looks - 1, 0] <= stop_at:
+                    return looks, step, CONVERGED
+                if still:
+                    return looks, step, STAGNATED
+        if wants_restart(fixed_point, run):
             dx, dy = _anchor(x), _anchor(y)
             if dx > 0.0 and dy > 0.0:
-                numbers[WEIGHT] = math.sqrt(weight * dy / dx)
-            counts[AGE] = 0
-            counts[RESTARTS] += 1
+                run.weight = math.sqrt(run.weight * dy / dx)
+            run.age = 0
+            run.restarts += 1
     return looks, steps, RUNNING
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _move(p, direction, step, pull):
     """z^ = P(z + step * direction), its reflection, and the pull of the anchor; returns |z^ - z|^2."""
     for i in range(p.z.size):
@@ -80,7 +74,7 @@ def _move(p, direction, step, pull):
     return moved
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _see(M, reflected, p, shift, pull):
     """The payoffs after the other's move; those at its PDHG point are means, as that is the mid-point."""
     for i in range(p.z.size):
@@ -90,7 +84,7 @@ def _see(M, reflected, p, shift, pull):
         p.pay[i] = pull * p.pay0[i] + (1.0 - pull) * fresh
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _anchor(p):
     """Put anchor and iterate on the PDHG point; returns how far the anchor went."""
     moved = 0.0
@@ -101,42 +95,63 @@ def _anchor(p):
     return math.sqrt(moved)
 
 
-@njit(cache=True, error_model="numpy")
-def measure(x, y, numbers, out):
+@inner
+def _look(x, y, run, unit, out):
     """The residual at the PDHG points, the gap, and the weight."""
-    out[0] = math.sqrt(_step_length(x, -1.0 / numbers[UNIT]) + _step_length(y, 1.0 / numbers[UNIT]))
-    out[1] = np.max(y.payh) - np.min(x.payh)
-    out[2] = numbers[WEIGHT]
+    out[0] = math.sqrt(_step_length(x, -1.0 / unit) + _step_length(y, 1.0 / unit))
+    highest, lowest = y.payh[0], x.payh[0]
+    for i in range(y.payh.size):
+        highest = max(highest, y.payh[i])
+    for j in range(x.payh.size):
+        lowest = min(lowest, x.payh[j])
+    out[1] = highest - lowest
+    out[2] = run.weight
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _step_length(p, step):
     """|P(z^ + step * payoffs) - z^|^2."""
-    point = p.zh + step * p.payh
-    project(point, 1.0)
-    return np.sum((point - p.zh) ** 2)
+    for i in range(p.zh.size):
+        p.work[i] = p.zh[i] + step * p.payh[i]
+    project(p.work, 1.0)
+    total = 0.0
+    for i in range(p.zh.size):
+        total += (p.work[i] - p.zh[i]) ** 2
+    return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
+def project_on_simplex(v, radius):
+    """`project`, to be called from Python."""
+    project(v, radius)
+
+
+@inner
 def project(v, radius):
     """Project on the simplex of nonnegative vectors with the sum `radius`, in place.
 
-    The solution is max(v - t, 0); starting from all entries, t is the mean excess of those kept, and entries
-    below it are dropped until none is (C. Michelot, 1986).
+    The solution is max(v - t, 0), where t is the mean excess of the entries above t (C. Michelot, 1986).
+    These are found by dropping what lies below the mean excess of the entries kept so far, beginning with
+    those within `radius` of the largest, which are the only ones that can stay. A round that drops nothing
+    is the last; so there are no more rounds than entries, whatever the rounding, and the sum of the kept
+    entries settles t. Differences to the largest entry keep the digits of that sum whatever the offset; NaN
+    stays NaN.
     """
-    size, total = v.size, 0.0
-    for i in range(size):
-        total += v[i]
-    t = (total - radius) / size
-    while True:
-        kept, total = 0, 0.0
+    top = v[0]
+    for i in range(v.size):
+        top = max(top, v[i])
+    kept, t = v.size + 1, -radius
+    for _ in range(v.size):
+        count, total = 0, 0.0
         for i in range(v.size):
-            if v[i] > t:
-                kept += 1
-                total += v[i]
-        if kept in (size, 0):
+            d = v[i] - top
+            if d > t:
+                count += 1
+                total += d
+        if count == 0 or count >= kept:
             break
-        size = kept
+        kept = count
         t = (total - radius) / kept
     for i in range(v.size):
-        v[i] = max(v[i] - t, 0.0)
+        d = (v[i] - top) - t
+        v[i] = 0.0 if d <= 0.0 else d  # noqa: FURB136  # max would lose NaN

@@ -6,22 +6,21 @@ Notation, the same in every file that deals with linear programs:
 
 with x of n entries and multipliers y of m. A matrix is ``(indptr, indices, data)`` in compressed rows, or a
 dense array in C order; ``At`` is its transpose in the same form, so that both products run along rows.
-A run keeps its iterates in `Columns` (length n) and `Rows` (length m) of `_tuples`, and its numbers in two
-small arrays. `advance` is fused: one pass over the rows of At makes the primal step, one over
-the rows of A the dual step, and ``A x`` is carried along, so that an iteration is two products.
+A run keeps its iterates in `Columns` (length n) and `Rows` (length m) of `_tuples`, and its numbers in a
+record `LP_RUN`. `advance` is fused: one pass over the rows of At makes the primal step, one over the rows of
+A the dual step, and ``A x`` is carried along, so that an iteration is two products. Equation numbers are
+those of `numsolve.monotone.pdhg`.
 """
 
 import math
 
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
+from numsolve._core.codes import CONVERGED, INFEASIBLE, RUNNING, STAGNATED, UNBOUNDED
+from numsolve._core.compiled import inner, kernel
+
 _REDUCTION = {"contract", "nsz", "reassoc"}
-
-
-# Places in `numbers`, of float64, and in `counts`, of int64.
-STEP, WEIGHT, FIRST, LAST, BASE, CAP, STEEP, NORM_B, NORM_C, SIZE_B, SIZE_C, PRIMAL, DUAL, GAP = range(14)
-AGE, TOTAL, RESTARTS, REJECTED = range(4)
 
 #: Restart when the fixed-point residual has fallen to this share of its first value ...
 SUFFICIENT = 0.1
@@ -36,9 +35,6 @@ GROW, SAFE, BACK, RELAX = 1.5, 0.7, 0.7, 1.05
 REJECTIONS = 100
 #: A ray is a certificate when every feasible point would have to be larger than the data by this factor.
 RAY = 1e8
-#: What `advance` returns besides the numbers of `Status`.
-RUNNING = -1
-CONVERGED, INFEASIBLE, UNBOUNDED, STAGNATED = 0, 2, 3, 6
 
 
 def row_dot(M, i, v):
@@ -46,7 +42,15 @@ def row_dot(M, i, v):
     raise NotImplementedError("for compiled code")
 
 
-@overload(row_dot, jit_options={"fastmath": _REDUCTION, "error_model": "numpy"})
+@overload(
+    row_dot,
+    jit_options={
+        "fastmath": _REDUCTION,
+        "error_model": "numpy",
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+    },
+)
 def _row_dot(M, i, v):  # noqa: ARG001
     if isinstance(M, types.Array):
 
@@ -68,73 +72,71 @@ def _row_dot(M, i, v):  # noqa: ARG001
     return sparse
 
 
-@njit(cache=True, error_model="numpy")
-def product(M, v, out):
-    """M v, into out."""
-    for i in range(out.size):
-        out[i] = row_dot(M, i, v)
-
-
 # --- the iteration --------------------------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy")
-def advance(A, At, col, row, numbers, counts, steps, every, stop_at, table):
+@kernel
+def advance(A, At, col, row, run, steps, every, stop_at, table):
     """Do up to `steps` iterations, with a look at the residuals at each `every`-th and at the last.
 
     A look fills a row of `table`: residual, primal, dual, gap, weight. Returns the number of looks, the
-    number of iterations, and why it stopped.
+    number of iterations, and why it stopped, which only a look at an `every`-th iteration decides: so where a
+    run ends does not depend on how its steps were shared out. With no steps there is one look.
     """
+    if steps == 0:
+        return 1, 0, _look(At, col, row, run, table[0])
     looks = 0
     for step in range(1, steps + 1):
-        weight, age = numbers[WEIGHT], counts[AGE]
-        tau, sigma = numbers[STEP] / weight, numbers[STEP] * weight
-        pull = 1.0 / (age + 2.0)
+        tau, sigma = run.step / run.weight, run.step * run.weight
+        pull = 1.0 / (run.age + 2.0)
         dx2 = _primal_step(At, col, row.y, tau, pull)
         dy2, cross = _dual_step(A, row, col.xb, sigma, pull)
-        fixed_point = math.sqrt(max(dx2 / tau + cross + dy2 / sigma, 0.0))
+        squared = dx2 / tau + cross + dy2 / sigma
+        fixed_point = math.sqrt(squared) if squared > 0.0 else 0.0
         still = dx2 == 0.0 and dy2 == 0.0
-        counts[AGE] += 1
-        counts[TOTAL] += 1
-        if counts[TOTAL] % every == 0 or step == steps or still:
-            code = measure(At, col, row, numbers, table[looks])
-            table[looks, 4] = weight
+        run.age += 1
+        run.total += 1
+        decides = still or run.total % every == 0
+        if decides or step == steps:
+            code = _look(At, col, row, run, table[looks])
             looks += 1
-            if table[looks - 1, 0] <= stop_at:
-                return looks, step, CONVERGED
-            if code != RUNNING:
-                return looks, step, code
-            if still:
-                return looks, step, STAGNATED
-        restart = wants_restart(fixed_point, numbers, counts)
-        steepness = abs(cross) / (weight * dx2 + dy2 / weight) if not still else 0.0
-        rejected = _is_too_long(fixed_point, steepness, numbers, counts)
+            if decides:
+                if table[looks - 1, 0] <= stop_at:
+                    return looks, step, CONVERGED
+                if code != RUNNING:
+                    return looks, step, code
+                if still:
+                    return looks, step, STAGNATED
+        restart = wants_restart(fixed_point, run)
+        steepness = abs(cross) / (run.weight * dx2 + dy2 / run.weight) if not still else 0.0
+        rejected = _is_too_long(fixed_point, steepness, run)
         if restart or rejected:
-            _restart(At, col, row, numbers)
-            _adapt_step(rejected, numbers, counts)
-            counts[AGE] = 0
-            counts[RESTARTS] += 1
+            _restart(At, col, row, run)
+            _adapt_step(rejected, run)
+            run.age = 0
+            run.restarts += 1
     return looks, steps, RUNNING
 
 
-@njit(cache=True, error_model="numpy")
+@inner(inline="always")
 def _primal_step(At, col, y, tau, pull):
-    """x^ = clip(x - tau (c - A'y)), its reflection, and the pull of the anchor; returns |x^ - x|^2."""
+    """x^, its reflection, and the pull of the anchor; returns |x^ - x|^2."""
     moved = 0.0
     for j in range(col.x.size):
         x = col.x[j]
-        xh = min(max(x - tau * (col.c[j] - row_dot(At, j, y)), col.low[j]), col.high[j])
+        xh = x - tau * (col.c[j] - row_dot(At, j, y))  # (1)
+        xh = min(max(xh, col.low[j]), col.high[j])
         d = xh - x
         moved += d * d
         col.xh[j] = xh
         col.xb[j] = xh + d
-        col.x[j] = pull * col.x0[j] + (1.0 - pull) * (xh + d)
+        col.x[j] = pull * col.x0[j] + (1.0 - pull) * (xh + d)  # (3)
     return moved
 
 
-@njit(cache=True, error_model="numpy")
+@inner(inline="always")
 def _dual_step(A, row, xb, sigma, pull):
-    """y^ = y - sigma (A xb + clip(y / sigma - A xb, -uc, -lc)); returns |y^ - y|^2 and 2 (y^ - y)'A(x^ - x).
+    """y^, its reflection, and the pull of the anchor; returns |y^ - y|^2 and 2 (y^ - y)'A(x^ - x).
 
     A x^ = (A xb + A x) / 2 because xb = 2 x^ - x: no third product.
     """
@@ -144,90 +146,85 @@ def _dual_step(A, row, xb, sigma, pull):
         y, ax = row.y[i], row.ax[i]
         axb = row_dot(A, i, xb)
         t = y * rate - axb
-        yh = sigma * (t - min(max(t, -row.high[i]), -row.low[i]))
+        yh = sigma * (t - min(max(t, -row.high[i]), -row.low[i]))  # (2)
         d = yh - y
         moved += d * d
         cross += d * (axb - ax)
         row.yh[i] = yh
         row.axh[i] = 0.5 * (axb + ax)
-        row.y[i] = pull * row.y0[i] + (1.0 - pull) * (yh + d)
+        row.y[i] = pull * row.y0[i] + (1.0 - pull) * (yh + d)  # (3)
         row.ax[i] = pull * row.ax0[i] + (1.0 - pull) * axb
     return moved, cross
 
 
-@njit(cache=True, error_model="numpy")
-def wants_restart(fixed_point, numbers, counts):
+@inner(inline="always")
+def wants_restart(fixed_point, run):
     """The restart rule, given the fixed-point residual of this iteration."""
-    age, first, last = counts[AGE], numbers[FIRST], numbers[LAST]
-    numbers[LAST] = fixed_point
-    if age == 1:
-        numbers[FIRST] = fixed_point
-        return age >= ARTIFICIAL * counts[TOTAL]
-    return (
-        fixed_point <= SUFFICIENT * first
-        or (fixed_point <= NECESSARY * first and fixed_point > last)
-        or age >= ARTIFICIAL * counts[TOTAL]
-    )
+    last = run.last
+    run.last = fixed_point
+    if run.age == 1:
+        run.first = fixed_point
+    overdue = run.age >= ARTIFICIAL * run.total
+    fallen = fixed_point <= SUFFICIENT * run.first
+    grows = fixed_point <= NECESSARY * run.first and fixed_point > last
+    return overdue or (run.age > 1 and (fallen or grows))
 
 
-@njit(cache=True, error_model="numpy")
-def _restart(At, col, row, numbers):
+@inner(inline="always")
+def _restart(At, col, row, run):
     """Move anchor and iterate to the PDHG point, and balance the weight by the way that both went."""
-    dx, x = _distance(col.xh, col.x0)
-    dy, y = _distance(row.yh, row.y0)
-    if dx > 1e-10 * x and dy > 1e-10 * y:
-        numbers[WEIGHT] = math.sqrt(numbers[WEIGHT] * dy / dx)
-    col.x[:] = col.xh
-    col.x0[:] = col.xh
-    row.y[:] = row.yh
-    row.y0[:] = row.yh
-    row.ax[:] = row.axh
-    row.ax0[:] = row.axh
-    product(At, row.yh, col.aty0)
+    dx2 = x2 = dy2 = y2 = 0.0
+    for j in range(col.x.size):
+        xh = col.xh[j]
+        dx2 += (xh - col.x0[j]) ** 2
+        x2 += xh**2
+        col.x[j] = col.x0[j] = xh
+    for i in range(row.y.size):
+        yh = row.yh[i]
+        dy2 += (yh - row.y0[i]) ** 2
+        y2 += yh**2
+        row.y[i] = row.y0[i] = yh
+        row.ax[i] = row.ax0[i] = row.axh[i]
+    dx, dy = math.sqrt(dx2), math.sqrt(dy2)
+    if dx > 1e-10 * math.sqrt(x2) and dy > 1e-10 * math.sqrt(y2):
+        run.weight = math.sqrt(run.weight * dy / dx)
+    for j in range(col.x.size):
+        col.aty0[j] = row_dot(At, j, row.yh)
 
 
-@njit(cache=True, error_model="numpy")
-def _is_too_long(fixed_point, steepness, numbers, counts):
+@inner(inline="always")
+def _is_too_long(fixed_point, steepness, run):
     """Whether a step beyond the proven one has shown to be too long.
 
     eta < 1/|A| makes T nonexpansive everywhere. On the way that the iterates take, the steepness
     2 |dy'A dx| / (w |dx|^2 + |dy|^2 / w) counts in the place of |A|, and is often a fraction of it.
     """
-    numbers[STEEP] = max(numbers[STEEP], steepness)
-    return numbers[STEP] > numbers[BASE] and (
-        numbers[STEP] * steepness > 0.99 or (counts[AGE] > 1 and fixed_point > 1.05 * numbers[FIRST])
-    )
+    run.steep = max(run.steep, steepness)
+    grown = run.age > 1 and fixed_point > 1.05 * run.first
+    return run.step > run.base and (run.step * steepness > 0.99 or grown)
 
 
-@njit(cache=True, error_model="numpy")
-def _adapt_step(rejected, numbers, counts):
+@inner(inline="always")
+def _adapt_step(rejected, run):
     """Choose the step until the next restart, never below the proven one."""
-    step, steep = numbers[STEP], numbers[STEEP]
     if rejected:
-        counts[REJECTED] += 1
-        numbers[CAP] = step = BACK * step if counts[REJECTED] < REJECTIONS else 0.0
+        run.rejected += 1
+        run.step = BACK * run.step if run.rejected < REJECTIONS else 0.0
+        run.cap = run.step
     else:
-        step = min(GROW * step, numbers[CAP], SAFE / steep if steep > 0.0 else math.inf)
-        numbers[CAP] *= RELAX
-    numbers[STEP] = max(step, numbers[BASE])
-    numbers[STEEP] = 0.0
-
-
-@njit(cache=True, error_model="numpy")
-def _distance(new, old):
-    """|new - old| and |new|."""
-    moved = size = 0.0
-    for k in range(new.size):
-        moved += (new[k] - old[k]) ** 2
-        size += new[k] ** 2
-    return math.sqrt(moved), math.sqrt(size)
+        run.step = min(GROW * run.step, run.cap)
+        if run.step * run.steep > SAFE:
+            run.step = SAFE / run.steep
+        run.cap *= RELAX
+    run.step = max(run.step, run.base)
+    run.steep = 0.0
 
 
 # --- residuals and certificates -------------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy")
-def measure(At, col, row, numbers, out):
+@inner
+def _look(At, col, row, run, out):
     """Fill the residuals of the PDHG point in the caller's units, and test the way since the anchor as a ray.
 
     A multiplier or reduced cost whose bound is infinite counts as dual residual, not in the objective.
@@ -235,7 +232,11 @@ def measure(At, col, row, numbers, out):
     primal2 = dual2 = value = bound = 0.0
     for i in range(row.yh.size):
         ax, y = row.axh[i], row.yh[i]
-        d = (ax - min(max(ax, row.low[i]), row.high[i])) / row.scale[i]
+        d = 0.0
+        if ax < row.low[i]:
+            d = (ax - row.low[i]) / row.scale[i]
+        elif ax > row.high[i]:
+            d = (ax - row.high[i]) / row.scale[i]
         primal2 += d * d
         if y > 0.0:
             bound += y * row.low[i]
@@ -250,21 +251,23 @@ def measure(At, col, row, numbers, out):
             bound += r * limit
         else:
             dual2 += (r / col.scale[j]) ** 2
-    out[1] = math.sqrt(primal2) / (1.0 + numbers[NORM_B])
-    out[2] = math.sqrt(dual2) / (1.0 + numbers[NORM_C])
+    out[1] = math.sqrt(primal2) / (1.0 + run.norm_b)
+    out[2] = math.sqrt(dual2) / (1.0 + run.norm_c)
     out[3] = abs(value - bound) / (1.0 + abs(value) + abs(bound))
-    out[0] = max(numbers[PRIMAL] * out[1], numbers[DUAL] * out[2], numbers[GAP] * out[3])
-    if _is_dual_ray(col, row, numbers):
+    out[0] = max(run.primal * out[1], run.dual * out[2], run.gap * out[3])
+    out[4] = run.weight
+    if _is_dual_ray(col, row, run):
         return INFEASIBLE
-    if _is_primal_ray(col, row, numbers):
+    if _is_primal_ray(col, row, run):
         return UNBOUNDED
     return RUNNING
 
 
-@njit(cache=True, error_model="numpy")
-def _is_dual_ray(col, row, numbers):
+@inner(inline="always")
+def _is_dual_ray(col, row, run):
     """Whether v = y^ - y0 proves infeasibility: a feasible x has |x|_1 >= (bound of v) / (violation of v)."""
     bound = violation = moved = size = 0.0
+    signs = True
     for i in range(row.yh.size):
         v = row.yh[i] - row.y0[i]
         moved += v * v
@@ -273,8 +276,9 @@ def _is_dual_ray(col, row, numbers):
         if math.isfinite(limit):
             bound += v * limit
         elif v != 0.0:
-            return False
-    if not moved > 1e-4 * size:  # too short a way: its differences may be rounding errors
+            signs = False
+    # Too short a way: its differences may be rounding errors.
+    if not (signs and moved > 1e-4 * size):
         return False
     for j in range(col.xh.size):
         r = (col.aty0[j] - col.c[j]) + col.slack[j]  # -A'v
@@ -283,11 +287,11 @@ def _is_dual_ray(col, row, numbers):
             bound += r * limit
         else:
             violation = max(violation, abs(r))
-    return bound > RAY * (1.0 + numbers[SIZE_B]) * violation and bound > 0.0
+    return bound > RAY * (1.0 + run.size_b) * violation and bound > 0.0
 
 
-@njit(cache=True, error_model="numpy")
-def _is_primal_ray(col, row, numbers):
+@inner(inline="always")
+def _is_primal_ray(col, row, run):
     """Whether v = x^ - x0 proves unboundedness: a dual point has |y|_1 + |r|_1 >= -c'v / (violation of v)."""
     descent = violation = moved = size = 0.0
     for j in range(col.xh.size):
@@ -303,4 +307,4 @@ def _is_primal_ray(col, row, numbers):
         v = row.axh[i] - row.ax0[i]
         if math.isfinite(row.low[i] if v < 0.0 else row.high[i]):
             violation = max(violation, abs(v))
-    return descent > RAY * (1.0 + numbers[SIZE_C]) * violation
+    return descent > RAY * (1.0 + run.size_c) * violation

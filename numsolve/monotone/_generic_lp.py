@@ -8,52 +8,63 @@ weight, restarts and residuals, as in `_cpu_lp`, whose names are used here.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numsolve._core.typing import Array, Namespace
 
 SUFFICIENT, NECESSARY, ARTIFICIAL, RAY = 0.1, 0.8, 0.36, 1e8
 GROW, SAFE, BACK, RELAX, REJECTIONS = 1.5, 0.7, 0.7, 1.05, 100
-RUNNING, INFEASIBLE, UNBOUNDED, STAGNATED = -1, 2, 3, 6
 
 
 @dataclass
 class State:
     """Data and iterates; every field has the batch in front."""
 
-    c: Any
-    lc: Any
-    uc: Any
-    lx: Any
-    ux: Any
-    norm_b: Any
-    norm_c: Any
-    size_b: Any
-    size_c: Any
-    x: Any
-    y: Any
-    ax: Any
-    x0: Any
-    y0: Any
-    ax0: Any
-    aty0: Any
-    xh: Any
-    yh: Any
-    axh: Any
-    weight: Any
-    step: Any
-    cap: Any
-    steep: Any
-    first: Any
-    last: Any
-    age: Any
-    restarts: Any
-    rejected: Any
+    c: Array
+    lc: Array
+    uc: Array
+    lx: Array
+    ux: Array
+    norm_b: Array
+    norm_c: Array
+    size_b: Array
+    size_c: Array
+    x: Array
+    y: Array
+    ax: Array
+    x0: Array
+    y0: Array
+    ax0: Array
+    aty0: Array
+    xh: Array
+    yh: Array
+    axh: Array
+    weight: Array
+    step: Array
+    cap: Array
+    steep: Array
+    first: Array
+    last: Array
+    age: Array
+    restarts: Array
+    rejected: Array
 
-    def take(self, xp: Any, index: Any) -> State:
+    def take(self, xp: Namespace, index: Array) -> State:
         """The programs of an index."""
         return State(**{f.name: xp.take(getattr(self, f.name), index, axis=0) for f in fields(self)})
 
 
-def advance(xp: Any, s: State, times_a: Any, times_at: Any, base: float, total: int) -> Any:
+def advance(
+    xp: Namespace,
+    s: State,
+    times_a: Callable[[Array], Array],
+    times_at: Callable[[Array], Array],
+    base: float,
+    total: int,
+) -> Array:
     """One iteration, the `total`-th, of every program; returns the fixed-point residuals."""
     tau, sigma = s.step / s.weight, s.step * s.weight
     pull = 1.0 / (s.age + 2.0)
@@ -85,10 +96,11 @@ def advance(xp: Any, s: State, times_a: Any, times_at: Any, base: float, total: 
     if bool(xp.any(wanted | too_long)):
         restart(xp, s, wanted | too_long, times_a)
         adapt_step(xp, s, wanted | too_long, too_long, base)
-    return residual
+    out: Array = residual
+    return out
 
 
-def adapt_step(xp: Any, s: State, restarted: Any, rejected: Any, base: float) -> None:
+def adapt_step(xp: Namespace, s: State, restarted: Array, rejected: Array, base: float) -> None:
     """Choose the steps until the next restarts, never below the proven one."""
     s.rejected = s.rejected + xp.astype(rejected, s.rejected.dtype)
     back = xp.where(s.rejected < REJECTIONS, BACK * s.step, 0.0)
@@ -101,7 +113,7 @@ def adapt_step(xp: Any, s: State, restarted: Any, rejected: Any, base: float) ->
     s.steep = xp.where(restarted, 0.0, s.steep)
 
 
-def restart(xp: Any, s: State, wanted: Any, times_a: Any) -> None:
+def restart(xp: Namespace, s: State, wanted: Array, times_a: Callable[[Array], Array]) -> None:
     """Move anchor and iterate of some programs to their PDHG points, and balance their weights."""
     dx, dy = length(xp, s.xh - s.x0), length(xp, s.yh - s.y0)
     moved = wanted & (dx > 1e-10 * length(xp, s.xh)) & (dy > 1e-10 * length(xp, s.yh))
@@ -115,7 +127,9 @@ def restart(xp: Any, s: State, wanted: Any, times_a: Any) -> None:
     s.restarts = s.restarts + xp.astype(wanted, s.restarts.dtype)
 
 
-def measure(xp: Any, s: State, times_a: Any, rows: Any, columns: Any) -> tuple[Any, Any, Any, Any]:
+def measure(
+    xp: Namespace, s: State, times_a: Callable[[Array], Array], rows: Array, columns: Array
+) -> tuple[Array, Array, Array, Array]:
     """Primal and dual residual and gap of the PDHG points, and their reduced costs."""
     primal = length(xp, (s.axh - clip(xp, s.axh, s.lc, s.uc)) / rows) / (1.0 + s.norm_b)
     slack = s.c - times_a(s.yh)
@@ -129,7 +143,7 @@ def measure(xp: Any, s: State, times_a: Any, rows: Any, columns: Any) -> tuple[A
     return primal, dual, gap, slack
 
 
-def dual_rays(xp: Any, s: State, slack: Any) -> Any:
+def dual_rays(xp: Namespace, s: State, slack: Array) -> Array:
     """Which ways y^ - y0 prove infeasibility."""
     v = s.yh - s.y0
     r = (s.aty0 - s.c) + slack
@@ -139,10 +153,11 @@ def dual_rays(xp: Any, s: State, slack: Any) -> Any:
     bound = total_of(xp, times(xp, v, limit_v)) + total_of(xp, times(xp, r, limit_r))
     violation = xp.max(xp.where(finite, 0.0, xp.abs(r)), axis=1, keepdims=True)
     far = total_of(xp, v * v) > 1e-4 * total_of(xp, s.yh * s.yh)
-    return signs & far & (bound > 0) & (bound > RAY * (1.0 + s.size_b) * violation)
+    found: Array = signs & far & (bound > 0) & (bound > RAY * (1.0 + s.size_b) * violation)
+    return found
 
 
-def primal_rays(xp: Any, s: State) -> Any:
+def primal_rays(xp: Namespace, s: State) -> Array:
     """Which ways x^ - x0 prove unboundedness."""
     v, av = s.xh - s.x0, s.axh - s.ax0
     stopped = xp.isfinite(xp.where(v < 0, s.lx, s.ux))
@@ -153,25 +168,30 @@ def primal_rays(xp: Any, s: State) -> Any:
     )
     descent = -total_of(xp, s.c * v)
     far = total_of(xp, v * v) > 1e-4 * total_of(xp, s.xh * s.xh)
-    return far & (descent > 0) & (descent > RAY * (1.0 + s.size_c) * violation)
+    found: Array = far & (descent > 0) & (descent > RAY * (1.0 + s.size_c) * violation)
+    return found
 
 
-def clip(xp: Any, v: Any, low: Any, high: Any) -> Any:
+def clip(xp: Namespace, v: Array, low: Array, high: Array) -> Array:
     """The nearest to v between low and high."""
-    return xp.minimum(xp.maximum(v, low), high)
+    out: Array = xp.minimum(xp.maximum(v, low), high)
+    return out
 
 
-def times(xp: Any, v: Any, limit: Any) -> Any:
+def times(xp: Namespace, v: Array, limit: Array) -> Array:
     """The product, where zero times a missing bound gives zero."""
     used = xp.isfinite(limit) & (v != 0)
-    return xp.where(used, v, 0.0) * xp.where(used, limit, 0.0)
+    out: Array = xp.where(used, v, 0.0) * xp.where(used, limit, 0.0)
+    return out
 
 
-def total_of(xp: Any, v: Any) -> Any:
+def total_of(xp: Namespace, v: Array) -> Array:
     """The sum of each row."""
-    return xp.sum(v, axis=1, keepdims=True)
+    out: Array = xp.sum(v, axis=1, keepdims=True)
+    return out
 
 
-def length(xp: Any, v: Any) -> Any:
+def length(xp: Namespace, v: Array) -> Array:
     """The 2-norm of each row."""
-    return xp.sqrt(total_of(xp, v * v))
+    out: Array = xp.sqrt(total_of(xp, v * v))
+    return out

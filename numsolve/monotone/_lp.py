@@ -1,33 +1,51 @@
-"""The door of the linear programs: checks one, scales it, and puts the answer back into the caller's units.
+"""A linear program: its arguments checked, in the units of an iteration, and how good a point of it is.
 
     min c'x   subject to   lc <= A x <= uc,  lx <= x <= ux
 
 A method sees the scaled program, with ``D1 A D2`` for A, ``D2 c`` for c, bounds ``D1 lc``, ``lx / D2`` and so
 on; then ``x = D2 x_scaled`` and ``y = D1 y_scaled``.
+
+Squares leave the range of a float at 1e154 and 1e-162. So where the largest cost, or the largest finite
+bound, is beyond `FAR`, costs or bounds are first divided by a power of two next to it (`Units`), which rounds
+nothing; and the residuals of such a program are those in these units.
 """
 
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, Dtype, Matrix, Namespace
+
+#: Data whose largest entry is this far from one, either way, get units of their own.
+FAR = 1e100
+
+
+class Units(NamedTuple):
+    """Powers of two that the bounds, hence x, and the costs, hence y, are divided by."""
+
+    bounds: float = 1.0
+    costs: float = 1.0
 
 
 @dataclass(frozen=True)
 class LinearProgram:
     """A checked program. A is dense or in canonical compressed rows; bounds may be infinite."""
 
-    xp: Any
-    c: Any
-    A: Any
-    lc: Any
-    uc: Any
-    lx: Any
-    ux: Any
+    xp: Namespace
+    c: Array
+    A: Matrix
+    lc: Array
+    uc: Array
+    lx: Array
+    ux: Array
 
     @property
     def batch(self) -> int | None:
@@ -36,12 +54,29 @@ class LinearProgram:
         return sizes[0] if sizes else None
 
     @property
-    def contradictory(self) -> Any:
+    def contradictory(self) -> Array:
         """Whether a lower bound lies above its upper one, or leaves out every number."""
         xp, inf = self.xp, float("inf")
-        return xp.any((self.lc > self.uc) | (self.lc == inf) | (self.uc == -inf), axis=-1) | xp.any(
+        out: Array = xp.any((self.lc > self.uc) | (self.lc == inf) | (self.uc == -inf), axis=-1) | xp.any(
             (self.lx > self.ux) | (self.lx == inf) | (self.ux == -inf), axis=-1
         )
+        return out
+
+    def units(self) -> Units:
+        """The units in which data far from one are solved; one and one for all others."""
+        xp = self.xp
+        sizes = [xp.abs(v) for v in (self.lc, self.uc, self.lx, self.ux)]
+        return Units(
+            _unit(max((_largest(xp, xp.where(xp.isfinite(v), v, 0.0)) for v in sizes), default=0.0)),
+            _unit(_largest(xp, xp.abs(self.c))),
+        )
+
+    def divided(self, units: Units) -> LinearProgram:
+        """The program in these units."""
+        if units == Units():
+            return self
+        bounds = {name: getattr(self, name) / units.bounds for name in ("lc", "uc", "lx", "ux")}
+        return replace(self, c=self.c / units.costs, **bounds)
 
     def norm_b(self) -> Any:
         """The 2-norm of the larger of both bounds of each row, where finite."""
@@ -53,7 +88,7 @@ class LinearProgram:
         """The 2-norm of the cost."""
         return norm(self.xp, self.c)
 
-    def scaled(self, rows: Any, columns: Any) -> LinearProgram:
+    def scaled(self, rows: Array, columns: Array) -> LinearProgram:
         """The program in the units of the iteration, but for its matrix."""
         return replace(
             self,
@@ -73,7 +108,7 @@ class LinearProgram:
         bounds = {name: getattr(self, name) for name in ("lc", "uc", "lx", "ux")}
         return replace(self, **{k: self.xp.where(self.xp.isfinite(v), 0.0, v) for k, v in bounds.items()})
 
-    def quality(self, x: Any, y: Any) -> dict[str, Any]:
+    def quality(self, x: Array, y: Array) -> dict[str, Any]:
         """Objective, reduced costs, the three residuals and the largest of them, all in these units."""
         xp = self.xp
         ax, aty = times(self.A, x), times_transposed(self.A, y)
@@ -131,39 +166,48 @@ def prepare(c: Any, A: Any, lc: Any, uc: Any, lx: Any, ux: Any) -> LinearProgram
     return LinearProgram(xp, c, A, **bounds)
 
 
-def norm(xp: Any, v: Any) -> Any:
-    """The 2-norm along the last axis, a float for a vector, without overflow."""
-    if arrays.is_numpy(xp) and v.ndim == 1:
-        return math.sqrt(float(np.dot(v, v))) if v.size else 0.0
-    out = xp.sqrt(xp.sum(v * v, axis=-1))
-    return float(out) if v.ndim == 1 else out
+def norm(xp: Namespace, v: Array) -> Any:
+    """The 2-norm along the last axis, a float for a vector."""
+    if v.ndim == 1:
+        return arrays.norm(xp, v)
+    return xp.sqrt(xp.sum(v * v, axis=-1))
 
 
-def times(A: Any, x: Any) -> Any:
+def times(A: Matrix, x: Array) -> Any:
     """A x for a vector, or for each row of a matrix."""
     if x.ndim == 1:
         return A @ x
     return x @ A.T if not arrays.is_sparse(A) else (A @ x.T).T
 
 
-def times_transposed(A: Any, y: Any) -> Any:
+def times_transposed(A: Matrix, y: Array) -> Any:
     """A'y for a vector, or for each row of a matrix."""
     if y.ndim == 1:
         return A.T @ y
     return y @ A if not arrays.is_sparse(A) else (A.T @ y.T).T
 
 
-def _support(xp: Any, v: Any, limit: Any) -> Any:
+def _largest(xp: Namespace, v: Array) -> float:
+    return float(xp.max(v)) if math.prod(v.shape) else 0.0
+
+
+def _unit(largest: float) -> float:
+    """The power of two next to a number that is far from one; one for others."""
+    return (
+        1.0 if largest == 0.0 or 1.0 / FAR <= largest <= FAR else math.ldexp(1.0, math.frexp(largest)[1] - 1)
+    )
+
+
+def _support(xp: Namespace, v: Array, limit: Array) -> Any:
     """v'limit, where zero times infinity is zero."""
     used = (v != 0) & xp.isfinite(limit)
     return xp.sum(xp.where(used, v, 0.0) * xp.where(used, limit, 0.0), axis=-1)
 
 
-def _bound(name: str, value: Any, length: int, fill: float, xp: Any, dtype: Any) -> Any:
+def _bound(name: str, value: Any, length: int, fill: float, xp: Namespace, dtype: Dtype) -> Any:
+    checks.refuse_masked(name, value)
     if value is None or _is_number(value):
-        number = fill if value is None else float(value)
-        if math.isnan(number):
-            raise ValueError(f"{name} must hold numbers or infinities, got nan")
+        number = fill if value is None else _number(name, value)
         return xp.full((length,), number, dtype=dtype)
     x = checks.array(name, value, xp=xp, dtype=dtype, ndim=(1, 2), check_finite=False)
     if x.shape[-1] != length:
@@ -174,9 +218,20 @@ def _bound(name: str, value: Any, length: int, fill: float, xp: Any, dtype: Any)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) or (
-        isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0
-    )
+    """Whether this is one number, of Python or any array library."""
+    return isinstance(value, numbers.Number) or getattr(value, "ndim", None) == 0
+
+
+def _number(name: str, value: Any) -> float:
+    if getattr(getattr(value, "dtype", None), "kind", "") == "c" or isinstance(value, complex):
+        raise TypeError(f"{name} is complex ({value!r}); real numbers are wanted")
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must hold real numbers, got {value!r}") from error
+    if math.isnan(number):
+        raise ValueError(f"{name} must hold numbers or infinities, got nan")
+    return number
 
 
 def _kind(value: Any) -> Any:

@@ -9,22 +9,31 @@ both rows and columns norms in matrices", 2001); then by the roots of their 1-no
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numsolve._core import arrays
+from numsolve._core.limits import Limits
 
-from ._lp import norm
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numsolve._core.typing import Array, Matrix, Namespace
 
 #: Sweeps by geometric means, and by largest entries.
 GEOMETRIC, RUIZ = 10, 10
 #: Steps of the Golub-Kahan process.
 LANCZOS = 40
+#: Of a solve without limits.
+UNLIMITED = Limits()
 
 
-def scaling(A: Any, geometric: int = GEOMETRIC) -> tuple[Any, Any]:
-    """Row and column factors that make the entries of a NumPy or SciPy matrix alike."""
+def scaling(A: Matrix, geometric: int = GEOMETRIC, limits: Limits = UNLIMITED) -> tuple[Array, Array]:
+    """Row and column factors that make the entries of a NumPy or SciPy matrix alike.
+
+    When the time is over they are those of the sweeps done.
+    """
     m, n = A.shape
     if arrays.is_sparse(A):
         keep = A.data != 0
@@ -37,9 +46,13 @@ def scaling(A: Any, geometric: int = GEOMETRIC) -> tuple[Any, Any]:
     rows, columns = np.zeros(m), np.zeros(n)
     in_row, in_column = np.maximum(np.bincount(i, minlength=m), 1), np.maximum(np.bincount(j, minlength=n), 1)
     for _ in range(geometric):
+        if limits.expired:
+            break
         rows = -np.bincount(i, log + columns[j], m) / in_row
         columns = -np.bincount(j, log + rows[i], n) / in_column
     for _ in range(RUIZ):
+        if limits.expired:
+            break
         size = log + rows[i] + columns[j]
         rows, columns = rows - _largest(i, size, m) / 2, columns - _largest(j, size, n) / 2
     size = np.exp(log + rows[i] + columns[j])
@@ -47,7 +60,7 @@ def scaling(A: Any, geometric: int = GEOMETRIC) -> tuple[Any, Any]:
     return rows / _root(np.bincount(i, size, m)), columns / _root(np.bincount(j, size, n))
 
 
-def _largest(index: Any, values: Any, length: int) -> Any:
+def _largest(index: Array, values: Array, length: int) -> Array:
     """The largest of the values of each index, 0 where there is none."""
     out = np.full(length, -np.inf)
     np.maximum.at(out, index, values)
@@ -55,11 +68,12 @@ def _largest(index: Any, values: Any, length: int) -> Any:
     return out
 
 
-def _root(sums: Any) -> Any:
-    return np.sqrt(np.where(sums > 0, sums, 1.0))
+def _root(sums: Array) -> Array:
+    out: Array = np.sqrt(np.where(sums > 0, sums, 1.0))
+    return out
 
 
-def scaling_dense(xp: Any, A: Any) -> tuple[Any, Any]:
+def scaling_dense(xp: Namespace, A: Array, limits: Limits = UNLIMITED) -> tuple[Array, Array]:
     """The same factors for a dense array of any library."""
     zero = A == 0
     log = xp.log(xp.where(zero, 1.0, xp.abs(A)))
@@ -68,9 +82,13 @@ def scaling_dense(xp: Any, A: Any) -> tuple[Any, Any]:
     in_row = xp.maximum(xp.sum(one, axis=1, keepdims=True), xp.ones_like(rows))
     in_column = xp.maximum(xp.sum(one, axis=0, keepdims=True), xp.ones_like(columns))
     for _ in range(GEOMETRIC):
+        if limits.expired:
+            break
         rows = -xp.sum((log + columns) * one, axis=1, keepdims=True) / in_row
         columns = -xp.sum((log + rows) * one, axis=0, keepdims=True) / in_column
     for _ in range(RUIZ):
+        if limits.expired:
+            break
         size = xp.where(zero, -xp.inf, log + rows + columns)
         high_r, high_c = xp.max(size, axis=1, keepdims=True), xp.max(size, axis=0, keepdims=True)
         rows = rows - xp.where(xp.isfinite(high_r), high_r, 0.0) / 2
@@ -83,21 +101,31 @@ def scaling_dense(xp: Any, A: Any) -> tuple[Any, Any]:
     )
 
 
-def spectral_norm(xp: Any, matvec: Any, rmatvec: Any, v: Any) -> float:
-    """The 2-norm of a matrix, from below, by the Golub-Kahan process from v."""
-    alphas, betas = [], []
-    u, beta, first = None, 0.0, 0.0
-    v = v / norm(xp, v)
+def spectral_norm(
+    xp: Namespace,
+    matvec: Callable[[Array], Array],
+    rmatvec: Callable[[Array], Array],
+    v: Array,
+    limits: Limits = UNLIMITED,
+) -> float:
+    """The 2-norm of a matrix, from below, by the Golub-Kahan process from v, as far as the time goes."""
+    alphas: list[float] = []
+    betas: list[float] = []
+    u: Any = None
+    beta = first = 0.0
+    v = v / arrays.norm(xp, v)
     for _ in range(min(LANCZOS, v.shape[0])):
+        if limits.expired:
+            break
         u = matvec(v) - (0.0 if u is None else beta * u)
-        alpha = norm(xp, u)
+        alpha = arrays.norm(xp, u)
         alphas.append(alpha)
         first = max(first, alpha)
         if alpha <= 1e-12 * first or alpha == 0.0:
             break
         u = u / alpha
         v = rmatvec(u) - alpha * v
-        beta = norm(xp, v)
+        beta = arrays.norm(xp, v)
         betas.append(beta)
         if beta <= 1e-12 * first:
             break

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numsolve._core import checks
+from numsolve._core import arrays, checks
 
 from ._scaling import spectral_norm
 from ._tuples import Affine, Game
@@ -14,6 +15,8 @@ from .prox import project_simplex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numsolve._core.typing import Array, ArrayLike
 
 
 class FiniteSum:
@@ -97,13 +100,16 @@ class AffineFiniteSum:
     True
     """
 
-    def __init__(self, Z: Any, b: Any) -> None:
+    def __init__(self, Z: ArrayLike, b: ArrayLike) -> None:
         self.Z = np.ascontiguousarray(checks.array("Z", Z, dtype=np.float64, ndim=2, empty=False))
         self.n, self.size = self.Z.shape
         self.b = checks.array("b", b, dtype=np.float64, shape=(self.n,))
-        self._squares = np.einsum("ij,ij->i", self.Z, self.Z)
+        with np.errstate(over="ignore"):
+            self._squares = np.einsum("ij,ij->i", self.Z, self.Z)
+        if not np.isfinite(self._squares).all():
+            raise ValueError("Z is so large that the squares of its rows overflow, and with them F; scale it")
 
-    def full(self, u: Any) -> Any:
+    def full(self, u: Array) -> Array:
         """The mean of all components.
 
         Parameters
@@ -115,9 +121,10 @@ class AffineFiniteSum:
         -------
         array of shape (d,)
         """
-        return self.Z.T @ (self.Z @ u - self.b) / self.n
+        out: Array = self.Z.T @ (self.Z @ u - self.b) / self.n
+        return out
 
-    def batch(self, u: Any, index: Any) -> Any:
+    def batch(self, u: Array, index: Array) -> Array:
         """The mean of some components.
 
         Parameters
@@ -132,7 +139,8 @@ class AffineFiniteSum:
         array of shape (d,)
         """
         Z = self.Z[index]
-        return Z.T @ (Z @ u - self.b[index]) / len(index)
+        out: Array = Z.T @ (Z @ u - self.b[index]) / len(index)
+        return out
 
     def constant(self, sampling: str) -> float:
         """The constant on average: the root of ``|mean_i w_i z_i z_i'|`` with ``w_i = |z_i|^2`` or its mean.
@@ -150,10 +158,10 @@ class AffineFiniteSum:
         Z = self.Z * np.sqrt(w / self.n)[:, None]
         if self.size <= 512:
             return float(np.sqrt(np.linalg.norm(Z.T @ Z, 2)))
-        start = np.random.default_rng(0).standard_normal(self.size)
+        start: Array = np.random.default_rng(0).standard_normal((self.size,))
         return spectral_norm(np, lambda v: Z @ v, lambda v: Z.T @ v, start)
 
-    def _compiled(self, sampling: str) -> Any:
+    def _compiled(self, sampling: str) -> Affine:
         """What the kernels see of it."""
         return Affine(self.Z, *_odds(self._squares, sampling), np.zeros(self.n, dtype=np.int64))
 
@@ -180,16 +188,20 @@ class BilinearGame:
     array([0.5 , 0.5 , 0.25, 0.75])
     """
 
-    def __init__(self, A: Any) -> None:
+    def __init__(self, A: ArrayLike) -> None:
         self.A = np.ascontiguousarray(checks.array("A", A, dtype=np.float64, ndim=2, empty=False))
         self.At = np.ascontiguousarray(self.A.T)
         m, n = self.A.shape
         self.size = n + m
         self.n = max(1, round(2 * m * n / (m + n)))
-        self._rows = np.einsum("ij,ij->i", self.A, self.A)
-        self._columns = np.einsum("ij,ij->j", self.A, self.A)
+        # Squares of payoffs in units of the largest, a power of two, neither over- nor underflow.
+        largest = float(np.abs(self.A).max())
+        self._unit = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
+        parts = self.A / self._unit
+        self._rows = np.einsum("ij,ij->i", parts, parts)
+        self._columns = np.einsum("ij,ij->j", parts, parts)
 
-    def start(self) -> Any:
+    def start(self) -> Array:
         """Uniform strategies.
 
         Returns
@@ -199,7 +211,7 @@ class BilinearGame:
         m, n = self.A.shape
         return np.concatenate([np.full(n, 1 / n), np.full(m, 1 / m)])
 
-    def full(self, u: Any) -> Any:
+    def full(self, u: Array) -> Array:
         """The operator.
 
         Parameters
@@ -214,7 +226,7 @@ class BilinearGame:
         n = self.A.shape[1]
         return np.concatenate([u[n:] @ self.A, -(self.A @ u[:n])])
 
-    def prox(self, v: Any, gamma: float) -> Any:  # noqa: ARG002
+    def prox(self, v: Array, gamma: float) -> Array:  # noqa: ARG002
         """Project on the two simplices.
 
         Parameters
@@ -244,18 +256,18 @@ class BilinearGame:
         float
         """
         if sampling == "importance":
-            return float(np.linalg.norm(self.A))
+            return arrays.norm(np, self.A)
         m, n = self.A.shape
-        return float(np.sqrt(max(m * self._rows.max(), n * self._columns.max())))
+        return self._unit * math.sqrt(max(m * self._rows.max(), n * self._columns.max()))
 
-    def _compiled(self, sampling: str) -> Any:
+    def _compiled(self, sampling: str) -> Game:
         """What the kernels see of it."""
         rows, columns = _odds(self._rows, sampling), _odds(self._columns, sampling)
         marks = (np.zeros(size, dtype=np.int64) for size in self.A.shape)
         return Game(self.A, self.At, *rows, *columns, *marks)
 
 
-def _odds(squares: Any, sampling: str) -> tuple[Any, Any]:
+def _odds(squares: Array, sampling: str) -> tuple[Array, Array]:
     """Cumulative odds proportional to the squares, and the weights 1 / (n q_i); empty for equal odds."""
     total = squares.sum()
     if sampling == "uniform" or total == 0.0:

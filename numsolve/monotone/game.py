@@ -6,44 +6,51 @@ is solved in one of two forms. "simplex-pdhg" runs the iteration of `numsolve.mo
 
     x^ = P(x - tau A'y),     xb = 2 x^ - x,     y^ = P(y + sigma A xb),
 
-with the projection P, on the payoffs less their mean. "lp" solves ``min v, A x <= v, sum(x) = 1, x >= 0``,
-whose rows and columns can be scaled: iterations are dearer, and on badly scaled games far fewer.
+with the projection P, on the payoffs less their mean. Payoffs are divided by a power of two next to the
+largest. "lp" solves ``min v, A x <= v, sum(x) = 1, x >= 0``, whose rows and columns can be scaled: an
+iteration costs more, and badly scaled games take far fewer of them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.codes import CONVERGED, RUNNING, STAGNATED
+from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
-from ._compiled import SAFETY, Compiled, Run, by_rows
+from ._compiled import SAFETY, Compiled, Run, by_rows, drive, in_rows
 from ._lp import LinearProgram
 from ._scaling import spectral_norm
-from ._tuples import Player
+from ._tuples import GAME_RUN, Player, record
 from .prox import project_simplex
 from .result import GameResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numsolve._core.typing import Array, ArrayLike, Callback, Kernels, Matrix
 
-METHODS = ("auto", "lp", "simplex-pdhg")
+Method = Literal["auto", "lp", "simplex-pdhg"]
 #: Rows or columns whose largest payoffs differ by more than this factor make a game badly scaled.
 SPREAD = 10.0
+#: Iterations between two looks at the residual.
 EVERY = 8
 MAXITER = 100_000
+#: What a look records.
+COLUMNS = ("gap", "weight")
 
 
 def solve_game(
-    A: Any,
+    A: Matrix,
     *,
     tol: float = 1e-6,
-    method: str = "auto",
-    x0: tuple[Any, Any] | None = None,
+    method: Method = "auto",
+    x0: tuple[ArrayLike, ArrayLike] | None = None,
     maxiter: int | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> GameResult:
@@ -63,14 +70,9 @@ def solve_game(
         program if the largest payoffs of two rows, or of two columns, differ by more than a factor of ten.
     x0 : pair of array, optional
         Strategies (x, y) to start from; uniform ones by default.
-    maxiter : int, optional
-        Largest number of iterations, 100 000 by default; each is a product with A and one with A'.
-    callback : callable, optional
-        Called after each iteration with (x, y), or with an ``intermediate_result``; returning True stops.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit : optional
+        As in `solve_lp`, but at most 100 000 iterations by default, and the callback sees (x, y). An
+        iteration is a product with A and one with A'.
 
     Returns
     -------
@@ -98,106 +100,106 @@ def solve_game(
     >>> result.x.round(3), abs(round(result.value, 3))
     (array([0.333, 0.417, 0.25 ]), 0.083)
     """
-    checks.choice("method", method, METHODS)
+    limits = Limits(maxiter, time_limit, callback, progress)
+    checks.choice("method", method, get_args(Method))
     tol = checks.real("tol", tol, low=0.0)
-    A = checks.csr("A", A) if arrays.is_sparse(A) else _dense(A)
-    if 0 in A.shape:
-        raise ValueError(f"A is empty (shape {tuple(A.shape)})")
-    sizes = abs(A)
+    payoffs = checks.csr("A", A) if arrays.is_sparse(A) else _dense(A)
+    if 0 in payoffs.shape:
+        raise ValueError(f"A is empty (shape {tuple(payoffs.shape)})")
+    start = _strategies(payoffs, x0)
+    sizes = abs(payoffs)
     row_max, column_max = (_flat(sizes.max(axis=axis)) for axis in (1, 0))
-    unit = float(row_max.max()) or 1.0
+    largest = float(row_max.max())
+    unit = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
+    payoffs = payoffs if unit == 1.0 else payoffs / unit
     if method == "auto":
         spread = SPREAD * min(row_max.min(), column_max.min())
-        method = "lp" if spread < unit else "simplex-pdhg"
-    game = (LPForm if method == "lp" else SimplexForm)(A, unit, _strategies(A, x0))
+        method = "lp" if spread < largest else "simplex-pdhg"
     with Monitor(
+        limits,
         atol=tol,
-        maxiter=MAXITER if maxiter is None else maxiter,
-        time_limit=time_limit,
-        callback=callback,
-        progress=progress,
+        maxiter=MAXITER,
         label="matrix game",
-        columns=("gap", "weight"),
-        step_seconds=1e-9 * _entries(A) + 1e-8 * sum(A.shape),
+        columns=COLUMNS,
+        step_seconds=1e-9 * _entries(payoffs) + 1e-8 * sum(payoffs.shape),
     ) as it:
-        table = game.measure()
-        it.record(table[0, 0], game.point, gap=table[0, 1], weight=table[0, 2])
-        while it.running:
-            steps, stop_at = it.chunk()
-            table, done, code = game.advance(steps, 1 if callback else EVERY, stop_at)
-            it.extend(table[:, 0], code, game.point, steps=done, gap=table[:, 1], weight=table[:, 2])
+        form = LPForm if method == "lp" else SimplexForm
+        game = form(payoffs, largest / unit if largest else 1.0, start, limits)
+        drive(it, game, EVERY, COLUMNS)
     x, y = it.x
-    pay_y, pay_x = A @ x, A.T @ y
+    quality = measured(payoffs, game.largest, x, y)
     return it.result(
         GameResult,
         x=x,
         y=y,
-        value=float(y @ pay_y),
-        gap=float(pay_y.max() - pay_x.min()),
+        residual=quality["residual"],
+        value=float(y @ (payoffs @ x)) * unit,
+        gap=quality["gap"] * unit,
         nrestart=game.nrestart,
         method=method,
     )
 
 
+def measured(A: Matrix, largest: float, x: Array, y: Array) -> dict[str, float]:
+    """Residual and gap of two strategies."""
+    pay_y, pay_x = A @ x, A.T @ y
+    dx = project_simplex(x - pay_x / largest) - x
+    dy = project_simplex(y + pay_y / largest) - y
+    return {
+        "residual": math.hypot(arrays.norm(np, dx), arrays.norm(np, dy)),
+        "gap": float(pay_y.max() - pay_x.min()),
+    }
+
+
 class SimplexForm:
     """The game on its simplices, by the kernels of `_cpu_game`."""
 
-    def __init__(self, A: Any, unit: float, point: tuple[Any, Any]) -> None:
+    def __init__(self, A: Matrix, largest: float, start: tuple[Array, Array], limits: Limits) -> None:
         from . import _cpu_game
 
-        self.kernels: Any = _cpu_game
-        k = self.kernels
-        self.A, self.At = by_rows(A), by_rows(A.T)
+        self.kernels: Kernels = _cpu_game
+        self.largest = largest
+        self.A, self.At = by_rows(in_rows(A)), by_rows(in_rows(A.T))
         # A constant off all payoffs changes no strategy, and the mean is what lowers their norm the most.
         shift = float(A.mean())
-        x, y = point
-        self.x, self.y = self._player(x, A.T @ y - shift), self._player(y, A @ x - shift)
-        start = np.random.default_rng(0).standard_normal(A.shape[1])
+        x, y = start
+        self.x, self.y = _player(x, A.T @ y - shift), _player(y, A @ x - shift)
+        v = np.random.default_rng(0).standard_normal(A.shape[1])
         size = spectral_norm(
-            np, lambda v: A @ v - shift * v.sum(), lambda v: A.T @ v - shift * v.sum(), start
+            np, lambda v: A @ v - shift * v.sum(), lambda v: A.T @ v - shift * v.sum(), v, limits
         )
-        self.numbers = np.zeros(6)
-        self.numbers[k.STEP] = SAFETY / size if size > 0 else 1.0
-        self.numbers[k.WEIGHT] = 1.0
-        self.numbers[k.UNIT], self.numbers[k.SHIFT] = unit, shift
-        self.counts = np.zeros(3, dtype=np.int64)
-
-    def _player(self, z: Any, pay: Any) -> Any:
-        return Player(*(z.copy() for _ in range(4)), *(pay.copy() for _ in range(4)))
+        self.numbers = record(GAME_RUN, step=SAFETY / size if size > 0 else 1.0, weight=1.0, shift=shift)
 
     @property
-    def point(self) -> tuple[Any, Any]:
+    def point(self) -> tuple[Array, Array]:
         """The PDHG point."""
         return self.x.zh, self.y.zh
 
     @property
     def nrestart(self) -> int:
         """Restarts so far."""
-        return int(self.counts[self.kernels.RESTARTS])
+        return int(self.numbers.restarts)
 
-    def measure(self) -> Any:
-        """Residual, gap and weight of the point."""
-        out = np.empty((1, 3))
-        self.kernels.measure(self.x, self.y, self.numbers, out[0])
-        return out
-
-    def advance(self, steps: int, every: int, stop_at: float) -> tuple[Any, int, int]:
+    def advance(self, steps: int, every: int, stop_at: float) -> tuple[Array, int, int]:
         """Iterate; returns a table with a row for each look, the iterations done, and why it stopped."""
-        steps = max(steps - steps % every, min(steps, every))
-        table = np.empty((steps // every + 2, 3))
+        table = np.empty((-(-steps // every) + 1, 3))
         looks, done, code = self.kernels.advance(
-            *(self.A, self.At, self.x, self.y, self.numbers, self.counts),
+            *(self.A, self.At, self.x, self.y, self.numbers, self.largest),
             *(steps, every, stop_at, table),
         )
         return table[:looks], done, code
 
 
+def _player(z: Array, pay: Array) -> Player:
+    return Player._make([z.copy() for _ in range(4)] + [pay.copy() for _ in range(4)] + [np.empty(z.size)])
+
+
 class LPForm:
     """The game as ``min v, A x <= v, sum(x) = 1, x >= 0``, whose multipliers are -y and v."""
 
-    def __init__(self, A: Any, unit: float, point: tuple[Any, Any]) -> None:
+    def __init__(self, A: Matrix, largest: float, start: tuple[Array, Array], limits: Limits) -> None:
         m, n = A.shape
-        self.game, self.unit, inf = A, unit, float("inf")
+        self.game, self.largest, inf = A, largest, float("inf")
         if arrays.is_sparse(A):
             from scipy.sparse import block_array, csr_array
 
@@ -214,13 +216,13 @@ class LPForm:
             np.append(np.zeros(n), -inf),
             np.full(n + 1, inf),
         )
-        x, y = point
-        self.solver = Compiled(program, geometric=0)
-        start = np.append(x, np.max(A @ x)), np.append(-y, np.min(A.T @ y))
-        self.run = Run(self.solver, self.solver.start(*start))
+        x, y = start
+        self.solver = Compiled(program, limits, geometric=0)
+        point = np.append(x, np.max(A @ x)), np.append(-y, np.min(A.T @ y))
+        self.run = Run(self.solver, self.solver.start(*point))
 
     @property
-    def point(self) -> tuple[Any, Any]:
+    def point(self) -> tuple[Array, Array]:
         """The strategies of the PDHG point, which satisfies the sums only in the limit."""
         x, y = self.solver.unscaled(self.run.point)
         return project_simplex(x[:-1]), project_simplex(-y[:-1])
@@ -230,38 +232,34 @@ class LPForm:
         """Restarts so far."""
         return self.run.nrestart
 
-    def measure(self) -> Any:
-        """Residual, gap and weight of the point."""
-        x, y = self.point
-        pay_y, pay_x = self.game @ x, self.game.T @ y
-        dx = project_simplex(x - pay_x / self.unit) - x
-        dy = project_simplex(y + pay_y / self.unit) - y
-        residual = float(np.sqrt(dx @ dx + dy @ dy))
-        return np.array([[residual, pay_y.max() - pay_x.min(), self.run.weight]])
-
-    def advance(self, steps: int, every: int, stop_at: float) -> tuple[Any, int, int]:  # noqa: ARG002
-        """Iterate up to the next look; the monitor compares."""
+    def advance(self, steps: int, every: int, stop_at: float) -> tuple[Array, int, int]:
+        """Iterate up to the next look, which is at the residual of the game."""
         _, done, code = self.run.advance(min(steps, every), every, -1.0)
-        return self.measure(), done, code
+        quality = measured(self.game, self.largest, *self.point)
+        row = np.array([[quality["residual"], quality["gap"], self.run.weight]])
+        if quality["residual"] <= stop_at:
+            return row, done, CONVERGED
+        # The program of a game has a solution: whatever seems a ray is none.
+        return row, done, STAGNATED if code == STAGNATED else RUNNING
 
 
-def _dense(A: Any) -> Any:
+def _dense(A: ArrayLike) -> Any:
     xp = arrays.array_namespace(A=A)
     if not arrays.is_numpy(xp):
         raise TypeError(f"A is a {arrays.namespace_name(xp)} array; a NumPy or SciPy matrix is wanted")
     return checks.array("A", A, dtype=np.float64, ndim=2)
 
 
-def _flat(v: Any) -> Any:
+def _flat(v: Matrix) -> Any:
     """The maxima of a matrix's rows or columns as a vector."""
     return v.toarray().ravel() if arrays.is_sparse(v) else v
 
 
-def _entries(A: Any) -> int:
+def _entries(A: Matrix) -> int:
     return int(A.nnz if arrays.is_sparse(A) else A.size)
 
 
-def _strategies(A: Any, x0: Any) -> tuple[Any, Any]:
+def _strategies(A: Matrix, x0: Any) -> tuple[Array, Array]:
     """The start, on the simplices."""
     m, n = A.shape
     if x0 is None:

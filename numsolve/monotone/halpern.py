@@ -3,23 +3,28 @@ r"""Halpern's iteration for monotone inclusions, and the methods that it is meas
 Wanted is u with ``0 in F(u) + G(u)``; J is the resolvent of ``gamma G``, and ``T(u) = J(u - gamma F(u))``.
 With the anchor u_0 and ``lam_k = 1 / (k + 2)``, k = 0, 1, ...:
 
-    halpern   u <- lam_k u_0 + (1 - lam_k) T(u)
-    eag       z = J(lam_k u_0 + (1 - lam_k) u - gamma F(u)),  u <- J(lam_k u_0 + (1 - lam_k) u - gamma F(z))
-    popov     z = J(u - gamma F(z_old)),  u <- J(u - gamma F(z))
-    eg        z = J(u - gamma F(u)),      u <- J(u - gamma F(z))
+    halpern   u <- lam_k u_0 + (1 - lam_k) T(u)                                          (1)
+    eag       z = J(lam_k u_0 + (1 - lam_k) u - gamma F(u)),
+              u <- J(lam_k u_0 + (1 - lam_k) u - gamma F(z))                             (2)
+    popov     z = J(u - gamma F(z_old)),  u <- J(u - gamma F(z))                         (3)
+    eg        z = J(u - gamma F(u)),      u <- J(u - gamma F(z))                         (4)
 
 Halpern's iteration (B. Halpern, 1967) with these weights has ``|u_k - T(u_k)| <= 2 |u_0 - u*| / (k + 1)``,
 which cannot be improved (F. Lieder, "On the convergence rate of the Halpern-iteration", Optim. Letters 15,
 2021); it needs T to be nonexpansive, hence F to be cocoercive. The anchored extragradient method (T. Yoon,
 E. Ryu, ICML 2021), Popov's optimistic one (1980) and the extragradient one (G. Korpelevich, 1976) need only
 a monotone Lipschitz F.
+
+Each method is a generator of its iterates. It has no end of its own: `halpern` asks it for the next one as
+long as the monitor's limits allow.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from numsolve._core import arrays, checks
+from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
 from .prox import resolvent
@@ -28,6 +33,16 @@ from .result import MonotoneResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from numsolve._core.typing import Array, ArrayLike, Callback, Namespace
+
+    from .prox import Prox
+
+    #: Yields an iterate u and what J makes of a step from it; is sent whether to restart.
+    Iterates: TypeAlias = Generator[tuple[Array, Array], bool, None]
+    Resolve: TypeAlias = Callable[[Array, float], Array]
+
+Method = Literal["halpern", "eag", "popov", "eg"]
+
 #: The step of each method times L: the largest that its convergence proof allows, or just below.
 STEPS = {"halpern": 1.0, "eag": 1 / 8, "popov": 1 / 3, "eg": 0.7}
 MAXITER = 10_000
@@ -35,16 +50,16 @@ MAXITER = 10_000
 
 def halpern(
     operator: Callable[[Any], Any],
-    x0: Any,
+    x0: ArrayLike,
     *,
     L: float,
-    prox: Callable[..., Any] | None = None,
+    prox: Prox | None = None,
     gamma: float | None = None,
-    method: str = "halpern",
-    restart: str | None = None,
+    method: Method = "halpern",
+    restart: Literal["adaptive"] | None = None,
     tol: float = 1e-6,
     maxiter: int | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> MonotoneResult:
@@ -74,14 +89,9 @@ def halpern(
         distance to the solutions. "halpern" and "eag" only.
     tol : float
         Largest residual ``|u - J(u - gamma F(u))| / gamma``, which is ``|F(u)|`` without G.
-    maxiter : int, optional
-        Largest number of iterations, 10 000 by default.
-    callback : callable, optional
-        Called after each iteration with u, or with an ``intermediate_result``; returning True stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit : optional
+        Most iterations (10 000 by default); called after each iteration with u, or with an
+        ``intermediate_result``, and true ends the run; a progress bar; seconds.
 
     Returns
     -------
@@ -121,30 +131,23 @@ def halpern(
     >>> result.success, result.nfev
     (True, 199)
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
     checks.function("operator", operator)
     L = checks.real("L", L, low=0.0, open_low=True)
-    checks.choice("method", method, tuple(STEPS))
+    checks.choice("method", method, get_args(Method))
     if restart is not None:
         checks.choice("restart", restart, ("adaptive",))
         if method not in {"halpern", "eag"}:
             raise ValueError(f"restart moves an anchor, which {method!r} does not have")
     J = resolvent(prox)
     xp = arrays.array_namespace(x0=x0)
-    x0 = checks.array("x0", x0, xp=xp, empty=False)
+    start = checks.array("x0", x0, xp=xp, empty=False)
     if gamma is None:
         gamma = STEPS[method] / L
     gamma = checks.real("gamma", gamma, low=0.0, open_low=True)
-    F = _Counted(operator, x0, xp)
-    with Monitor(
-        atol=tol,
-        maxiter=MAXITER if maxiter is None else maxiter,
-        time_limit=time_limit,
-        callback=callback,
-        progress=progress,
-        label=method,
-        keep="reference",
-    ) as it:
-        steps = _METHODS[method](F, J, x0, gamma)
+    F = _Counted(operator, start, xp)
+    with Monitor(limits, atol=tol, maxiter=MAXITER, label=method, keep="reference") as it:
+        steps = _METHODS[method](F, J, start, gamma)
         u, z = next(steps)
         rule = Restarts(restart == "adaptive")
         residual = distance(xp, u, z) / gamma
@@ -156,7 +159,7 @@ def halpern(
     return it.result(MonotoneResult, nfev=F.calls, epochs=float(F.calls), nrestart=rule.count, gamma=gamma)
 
 
-def _halpern(F: Any, J: Any, u: Any, gamma: float) -> Generator[tuple[Any, Any], bool, None]:
+def _halpern(F: _Counted, J: Resolve, u: Array, gamma: float) -> Iterates:
     """Yield u and T(u); told to restart, put the anchor on T(u)."""
     anchor, k = u, 0
     while True:
@@ -164,11 +167,11 @@ def _halpern(F: Any, J: Any, u: Any, gamma: float) -> Generator[tuple[Any, Any],
         if (yield u, t):
             anchor, k = t, 0
         lam = 1.0 / (k + 2)
-        u = lam * anchor + (1.0 - lam) * t
+        u = lam * anchor + (1.0 - lam) * t  # (1)
         k += 1
 
 
-def _eag(F: Any, J: Any, u: Any, gamma: float) -> Generator[tuple[Any, Any], bool, None]:
+def _eag(F: _Counted, J: Resolve, u: Array, gamma: float) -> Iterates:
     anchor, k = u, 0
     while True:
         f = F(u)
@@ -177,24 +180,24 @@ def _eag(F: Any, J: Any, u: Any, gamma: float) -> Generator[tuple[Any, Any], boo
         lam = 1.0 / (k + 2)
         pulled = lam * anchor + (1.0 - lam) * u
         z = J(pulled - gamma * f, gamma)
-        u = J(pulled - gamma * F(z), gamma)
+        u = J(pulled - gamma * F(z), gamma)  # (2)
         k += 1
 
 
-def _popov(F: Any, J: Any, u: Any, gamma: float) -> Generator[tuple[Any, Any], bool, None]:
+def _popov(F: _Counted, J: Resolve, u: Array, gamma: float) -> Iterates:
     z = u
     while True:
         f = F(z)
         yield z, J(z - gamma * f, gamma)
-        u = J(u - gamma * f, gamma)
+        u = J(u - gamma * f, gamma)  # (3)
         z = J(u - gamma * f, gamma)
 
 
-def _eg(F: Any, J: Any, u: Any, gamma: float) -> Generator[tuple[Any, Any], bool, None]:
+def _eg(F: _Counted, J: Resolve, u: Array, gamma: float) -> Iterates:
     while True:
         z = J(u - gamma * F(u), gamma)
         yield u, z
-        u = J(u - gamma * F(z), gamma)
+        u = J(u - gamma * F(z), gamma)  # (4)
 
 
 _METHODS = {"halpern": _halpern, "eag": _eag, "popov": _popov, "eg": _eg}
@@ -229,24 +232,23 @@ class Restarts:
 class _Counted:
     """The operator, which counts its calls and checks what it returns."""
 
-    def __init__(self, operator: Callable[[Any], Any], like: Any, xp: Any) -> None:
+    def __init__(self, operator: Callable[[Array], Any], like: Array, xp: Namespace) -> None:
         self.calls = 0
         self._operator, self._like, self._xp = operator, like, xp
 
-    def __call__(self, u: Any) -> Any:
+    def __call__(self, u: Array) -> Array:
         self.calls += 1
         return same_kind("operator", self._operator(u), self._like, self._xp)
 
 
-def same_kind(name: str, value: Any, like: Any, xp: Any) -> Any:
+def same_kind(name: str, value: Any, like: Array, xp: Namespace) -> Array:
     """What a user's function returned, as an array of the wanted shape; NaN may pass, the monitor sees it."""
-    value = xp.asarray(value, dtype=like.dtype)
-    if value.shape != like.shape:
-        raise ValueError(f"{name} must return shape {tuple(like.shape)}, got {tuple(value.shape)}")
-    return value
+    out: Array = xp.asarray(value, dtype=like.dtype)
+    if out.shape != like.shape:
+        raise ValueError(f"{name} must return shape {tuple(like.shape)}, got {tuple(out.shape)}")
+    return out
 
 
-def distance(xp: Any, u: Any, v: Any) -> float:
+def distance(xp: Namespace, u: Array, v: Array) -> float:
     """|u - v| in the 2-norm."""
-    d = u - v
-    return float(xp.sqrt(xp.sum(d * d)))
+    return arrays.norm(xp, u - v)

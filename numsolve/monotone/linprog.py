@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 
 from .pdhg import solve_lp
 from .result import LinprogResult, LPResult, Marginals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
+
+    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix, Namespace
+
+    Pair = tuple[float | None, float | None]
 
 OPTIONS = ("tol", "maxiter")
+#: What SciPy's options are here.
+THEIR_OPTIONS = {
+    "disp": "give linprog progress=True",
+    "time_limit": "give linprog time_limit=...",
+    "presolve": "there is no presolve",
+    "primal_feasibility_tolerance": "it is called 'tol' here, for primal and dual alike",
+    "dual_feasibility_tolerance": "it is called 'tol' here, for primal and dual alike",
+    "ipm_optimality_tolerance": "it is called 'tol' here",
+    "mip_rel_gap": "variables are continuous here",
+    "maxfev": "it is called 'maxiter' here",
+}
 
 
+@answers(
+    method="there is one method here, that of solve_lp: leave method out",
+    integrality="the variables are continuous here; scipy.optimize.milp takes integers",
+)
 def linprog(
-    c: Any,
-    A_ub: Any = None,
-    b_ub: Any = None,
-    A_eq: Any = None,
-    b_eq: Any = None,
-    bounds: Any = (0, None),
+    c: ArrayLike,
+    A_ub: Matrix | None = None,
+    b_ub: ArrayLike | None = None,
+    A_eq: Matrix | None = None,
+    b_eq: ArrayLike | None = None,
+    bounds: Pair | Sequence[Pair] | Array | None = (0, None),
     *,
     tol: float | None = None,
-    x0: Any = None,
-    options: Mapping[str, Any] | None = None,
+    x0: ArrayLike | tuple[ArrayLike, ArrayLike] | LPResult | None = None,
+    options: Mapping[str, float] | None = None,
     maxiter: int | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> LinprogResult:
@@ -60,14 +81,8 @@ def linprog(
         Where to start; zeros by default.
     options : dict, optional
         SciPy's way to give `tol` and `maxiter`.
-    maxiter : int, optional
-        Largest number of iterations, 1 000 000 by default.
-    callback : callable, optional
-        Called after each iteration with x, or with an ``intermediate_result``; returning True stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit : optional
+        As in `solve_lp`. A callback that wants SciPy's fields calls its parameter ``intermediate_result``.
 
     Returns
     -------
@@ -103,28 +118,24 @@ def linprog(
     >>> round(result.fun, 3), result.x.round(3), result["ineqlin"].marginals.round(3)
     (-22.0, array([10., -3.]), array([ 0., -1.]))
     """
-    options = dict(options or {})
-    if unknown := set(options) - set(OPTIONS):
-        raise ValueError(f"options may hold {', '.join(map(repr, OPTIONS))}; got {sorted(unknown)}")
-    tol = options.get("tol", 1e-6) if tol is None else tol
-    maxiter = options.get("maxiter") if maxiter is None else maxiter
+    chosen = _options(options)
     xp = arrays.array_namespace(c=c, A_ub=A_ub, b_ub=b_ub, A_eq=A_eq, b_eq=b_eq)
-    c = checks.array("c", c, xp=xp, ndim=1)
-    n = c.shape[0]
+    cost = checks.array("c", c, xp=xp, ndim=1)
+    n = cost.shape[0]
     A_ub, b_ub = _rows("ub", A_ub, b_ub, n, xp)
     A_eq, b_eq = _rows("eq", A_eq, b_eq, n, xp)
-    lx, ux = (xp.asarray(v, dtype=c.dtype) for v in _bounds(bounds, n))
+    lx, ux = (xp.asarray(v, dtype=cost.dtype) for v in _bounds(bounds, n))
     result = solve_lp(
-        c,
+        cost,
         _stacked(xp, A_ub, A_eq),
         xp.concat([xp.full_like(b_ub, -float("inf")), b_eq]),
         xp.concat([b_ub, b_eq]),
         lx,
         ux,
-        tol=tol,
+        tol=chosen.get("tol", 1e-6) if tol is None else tol,
         x0=x0,
-        maxiter=maxiter,
-        callback=callback,
+        maxiter=chosen.get("maxiter") if maxiter is None else maxiter,
+        callback=_answering(callback),
         progress=progress,
         time_limit=time_limit,
     )
@@ -142,7 +153,37 @@ def linprog(
     )
 
 
-def _rows(kind: str, A: Any, b: Any, n: int, xp: Any) -> tuple[Any, Any]:
+def _options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options that are taken here; what SciPy's others are called."""
+    chosen = dict(options or {})
+    for name in chosen:
+        if name not in OPTIONS:
+            hint = f"; {THEIR_OPTIONS[name]}" if name in THEIR_OPTIONS else ""
+            raise ValueError(f"options may hold {', '.join(map(repr, OPTIONS))}; got {name!r}{hint}")
+    return chosen
+
+
+def _answering(callback: Callback | None) -> Callback | None:
+    """A callback written for SciPy, whose parameter has fields, is told how to get them here."""
+    if not callable(callback):
+        return callback  # `solve_lp` says what is wanted
+
+    @functools.wraps(callback)
+    def called(x: Any) -> object:
+        try:
+            return callback(x)
+        except AttributeError as error:
+            if error.obj is not x or not hasattr(x, "__array_namespace__"):
+                raise
+            raise TypeError(
+                f"callback is given the array x, which has no {error.name!r}; call its parameter "
+                "intermediate_result to be given an object with x, nit, residual and the like"
+            ) from error
+
+    return called
+
+
+def _rows(kind: str, A: Any, b: Any, n: int, xp: Namespace) -> tuple[Any, Array]:
     """Rows and their right-hand side; no rows if both are None."""
     name_A, name_b = f"A_{kind}", f"b_{kind}"
     if (A is None) != (b is None):
@@ -160,7 +201,7 @@ def _rows(kind: str, A: Any, b: Any, n: int, xp: Any) -> tuple[Any, Any]:
     return A, xp.reshape(b, (-1,))
 
 
-def _stacked(xp: Any, A_ub: Any, A_eq: Any) -> Any:
+def _stacked(xp: Namespace, A_ub: Matrix, A_eq: Matrix) -> Any:
     """Both kinds of rows as one matrix."""
     if not (arrays.is_sparse(A_ub) or arrays.is_sparse(A_eq)):
         return xp.concat([A_ub, A_eq])
@@ -169,11 +210,12 @@ def _stacked(xp: Any, A_ub: Any, A_eq: Any) -> Any:
     return vstack([csr_array(A_ub), csr_array(A_eq)], format="csr")
 
 
-def _bounds(bounds: Any, n: int) -> tuple[Any, Any]:
+def _bounds(bounds: Any, n: int) -> tuple[Array, Array]:
     """Lower and upper bounds of the variables, from any of SciPy's forms."""
     wanted = f"bounds must be a pair (low, high), or {n} of them, one for each entry of c"
     if bounds is None:
         bounds = (0, None)
+    checks.refuse_masked("bounds", bounds)
     try:
         table = np.array(arrays.to_host(bounds) if hasattr(bounds, "dtype") else bounds, dtype=object)
         low, high = np.broadcast_to(table, (n, 2)).T if table.shape in {(2,), (1, 2)} else table.T

@@ -17,6 +17,14 @@ from numsolve._core import arrays
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numsolve._core.typing import Array, Matrix
+
+__all__ = ["inclusion", "linear_program"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 def inclusion(
     operator: Callable[..., Any], prox: Callable[[Any, float], Any] | None = None, *, gamma: float = 1.0
@@ -55,14 +63,14 @@ def inclusion(
 
 
 def linear_program(
-    z: tuple[Any, Any],
-    c: Any,
-    A: Any,
-    lc: Any = -float("inf"),
-    uc: Any = float("inf"),
-    lx: Any = -float("inf"),
-    ux: Any = float("inf"),
-) -> tuple[Any, Any]:
+    z: tuple[Array, Array],
+    c: Array,
+    A: Matrix,
+    lc: Array | float = -float("inf"),
+    uc: Array | float = float("inf"),
+    lx: Array | float = -float("inf"),
+    ux: Array | float = float("inf"),
+) -> tuple[Array, Array]:
     """The fixed-point residual of the primal-dual iteration, zero at a solution of `solve_lp`.
 
     Parameters
@@ -104,7 +112,7 @@ def linear_program(
     x, y = z
     xp = arrays.array_namespace(x=x, y=y)
 
-    def clip(v: Any, low: Any, high: Any) -> Any:
+    def clip(v: Array, low: Array | float, high: Array | float) -> Any:
         return xp.minimum(xp.maximum(v, low), high)
 
     rows = A @ x

@@ -2,12 +2,12 @@ r"""Linear programs by restarted, reflected Halpern iterations of the primal-dua
 
 With step eta < 1/|A|, weight w, ``tau = eta / w`` and ``sigma = eta w``, one PDHG step z^ = T(z) is
 
-    x^ = clip(x - tau (c - A'y), lx, ux),      xb = 2 x^ - x,
-    y^ = y - sigma (A xb + clip(y / sigma - A xb, -uc, -lc)),
+    x^ = clip(x - tau (c - A'y), lx, ux),      xb = 2 x^ - x,         (1)
+    y^ = y - sigma (A xb + clip(y / sigma - A xb, -uc, -lc)),         (2)
 
 and the iteration pulls its reflection 2 z^ - z towards the anchor z_0:
 
-    z <- z_0 / (k + 2)  +  (2 z^ - z) (k + 1) / (k + 2),       k = 0, 1, ...
+    z <- z_0 / (k + 2)  +  (2 z^ - z) (k + 1) / (k + 2),       k = 0, 1, ...   (3)
 
 (H. Lu, J. Yang, "Restarted Halpern PDHG for linear programming", arXiv 2407.16144, 2024). Its fixed-point
 residual r(z), the norm of z^ - z in the metric of the method, is O(1/k); restarting the anchor at z^ when r
@@ -26,35 +26,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import PrecisionWarning, Status, caller_level, deliver
 
-from ._batched import solve_batch
-from ._compiled import COLUMNS, EVERY, Compiled, Run
-from ._lp import LinearProgram, prepare
+from ._batched import in_units, solve_batch
+from ._compiled import COLUMNS, MAXITER, Compiled, Run
+from ._lp import LinearProgram, Units, prepare
 from .result import LPResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix
+
+    from ._batched import Start
 
 #: float32 data do not support tighter tolerances.
 FLOAT32_TOL = 1e-4
-MAXITER = 1_000_000
 
 
 def solve_lp(
-    c: Any,
-    A: Any = None,
-    lc: Any = None,
-    uc: Any = None,
-    lx: Any = None,
-    ux: Any = None,
+    c: ArrayLike,
+    A: Matrix | None = None,
+    lc: ArrayLike | None = None,
+    uc: ArrayLike | None = None,
+    lx: ArrayLike | None = None,
+    ux: ArrayLike | None = None,
     *,
     tol: float = 1e-6,
-    x0: Any = None,
+    x0: ArrayLike | tuple[ArrayLike, ArrayLike] | LPResult | None = None,
     polish: float | None = None,
     maxiter: int | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> LPResult:
@@ -81,16 +83,11 @@ def solve_lp(
     polish : float, optional
         Reduce the primal and the dual residual to this much afterwards, each by a short run of its own that
         leaves the objective aside. The gap may grow, by a factor of a few or of a hundred, and with it
-        `residual`; `success` speaks of the run before. Not for batches.
-    maxiter : int, optional
-        Largest number of iterations, 1 000 000 by default.
-    callback : callable, optional
-        Called after each iteration with x, or with an ``intermediate_result``; returning True stops the run.
-        It slows the run down.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+        `residual`; `success` speaks of the run before, unless the time limit or Ctrl-C cuts the polishing
+        short. Not for batches.
+    maxiter, callback, progress, time_limit : optional
+        Most iterations (1 000 000 by default); called after each iteration with x, or with an
+        ``intermediate_result``, and true ends the run (it slows the run down); a progress bar; seconds.
 
     Returns
     -------
@@ -141,94 +138,111 @@ def solve_lp(
     >>> (-result.y).round(4)  # what an hour of each machine is worth
     array([2.25, 0.25])
     """
-    lp = prepare(c, A, lc, uc, lx, ux)
-    start = _start(lp, x0)
-    settings: dict[str, Any] = {
-        "atol": _tolerance(lp, tol),
-        "maxiter": MAXITER if maxiter is None else maxiter,
-        "time_limit": time_limit,
-        "callback": callback,
-        "progress": progress,
-        "label": "linear program",
-    }
+    limits = Limits(maxiter, time_limit, callback, progress)
+    program = prepare(c, A, lc, uc, lx, ux)
+    x, y = _start(program, x0)
+    tol = _tolerance(program, tol)
     polish = None if polish is None else checks.real("polish", polish, low=0.0, open_low=True)
-    it = Monitor(
-        present=lambda point: solver.unscaled(point)[0],
-        columns=COLUMNS,
-        step_seconds=1e-8 * (sum(lp.A.shape) + _entries(lp.A)),
-        **settings,
-    )
+    units = program.units()
+    lp = program.divided(units)
+    start = None if x is None else x / units.bounds, None if y is None else y / units.costs
     if 0 in lp.A.shape or (lp.batch is None and bool(lp.contradictory)):
-        return at_once(lp)
+        return at_once(lp, units)
     if lp.batch is not None or not arrays.is_numpy(lp.xp):
-        return solve_batch(lp, start, settings)
-    solver = Compiled(lp)
-    run = Run(solver, solver.start(*start))
-    with it:
-        run.drive(it, every=1 if callback else EVERY)
-    point, certificate, steps = it.x, None, it.nit
-    if it.status is Status.INFEASIBLE:
-        certificate = run.ray(dual=True)
-    elif it.status is Status.UNBOUNDED:
-        certificate, steps = _unbounded(run, it)
-    elif polish is not None and it.status is Status.CONVERGED:
-        point, extra = polished(solver, point, polish, maxiter, time_limit)
-        steps += extra
+        return solve_batch(lp, start, tol, limits, units)
+    return _solve_single(lp, start, tol, polish, limits, units)
+
+
+def _solve_single(
+    lp: LinearProgram, start: Start, tol: float, polish: float | None, limits: Limits, units: Units
+) -> LPResult:
+    """Solve one program by the compiled kernels."""
+    with Monitor(
+        limits,
+        atol=tol,
+        maxiter=MAXITER,
+        label="linear program",
+        present=lambda point: solver.unscaled(point)[0] * units.bounds,
+        columns=COLUMNS,
+        step_seconds=3e-9 * _entries(lp.A) + 1e-8 * sum(lp.A.shape),
+    ) as it:
+        solver = Compiled(lp, limits)
+        run = Run(solver, solver.start(*start))
+        run.drive(it)
+        point, certificate, extra = it.x, None, 0
+        if it.status is Status.INFEASIBLE:
+            certificate = run.ray(dual=True)
+        elif it.status is Status.UNBOUNDED:
+            certificate, extra = _unbounded(run, it)
+        elif polish is not None and it.status is Status.CONVERGED:
+            point, extra = polished(solver, it, polish)
+    if it.status is Status.INTERRUPTED:  # also while polishing: what was reached before is kept
+        point, extra = it.x, 0
     x, y = solver.unscaled(point)
-    fields = {"nit": steps, "nrestart": run.nrestart, "certificate": certificate, **lp.quality(x, y)}
-    if steps > it.nit and certificate is None:
-        it.detail = f"Polished; the gap was below {it.threshold:.1e} and is {fields['gap']:.1e}."
+    quality = lp.quality(x, y)
+    if it.status is Status.CONVERGED and extra:
+        it.detail = f"Polished; the gap was below {it.threshold:.1e} and is {quality['gap']:.1e}."
+    fields = in_units(units, x, y, quality)
     kind = lp.c.dtype
-    single = {"x": x.astype(kind), "y": y.astype(kind)}
-    return it.result(LPResult, **{**fields, **single, "reduced_costs": fields["reduced_costs"].astype(kind)})
+    fields |= {name: fields[name].astype(kind) for name in ("x", "y", "reduced_costs")}
+    return it.result(LPResult, nit=it.nit + extra, nrestart=run.nrestart, certificate=certificate, **fields)
 
 
-def polished(
-    solver: Compiled, point: tuple[Any, Any], tol: float, maxiter: int | None, time_limit: float | None
-) -> tuple[tuple[Any, Any], int]:
+def polished(solver: Compiled, it: Monitor, tol: float) -> tuple[tuple[Array, Array], int]:
     """Project, nearly, on the feasible and the dual feasible points: PDHG without costs, then without bounds.
 
     Each half starts from its part of the point and zero for the other, and counts only if it arrives. This is
     the feasibility polishing of PDLP (D. Applegate et al., "PDLP: a practical first-order method for
     large-scale linear programming", arXiv 2501.07018, 2025).
     """
-    (x, y), steps = point, 0
+    (x, y), steps = it.x, 0
     for program, start, shares in (
         (solver.scaled.without_cost(), (x, np.zeros_like(y)), (1.0, 0.0, 0.0)),
         (solver.scaled.without_bounds(), (np.zeros_like(x), y), (0.0, 1.0, 0.0)),
     ):
-        it = _quiet(tol, maxiter, time_limit)
-        run = Run(solver, start, program, shares)
-        with it:
-            run.drive(it)
-        steps += it.nit
-        if it.status is Status.CONVERGED:
-            x, y = (it.x[0], y) if shares[0] else (x, it.x[1])
+        part = _part(solver, it, tol)
+        with part:
+            Run(solver, start, program, shares).drive(part)
+        steps += part.nit
+        if part.status is Status.CONVERGED:
+            x, y = (part.x[0], y) if shares[0] else (x, part.x[1])
+        elif part.status is Status.TIME_LIMIT:
+            it.stop(
+                Status.TIME_LIMIT, f"The run had converged to {it.threshold:.1e}; polishing was cut short."
+            )
+            break
     return (x, y), steps
 
 
-def _unbounded(run: Run, it: Monitor) -> tuple[Any, int]:
+def _unbounded(run: Run, it: Monitor) -> tuple[Array, int]:
     """Settle whether a program with a direction of descent has a feasible point; returns the certificate."""
     solver, ray = run.solver, run.ray(dual=False)
-    quiet = _quiet(it.threshold, it.maxiter, None)
+    part = _part(solver, it, it.threshold)
     feasible = Run(solver, solver.start(None, None), solver.scaled.without_cost(), (1.0, 0.0, 0.0))
-    with quiet:
-        feasible.drive(quiet)
-    if quiet.status is Status.INFEASIBLE:
+    with part:
+        feasible.drive(part)
+    if part.status is Status.INFEASIBLE:
         it.stop(Status.INFEASIBLE)
         ray = feasible.ray(dual=True)
-    elif quiet.status is not Status.CONVERGED:
+    elif part.status is Status.TIME_LIMIT:
+        it.stop(Status.TIME_LIMIT, "The objective falls forever, if there is a feasible point.")
+    elif part.status is not Status.CONVERGED:
         it.detail = "Whether there is a feasible point was not settled."
-    return ray, it.nit + quiet.nit
+    return ray, part.nit
 
 
-def _quiet(tol: float, maxiter: int | None, time_limit: float | None) -> Monitor:
-    """A monitor for a run within a run."""
-    limit = MAXITER if maxiter is None else maxiter
-    return Monitor(atol=tol, maxiter=limit, time_limit=time_limit, columns=COLUMNS)
+def _part(solver: Compiled, it: Monitor, tol: float) -> Monitor:
+    """A monitor for a run within a run: Ctrl-C passes through it and ends the run around it."""
+    return Monitor(
+        it.limits.part(it.maxiter),
+        atol=tol,
+        maxiter=it.maxiter,
+        columns=COLUMNS,
+        step_seconds=solver.step_seconds,
+    )
 
 
-def at_once(lp: LinearProgram) -> LPResult:
+def at_once(lp: LinearProgram, units: Units) -> LPResult:
     """Solve programs that need no iteration: no rows, no columns, or contradictory bounds of a single one."""
     xp, m = lp.xp, lp.A.shape[0]
     shape = lp.c.shape if lp.batch is None else (lp.batch, lp.c.shape[-1])
@@ -249,7 +263,7 @@ def at_once(lp: LinearProgram) -> LPResult:
     else:
         rays = [rays[i, :] if status[i] == Status.UNBOUNDED else None for i in range(lp.batch)]
     y = xp.zeros((*shape[:-1], m), dtype=lp.c.dtype)
-    result = LPResult(x=x, y=y, status=status, certificate=rays, **lp.quality(x, y))
+    result = LPResult(status=status, certificate=rays, **in_units(units, x, y, lp.quality(x, y)))
     deliver(result)
     return result
 
@@ -267,7 +281,7 @@ def _tolerance(lp: LinearProgram, tol: float) -> float:
     return tol
 
 
-def _start(lp: LinearProgram, x0: Any) -> tuple[Any, Any]:
+def _start(lp: LinearProgram, x0: Any) -> Start:
     """The caller's x and y, each None if not given."""
     if x0 is None:
         return None, None
@@ -282,5 +296,5 @@ def _start(lp: LinearProgram, x0: Any) -> tuple[Any, Any]:
     return x, y
 
 
-def _entries(A: Any) -> int:
+def _entries(A: Matrix) -> int:
     return int(A.nnz if arrays.is_sparse(A) else A.shape[0] * A.shape[1])

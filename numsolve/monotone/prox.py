@@ -7,17 +7,23 @@ these; ``functools.partial(project_box, lower=-1.0)`` and the like set their oth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from numsolve._core import arrays, checks
 
+from ._tuples import BOX, L1, L2_BALL, NOTHING, SIMPLEX, Resolvent
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numsolve._core.typing import Array, ArrayLike
+
+#: A projection ``prox(v)`` of this file, or any resolvent ``prox(v, gamma)``.
+Prox: TypeAlias = Callable[..., Any]
 
 
-def project_simplex(y: Any, radius: float = 1.0, axis: int = -1) -> Any:
+def project_simplex(y: ArrayLike, radius: float = 1.0, axis: int = -1) -> Array:
     """Project on the simplex of nonnegative vectors with a given sum.
 
     Parameters
@@ -51,22 +57,26 @@ def project_simplex(y: Any, radius: float = 1.0, axis: int = -1) -> Any:
     array([0.25, 0.75, 0.  ])
     """
     radius = checks.real("radius", radius, low=0.0, open_low=True)
+    axis = checks.integer("axis", axis)
     xp = arrays.array_namespace(y=y)
-    y = checks.array("y", y, xp=xp)
-    if y.ndim == 0 or y.shape[axis] == 0:
-        raise ValueError(f"y must hold vectors of at least one entry along axis {axis}, got shape {y.shape}")
-    v = xp.moveaxis(y, axis, -1)
-    # Differences to the largest entry: the sums below then keep their digits whatever the offset.
-    v = v - xp.max(v, axis=-1, keepdims=True)
+    u = checks.array("y", y, xp=xp)
+    if not -u.ndim <= axis < u.ndim or u.shape[axis] == 0:
+        raise ValueError(f"y must hold vectors of at least one entry along axis {axis}, got shape {u.shape}")
+    v = xp.moveaxis(u, axis, -1)
+    # Differences to the largest entry: the sums below then keep their digits whatever the offset. What is
+    # further below than `radius` is zero in the projection, and may as well be at this distance.
+    top = xp.max(v, axis=-1, keepdims=True)
+    v = xp.maximum(v, top - radius) - top
     down = xp.flip(xp.sort(v, axis=-1), axis=-1)
     count = xp.arange(1, v.shape[-1] + 1, dtype=v.dtype)
     excess = (xp.cumulative_sum(down, axis=-1) - radius) / count
     kept = xp.sum(xp.astype(down > excess, xp.int64), axis=-1, keepdims=True)
     t = xp.take_along_axis(excess, kept - 1, axis=-1)
-    return xp.moveaxis(xp.maximum(v - t, xp.zeros_like(v)), -1, axis)
+    out: Array = xp.moveaxis(xp.maximum(v - t, xp.zeros_like(v)), -1, axis)
+    return out
 
 
-def project_box(y: Any, lower: Any = 0.0, upper: Any = 1.0) -> Any:
+def project_box(y: ArrayLike, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0) -> Array:
     """Project on the box ``lower <= u <= upper``.
 
     Parameters
@@ -88,14 +98,17 @@ def project_box(y: Any, lower: Any = 0.0, upper: Any = 1.0) -> Any:
     array([0. , 0.5, 1. ])
     """
     xp = arrays.array_namespace(y=y, lower=lower, upper=upper)
-    y = checks.array("y", y, xp=xp, check_finite=False)
-    low, high = (xp.asarray(v, dtype=y.dtype) for v in (lower, upper))
-    if bool(xp.any(low > high)):
-        raise ValueError("lower must not exceed upper")
-    return xp.minimum(xp.maximum(y, low), high)
+    u = checks.array("y", y, xp=xp, check_finite=False)
+    for name, value in {"lower": lower, "upper": upper}.items():
+        checks.refuse_masked(name, value)
+    low, high = (xp.asarray(v, dtype=u.dtype) for v in (lower, upper))
+    if not bool(xp.all(low <= high)):
+        raise ValueError("lower must not exceed upper, nor may they be nan")
+    out: Array = xp.minimum(xp.maximum(u, low), high)
+    return out
 
 
-def project_l2_ball(y: Any, radius: float = 1.0) -> Any:
+def project_l2_ball(y: ArrayLike, radius: float = 1.0) -> Array:
     """Project on the ball of vectors whose 2-norm is at most `radius`.
 
     Parameters
@@ -118,12 +131,13 @@ def project_l2_ball(y: Any, radius: float = 1.0) -> Any:
     """
     radius = checks.real("radius", radius, low=0.0)
     xp = arrays.array_namespace(y=y)
-    y = checks.array("y", y, xp=xp)
-    size = float(xp.sqrt(xp.sum(y * y)))
-    return y * (radius / size) if size > radius else y + 0.0
+    u = checks.array("y", y, xp=xp)
+    size = arrays.norm(xp, u)
+    out: Array = u * (radius / size) if size > radius else u + 0.0
+    return out
 
 
-def prox_l1(v: Any, gamma: float = 1.0, weight: float = 1.0) -> Any:
+def prox_l1(v: ArrayLike, gamma: float = 1.0, weight: float = 1.0) -> Array:
     """Shrink towards zero by ``gamma * weight``: the proximal map of ``weight * |u|_1``.
 
     Parameters
@@ -148,12 +162,13 @@ def prox_l1(v: Any, gamma: float = 1.0, weight: float = 1.0) -> Any:
     """
     shrink = checks.real("gamma", gamma, low=0.0) * checks.real("weight", weight, low=0.0)
     xp = arrays.array_namespace(v=v)
-    v = checks.array("v", v, xp=xp)
-    zero = xp.zeros_like(v)
-    return xp.maximum(v - shrink, zero) + xp.minimum(v + shrink, zero)
+    u = checks.array("v", v, xp=xp)
+    zero = xp.zeros_like(u)
+    out: Array = xp.maximum(u - shrink, zero) + xp.minimum(u + shrink, zero)
+    return out
 
 
-def prox_nonnegative(v: Any, gamma: float = 1.0) -> Any:
+def prox_nonnegative(v: ArrayLike, gamma: float = 1.0) -> Array:
     """Project on the nonnegative vectors, as a proximal map.
 
     Parameters
@@ -176,46 +191,45 @@ def prox_nonnegative(v: Any, gamma: float = 1.0) -> Any:
     """
     checks.real("gamma", gamma, low=0.0)
     xp = arrays.array_namespace(v=v)
-    v = checks.array("v", v, xp=xp)
-    return xp.maximum(v, xp.zeros_like(v))
+    u = checks.array("v", v, xp=xp)
+    out: Array = xp.maximum(u, xp.zeros_like(u))
+    return out
 
 
 _PROJECTIONS = (project_simplex, project_box, project_l2_ball)
 
 
-def resolvent(prox: Any) -> Callable[[Any, float], Any]:
+def resolvent(prox: Prox | None) -> Callable[[Array, float], Array]:
     """Make the function ``J(v, gamma)`` of a solver's `prox` argument; None is no operator at all."""
     if prox is None:
         return _same
     checks.function("prox", prox)
     if getattr(prox, "func", prox) in _PROJECTIONS:
-        return lambda v, _: prox(v)
-    return cast("Callable[[Any, float], Any]", prox)
+        projection = prox
+        return lambda v, _: projection(v)
+    return prox
 
 
-def catalogued(prox: Any, size: int) -> tuple[int, float, Any, Any] | None:
-    """The number of a map in the compiled catalogue, its parameter and its bounds; None if it is not there.
-
-    The numbers are those of `numsolve.monotone._cpu_vr`: 0 nothing, 1 box, 2 l1, 3 l2 ball, 4 simplex.
-    """
+def catalogued(prox: Prox | None, size: int) -> Resolvent | None:
+    """A map as the compiled kernels know it; None if they do not."""
     function, settings = getattr(prox, "func", prox), dict(getattr(prox, "keywords", {}))
     if getattr(prox, "args", ()) or settings.pop("axis", -1) != -1:
         return None
-    none = np.empty(0)
     if prox is None:
-        return 0, 0.0, none, none
+        return Resolvent.of(NOTHING)
     if function is prox_nonnegative:
-        return 1, 0.0, np.zeros(size), np.full(size, np.inf)
+        return Resolvent(BOX, 0.0, np.zeros(size), np.full(size, np.inf))
     if function is project_box:
         low, high = settings.get("lower", 0.0), settings.get("upper", 1.0)
         low, high = (np.array(np.broadcast_to(v, (size,)), dtype=float) for v in (low, high))
-        return 1, 0.0, low, high
+        return Resolvent(BOX, 0.0, low, high)
     if function is prox_l1:
-        return 2, float(settings.get("weight", 1.0)), none, none
+        return Resolvent.of(L1, float(settings.get("weight", 1.0)))
     if function in _PROJECTIONS:
-        return 3 if function is project_l2_ball else 4, float(settings.get("radius", 1.0)), none, none
+        kind = L2_BALL if function is project_l2_ball else SIMPLEX
+        return Resolvent.of(kind, float(settings.get("radius", 1.0)))
     return None
 
 
-def _same(v: Any, gamma: float) -> Any:  # noqa: ARG001
+def _same(v: Array, gamma: float) -> Array:  # noqa: ARG001
     return v

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
 
 from numsolve._core.arrays import to_host
 from numsolve._core.plotting import new_axes, new_figure, plot_history
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from matplotlib.axes import Axes
+
+    from numsolve._core.typing import Array, LineStyle
+
+#: A float, or an array with one for each program of a batch.
+Each: TypeAlias = Any
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -36,6 +41,7 @@ class MonotoneResult(Result):
         The step, which is also the parameter of the residual.
     """
 
+    x: Array
     nfev: int = 0
     epochs: float = 0.0
     nrestart: int = 0
@@ -65,7 +71,8 @@ class LPResult(Result):
     gap : float
         ``|p - d| / (1 + |p| + |d|)`` with the primal and the dual objective.
     residual : float
-        The largest of these three, which is what `tol` bounds.
+        The largest of these three, which is what `tol` bounds. If the largest cost, or the largest finite
+        bound, is below 1e-100 or above 1e100, they are measured in units in which it is about one.
     nrestart : int
         Restarts.
     certificate : array or None
@@ -73,24 +80,33 @@ class LPResult(Result):
         the bounds; if it is unbounded, a direction of shape (n,) along which the objective falls forever.
     """
 
-    fun: Any = float("nan")
-    y: Any = None
-    reduced_costs: Any = None
-    primal_residual: Any = float("nan")
-    dual_residual: Any = float("nan")
-    gap: Any = float("nan")
-    nrestart: Any = 0
+    x: Array
+    fun: Each = float("nan")
+    y: Array
+    reduced_costs: Array
+    primal_residual: Each = float("nan")
+    dual_residual: Each = float("nan")
+    gap: Each = float("nan")
+    nrestart: Each = 0
     certificate: Any = None
 
-    def plot(self, ax: Axes | None = None, **settings: Any) -> Axes:
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        against: Literal["iteration", "seconds"] = "iteration",
+        **style: Unpack[LineStyle],
+    ) -> Axes:
         """Draw the three residuals against the iterations.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
             Where to draw; a new figure by default.
-        **settings
-            Passed to ``ax.plot``; also ``against="seconds"``.
+        against : {"iteration", "seconds"}
+            The horizontal axis.
+        **style
+            Colour, label and the like, for ``ax.plot``.
 
         Returns
         -------
@@ -99,9 +115,10 @@ class LPResult(Result):
         axes = new_axes(ax)
         for column, label in {"primal_residual": "primal", "dual_residual": "dual", "gap": "gap"}.items():
             if self.history is not None and column in self.history:
-                plot_history(self, ax=axes, column=column, **{"label": label, **settings})
+                line: LineStyle = {"label": label, **style}
+                plot_history(self.history, ax=axes, column=column, against=against, **line)
         if not axes.lines:
-            return plot_history(self, ax=axes, **settings)
+            return plot_history(self.history, ax=axes, against=against, **style)
         axes.set_ylabel("relative residual")
         axes.legend()
         return axes
@@ -122,12 +139,12 @@ class LinprogResult(LPResult):
         derivative of the optimal value with respect to their right-hand sides.
     """
 
-    slack: Any = None
-    con: Any = None
-    ineqlin: Any = None
-    eqlin: Any = None
-    lower: Any = None
-    upper: Any = None
+    slack: Array
+    con: Array
+    ineqlin: Marginals
+    eqlin: Marginals
+    lower: Marginals
+    upper: Marginals
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
@@ -182,13 +199,14 @@ class Marginals:
         The derivative of the optimal value with respect to its right-hand side.
     """
 
-    residual: Any
-    marginals: Any
+    residual: Array
+    marginals: Array
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Array:
         if name not in {"residual", "marginals"}:
             raise KeyError(name)
-        return getattr(self, name)
+        out: Array = getattr(self, name)
+        return out
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -213,13 +231,20 @@ class GameResult(Result):
         The form that was solved, "lp" or "simplex-pdhg".
     """
 
-    y: Any = None
+    x: Array
+    y: Array
     value: float = float("nan")
     gap: float = float("nan")
     nrestart: int = 0
     method: str = ""
 
-    def plot(self, ax: Axes | None = None, *, what: str | None = None, **settings: Any) -> Axes:
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        what: Literal["strategies", "convergence"] | None = None,
+        **style: Unpack[LineStyle],
+    ) -> Axes:
         """Draw the strategies, or the convergence.
 
         Parameters
@@ -228,8 +253,8 @@ class GameResult(Result):
             Where to draw; a new figure by default.
         what : {"strategies", "convergence"}, optional
             By default both, side by side in a new figure, or the strategies if `ax` is given.
-        **settings
-            Passed to ``ax.stem`` or ``ax.plot``.
+        **style
+            Colour, label and the like, for ``ax.vlines`` or ``ax.plot``.
 
         Returns
         -------
@@ -238,16 +263,16 @@ class GameResult(Result):
         """
         if what is None and ax is None:
             axes = new_figure(1, 2, figsize=(10, 4))[1][0]
-            self.plot(axes[0], what="strategies", **settings)
+            self.plot(axes[0], what="strategies", **style)
             self.plot(axes[1], what="convergence")
             first: Axes = axes[0]
             return first
         if what == "convergence":
-            return plot_history(self, ax=ax, **settings)
+            return plot_history(self.history, ax=ax, **style)
         axes = new_axes(ax)
         x, y = to_host(self.x), to_host(self.y)
-        axes.vlines(range(len(x)), 0, x, color="C0", label="x, pays", **settings)
-        axes.vlines(range(len(y)), -y, 0, color="C1", label="y, is paid (downwards)", **settings)
+        axes.vlines(range(len(x)), 0, x, **{"color": "C0", "label": "x, pays", **style})
+        axes.vlines(range(len(y)), -y, 0, **{"color": "C1", "label": "y, is paid (downwards)", **style})
         axes.axhline(0, color="0.3", linewidth=0.8)
         axes.set(xlabel="choice", ylabel="probability")
         axes.legend()

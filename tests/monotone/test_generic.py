@@ -54,7 +54,7 @@ def test_residuals_in_the_kernel_are_those_in_the_callers_units(program, residua
 
 def test_the_history_has_a_row_for_each_look(netlib):
     solver = Compiled(prepare(*netlib("afiro")))
-    with Monitor(atol=1e-6, maxiter=1000, columns=COLUMNS) as it:
+    with Monitor(atol=1e-6, maxiter=1000, columns=COLUMNS, step_seconds=1e-5) as it:
         Run(solver, solver.start(None, None)).drive(it, every=8)
     assert (np.diff(it.history.iteration) == 8).all()
     np.testing.assert_array_equal(

@@ -143,8 +143,56 @@ def test_options_are_scipys():
     assert r.nit == 3
     rough, fine = (monotone.linprog(**PROBLEMS["an assignment"], options={"tol": tol}) for tol in (0.5, 1e-9))
     assert rough.nit < fine.nit
-    with pytest.raises(ValueError, match="options may hold 'tol', 'maxiter'; got \\['presolve'\\]"):
-        monotone.linprog([1], options={"presolve": True})
+
+
+ANSWERS = {
+    "method": (
+        {"method": "highs"},
+        TypeError,
+        "linprog\\(\\) has no argument 'method': there is one method here",
+    ),
+    "integrality": ({"integrality": [1]}, TypeError, "scipy.optimize.milp takes integers"),
+    "disp": ({"options": {"disp": True}}, ValueError, "got 'disp'; give linprog progress=True"),
+    "presolve": (
+        {"options": {"presolve": True}},
+        ValueError,
+        "'tol', 'maxiter'; got 'presolve'; there is no presolve",
+    ),
+    "a tolerance": (
+        {"options": {"primal_feasibility_tolerance": 1e-8}},
+        ValueError,
+        "it is called 'tol' here",
+    ),
+    "a time limit": ({"options": {"time_limit": 1.0}}, ValueError, "give linprog time_limit=..."),
+    "an unknown option": ({"options": {"nothing": 1}}, ValueError, "'maxiter'; got 'nothing'$"),
+    "a callback for fields": (
+        {"callback": lambda res: res.fun},
+        TypeError,
+        "callback is given the array x, which has no 'fun'; call its parameter intermediate_result",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_words_of_scipy_are_answered_with_ours(name):
+    change, kind, fragment = ANSWERS[name]
+    with pytest.raises(kind, match=fragment):
+        monotone.linprog(**PROBLEMS["both kinds of rows"], **change)
+
+
+def test_a_start_and_a_callback_as_scipy_has_them():
+    seen = []
+    problem = PROBLEMS["both kinds of rows"]
+    monotone.linprog(**problem, x0=np.zeros(3), callback=lambda x: seen.append(x.copy()))
+    assert {x.shape for x in seen} == {(3,)}
+
+    def callback(intermediate_result):
+        seen.append(intermediate_result.x)
+
+    monotone.linprog(**problem, callback=callback)
+    assert seen[-1].shape == (3,)
+    with pytest.raises(AttributeError, match="nothing"):  # the callback's own mistakes stay what they are
+        monotone.linprog(**problem, callback=lambda x: np.nothing)
 
 
 def test_a_warm_start():

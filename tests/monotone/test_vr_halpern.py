@@ -11,6 +11,7 @@ import pytest
 from numsolve import monotone
 from numsolve._core.result import ConvergenceWarning
 from numsolve.monotone import _cpu_vr
+from numsolve.monotone._tuples import COUNTS, record
 
 
 def least_squares(n, d=20, seed=0, spread=0.0):
@@ -90,12 +91,12 @@ def test_batches_are_unbiased_and_without_repetition():
     d, full = np.array([1.0, -2.0, 0.5]), problem.full(np.array([1.0, -2.0, 0.5])) - problem.full(np.zeros(3))
     singles = [problem.batch(d, [i]) - problem.batch(np.zeros(3), [i]) for i in range(6)]
     np.testing.assert_allclose(np.mean(singles, axis=0), full, atol=1e-12)
-    rng, counts, total, drawn = np.random.default_rng(0), np.zeros(3, np.int64), np.zeros(3), np.zeros(6)
+    rng, counts, total, drawn = np.random.default_rng(0), record(COUNTS), np.zeros(3), np.zeros(6)
     for _ in range(20_000):
         out = np.zeros(3)
         _cpu_vr.add_components_to(P, d, 2, counts, rng, out)
         total += out
-        drawn += P.marks == counts[2]
+        drawn += P.marks == counts.stamp
     np.testing.assert_allclose(total / 20_000, full, rtol=0.05, atol=0.05 * abs(full).max())
     assert drawn.sum() == 40_000  # two different ones each time
     np.testing.assert_allclose(drawn / 20_000, 1 / 3, atol=0.015)
@@ -112,7 +113,7 @@ def test_the_weights_of_importance_sampling_are_unbiased(sampling):
     np.testing.assert_allclose((q * weights) @ singles, full, atol=1e-12)
     game = monotone.BilinearGame(np.random.default_rng(0).normal(size=(3, 4)) * [[1], [5], [0.1]])
     P, v, mean = game._compiled(sampling), np.arange(7.0), np.zeros(7)
-    rng, counts = np.random.default_rng(0), np.zeros(3, np.int64)
+    rng, counts = np.random.default_rng(0), record(COUNTS)
     for _ in range(40_000):
         _cpu_vr.add_components_to(P, v, 1, counts, rng, mean)
     np.testing.assert_allclose(mean / 40_000, game.full(v), atol=0.05 * abs(game.full(v)).max())
