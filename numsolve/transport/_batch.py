@@ -4,51 +4,58 @@ from __future__ import annotations
 
 import math
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
-from numsolve._core.result import ConvergenceWarning
+from numsolve._core.result import ConvergenceWarning, Status
 
 from ._problem import MASS_TOLERANCE, UNIT
 from .newton import FIRST_STAGE, STAGE_FACTOR
 from .result import TransportResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-#: Largest smaller side of a problem that the compiled loop takes.
-SMALL = 300
+    from numsolve._core.limits import Limits
+    from numsolve._core.typing import Array, ArrayLike, Namespace
+
+    from ._problem import Potentials, Weights
+
+#: Largest smaller side of a problem that the compiled loop takes, and most entries of its cost.
+SMALL, ENTRIES = 300, 300_000
+#: Entries of the cost times rows up to which no problem can take long, so that no thread has to watch.
+QUICK = 10_000
 
 
-def is_batch(M: Any, a: Any, b: Any) -> bool:
+def is_batch(M: ArrayLike, a: Weights, b: Weights) -> bool:
     """Whether one of the arguments has an axis too many for a single problem."""
     return _ndim(M) == 3 or _ndim(a) == 2 or _ndim(b) == 2
 
 
 def solve_batch(
     solve: Callable[..., TransportResult],
-    M: Any,
-    a: Any,
-    b: Any,
+    M: ArrayLike,
+    a: Weights,
+    b: Weights,
     reg: float,
+    limits: Limits,
     *,
     compiled: bool,
     tol: float,
-    maxiter: int | None,
-    potentials_init: Any,
+    potentials_init: Sequence[ArrayLike] | None,
     return_plan: bool,
-    callback: Callable[..., Any] | None,
-    progress: bool,
-    time_limit: float | None,
 ) -> TransportResult:
-    """Solve each problem by ``solve(M, a, b, **settings)``, or by the compiled Newton loop where that can.
+    """Solve each problem by ``solve(M, a, b, limits, **settings)``, or by the compiled loop where that can.
 
-    The monitor counts the problems that are left.
+    The monitor counts the problems that are left. Where one of them runs out of time, or Ctrl-C is pressed,
+    all ends; what is done is kept.
     """
     a, b = (None if isinstance(x, list | tuple) and len(x) == 0 else x for x in (a, b))
     xp = arrays.array_namespace(M=M, a=a, b=b)
@@ -63,52 +70,75 @@ def solve_batch(
             raise ValueError(f"{name} must have shape {shape} or {(count, *shape)}, got {tuple(x.shape)}")
     data = [_stack(x, ndim, count) for x, ndim in ((M, 2), (a, 1), (b, 1))]
     starts = _starts(potentials_init, xp, count)
-    settings = {"tol": tol, "maxiter": maxiter, "return_plan": return_plan}
+    settings = {"tol": tol, "return_plan": return_plan}
 
     def one(i: int) -> TransportResult:
         own = (None if x is None else x[i, ...] for x in data)
         start = None if starts is None else (starts[0][i, ...], starts[1][i, ...])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return solve(*own, potentials_init=start, **settings)
+            return solve(*own, limits.part(limits.maxiter), potentials_init=start, **settings)
 
-    fast = None
-    if compiled and arrays.is_numpy(xp) and M.dtype == np.float64 and count and 0 < min(n, m) <= SMALL:
-        fast = _Compiled(data, reg, tol, 1000 if maxiter is None else maxiter, starts)
-    results: list[TransportResult] = []
-    with Monitor(
-        atol=0.0,
-        maxiter=count,
-        time_limit=time_limit,
-        callback=callback,
-        progress=progress,
-        label="Problems",
-        keep="reference",
-        present=lambda done: _stacked(xp, [r.x for r in results[:done]], M),
-    ) as it:
+    results: list[TransportResult | None] = [None] * count
+    small = 0 < min(n, m) <= SMALL and n * m <= ENTRIES
+    with ExitStack() as stack:
+        fast = None
+        if compiled and arrays.is_numpy(xp) and M.dtype == np.float64 and count and small:
+            fast = stack.enter_context(_Compiled(data, reg, tol, limits, starts))
+        it = stack.enter_context(
+            Monitor(
+                _of_the_whole(limits),
+                atol=0.0,
+                maxiter=count,
+                label="Problems",
+                keep="reference",
+                present=lambda done: _stacked(xp, [r.x for r in results[:done] if r is not None], M),
+            )
+        )
         it.record(count, 0)
         while it.running:
             first = it.nit
             last = first + it.chunk()[0]
-            if fast is not None:
-                fast.solve(first, last)
+            interrupted = fast is not None and fast.solve(first, last)
             for i in range(first, last):
-                result = fast.result(i) if fast is not None and fast.done[i] else one(i)
-                results.append(result)
-            it.extend([count - last], x=last, steps=last - first)
-    return _collect(it, xp, results, data[0], count, reg, return_plan)
+                if fast is not None and fast.done[i]:
+                    results[i] = fast.result(i)
+                elif not interrupted and it.status is None:
+                    part = results[i] = one(i)
+                    if int(part.status) in {Status.TIME_LIMIT, Status.INTERRUPTED}:
+                        it.stop(Status(int(part.status)))
+            if interrupted:
+                raise KeyboardInterrupt
+            if it.status is None:
+                it.extend([count - last], x=last, steps=last - first)
+    return _collect(it, xp, results, data[0], reg, return_plan)
+
+
+def _of_the_whole(limits: Limits) -> Limits:
+    """The limits of a batch, whose iterations are problems: `maxiter` is for each of these."""
+    whole = replace(limits, maxiter=None)
+    object.__setattr__(whole, "deadline", limits.deadline)
+    return whole
 
 
 class _Compiled:
     """The problems with positive weights and finite costs, in the layout of the compiled loop."""
 
-    def __init__(self, data: list[Any], reg: float, tol: float, maxiter: int, starts: Any) -> None:
+    def __init__(
+        self,
+        data: list[Array],
+        reg: float,
+        tol: float,
+        limits: Limits,
+        starts: Potentials | None,
+    ) -> None:
         M, a, b = data
         count, n, m = M.shape
         self.kernels = arrays.kernels_for(np, __package__, "batch")
         self.threads = arrays.kernels_for(np, __package__).threads()
+        self.pool: ThreadPoolExecutor | None = None
         a, b = (np.full((count, k), 1.0 / k) if x is None else x for x, k in ((a, n), (b, m)))
-        self.reg, self.tol, self.maxiter = reg, tol, maxiter
+        self.reg, self.tol, self.limits = reg, tol, limits
         low, high = M.min(axis=(1, 2)), M.max(axis=(1, 2))
         self.mass, other = a.sum(axis=1), b.sum(axis=1)
         with np.errstate(invalid="ignore"):
@@ -132,58 +162,97 @@ class _Compiled:
         if starts is not None:
             self.f = np.where(regular[:, None], starts[0] - self._shift(slice(None))[:, None], 0.0)
 
-    def _shift(self, i: Any) -> Any:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.pool is not None:
+            self.pool.shutdown()
+
+    def _shift(self, i: Array | slice) -> Array:
         """What the potentials of the sources have over those of the reduced problem."""
         return self.offset[i] + self.reg * np.log(self.mass[i])
 
-    def solve(self, first: int, last: int) -> None:
-        """Solve the regular problems of a range, shared among the threads."""
+    def solve(self, first: int, last: int) -> bool:
+        """Solve the regular problems of a range, shared among the threads; say whether Ctrl-C ended it."""
         self.index = first + np.flatnonzero(self.regular[first:last])
         i = self.index
         M = np.ascontiguousarray(self.M[i] - self.offset[i, None, None])
         f, g, a, b = self.f[i], self.g[i], self.a[i], self.b[i]
         if self.swapped:
             M, f, g, a, b = np.ascontiguousarray(M.transpose(0, 2, 1)), g, f, b, a
-        P = np.empty(M.shape)
-        counts = np.zeros((i.size, len(self.kernels.COUNTS)), dtype=np.int64)
-        values = np.zeros((i.size, len(self.kernels.VALUES)))
-        batch = [M, a, b, self.first[i], f, g, P, counts, values]
+        P = np.zeros(M.shape)
+        counts = np.zeros(i.size, dtype=self.kernels.COUNTS)
+        batch = [M, a, b, self.first[i], f, g, P, counts]
+        halt = np.zeros(1, dtype=np.int64)
+        maxiter = self.limits.steps(1000)
 
         def run(part: slice) -> None:
-            M, a, b, start, f, g, P, counts, values = (x[part] for x in batch)
+            M, a, b, start, f, g, P, counts = (x[part] for x in batch)
+            rows = np.empty((self.kernels.ROWS, M.shape[1]))
+            columns = np.empty((self.kernels.COLUMNS, M.shape[2]))
             self.kernels.newton_batch(
-                M, a, b, self.reg, start, self.warm, self.tol, self.maxiter, f, g, P, counts, values
+                M, a, b, self.reg, start, self.warm, self.tol, maxiter, f, g, P, counts, halt, rows, columns
             )
 
-        cuts = np.linspace(0, i.size, min(self.threads, max(i.size, 1)) + 1).astype(int)
-        parts = [slice(*cut) for cut in pairwise(cuts.tolist())]
-        if len(parts) > 1:
-            with ThreadPoolExecutor(len(parts)) as pool:
-                list(pool.map(run, parts))
-        else:
-            run(parts[0])
-        self.done[i] = counts[:, 0].astype(bool) & (values[:, 0] <= self.tol)
-        if self.swapped:
-            P, f, g = P.transpose(0, 2, 1), g, f
-        self._keep(i, P, f, g, counts, values)
+        interrupted = self._shared(run, halt, M)
+        with np.errstate(all="ignore"):  # those that were given up, or not reached, hold anything
+            error, linear, low, high = _measured(M, a, b, f, P)
+            self.done[i] = counts["converged"].astype(bool) & (error <= self.tol)
+            if self.swapped:
+                P, f, g = P.transpose(0, 2, 1), g, f
+            self._keep(i, P, f, g, counts, error, linear, np.stack((low, high), axis=1))
+        return interrupted
 
-    def _keep(self, i: Any, P: Any, f: Any, g: Any, counts: Any, values: Any) -> None:
+    def _shared(self, run: Callable[[slice], None], halt: Array, M: Array) -> bool:
+        """Let threads run over the problems, until the time is over or Ctrl-C is pressed (then True)."""
+        count, n, m = M.shape
+        if self.threads == 1 and n * n * m <= QUICK:
+            run(slice(0, count))
+            return False
+        if self.pool is None:
+            self.pool = ThreadPoolExecutor(self.threads)
+        cuts = np.linspace(0, count, min(self.threads, max(count, 1)) + 1).astype(int)
+        jobs = [self.pool.submit(run, slice(*cut)) for cut in pairwise(cuts.tolist())]
+        left = None if self.limits.deadline == math.inf else self.limits.seconds_left
+        try:
+            wait(jobs, timeout=left)
+        except KeyboardInterrupt:
+            interrupted = True
+        else:
+            interrupted = False
+        halt[0] = 1  # of no consequence where all is done
+        for job in jobs:
+            job.result()
+        return interrupted
+
+    def _keep(
+        self,
+        i: Array,
+        P: Array,
+        f: Array,
+        g: Array,
+        counts: Array,
+        error: Array,
+        linear: Array,
+        bounds: Array,
+    ) -> None:
         """Put the answers into the caller's mass and cost; `Problem.values` has the formulas."""
         mass, offset, reg = self.mass[i], self.offset[i], self.reg
         r, c = P.sum(axis=2), P.sum(axis=1)
-        total, linear = r.sum(axis=1), values[:, 1]
+        total = r.sum(axis=1)
         entropy = ((r * f).sum(axis=1) + (c * g).sum(axis=1) - linear) / reg
         kl = entropy - (r * np.log(self.a[i])).sum(axis=1) - (c * np.log(self.b[i])).sum(axis=1)
         linear = mass * (linear + offset * total)
         self.kept = {
             "x": (f + self._shift(i)[:, None], g),
             "plan": P * mass[:, None, None],
-            "residual": values[:, 0],
+            "residual": error,
             "value_linear": linear,
             "value": linear + reg * mass * (entropy + (np.log(mass) - 1.0) * total),
             "kl": mass * (kl - np.log(mass) * total),
-            "bounds": mass[:, None] * (values[:, 2:4] + offset[:, None]),
-            **{name: counts[:, k] for k, name in enumerate(self.kernels.COUNTS)},
+            "bounds": mass[:, None] * (bounds + offset[:, None]),
+            **{name: counts[name] for name in counts.dtype.names},
         }
 
     def result(self, i: int) -> TransportResult:
@@ -201,22 +270,43 @@ class _Compiled:
         )
 
 
+def _measured(M: Array, a: Array, b: Array, f: Array, P: Array) -> tuple[Array, Array, Array, Array]:
+    """The error of both marginals, the cost of the plan, and the bounds of `_bounds`, for each problem."""
+    r, c = P.sum(axis=2), P.sum(axis=1)
+    error = np.abs(r - a).sum(axis=1) + np.abs(c - b).sum(axis=1)
+    costs = P * M
+    g = (M - f[:, :, None]).min(axis=1)
+    low = ((M - g[:, None, :]).min(axis=2) * a).sum(axis=1) + (g * b).sum(axis=1)
+    x = a / np.maximum(a, r)
+    c = np.einsum("ki,kij->kj", x, P)
+    y = b / np.maximum(b, c)
+    u, v = a - x * np.einsum("kij,kj->ki", P, y), b - y * c
+    high = np.einsum("ki,kij,kj->k", x, costs, y)
+    total = u.sum(axis=1)
+    spread = np.einsum("ki,kij,kj->k", u, M, v)
+    high += np.where(total > 0, spread / np.where(total > 0, total, 1.0), 0.0)
+    return error, costs.sum(axis=(1, 2)), low, high
+
+
 def _collect(
-    it: Monitor, xp: Any, results: list[TransportResult], M: Any, count: int, reg: float, return_plan: bool
+    it: Monitor,
+    xp: Namespace,
+    done: list[TransportResult | None],
+    M: Array,
+    reg: float,
+    return_plan: bool,
 ) -> TransportResult:
     """Make one result of many; problems that were not reached have the status of the run, and no answer."""
-    missing = count - len(results)
-    if missing:
-        n, m = M.shape[1:]
-        nothing = TransportResult(
-            x=(xp.zeros((n,), dtype=M.dtype), xp.zeros((m,), dtype=M.dtype)),
-            status=it.status,
-            residual=math.inf,
-            plan=xp.zeros((n, m), dtype=M.dtype),
-        )
-        results = results + [nothing] * missing
+    count, (n, m) = len(done), M.shape[1:]
+    nothing = TransportResult(
+        x=(xp.zeros((n,), dtype=M.dtype), xp.zeros((m,), dtype=M.dtype)),
+        status=it.status,
+        residual=math.inf,
+        plan=xp.zeros((n, m), dtype=M.dtype),
+    )
+    results = [nothing if r is None else r for r in done]
 
-    def column(name: str) -> Any:
+    def column(name: str) -> Array:
         return np.array([getattr(r, name) for r in results])
 
     names = ("nit", "residual", "value", "value_linear", "kl", "nsinkhorn", "nnewton", "ncg")
@@ -228,7 +318,7 @@ def _collect(
         status=np.array([int(r.status) for r in results], dtype=np.int64),
         detail="",
         reg=reg,
-        reg_m=results[0].reg_m if results else (math.inf, math.inf),
+        reg_m=next((r.reg_m for r in done if r is not None), (math.inf, math.inf)),
         bounds=(bounds[:, 0], bounds[:, 1]),
         reg_path=max((r.reg_path for r in results), key=len, default=()),
         **{name: column(name) for name in names},
@@ -243,7 +333,7 @@ def _ndim(x: Any) -> int:
     return 1 + _ndim(x[0]) if isinstance(x, list | tuple) and len(x) > 0 else int(isinstance(x, list | tuple))
 
 
-def _stack(x: Any, ndim: int, count: int) -> Any:
+def _stack(x: Array | None, ndim: int, count: int) -> Array | None:
     """Give an array that all problems share the axis of the batch."""
     if x is None or x.ndim > ndim:
         return x
@@ -251,7 +341,7 @@ def _stack(x: Any, ndim: int, count: int) -> Any:
     return xp.broadcast_to(x[None, ...], (count, *x.shape))
 
 
-def _starts(potentials: Any, xp: Any, count: int) -> tuple[Any, Any] | None:
+def _starts(potentials: Sequence[ArrayLike] | None, xp: Namespace, count: int) -> Potentials | None:
     if potentials is None:
         return None
     if not (isinstance(potentials, tuple | list) and len(potentials) == 2):
@@ -268,7 +358,7 @@ def _starts(potentials: Any, xp: Any, count: int) -> tuple[Any, Any] | None:
     return f, g
 
 
-def _stacked(xp: Any, pairs: list[tuple[Any, Any]], M: Any) -> tuple[Any, Any]:
+def _stacked(xp: Namespace, pairs: list[Potentials], M: Array) -> Potentials:
     """Give the potentials of many problems, none perhaps, an axis for the problems."""
     if pairs:
         return xp.stack([f for f, _ in pairs]), xp.stack([g for _, g in pairs])

@@ -3,51 +3,85 @@
 The lower bound is the dual value of hard c-transforms (C. Villani, "Topics in optimal transportation", 2003,
 ch. 2); the upper one the cost of the plan rounded to the marginals (J. Altschuler, J. Weed, P. Rigollet,
 "Near-linear time approximation algorithms for optimal transport via Sinkhorn iteration", NeurIPS 2017).
+
+All this runs once a solve, in plain array code: on the host some rows at a time, so that what lies between
+stays in a cache.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from functools import reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from numsolve._core import arrays
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def bounds(M: Any, a: Any, b: Any, P: Any, f: Any) -> tuple[float, float]:
+    from numsolve._core.typing import Array, Namespace
+
+#: Entries of the rows that are looked at together.
+PIECE = 1 << 16
+
+
+def bounds(M: Array, a: Array, b: Array, P: Array, f: Array) -> tuple[float, float]:
     """Bound the least cost of moving a to b, for a plan P that nearly does and any potential f."""
     xp = arrays.array_namespace(M=M)
-    k = arrays.kernels_for(xp, __package__)
-    if arrays.is_numpy(xp):  # the kernels want rows in one piece
-        M, P = (np.ascontiguousarray(x, dtype=np.float64) for x in (M, P))
-        a, b, f = (x.astype(np.float64) for x in (a, b, f))
-    return lower_bound(k, M, a, b, f), upper_bound(k, xp, M, a, b, P)
+    if arrays.is_numpy(xp):
+        a, b, f = (x.astype(np.float64, copy=False) for x in (a, b, f))
+    return lower_bound(xp, M, a, b, f), upper_bound(xp, M, a, b, P)
 
 
-def lower_bound(k: Any, M: Any, a: Any, b: Any, f: Any) -> float:
+def lower_bound(xp: Namespace, M: Array, a: Array, b: Array, f: Array) -> float:
     """a.f + b.g for the best g to f, and the best f to that g: feasible, so no plan costs less."""
-    g = k.least_in_columns(M, f)
-    f = k.least_in_rows(M, g)
+    g = least_in_columns(xp, M, f)
+    f = least_in_rows(xp, M, g)
     return float(a @ f) + float(b @ g)
 
 
-def upper_bound(k: Any, xp: Any, M: Any, a: Any, b: Any, P: Any) -> float:
+def least_in_columns(xp: Namespace, M: Array, f: Array) -> Array:
+    """min_i (M_ij - f_i), the hard c-transform of f."""
+    return reduce(xp.minimum, (xp.min(M[i, ...] - f[i, None], axis=0) for i in pieces(xp, M)))
+
+
+def least_in_rows(xp: Namespace, M: Array, g: Array) -> Array:
+    """min_j (M_ij - g_j)."""
+    return xp.concat([xp.min(M[i, ...] - g[None, :], axis=1) for i in pieces(xp, M)])
+
+
+def upper_bound(xp: Namespace, M: Array, a: Array, b: Array, P: Array) -> float:
     """Cost of P after scaling down the rows and columns that have too much and spreading what is missing."""
-    r = k.row_products(P, xp.ones_like(b))
-    x = a / xp.maximum(a, r)
-    c = k.column_products(P, x)
+    if arrays.is_numpy(xp):
+        P = P.astype(np.float64, copy=False)
+    x = a / xp.maximum(a, xp.sum(P, axis=1))
+    c = x @ P
     y = b / xp.maximum(b, c)
-    missing_a = a - x * k.row_products(P, y)
-    missing_b = b - y * c
-    total = float(xp.sum(missing_a))
-    cost = float(k.scaled_cost(P, M, x, y))
-    if total > 0:
-        cost += float(k.spread_cost(M, missing_a, missing_b)) / total
-    return cost
+    u, v = a - x * (P @ y), b - y * c
+    total = float(xp.sum(u))
+    cost = spread = 0.0
+    for i in pieces(xp, M):
+        cost += float(x[i] @ (_costs(xp, P[i, ...], M[i, ...]) @ y))
+        if total > 0:
+            spread += float(xp.sum(_costs(xp, u[i, None] * v[None, :], M[i, ...])))
+    return cost + spread / total if total > 0 else cost
 
 
-def cost_of(xp: Any, P: Any, M: Any) -> float:
+def cost_of(xp: Namespace, P: Array, M: Array) -> float:
     """sum(P * M), where P is zero wherever M is infinite."""
-    if arrays.is_numpy(xp) and np.isfinite(M).all():
-        return float(np.vdot(P, M))
-    return float(xp.sum(P * xp.where(P > 0, M, xp.zeros_like(M))))
+    return sum(float(xp.sum(_costs(xp, P[i, ...], M[i, ...]))) for i in pieces(xp, M))
+
+
+def pieces(xp: Namespace, M: Array) -> Iterator[slice]:
+    """Slices of rows: all at once where the array library is not NumPy."""
+    n = M.shape[0]
+    rows = max(1, PIECE // M.shape[1]) if arrays.is_numpy(xp) else n
+    return (slice(i, min(i + rows, n)) for i in range(0, n, rows))
+
+
+def _costs(xp: Namespace, P: Array, M: Array) -> Array:
+    """P * M, and 0 where P is, even if M is infinite."""
+    with np.errstate(invalid="ignore"):
+        costs = P * M
+    return xp.where(P > 0, costs, xp.zeros_like(costs))

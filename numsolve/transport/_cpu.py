@@ -14,11 +14,17 @@ Inner loops over one row are functions of their own: in one loop nest LLVM reloa
 coefficients in every iteration, in a function of one loop it keeps them in registers. Reductions carry
 ``reassoc`` so that they vectorise; ``nnan`` and ``ninf`` are never set, because infinite costs are legal.
 ``_exp2`` itself must not carry ``reassoc``: its rounding by a magic number would be simplified away.
+
+Memory is allocated by the Python function that stands before a kernel: an allocation in compiled code costs a
+tenth of a second of compilation, and one for each kind of argument. Rows are taken four at a time; where the
+last group is short, its last row is taken again, with nothing of it where that would count.
 """
 
 import numpy as np
-from numba import get_num_threads, njit, types
+from numba import get_num_threads, types
 from numba.extending import intrinsic
+
+from numsolve._core.compiled import inner, kernel
 
 LOG2E = 1.4426950408889634
 _MAGIC = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, kept in the low bits
@@ -43,7 +49,7 @@ def _as_float64(typingctx, x):  # noqa: ARG001
     return types.float64(types.int64), codegen
 
 
-@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
+@inner(fastmath=_ELEMENTWISE)
 def _exp2(t):
     """2^t to 2 units in the last place for -1022 <= t <= 1023; 0 for t <= -1023 and for -inf.
 
@@ -69,7 +75,7 @@ def _exp2(t):
     return _as_float64(_as_int64(q) + (_as_int64(k) << 52))
 
 
-@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
+@kernel(fastmath=_ELEMENTWISE)
 def exp2(t):
     """2^t for each entry of a vector."""
     out = np.empty(t.size)
@@ -83,19 +89,59 @@ def threads():
     return get_num_threads()
 
 
+def _scaled(x, rate):
+    """A potential in units of reg log 2, in double precision."""
+    return np.multiply(x, rate, dtype=np.float64)
+
+
 # --- plans and their sums -------------------------------------------------------------------------
 
 
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+def plan(M, f, g, reg):
+    """P, stored."""
+    P = np.empty(M.shape, M.dtype)
+    fill_plan(M, f, g, reg, P)
+    return P
+
+
+def fill_plan(M, f, g, reg, P):
+    """Write the plan into the memory of P."""
+    rate = LOG2E / reg
+    _fill_plan(M, _scaled(f, rate), _scaled(g, rate), rate, P)
+
+
+@kernel
+def _fill_plan(M, f, g, rate, P):
+    for i in range(f.size):
+        _row_plan(M[i], g, f[i], rate, P[i])
+
+
+@inner(fastmath=_REDUCTION)
 def _row_plan(cost, g, fi, rate, p):
     for j in range(cost.size):
         p[j] = _exp2((fi + g[j]) - cost[j] * rate)
 
 
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _four_row_sums(M, i, f, g, rate):
-    f0, f1, f2, f3 = f[i], f[i + 1], f[i + 2], f[i + 3]
-    M0, M1, M2, M3 = M[i], M[i + 1], M[i + 2], M[i + 3]
+def plan_row_sums(M, f, g, reg):
+    """sum_j P_ij."""
+    rate = LOG2E / reg
+    r = np.empty(M.shape[0], M.dtype)
+    _plan_row_sums(M, _scaled(f, rate), _scaled(g, rate), rate, r)
+    return r
+
+
+@kernel
+def _plan_row_sums(M, f, g, rate, r):
+    for h in range(0, f.size, 4):
+        rest = f.size - h
+        i = h + (rest > 1)
+        k = i + (rest > 2)
+        q = k + (rest > 3)
+        r[h], r[i], r[k], r[q] = _four_row_sums(M[h], M[i], M[k], M[q], f[h], f[i], f[k], f[q], g, rate)
+
+
+@inner(fastmath=_REDUCTION)
+def _four_row_sums(M0, M1, M2, M3, f0, f1, f2, f3, g, rate):
     r0 = r1 = r2 = r3 = 0.0
     for j in range(g.size):
         r0 += _exp2((f0 + g[j]) - M0[j] * rate)
@@ -105,7 +151,7 @@ def _four_row_sums(M, i, f, g, rate):
     return r0, r1, r2, r3
 
 
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+@inner(fastmath=_REDUCTION)
 def _row_sum(cost, g, fi, rate):
     total = 0.0
     for j in range(cost.size):
@@ -113,155 +159,122 @@ def _row_sum(cost, g, fi, rate):
     return total
 
 
-@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
-def _four_rows_into_columns(M, i, f, g, rate, column_sums):
+def plan_column_sums(M, f, g, reg):
+    """sum_i P_ij."""
+    rate = LOG2E / reg
+    c = np.zeros(M.shape[1])
+    _plan_column_sums(M, _scaled(f, rate), _scaled(g, rate), rate, c)
+    return c.astype(M.dtype, copy=False)
+
+
+@kernel
+def _plan_column_sums(M, f, g, rate, c):
+    for h in range(0, f.size, 4):
+        rest = f.size - h
+        i = h + (rest > 1)
+        k = i + (rest > 2)
+        q = k + (rest > 3)
+        f1 = f[i] if i > h else -np.inf
+        f2 = f[k] if k > i else -np.inf
+        f3 = f[q] if q > k else -np.inf
+        _four_rows_into_columns(M[h], M[i], M[k], M[q], f[h], f1, f2, f3, g, rate, c)
+
+
+@inner(fastmath=_ELEMENTWISE)
+def _four_rows_into_columns(M0, M1, M2, M3, f0, f1, f2, f3, g, rate, column_sums):
     """Four streams of memory are read faster than one, and the sums are stored a quarter as often."""
-    f0, f1, f2, f3 = f[i], f[i + 1], f[i + 2], f[i + 3]
-    M0, M1, M2, M3 = M[i], M[i + 1], M[i + 2], M[i + 3]
     for j in range(g.size):
         top = _exp2((f0 + g[j]) - M0[j] * rate) + _exp2((f1 + g[j]) - M1[j] * rate)
         column_sums[j] += top + (_exp2((f2 + g[j]) - M2[j] * rate) + _exp2((f3 + g[j]) - M3[j] * rate))
 
 
-@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
-def _row_into_columns(cost, g, fi, rate, column_sums):
-    for j in range(cost.size):
-        column_sums[j] += _exp2((fi + g[j]) - cost[j] * rate)
-
-
-@njit(cache=True, error_model="numpy")
-def plan(M, f, g, reg):
-    """P, stored."""
-    rate = LOG2E / reg
-    scaled = g * rate
-    P = np.empty(M.shape, M.dtype)
-    for i in range(M.shape[0]):
-        _row_plan(M[i], scaled, f[i] * rate, rate, P[i])
-    return P
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def plan_row_sums(M, f, g, reg):
-    """sum_j P_ij."""
-    rate = LOG2E / reg
-    scaled_f, scaled_g = f * rate, g * rate
-    n = M.shape[0]
-    r = np.empty(n, M.dtype)
-    for i in range(0, n - n % 4, 4):
-        r[i], r[i + 1], r[i + 2], r[i + 3] = _four_row_sums(M, i, scaled_f, scaled_g, rate)
-    for i in range(n - n % 4, n):
-        r[i] = _row_sum(M[i], scaled_g, scaled_f[i], rate)
-    return r
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def plan_column_sums(M, f, g, reg):
-    """sum_i P_ij."""
-    rate = LOG2E / reg
-    return _column_sums(M, f * rate, g * rate, rate).astype(M.dtype)
-
-
-@njit(cache=True, error_model="numpy")
-def _column_sums(M, f, g, rate):
-    n = f.size
-    c = np.zeros(g.size)
-    for i in range(0, n - n % 4, 4):
-        _four_rows_into_columns(M, i, f, g, rate, c)
-    for i in range(n - n % 4, n):
-        _row_into_columns(M[i], g, f[i], rate, c)
-    return c
-
-
-@njit(cache=True, error_model="numpy")
 def log_row_sums(M, f, g, reg):
     """log(sum_j P_ij), safe for any potentials: the largest exponent of a row is taken out first."""
     rate = LOG2E / reg
-    scaled = g * rate
     out = np.empty(M.shape[0], M.dtype)
-    for i in range(M.shape[0]):
+    _log_row_sums(M, f, g, _scaled(g, rate), reg, out)
+    return out
+
+
+@kernel
+def _log_row_sums(M, f, g, scaled, reg, out):
+    rate = LOG2E / reg
+    for i in range(f.size):
         row = M[i]
         least = np.inf
         for j in range(row.size):
             least = min(least, row[j] - g[j])
         out[i] = (f[i] - least) / reg + np.log(_row_sum(row, scaled, least * rate, rate))
-    return out
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+def log_column_sums(M, f, g, reg):
+    """log(sum_i P_ij), safe for any potentials."""
+    least = least_in_columns(M, f)
+    c = np.zeros(M.shape[1])
+    rate = LOG2E / reg
+    _plan_column_sums(M, _scaled(f, rate), _scaled(least, rate), rate, c)
+    return ((g - least) / reg + np.log(c)).astype(M.dtype, copy=False)
+
+
 def least_in_columns(M, f):
     """min_i (M_ij - f_i), the hard c-transform of f."""
     g = np.full(M.shape[1], np.inf)
-    for i in range(M.shape[0]):
-        row = M[i]
-        for j in range(g.size):
-            g[j] = min(g[j], row[j] - f[i])
+    _least_in_columns(M, f, g)
     return g
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def least_in_rows(M, g):
-    """min_j (M_ij - g_j), the hard c-transform of g."""
-    f = np.full(M.shape[0], np.inf)
+@kernel
+def _least_in_columns(M, f, g):
     for i in range(f.size):
-        f[i] = _least(M[i], g)
-    return f
+        row = M[i]
+        for j in range(g.size):
+            g[j] = min(g[j], row[j] - f[i])
 
 
-@njit(cache=True, fastmath={"reassoc", "nsz", "nnan"}, error_model="numpy")
-def _least(row, g):
-    least = np.inf
-    for j in range(row.size):
-        least = min(least, row[j] - g[j])
-    return least
+def transform(M, f, g, b, reg, P):
+    """The soft c-transform of f, and the plan of the pair, in one look at each entry of M.
+
+    For a plan that stays in a cache. The g that comes in, of a nearby f or another reg, serves as the
+    stabiliser; where that leads to overflow or underflow the hard c-transform takes its place. Returns P (in
+    the memory of ``P``; its column sums are b), the new g, and the row sums of P.
+    """
+    n, m = M.shape
+    r, new, columns = np.empty(n), np.empty(m), np.empty((2, m))
+    transform_into(M, f, g, b, reg, P, new, r, columns)
+    return P, new, r
 
 
-@njit(cache=True, error_model="numpy")
-def scaled_cost(P, M, x, y):
-    """sum_ij x_i P_ij y_j M_ij over the pairs with P_ij > 0."""
-    total = 0.0
-    for i in range(x.size):
-        total += x[i] * _row_cost(P[i], M[i], y)
-    return total
-
-
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _row_cost(p, cost, y):
-    total = 0.0
-    for j in range(p.size):
-        total += p[j] * y[j] * cost[j] if p[j] > 0.0 else 0.0
-    return total
-
-
-@njit(cache=True, error_model="numpy")
-def spread_cost(M, u, v):
-    """sum_ij u_i v_j M_ij over the pairs with u_i v_j > 0."""
-    total = 0.0
-    ones = np.ones(v.size)
-    for i in range(u.size):
-        if u[i] > 0.0:
-            total += u[i] * _row_cost(v, M[i], ones)
-    return total
-
-
-@njit(cache=True, error_model="numpy")
-def log_column_sums(M, f, g, reg):
-    """log(sum_i P_ij), safe for any potentials."""
+@kernel
+def transform_into(M, f, g, b, reg, P, new, r, columns):
+    """`transform` into given memory: the new g (which may be g itself), r, and two rows for the columns."""
     rate = LOG2E / reg
-    least = least_in_columns(M, f)
-    c = _column_sums(M, f * rate, least * rate, rate)
-    return ((g - least) / reg + np.log(c)).astype(M.dtype)
+    scaled, c = columns[0], columns[1]
+    for j in range(b.size):
+        new[j] = g[j]
+    for attempt in range(2):
+        for j in range(b.size):
+            scaled[j] = new[j] * rate
+            c[j] = 0.0
+        for i in range(f.size):
+            _row_plan_into_columns(M[i], scaled, f[i] * rate, rate, P[i], c)
+        good = True
+        for j in range(b.size):
+            good &= 1e-290 < c[j] < 1e290  # not too small, too large, or nan
+        if good or attempt == 1:
+            break
+        for j in range(b.size):
+            new[j] = np.inf
+        for i in range(f.size):
+            for j in range(b.size):
+                new[j] = min(new[j], M[i, j] - f[i])
+    for j in range(b.size):
+        scaled[j] = b[j] / c[j]
+        new[j] += reg * np.log(scaled[j])
+    for i in range(f.size):
+        r[i] = _row_scaled(P[i], scaled)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def fill_plan(M, f, g, reg, P):
-    """Write the plan into the memory of P."""
-    rate = LOG2E / reg
-    scaled = g * rate
-    for i in range(M.shape[0]):
-        _row_plan(M[i], scaled, f[i] * rate, rate, P[i])
-
-
-@njit(cache=True, fastmath=_ELEMENTWISE, error_model="numpy")
+@inner(fastmath=_ELEMENTWISE)
 def _row_plan_into_columns(cost, g, fi, rate, p, column_sums):
     for j in range(cost.size):
         v = _exp2((fi + g[j]) - cost[j] * rate)
@@ -269,7 +282,7 @@ def _row_plan_into_columns(cost, g, fi, rate, p, column_sums):
         column_sums[j] += v
 
 
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
+@inner(fastmath=_REDUCTION)
 def _row_scaled(p, scale):
     total = 0.0
     for j in range(p.size):
@@ -279,83 +292,59 @@ def _row_scaled(p, scale):
     return total
 
 
-@njit(cache=True, error_model="numpy")
-def _plan_columns(M, f, g, reg, P):
-    """Write the plan into the memory of P; return its column sums."""
-    rate = LOG2E / reg
-    scaled = g * rate
-    c = np.zeros(M.shape[1])
-    for i in range(M.shape[0]):
-        _row_plan_into_columns(M[i], scaled, f[i] * rate, rate, P[i], c)
-    return c
-
-
-@njit(cache=True, error_model="numpy")
-def transform(M, f, g, b, reg, P):
-    """The soft c-transform of f, and the plan of the pair, in one look at each entry of M.
-
-    For a plan that stays in a cache. The g that comes in, of a nearby f or another reg, serves as the
-    stabiliser; where that leads to overflow or underflow the hard c-transform takes its place. Returns P (in
-    the memory of ``P``; its column sums are b), the new g, and the row sums of P.
-    """
-    c = _plan_columns(M, f, g, reg, P)
-    if not (1e-290 < np.min(c) and np.max(c) < 1e290):  # too small, too large, or nan
-        g = least_in_columns(M, f)
-        c = _plan_columns(M, f, g, reg, P)
-    scale = b / c
-    r = np.empty(f.size)
-    for i in range(f.size):
-        r[i] = _row_scaled(P[i], scale)
-    return P, g + reg * np.log(scale), r
-
-
 # --- products with a stored plan ------------------------------------------------------------------
 
 
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _add_rows(P, i, p, u):
-    a, b, c, d = p[i], p[i + 1], p[i + 2], p[i + 3]
-    P0, P1, P2, P3 = P[i], P[i + 1], P[i + 2], P[i + 3]
-    for j in range(u.size):
-        u[j] += (a * P0[j] + b * P1[j]) + (c * P2[j] + d * P3[j])
-
-
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _dot_rows(P, i, u):
-    P0, P1, P2, P3 = P[i], P[i + 1], P[i + 2], P[i + 3]
-    a = b = c = d = 0.0
-    for j in range(u.size):
-        v = u[j]
-        a += P0[j] * v
-        b += P1[j] * v
-        c += P2[j] * v
-        d += P3[j] * v
-    return a, b, c, d
-
-
-@njit(cache=True, error_model="numpy")
 def column_products(P, p):
     """P' p, four rows at a time.
 
     As fast as a BLAS on one thread. A BLAS would share such short products among its threads, and come to a
     halt where another process keeps one of them waiting.
     """
-    n = p.size
-    u = np.zeros(P.shape[1], P.dtype)
-    for i in range(0, n - n % 4, 4):
-        _add_rows(P, i, p, u)
-    for i in range(n - n % 4, n):
-        u += p[i] * P[i]
+    u = np.empty(P.shape[1], P.dtype)
+    into_columns(P, p, u)
     return u
 
 
-@njit(cache=True, error_model="numpy")
 def row_products(P, u):
     """P u, four rows at a time."""
-    n = P.shape[0]
-    out = np.empty(n, P.dtype)
-    for i in range(0, n - n % 4, 4):
-        out[i], out[i + 1], out[i + 2], out[i + 3] = _dot_rows(P, i, u)
-    for i in range(n - n % 4, n):
-        out[i] = np.sum(P[i] * u)
+    out = np.empty(P.shape[0], P.dtype)
+    into_rows(P, u, out)
     return out
+
+
+@kernel(fastmath=_REDUCTION)
+def into_columns(P, p, u):
+    """Write P' p into u."""
+    u[:] = 0.0
+    for h in range(0, p.size, 4):
+        rest = p.size - h
+        i = h + (rest > 1)
+        k = i + (rest > 2)
+        q = k + (rest > 3)
+        P0, P1, P2, P3 = P[h], P[i], P[k], P[q]
+        a = p[h]
+        b = p[i] if i > h else 0.0
+        c = p[k] if k > i else 0.0
+        d = p[q] if q > k else 0.0
+        for j in range(u.size):
+            u[j] += (a * P0[j] + b * P1[j]) + (c * P2[j] + d * P3[j])
+
+
+@kernel(fastmath=_REDUCTION)
+def into_rows(P, u, out):
+    """Write P u into out."""
+    for h in range(0, out.size, 4):
+        rest = out.size - h
+        i = h + (rest > 1)
+        k = i + (rest > 2)
+        q = k + (rest > 3)
+        P0, P1, P2, P3 = P[h], P[i], P[k], P[q]
+        a = b = c = d = 0.0
+        for j in range(u.size):
+            v = u[j]
+            a += P0[j] * v
+            b += P1[j] * v
+            c += P2[j] * v
+            d += P3[j] * v
+        out[h], out[i], out[k], out[q] = a, b, c, d

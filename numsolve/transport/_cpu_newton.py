@@ -1,26 +1,25 @@
-"""Compiled kernels of the Newton system S x = rhs,  S = diag(d) - P diag(1/b) P'; notation as in `_cpu`."""
+"""Compiled kernels of the Newton system S x = rhs,  S = diag(d) - P diag(1/b) P'; notation as in `_cpu`.
+
+P is dense, or compressed by rows: ``indptr`` (n + 1,), ``indices`` and ``values``. Conjugate gradients keep
+what they need from one call to the next in two blocks of memory, so that a long solve can be interrupted:
+
+    rows (5, n)       the diagonal of S, x, the residual, the direction, and S times the direction;
+    columns (m,)      P' times a direction, over b.
+"""
 
 import numpy as np
-from numba import njit
 
-from ._cpu import _REDUCTION, LOG2E, _exp2, column_products, row_products
+from numsolve._core.compiled import inner, kernel
 
+from ._cpu import _REDUCTION, LOG2E, _exp2, _scaled, into_columns, into_rows
 
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _above(cost, f, g, rate, floor, floors, out):
-    for j in range(cost.size):
-        out[j] = ((f + g[j]) - cost[j] * rate) - min(floor, floors[j])
+#: Seconds of conjugate gradients between two looks at the limits, and what an entry of P takes of a step.
+CHUNK_SECONDS, ENTRY_SECONDS = 0.02, 0.5e-9
 
 
-@njit(cache=True, error_model="numpy")
-def _not_negative(x, indices, k):
-    for j in range(x.size):  # each index is written, and kept by moving on: no branch to mispredict
-        indices[k] = j
-        k += x[j] >= 0.0
-    return k
+# --- the entries of P that matter -----------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
 def plan_entries(M, f, g, reg, floor_a, floor_b, capacity):
     """The entries P_ij >= min(floor_a_i, floor_b_j) in CSR: their number, indptr, indices, values.
 
@@ -29,28 +28,198 @@ def plan_entries(M, f, g, reg, floor_a, floor_b, capacity):
     """
     n, m = M.shape
     rate = LOG2E / reg
-    f, g, floor_a, floor_b = f * rate, g * rate, np.log2(floor_a), np.log2(floor_b)
+    with np.errstate(divide="ignore"):  # a floor of zero keeps all
+        floor_a, floor_b = np.log2(floor_a), np.log2(floor_b)
     indptr = np.zeros(n + 1, np.int64)
-    indices = np.empty(capacity + m, np.int32)
-    values = np.empty(capacity + m)
-    above = np.empty(m)
-    k = 0
-    for i in range(n):
+    indices, values = np.empty(capacity + m, np.int32), np.empty(capacity + m)
+    k = _entries(
+        M,
+        _scaled(f, rate),
+        _scaled(g, rate),
+        rate,
+        floor_a,
+        floor_b,
+        capacity,
+        indptr,
+        indices,
+        values,
+        np.empty(m),
+    )
+    return k, indptr, indices[: max(k, 0)], values[: max(k, 0)]
+
+
+@kernel
+def _entries(M, f, g, rate, floor_a, floor_b, capacity, indptr, indices, values, above):
+    for i in range(f.size):
         row = M[i]
+        k = indptr[i]
+        end = k
         _above(row, f[i], g, rate, floor_a[i], floor_b, above)
-        end = _not_negative(above, indices, k)
+        for j in range(g.size):  # each index is written, and kept by moving on: no branch to mispredict
+            indices[end] = j
+            end += above[j] >= 0.0
         if end > capacity:
-            return -1, indptr, indices, values
+            return -1
         for q in range(k, end):
             values[q] = _exp2((f[i] + g[indices[q]]) - row[indices[q]] * rate)
-        k = end
-        indptr[i + 1] = k
-    return k, indptr, indices[:k], values[:k]
+        indptr[i + 1] = end
+    return indptr[f.size]
 
 
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _cg_update(p, Sp, x, residual, z, jacobi, rz):
-    """One step of conjugate gradients after the product S p: the new rz and ||residual||_1."""
+@inner(fastmath=_REDUCTION)
+def _above(cost, f, g, rate, floor, floors, out):
+    for j in range(cost.size):
+        out[j] = ((f + g[j]) - cost[j] * rate) - min(floor, floors[j])
+
+
+# --- conjugate gradients --------------------------------------------------------------------------
+
+
+def never():
+    """No limit of time."""
+    return False
+
+
+def schur_cg(P, d, b, rhs, stop, maxiter, expired=never):
+    """Conjugate gradients with the diagonal of S, from 0, until ||residual||_1 <= stop.
+
+    Returns x, the steps done, and whether the residual got there. ``expired()`` is asked from time to time
+    whether the time is over.
+    """
+    return _in_chunks(cg, (P, d, b), rhs, stop, maxiter, expired, P.size)
+
+
+def schur_cg_sparse(indptr, indices, values, d, b, rhs, stop, maxiter, expired=never):
+    """`schur_cg` for a compressed P."""
+    matrix = (indptr, indices, values, d, b)
+    return _in_chunks(cg_sparse, matrix, rhs, stop, maxiter, expired, 2 * values.size)
+
+
+def _in_chunks(cg, matrix, rhs, stop, maxiter, expired, size):
+    d, b = matrix[-2:]
+    rows, columns = np.empty((5, d.size)), np.empty(b.size)
+    at_once = max(1, int(CHUNK_SECONDS / (ENTRY_SECONDS * (size + 8 * d.size))))
+    steps, rz, norm = 0, 0.0, np.inf
+    while steps == 0 or (steps < maxiter and norm > stop and rz > 0.0 and not expired()):
+        n = min(maxiter - steps, at_once)
+        more, rz, norm = cg(*matrix, rhs, stop, n, steps + n == maxiter, rz, rows, columns)
+        if more == 0:
+            break
+        steps += more
+    return rows[1], steps, norm <= stop and rz >= 0.0
+
+
+@kernel(fastmath=_REDUCTION)
+def cg(P, d, b, rhs, stop, maxiter, last, rz, rows, columns):
+    """Do at most ``maxiter`` steps, from the start if ``rz`` is 0, or on from where ``rows`` are.
+
+    Returns the steps done, r' z (negative where S is not definite), and ||residual||_1. Conjugate gradients
+    minimise an error in which a row counts by its weight: light rows may be left anywhere. They hang on
+    heavier rows, from which up to three Jacobi steps put them right at the end of the ``last`` call.
+    """
+    jacobi, x, residual, p, Sp = rows[0], rows[1], rows[2], rows[3], rows[4]
+    if rz == 0.0:
+        for i in range(d.size):
+            weight = 0.0
+            for j in range(b.size):
+                weight += P[i, j] * P[i, j] / b[j]
+            jacobi[i] = d[i] - weight
+        rz = _first(d, rhs, jacobi, x, residual, p)
+    k, fixes, norm = 0, 0, np.inf
+    while k + fixes < maxiter + 3:
+        going = norm > stop and rz > 0.0
+        if going and k < maxiter:
+            k += 1
+            v = p
+        elif fixes < 3 and (last or not going) and _light_rows_put_right(d, jacobi, x, residual):
+            fixes += 1
+            v = x
+        else:
+            break
+        _product(P, d, b, v, columns, Sp)
+        if fixes == 0:
+            rz, norm = _step(jacobi, x, residual, p, Sp, rz)
+        else:
+            for i in range(d.size):
+                residual[i] = rhs[i] - Sp[i]
+    return k, rz, norm
+
+
+@inner(fastmath=_REDUCTION, inline="always")
+def _product(P, d, b, p, columns, Sp):
+    """Sp = S p."""
+    into_columns(P, p, columns)
+    for j in range(b.size):
+        columns[j] /= b[j]
+    into_rows(P, columns, Sp)
+    for i in range(d.size):
+        Sp[i] = d[i] * p[i] - Sp[i]
+
+
+@kernel(fastmath=_REDUCTION)
+def cg_sparse(indptr, indices, values, d, b, rhs, stop, maxiter, last, rz, rows, columns):
+    """`cg` for a compressed P."""
+    jacobi, x, residual, p, Sp = rows[0], rows[1], rows[2], rows[3], rows[4]
+    if rz == 0.0:
+        for i in range(d.size):
+            weight = 0.0
+            for q in range(indptr[i], indptr[i + 1]):
+                weight += values[q] * values[q] / b[indices[q]]
+            jacobi[i] = d[i] - weight
+        rz = _first(d, rhs, jacobi, x, residual, p)
+    k, fixes, norm = 0, 0, np.inf
+    while k + fixes < maxiter + 3:
+        going = norm > stop and rz > 0.0
+        if going and k < maxiter:
+            k += 1
+            v = p
+        elif fixes < 3 and (last or not going) and _light_rows_put_right(d, jacobi, x, residual):
+            fixes += 1
+            v = x
+        else:
+            break
+        _sparse_product(indptr, indices, values, d, b, v, columns, Sp)
+        if fixes == 0:
+            rz, norm = _step(jacobi, x, residual, p, Sp, rz)
+        else:
+            for i in range(d.size):
+                residual[i] = rhs[i] - Sp[i]
+    return k, rz, norm
+
+
+@inner(fastmath=_REDUCTION, inline="always")
+def _sparse_product(indptr, indices, values, d, b, p, columns, Sp):
+    """Sp = S p."""
+    columns[:] = 0.0
+    for i in range(d.size):
+        for k in range(indptr[i], indptr[i + 1]):
+            columns[indices[k]] += values[k] * p[i]
+    for j in range(b.size):
+        columns[j] /= b[j]
+    for i in range(d.size):
+        total = 0.0
+        for k in range(indptr[i], indptr[i + 1]):
+            total += values[k] * columns[indices[k]]
+        Sp[i] = d[i] * p[i] - total
+
+
+@inner(fastmath=_REDUCTION)
+def _first(d, rhs, jacobi, x, residual, p):
+    """Start from x = 0, with the diagonal of S as jacobi; return r' z."""
+    rz = 0.0
+    for i in range(d.size):
+        # The difference cancels where one entry dominates its row.
+        jacobi[i] = max(jacobi[i], 1e-14 * d[i])
+        x[i] = 0.0
+        residual[i] = rhs[i]
+        p[i] = rhs[i] / jacobi[i]
+        rz += rhs[i] * p[i]
+    return rz
+
+
+@inner(fastmath=_REDUCTION)
+def _step(jacobi, x, residual, p, Sp, rz):
+    """One step of conjugate gradients after the product S p: the new r' z and ||residual||_1."""
     curvature = 0.0
     for i in range(p.size):
         curvature += p[i] * Sp[i]
@@ -63,161 +232,31 @@ def _cg_update(p, Sp, x, residual, z, jacobi, rz):
         x[i] += step * p[i]
         residual[i] -= step * Sp[i]
         norm += abs(residual[i])
-        z[i] = residual[i] / jacobi[i]
-        new += residual[i] * z[i]
+        new += residual[i] * (residual[i] / jacobi[i])
     for i in range(p.size):
-        p[i] = z[i] + (new / rz) * p[i]
+        p[i] = residual[i] / jacobi[i] + (new / rz) * p[i]
     return new, norm
 
 
-@njit(cache=True, error_model="numpy")
-def _light_rows_off(x, residual, d, jacobi):
-    """Correct x by a Jacobi step where a row's residual exceeds its weight d_i; say whether there was one.
-
-    Conjugate gradients minimise an error in which a row counts by its weight: rows of next to none may be
-    left anywhere. They hang on heavier rows, from which this puts them right.
-    """
+@inner
+def _light_rows_put_right(d, jacobi, x, residual):
+    """Do a Jacobi step where the residual of a row exceeds its weight d_i; say whether there was one."""
     found = False
-    for i in range(x.size):
+    for i in range(d.size):
         if abs(residual[i]) > d[i]:
             x[i] += residual[i] / jacobi[i]
             found = True
     return found
 
 
-@njit(cache=True, error_model="numpy")
-def _product(P, d, b, p):
-    """S p."""
-    return d * p - row_products(P, column_products(P, p) / b)
+# --- factorisation --------------------------------------------------------------------------------
 
 
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _weighted_squares(p, weights):
-    total = 0.0
-    for j in range(p.size):
-        total += p[j] * p[j] * weights[j]
-    return total
-
-
-@njit(cache=True, error_model="numpy")
-def schur_cg(P, d, b, rhs, stop, maxiter):
-    """Conjugate gradients with the diagonal of S, from 0, until ||residual||_1 <= stop.
-
-    Returns x, the steps done, and whether the residual got there.
-    """
-    n = d.size
-    jacobi, weights = np.empty(n), 1.0 / b
-    for i in range(n):
-        jacobi[i] = d[i] - _weighted_squares(P[i], weights)
-    jacobi = np.maximum(jacobi, 1e-14 * d)  # the difference cancels where one entry dominates its row
-    x, residual, z = np.zeros(n), rhs.copy(), rhs / jacobi
-    p, rz = z.copy(), np.sum(rhs * z)
-    done, k = False, 0
-    while k < maxiter and not done and rz > 0.0:
-        k += 1
-        rz, norm = _cg_update(p, _product(P, d, b, p), x, residual, z, jacobi, rz)
-        done = norm <= stop and rz >= 0.0
-    for _ in range(3):
-        if not _light_rows_off(x, residual, d, jacobi):
-            break
-        residual = rhs - _product(P, d, b, x)
-    return x, k, done
-
-
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _sparse_product(indptr, indices, values, d, b, p, u, Sp):
-    """Sp = S p."""
-    u[:] = 0.0
-    for i in range(p.size):
-        for k in range(indptr[i], indptr[i + 1]):
-            u[indices[k]] += values[k] * p[i]
-    for j in range(u.size):
-        u[j] /= b[j]
-    for i in range(p.size):
-        total = 0.0
-        for k in range(indptr[i], indptr[i + 1]):
-            total += values[k] * u[indices[k]]
-        Sp[i] = d[i] * p[i] - total
-
-
-@njit(cache=True, error_model="numpy")
-def schur_cg_sparse(indptr, indices, values, d, b, rhs, stop, maxiter):
-    """`schur_cg` for a compressed P."""
-    n = d.size
-    jacobi = d.copy()
-    for i in range(n):
-        for k in range(indptr[i], indptr[i + 1]):
-            jacobi[i] -= values[k] * values[k] / b[indices[k]]
-    jacobi = np.maximum(jacobi, 1e-14 * d)
-    x, residual, z = np.zeros(n), rhs.copy(), rhs / jacobi
-    p, rz = z.copy(), np.sum(rhs * z)
-    u, Sp = np.empty(b.size), np.empty(n)
-    done, k = False, 0
-    while k < maxiter and not done and rz > 0.0:
-        k += 1
-        _sparse_product(indptr, indices, values, d, b, p, u, Sp)
-        rz, norm = _cg_update(p, Sp, x, residual, z, jacobi, rz)
-        done = norm <= stop and rz >= 0.0
-    for _ in range(3):
-        if not _light_rows_off(x, residual, d, jacobi):
-            break
-        _sparse_product(indptr, indices, values, d, b, x, u, Sp)
-        residual = rhs - Sp
-    return x, k, done
-
-
-def schur_matrix(P, d, b):
-    """S as a dense matrix."""
-    S = -(P / b) @ P.T
-    S[np.arange(d.size), np.arange(d.size)] += d
-    return S
-
-
-@njit(cache=True, error_model="numpy")
-def schur_matrix_sparse(indptr, indices, values, d, b):
-    """The lower triangle of S from a compressed P: one outer product per column."""
-    n, m = d.size, b.size
-    start = np.zeros(m + 1, np.int64)
-    for k in range(indices.size):
-        start[indices[k] + 1] += 1
-    start = np.cumsum(start)
-    place = start[:m].copy()
-    rows = np.empty(indices.size, np.int32)
-    column_values = np.empty(indices.size)
-    for i in range(n):
-        for k in range(indptr[i], indptr[i + 1]):
-            j = indices[k]
-            rows[place[j]] = i
-            column_values[place[j]] = values[k]
-            place[j] += 1
-    S = np.zeros((n, n))
-    for j in range(m):
-        for k in range(start[j], start[j + 1]):
-            v = column_values[k] / b[j]
-            for q in range(start[j], k + 1):
-                S[rows[k], rows[q]] -= v * column_values[q]
-    for i in range(n):
-        S[i, i] += d[i]
-    return S
-
-
-def cholesky_solve(S, rhs):
-    """Solve S x = rhs from the lower triangle of S; LinAlgError if S is not positive definite."""
-    return _substitute(np.linalg.cholesky(S), rhs)
-
-
-@njit(cache=True, fastmath=_REDUCTION, error_model="numpy")
-def _substitute(L, rhs):
-    x = rhs.copy()
-    for i in range(x.size):
-        row = L[i]
-        total = 0.0
-        for j in range(i):
-            total += row[j] * x[j]
-        x[i] = (x[i] - total) / row[i]
-    for i in range(x.size - 1, -1, -1):
-        row = L[i]
-        x[i] /= row[i]
-        for j in range(i):
-            x[j] -= row[j] * x[i]
-    return x
+@kernel
+def lower_triangle(indptr, indices, values, b, first, last, S):
+    """Add to the lower triangle of S what the columns of P from ``first`` up to ``last`` contribute to it."""
+    for j in range(first, last):
+        for k in range(indptr[j], indptr[j + 1]):
+            v = values[k] / b[j]
+            for q in range(indptr[j], k + 1):
+                S[indices[k], indices[q]] -= v * values[q]

@@ -4,27 +4,17 @@ import math
 
 import cupy
 
-from ._generic import (
-    column_products,
-    least_in_columns,
-    least_in_rows,
-    row_products,
-    scaled_cost,
-    spread_cost,
-)
+from ._generic import column_products, least_in_columns, row_products
 
 __all__ = [
     "column_products",
     "least_in_columns",
-    "least_in_rows",
     "log_column_sums",
     "log_row_sums",
     "plan",
     "plan_column_sums",
     "plan_row_sums",
     "row_products",
-    "scaled_cost",
-    "spread_cost",
 ]
 
 LOG2E = math.log2(math.e)

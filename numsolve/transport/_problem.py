@@ -1,4 +1,4 @@
-"""The door of the column: checks a problem, reduces it to what the methods need, and puts the answer back.
+"""Checks a problem, reduces it to what the methods need, and puts the answer back.
 
 A method sees a `Problem` whose weights are positive and sum to one. Rows and columns of weight zero are
 gone, the mass is divided out, and a large common offset of the cost is taken off.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,17 @@ from numsolve._core.monitor import Monitor
 
 from ._bounds import bounds, cost_of
 from .result import TransportResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numsolve._core.limits import Limits
+    from numsolve._core.typing import Array, ArrayLike, Namespace
+
+    #: Two potentials, of the sources and of the targets.
+    Potentials: TypeAlias = tuple[Array, Array]
+    #: What a caller may write for weights.
+    Weights: TypeAlias = ArrayLike | None
 
 #: Masses of the two sides may differ by this much, relatively; b is then rescaled.
 MASS_TOLERANCE = 1e-6
@@ -28,19 +39,24 @@ UNIT = float(np.finfo(np.float64).eps)
 class Problem:
     """A balanced problem with positive weights of sum one, and the way back to the caller's."""
 
-    xp: Any
-    M: Any
-    a: Any
-    b: Any
+    xp: Namespace
+    M: Array
+    a: Array
+    b: Array
     reg: float
     mass: float
     offset: float
     range: float
     highest: float
     forbidden: bool
-    rows: Any
-    columns: Any
+    rows: Array | None
+    columns: Array | None
     shape: tuple[int, int]
+
+    @property
+    def scale(self) -> float:
+        """The caller's plan over the reduced one."""
+        return self.mass
 
     @property
     def rounding(self) -> float:
@@ -51,66 +67,57 @@ class Problem:
         unit = float(self.xp.finfo(self.M.dtype).eps)
         return min(unit * (8 + self.range / self.reg), math.sqrt(unit))
 
-    def monitor(self, label: str, tol: float, maxiter: int, **settings: Any) -> Monitor:
-        """Make the monitor of a solver: it tests the marginal error and shows the caller his potentials."""
+    def monitor(self, label: str, limits: Limits, tol: float, maxiter: int, **settings: Any) -> Monitor:
+        """Make the monitor of a solver: it tests the marginal error and shows callers their potentials."""
         common = {"keep": "reference", "present": self.potentials, "rounding": self.rounding}
-        return Monitor(atol=tol, maxiter=maxiter, label=label, **{**common, **settings})
+        return Monitor(limits, atol=tol, maxiter=maxiter, label=label, **{**common, **settings})
 
-    def result(self, it: Monitor, P: Any, x: Any, return_plan: bool, **fields: Any) -> TransportResult:
+    def result(
+        self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any
+    ) -> TransportResult:
         """Put the answer into the caller's terms; P is overwritten."""
         fields = {"reg": self.reg, "reg_path": (self.reg,), **self.values(P, *x), **fields}
         fields["bounds"] = self.bounds(P, x[0])
         plan = self.plan(P) if return_plan else None
         return it.result(TransportResult, x=self.potentials(x), plan=plan, **fields)
 
-    def start(self, potentials: Any = None) -> tuple[Any, Any]:
+    def start(self, potentials: Sequence[ArrayLike] | None = None) -> Potentials:
         """Turn the caller's potentials into those of the reduced problem; zeros if there are none."""
         xp, dtype = self.xp, self.M.dtype
         if potentials is None:
             return xp.zeros_like(self.a), xp.zeros_like(self.b)
         if not (isinstance(potentials, tuple | list) and len(potentials) == 2):
             raise ValueError("potentials_init must be a pair (f, g), as the potentials of a result")
-        f = checks.array(
-            "potentials_init[0]",
-            potentials[0],
-            xp=xp,
-            dtype=dtype,
-            shape=(self.shape[0],),
-            check_finite=False,
-        )
-        g = checks.array(
-            "potentials_init[1]",
-            potentials[1],
-            xp=xp,
-            dtype=dtype,
-            shape=(self.shape[1],),
-            check_finite=False,
-        )
-        f, g = _take(xp, f, self.rows), _take(xp, g, self.columns)
-        checks.finite("potentials_init[0]", f, xp=xp)
-        checks.finite("potentials_init[1]", g, xp=xp)
-        return f - (self.offset + self.reg * float(np.log(self.mass))), g
+        sides = zip(potentials, self.shape, (self.rows, self.columns), strict=True)
+        reduced = []
+        for k, (given, length, index) in enumerate(sides):
+            name = f"potentials_init[{k}]"
+            x = checks.array(name, given, xp=xp, dtype=dtype, shape=(length,), check_finite=False)
+            reduced.append(_take(xp, x, index))
+            checks.finite(name, reduced[-1], xp=xp)
+        f, g = reduced
+        return f - (self.offset + self.reg * math.log(self.mass)), g
 
-    def potentials(self, x: tuple[Any, Any]) -> tuple[Any, Any]:
+    def potentials(self, x: Potentials) -> Potentials:
         """Turn potentials of the reduced problem into the caller's: minus infinity at weights of zero."""
         f, g = x
-        f = f + (self.offset + self.reg * float(np.log(self.mass)))
+        f = f + (self.offset + self.reg * math.log(self.mass))
         low = -float("inf")
         return _put(self.xp, f, self.rows, self.shape[0], low), _put(
             self.xp, g, self.columns, self.shape[1], low
         )
 
-    def plan(self, P: Any) -> Any:
+    def plan(self, P: Array) -> Array:
         """Turn the reduced plan, which is overwritten, into the caller's: zeros where a weight is zero."""
-        if self.mass != 1.0:
-            P = np.multiply(P, self.mass, out=P) if arrays.is_numpy(self.xp) else P * self.mass
+        if self.scale != 1.0:
+            P = np.multiply(P, self.scale, out=P) if arrays.is_numpy(self.xp) else P * self.scale
         if self.rows is not None:
             P = _put(self.xp, P, self.rows, self.shape[0], 0.0)
         if self.columns is not None:
             P = _put(self.xp, P.T, self.columns, self.shape[1], 0.0).T
         return P
 
-    def values(self, P: Any, f: Any, g: Any) -> dict[str, float]:
+    def values(self, P: Array, f: Array, g: Array) -> dict[str, float]:
         """Compute value, value_linear and kl of a reduced plan, in the caller's mass and cost.
 
         ``log(P) = (f + g - M) / eps`` holds entry by entry, so that no logarithm of the plan is taken.
@@ -121,7 +128,7 @@ class Problem:
         total = float(xp.sum(r))
         entropy = (float(xp.sum(r * f)) + float(xp.sum(c * g)) - linear) / self.reg
         kl = entropy - float(xp.sum(r * xp.log(self.a))) - float(xp.sum(c * xp.log(self.b)))
-        mass, log_mass = self.mass, float(np.log(self.mass))
+        mass, log_mass = self.mass, math.log(self.mass)
         linear = mass * (linear + self.offset * total)
         return {
             "value_linear": linear,
@@ -129,13 +136,13 @@ class Problem:
             "kl": mass * (kl - log_mass * total),
         }
 
-    def bounds(self, P: Any, f: Any) -> tuple[float, float]:
+    def bounds(self, P: Array, f: Array) -> tuple[float, float]:
         """Bound the cost of exact transport, in the caller's mass and cost."""
         low, high = bounds(self.M, self.a, self.b, P, f)
         return self.mass * (low + self.offset), self.mass * (high + self.offset)
 
 
-def prepare(M: Any, a: Any, b: Any, reg: Any, *, balanced: bool = True) -> Problem:
+def prepare(M: ArrayLike, a: Weights, b: Weights, reg: float, *, balanced: bool = True) -> Problem:
     """Check the arguments of a solver and reduce them to a `Problem`.
 
     Weights of different sums are an error if it should be `balanced`; else the mass is their geometric mean.
@@ -148,7 +155,7 @@ def prepare(M: Any, a: Any, b: Any, reg: Any, *, balanced: bool = True) -> Probl
     n, m = M.shape
     a = _weights("a", a, n, M, xp)
     b = _weights("b", b, m, M, xp)
-    mass, other = float(xp.sum(a)), float(xp.sum(b))
+    mass, other = _total("a", xp, a), _total("b", xp, b)
     if not balanced:
         mass = other = math.sqrt(mass) * math.sqrt(other)
     elif abs(mass - other) > MASS_TOLERANCE * max(mass, other):
@@ -165,6 +172,11 @@ def prepare(M: Any, a: Any, b: Any, reg: Any, *, balanced: bool = True) -> Probl
     if forbidden:
         _check_allowed(xp, M)
         high = float(xp.max(xp.where(xp.isfinite(M), M, low)))
+    if not math.isfinite(high - low) or not math.isfinite(2 / reg):
+        raise ValueError(
+            f"M / reg is beyond the range of floating-point numbers (entries of M from {low:g} to {high:g}, "
+            f"reg = {reg:g}): choose another unit for both"
+        )
     if reg < UNIT * (high - low):
         raise ValueError(
             f"reg = {reg:g} is below the rounding errors of M, whose entries have a range of {high - low:g}; "
@@ -179,23 +191,32 @@ def prepare(M: Any, a: Any, b: Any, reg: Any, *, balanced: bool = True) -> Probl
     )
 
 
-def _weights(name: str, value: Any, length: int, M: Any, xp: Any) -> Any:
+def _total(name: str, xp: Namespace, weights: Array) -> float:
+    """The sum of weights that may each be as large as a number can be."""
+    with np.errstate(over="ignore"):
+        total = float(xp.sum(weights))
+    if not math.isfinite(total):
+        raise ValueError(f"{name} has a sum beyond the range of floating-point numbers: rescale the weights")
+    return total
+
+
+def _weights(name: str, value: Weights, length: int, M: Array, xp: Namespace) -> Array:
     if value is None:
         return xp.full((length,), 1.0 / length, dtype=M.dtype)
     return checks.masses(name, value, length=length, xp=xp, dtype=M.dtype)
 
 
-def _is_empty(value: Any) -> bool:
+def _is_empty(value: Weights) -> bool:
     """Whether weights were left out; POT writes an empty list for that."""
     return value is None or (isinstance(value, list | tuple) and len(value) == 0)
 
 
-def _positive(xp: Any, weights: Any) -> Any:
+def _positive(xp: Namespace, weights: Array) -> Array | None:
     """Indices of the positive weights, or None if that is all of them."""
     return None if bool(xp.all(weights > 0)) else xp.nonzero(weights > 0)[0]
 
 
-def _check_allowed(xp: Any, M: Any) -> None:
+def _check_allowed(xp: Namespace, M: Array) -> None:
     for axis, name in ((1, "row"), (0, "column")):
         closed = ~xp.any(xp.isfinite(M), axis=axis)
         if bool(xp.any(closed)):
@@ -206,11 +227,11 @@ def _check_allowed(xp: Any, M: Any) -> None:
             )
 
 
-def _take(xp: Any, x: Any, index: Any, axis: int = 0) -> Any:
+def _take(xp: Namespace, x: Array, index: Array | None, axis: int = 0) -> Array:
     return x if index is None else xp.take(x, index, axis=axis)
 
 
-def _put(xp: Any, x: Any, index: Any, length: int, fill: float) -> Any:
+def _put(xp: Namespace, x: Array, index: Array | None, length: int, fill: float) -> Array:
     """Spread the rows of x over `length` rows; those not named by the index are filled."""
     if index is None:
         return x

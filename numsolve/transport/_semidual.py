@@ -7,16 +7,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
 from numsolve._core import arrays
 
+from ._schur import factorised, schur_matrix, schur_matrix_sparse
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from numsolve._core.limits import Limits
+    from numsolve._core.typing import Array, ArrayLike
 
     from ._problem import Problem
+
+    Pair: TypeAlias = tuple[Array, Array]
+    #: A plan compressed by rows: indptr, indices, values.
+    Entries: TypeAlias = tuple[Array, Array, Array]
+
+T = TypeVar("T")
 
 #: Share of the entries of P beyond which the products with S use all of them.
 SPARSE_BELOW = 0.08
@@ -32,10 +43,10 @@ DENSE_BELOW = 5000
 class State:
     """A point on the way: g = g(f), the row sums of the plan and what they should be, F, and the error."""
 
-    f: Any
-    g: Any
-    r: Any
-    goal: Any
+    f: Array
+    g: Array
+    r: Array
+    goal: Array
     fun: float
     error: float
 
@@ -46,8 +57,9 @@ class SemiDual:
     #: Whether S is singular along 1.
     singular = True
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, limits: Limits) -> None:
         xp = self.xp = problem.xp
+        self.problem, self.limits = problem, limits
         self.k = arrays.kernels_for(xp, __package__)
         self.system = arrays.kernels_for(xp, __package__, "newton")
         self.swapped = problem.M.shape[1] < problem.M.shape[0]
@@ -61,39 +73,65 @@ class SemiDual:
                 self.a, self.b = self.a / self.a.sum(), self.b / self.b.sum()
         self.M = M
         self.n, self.m = M.shape
-        self.P: Any = None
-        self.blocks, self.pool = [slice(None)], None
+        self.P: Array | None = None
+        self.blocks: list[slice] = [slice(None)]
+        self.pool: ThreadPoolExecutor | None = None
         if arrays.is_numpy(xp) and self.n * self.m > CACHED:
             rows = 4 * math.ceil(max(self.n / BLOCKS, BLOCK / self.m) / 4)
             self.blocks = [slice(i, i + rows) for i in range(0, self.n, rows)]
             self.pool = ThreadPoolExecutor(self.k.threads())
         #: Memory for a plan that stays in a cache: one look that writes it is then less than two that read M.
-        self.scratch: Any = None
+        self.scratch: Array | None = None
+        #: The g and the eps of the plan that is there.
+        self.shown: tuple[Array, float] | None = None
         if arrays.is_numpy(xp) and self.singular and self.n * self.m <= CACHED:
             self.scratch = np.empty(M.shape)
         self.log_a = xp.log(self.a)
         self.unit = float(xp.finfo(M.dtype).eps)
+        #: Weights below this are nothing.
+        self.tiny = float(xp.finfo(M.dtype).smallest_normal) * 1e16
         self.rounding = min(self.unit * (8 + problem.range / problem.reg), self.unit**0.5)
         self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
         self.damping = 1.0
 
-    def original(self, x: tuple[Any, Any]) -> tuple[Any, Any]:
+    def original(self, x: Pair) -> Pair:
         """Potentials in the order and the dtype of the problem."""
         f, g = x[::-1] if self.swapped else x
         return self.xp.astype(f, self.dtype), self.xp.astype(g, self.dtype)
+
+    def exponents(self, f: Array, g: Array, reg: float) -> Pair:  # noqa: ARG002
+        """The potentials that kernels take: P = exp((f + g - M) / eps)."""
+        return f, g
+
+    def centred(self, f: Array, g: Array, reg: float) -> Pair:  # noqa: ARG002
+        """The way back."""
+        return f, g
+
+    def start(self, potentials: Sequence[ArrayLike] | None) -> Pair:
+        """Where to start, in the order and the dtype of the computation; zeros if nothing is given."""
+        if potentials is None:
+            return self.xp.zeros_like(self.a), self.xp.zeros_like(self.b)
+        f, g = self.problem.start(potentials)
+        f, g = (g, f) if self.swapped else (f, g)
+        return self.centred(
+            self.xp.astype(f, self.a.dtype), self.xp.astype(g, self.b.dtype), self.problem.reg
+        )
 
     def close(self) -> None:
         """Let the threads go."""
         if self.pool is not None:
             self.pool.shutdown()
 
-    def at(self, f: Any, g: Any, reg: float) -> State:
+    def at(self, f: Array, g: Array, reg: float) -> State:
         """Evaluate everything at f, with g as the stabiliser."""
         g, r = self.transform(f, g, reg)
-        goal = self.row_goal(f, reg)
-        return State(f, g, r, goal, self.value(f, g, reg), self._l1(r - goal))
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # far from the solution; the error is nan or infinite
+            goal = self.row_goal(f, reg)
+            return State(f, g, r, goal, self.value(f, g, reg), self._l1(r - goal))
 
-    def transform(self, f: Any, g: Any, reg: float) -> tuple[Any, Any]:
+    def transform(self, f: Array, g: Array, reg: float) -> Pair:
         """Return the soft c-transform g(f) and the row sums of the plan of the pair.
 
         The g that comes in, of a nearby f or another reg, serves as the stabiliser; where that leads to
@@ -101,31 +139,35 @@ class SemiDual:
         """
         k, xp = self.k, self.xp
         if self.scratch is not None:
+            self.shown = None
             _, g, r = k.transform(self.M, f, g, self.b, reg, self.scratch)
+            self.shown = g, reg
             return g, r
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            c = self._column_sums(f, g, reg)
+            p, q = self.exponents(f, g, reg)
+            c = self._column_sums(p, q, reg)
             if not self._has_all_digits(c):
-                least = self._over_rows(lambda i: k.least_in_columns(self.M[i, ...], f[i]))
-                g = reduce(xp.minimum, least)
-                c = self._column_sums(f, g, reg)
+                least = self._over_rows(lambda i: k.least_in_columns(self.M[i, ...], p[i]))
+                q = reduce(xp.minimum, least)
+                g = self.centred(p, q, reg)[1]
+                c = self._column_sums(p, q, reg)
             g = self.column_step(g, c, reg)
-            r = self._over_rows(lambda i: k.plan_row_sums(self.M[i, ...], f[i], g, reg))
+            q = self.exponents(f, g, reg)[1]
+            r = self._over_rows(lambda i: k.plan_row_sums(self.M[i, ...], p[i], q, reg))
         return g, xp.concat(r)
 
-    def _column_sums(self, f: Any, g: Any, reg: float) -> Any:
+    def _column_sums(self, f: Array, g: Array, reg: float) -> Array:
         return reduce(add, self._over_rows(lambda i: self.k.plan_column_sums(self.M[i, ...], f[i], g, reg)))
 
-    def _has_all_digits(self, c: Any) -> bool:
+    def _has_all_digits(self, c: Array) -> bool:
         """Whether sums of exponentials suffered neither overflow nor underflow; False for nan too."""
-        tiny = float(self.xp.finfo(c.dtype).smallest_normal) * 1e16
-        return float(self.xp.min(c)) > tiny and float(self.xp.max(c)) < 1 / tiny
+        return float(self.xp.min(c)) > self.tiny and float(self.xp.max(c)) < 1 / self.tiny
 
-    def _over_rows(self, part: Callable[[slice], Any]) -> list[Any]:
+    def _over_rows(self, part: Callable[[slice], T]) -> list[T]:
         """Evaluate part by threads; the blocks of rows, and so the answer, do not depend on their number."""
         if self.pool is None:
             return [part(i) for i in self.blocks]
-        results: list[Any] = [None] * len(self.blocks)
+        results: list[T] = [None] * len(self.blocks)  # type: ignore[list-item]  # all are filled
         todo = iter(range(len(self.blocks)))
 
         def work() -> None:
@@ -138,56 +180,66 @@ class SemiDual:
             helper.result()
         return results
 
-    def column_step(self, g: Any, c: Any, reg: float) -> Any:
+    def column_step(self, g: Array, c: Array, reg: float) -> Array:
         """Return the g that makes the columns right, from one and its column sums."""
         return g + reg * self.xp.log(self.b / c)
 
-    def plan(self, s: State, reg: float) -> Any:
-        """Store the plan, in the same memory each time."""
+    def plan(self, s: State, reg: float) -> Array:
+        """The plan, in the same memory each time."""
+        if self._is_shown(s, reg):
+            return self.scratch
+        f, g = self.exponents(s.f, s.g, reg)
         if not arrays.is_numpy(self.xp):
-            return self.k.plan(self.M, s.f, s.g, reg)
+            return self.k.plan(self.M, f, g, reg)
         P = self.P = np.empty(self.M.shape) if self.P is None else self.P
-        self._over_rows(lambda i: self.k.fill_plan(self.M[i], s.f[i], s.g, reg, P[i]))
+        self._over_rows(lambda i: self.k.fill_plan(self.M[i], f[i], g, reg, P[i]))
         return P
 
-    def entries(self, s: State, reg: float, floor_a: Any, floor_b: Any) -> Any:
+    def _is_shown(self, s: State, reg: float) -> bool:
+        """Whether the plan of a point is in memory already."""
+        return self.shown is not None and self.shown[0] is s.g and self.shown[1] == reg
+
+    def entries(self, s: State, reg: float, floor_a: Array, floor_b: Array) -> Entries | None:
         """The entries P_ij >= min(floor_a_i, floor_b_j) in CSR; None if they are too many."""
         capacity = int(SPARSE_BELOW * self.n * self.m) + self.m
+        if self._is_shown(s, reg):
+            return entries_of(self.scratch, floor_a, floor_b, capacity)
+        f, g = self.exponents(s.f, s.g, reg)
         kept: list[int] = []
 
-        def part(i: slice) -> Any:
+        def part(i: slice) -> Entries | None:
             if sum(kept) > capacity:
                 return None
             M = self.M[i, ...]
             most = min(capacity, M.shape[0] * M.shape[1])
-            found = self.system.plan_entries(M, s.f[i], s.g, reg, floor_a[i], floor_b, most)
-            kept.append(found[0] if found[0] >= 0 else capacity + 1)
-            return found[1:]
+            count, *found = self.system.plan_entries(M, f[i], g, reg, floor_a[i], floor_b, most)
+            kept.append(count if count >= 0 else capacity + 1)
+            return found[0], found[1], found[2]
 
         parts = self._over_rows(part)
         if sum(kept) > capacity:
             return None
-        counts, indices, values = zip(*((np.diff(p[0]), *p[1:]) for p in parts), strict=True)
+        counts, indices, values = zip(*((np.diff(p[0]), *p[1:]) for p in parts if p is not None), strict=True)
         indptr = np.concatenate(([0], np.cumsum(np.concatenate(counts))))
         return indptr, np.concatenate(indices), np.concatenate(values)
 
-    def row_goal(self, f: Any, reg: float) -> Any:  # noqa: ARG002
+    def row_goal(self, f: Array, reg: float) -> Array:  # noqa: ARG002
         """What the row sums are at the solution."""
         return self.a
 
-    def value(self, f: Any, g: Any, reg: float) -> float:  # noqa: ARG002
+    def value(self, f: Array, g: Array, reg: float) -> float:  # noqa: ARG002
         """F, without constants."""
-        return self._dot(self.a, f) + self._dot(self.b, g)
+        return self.dot(self.a, f) + self.dot(self.b, g)
 
-    def row_step(self, f: Any, g: Any, log_r: Any, reg: float) -> Any:  # noqa: ARG002
+    def row_step(self, f: Array, g: Array, log_r: Array, reg: float) -> Array:  # noqa: ARG002
         """Return the f that makes the rows right for the present g."""
         return f + reg * (self.log_a - log_r)
 
-    def diagonals(self, s: State, reg: float) -> tuple[Any, Any]:  # noqa: ARG002
+    def diagonals(self, s: State, reg: float) -> Pair:  # noqa: ARG002
         """Return d and b of S = diag(d) - P diag(1/b) P'."""
         return s.r, self.b
 
-    def goals(self, s: State, reg: float) -> tuple[Any, Any]:  # noqa: ARG002
+    def goals(self, s: State, reg: float) -> Pair:  # noqa: ARG002
         """What the row and column sums of the problem, not swapped, should be."""
         return self.original((s.goal, self.b))
 
@@ -197,19 +249,21 @@ class SemiDual:
         if float(self.xp.min(s.r)) > 1e-290:
             log_r = self.xp.log(s.r)
         else:
-            log_r = self.k.log_row_sums(self.M, s.f, s.g, reg)
+            log_r = self.k.log_row_sums(self.M, *self.exponents(s.f, s.g, reg), reg)
         with np.errstate(invalid="ignore"):
             f = self.row_step(s.f, s.g, log_r, reg)
         return self.at(f, s.g, reg)
 
-    def newton_step(self, s: State, reg: float, x: Any) -> State:
+    def newton_step(self, s: State, reg: float, x: Array) -> State:
         """Go along x as far as F rises enough; sweep once if that leaves rows far off."""
         self.counts["nnewton"] += 1
         f, g, fun, error = s.f, s.g, s.fun, s.error
-        slope = reg * self._dot(s.goal - s.r, x)
+        slope = reg * self.dot(s.goal - s.r, x)
         noise = self.noise(s)
         for halvings in range(13):
             step = 0.5**halvings
+            if halvings and self.limits.expired:
+                return s
             new = self.at(f + (step * reg) * x, g, reg)
             # Near the solution F has no digits left for Armijo's test, but the error still has.
             level = new.fun >= fun - 300 * noise
@@ -228,10 +282,10 @@ class SemiDual:
 
     def _far_off(self, s: State) -> bool:
         """Whether a row is off by a factor of 8: a sweep repairs at once what Newton does in bits."""
-        ratio = s.r / s.goal
+        ratio = (s.r + self.tiny) / (s.goal + self.tiny)
         return not (float(self.xp.max(ratio)) < 8 and float(self.xp.min(ratio)) > 1 / 8)
 
-    def direction(self, s: State, reg: float, tol: float, direct: bool) -> tuple[Any, bool]:
+    def direction(self, s: State, reg: float, tol: float, direct: bool) -> tuple[Array, bool]:
         """Solve (S + sigma diag(max(a, r))) x = a - r, and say whether factorising is the cheaper way.
 
         sigma fades with the error. It bounds x where S is all but singular: sets of rows that exchange
@@ -249,49 +303,50 @@ class SemiDual:
 
         drop = 0.1 * small
         entries = self.entries(s, reg, (drop / m) * a, (drop / n) * b)
-        sparse = entries is not None
-        P = None if sparse else self.plan(s, reg)
+        P = self.plan(s, reg) if entries is None else None
         # Nanoseconds of one CG step and of one factorisation: their ratio bounds the steps.
-        step_cost = 2.0 * entries[1].size + 8 * n if sparse else 0.22 * n * m
-        factor_cost = n**3 / 75 + (0 if sparse else n * n * m / 25)
+        step_cost = 0.22 * n * m if entries is None else 2.0 * entries[1].size + 8 * n
+        factor_cost = n**3 / 75 + (n * n * m / 25 if entries is None else 0)
         x = None
         if not (direct and n <= DENSE_BELOW):
             limit = max(20, int(factor_cost / step_cost)) if n <= DENSE_BELOW else 300
-            if sparse:
-                x, steps, done = k.schur_cg_sparse(*entries, d, b, rhs, stop, limit)
+            if entries is None:
+                x, steps, done = k.schur_cg(P, d, b, rhs, stop, limit, self._expired)
             else:
-                x, steps, done = k.schur_cg(P, d, b, rhs, stop, limit)
+                x, steps, done = k.schur_cg_sparse(*entries, d, b, rhs, stop, limit, self._expired)
             self.counts["ncg"] += steps
-            if done or n > DENSE_BELOW:
+            if done or n > DENSE_BELOW or self.limits.expired:
                 return x, False
 
-        def matrix(d: Any) -> Any:
-            return k.schur_matrix_sparse(*entries, d, b) if sparse else k.schur_matrix(P, d, b)
+        def matrix(d: Array) -> Array:
+            if entries is None:
+                return schur_matrix(xp, P, d, b)
+            return schur_matrix_sparse(k, *entries, d, b)
 
-        return _factorised(k, xp, matrix, d, rhs, x), True
+        return factorised(xp, matrix, d, rhs, x), True
+
+    def _expired(self) -> bool:
+        return self.limits.expired
 
     def noise(self, s: State) -> float:
         """The rounding error of F."""
-        size = self._dot(self.a, self.xp.abs(s.f)) + self._dot(self.b, self.xp.abs(s.g))
+        size = self.dot(self.a, self.xp.abs(s.f)) + self.dot(self.b, self.xp.abs(s.g))
         return 2 * self.unit * size
 
-    def _dot(self, x: Any, y: Any) -> float:
+    def dot(self, x: Array, y: Array) -> float:
         return float(x @ y)
 
-    def _l1(self, x: Any) -> float:
+    def _l1(self, x: Array) -> float:
         return float(self.xp.sum(self.xp.abs(x)))
 
 
-def _factorised(k: Any, xp: Any, matrix: Callable[..., Any], d: Any, rhs: Any, fallback: Any) -> Any:
-    """Solve with the dense S, its diagonal raised as far as rounding makes it necessary."""
-    shift = 1e-15
-    while shift < 1e-3:
-        try:
-            x = k.cholesky_solve(matrix((1 + shift) * d), rhs)
-            if bool(xp.all(xp.isfinite(x))):
-                return x
-        except Exception as error:  # each library has a LinAlgError of its own
-            if type(error).__name__ != "LinAlgError":
-                raise
-        shift *= 100
-    return rhs / d if fallback is None else fallback
+def entries_of(P: Array, floor_a: Array, floor_b: Array, capacity: int) -> Entries | None:
+    """The same for a plan that is stored."""
+    n, m = P.shape
+    keep = P >= floor_a[:, None]
+    keep |= P >= floor_b
+    if np.count_nonzero(keep) > capacity:
+        return None
+    flat = np.flatnonzero(keep)
+    indptr = np.searchsorted(flat, np.arange(0, n * m + 1, m))
+    return indptr, (flat % m).astype(np.int32), P.ravel()[flat]

@@ -27,19 +27,21 @@ What a step costs:
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from numsolve._core import arrays
+from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 
 from ._semidual import SemiDual
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from numsolve._core.monitor import Monitor
+    from numsolve._core.typing import Array, ArrayLike
 
     from ._problem import Problem
     from ._semidual import State
@@ -55,28 +57,25 @@ PATIENCE = 40
 
 def newton(
     problem: Problem,
+    limits: Limits | None = None,
     *,
     tol: float,
     maxiter: int | None = None,
-    potentials_init: tuple[Any, Any] | None = None,
+    potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
-    callback: Callable[..., Any] | None = None,
-    progress: bool = False,
-    time_limit: float | None = None,
     semidual: type[SemiDual] = SemiDual,
 ) -> TransportResult:
     """Solve a prepared problem; see `numsolve.transport.solve` for the arguments.
 
     One iteration is a Newton step or the change to the next eps.
     """
-    with closing(semidual(problem)) as dual:
+    limits = Limits(maxiter) if limits is None else limits
+    with closing(semidual(problem, limits)) as dual:
         with problem.monitor(
             "Newton",
+            limits,
             tol,
-            1000 if maxiter is None else maxiter,
-            time_limit=time_limit,
-            callback=callback,
-            progress=progress,
+            1000,
             present=lambda x: problem.potentials(dual.original(x)),
             rounding=0.0,  # judged in `_give_up`, at the last eps only
             divergence=float("inf"),  # a start can be exact for one eps and off for the next
@@ -86,7 +85,7 @@ def newton(
             stage, reg = 0, path[0]
             watch = _Watch()
             best, x, direct = s, s.f, False
-            _record(it, s, reg, problem.reg, tol)
+            _record(it, dual, s, reg, tol)
             for _ in it:
                 last = stage == len(path) - 1
                 if not last and (s.error <= STAGE_TOL or watch.stuck >= PATIENCE):
@@ -99,7 +98,7 @@ def newton(
                     if s.error < best.error:
                         best = s
                     watch.see(s, dual.noise(s))
-                _record(it, s, reg, problem.reg, tol)
+                _record(it, dual, s, reg, tol)
                 if it.status is None:
                     _give_up(it, watch, dual, problem, s, x, last)
 
@@ -110,7 +109,7 @@ def newton(
         P = dual.plan(s, problem.reg)
 
     # Both marginals are measured on the plan that is returned.
-    xp, (f, g) = problem.xp, dual.original((s.f, s.g))
+    xp, (f, g) = problem.xp, dual.original(dual.exponents(s.f, s.g, problem.reg))
     P = xp.astype(P.T if dual.swapped else P, problem.M.dtype, copy=False)
     rows, columns = dual.goals(s, problem.reg)
     residual = float(xp.sum(xp.abs(xp.sum(P, axis=1) - rows)))
@@ -122,10 +121,10 @@ def newton(
     )
 
 
-def _record(it: Monitor, s: State, reg: float, goal: float, tol: float) -> None:
+def _record(it: Monitor, dual: SemiDual, s: State, reg: float, tol: float) -> None:
     """Record a point; only at the last eps it may be the answer."""
-    done = reg == goal and s.error <= 0.999 * tol  # the rest is for rounding in the columns
-    it.record(s.error, (s.f, s.g), converged=done, reg=reg)
+    done = reg == dual.problem.reg and s.error <= 0.999 * tol  # the rest is for rounding in the columns
+    it.record(s.error, dual.exponents(s.f, s.g, reg), converged=done, reg=reg)
 
 
 class _Watch:
@@ -144,17 +143,15 @@ class _Watch:
             self._fun, self.idle = s.fun, 0
 
 
-def _start(dual: SemiDual, problem: Problem, potentials_init: Any) -> tuple[State, list[float]]:
+def _start(
+    dual: SemiDual, problem: Problem, potentials_init: Sequence[ArrayLike] | None
+) -> tuple[State, list[float]]:
     """Return the first point and the path of eps: only the last one if the start is good enough for it."""
-    f, g = problem.start(potentials_init)
-    if dual.swapped:
-        f, g = g, f
-    if arrays.is_numpy(problem.xp):
-        f, g = f.astype(np.float64), g.astype(np.float64)
+    f, g = dual.start(potentials_init)
     path = [problem.reg]
     if potentials_init is not None:
         if dual.singular:
-            f = f - dual._dot(dual.a, f)  # a large constant would only eat digits
+            f = f - dual.dot(dual.a, f)  # a large constant would only eat digits
         s = dual.at(f, g, problem.reg)
         if s.error <= 0.1:
             return s, path
@@ -165,15 +162,16 @@ def _start(dual: SemiDual, problem: Problem, potentials_init: Any) -> tuple[Stat
         path.insert(0, path[0] / STAGE_FACTOR)
     s = dual.at(f, g, path[0])
     for _ in range(3):
-        s = dual.sweep(s, path[0])
+        if not dual.limits.expired:
+            s = dual.sweep(s, path[0])
     return s, path
 
 
 def _give_up(
-    it: Monitor, watch: _Watch, dual: SemiDual, problem: Problem, s: State, x: Any, last: bool
+    it: Monitor, watch: _Watch, dual: SemiDual, problem: Problem, s: State, x: Array, last: bool
 ) -> None:
     """Stop where no further step can help, and say why."""
-    if problem.forbidden:
+    if problem.forbidden and dual.singular:  # an unbalanced problem always has a plan
         # Weak duality: no feasible plan (of mass one) costs more than the largest finite entry of M.
         bound = problem.highest + 1e-6 * (problem.range + abs(problem.highest))
         asked = watch.stuck > 0 and watch.stuck % 10 == 0
@@ -188,7 +186,7 @@ def _give_up(
         it.stop(Status.STAGNATED)
 
 
-def _overloaded(dual: SemiDual, by: Any) -> bool:
+def _overloaded(dual: SemiDual, by: Array) -> bool:
     """Whether some rows weigh more than all columns that they may use together (Hall's condition fails).
 
     Where no plan exists F grows without bound along such a set, so its rows come first in the order of f

@@ -10,17 +10,28 @@ those on the present active set: they hold at the solution, and determine its de
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from numsolve._core import arrays
 
 if TYPE_CHECKING:
+    from numsolve._core.typing import Array, Namespace
+
     from .quadratic import SparseTransportResult
 
 
-def sinkhorn(potentials: tuple[Any, Any], a: Any, b: Any, M: Any, reg: Any) -> tuple[Any, Any]:
+__all__ = ["Active", "active_set", "fixed", "quadratic", "sinkhorn", "sparsity_constrained"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def sinkhorn(
+    potentials: tuple[Array, Array], a: Array, b: Array, M: Array, reg: float
+) -> tuple[Array, Array]:
     """The errors of the marginals, zero for the potentials of `numsolve.transport.solve` and of Sinkhorn's.
 
     The constant that the potentials may exchange is fixed: the last entry of g is zero, and is left out, as
@@ -62,7 +73,9 @@ def sinkhorn(potentials: tuple[Any, Any], a: Any, b: Any, M: Any, reg: Any) -> t
     return xp.sum(P, axis=1) - a, (xp.sum(P, axis=0) - b)[:-1]
 
 
-def quadratic(potentials: tuple[Any, Any], a: Any, b: Any, M: Any, reg: Any, active: Any) -> tuple[Any, Any]:
+def quadratic(
+    potentials: tuple[Array, Array], a: Array, b: Array, M: Array, reg: float, active: Array
+) -> tuple[Array, Array]:
     """The errors of the marginals, zero for the potentials of `numsolve.transport.quadratic`.
 
     The derivative in the potentials is symmetric, and positive definite where the active entries connect all
@@ -105,10 +118,10 @@ class Active(NamedTuple):
         The places that the tied entries of a column share; 1 where there are none.
     """
 
-    whole: Any
-    rows: Any
-    columns: Any
-    places: Any
+    whole: Array
+    rows: Array
+    columns: Array
+    places: Array
 
 
 def active_set(result: SparseTransportResult) -> Active:
@@ -148,8 +161,8 @@ def active_set(result: SparseTransportResult) -> Active:
 
 
 def sparsity_constrained(
-    x: tuple[Any, Any, Any], a: Any, b: Any, M: Any, reg: Any, active: Active
-) -> tuple[Any, Any, Any]:
+    x: tuple[Array, Array, Array], a: Array, b: Array, M: Array, reg: float, active: Active
+) -> tuple[Array, Array, Array]:
     """The errors of the marginals and of the ties, zero for `numsolve.transport.sparsity_constrained`.
 
     The derivative in x is symmetric, not definite. It is singular where the potentials or the tied entries
@@ -206,16 +219,16 @@ def sparsity_constrained(
     return xp.sum(T, axis=1) + t @ of_row - a, (xp.sum(T, axis=0) + sums - b)[:-1], ties
 
 
-def _sums(xp: Any, f: Any, g: Any) -> Any:
+def _sums(xp: Namespace, f: Array, g: Array) -> Array:
     """The sums f_i + g_j, where the last entry of g is zero and left out."""
     return f[:, None] + xp.concat([g, xp.zeros((1,), dtype=g.dtype)])[None, :]
 
 
-def _on(xp: Any, where: Any, x: Any) -> Any:
+def _on(xp: Namespace, where: Array, x: Array) -> Array:
     return xp.where(xp.asarray(where), x, xp.zeros_like(x))
 
 
-def fixed(potentials: tuple[Any, Any]) -> tuple[Any, Any]:
+def fixed(potentials: tuple[Array, Array]) -> tuple[Array, Array]:
     """The same potentials with the last entry of g at zero, and left out.
 
     Parameters

@@ -5,7 +5,7 @@ Costs are scaled to a largest entry of one, so that a regularisation is a fracti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +16,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from numsolve._core.typing import ArrayLike, RandomState
+
     Floats = NDArray[np.float64]
 
 
-def random_assignment(n: int = 500, *, rng: Any = None) -> tuple[Floats, Floats, Floats]:
+__all__ = ["clouds", "densities_1d", "grid_cost", "image_pair", "random_assignment"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def random_assignment(n: int = 500, *, rng: RandomState = None) -> tuple[Floats, Floats, Floats]:
     """Make an assignment problem with independent costs, uniform on [0, 1].
 
     Parameters
@@ -113,7 +122,7 @@ def densities_1d(n: int = 500, p: float = 2) -> tuple[Floats, Floats, Floats]:
     return cost / cost.max(), a / a.sum(), b / b.sum()
 
 
-def clouds(n: int = 1000, d: int = 2, *, rng: Any = None) -> tuple[Floats, Floats]:
+def clouds(n: int = 1000, d: int = 2, *, rng: RandomState = None) -> tuple[Floats, Floats]:
     """Draw two clouds of points in the unit cube: a uniform one, and a mixture of five Gaussians.
 
     Parameters
@@ -143,7 +152,7 @@ def clouds(n: int = 1000, d: int = 2, *, rng: Any = None) -> tuple[Floats, Float
 
 
 def image_pair(
-    a: NDArray[Any], b: NDArray[Any], p: float = 2, floor: float = 0.01
+    a: ArrayLike, b: ArrayLike, p: float = 2, floor: float = 0.01
 ) -> tuple[Floats, Floats, Floats]:
     """Make the problem of moving the ink of one grey image to another.
 

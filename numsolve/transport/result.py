@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.plotting import new_axes, new_figure, plot_history
 from numsolve._core.result import Result
+from numsolve._core.typing import LineStyle
 
 from ._adjoint import pull_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from matplotlib.axes import Axes
+
+    from numsolve._core.typing import Array, ArrayLike, Dtype, Namespace
 
 
 #: Fields that have one entry for each problem of a batch.
@@ -30,9 +33,20 @@ _PER_PROBLEM = (
 class Gradient(NamedTuple):
     """Derivatives with respect to the data of a transport problem."""
 
-    a: Any
-    b: Any
-    M: Any
+    a: Array
+    b: Array
+    M: Array
+
+
+class PlanStyle(LineStyle, total=False):
+    """What the picture of a plan passes on to ``ax.imshow``, and that of the convergence to ``ax.plot``."""
+
+    cmap: str
+    aspect: str
+    interpolation: str
+    vmin: float
+    vmax: float
+    against: Literal["iteration", "seconds"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -58,7 +72,8 @@ class TransportResult(Result):
         ``f + c, g - c`` for any constant c is determined.
     marginal_error : float
         ``sum(|P 1 - a|) + sum(|P' 1 - b|)`` over the mass; also called `residual`. In an unbalanced problem
-        the marginals are those that hold at the solution, ``a exp(-u / rho_a)`` and ``b exp(-v / rho_b)``.
+        the marginals are those that hold at the solution, ``a exp(-u / rho_a)`` and ``b exp(-v / rho_b)``,
+        and where nearly no mass is left the error is over what is left.
     bounds : tuple of float
         The least cost of any plan, without regularisation, lies between these two (up to rounding): the
         value of a dual solution that is made of f, and the cost of `plan` once it is rounded to the
@@ -74,11 +89,12 @@ class TransportResult(Result):
         The regularisations that the solver went through.
     """
 
-    plan: Any = None
-    value: Any = float("nan")
-    value_linear: Any = float("nan")
-    kl: Any = float("nan")
-    bounds: Any = (-float("inf"), float("inf"))
+    # Checkers are told what nearly every caller has: a plan, and the numbers of one problem.
+    plan: Array = None  # type: ignore[assignment]
+    value: float = float("nan")
+    value_linear: float = float("nan")
+    kl: float = float("nan")
+    bounds: tuple[float, float] = (-float("inf"), float("inf"))
     reg: float = float("nan")
     reg_m: tuple[float, float] = (math.inf, math.inf)
     nsinkhorn: int = 0
@@ -87,14 +103,16 @@ class TransportResult(Result):
     reg_path: tuple[float, ...] = ()
 
     @property
-    def potentials(self) -> Any:
+    def potentials(self) -> tuple[Array, Array]:
         """The dual solution ``(f, g)``."""
-        return self.x
+        f, g = self.x
+        return f, g
 
     @property
-    def marginal_error(self) -> Any:
+    def marginal_error(self) -> float:
         """Error of both marginals in the 1-norm, over the mass."""
-        return self.residual
+        error: float = self.residual
+        return error
 
     def gradient(self) -> Gradient:
         """Differentiate `value` with respect to the data.
@@ -136,7 +154,11 @@ class TransportResult(Result):
         xp = arrays.array_namespace(plan=P)
         sums = xp.sum(P, axis=1), xp.sum(P, axis=0)
         a, b = self._weights(xp, sums)
-        masses = float(xp.sum(b)), float(xp.sum(a))
+        # A weight of zero, whose potential is minus infinity, adds nothing.
+        masses = tuple(
+            float(xp.sum(xp.where(xp.isfinite(f), weight, xp.zeros_like(weight))))
+            for weight, f in zip((b, a), self.potentials[::-1], strict=True)
+        )
         slopes = []
         for rho, sum_, weight, f, other in zip(
             self.reg_m, sums, (a, b), self.potentials, masses, strict=True
@@ -147,7 +169,9 @@ class TransportResult(Result):
                 slopes.append((rho + self.reg) * (1 - sum_ / weight) + self.reg * (other - 1))
         return Gradient(slopes[0], slopes[1], P)
 
-    def vjp(self, dP: Any = None, *, potentials: tuple[Any, Any] | None = None) -> Gradient:
+    def vjp(
+        self, dP: ArrayLike | None = None, *, potentials: Sequence[ArrayLike | None] | None = None
+    ) -> Gradient:
         """Differentiate a loss of the plan and the potentials with respect to the data.
 
         One linear system of the size of the smaller side is solved, whatever the number of parameters.
@@ -206,7 +230,7 @@ class TransportResult(Result):
             u, v = rates[0] * (sums[0] / a) * u, rates[1] * (sums[1] / b) * v
         return Gradient(*(xp.astype(x, P.dtype) for x in (u, v, dM)))
 
-    def _weights(self, xp: Any, sums: tuple[Any, Any]) -> tuple[Any, Any]:
+    def _weights(self, xp: Namespace, sums: tuple[Array, Array]) -> tuple[Array, Array]:
         """Return a and b, from r = a exp(-u/rho) and u = f - eps log a; nan where a sum is zero."""
         weights = []
         for rho, r, f in zip(self.reg_m, sums, self.potentials, strict=True):
@@ -248,12 +272,12 @@ class TransportResult(Result):
         a, b, M = (xp.stack(parts) for parts in zip(*gradients, strict=True))
         return Gradient(a, b, M)
 
-    def _existing_plan(self) -> Any:
+    def _existing_plan(self) -> Array:
         if self.plan is None:
             raise ValueError("the result has no plan: solve with return_plan=True")
         return self.plan
 
-    def barycentric_map(self, Y: Any) -> Any:
+    def barycentric_map(self, Y: ArrayLike) -> Array:
         """Send each source point to the mean of its targets.
 
         Parameters
@@ -264,7 +288,7 @@ class TransportResult(Result):
         Returns
         -------
         array of shape (n,) or (n, d)
-            ``P Y / (P 1)``; nan for a source of weight zero. With an axis more in front for a batch.
+            ``P Y / (P 1)``; nan for a source of weight zero. With a leading axis for a batch.
 
         Raises
         ------
@@ -284,7 +308,13 @@ class TransportResult(Result):
         moved = plan @ xp.astype(points, plan.dtype)
         return moved / (mass if points.ndim == 1 else mass[..., None])
 
-    def plot(self, ax: Axes | None = None, *, what: str | None = None, **settings: Any) -> Axes:
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        what: Literal["plan", "convergence"] | None = None,
+        **settings: Unpack[PlanStyle],
+    ) -> Axes:
         """Draw the plan as an image, or the convergence; of a batch the first plan.
 
         Parameters
@@ -310,7 +340,7 @@ class TransportResult(Result):
             first: Axes = axes[0]
             return first
         if what == "convergence" or self.plan is None:
-            axes = plot_history(self, ax=ax, **settings)
+            axes = plot_history(self.history, ax=ax, **settings)  # type: ignore[misc]
             axes.set_ylabel("marginal error")
             return axes
         axes = new_axes(ax)
@@ -325,8 +355,13 @@ class TransportResult(Result):
 
 
 def potential_derivatives(
-    xp: Any, potentials: Any, shape: tuple[int, int], dtype: Any, *, gauge: bool
-) -> tuple[Any, Any]:
+    xp: Namespace,
+    potentials: Sequence[ArrayLike | None] | None,
+    shape: tuple[int, int],
+    dtype: Dtype,
+    *,
+    gauge: bool,
+) -> tuple[Array, Array]:
     """Check the derivatives of a loss in f and g: of equal sums where these may exchange a constant."""
     given = (None, None) if potentials is None else potentials
     p, q = (

@@ -12,41 +12,48 @@ sweep over two blocks, and Young's theory of successive over-relaxation holds.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 
+from ._foreign import KEYWORDS, SINKHORN
 from ._problem import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from ._problem import Problem
+    from numsolve._core.typing import Array, ArrayLike, Callback, Kernels, Namespace
+
+    from ._problem import Potentials, Problem, Weights
     from .result import TransportResult
 
-METHODS = ("auto", "scaling", "stabilized", "log", "plan")
+Form = Literal["auto", "scaling", "stabilized", "log", "plan"]
+METHODS = get_args(Form)
 #: The stored kernel is made again when a scaling leaves exp(-46) ... exp(46), about 1e-20 ... 1e20.
 ABSORB_AT = 46.0
 #: Sums below this have lost digits to underflow, or all of them.
 TINY = 1e-200
 
 
+@answers(**KEYWORDS)
 def sinkhorn(
-    a: Any,
-    b: Any,
-    M: Any,
+    a: Weights,
+    b: Weights,
+    M: ArrayLike,
     reg: float,
     *,
-    method: str = "auto",
-    overrelaxation: float | str = "auto",
+    method: Form = "auto",
+    overrelaxation: float | Literal["auto"] = "auto",
     tol: float = 1e-9,
     maxiter: int | None = None,
-    potentials_init: tuple[Any, Any] | None = None,
+    potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> TransportResult:
@@ -123,25 +130,42 @@ def sinkhorn(
     array([[0.4404, 0.0596],
            [0.0596, 0.4404]])
     """
-    checks.choice("method", method, METHODS)
-    fixed = None if overrelaxation == "auto" else _weight(overrelaxation)
+    limits = Limits(maxiter, time_limit, callback, progress)
+    checks.choice("method", method, METHODS, foreign=SINKHORN)
+    weight = None if isinstance(overrelaxation, str) and overrelaxation == "auto" else _weight(overrelaxation)
+    tol = checks.real("tol", tol, low=0.0)
+    return_plan = checks.flag("return_plan", return_plan)
     problem = prepare(M, a, b, reg)
+    return sweep(
+        problem,
+        limits,
+        method=method,
+        weight=weight,
+        tol=tol,
+        potentials_init=potentials_init,
+        return_plan=return_plan,
+    )
+
+
+def sweep(
+    problem: Problem,
+    limits: Limits,
+    *,
+    method: Form,
+    weight: float | None,
+    tol: float,
+    potentials_init: Sequence[ArrayLike] | None,
+    return_plan: bool,
+) -> TransportResult:
+    """Solve a prepared problem, with a fixed weight or, for None, one that is chosen on the way."""
     xp, reg = problem.xp, problem.reg
     k = arrays.kernels_for(xp, __package__)
     f, g = problem.start(potentials_init)
     sums = _SUMS[method](k, problem)
     log_a, log_b = xp.log(problem.a), xp.log(problem.b)
-    relaxation = Relaxation(fixed)
+    relaxation = Relaxation(weight)
 
-    with problem.monitor(
-        "Sinkhorn",
-        tol,
-        10_000 if maxiter is None else maxiter,
-        time_limit=time_limit,
-        callback=callback,
-        progress=progress,
-        columns=("weight",),
-    ) as it:
+    with problem.monitor("Sinkhorn", limits, tol, 10_000, columns=("weight",)) as it:
         g = g + reg * (log_b - sums.columns(f, g))
         log_r = sums.rows(f, g)
         it.record(_error(xp, log_r, problem.a), (f, g), weight=1.0)
@@ -210,26 +234,26 @@ class Relaxation:
 class _LogSums:
     """Logarithms of the row and column sums of the plan, by log-sum-exp: safe for any potentials."""
 
-    def __init__(self, kernels: Any, problem: Problem) -> None:
+    def __init__(self, kernels: Kernels, problem: Problem) -> None:
         self.k, self.p = kernels, problem
 
-    def rows(self, f: Any, g: Any) -> Any:
+    def rows(self, f: Array, g: Array) -> Array:
         return self.k.log_row_sums(self.p.M, f, g, self.p.reg)
 
-    def columns(self, f: Any, g: Any) -> Any:
+    def columns(self, f: Array, g: Array) -> Array:
         return self.k.log_column_sums(self.p.M, f, g, self.p.reg)
 
 
 class _PlanSums(_LogSums):
     """The same from the plan itself, one look at each entry: the old potentials are the stabiliser."""
 
-    def rows(self, f: Any, g: Any) -> Any:
+    def rows(self, f: Array, g: Array) -> Array:
         return self._checked(self.k.plan_row_sums(self.p.M, f, g, self.p.reg), f, g, super().rows)
 
-    def columns(self, f: Any, g: Any) -> Any:
+    def columns(self, f: Array, g: Array) -> Array:
         return self._checked(self.k.plan_column_sums(self.p.M, f, g, self.p.reg), f, g, super().columns)
 
-    def _checked(self, sums: Any, f: Any, g: Any, safe: Callable[..., Any]) -> Any:
+    def _checked(self, sums: Array, f: Array, g: Array, safe: Callable[[Array, Array], Array]) -> Array:
         """Take the logarithm, or the safe way where potentials that jumped have left 0 or inf."""
         xp = self.p.xp
         low, high = float(xp.min(sums)), float(xp.max(sums))
@@ -241,24 +265,24 @@ class _StabilizedSums(_LogSums):
 
     renews = True
 
-    def __init__(self, kernels: Any, problem: Problem) -> None:
+    def __init__(self, kernels: Kernels, problem: Problem) -> None:
         super().__init__(kernels, problem)
         self._store(problem.xp.zeros_like(problem.a), problem.xp.zeros_like(problem.b))
 
-    def rows(self, f: Any, g: Any) -> Any:
+    def rows(self, f: Array, g: Array) -> Array:
         u, v = self._scalings(f, g)
         sums = self.k.row_products(self.K, self.p.xp.exp(v))
         return u + self.p.xp.log(sums) if self._usable(sums) else super().rows(f, g)
 
-    def columns(self, f: Any, g: Any) -> Any:
+    def columns(self, f: Array, g: Array) -> Array:
         u, v = self._scalings(f, g)
         sums = self.k.column_products(self.K, self.p.xp.exp(u))
         return v + self.p.xp.log(sums) if self._usable(sums) else super().columns(f, g)
 
-    def _usable(self, sums: Any) -> bool:
+    def _usable(self, sums: Array) -> bool:
         return float(self.p.xp.min(sums)) > TINY
 
-    def _scalings(self, f: Any, g: Any) -> tuple[Any, Any]:
+    def _scalings(self, f: Array, g: Array) -> Potentials:
         xp, reg = self.p.xp, self.p.reg
         u, v = (f - self.f0) / reg, (g - self.g0) / reg
         if max(float(xp.max(xp.abs(u))), float(xp.max(xp.abs(v)))) > ABSORB_AT:
@@ -266,7 +290,7 @@ class _StabilizedSums(_LogSums):
             u, v = xp.zeros_like(u), xp.zeros_like(v)
         return u, v
 
-    def _store(self, f: Any, g: Any) -> None:
+    def _store(self, f: Array, g: Array) -> None:
         self.f0, self.g0 = f, g
         self.K = self.k.plan(self.p.M, f, g, self.p.reg)
 
@@ -274,18 +298,18 @@ class _StabilizedSums(_LogSums):
 class _ScalingSums(_StabilizedSums):
     """The same with exp(-M / eps) for good, as in the original; it fails where that underflows."""
 
-    def rows(self, f: Any, g: Any) -> Any:
+    def rows(self, f: Array, g: Array) -> Array:
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             return super().rows(f, g)
 
-    def columns(self, f: Any, g: Any) -> Any:
+    def columns(self, f: Array, g: Array) -> Array:
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             return super().columns(f, g)
 
-    def _usable(self, sums: Any) -> bool:  # noqa: ARG002
+    def _usable(self, sums: Array) -> bool:  # noqa: ARG002
         return True
 
-    def _scalings(self, f: Any, g: Any) -> tuple[Any, Any]:
+    def _scalings(self, f: Array, g: Array) -> Potentials:
         return f / self.p.reg, g / self.p.reg
 
 
@@ -298,7 +322,7 @@ _SUMS = {
 }
 
 
-def _weight(value: Any) -> float:
+def _weight(value: float | str) -> float:
     if isinstance(value, str):
         raise ValueError(  # noqa: TRY004 - a word is the right type, but another word is wanted
             f"overrelaxation must be 'auto' or a number in (0, 2), got {value!r}"
@@ -306,5 +330,5 @@ def _weight(value: Any) -> float:
     return checks.real("overrelaxation", value, low=0.0, high=2.0, open_low=True, open_high=True)
 
 
-def _error(xp: Any, log_sums: Any, weights: Any) -> float:
+def _error(xp: Namespace, log_sums: Array, weights: Array) -> float:
     return float(xp.sum(xp.abs(xp.exp(log_sums) - weights)))

@@ -20,25 +20,32 @@ right-hand side, where the paper adds a term to D that makes it curved.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 
+from ._foreign import KEYWORDS
 from ._problem import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
+    from numsolve._core.typing import Array, ArrayLike, Callback, Kernels, Namespace
+
+    from ._problem import Problem, Weights
     from .result import TransportResult
 
 
+@answers(**KEYWORDS, method="there is one method here; solve(method=...) has the others")
 def sinkhorn_newton_sparse(
-    a: Any,
-    b: Any,
-    M: Any,
+    a: Weights,
+    b: Weights,
+    M: ArrayLike,
     reg: float,
     *,
     n_sinkhorn: int = 20,
@@ -46,9 +53,9 @@ def sinkhorn_newton_sparse(
     rho: float | None = None,
     tol: float = 1e-9,
     maxiter: int | None = None,
-    potentials_init: tuple[Any, Any] | None = None,
+    potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> TransportResult:
@@ -125,31 +132,48 @@ def sinkhorn_newton_sparse(
     >>> result.success, result.nsinkhorn, result.nnewton < 15
     (True, 20, True)
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
     n_sinkhorn = checks.integer("n_sinkhorn", n_sinkhorn, low=0)
-    problem = prepare(M, a, b, reg)
     if density is not None and rho is not None:
         raise ValueError("density and rho both say what the Hessian keeps: give one of them")
     if rho is not None:
         rho = checks.real("rho", rho, low=0.0)
-    elif density is None:
-        density = min(1.0, 2 / max(problem.M.shape))
-    else:
+    elif density is not None:
         density = checks.real("density", density, low=0.0, high=1.0, open_low=True)
+    tol = checks.real("tol", tol, low=0.0)
+    return_plan = checks.flag("return_plan", return_plan)
+    return sparse_newton(
+        prepare(M, a, b, reg),
+        limits,
+        tol=tol,
+        potentials_init=potentials_init,
+        return_plan=return_plan,
+        n_sinkhorn=n_sinkhorn,
+        density=density,
+        rho=rho,
+    )
 
+
+def sparse_newton(
+    problem: Problem,
+    limits: Limits,
+    *,
+    tol: float,
+    potentials_init: Sequence[ArrayLike] | None,
+    return_plan: bool,
+    n_sinkhorn: int = 20,
+    density: float | None = None,
+    rho: float | None = None,
+) -> TransportResult:
+    """Solve a prepared problem."""
+    if density is None:
+        density = min(1.0, 2 / max(problem.M.shape))
     xp, M, reg, a, b = problem.xp, problem.M, problem.reg, problem.a, problem.b
     k = arrays.kernels_for(xp, __package__)
     log_a, log_b = xp.log(a), xp.log(b)
     f, g = problem.start(potentials_init)
     nnewton = ncg = 0
-    with problem.monitor(
-        "Sinkhorn-Newton-Sparse",
-        tol,
-        1000 if maxiter is None else maxiter,
-        time_limit=time_limit,
-        callback=callback,
-        progress=progress,
-        columns=("newton",),
-    ) as it:
+    with problem.monitor("Sinkhorn-Newton-Sparse", limits, tol, 1000, columns=("newton",)) as it:
         g = g + reg * (log_b - k.log_column_sums(M, f, g, reg))
         P = k.plan(M, f, g, reg)
         r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
@@ -160,9 +184,9 @@ def sinkhorn_newton_sparse(
                 g = g + reg * (log_b - k.log_column_sums(M, f, g, reg))
             else:
                 P_sparse = _largest(xp, P, density, rho)
-                df, dg, steps = _newton_direction(xp, P_sparse, r, c, a - r, b - c)
-                t = _line_search(k, problem, f, g, df, dg, r, c)
-                if t == 0.0:
+                df, dg, steps = _newton_direction(xp, P_sparse, r, c, a - r, b - c, limits)
+                t = _line_search(k, problem, f, g, df, dg, r, c, limits)
+                if t == 0.0 and not limits.expired:
                     it.stop(
                         Status.STAGNATED, "No step along the sparsified Newton direction raises the dual."
                     )
@@ -176,10 +200,9 @@ def sinkhorn_newton_sparse(
     return problem.result(it, k.plan(M, *it.x, reg), it.x, return_plan, **counts)
 
 
-def _largest(xp: Any, P: Any, density: float | None, rho: float | None) -> Any:
+def _largest(xp: Namespace, P: Array, density: float, rho: float | None) -> Array:
     """Return the plan without its small entries: sparse where the library has sparse matrices of SciPy."""
     if rho is None:
-        assert density is not None
         count = math.ceil(density * P.shape[0] * P.shape[1])
         flat = xp.reshape(P, (-1,))
         ordered = np.partition(flat, -count) if arrays.is_numpy(xp) else xp.sort(flat)
@@ -193,8 +216,15 @@ def _largest(xp: Any, P: Any, density: float | None, rho: float | None) -> Any:
 
 
 def _newton_direction(
-    xp: Any, P: Any, r: Any, c: Any, rhs_f: Any, rhs_g: Any, rtol: float = 1e-8
-) -> tuple[Any, Any, int]:
+    xp: Namespace,
+    P: Array,
+    r: Array,
+    c: Array,
+    rhs_f: Array,
+    rhs_g: Array,
+    limits: Limits,
+    rtol: float = 1e-8,
+) -> tuple[Array, Array, int]:
     """Solve [diag(r) P; P' diag(c)] (df, dg) = (rhs_f, rhs_g) by conjugate gradients, and count the steps."""
     # The constant direction (1, -1) carries no information.
     shift = (xp.sum(rhs_f) - xp.sum(rhs_g)) / (rhs_f.shape[0] + rhs_g.shape[0])
@@ -204,7 +234,7 @@ def _newton_direction(
     rho = float(xp.sum(s * s) + xp.sum(t * t))
     stop = rtol**2 * rho
     step, limit = 0, 10 * (r.shape[0] + c.shape[0])
-    while rho > stop and step < limit:
+    while rho > stop and step < limit and not limits.expired:
         step += 1
         u, v = r * p + P @ q, P.T @ p + c * q
         curvature = float(xp.sum(p * u) + xp.sum(q * v))
@@ -217,7 +247,17 @@ def _newton_direction(
     return x, y, step
 
 
-def _line_search(k: Any, problem: Any, f: Any, g: Any, df: Any, dg: Any, r: Any, c: Any) -> float:
+def _line_search(
+    k: Kernels,
+    problem: Problem,
+    f: Array,
+    g: Array,
+    df: Array,
+    dg: Array,
+    r: Array,
+    c: Array,
+    limits: Limits,
+) -> float:
     """Halve the step (in units of eps) until the dual rises by 1e-4 of what its slope promises; 0 if never.
 
     Near the solution the rise is lost in rounding, and the fall of the error takes its place.
@@ -229,6 +269,8 @@ def _line_search(k: Any, problem: Any, f: Any, g: Any, df: Any, dg: Any, r: Any,
     by_error = slope < 100 * float(xp.finfo(M.dtype).eps) * mass
     t = 1.0
     for _ in range(30):
+        if limits.expired:
+            break
         f_t, g_t = f + t * reg * df, g + t * reg * dg
         with np.errstate(over="ignore"):
             r_t = k.plan_row_sums(M, f_t, g_t, reg)
@@ -244,5 +286,5 @@ def _line_search(k: Any, problem: Any, f: Any, g: Any, df: Any, dg: Any, r: Any,
     return 0.0
 
 
-def _l1(xp: Any, x: Any) -> float:
+def _l1(xp: Namespace, x: Array) -> float:
     return float(xp.sum(xp.abs(x)))

@@ -1,45 +1,60 @@
-r"""Entropic optimal transport, solved: the door for those who want the plan and not a method.
+r"""Entropic optimal transport, for those who want the plan and not a method.
 
 min over P of  <M, P> + reg sum_ij P_ij (log P_ij - 1)   subject to   P 1 = a,  P' 1 = b.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
 
 from ._batch import is_batch, solve_batch
+from ._foreign import KEYWORDS, SOLVE
 from ._problem import prepare
 from .newton import newton
 from .quadratic import quadratic
-from .sinkhorn import sinkhorn
-from .sns import sinkhorn_newton_sparse
-from .unbalanced import newton_unbalanced, prepare_unbalanced, sinkhorn_unbalanced
+from .sinkhorn import sweep
+from .sns import sparse_newton
+from .unbalanced import newton_unbalanced, prepare_unbalanced, sweep_unbalanced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
+    from numsolve._core.typing import Array, ArrayLike, Callback
+
+    from ._problem import Weights
     from .result import TransportResult
+    from .sinkhorn import Form
 
-METHODS = ("auto", "newton", "sinkhorn", "sinkhorn_log", "sinkhorn_overrelaxed", "sns")
+Method = Literal["auto", "newton", "sinkhorn", "sinkhorn_log", "sinkhorn_overrelaxed", "sns"]
+METHODS = get_args(Method)
 
 
+@answers(
+    **KEYWORDS,
+    c="the reference of the entropy is a b' always",
+    lazy="costs that are never stored are for solve_sample",
+    batch_size="costs that are never stored are for solve_sample",
+)
 def solve(
-    M: Any,
-    a: Any = None,
-    b: Any = None,
+    M: ArrayLike,
+    a: Weights = None,
+    b: Weights = None,
     reg: float | None = None,
     *,
-    method: str = "auto",
-    reg_type: str = "KL",
-    unbalanced: Any = None,
-    unbalanced_type: str = "KL",
+    method: Method = "auto",
+    reg_type: Literal["KL", "L2"] = "KL",
+    unbalanced: float | Sequence[float] | Array | None = None,
+    unbalanced_type: Literal["KL"] = "KL",
     tol: float = 1e-9,
     maxiter: int | None = None,
-    potentials_init: tuple[Any, Any] | None = None,
+    potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> TransportResult:
@@ -89,7 +104,7 @@ def solve(
     progress : bool
         Show a progress bar.
     time_limit : float, optional
-        Seconds.
+        Seconds, those of the preparation included.
 
     Returns
     -------
@@ -103,7 +118,7 @@ def solve(
     ValueError
         If an argument has the wrong shape or range, or if `M` forbids every pair of a row or column.
     TypeError
-        If an array is complex, or the arrays come from different libraries.
+        If an array is complex or masked, or the arrays come from different libraries.
 
     Warns
     -----
@@ -138,43 +153,52 @@ def solve(
     >>> bool(abs(result.plan.sum(axis=1) - a).sum() < 1e-9)
     True
     """
-    checks.choice("method", method, METHODS)
-    checks.choice("reg_type", reg_type, ("KL", "L2"))
+    limits = Limits(maxiter, time_limit, callback, progress)
+    checks.choice("method", method, METHODS, foreign=SOLVE)
+    checks.choice("reg_type", reg_type, ("KL", "L2"), foreign={"kl": 'write "KL"', "l2": 'write "L2"'})
     if reg is None:
         raise ValueError("reg must be given: a positive number in the unit of M")
-    settings: dict[str, Any] = {
-        "tol": checks.real("tol", tol, low=0.0),
-        "maxiter": maxiter,
-        "potentials_init": potentials_init,
-        "return_plan": return_plan,
-        "callback": callback,
-        "progress": progress,
-        "time_limit": time_limit,
-    }
     strength = checks.real("reg", reg, low=0.0, open_low=True)
     if unbalanced is not None:
-        checks.choice("unbalanced_type", unbalanced_type, ("KL",))
+        checks.choice("unbalanced_type", unbalanced_type, ("KL",), foreign={"kl": 'write "KL"'})
         checks.choice("method", method, ("auto", "newton", "sinkhorn"))
         checks.choice("reg_type", reg_type, ("KL",))
     if reg_type == "L2":
         checks.choice("method", method, ("auto",))
+    settings = {
+        "tol": checks.real("tol", tol, low=0.0),
+        "potentials_init": potentials_init,
+        "return_plan": checks.flag("return_plan", return_plan),
+    }
 
-    def one(M: Any, a: Any, b: Any, **settings: Any) -> TransportResult:
-        if reg_type == "L2":
-            return quadratic(a, b, M, strength, **settings)
-        if unbalanced is not None and method == "sinkhorn":
-            return sinkhorn_unbalanced(a, b, M, strength, unbalanced, **settings)
+    def one(M: ArrayLike, a: Weights, b: Weights, limits: Limits, **settings: Any) -> TransportResult:
+        if reg_type == "KL" and unbalanced is None and method in {"auto", "newton"}:
+            return newton(prepare(M, a, b, strength), limits, **settings)
+        if unbalanced is not None and method != "sinkhorn":
+            return newton_unbalanced(prepare_unbalanced(M, a, b, strength, unbalanced), limits, **settings)
         if unbalanced is not None:
-            return newton_unbalanced(prepare_unbalanced(M, a, b, strength, unbalanced), **settings)
-        if method in {"auto", "newton"}:
-            return newton(prepare(M, a, b, strength), **settings)
+            prepared = prepare_unbalanced(M, a, b, strength, unbalanced)
+            return sweep_unbalanced(prepared, limits, **settings)
+        if reg_type == "L2":
+            return quadratic(a, b, M, strength, **as_settings(limits), **settings)
         if method == "sns":
-            return sinkhorn_newton_sparse(a, b, M, strength, **settings)
-        form = "log" if method == "sinkhorn_log" else "auto"
-        weight = "auto" if method == "sinkhorn_overrelaxed" else 1.0
-        return sinkhorn(a, b, M, strength, method=form, overrelaxation=weight, **settings)
+            return sparse_newton(prepare(M, a, b, strength), limits, **settings)
+        form: Form = "log" if method == "sinkhorn_log" else "auto"
+        weight = None if method == "sinkhorn_overrelaxed" else 1.0
+        return sweep(prepare(M, a, b, strength), limits, method=form, weight=weight, **settings)
 
     if not is_batch(M, a, b):
-        return one(M, a, b, **settings)
+        return one(M, a, b, limits, **settings)
     compiled = reg_type == "KL" and unbalanced is None and method in {"auto", "newton"}
-    return solve_batch(one, M, a, b, strength, compiled=compiled, **settings)
+    return solve_batch(one, M, a, b, strength, limits, compiled=compiled, **settings)
+
+
+def as_settings(limits: Limits) -> dict[str, Any]:
+    """The arguments of a public function that these limits came from, with the seconds that are left."""
+    left = None if limits.deadline == math.inf else limits.seconds_left
+    return {
+        "maxiter": limits.maxiter,
+        "callback": limits.callback,
+        "progress": limits.progress,
+        "time_limit": left,
+    }

@@ -21,44 +21,71 @@ rho/(rho + eps); the constant that u and v can exchange, which it would find slo
 after each step (T. Séjourné, F.-X. Vialard, G. Peyré, "Faster unbalanced optimal transport: translation
 invariant Sinkhorn and 1-D Frank-Wolfe", AISTATS 2022).
 
-In the code f = u + eps log a and g = v + eps log b, so that P = exp((f + g - M)/eps) as everywhere here.
+The methods work with u and v. The kernels and the caller are given f = u + eps log a and g = v + eps log b,
+so that P = exp((f + g - M)/eps) as everywhere here; where eps is large against rho these have no digits left
+for u/rho.
+
+Costs far from the prices. A constant c more cost scales the plan and changes nothing else:
+
+    P(M + c) = exp(-L) P(M),   L = c / (rho_a + rho_b + eps),   u + rho_a L,   v + rho_b L,
+
+as one sees by inserting it in the conditions above. Where the cost is large against the prices all masses
+would vanish below the smallest number (or exceed the largest where it is negative), so that a constant c is
+taken off first, after which the least entry of M - eps log(a b') is zero: then at least one pair exchanges a
+mass of the usual size. Rows and columns whose masses still vanish beside those count for nothing, and are
+left to the sweeps, which work with logarithms.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
 
-from ._bounds import cost_of
+from ._bounds import cost_of, least_in_columns, least_in_rows
+from ._foreign import KEYWORDS
 from ._problem import Problem, prepare
 from ._semidual import SemiDual, State
 from .newton import newton
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from numsolve._core.monitor import Monitor
+    from numsolve._core.typing import Array, ArrayLike, Callback, Namespace
 
+    from ._problem import Potentials, Weights
     from .result import TransportResult
 
+#: The largest exponent of a mass that is represented; the factorials of exp end at 709.
+LARGEST_EXPONENT = 700.0
 
+
+@answers(
+    **KEYWORDS,
+    method="there is one method here; Newton's is solve(unbalanced=...)",
+    reg_type="the entropy is KL(P | a b') always",
+    c="the reference of the entropy is a b' always",
+)
 def sinkhorn_unbalanced(
-    a: Any,
-    b: Any,
-    M: Any,
+    a: Weights,
+    b: Weights,
+    M: ArrayLike,
     reg: float,
-    reg_m: Any,
+    reg_m: float | Sequence[float] | Array,
     *,
     tol: float = 1e-9,
     maxiter: int | None = None,
-    potentials_init: tuple[Any, Any] | None = None,
+    potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> TransportResult:
@@ -84,20 +111,12 @@ def sinkhorn_unbalanced(
         ``inf`` on a side meets its marginal exactly.
     tol : float
         Largest error of the sums ``P 1 = a exp(-u / rho_a)`` and ``P' 1 = b exp(-v / rho_b)`` that hold at
-        the solution, in the 1-norm, relative to ``sqrt(sum(a) * sum(b))``.
-    maxiter : int, optional
-        Largest number of sweeps, 10 000 by default.
-    potentials_init : tuple of array, optional
-        Where to start, as the `potentials` of an earlier result.
-    return_plan : bool
-        Whether the result holds the plan.
-    callback : callable, optional
-        Called after each sweep with the potentials, or with an ``intermediate_result``; returning True
-        stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+        the solution, in the 1-norm, relative to ``sqrt(sum(a) * sum(b))``. Where all costs are far from the
+        prices, so that nearly no mass is left, it is relative to what is left (see the notes).
+    potentials_init, return_plan
+        As in `numsolve.transport.solve`.
+    maxiter, callback, progress, time_limit
+        As in `numsolve.transport.sinkhorn`.
 
     Returns
     -------
@@ -117,6 +136,12 @@ def sinkhorn_unbalanced(
     ConvergenceWarning
         If the tolerance was not reached; the result is the best iterate.
 
+    Notes
+    -----
+    A constant c added to `M` multiplies the plan by ``exp(-c / (rho_a + rho_b + reg))``. Where that is below
+    1/e or above e for the least entry of ``M - reg * log(a b')``, the problem is solved without it, so that
+    the plan has all its digits even where its mass is 1e-200, and masses below 1e-308 become zero.
+
     References
     ----------
     L. Chizat, G. Peyré, B. Schmitzer, F.-X. Vialard, "Scaling algorithms for unbalanced optimal transport
@@ -126,7 +151,7 @@ def sinkhorn_unbalanced(
 
     Examples
     --------
-    An outlier is not worth the way:
+    An outlier is too far away to be worth matching:
 
     >>> import numpy as np
     >>> from numsolve import transport
@@ -136,76 +161,128 @@ def sinkhorn_unbalanced(
     >>> result.plan.sum(axis=1).round(2)
     array([1., 1., 0.])
     """
-    problem = prepare_unbalanced(M, a, b, reg, reg_m)
-    dual = UnbalancedSemiDual(problem)
-    with problem.monitor(
-        "Sinkhorn",
-        tol,
-        10_000 if maxiter is None else maxiter,
-        time_limit=time_limit,
-        callback=callback,
-        progress=progress,
-        present=lambda x: problem.potentials(dual.original(x)),
-    ) as it:
-        f, g = problem.start(potentials_init)
-        s = dual.at(*((g, f) if dual.swapped else (f, g)), problem.reg)
-        it.record(s.error, (s.f, s.g))
+    limits = Limits(maxiter, time_limit, callback, progress)
+    tol = checks.real("tol", tol, low=0.0)
+    return_plan = checks.flag("return_plan", return_plan)
+    problem = prepare_unbalanced(M, a, b, reg, reg_m, name="reg_m")
+    return sweep_unbalanced(
+        problem, limits, tol=tol, potentials_init=potentials_init, return_plan=return_plan
+    )
+
+
+def sweep_unbalanced(
+    problem: UnbalancedProblem,
+    limits: Limits,
+    *,
+    tol: float,
+    potentials_init: Sequence[ArrayLike] | None,
+    return_plan: bool,
+) -> TransportResult:
+    """Solve a prepared problem by Sinkhorn's iteration."""
+    with (
+        closing(UnbalancedSemiDual(problem, limits)) as dual,
+        problem.monitor(
+            "Sinkhorn",
+            limits,
+            tol,
+            10_000,
+            present=lambda x: problem.potentials(dual.original(x)),
+            divergence=math.inf,  # a start can be exact for some rows and off for the others
+        ) as it,
+    ):
+        s = dual.at(*dual.start(potentials_init), problem.reg)
+        it.record(s.error, dual.exponents(s.f, s.g, problem.reg))
         for _ in it:
             s = dual.sweep(s, problem.reg)
-            it.record(s.error, (s.f, s.g))
+            it.record(s.error, dual.exponents(s.f, s.g, problem.reg))
     f, g = dual.original(it.x)
     P = dual.k.plan(problem.M, f, g, problem.reg)
     return problem.result(it, P, (f, g), return_plan, nsinkhorn=it.nit)
 
 
-def newton_unbalanced(problem: UnbalancedProblem, **settings: Any) -> TransportResult:
+def newton_unbalanced(
+    problem: UnbalancedProblem,
+    limits: Limits,
+    *,
+    tol: float,
+    potentials_init: Sequence[ArrayLike] | None,
+    return_plan: bool,
+) -> TransportResult:
     """Solve a prepared problem by Newton's method; see `numsolve.transport.solve` for the arguments."""
-    return newton(problem, semidual=UnbalancedSemiDual, **settings)
+    return newton(
+        problem,
+        limits,
+        tol=tol,
+        potentials_init=potentials_init,
+        return_plan=return_plan,
+        semidual=UnbalancedSemiDual,
+    )
 
 
 @dataclass(frozen=True)
 class UnbalancedProblem(Problem):
     """A problem whose masses are `mass * sum(a)` and `mass * sum(b)`, with the prices of deviations.
 
-    The offset is zero: unlike a balanced plan, this one depends on a constant added to the cost.
+    Its cost is the caller's without the constant `offset`; the caller's plan is exp(-L) times this one's.
     """
 
     rho: tuple[float, float] = (math.inf, math.inf)
+    L: float = 0.0
 
-    def result(self, it: Monitor, P: Any, x: Any, return_plan: bool, **fields: Any) -> TransportResult:
+    @property
+    def scale(self) -> float:
+        """The caller's plan over the reduced one."""
+        return math.exp(math.log(self.mass) - self.L)
+
+    @property
+    def shifts(self) -> tuple[float, float]:
+        """What u and v of the caller's problem have over those here: rho L, c where rho is infinite."""
+        rho_a, rho_b = self.rho
+        return (
+            self.offset if rho_a == math.inf else rho_a * self.L,
+            self.offset if rho_b == math.inf else rho_b * self.L,
+        )
+
+    def result(
+        self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any
+    ) -> TransportResult:
         """Put the answer into the caller's terms; P is overwritten."""
         return super().result(it, P, x, return_plan, reg_m=self.rho, **fields)
 
-    def start(self, potentials: Any = None) -> tuple[Any, Any]:
+    def start(self, potentials: Sequence[ArrayLike] | None = None) -> Potentials:
         """Turn the caller's potentials into those of the reduced problem."""
         f, g = super().start(potentials)
-        shift = self.reg * math.log(self.mass)
-        return (f, g) if potentials is None else (f + shift, g - shift)
+        if potentials is None:
+            return f, g
+        (up, over), mass = self.shifts, self.reg * math.log(self.mass)
+        return f + (self.offset + mass - up), g - (mass + over)
 
-    def potentials(self, x: tuple[Any, Any]) -> tuple[Any, Any]:
+    def potentials(self, x: Potentials) -> Potentials:
         """Turn potentials of the reduced problem into the caller's."""
         f, g = x
-        shift = self.reg * math.log(self.mass)
-        return super().potentials((f - shift, g + shift))
+        (up, over), mass = self.shifts, self.reg * math.log(self.mass)
+        return super().potentials((f - (self.offset + mass - up), g + (mass + over)))
 
-    def centred(self, f: Any, g: Any, reg: float) -> tuple[Any, Any]:
+    def centred(self, f: Array, g: Array, reg: float) -> Potentials:
         """Return u and v: the potentials without the logarithms of the weights."""
         xp = self.xp
         return f - reg * (xp.log(self.a) + math.log(self.mass)), g - reg * xp.log(self.b)
 
-    def values(self, P: Any, f: Any, g: Any) -> dict[str, float]:
+    def values(self, P: Array, f: Array, g: Array) -> dict[str, float]:
         """Compute value, value_linear and kl of a reduced plan, in the caller's mass and cost."""
-        xp = self.xp
+        xp, less = self.xp, math.exp(-self.L)
         linear = cost_of(xp, P, self.M)
         r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
+        total = float(xp.sum(r))
         u, v = self.centred(f, g, self.reg)
-        kl = (float(r @ u) + float(c @ v) - linear) / self.reg
+        kl = less * ((float(r @ u) + float(c @ v) - linear) / self.reg - self.L * total)
+        linear = less * (linear + self.offset * total)
         ab = float(xp.sum(self.a)) * float(xp.sum(self.b)) * self.mass
-        entropy = self.reg * (kl - float(xp.sum(r)) + ab)
-        value = linear + entropy + self.penalty(r, c)
+        entropy = self.reg * (kl - less * total + ab)
+        value = linear + entropy + self.penalty(less * r, less * c)
         return {"value_linear": self.mass * linear, "value": self.mass * value, "kl": self.mass * kl}
 
-    def penalty(self, r: Any, c: Any) -> float:
+    def penalty(self, r: Array, c: Array) -> float:
         """What the deviations of the row and column sums cost."""
         total = 0.0
         for rho, p, q in zip(self.rho, (r, c), (self.a, self.b), strict=True):
@@ -213,85 +290,134 @@ class UnbalancedProblem(Problem):
                 total += rho * _kl(self.xp, p, q)
         return total
 
-    def bounds(self, P: Any, f: Any) -> tuple[float, float]:
+    def bounds(self, P: Array, f: Array) -> tuple[float, float]:
         """Bound the least objective without entropy, by a feasible dual pair and by the plan itself.
 
         A side that has to be met exactly makes the plan infeasible by rounding: no upper bound then.
         """
-        xp = self.xp
+        xp, less, (up, over) = self.xp, math.exp(-self.L), self.shifts
         u = self.centred(f, xp.zeros_like(self.b), self.reg)[0]
-        v = xp.min(self.M - u[:, None], axis=0)
-        u = xp.min(self.M - v[None, :], axis=1)
-        low = _dual(xp, u, self.a, self.rho[0]) + _dual(xp, v, self.b, self.rho[1])
+        v = least_in_columns(xp, self.M, u)
+        u = least_in_rows(xp, self.M, v)
+        # Both are right for the caller's cost with these constants, whose sum is `offset` or less.
+        rest = self.offset - (up + over)
+        low = _dual(xp, u + up + rest, self.a, self.rho[0]) + _dual(xp, v + over, self.b, self.rho[1])
         high = math.inf
         if max(self.rho) < math.inf:
-            high = cost_of(xp, P, self.M) + self.penalty(xp.sum(P, axis=1), xp.sum(P, axis=0))
+            r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
+            linear = cost_of(xp, P, self.M) + self.offset * float(xp.sum(r))
+            high = less * linear + self.penalty(less * r, less * c)
         return self.mass * low, self.mass * high
 
 
-def prepare_unbalanced(M: Any, a: Any, b: Any, reg: Any, reg_m: Any) -> UnbalancedProblem:
-    """Check the arguments of a solver and reduce them."""
-    pair = reg_m if isinstance(reg_m, tuple | list) else (reg_m, reg_m)
-    if len(pair) != 2:
-        raise ValueError(f"reg_m must be a number or a pair of numbers, got {len(pair)} of them")
-    rho = tuple(checks.real("reg_m", x, low=0.0, open_low=True, infinite=True) for x in pair)
-    if min(rho) == math.inf:
-        raise ValueError("reg_m must be finite on one side at least; a balanced problem is for `solve`")
+def prepare_unbalanced(
+    M: ArrayLike,
+    a: Weights,
+    b: Weights,
+    reg: float,
+    prices: float | Sequence[float] | Array,
+    *,
+    name: str = "unbalanced",
+) -> UnbalancedProblem:
+    """Check the arguments of a solver and reduce them; `name` is what the caller calls the prices."""
+    rho = _prices(name, prices)
     problem = prepare(M, a, b, reg, balanced=False)
-    return UnbalancedProblem(**{**vars(problem), "rho": rho})
+    fields = {key: getattr(problem, key) for key in problem.__dataclass_fields__}
+    xp, reg, mass = problem.xp, problem.reg, problem.mass
+    f, g = reg * (xp.log(problem.a) + math.log(mass)), reg * xp.log(problem.b)
+    c = float(xp.min(least_in_columns(xp, problem.M, f) - g))
+    L = c / (rho[0] + rho[1] + reg)
+    if max(math.log(mass), 0.0) - L > LARGEST_EXPONENT:
+        raise ValueError(
+            f"the costs are so far below zero, against {name} and reg, that the plan has a mass of "
+            f"exp({max(math.log(mass), 0.0) - L:.3g}), beyond the range of numbers: add a constant to M"
+        )
+    if abs(L) <= 1.0 and abs(c) <= problem.range:
+        return UnbalancedProblem(**{**fields, "rho": rho})
+    moved = {"M": problem.M - c, "highest": problem.highest - c, "offset": c}
+    return UnbalancedProblem(**{**fields, **moved, "rho": rho, "L": L})
+
+
+def _prices(name: str, prices: float | Sequence[float] | Array) -> tuple[float, float]:
+    """Two prices from one number or two, in whatever they came."""
+    checks.refuse_masked(name, prices)
+    pair = list(prices) if isinstance(prices, tuple | list) or getattr(prices, "ndim", 0) == 1 else [prices]
+    if len(pair) not in {1, 2}:
+        raise ValueError(f"{name} must be a number or a pair of numbers, got {len(pair)} of them")
+    first, second = (checks.real(name, x, low=0.0, open_low=True, infinite=True) for x in (pair[0], pair[-1]))
+    if min(first, second) == math.inf:
+        advice = "leave it out" if name == "unbalanced" else "a balanced problem is for `solve`"
+        raise ValueError(f"{name} must be finite on one side at least: {advice}")
+    return first, second
 
 
 class UnbalancedSemiDual(SemiDual):
-    """The semi-dual of an unbalanced problem; u = f - eps log a and v = g - eps log b, as above."""
+    """The semi-dual of an unbalanced problem: what is f and g elsewhere are u and v here."""
 
     singular = False
 
-    def __init__(self, problem: UnbalancedProblem) -> None:
-        super().__init__(problem)
+    def __init__(self, problem: UnbalancedProblem, limits: Limits) -> None:
+        super().__init__(problem, limits)
         # P / mass = mass a b' exp((u + v - M)/eps): the factor goes with the weights of the source.
         factors = math.log(problem.mass), 0.0
-        self.factor_a, self.factor_b = factors[::-1] if self.swapped else factors
-        self.reference_a = self.xp.log(self.a) + self.factor_a
-        self.reference_b = self.xp.log(self.b) + self.factor_b
+        factor_a, factor_b = factors[::-1] if self.swapped else factors
+        self.log_b = self.xp.log(self.b)
+        self.reference_a, self.reference_b = self.log_a + factor_a, self.log_b + factor_b
         self.rho_a, self.rho_b = problem.rho[::-1] if self.swapped else problem.rho
 
-    def column_step(self, g: Any, c: Any, reg: float) -> Any:
-        """Return the g that is best for the present f."""
-        excess = self.xp.log(c) + self.factor_b
-        return reg * self.reference_b + (g - reg * excess) / (1 + reg / self.rho_b)
+    def exponents(self, f: Array, g: Array, reg: float) -> Potentials:
+        """The potentials of the kernels for u and v."""
+        return f + reg * self.reference_a, g + reg * self.reference_b
 
-    def row_step(self, f: Any, g: Any, log_r: Any, reg: float) -> Any:
-        """Return the f that is best for the present g, and for the constant that both can exchange."""
-        f = reg * self.reference_a + (f - reg * (log_r + self.factor_a)) / (1 + reg / self.rho_a)
-        a, b = self.row_goal(f, reg), self.column_goal(g, reg)
-        excess = float(self.xp.sum(a)) / float(self.xp.sum(b))
-        return f + math.log(excess) / (1 / self.rho_a + 1 / self.rho_b)
+    def centred(self, f: Array, g: Array, reg: float) -> Potentials:
+        """U and v for the potentials of the kernels."""
+        return f - reg * self.reference_a, g - reg * self.reference_b
 
-    def row_goal(self, f: Any, reg: float) -> Any:
+    def column_step(self, g: Array, c: Array, reg: float) -> Array:
+        """Return the v that is best for the present u."""
+        return (g + reg * (self.log_b - self.xp.log(c))) / (1 + reg / self.rho_b)
+
+    def row_step(self, f: Array, g: Array, log_r: Array, reg: float) -> Array:
+        """Return the u that is best for the present v, and for the constant that both can exchange."""
+        f = (f + reg * (self.log_a - log_r)) / (1 + reg / self.rho_a)
+        excess = _log_sum(self.xp, self.log_a - f / self.rho_a) - _log_sum(
+            self.xp, self.log_b - g / self.rho_b
+        )
+        return f + excess / (1 / self.rho_a + 1 / self.rho_b)
+
+    def row_goal(self, f: Array, reg: float) -> Array:  # noqa: ARG002
         """``a exp(-u / rho_a)``."""
-        return self.a * self.xp.exp((reg * self.reference_a - f) / self.rho_a)
+        return self.a * self.xp.exp(-f / self.rho_a)
 
-    def column_goal(self, g: Any, reg: float) -> Any:
+    def column_goal(self, g: Array) -> Array:
         """``b exp(-v / rho_b)``, the column sums of the plan at g = g(f)."""
-        return self.b * self.xp.exp((reg * self.reference_b - g) / self.rho_b)
+        return self.b * self.xp.exp(-g / self.rho_b)
 
-    def value(self, f: Any, g: Any, reg: float) -> float:
+    def value(self, f: Array, g: Array, reg: float) -> float:
         """The dual function over the mass, without its constant."""
         xp = self.xp
-        u, v = f - reg * self.reference_a, g - reg * self.reference_b
-        plan = float(xp.sum(self.column_goal(g, reg)))
-        return _dual(xp, u, self.a, self.rho_a) + _dual(xp, v, self.b, self.rho_b) - reg * plan
+        plan = float(xp.sum(self.column_goal(g)))
+        return _dual(xp, f, self.a, self.rho_a) + _dual(xp, g, self.b, self.rho_b) - reg * plan
 
-    def diagonals(self, s: State, reg: float) -> tuple[Any, Any]:
-        """Return d and b of S = diag(d) - P diag(1/b) P'."""
-        return s.r + (reg / self.rho_a) * s.goal, (1 + reg / self.rho_b) * self.column_goal(s.g, reg)
+    def diagonals(self, s: State, reg: float) -> Potentials:
+        """Return d and b of S = diag(d) - P diag(1/b) P'; vanished rows and columns stand alone."""
+        d = s.r + (reg / self.rho_a) * s.goal
+        b = (1 + reg / self.rho_b) * self.column_goal(s.g)
+        xp = self.xp
+        return xp.where(d > self.tiny, d, self.tiny), xp.where(b > self.tiny, b, self.tiny)
 
-    def goals(self, s: State, reg: float) -> tuple[Any, Any]:
+    def goals(self, s: State, reg: float) -> Potentials:  # noqa: ARG002
         """What the row and column sums of the problem, not swapped, should be."""
-        return self.original((s.goal, self.column_goal(s.g, reg)))
+        return self.original((s.goal, self.column_goal(s.g)))
 
 
-def _dual(xp: Any, u: Any, a: Any, rho: float) -> float:
+def _log_sum(xp: Namespace, x: Array) -> float:
+    """log(sum(exp(x))), where the largest exponential may be too large or too small."""
+    top = float(xp.max(x))
+    return top + math.log(float(xp.sum(xp.exp(x - top)))) if math.isfinite(top) else top
+
+
+def _dual(xp: Namespace, u: Array, a: Array, rho: float) -> float:
     """-rho a.(exp(-u/rho) - 1), which is a.u for rho = inf; -inf beyond what can be represented."""
     if rho == math.inf:
         return float(a @ u)
@@ -299,7 +425,7 @@ def _dual(xp: Any, u: Any, a: Any, rho: float) -> float:
         return -rho * float(a @ xp.expm1(-u / rho))
 
 
-def _kl(xp: Any, p: Any, q: Any) -> float:
+def _kl(xp: Namespace, p: Array, q: Array) -> float:
     """KL(p | q) = sum p log(p/q) - p + q for positive q."""
-    ratio = xp.where(p > 0, p / q, xp.ones_like(p))
-    return float(xp.sum(p * xp.log(ratio) - p + q))
+    logs = xp.log(xp.where(p > 0, p, q)) - xp.log(q)  # not of p/q, which may underflow
+    return float(xp.sum(p * logs - p + q))

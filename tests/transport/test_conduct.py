@@ -1,148 +1,304 @@
-"""How a run behaves, whatever the method: callbacks, limits, Ctrl-C, warnings, progress, pictures."""
+"""The contract of conduct for the solvers with a stored cost, and what is particular to them."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import pickle
+import signal
+import threading
+import time
+import warnings
+from functools import cache
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from contract import Call, Conduct
 
 from numsolve import transport
 from numsolve._core.result import ConvergenceWarning, Status
 
-METHODS = ["newton", "sinkhorn", "sinkhorn_log", "sinkhorn_overrelaxed", "sns"]
+
+def small():
+    rng = np.random.default_rng(12 + 1000 * 17)
+    a, b = rng.uniform(0.1, 1.0, 12), rng.uniform(0.1, 1.0, 17)
+    return rng.random((12, 17)), a / a.sum(), b / b.sum()
 
 
-def by_method(method):
-    return lambda M, a, b, reg, **kw: transport.solve(M, a, b, reg, method=method, **kw)
+@cache
+def large():
+    """A cost that one thread looks at in a millisecond, for runs of many seconds."""
+    return np.random.default_rng(0).random((1100, 1200))
 
 
-CALLS = {method: by_method(method) for method in METHODS}
-CALLS["sinkhorn()"] = lambda M, a, b, reg, **kw: transport.sinkhorn(a, b, M, reg, **kw)
-CALLS["sns()"] = lambda M, a, b, reg, **kw: transport.sinkhorn_newton_sparse(a, b, M, reg, **kw)
+def balanced(reg):
+    """The error of both marginals of a result of the small problem; none is known of the large one."""
+    _, a, b = small()
+
+    def measure(r):
+        P = r.plan
+        if P.shape != (12, 17):
+            a_, b_ = np.full(1100, 1 / 1100), np.full(1200, 1 / 1200)
+            return np.abs(P.sum(axis=1) - a_).sum() + np.abs(P.sum(axis=0) - b_).sum()
+        f, g = r.potentials
+        np.testing.assert_allclose(np.exp((f[:, None] + g - small()[0]) / reg), P, rtol=1e-8)
+        return np.abs(P.sum(axis=1) - a).sum() + np.abs(P.sum(axis=0) - b).sum()
+
+    return measure
 
 
-@pytest.fixture(params=CALLS.values(), ids=CALLS.keys())
-def call(request):
-    return request.param
-
-
-HARD = 0.005  # a regularisation at which every method needs some iterations
-
-
-def test_the_callback_gets_the_potentials_of_each_iteration(call, problem):
-    M, a, b = problem("rectangular 12x17")
-    seen = []
-    r = call(M, a, b, 0.02, callback=seen.append)
-    assert len(seen) == r.nit + 1 == len(r.history)
-    assert all(f.shape == (12,) and g.shape == (17,) for f, g in seen)
-    P = np.exp((seen[-1][0][:, None] + seen[-1][1] - M) / 0.02)
-    np.testing.assert_allclose(P, r.plan, atol=1e-8)
-
-
-def test_the_callback_may_ask_for_the_result(call, problem):
-    seen = []
-
-    def callback(intermediate_result):
-        seen.append(intermediate_result)
-
-    r = call(*problem("rectangular 12x17"), 0.02, callback=callback)
-    assert [s.nit for s in seen] == list(range(r.nit + 1))
-    np.testing.assert_allclose([s.residual for s in seen], r.history.residual)
-
-
-@pytest.mark.parametrize("how", ["true", "StopIteration"])
-def test_the_callback_can_stop_the_run(call, problem, error, how):
-    M, a, b = problem("rectangular 12x17")
-    calls = []
-
-    def callback(x):
-        calls.append(x)
-        if len(calls) == 4 and how == "StopIteration":
-            raise StopIteration
-        return len(calls) == 4
-
-    r = call(M, a, b, HARD, callback=callback)  # the user's own wish: no warning
-    assert r.status is Status.STOPPED
-    assert not r.success
-    assert r.nit == 3
-    assert r.marginal_error == pytest.approx(error(r.plan, a, b), rel=1e-6)
-
-
-def test_ctrl_c_returns_the_best_iterate(call, problem, error):
-    M, a, b = problem("rectangular 12x17")
-    calls = []
-
-    def callback(x):
-        calls.append(x)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
-        r = call(M, a, b, HARD, callback=callback)
-    assert r.status is Status.INTERRUPTED
-    assert r.marginal_error == pytest.approx(error(r.plan, a, b), rel=1e-6)
-    assert np.isfinite(r.value)
-
-
-def test_an_error_in_the_callback_is_not_swallowed(call, problem):
-    with pytest.raises(ZeroDivisionError):
-        call(*problem("rectangular 12x17"), 0.02, callback=lambda x: 1 / 0)
-
-
-def test_no_time_gives_the_start(call, problem, error):
-    M, a, b = problem("rectangular 12x17")
-    with pytest.warns(ConvergenceWarning, match="time limit"):
-        r = call(M, a, b, HARD, time_limit=0.0)
-    assert r.status is Status.TIME_LIMIT
-    assert r.nit <= 1
-    assert r.marginal_error == pytest.approx(error(r.plan, a, b), rel=1e-6)
-
-
-@pytest.mark.parametrize("maxiter", [0, 1, 3])
-def test_the_iterations_are_limited(call, problem, error, maxiter):
-    M, a, b = problem("rectangular 12x17")
-    with pytest.warns(ConvergenceWarning, match="iteration limit"):
-        r = call(M, a, b, HARD, maxiter=maxiter)
-    assert r.status is Status.MAXITER
-    assert r.nit == maxiter
-    assert r.marginal_error == pytest.approx(error(r.plan, a, b), rel=1e-6)
+def unbalanced(r):
+    """The error of the sums that hold at the solution of an unbalanced problem."""
     f, g = r.potentials
-    np.testing.assert_allclose(np.exp((f[:, None] + g - M) / HARD), r.plan, rtol=1e-9)
+    n, m = r.plan.shape
+    _, a, b = small() if n == 12 else (None, np.full(n, 1 / n), np.full(m, 1 / m))
+    goals = a * np.exp(np.log(a) * r.reg - f), b * np.exp(np.log(b) * r.reg - g)
+    return np.abs(r.plan.sum(axis=1) - goals[0]).sum() + np.abs(r.plan.sum(axis=0) - goals[1]).sum()
 
 
-def test_no_iteration_is_needed_where_the_start_is_the_answer(call):
+def by_method(method, reg, sharp, **settings):
+    M, a, b = small()
+    return Call(
+        run=lambda **kw: transport.solve(M, a, b, reg, method=method, **settings, **kw),
+        long=lambda **kw: transport.solve(large(), reg=sharp, tol=1e-15, method=method, **settings, **kw),
+        measure=unbalanced if settings else balanced(reg),
+    )
+
+
+def form(method, **settings):
+    M, a, b = small()
+    return Call(
+        run=lambda **kw: transport.sinkhorn(a, b, M, 0.02, method=method, **settings, **kw),
+        long=lambda **kw: transport.sinkhorn(
+            None, None, large(), 1e-3, tol=1e-15, method=method, **settings, **kw
+        ),
+        measure=balanced(0.02),
+    )
+
+
+class TestConduct(Conduct):
+    calls: ClassVar = {
+        **{
+            method: by_method(method, 0.005, 1e-6)
+            for method in ("newton", "sinkhorn_log", "sinkhorn_overrelaxed")
+        },
+        "sinkhorn": by_method("sinkhorn", 0.02, 1e-3),
+        "sns": by_method("sns", 0.02, 2e-3),
+        "unbalanced newton": by_method("newton", 0.005, 1e-6, unbalanced=1.0),
+        "unbalanced sinkhorn": by_method("sinkhorn", 0.05, 1e-4, unbalanced=1.0),
+        "sinkhorn()": form("stabilized", overrelaxation=1.0),
+        "sinkhorn(plan)": form("plan"),
+        "sinkhorn(log)": form("log"),
+        "sns()": Call(
+            run=lambda **kw: transport.sinkhorn_newton_sparse(
+                *small()[1:], small()[0], 0.02, density=0.5, **kw
+            ),
+            long=lambda **kw: transport.sinkhorn_newton_sparse(
+                None, None, large(), 2e-3, tol=1e-15, n_sinkhorn=3, **kw
+            ),
+            measure=balanced(0.02),
+        ),
+        "sinkhorn_unbalanced()": Call(
+            run=lambda **kw: transport.sinkhorn_unbalanced(*small()[1:], small()[0], 0.05, 1.0, **kw),
+            long=lambda **kw: transport.sinkhorn_unbalanced(None, None, large(), 1e-4, 1.0, tol=1e-15, **kw),
+            measure=unbalanced,
+        ),
+    }
+
+
+@pytest.fixture(params=TestConduct.calls.values(), ids=TestConduct.calls.keys())
+def run(request):
+    return request.param.run
+
+
+def test_progress_and_pictures_show_the_error(run):
+    import matplotlib.pyplot as plt
+
+    r = run()
+    r.plot(what="convergence", against="seconds").figure.canvas.draw()
+    r.plot(cmap="viridis").figure.canvas.draw()
+    plt.close("all")
+
+
+@pytest.mark.parametrize("method", ["newton", "sinkhorn", "sinkhorn_log", "sinkhorn_overrelaxed", "sns"])
+def test_no_iteration_is_needed_where_the_start_is_the_answer(method):
     b = np.random.default_rng(0).uniform(0.2, 1, 7)
-    r = call(np.zeros((6, 7)), None, b / b.sum(), 1.0, maxiter=0)
+    r = transport.solve(np.zeros((6, 7)), None, b / b.sum(), 1.0, method=method, maxiter=0)
     assert r.status is Status.CONVERGED
     assert r.nit == 0
 
 
-def test_the_warning_points_at_the_line_that_called(call, problem):
-    with pytest.warns(ConvergenceWarning) as caught:
-        call(*problem("rectangular 12x17"), HARD, maxiter=1)
-    assert len(caught) == 1
-    assert Path(caught[0].filename).name == Path(__file__).name
+# -- batches end as a whole ------------------------------------------------------------------------
 
 
-def test_progress_is_shown_on_stderr_only(call, problem, capsys):
-    call(*problem("rectangular 12x17"), 0.05, progress=True)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "residual" in err
+def batch(count=4000, n=40):
+    return np.random.default_rng(0).random((count, n, n))
 
 
-def test_results_tell_are_drawn_and_pickled(call, problem):
-    import pickle
+KINDS = {
+    "compiled": {"reg": 1e-3},
+    "one by one": {"reg": 5e-2, "method": "sinkhorn"},
+    "unbalanced": {"reg": 1e-2, "unbalanced": 1.0},
+}
 
-    import matplotlib.pyplot as plt
 
-    r = call(*problem("rectangular 12x17"), 0.05)
-    assert len(repr(r).splitlines()) < 25
-    r.plot().figure.canvas.draw()
-    r.plot(what="convergence", against="seconds").figure.canvas.draw()
-    plt.close("all")
-    back = pickle.loads(pickle.dumps(r))
-    assert np.array_equal(back.plan, r.plan)
-    assert back.status is r.status
-    assert (np.diff(r.history.seconds) >= 0).all()
+def error(P):
+    n, m = P.shape[1:]
+    return np.abs(P.sum(axis=2) - 1 / n).sum(axis=1) + np.abs(P.sum(axis=1) - 1 / m).sum(axis=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_keeps_what_is_done_when_the_time_is_over(kind):
+    M = batch()
+    transport.solve(M[:2], **KINDS[kind])  # compiled
+    began = time.process_time()
+    with pytest.warns(ConvergenceWarning, match="TIME_LIMIT"):
+        r = transport.solve(M, time_limit=0.3, **KINDS[kind])
+    assert time.process_time() - began < 2 * 0.3 + 0.2  # two threads may work
+    done = r.success
+    assert 0 < done.sum() < 4000
+    assert (r.status[~done] == Status.TIME_LIMIT).all()
+    assert (r.residual[done] <= 1e-9).all()
+    if kind != "unbalanced":
+        assert (error(r.plan[done]) <= 1.1e-9).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ctrl_c_ends_a_batch_as_a_whole(kind, keyboard):
+    M = batch()
+    transport.solve(M[:2], **KINDS[kind])
+    for moment in (0.15, 0.22, 0.31):
+        timer = threading.Timer(moment, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.warns(ConvergenceWarning, match="INTERRUPTED"):
+            r = transport.solve(M, **KINDS[kind])
+        timer.join()
+        done = r.success
+        assert 0 < done.sum() < 4000
+        assert (r.status[~done] == Status.INTERRUPTED).all()
+        assert (r.residual[done] <= 1e-9).all()
+
+
+def test_a_problem_of_a_batch_that_never_ends_is_ended_with_it():
+    """The compiled loop is inside one problem when the time is over."""
+    M = np.random.default_rng(0).random((2, 300, 900))
+    transport.solve(M[:, :20, :30], reg=1e-2)
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        r = transport.solve(M, reg=1e-7, tol=0.0, time_limit=0.3)
+    assert not r.success.any()
+    assert (r.status == Status.TIME_LIMIT).all()
+    assert time.perf_counter() - began < 2.0
+
+
+# -- copies, names, numbers ------------------------------------------------------------------------
+
+
+def test_what_goes_with_a_result_is_pickled_too():
+    M, a, b = small()
+    gradient = transport.solve(M, a, b, 0.05).gradient()
+    for x, y in zip(pickle.loads(pickle.dumps(gradient)), gradient, strict=True):
+        assert np.array_equal(x, y)
+
+
+@pytest.mark.parametrize(
+    ("call", "word", "answer"),
+    [
+        (lambda **kw: transport.sinkhorn([1], [1], [[0.0]], 1.0, **kw), "numItermax", "'maxiter'"),
+        (lambda **kw: transport.sinkhorn([1], [1], [[0.0]], 1.0, **kw), "stopThr", "'tol'"),
+        (lambda **kw: transport.sinkhorn([1], [1], [[0.0]], 1.0, **kw), "warmstart", "'potentials_init'"),
+        (lambda **kw: transport.solve([[0.0]], reg=1.0, **kw), "max_iter", "'maxiter'"),
+        (lambda **kw: transport.solve([[0.0]], reg=1.0, **kw), "verbose", "'progress'"),
+        (lambda **kw: transport.solve([[0.0]], reg=1.0, **kw), "log", "always in the result"),
+        (lambda **kw: transport.solve([[0.0]], reg=1.0, **kw), "lazy", "solve_sample"),
+        (lambda **kw: transport.sinkhorn_unbalanced([1], [1], [[0.0]], 1.0, 1.0, **kw), "reg_type", "KL"),
+        (
+            lambda **kw: transport.sinkhorn_newton_sparse([1], [1], [[0.0]], 1.0, **kw),
+            "warn",
+            "ConvergenceWarning",
+        ),
+    ],
+)
+def test_the_words_of_pot_are_answered_with_ours(call, word, answer):
+    with pytest.raises(TypeError, match=f"(?s){word}.*{answer}"):
+        call(**{word: 1})
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "answer"),
+    [
+        (lambda **kw: transport.sinkhorn([1], [1], [[0.0]], 1.0, **kw), "sinkhorn_stabilized", "stabilized"),
+        (lambda **kw: transport.sinkhorn([1], [1], [[0.0]], 1.0, **kw), "sinkhorn", "scaling"),
+        (lambda **kw: transport.solve([[0.0]], reg=1.0, **kw), "sinkhorn_stabilized", "stabilized"),
+        (lambda **kw: transport.solve([[0.0]], reg=1.0, **kw), "emd", "ot.emd"),
+    ],
+)
+def test_the_methods_of_pot_are_answered_with_ours(call, method, answer):
+    with pytest.raises(ValueError, match=f"(?s)method must be one of.*{method}.*{answer}"):
+        call(method=method)
+
+
+@pytest.mark.parametrize("kind", [int, np.int8, np.uint16, np.float32, np.asarray], ids=lambda k: k.__name__)
+def test_numbers_of_any_kind_mean_the_same(kind):
+    M, a, b = small()
+    one = kind(1)
+    plain = transport.solve(M, a, b, 1.0, tol=1.0)
+    assert np.array_equal(transport.solve(M, a, b, one, tol=one).plan, plain.plan)
+    assert np.array_equal(
+        transport.sinkhorn(a, b, M, one, overrelaxation=one).plan,
+        transport.sinkhorn(a, b, M, 1.0, overrelaxation=1.0).plan,
+    )
+    ours = transport.sinkhorn_newton_sparse(a, b, M, one, n_sinkhorn=one, density=one)
+    assert np.array_equal(
+        ours.plan, transport.sinkhorn_newton_sparse(a, b, M, 1.0, n_sinkhorn=1, density=1.0).plan
+    )
+    assert isinstance(ours.reg, float)
+
+
+@pytest.mark.parametrize("size", [1e-170, 1e-100, 1e100, 1e160])
+@pytest.mark.parametrize("method", ["newton", "sinkhorn", "sinkhorn_log", "sns"])
+def test_the_size_of_the_data_changes_nothing(size, method):
+    M, a, b = small()
+    plain = transport.solve(M, a, b, 0.05, method=method)
+    cost = transport.solve(size * M, a, b, size * 0.05, method=method)
+    assert cost.success
+    np.testing.assert_allclose(cost.plan, plain.plan, rtol=1e-6, atol=1e-9)
+    assert cost.value == pytest.approx(size * plain.value, rel=1e-6)
+    mass = transport.solve(M, size * a, size * b, 0.05, method=method)
+    assert mass.success
+    np.testing.assert_allclose(mass.plan / size, plain.plan, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-170, 1e160])
+def test_the_size_of_unbalanced_data_changes_nothing(size):
+    M, a, b = small()
+    plain = transport.solve(M, a, b, 0.05, unbalanced=1.0)
+    cost = transport.solve(size * M, a, b, size * 0.05, unbalanced=size)
+    assert cost.success
+    np.testing.assert_allclose(cost.plan, plain.plan, rtol=1e-6, atol=1e-9)
+
+
+def test_numbers_beyond_the_range_are_refused():
+    with pytest.raises(ValueError, match="choose another unit for both"):
+        transport.solve([[0.0, 1e308], [-1e308, 0.0]], reg=1e300)
+    with pytest.raises(ValueError, match="choose another unit for both"):
+        transport.solve([[0.0]], reg=1e-310)
+    with pytest.raises(ValueError, match="a has a sum beyond"):
+        transport.solve(np.zeros((2, 1)), [1.5e308, 1.5e308], [1e308], reg=1.0)
+
+
+@pytest.mark.parametrize("name", ["M", "a", "b"])
+def test_masked_arrays_are_refused_by_name(name):
+    data = dict(zip("Mab", small(), strict=True))
+    data[name] = np.ma.array(data[name], mask=data[name] > 0.9)
+    with pytest.raises(TypeError, match=f"{name} is a masked array"):
+        transport.solve(data["M"], data["a"], data["b"], 0.1)
+
+
+def test_modules_list_what_is_public():
+    from numsolve.transport import optimality, problems
+
+    for module in (optimality, problems):
+        assert dir(module) == sorted(module.__all__)
+        assert all(getattr(module, name).__module__ == module.__name__ for name in module.__all__)

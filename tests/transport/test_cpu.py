@@ -84,16 +84,33 @@ def packed_instructions(kernel):
     return x86 + arm
 
 
-@pytest.mark.parametrize("name", ["exp2", "plan", "plan_row_sums", "plan_column_sums"])
+@pytest.mark.parametrize(
+    "name", ["exp2", "_fill_plan", "_plan_row_sums", "_plan_column_sums", "transform_into"]
+)
 def test_kernel_is_vector_code(name, rng):
-    M, f, g = rng.random((9, 9)), np.zeros(9), np.zeros(9)
-    arguments = (f,) if name == "exp2" else (M, f, g, 0.1)
+    M, f, g, out = rng.random((9, 9)), np.zeros(9), np.zeros(9), np.empty(9)
+    arguments = {
+        "exp2": (f,),
+        "_fill_plan": (M, f, g, 0.1, np.empty((9, 9))),
+        "transform_into": (M, f, g, g + 1, 0.1, np.empty((9, 9)), out.copy(), out, np.empty((2, 9))),
+    }.get(name, (M, f, g, 0.1, out))
     # Compiled here and now: code from the cache on disk has no assembly to look at.
     kernel = getattr(_cpu, name)
     fresh = type(kernel)(kernel.py_func, targetoptions=kernel.targetoptions)
     fresh(*arguments)
     found = packed_instructions(fresh)
     assert len(found) >= 10, f"{name} was not vectorised"  # the polynomial alone has ten
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7])
+def test_rows_that_are_left_over_count_once(n, rng):
+    M, f, g, p = rng.random((n, 6)), rng.random(n), rng.random(6), rng.random(n)
+    for name in ("plan_row_sums", "plan_column_sums"):
+        np.testing.assert_allclose(
+            getattr(_cpu, name)(M, f, g, 0.5), getattr(_generic, name)(M, f, g, 0.5), rtol=1e-13
+        )
+    np.testing.assert_allclose(_cpu.column_products(M, p), M.T @ p, rtol=1e-13)
+    np.testing.assert_allclose(_cpu.row_products(M, g), M @ g, rtol=1e-13)
 
 
 # --- each kernel against its twin -----------------------------------------------------------------

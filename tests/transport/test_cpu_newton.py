@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from numsolve.transport import _cpu_newton, _generic, _generic_newton
+from numsolve.transport import _cpu_newton, _generic, _generic_newton, _schur
 
 
 @pytest.fixture
@@ -86,18 +86,45 @@ def test_rows_of_next_to_no_weight_follow_their_neighbours(rng):
         assert np.max(np.abs(x - exact)) < 1.5
 
 
-def test_newton_matrix_and_its_factorisation(newton_system):
+def test_newton_matrix_and_its_factorisation(newton_system, monkeypatch):
     P, d, b, rhs, csr = newton_system
     S = np.diag(d) - (P / b) @ P.T
-    np.testing.assert_allclose(_cpu_newton.schur_matrix(P, d, b), S, rtol=1e-12, atol=1e-16)
-    np.testing.assert_allclose(_generic_newton.schur_matrix(P, d, b), S, rtol=1e-12, atol=1e-16)
-    lower = np.tril(_cpu_newton.schur_matrix_sparse(*csr, d, b))
-    np.testing.assert_allclose(lower, np.tril(S), rtol=1e-12, atol=1e-16)
+    np.testing.assert_allclose(_schur.schur_matrix(np, P, d, b), S, rtol=1e-12, atol=1e-16)
     exact = np.linalg.solve(S, rhs)
-    np.testing.assert_allclose(_cpu_newton.cholesky_solve(lower, rhs), exact, rtol=1e-9)
-    np.testing.assert_allclose(_generic_newton.cholesky_solve(S, rhs), exact, rtol=1e-9)
+    for at_once in (10**9, 100):  # in one call, and in several
+        monkeypatch.setattr(_schur, "TRIANGLE", at_once)
+        lower = np.tril(_schur.schur_matrix_sparse(_cpu_newton, *csr, d, b))
+        np.testing.assert_allclose(lower, np.tril(S), rtol=1e-12, atol=1e-16)
+        np.testing.assert_allclose(_schur.cholesky_solve(np, lower, rhs), exact, rtol=1e-9)
 
 
 def test_factorisation_refuses_an_indefinite_matrix():
     with pytest.raises(np.linalg.LinAlgError):
-        _cpu_newton.cholesky_solve(np.array([[1.0, 0.0], [2.0, 1.0]]), np.ones(2))
+        _schur.cholesky_solve(np, np.array([[1.0, 0.0], [2.0, 1.0]]), np.ones(2))
+
+
+def test_conjugate_gradients_go_on_where_they_paused(newton_system, monkeypatch):
+    P, d, b, rhs, csr = newton_system
+    whole = (
+        _cpu_newton.schur_cg(P, d, b, rhs, 1e-12, 500),
+        _cpu_newton.schur_cg_sparse(*csr, d, b, rhs, 1e-12, 500),
+    )
+    monkeypatch.setattr(_cpu_newton, "CHUNK_SECONDS", 0.0)  # a look at the limits after each step
+    looks = []
+
+    def expired():
+        looks.append(None)
+        return len(looks) in {100, 104}
+
+    parts = (
+        _cpu_newton.schur_cg(P, d, b, rhs, 1e-12, 500, expired),
+        _cpu_newton.schur_cg_sparse(*csr, d, b, rhs, 1e-12, 500, expired),
+    )
+    for (x, steps, done), (y, more, same) in zip(whole, parts, strict=True):
+        assert (steps, done) == (more, same)
+        np.testing.assert_array_equal(x, y)
+    assert len(looks) == whole[0][1] + whole[1][1] - 2
+    looks[:] = [None] * 96
+    assert _cpu_newton.schur_cg(P, d, b, rhs, 0.0, 500, expired)[1:] == (4, False)
+    looks[:] = [None] * 100
+    assert _cpu_newton.schur_cg_sparse(*csr, d, b, rhs, 0.0, 500, expired)[1:] == (4, False)

@@ -10,10 +10,11 @@ import pytest
 from scipy.special import logsumexp
 
 from numsolve import transport
-from numsolve._core.arrays import kernels_for, to_host
+from numsolve._core.arrays import array_namespace, kernels_for, to_host
 from numsolve._core.result import ConvergenceWarning, Status
 from numsolve.transport import _generic as generic
 from numsolve.transport import _generic_newton as generic_newton
+from numsolve.transport import _schur as schur
 
 INF = float("inf")
 
@@ -116,8 +117,11 @@ def newton_system(n=5, m=7):
 
 def test_the_newton_matrix_and_its_solution(xp):
     P, d, b, rhs, S = newton_system()
-    close(generic_newton.schur_matrix(*arrays(xp, P, d, b)), S, atol=1e-15)
-    close(generic_newton.cholesky_solve(*arrays(xp, S, rhs)), np.linalg.solve(S, rhs), rtol=1e-11)
+    given = arrays(xp, P, d, b, rhs)
+    library = array_namespace(x=given[0])
+    close(schur.schur_matrix(library, *given[:3]), S, atol=1e-15)
+    solved = schur.cholesky_solve(library, schur.schur_matrix(library, *given[:3]), given[3])
+    close(solved, np.linalg.solve(S, rhs), rtol=1e-11)
 
 
 def test_conjugate_gradients_solve_the_newton_system_in_n_steps(xp):

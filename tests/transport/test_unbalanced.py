@@ -203,19 +203,124 @@ def test_derivatives_are_slopes(shape, rho):
 # -- what is refused -------------------------------------------------------------------------------
 
 BAD = {
-    "zero": (0.0, ValueError, "reg_m must be a"),
-    "negative": ((1.0, -1.0), ValueError, "reg_m must be a"),
-    "nan": (math.nan, ValueError, "reg_m must be a"),
-    "three": ((1.0, 2.0, 3.0), ValueError, "a number or a pair of numbers, got 3"),
-    "both infinite": (INF, ValueError, "finite on one side"),
-    "a word": ("much", TypeError, "reg_m must be a real number"),
+    "zero": (0.0, ValueError, "{} must be a"),
+    "negative": ((1.0, -1.0), ValueError, "{} must be a"),
+    "nan": (math.nan, ValueError, "{} must be a"),
+    "three": ((1.0, 2.0, 3.0), ValueError, "{} must be a number or a pair of numbers, got 3"),
+    "none": ([], ValueError, "{} must be a number or a pair of numbers, got 0"),
+    "both infinite": (INF, ValueError, "{} must be finite on one side"),
+    "a word": ("much", TypeError, "{} must be a real number"),
+    "masked": (np.ma.array([1.0, 2.0], mask=[0, 1]), TypeError, "{} is a masked array"),
 }
 
 
 @pytest.mark.parametrize(("rho", "kind", "fragment"), BAD.values(), ids=BAD.keys())
-def test_prices_that_make_no_sense_are_refused(solve, rho, kind, fragment):
-    with pytest.raises(kind, match=fragment):
-        solve(*data(), 0.1, rho)
+def test_prices_that_make_no_sense_are_refused_by_the_name_that_the_caller_wrote(rho, kind, fragment):
+    M, a, b = data()
+    with pytest.raises(kind, match=fragment.format("reg_m")):
+        transport.sinkhorn_unbalanced(a, b, M, 0.1, rho)
+    for method in ("newton", "sinkhorn"):
+        with pytest.raises(kind, match=fragment.format("unbalanced")):
+            transport.solve(M, a, b, 0.1, unbalanced=rho, method=method)
+
+
+@pytest.mark.parametrize(
+    "rho", [2, 2.0, np.float32(2), np.int8(2), np.asarray(2.0), [2.0], np.array([2, 2])], ids=repr
+)
+def test_prices_are_numbers_of_any_kind_or_pairs_of_them(rho):
+    M, a, b = data()
+    pair = transport.solve(M, a, b, 0.1, unbalanced=(2.0, 2.0))
+    assert np.array_equal(transport.solve(M, a, b, 0.1, unbalanced=rho).plan, pair.plan)
+    assert transport.sinkhorn_unbalanced(a, b, M, 0.1, rho).reg_m == (2.0, 2.0)
+
+
+# -- costs far from the prices ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("constant", [-30.0, 0.5, 25.0, 400.0])
+def test_a_constant_scales_the_plan(solve, constant):
+    M, a, b = data()
+    rho, reg = (1.0, 0.5), 0.05
+    plain, more = solve(M, a, b, reg, rho), solve(M + constant, a, b, reg, rho)
+    assert more.success
+    scale = math.exp(-constant / (1.5 + reg))
+    np.testing.assert_allclose(more.plan / scale, plain.plan, rtol=1e-6, atol=1e-7)
+    f, g = more.potentials
+    np.testing.assert_allclose(np.exp((f[:, None] + g - M - constant) / reg), more.plan, rtol=1e-9)
+    r, c = more.plan.sum(axis=1), more.plan.sum(axis=0)
+    u, v = f - reg * np.log(a), g - reg * np.log(b)
+    np.testing.assert_allclose(r, a * np.exp(-u / rho[0]), rtol=1e-6)
+    np.testing.assert_allclose(c, b * np.exp(-v / rho[1]), rtol=1e-6)
+    assert more.value == pytest.approx(objective(more.plan, M + constant, a, b, reg, rho), rel=1e-9)
+    lower, upper = more.bounds
+    assert lower <= upper + 1e-9 * abs(upper)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e6, 1e8, 1e12, 1e150])
+@pytest.mark.parametrize("sharpness", [30, 1000, 20_000])
+def test_costs_in_raw_units_are_no_division_by_zero(solve, scale, sharpness):
+    """Nothing is worth moving: all is created and destroyed at its price."""
+    rng = np.random.default_rng(0)
+    M, a, b = scale * (0.1 + rng.random((7, 4))), 3 * rng.dirichlet(np.ones(7)), rng.dirichlet(np.ones(4))
+    reg = scale / sharpness
+    result = solve(M, a, b, reg, 1.0)  # warnings are errors here
+    assert result.success
+    P, value = result.plan, result.value
+    assert np.isfinite(P).all()
+    assert value == pytest.approx(objective(P, M, a, b, reg, (1.0, 1.0)), rel=1e-9)
+    # Without a plan the objective is this, and the least one is lower by what the plan gains.
+    assert 4 + 3 * reg - 1e-9 * reg >= value - 1e-6 * value >= 0
+    if sharpness >= 1000:
+        assert value == pytest.approx(4 + 3 * reg, rel=1e-6)
+
+
+@pytest.mark.parametrize("rho", [1.0, 0.5, (1.0, 3.0)])
+def test_clusters_that_are_too_far_apart_exchange_nothing(solve, rho):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 2)), rng.normal(size=(30, 2)) + np.array([50.0, 0.0])
+    result = solve(((x[:, None] - y) ** 2).sum(-1), None, None, 0.1, rho)
+    assert result.success
+    assert result.plan.sum() < 1e-100
+    assert result.value == pytest.approx(np.sum(rho) * (2 if np.ndim(rho) == 0 else 1) + 0.1, rel=1e-12)
+    assert result.bounds[0] <= np.sum(rho) * (2 if np.ndim(rho) == 0 else 1)
+
+
+def test_one_pair_that_is_worth_it_among_many_that_are_not(solve):
+    M = np.full((6, 5), 1e5)
+    M[2, 3] = 0.5
+    result = solve(M, np.ones(6), np.ones(5), 0.1, 2.0)
+    assert result.success
+    assert result.plan[2, 3] > 0.5
+    assert np.delete(result.plan.ravel(), 2 * 5 + 3).sum() == 0.0
+    assert result.value == pytest.approx(
+        objective(result.plan, M, np.ones(6), np.ones(5), 0.1, (2.0, 2.0)), rel=1e-9
+    )
+
+
+def test_negative_costs_swell_the_plan_up_to_the_largest_number(solve):
+    M = np.random.default_rng(0).random((4, 5)) - 500.0
+    result = solve(M, None, None, 0.1, 1.0)
+    assert result.success
+    assert 1e100 < result.plan.sum() < np.inf
+    with pytest.raises(ValueError, match="beyond the range of numbers: add a constant to M"):
+        solve(M - 2000.0, None, None, 0.1, 1.0)
+
+
+def test_a_price_on_one_side_needs_no_offset_of_the_masses(solve):
+    M, a, b = data()
+    plain, more = solve(M, a, b, 0.05, (INF, 1.0)), solve(M + 1e5, a, b, 0.05, (INF, 1.0))
+    assert more.success
+    np.testing.assert_allclose(more.plan, plain.plan, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(more.plan.sum(axis=1), a, rtol=1e-7)
+
+
+def test_forbidden_pairs_do_not_make_an_unbalanced_problem_infeasible(solve):
+    """Cheap pairs, dear deviations: the objective exceeds every cost, which proves nothing here."""
+    M = np.full((3, 3), INF)
+    M[0] = M[:, 0] = 1.0
+    result = solve(M, [1.0, 2.0, 3.0], [3.0, 1.0, 1.0], 0.05, 50.0)
+    assert result.success
+    assert result.value > 1.0
 
 
 def test_methods_for_balanced_problems_are_refused():
