@@ -8,6 +8,7 @@ each colour of its columns (A. Curtis, M. Powell, J. Reid, J. Inst. Math. Appl. 
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def directional(F: Callable[[Any], Any], x: Any, v: Any, method: str, xp: Any) -
             warnings.simplefilter("ignore", np.exceptions.ComplexWarning)  # found by `usable`
             step = F(xp.astype(x, xp.complex128) + xp.astype(v, xp.complex128) * (1j * _TINY_STEP))
         if not xp.isdtype(step.dtype, "complex floating"):
-            return xp.zeros_like(x)
+            return xp.zeros(step.shape, dtype=x.dtype)
         return xp.astype(xp.imag(step) / _TINY_STEP, x.dtype)
     largest = float(xp.max(xp.abs(v))) if v.shape[0] else 0.0
     if largest == 0.0:
@@ -57,8 +58,11 @@ def usable(F: Callable[[Any], Any], x: Any, xp: Any, name: str) -> str:
     except (TypeError, ValueError, NotImplementedError) as problem:
         error, reason = float("inf"), f"failed ({problem})"
     # Where F is at its rounding level the difference itself is noise of about eps**(2/3).
+    largest = float(xp.max(xp.abs(reference)))
+    if not math.isfinite(largest):
+        return "central"  # there is no derivative to compare with, and the differences show it
     noise = 1e3 * float(xp.finfo(x.dtype).eps) ** (2 / 3)
-    if error <= max(1e-4, noise) * float(xp.max(xp.abs(reference))):
+    if error <= max(1e-4, noise) * largest:
         return "complex-step"
     warnings.warn(
         f"the complex step in {name} {reason}; central differences are used, with about 10 digits",

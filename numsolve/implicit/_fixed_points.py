@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from numsolve._core import arrays, checks
 
 from . import _trees
-from ._jax_root import require_jax
+from ._jax import require_jax
+from ._made import remade
+from ._numbers import as_floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     Function = Callable[..., Any]
 
 
+@remade
 def proximal_gradient(
     fun: Function, prox: Function, *, stepsize: float = 1.0, grad: Function | None = None
 ) -> Function:
@@ -59,6 +64,7 @@ def proximal_gradient(
     return T
 
 
+@remade
 def projected_gradient(
     fun: Function, projection: Function, *, stepsize: float = 1.0, grad: Function | None = None
 ) -> Function:
@@ -91,6 +97,7 @@ def projected_gradient(
     return proximal_gradient(fun, lambda x, theta, _: projection(x, theta), stepsize=stepsize, grad=grad)
 
 
+@remade
 def mirror_descent(
     fun: Function,
     projection: Function,
@@ -139,6 +146,7 @@ def mirror_descent(
     return T
 
 
+@remade
 def block_proximal_gradient(
     fun: Function, prox: Any, *, stepsizes: Any = 1.0, grad: Function | None = None
 ) -> Function:
@@ -178,7 +186,7 @@ def block_proximal_gradient(
 
     def T(x: Any, theta_g: Any, *theta_f: Any) -> Any:  # noqa: N802
         slopes = slope(x, *theta_f)
-        steps = [stepsizes] * len(x) if isinstance(stepsizes, int | float) else list(stepsizes)
+        steps = [stepsizes] * len(x) if np.ndim(stepsizes) == 0 else list(stepsizes)
         if isinstance(x, tuple):
             prox_of = prox if isinstance(prox, tuple) else (prox,) * len(x)
             theta_of = theta_g if isinstance(prox, tuple) else (theta_g,) * len(x)
@@ -190,6 +198,7 @@ def block_proximal_gradient(
     return T
 
 
+@remade
 def newton(equation: Function, *, stepsize: float = 1.0) -> Function:
     """The fixed point of Newton's iteration: T = x - s (dG/dx)^{-1} G(x, theta).
 
@@ -218,6 +227,7 @@ def newton(equation: Function, *, stepsize: float = 1.0) -> Function:
 
     def T(x: Any, *theta: Any) -> Any:  # noqa: N802
         jax = require_jax()
+        x = as_floats("x", x)
         matrix = jax.jacfwd(equation)(x, *theta)
         return x - stepsize * jax.numpy.linalg.solve(matrix, equation(x, *theta))
 
@@ -232,7 +242,7 @@ def gradient(fun: Function | None, grad: Function | None = None) -> Function:
 
     @functools.wraps(fun)  # type: ignore[arg-type]  # just checked
     def gradient(x: Any, *theta: Any) -> Any:
-        return require_jax().grad(fun)(x, *theta)
+        return require_jax().grad(fun)(as_floats("x", x), *theta)
 
     return gradient
 

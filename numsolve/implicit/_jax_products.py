@@ -6,43 +6,110 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._jax_root import check_solution, check_solve, like, linear_solve, require_jax
+from ._jax import require_jax
+from ._jax_root import check_solution, like, linear_solve
+from ._numbers import is_integer
+from ._settings import CONSTANT, check_solve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 def root_vjp(
-    F: Callable[..., Any], sol: Any, args: tuple[Any, ...], cotangent: Any, *, check: bool, **settings: Any
+    F: Callable[..., Any],
+    sol: Any,
+    args: tuple[Any, ...],
+    given: tuple[Any, ...],
+    cotangent: Any,
+    *,
+    check: bool,
+    **settings: Any,
 ) -> tuple[Any, ...]:
-    """-B' A'^{-1} c."""
+    """-B' A'^{-1} c; `given` are the arguments before integers became floats."""
     jax = require_jax()
     sol, cotangent = (jax.tree.map(jax.numpy.asarray, tree) for tree in (sol, cotangent))
     G = _at(F, args, sol, check, settings)
-    u = linear_solve(G, sol, cotangent, transpose=True, **settings)
-    value, pull = jax.vjp(lambda *args: F(sol, *args), *args)
-    leaves, structure = jax.tree.flatten(value)
-    given = jax.tree.leaves(u)
-    return tuple(pull(structure.unflatten([-v.astype(w.dtype) for v, w in zip(given, leaves, strict=True)])))
+    u = jax.tree.leaves(linear_solve(G, sol, cotangent, transpose=True, **settings))
+    arguments = _Arguments(F, sol, args, given)
+
+    def pulled(places: Sequence[int]) -> Any:
+        value, pull = jax.vjp(arguments.function(places), *arguments.at(places))
+        leaves, structure = jax.tree.flatten(value)
+        return pull(structure.unflatten([-v.astype(w.dtype) for v, w in zip(u, leaves, strict=True)]))
+
+    out: list[Any] = [None] * len(arguments.leaves)
+    for k, derivative in zip(arguments.floats, pulled(arguments.floats), strict=True):
+        out[k] = derivative
+    for k in arguments.integers:
+        try:
+            (out[k],) = pulled([k])
+        except Exception:  # F takes it as a number, but not as one without a value: it has no derivative
+            continue
+    return tuple(arguments.structure.unflatten(out))
 
 
 def root_jvp(
     F: Callable[..., Any],
     sol: Any,
     args: tuple[Any, ...],
+    given: tuple[Any, ...],
     tangents: tuple[Any, ...],
     *,
     check: bool,
     **settings: Any,
 ) -> Any:
-    """-A^{-1} B t."""
+    """-A^{-1} B t; `given` are the arguments before integers became floats."""
     jax = require_jax()
     sol = jax.tree.map(jax.numpy.asarray, sol)
     G = _at(F, args, sol, check, settings)
-    args, tangents = _floats(jax, args), _tangents(jax, args, tangents)
-    _, change = jax.jvp(lambda *args: F(sol, *args), args, tangents)
+    arguments = _Arguments(F, sol, args, given)
+    directions = jax.tree.leaves(tangents)
+    counted = [
+        k for k in range(len(directions)) if k not in arguments.floats and not _is_zero(jax, directions[k])
+    ]
+    if not set(counted) <= set(arguments.integers):
+        raise TypeError(CONSTANT)
+    places = [*arguments.floats, *counted]
+    primals = [jax.numpy.asarray(leaf) for leaf in arguments.at(places)]
+    tangent = [jax.numpy.asarray(directions[k], dtype=p.dtype) for k, p in zip(places, primals, strict=True)]
+    try:
+        _, change = jax.jvp(arguments.function(places), primals, tangent)
+    except jax.errors.JAXTypeError as error:
+        if counted:
+            raise TypeError(CONSTANT) from error
+        raise
     rhs = jax.tree.map(lambda v: -v, like(sol, change))
     return linear_solve(G, sol, rhs, **settings)
+
+
+class _Arguments:
+    """The leaves of F's arguments: floats, integers that became floats, and others."""
+
+    def __init__(self, F: Any, sol: Any, args: Any, given: Any) -> None:
+        jax = require_jax()
+        self.F, self.sol = F, sol
+        self.leaves, self.structure = jax.tree.flatten(args)
+        before = jax.tree.leaves(given)
+        self.integers = [
+            k for k, leaf in enumerate(self.leaves) if is_integer(before[k]) and not is_integer(leaf)
+        ]
+        self.floats = [
+            k for k, leaf in enumerate(self.leaves) if k not in self.integers and _is_inexact(jax, leaf)
+        ]
+
+    def at(self, places: Sequence[int]) -> list[Any]:
+        return [self.leaves[k] for k in places]
+
+    def function(self, places: Sequence[int]) -> Callable[..., Any]:
+        """F as a function of the leaves in some places."""
+
+        def of(*values: Any) -> Any:
+            leaves = list(self.leaves)
+            for k, value in zip(places, values, strict=True):
+                leaves[k] = value
+            return self.F(self.sol, *self.structure.unflatten(leaves))
+
+        return of
 
 
 def products(F: Callable[..., Any], x: Any, theta: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -78,16 +145,18 @@ def _at(F: Any, args: Any, sol: Any, check: bool, settings: dict[str, Any]) -> C
     return G
 
 
-def _floats(jax: Any, args: Any) -> Any:
-    """The arguments as arrays (a Python float has no dtype that a tangent could match)."""
-    return jax.tree.map(jax.numpy.asarray, args)
+def _is_inexact(jax: Any, leaf: Any) -> bool:
+    if isinstance(leaf, float | complex):
+        return True
+    return hasattr(leaf, "dtype") and bool(jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact))
 
 
-def _tangents(jax: Any, args: Any, tangents: Any) -> Any:
-    def one(arg: Any, tangent: Any) -> Any:
-        dtype = jax.numpy.asarray(arg).dtype
-        if jax.numpy.issubdtype(dtype, jax.numpy.inexact):
-            return jax.numpy.asarray(tangent, dtype=dtype)
-        return np.zeros(np.shape(arg), jax.dtypes.float0)
-
-    return jax.tree.map(one, args, tangents)
+def _is_zero(jax: Any, tangent: Any) -> bool:
+    """Whether a tangent is known to be zero, or is none."""
+    if isinstance(tangent, jax.core.Tracer):
+        return False
+    try:
+        values = np.asarray(tangent)
+        return values.dtype.kind not in "biufc" or not values.any()
+    except (TypeError, ValueError):
+        return True

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numsolve._core import checks, extras
+from numsolve._core import checks
 from numsolve._core.result import PrecisionWarning, caller_level
 
 from . import _jax_host, _jax_solvers, _report
+from ._jax import float_dtype, is_array, is_floating, norm, require_jax
+from ._numbers import as_float
+from ._settings import check_solve
+from ._signatures import bound_options, known_signature, signature_of, takes_keyword
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-def require_jax() -> Any:
-    """JAX, or a hint how to install it."""
-    return extras.require("jax", "differentiating a JAX function of a solver")
+#: Integers up to here are floats of single precision, too.
+EXACT_IN_SINGLE = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,7 @@ class Rule:
     has_aux: bool
     solve: Any
     symmetric: bool
-    argnums: Any
+    argnums: tuple[int, ...] | None
     host: bool
     result_shape: Any
     vmap_method: str
@@ -45,55 +48,96 @@ class Rule:
         require_jax()
         check_solve(self.solve)
 
-    def wrap(self, solver: Callable[..., Any]) -> Callable[..., Any]:
-        """The solver as a JAX function."""
+
+class DifferentiableSolver:
+    """A solver as a JAX function; called as the solver itself."""
+
+    def __init__(self, rule: Rule, solver: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, solver, updated=())
+        self.rule, self.solver = rule, solver
+        self._calls: dict[Any, _Call] = {}
+        self._signature = known_signature(solver)
+        # What functools.partial has bound to the solver is the solver's own, unless F asks for it by name.
+        reference = rule.optimality_fun if rule.reference_signature is None else rule.reference_signature
+        self._options = {name for name in bound_options(solver) if not takes_keyword(reference, name)}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Solve, as the solver does."""
         jax = require_jax()
-        calls: dict[Any, _Call] = {}
-        signature = _signature(solver)
+        given = set(kwargs)
+        if self._signature is not None:
+            bound = self._signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            args = bound.args
+            kwargs = {k: v for k, v in bound.kwargs.items() if k in given or k not in self._options}
+        if not args:
+            raise TypeError("the initial point must be the solver's first positional argument")
+        leaves, structure = jax.tree.flatten((args, kwargs))
+        moving, counts = [], []
+        for k, leaf in enumerate(leaves):
+            if is_array(jax, leaf):
+                moving.append(k)
+                checks.refuse_masked(f"leaf {k} of the solver's arguments", leaf)
+            elif isinstance(leaf, int) and not isinstance(leaf, bool):
+                counts.append(k)
+        numbers = tuple(leaves[k] for k in counts)
+        arrays = [leaves[k] for k in moving]
+        fixed = tuple(leaf for k, leaf in enumerate(leaves) if k not in moving and k not in counts)
+        places = _Places(structure, tuple(moving), tuple(counts))
+        key = (places, tuple(map(type, fixed)), fixed)
+        try:
+            call = self._calls.get(key)
+        except TypeError:  # a leaf without a hash cannot be looked up
+            return _Call(self.rule, self.solver, places, fixed).solution(numbers, *arrays)
+        if call is None:
+            call = self._calls[key] = _Call(self.rule, self.solver, places, fixed)
+        return call.solution(numbers, *arrays)
 
-        @functools.wraps(solver, updated=())
-        def solution(*args: Any, **kwargs: Any) -> Any:
-            if signature is not None:
-                bound = signature.bind(*args, **kwargs)
-                bound.apply_defaults()
-                args, kwargs = bound.args, bound.kwargs
-            if not args:
-                raise TypeError("the initial point must be the solver's first positional argument")
-            leaves, structure = jax.tree.flatten((args, kwargs))
-            moving = tuple(k for k, leaf in enumerate(leaves) if _is_array(jax, leaf))
-            fixed = tuple(leaf for k, leaf in enumerate(leaves) if k not in moving)
-            key = (structure, moving, tuple(map(type, fixed)), fixed)
-            try:
-                call = calls.get(key)
-            except TypeError:  # a leaf without a hash cannot be looked up
-                return _Call(self, solver, structure, moving, fixed).solution(*(leaves[k] for k in moving))
-            if call is None:
-                call = calls[key] = _Call(self, solver, structure, moving, fixed)
-            return call.solution(*(leaves[k] for k in moving))
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
 
-        return solution
+    def __reduce__(self) -> Any:
+        module = sys.modules.get(getattr(self, "__module__", ""))
+        name = getattr(self, "__qualname__", "")
+        if module is not None and "." not in name and getattr(module, name, None) is self:
+            return name  # a decorated function, which pickles by its name as others do
+        return DifferentiableSolver, (self.rule, self.solver)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Which leaves of a call's arguments are arrays, and which are Python integers."""
+
+    structure: Any
+    moving: tuple[int, ...]
+    counts: tuple[int, ...]
 
 
 class _Call:
-    """A solver's call with one structure of arguments, as a function of its arrays alone."""
+    """A solver's call with one structure of arguments, as a function of its integers and its arrays.
 
-    def __init__(self, rule: Rule, solver: Any, structure: Any, moving: tuple[int, ...], fixed: Any) -> None:
+    The solver gets Python integers as they are. The optimality function gets them traced, as numbers, so that
+    another value compiles nothing; those that it needs as they are (sizes, powers in a shape) it gets so.
+    """
+
+    def __init__(self, rule: Rule, solver: Any, places: _Places, fixed: Any) -> None:
         jax = self.jax = require_jax()
-        self.rule, self.solver, self.structure = rule, solver, structure
-        self.moving = moving
-        others = iter(fixed)
-        self.template = [None if k in moving else next(others) for k in range(structure.num_leaves)]
-        self.owners = [self._owner(k) for k in moving]
-        self.tangents: dict[tuple[int, ...], Any] = {}
-        self.solution = jax.custom_jvp(self._solve)
+        self.rule, self.solver, self.structure = rule, solver, places.structure
+        self.moving, self.counts = places.moving, places.counts
+        others, taken = iter(fixed), {*places.moving, *places.counts}
+        self.template = [None if k in taken else next(others) for k in range(places.structure.num_leaves)]
+        self.owners = [self._owner(k) for k in self.moving]
+        self.numeric: tuple[int, ...] | None = None
+        self.tangents: dict[Any, Any] = {}
+        self.solution = jax.custom_jvp(self._solve, nondiff_argnums=(0,))
         self.solution.defjvp(self._tangent_rule, symbolic_zeros=True)
 
     # -- arguments ---------------------------------------------------------------------------------
 
-    def _arguments(self, arrays: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _arguments(self, numbers: Any, arrays: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         leaves = list(self.template)
-        for k, array in zip(self.moving, arrays, strict=True):
-            leaves[k] = array
+        for k, value in zip((*self.counts, *self.moving), (*numbers, *arrays), strict=True):
+            leaves[k] = value
         args, kwargs = self.structure.unflatten(leaves)
         return args, kwargs
 
@@ -108,35 +152,29 @@ class _Call:
     def _varies(self, k: int) -> bool:
         """Whether the solution is differentiated in this array's argument."""
         owner, argnums = self.owners[k], self.rule.argnums
-        if owner == 0:
-            return False
-        if argnums is None:
-            return True
-        wanted = {argnums} if isinstance(argnums, int) else set(argnums)
-        return owner in wanted
+        return owner != 0 and (argnums is None or owner in argnums)
 
     # -- the solution ------------------------------------------------------------------------------
 
-    def _solve(self, *arrays: Any) -> Any:
+    def _solve(self, numbers: tuple[int, ...], *arrays: Any) -> Any:
         if self.rule.host:
-            return self._call_host(arrays)
-        args, kwargs = self._arguments(arrays)
+            return self._call_host(numbers, arrays)
+        args, kwargs = self._arguments(numbers, arrays)
         out = self.solver(*args, **kwargs)
         return self.jax.tree.map(self.jax.numpy.asarray, self._plain(out))
 
     def _plain(self, out: Any) -> Any:
-        """Results of SciPy and numsolve stand for their x."""
-        if self.rule.has_aux:
-            x, aux = out
-            return _x_of(x), aux
-        return _x_of(out)
+        """Results of SciPy and numsolve stand for their x, and integers for floats."""
+        x, aux = out if self.rule.has_aux else (out, None)
+        x = self.jax.tree.map(_plain_leaf, _x_of(x))
+        return (x, aux) if self.rule.has_aux else x
 
-    def _call_host(self, arrays: Any) -> Any:
+    def _call_host(self, numbers: tuple[int, ...], arrays: Any) -> Any:
         jax = self.jax
-        shape = self._result_shape(arrays)
-        single = _canonical(jax, np.dtype(np.float64)) == np.float32  # asked here, as it is a thread's own
+        shape = self._result_shape(numbers, arrays)
+        single = float_dtype(jax) == np.float32  # asked here, as it is a thread's own
         known = None if shape is None else jax.tree.flatten(shape)
-        host = functools.partial(self._on_host, known, single)
+        host = functools.partial(self._on_host, known, single, numbers)
         if not any(isinstance(array, jax.core.Tracer) for array in arrays):
             return jax.tree.map(jax.numpy.asarray, host(*map(np.array, arrays)))
         if shape is None:
@@ -146,10 +184,10 @@ class _Call:
             )
         return _jax_host.call(host, shape, *arrays, vmap_method=self.rule.vmap_method)
 
-    def _result_shape(self, arrays: Any) -> Any:
+    def _result_shape(self, numbers: tuple[int, ...], arrays: Any) -> Any:
         """Shapes and dtypes of what the solver returns, where they are known before it is called."""
         jax = self.jax
-        args, kwargs = self._arguments(arrays)
+        args, kwargs = self._arguments(numbers, arrays)
         shape = self.rule.result_shape
         if shape is None:
             if self.rule.has_aux or not jax.tree.leaves(args[0]):
@@ -157,14 +195,20 @@ class _Call:
             return jax.tree.map(lambda leaf: _struct(jax, leaf, floating=True), args[0])
         if callable(shape):
             structs = jax.tree.map(
-                lambda leaf: _struct(jax, leaf) if _is_array(jax, leaf) else leaf, (args, kwargs)
+                lambda leaf: _struct(jax, leaf) if is_array(jax, leaf) else leaf, (args, kwargs)
             )
             shape = shape(*structs[0], **structs[1])
-        return jax.tree.map(lambda leaf: _struct(jax, leaf), shape)
+        if self.rule.has_aux:
+            x, aux = shape
+            return (
+                jax.tree.map(lambda leaf: _struct(jax, leaf, floating=True), x),
+                jax.tree.map(lambda leaf: _struct(jax, leaf), aux),
+            )
+        return jax.tree.map(lambda leaf: _struct(jax, leaf, floating=True), shape)
 
-    def _on_host(self, known: Any, single: bool, *arrays: Any) -> Any:
+    def _on_host(self, known: Any, single: bool, numbers: tuple[int, ...], *arrays: Any) -> Any:
         """Call the solver with NumPy arrays. JAX must not be called from here: it could wait for itself."""
-        args, kwargs = self._arguments(arrays)
+        args, kwargs = self._arguments(numbers, arrays)
         leaves, structure = self.jax.tree.flatten(self._plain(self.solver(*args, **kwargs)))
         leaves = [np.asarray(leaf) for leaf in leaves]
         if single and not self.rule.warned and any(x.dtype == np.float64 for x in leaves):
@@ -191,35 +235,69 @@ class _Call:
 
     # -- its tangents ------------------------------------------------------------------------------
 
-    def _tangent_rule(self, arrays: Any, tangents: Any) -> Any:
+    def _tangent_rule(self, numbers: tuple[int, ...], arrays: Any, tangents: Any) -> Any:
         jax = self.jax
-        out = self.solution(*arrays)
+        out = self.solution(numbers, *arrays)
         x, aux = out if self.rule.has_aux else (out, None)
         zero = jax.custom_derivatives.SymbolicZero
         active = tuple(
             k
             for k, t in enumerate(tangents)
-            if self._varies(k) and not isinstance(t, zero) and _is_floating(jax, t)
+            if self._varies(k) and not isinstance(t, zero) and is_floating(jax, t)
         )
         if active:
-            if active not in self.tangents:
-                self.tangents[active] = jax.jit(functools.partial(self._tangent, active))
-            dx = self.tangents[active](x, tuple(arrays), [tangents[k] for k in active])
+            traced = self._traced(numbers, x, arrays)
+            kept = tuple(None if k in traced else number for k, number in enumerate(numbers))
+            if (active, kept) not in self.tangents:
+                self.tangents[active, kept] = jax.jit(functools.partial(self._tangent, active, kept))
+            values = [float(numbers[k]) for k in traced]
+            dx = self.tangents[active, kept](values, x, tuple(arrays), [tangents[k] for k in active])
         else:
             dx = jax.tree.map(_zero_tangent, x)
         return out, ((dx, jax.tree.map(_zero_tangent, aux)) if self.rule.has_aux else dx)
 
-    def _tangent(self, active: tuple[int, ...], x: Any, arrays: Any, tangents: Any) -> Any:
-        """Solve dF/dx dx = -dF/dtheta dtheta."""
+    def _traced(self, numbers: tuple[int, ...], x: Any, arrays: Any) -> tuple[int, ...]:
+        """The places of the integers that the optimality function takes as traced numbers."""
+        if not numbers:
+            return ()
+        if self.numeric is None:
+            everything = tuple(range(len(numbers)))
+            alone = ((k,) for k in everything)
+            if self._takes(everything, numbers, x, arrays):
+                self.numeric = everything
+            else:
+                self.numeric = tuple(k for (k,) in alone if self._takes((k,), numbers, x, arrays))
+        return tuple(k for k in self.numeric if abs(numbers[k]) <= EXACT_IN_SINGLE)
 
-        def F(x: Any, *values: Any) -> Any:  # noqa: N802
-            changed = list(arrays)
-            for k, value in zip(active, values, strict=True):
-                changed[k] = value
-            return self._optimality(x, changed)
+    def _takes(self, places: tuple[int, ...], numbers: tuple[int, ...], x: Any, arrays: Any) -> bool:
+        """Try whether the optimality function takes these integers as traced numbers."""
+
+        def trial(values: Any, x: Any, arrays: Any) -> Any:
+            return self._optimality(x, _filled(numbers, places, values), arrays)
+
+        try:
+            self.jax.eval_shape(trial, [float(numbers[k]) for k in places], x, arrays)
+        except Exception:  # whatever F raises for a number that is no integer, or has no value yet
+            return False
+        return True
+
+    def _tangent(
+        self,
+        active: tuple[int, ...],
+        kept: tuple[int | None, ...],
+        values: Any,
+        x: Any,
+        arrays: Any,
+        tangents: Any,
+    ) -> Any:
+        """Solve dF/dx dx = -dF/dtheta dtheta."""
+        numbers = _filled(kept, [k for k, number in enumerate(kept) if number is None], values)
+
+        def F(x: Any, *theta: Any) -> Any:  # noqa: N802
+            return self._optimality(x, numbers, _filled(arrays, active, theta))
 
         theta = [arrays[k] for k in active]
-        value, change = self.jax.jvp(lambda *values: F(x, *values), tuple(theta), tuple(tangents))
+        value, change = self.jax.jvp(lambda *theta: F(x, *theta), tuple(theta), tuple(tangents))
         rhs = self.jax.tree.map(lambda v: -v, like(x, change))
         rule = self.rule
         settings = {"solve": rule.solve, "symmetric": rule.symmetric, "tol": rule.tol}
@@ -227,11 +305,9 @@ class _Call:
             check_solution(lambda x: F(x, *theta), x, like(x, value), **settings)
         return linear_solve(lambda x: F(x, *theta), x, rhs, **settings)
 
-    def _optimality(self, x: Any, arrays: Any) -> Any:
-        args, kwargs = self._arguments(arrays)
+    def _optimality(self, x: Any, numbers: Any, arrays: Any) -> Any:
+        args, kwargs = self._arguments(numbers, arrays)
         if self.rule.reference_signature is not None:
-            from .root import signature_of
-
             bound = signature_of(self.rule.reference_signature).bind(*args, **kwargs)
             bound.apply_defaults()
             args, kwargs = bound.args, bound.kwargs
@@ -292,12 +368,6 @@ def linear_solve(
     )
 
 
-def check_solve(solve: Any) -> None:
-    """Refuse what is neither a method's name nor a function."""
-    if not callable(solve):
-        checks.choice("solve", solve, ("auto", *(name for name in _jax_solvers.METHODS if name != "hybrid")))
-
-
 def like(x: Any, value: Any) -> Any:
     """The leaves of F in the structure of x, which must have the same shapes."""
     jax = require_jax()
@@ -326,44 +396,36 @@ def check_solution(
     rng = np.random.default_rng(0)
     u, v = (jnp.asarray(rng.standard_normal(flat.size), flat.dtype) for _ in range(2))
     Au, Av = (ravel_pytree(product(unravel(w)))[0] for w in (u, v))
-    skew = jnp.abs(u @ Av - v @ Au) / (jnp.linalg.norm(u) * jnp.linalg.norm(Av))
+    skew = jnp.abs(u @ Av - v @ Au) / (norm(jax, u) * norm(jax, Av))
     residual = jnp.max(jnp.abs(ravel_pytree(value)[0]), initial=0.0)
-    jax.debug.callback(
-        _report.check, residual, jnp.linalg.norm(step), jnp.linalg.norm(flat), skew if symmetric else 0.0
-    )
+    jax.debug.callback(_report.check, residual, norm(jax, step), norm(jax, flat), skew if symmetric else 0.0)
 
 
-def _is_array(jax: Any, leaf: Any) -> bool:
-    return isinstance(leaf, float | complex | np.ndarray | np.generic | jax.Array)
-
-
-def _is_floating(jax: Any, x: Any) -> bool:
-    return bool(jax.numpy.issubdtype(x.dtype, jax.numpy.inexact))
+def _filled(values: Any, places: Any, others: Any) -> list[Any]:
+    """The values with others in some places."""
+    out = list(values)
+    for k, other in zip(places, others, strict=True):
+        out[k] = other
+    return out
 
 
 def _zero_tangent(x: Any) -> Any:
     jax = require_jax()
-    return jax.numpy.zeros_like(x) if _is_floating(jax, x) else np.zeros(x.shape, jax.dtypes.float0)
-
-
-def _canonical(jax: Any, dtype: Any) -> Any:
-    return jax.dtypes.canonicalize_dtype(dtype)
+    return jax.numpy.zeros_like(x) if is_floating(jax, x) else np.zeros(np.shape(x), jax.dtypes.float0)
 
 
 def _struct(jax: Any, leaf: Any, *, floating: bool = False) -> Any:
     dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
     if floating and not jax.numpy.issubdtype(dtype, jax.numpy.inexact):
         dtype = np.dtype(np.float64)
-    return jax.ShapeDtypeStruct(np.shape(leaf), _canonical(jax, dtype))
+    return jax.ShapeDtypeStruct(np.shape(leaf), jax.dtypes.canonicalize_dtype(dtype))
+
+
+def _plain_leaf(leaf: Any) -> Any:
+    checks.refuse_masked("the solution", leaf)
+    return as_float(leaf)
 
 
 def _x_of(out: Any) -> Any:
     """The solution in a result object."""
     return out.x if hasattr(out, "x") and hasattr(out, "success") else out
-
-
-def _signature(solver: Any) -> inspect.Signature | None:
-    try:
-        return inspect.signature(solver)
-    except (TypeError, ValueError):
-        return None

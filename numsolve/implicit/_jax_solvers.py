@@ -2,6 +2,12 @@
 
 Each warns of a residual above ten times the tolerance. Nothing here is differentiated:
 `jax.lax.custom_linear_solve` differentiates the equation instead.
+
+BiCGSTAB is JAX's. The others are by hand: JAX has no LSMR, its GMRES finishes each cycle of fifty products,
+and its CG does not see where the curvature changes its sign. The solvers of lineax 0.1.1 were measured beside
+these on tridiagonal systems, to 1e-10. For 50 and 1000 unknowns a warm call takes 1.1 to 2.9 times as long;
+for 40 000 it takes 16 times (CG) and 40 times (GMRES) as long, as they iterate on to a residual of 1e-15.
+First calls differ by less than 1.6 seconds either way (CG: 0.7 for 2.1, as theirs has no GMRES behind it).
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _jax_host, _report
+from ._numbers import as_float
 from ._plain_solvers import DENSE_UP_TO, default_tol
 
 if TYPE_CHECKING:
@@ -38,7 +45,7 @@ def solve(
     jax, jnp = _jax()
     from jax.flatten_util import ravel_pytree
 
-    flat, unravel = ravel_pytree(b)
+    flat, unravel = ravel_pytree(jax.tree.map(as_float, b))
     n = flat.size
     if n == 0:
         return b
@@ -46,8 +53,16 @@ def solve(
     tol = default_tol(flat.dtype) if tol is None else tol
     if sparsity is not None:
         return unravel(_sparse_host(A, flat, sparsity, tol))
+    maxiter = 10 * n if maxiter is None else maxiter
     x0 = jnp.zeros_like(flat) if init is None else ravel_pytree(init)[0].astype(flat.dtype)
-    return unravel(METHODS[method](A, flat, x0, tol, 10 * n if maxiter is None else maxiter))
+    if method in FACTORISED:
+        return unravel(METHODS[method](A, flat, x0, tol, maxiter))
+    # The squares in an iteration shall neither over- nor underflow, whatever the size of the data.
+    size = _or_one(jnp, _size(flat))
+    stretch = _or_one(jnp, _size(A.matvec(flat / size)))
+    x0 = None if init is None else x0 / size * stretch
+    x = METHODS[method](A.over(stretch), flat / size, x0, tol, maxiter)
+    return unravel(x / stretch * size)
 
 
 def automatic(symmetric: bool, n: int) -> str:
@@ -72,6 +87,18 @@ class _Operator:
 
         self.matvec, self.rmatvec = (transposed, plain) if transpose else (plain, transposed)
 
+    def over(self, number: Any) -> _Operator:
+        """The matrix divided by a number."""
+        out = object.__new__(_Operator)
+        out.jax, out.n, out.dtype = self.jax, self.n, self.dtype
+        out.matvec, out.rmatvec = lambda v: self.matvec(v) / number, lambda v: self.rmatvec(v) / number
+        return out
+
+    def start(self, b: Any, x0: Any) -> tuple[Any, Any]:
+        """Where an iteration starts, zeros by default, and its residual."""
+        _, jnp = _jax()
+        return (jnp.zeros_like(b), b) if x0 is None else (x0, b - self.matvec(x0))
+
     def dense(self) -> Any:
         _, jnp = _jax()
         return self.jax.vmap(self.matvec, out_axes=1)(jnp.eye(self.n, dtype=self.dtype))
@@ -91,7 +118,7 @@ def _dense(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # n
 def _hybrid(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
     """A hundred products of GMRES, to a residual near rounding; a factorisation if they are not enough."""
     _, jnp = _jax()
-    x, r = _krylov(A, b, x0, b, 1e-3 * tol, 100)
+    x, r = _krylov(A, b, *A.start(b, None), 1e-3 * tol, 100)
     unsolved = ~(jnp.linalg.norm(r) <= 1e-2 * tol * jnp.linalg.norm(b))
     return _where(unsolved, lambda _: _jax_host.lapack(A.dense(), b, tol), x)
 
@@ -118,11 +145,11 @@ def _sparse_host(A: _Operator, b: Any, sparsity: Any, tol: float) -> Any:
 
 
 def _cholesky(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
-    jax, jnp = _jax()
+    jax, _ = _jax()
     matrix = A.dense()
     x = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(matrix), b)
-    scale = jnp.linalg.norm(b) + jnp.linalg.norm(matrix) * jnp.linalg.norm(x)
-    return _watched("cholesky", x, jnp.linalg.norm(matrix @ x - b), scale, tol)
+    scale = _size(b) + A.n * _size(matrix) * _size(x)
+    return _watched("cholesky", x, _size(matrix @ x - b), scale, tol)
 
 
 def _cg(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
@@ -145,8 +172,8 @@ def _cg(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
         new = r @ r
         return x + alpha * p, r, r + new / rr * p, new, sign, k + 1, indefinite
 
-    r = b - A.matvec(x0)
-    start = (x0, r, r, r @ r, jnp.ones_like(r @ r), 0, jnp.array(False))
+    x, r = A.start(b, x0)
+    start = (x, r, r, r @ r, jnp.ones_like(r @ r), 0, jnp.array(False))
     x, *_, indefinite = jax.lax.while_loop(more, step, start)
 
     def leave(x: Any) -> Any:
@@ -159,7 +186,7 @@ def _cg(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
 
 def _gmres(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
     _, jnp = _jax()
-    x, r = _krylov(A, b, x0, b - A.matvec(x0), tol, maxiter)
+    x, r = _krylov(A, b, *A.start(b, x0), tol, maxiter)
     return _watched("gmres", x, jnp.linalg.norm(r), jnp.linalg.norm(b), tol)
 
 
@@ -228,11 +255,12 @@ def _lsmr(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
         safe = jnp.where(rho > 0, rho, 1)
         return a / safe, b / safe, rho
 
-    u, beta = normalise(b - A.matvec(x0))
+    x, r = A.start(b, x0)
+    u, beta = normalise(r)
     v, alpha = normalise(A.rmatvec(u))
     first = alpha * beta
     one, zero = jnp.ones_like(beta), jnp.zeros_like(beta)
-    start = (x0, v, jnp.zeros_like(v), u, v, alpha, alpha, first, one, one, one, zero, 0)
+    start = (x, v, jnp.zeros_like(v), u, v, alpha, alpha, first, one, one, one, zero, 0)
 
     def more(state: Any) -> Any:  # zetabar is the size of A' r
         return (jnp.abs(state[7]) > 1e-2 * tol * first) & (state[-1] < maxiter)
@@ -265,6 +293,19 @@ METHODS = {
     "lsmr": _lsmr,
     "host": _host,
 }
+#: those that do not iterate
+FACTORISED = ("dense", "cholesky", "host")
+
+
+def _size(x: Any) -> Any:
+    """The largest magnitude."""
+    _, jnp = _jax()
+    return jnp.max(jnp.abs(x), initial=0.0)
+
+
+def _or_one(jnp: Any, size: Any) -> Any:
+    """A size to divide by: one in place of zero and of what is no number."""
+    return jnp.where((size > 0) & jnp.isfinite(size), size, jnp.ones_like(size))
 
 
 def _residual(A: _Operator, x: Any, b: Any) -> tuple[Any, Any]:

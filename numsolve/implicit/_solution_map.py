@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numsolve._core import arrays, checks
+from numsolve._core import arrays
 
 from . import _differences, _plain_solvers, _report
+from ._settings import check_plain_solve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numsolve._core.typing import Array
 
 
 class SolutionMap:
@@ -38,13 +41,14 @@ class SolutionMap:
         tol: float | None = None,
     ) -> None:
         self.xp, self.F, self.x, self.theta, self.method = xp, F, x, theta, method
-        self.solve, self.symmetric, self.tol = _valid_solve(solve), symmetric, tol
+        self.way, self.symmetric, self.tol = check_plain_solve(solve), symmetric, tol
         self.sparsity = sparsity if isinstance(sparsity, tuple) else (sparsity, None)
         self.jvp_theta, self.vjp_theta, self.jac_theta = jvp_theta, vjp_theta, jac_theta
         self.jvp_x, self.vjp_x, self.jac_x = jvp_x, vjp_x, jac_x
         self._solves: Any = None
         self._steps: dict[str, str] = {}
         n, p = x.shape[0], theta.shape[0]
+        self.jac_theta = jac_theta = _plain_solvers.as_matrix(xp, jac_theta, x.dtype)
         _check_shape("jac_x", jac_x, (n, n))
         _check_shape("jac_theta", jac_theta, (n, p))
         if F is not None:
@@ -52,23 +56,31 @@ class SolutionMap:
 
     def forward(self, t: Any) -> Any:
         """J t."""
-        t = self.xp.reshape(t, (-1,))
-        return -self._factorised()[0](self._push_theta(t))
+        return -self.solve(self.push(self.xp.reshape(t, (-1,))))
 
     def adjoint(self, c: Any) -> Any:
         """J' c."""
-        c = self.xp.reshape(c, (-1,))
-        return -self._pull_theta(self._factorised()[1](c))
+        return -self.pull(self.rsolve(self.xp.reshape(c, (-1,))))
 
     # -- dF/dx -------------------------------------------------------------------------------------
 
+    def solve(self, b: Array) -> Array:
+        """A^{-1} b."""
+        out: Array = self._factorised()[0](b)
+        return out
+
+    def rsolve(self, c: Array) -> Array:
+        """A'^{-1} c."""
+        out: Array = self._factorised()[1](c)
+        return out
+
     def _factorised(self) -> Any:
         if self._solves is None:
-            self._solves = _plain_solvers.factorise(self._operator(), self.solve, self.symmetric, self.tol)
+            self._solves = _plain_solvers.factorise(self._operator(), self.way, self.symmetric, self.tol)
         return self._solves
 
     def _operator(self) -> _plain_solvers.Operator:
-        n, users = self.x.shape[0], not isinstance(self.solve, str)
+        n, users = self.x.shape[0], not isinstance(self.way, str)
         if self.jac_x is None and self.jvp_x is None and not users:
             self.jac_x = self._jacobian("x", self.sparsity[0])
         if self.jac_x is not None:
@@ -83,20 +95,28 @@ class SolutionMap:
 
     # -- dF/dtheta ---------------------------------------------------------------------------------
 
-    def _push_theta(self, t: Any) -> Any:
+    def push(self, t: Array) -> Array:
+        """B t."""
+        out: Array
         if self.jvp_theta is not None:
-            return self.jvp_theta(t)
-        if self.jac_theta is not None:
-            return self.jac_theta @ t
-        F = self._function("jvp_theta or jac_theta")
-        return self._directional("theta", lambda theta: F(self.x, theta), self.theta, t)
+            out = self.xp.asarray(self.jvp_theta(t))
+        elif self.jac_theta is not None:
+            out = self.jac_theta @ t
+        else:
+            F = self._function("jvp_theta or jac_theta")
+            out = self._directional("theta", lambda theta: F(self.x, theta), self.theta, t)
+        return out
 
-    def _pull_theta(self, u: Any) -> Any:
+    def pull(self, u: Array) -> Array:
+        """B' u."""
+        out: Array
         if self.vjp_theta is not None:
-            return self.vjp_theta(u)
-        if self.jac_theta is None:
-            self.jac_theta = self._jacobian("theta", self.sparsity[1])
-        return self.jac_theta.T @ u
+            out = self.xp.asarray(self.vjp_theta(u))
+        else:
+            if self.jac_theta is None:
+                self.jac_theta = self._jacobian("theta", self.sparsity[1])
+            out = self.jac_theta.T @ u
+        return out
 
     # -- differences -------------------------------------------------------------------------------
 
@@ -140,14 +160,17 @@ class SolutionMap:
         _report.nonfinite(arrays.to_host(value))
         if not check:
             return
-        norm = xp.linalg.vector_norm
         A = self._operator()
         rng = np.random.default_rng(0)
         u, v = (xp.asarray(rng.standard_normal(A.n), dtype=self.x.dtype) for _ in range(2))
         Au, Av = A.matvec(u), A.matvec(v)
-        skew = float(xp.abs(u @ Av - v @ Au) / (norm(u) * norm(Av))) if self.symmetric else 0.0
+        skew = (
+            float(xp.abs(u @ Av - v @ Au)) / (arrays.norm(xp, u) * arrays.norm(xp, Av))
+            if self.symmetric
+            else 0.0
+        )
         step = self._factorised()[0](value)
-        _report.check(float(xp.max(xp.abs(value))), float(norm(step)), float(norm(self.x)), skew)
+        _report.check(float(xp.max(xp.abs(value))), arrays.norm(xp, step), arrays.norm(xp, self.x), skew)
 
 
 def _check_shape(name: str, matrix: Any, shape: tuple[int, int]) -> None:
@@ -156,13 +179,3 @@ def _check_shape(name: str, matrix: Any, shape: tuple[int, int]) -> None:
         and tuple(np.shape(matrix) if not hasattr(matrix, "shape") else matrix.shape) != shape
     ):
         raise ValueError(f"{name} must have shape {shape}, got {tuple(matrix.shape)}")
-
-
-def _valid_solve(solve: Any) -> Any:
-    if isinstance(solve, str):
-        return checks.choice("solve", solve, _plain_solvers.NAMES)
-    if isinstance(solve, tuple) and not (len(solve) == 2 and all(map(callable, solve))):
-        raise TypeError("solve must be a pair of functions that solve with dF/dx and with its transpose")
-    if not (isinstance(solve, tuple) or hasattr(solve, "solve") or callable(solve)):
-        raise TypeError(f"solve must be a word, a function or a factorisation, got {type(solve).__name__}")
-    return solve

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from numsolve._core import arrays, checks
 
 if TYPE_CHECKING:
@@ -74,4 +76,5 @@ def namespace(*trees: Any) -> Any:
 
 def _is_numbers(tree: Any) -> bool:
     """A list of plain numbers is an array, not a nest."""
-    return isinstance(tree, list) and len(tree) > 0 and all(isinstance(x, int | float) for x in tree)
+    plain = (int, float, np.integer, np.floating)
+    return isinstance(tree, list) and len(tree) > 0 and all(isinstance(x, plain) for x in tree)

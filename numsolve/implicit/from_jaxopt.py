@@ -7,7 +7,7 @@ from `numsolve.implicit.custom_root`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from numsolve._core import extras
 
@@ -16,8 +16,10 @@ from .root import custom_root
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ._settings import AdapterSettings
 
-def from_jaxopt(solver: Any, **settings: Any) -> Callable[..., Any]:
+
+def from_jaxopt(solver: Any, **settings: Unpack[AdapterSettings]) -> Callable[..., Any]:
     """Make a function of a jaxopt solver whose solution can be differentiated in any mode and order.
 
     Parameters

@@ -18,9 +18,11 @@ from . import _jax_solvers, _plain_solvers, _trees
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ._settings import MatVec
+
 
 def solve_dense(
-    matvec: Any,
+    matvec: MatVec,
     b: Any,
     *,
     transpose: bool = False,
@@ -74,7 +76,7 @@ def solve_dense(
 
 
 def solve_cholesky(
-    matvec: Any,
+    matvec: MatVec,
     b: Any,
     *,
     transpose: bool = False,
@@ -109,7 +111,7 @@ def solve_cholesky(
 
 
 def solve_cg(
-    matvec: Any,
+    matvec: MatVec,
     b: Any,
     *,
     transpose: bool = False,
@@ -144,7 +146,7 @@ def solve_cg(
 
 
 def solve_gmres(
-    matvec: Any,
+    matvec: MatVec,
     b: Any,
     *,
     transpose: bool = False,
@@ -180,7 +182,7 @@ def solve_gmres(
 
 
 def solve_bicgstab(
-    matvec: Any,
+    matvec: MatVec,
     b: Any,
     *,
     transpose: bool = False,
@@ -214,7 +216,7 @@ def solve_bicgstab(
 
 
 def solve_lsmr(
-    matvec: Any,
+    matvec: MatVec,
     b: Any,
     *,
     transpose: bool = False,
@@ -249,7 +251,7 @@ def solve_lsmr(
 
 
 def solve_host(
-    matvec: Any,
+    matvec: MatVec,
     b: Any,
     *,
     transpose: bool = False,
@@ -293,7 +295,7 @@ def solve_host(
 
 def _solve(
     method: str,
-    matvec: Any,
+    matvec: MatVec,
     b: Any,
     transpose: bool,
     ridge: float | None,
@@ -306,8 +308,13 @@ def _solve(
         tol = checks.real("tol", tol, low=0.0)
     if maxiter is not None:
         maxiter = checks.integer("maxiter", maxiter, low=1)
+    checks.refuse_masked("b", b)
+    checks.refuse_masked("matvec", matvec)
+    checks.refuse_masked("init", init)
+    if ridge is not None and not has_jax_leaves(ridge):
+        ridge = checks.real("ridge", ridge)
     settings: dict[str, Any] = {
-        "transpose": transpose,
+        "transpose": checks.flag("transpose", transpose),
         "ridge": ridge,
         "init": init,
         "tol": tol,

@@ -25,7 +25,8 @@ from ._fixed_points import (
     projected_gradient,
     proximal_gradient,
 )
-from ._jax_root import require_jax
+from ._jax import require_jax
+from ._made import remade
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,12 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """What is public."""
+    return list(__all__)
+
+
+@remade
 def stationary(fun: Function) -> Function:
     """A critical point of an objective: F = grad_x f(x, theta), whose derivative is symmetric.
 
@@ -71,6 +78,7 @@ def stationary(fun: Function) -> Function:
     return gradient(fun)
 
 
+@remade
 def kkt(fun: Function, eq: Function | None = None, ineq: Function | None = None) -> Function:
     r"""The conditions of Karush, Kuhn and Tucker, with one set of parameters for all functions.
 
@@ -116,6 +124,7 @@ def kkt(fun: Function, eq: Function | None = None, ineq: Function | None = None)
     return lambda x, *theta: shared(x, theta, theta, theta)
 
 
+@remade
 def make_kkt_optimality_fun(
     obj: Function, eq: Function | None = None, ineq: Function | None = None
 ) -> Function:
@@ -160,6 +169,7 @@ def make_kkt_optimality_fun(
     return conditions
 
 
+@remade
 def conic_residual(projection: Function) -> Function:
     r"""The optimality of a cone program, as a root of the homogeneous embedding.
 

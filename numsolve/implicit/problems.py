@@ -12,6 +12,16 @@ from numsolve._core import arrays, checks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from numsolve._core.typing import Array, Namespace, RandomState
+
+
+__all__ = ["Diffusion", "classes"]
+
+
+def __dir__() -> list[str]:
+    """What is public."""
+    return list(__all__)
+
 
 @dataclass(frozen=True)
 class Diffusion:
@@ -39,7 +49,7 @@ class Diffusion:
     n: int
 
     def __post_init__(self) -> None:
-        checks.integer("n", self.n, low=1)
+        object.__setattr__(self, "n", checks.integer("n", self.n, low=1))
 
     def equation(self, u: Any, theta: Any) -> Any:
         """F(u, theta), zero at the solution; real, complex or JAX arrays (n^2,) and (n + 1, n + 1)."""
@@ -51,7 +61,7 @@ class Diffusion:
         outflow = flow_x[:, :-1] - flow_x[:, 1:] + flow_y[:-1, :] - flow_y[1:, :]
         return xp.reshape(outflow, (-1,)) - 1 / (n + 1) ** 2
 
-    def matrix(self, theta: NDArray[Any]) -> Any:
+    def matrix(self, theta: Array) -> Any:
         """dF/du, a sparse symmetric positive definite matrix."""
         import scipy.sparse as sp
 
@@ -63,14 +73,14 @@ class Diffusion:
         bands = [diagonal, -right, -right, -above, -above] if n > 1 else [diagonal]
         return sp.diags_array(bands, offsets=offsets).tocsc()
 
-    def solve(self, theta: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+    def solve(self, theta: Array) -> tuple[Array, Any]:
         """The solution u (n^2,) and the factorisation of dF/du that gave it."""
         from scipy.sparse.linalg import splu
 
         factor = splu(self.matrix(theta), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
         return factor.solve(np.full(self.n**2, 1 / (self.n + 1) ** 2)), factor
 
-    def vjp_theta(self, u: NDArray[Any], theta: NDArray[Any], w: NDArray[Any]) -> NDArray[Any]:
+    def vjp_theta(self, u: Array, theta: Array, w: Array) -> Array:
         """(dF/dtheta)' w, of shape ((n + 1)^2,): what the four edges of each cell contribute."""
         shape = (self.n, self.n)
         U, W = _framed(np, u.reshape(shape)), _framed(np, w.reshape(shape))
@@ -85,7 +95,7 @@ class Diffusion:
 
 
 def classes(
-    m: int, p: int, k: int = 5, *, rng: Any = None
+    m: int, p: int, k: int = 5, *, rng: RandomState = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Points of k Gaussian classes, for a multi-class support vector machine.
 
@@ -110,6 +120,7 @@ def classes(
     >>> X.shape, Y.shape
     ((100, 20), (100, 5))
     """
+    m, p, k = (checks.integer(name, v, low=1) for name, v in (("m", m), ("p", p), ("k", k)))
     generator = checks.generator(rng)
     labels = np.arange(m) % k
     X = generator.standard_normal((m, p))
@@ -118,9 +129,10 @@ def classes(
     return X, np.eye(k)[labels]
 
 
-def _framed(xp: Any, grid: Any) -> Any:
+def _framed(xp: Namespace, grid: Array) -> Array:
     """The grid with a frame of zeros."""
     row = xp.zeros_like(grid[:1, :])
     tall = xp.concat([row, grid, row])
     column = xp.zeros_like(tall[:, :1])
-    return xp.concat([column, tall, column], axis=1)
+    framed: Array = xp.concat([column, tall, column], axis=1)
+    return framed

@@ -20,13 +20,17 @@ from numsolve._core import arrays, checks
 from numsolve._core.result import PrecisionWarning, caller_level
 
 from . import _trees
+from ._numbers import as_floats, is_integer, numbers_as_floats
+from ._settings import CONSTANT, DIFFERENCES, shared
 from ._solution_map import SolutionMap
 from .linear_solve import has_jax_leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-METHODS = ("auto", "complex-step", "forward", "central", "jax")
+    from numsolve._core.typing import Array, Matrix, Namespace, Operator
+
+    from ._settings import Differences, PlainSolve
 
 
 def root_vjp(
@@ -35,7 +39,7 @@ def root_vjp(
     args: Sequence[Any],
     cotangent: Any,
     *,
-    solve: Any = "auto",
+    solve: PlainSolve = "auto",
     symmetric: bool = False,
     check: bool = False,
     tol: float | None = None,
@@ -67,7 +71,8 @@ def root_vjp(
     Returns
     -------
     tuple
-        One entry for each of `args`, of its structure. Integer arrays get zeros.
+        One entry for each of `args`, of its structure. Integers count as the floats of the same value; None
+        stands for what has no derivative: words, truth values, integers that F takes as sizes or indices.
 
     Raises
     ------
@@ -96,18 +101,27 @@ def root_vjp(
     >>> print(dA, db)
     [[-0.5   -1.  ] [-0.125 -0.25 ]] [0.5   0.125]
     """
-    args = tuple(args)
+    checks.function("optimality_fun", optimality_fun)
     _same_structure("cotangent", cotangent, "sol", sol)
-    settings: dict[str, Any] = {"solve": solve, "symmetric": symmetric, "check": check, "tol": tol}
+    sol, cotangent = as_floats("sol", sol), as_floats("cotangent", cotangent)
+    given = tuple(args)
+    args = numbers_as_floats(optimality_fun, sol, given)
+    settings = shared(solve, symmetric, check, tol)
     if _speaks_jax(optimality_fun, sol, args):
         from ._jax_products import root_vjp as traced
 
-        return tuple(_as_given(traced(optimality_fun, sol, args, cotangent, **settings), sol, args))
+        return tuple(_as_given(traced(optimality_fun, sol, args, given, cotangent, **settings), sol, args))
     xp = _trees.namespace(sol, args, cotangent)
     c, _ = _trees.ravel("cotangent", cotangent, xp)
-    F, x, theta, moving = _one_parameter(optimality_fun, sol, args, xp)
-    pulled = SolutionMap(xp, F, x, theta, **settings).adjoint(c)
-    return tuple(moving(pulled))
+    arguments = _Arguments(optimality_fun, sol, args, given, xp)
+    solution = SolutionMap(xp, *arguments.floats.function(), **settings)
+    u = solution.rsolve(c)
+    out = arguments.floats.spread(-solution.pull(u))
+    if arguments.integers.places:  # apart: they need not be differentiable
+        counted = SolutionMap(xp, *arguments.integers.function(), **settings | {"check": False})
+        with np.errstate(all="ignore"):  # of a logarithm in the derivative of (-2)**k
+            out = arguments.integers.spread(-counted.pull(u), out)
+    return tuple(_trees.rebuild(args, out))
 
 
 def root_jvp(
@@ -116,7 +130,7 @@ def root_jvp(
     args: Sequence[Any],
     tangents: Sequence[Any],
     *,
-    solve: Any = "auto",
+    solve: PlainSolve = "auto",
     symmetric: bool = False,
     check: bool = False,
     tol: float | None = None,
@@ -156,26 +170,36 @@ def root_jvp(
     >>> print(root_jvp(lambda x, theta: x**2 - theta, x, (np.array([4.0]),), (np.array([1.0]),)))
     [0.25]
     """
-    args, tangents = tuple(args), tuple(tangents)
-    if len(args) != len(tangents):
+    checks.function("optimality_fun", optimality_fun)
+    given, tangents = tuple(args), tuple(tangents)
+    if len(given) != len(tangents):
         raise ValueError(
-            f"tangents must have one entry for each of args, got {len(tangents)} for {len(args)}"
+            f"tangents must have one entry for each of args, got {len(tangents)} for {len(given)}"
         )
-    for k, (arg, tangent) in enumerate(zip(args, tangents, strict=True)):
+    for k, (arg, tangent) in enumerate(zip(given, tangents, strict=True)):
         _same_structure(f"tangents[{k}]", tangent, f"args[{k}]", arg)
-    settings: dict[str, Any] = {"solve": solve, "symmetric": symmetric, "check": check, "tol": tol}
-    if _speaks_jax(optimality_fun, sol, args):
+    sol, tangents = as_floats("sol", sol), as_floats("tangents", tangents)
+    numbers = numbers_as_floats(optimality_fun, sol, given)
+    settings = shared(solve, symmetric, check, tol)
+    if _speaks_jax(optimality_fun, sol, numbers):
         from ._jax_products import root_jvp as traced
 
-        return _as_given(traced(optimality_fun, sol, args, tangents, **settings), sol, args)
-    xp = _trees.namespace(sol, args, tangents)
-    F, x, theta, _ = _one_parameter(optimality_fun, sol, args, xp)
+        return _as_given(
+            traced(optimality_fun, sol, numbers, given, tuple(tangents), **settings), sol, numbers
+        )
+    xp = _trees.namespace(sol, numbers, tangents)
+    arguments = _Arguments(optimality_fun, sol, numbers, given, xp)
     _, back = _trees.ravel("sol", sol, xp)
-    kept = [
-        t for arg, t in zip(_trees.leaves(args), _trees.leaves(tangents), strict=True) if _is_float(arg, xp)
-    ]
-    t, _ = _trees.ravel("tangents", kept, xp)
-    return back(SolutionMap(xp, F, x, theta, **settings).forward(t))
+    directions = _trees.leaves(tangents)
+    moved = [k for k, t in enumerate(directions) if k not in arguments.floats.places and _is_nonzero(t)]
+    if not set(moved) <= set(arguments.integers.places):
+        raise TypeError(CONSTANT)
+    solution = SolutionMap(xp, *arguments.floats.function(), **settings)
+    change = solution.push(arguments.floats.gathered(directions))
+    if moved:
+        counted = SolutionMap(xp, *arguments.integers.function(), **settings | {"check": False})
+        change = change + counted.push(arguments.integers.gathered(directions))
+    return back(-solution.solve(change))
 
 
 def solution_jacobian(
@@ -187,15 +211,15 @@ def solution_jacobian(
     vjp_x: Callable[[Any], Any] | None = None,
     jvp_theta: Callable[[Any], Any] | None = None,
     vjp_theta: Callable[[Any], Any] | None = None,
-    jac_x: Any = None,
-    jac_theta: Any = None,
-    method: str = "auto",
+    jac_x: Matrix = None,
+    jac_theta: Matrix = None,
+    method: Differences = "auto",
     sparsity: Any = None,
-    solve: Any = "auto",
+    solve: PlainSolve = "auto",
     symmetric: bool = False,
     check: bool = False,
     tol: float | None = None,
-) -> Any:
+) -> Operator:
     """Make the Jacobian of a solution, dx*/dtheta, a `LinearOperator` of shape (n, p).
 
     Its products cost one linear solve each; a factorisation is made once, when it is first needed.
@@ -246,7 +270,8 @@ def solution_jacobian(
     >>> print(J.T @ np.ones(3))
     [0.5    0.25   0.1667]
     """
-    checks.choice("method", method, METHODS)
+    checks.choice("method", method, DIFFERENCES)
+    x, theta = as_floats("x", x), as_floats("theta", theta)
     given = {
         "jvp_x": jvp_x,
         "vjp_x": vjp_x,
@@ -272,39 +297,68 @@ def solution_jacobian(
         flat_theta,
         method=method,
         sparsity=sparsity,
-        solve=solve,
-        symmetric=symmetric,
-        check=check,
-        tol=tol,
+        **shared(solve, symmetric, check, tol),
         **given,
     )
     shape = (flat_x.shape[0], flat_theta.shape[0])
     return arrays.linear_operator(xp, shape, solution.forward, solution.adjoint, dtype=flat_x.dtype)
 
 
-def _one_parameter(F: Callable[..., Any], sol: Any, args: tuple[Any, ...], xp: Any) -> Any:
-    """F as a function of two vectors: the solution, and all floats among the arguments."""
-    x, x_back = _trees.ravel("sol", sol, xp)
-    everything = _trees.leaves(args)
-    moves = [_is_float(leaf, xp) for leaf in everything]
-    theta, theta_back = _trees.ravel(
-        "args", [leaf for leaf, m in zip(everything, moves, strict=True) if m], xp
-    )
+class _Arguments:
+    """The leaves of F's arguments: floats, integers that F takes as floats, and others."""
 
-    def with_others(values: list[Any], others: Callable[[Any], Any]) -> Any:
-        pieces = iter(values)
-        return _trees.rebuild(
-            args, [next(pieces) if m else others(leaf) for leaf, m in zip(everything, moves, strict=True)]
+    def __init__(self, F: Any, sol: Any, args: Any, given: Any, xp: Namespace) -> None:
+        leaves = _trees.leaves(args)
+        counted = [
+            is_integer(before) and not is_integer(now)
+            for before, now in zip(_trees.leaves(given), leaves, strict=True)
+        ]
+        floats = [_is_float(leaf, xp) and not c for leaf, c in zip(leaves, counted, strict=True)]
+        self.floats, self.integers = (
+            _Part(F, sol, args, [k for k, wanted in enumerate(those) if wanted], xp)
+            for those in (floats, counted)
         )
 
-    def flat(x: Any, theta: Any) -> Any:
-        arguments = with_others(theta_back(theta), lambda leaf: leaf)
-        return _trees.concatenate([xp.asarray(v) for v in _trees.leaves(F(x_back(x), *arguments))], xp)
 
-    def zeros(leaf: Any) -> Any:
-        return xp.zeros(leaf.shape) if hasattr(leaf, "shape") else None
+class _Part:
+    """Some leaves of F's arguments, as one vector."""
 
-    return flat, x, theta, lambda vector: with_others(theta_back(vector), zeros)
+    def __init__(self, F: Any, sol: Any, args: Any, places: list[int], xp: Namespace) -> None:
+        self.F, self.sol, self.args, self.places, self.xp = F, sol, args, places, xp
+        self.leaves = _trees.leaves(args)
+        self.vector, self.back = _trees.ravel("args", [self.leaves[k] for k in places], xp)
+
+    def function(self) -> tuple[Callable[[Array, Array], Array], Array, Array]:
+        """F as a function of two vectors, the solution and this part, and both."""
+        x, x_back = _trees.ravel("sol", self.sol, self.xp)
+
+        def flat(x: Array, theta: Array) -> Array:
+            arguments = _trees.rebuild(self.args, self.spread(theta, list(self.leaves)))
+            values = _trees.leaves(self.F(x_back(x), *arguments))
+            flattened: Array = _trees.concatenate([self.xp.asarray(v) for v in values], self.xp)
+            return flattened
+
+        return flat, x, self.vector
+
+    def spread(self, vector: Array, onto: list[Any] | None = None) -> list[Any]:
+        """The vector in the leaves' places; None elsewhere, unless there is something to put them onto."""
+        out = [None] * len(self.leaves) if onto is None else onto
+        for k, value in zip(self.places, self.back(vector), strict=True):
+            out[k] = value
+        return out
+
+    def gathered(self, leaves: list[Any]) -> Array:
+        """The leaves in these places as one vector."""
+        vector: Array = _trees.ravel("tangents", [leaves[k] for k in self.places], self.xp)[0]
+        return vector
+
+
+def _is_nonzero(tangent: Any) -> bool:
+    """Whether something is a number, or an array of numbers, and not zero."""
+    if isinstance(tangent, str | bytes) or tangent is None:
+        return False
+    values = arrays.to_host(tangent) if hasattr(tangent, "dtype") else np.asarray(tangent)
+    return values.dtype.kind in "biufc" and bool(np.any(values))
 
 
 def _flat(F: Callable[..., Any], x_back: Any, theta_back: Any, xp: Any) -> Callable[[Any, Any], Any]:

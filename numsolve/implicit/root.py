@@ -16,27 +16,28 @@ through `jit` and `vmap`, and none of them looks into the solver.
 from __future__ import annotations
 
 import functools
-import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from numsolve._core import checks
+
+from ._settings import VMAP_METHODS, positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-VMAP_METHODS = ("sequential", "sequential_unrolled", "expand_dims", "broadcast_all")
+    from ._settings import HostSettings, RootSettings, Solve, VmapMethod
 
 
 def custom_root(
     optimality_fun: Callable[..., Any],
     *,
     has_aux: bool = False,
-    solve: Any = "auto",
+    solve: Solve = "auto",
     symmetric: bool = False,
     argnums: int | Sequence[int] | None = None,
     host: bool = False,
     result_shape: Any = None,
-    vmap_method: str = "sequential",
+    vmap_method: VmapMethod = "sequential",
     reference_signature: Any = None,
     check: bool = False,
     tol: float | None = None,
@@ -103,7 +104,9 @@ def custom_root(
     Notes
     -----
     Leaves of the arguments that are neither arrays nor floats (strings, functions, Python integers) are
-    handed over as they are. Integer arrays have derivative zero. A solver that returns an object with an
+    handed over to the solver as they are. So are Python integers to F where it needs them as such (sizes);
+    otherwise it is compiled once for all their values. What `functools.partial` has bound to the solver is
+    given to F only where F has an argument of that name. A solver that returns an object with an
     attribute ``x`` (of SciPy or numsolve) is understood.
 
     References
@@ -125,30 +128,30 @@ def custom_root(
     >>> print(jax.jacfwd(ridge, argnums=1)(None, 1.0).round(4))
     [ 0.0306 -0.1888]
     """
-    from ._jax_root import Rule
+    from ._jax_root import DifferentiableSolver, Rule
 
     rule = Rule(
         optimality_fun=checks.function("optimality_fun", optimality_fun),
-        has_aux=has_aux,
+        has_aux=checks.flag("has_aux", has_aux),
         solve=solve,
-        symmetric=symmetric,
-        argnums=argnums,
-        host=host,
+        symmetric=checks.flag("symmetric", symmetric),
+        argnums=positions(argnums),
+        host=checks.flag("host", host),
         result_shape=result_shape,
         vmap_method=checks.choice("vmap_method", vmap_method, VMAP_METHODS),
         reference_signature=reference_signature,
-        check=check,
-        tol=tol,
+        check=checks.flag("check", check),
+        tol=None if tol is None else checks.real("tol", tol, low=0.0),
     )
 
-    def decorate(solver: Callable[..., Any]) -> Callable[..., Any]:
-        return rule.wrap(checks.function("solver", solver))
+    def decorate(solver: Callable[..., Any]) -> DifferentiableSolver:
+        return DifferentiableSolver(rule, checks.function("solver", solver))
 
     return decorate
 
 
 def custom_fixed_point(
-    fixed_point_fun: Callable[..., Any], **settings: Any
+    fixed_point_fun: Callable[..., Any], **settings: Unpack[HostSettings]
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a solver of x = T(x, theta) with the derivatives of its solution.
 
@@ -180,11 +183,15 @@ def custom_fixed_point(
     >>> print(jax.grad(kepler, argnums=2)(1.0, 1.0, 0.3))
     1.048
     """
-    return custom_root(fixed_point_residual(checks.function("fixed_point_fun", fixed_point_fun)), **settings)
+    return custom_root(FixedPointResidual(checks.function("fixed_point_fun", fixed_point_fun)), **settings)
 
 
 def differentiable(
-    solver: Callable[..., Any], optimality_fun: Callable[..., Any], *, host: bool = True, **settings: Any
+    solver: Callable[..., Any],
+    optimality_fun: Callable[..., Any],
+    *,
+    host: bool = True,
+    **settings: Unpack[RootSettings],
 ) -> Callable[..., Any]:
     """Make a JAX function of any solver: NumPy, SciPy, Numba, or one of numsolve's.
 
@@ -225,20 +232,18 @@ def differentiable(
     return custom_root(optimality_fun, host=host, **settings)(solver)
 
 
-def fixed_point_residual(fixed_point_fun: Callable[..., Any]) -> Callable[..., Any]:
+class FixedPointResidual:
     """F = T - x, with the signature of T."""
 
-    @functools.wraps(fixed_point_fun)
-    def residual(x: Any, *args: Any, **kwargs: Any) -> Any:
+    def __init__(self, fixed_point_fun: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, fixed_point_fun, updated=())
+        self.fixed_point_fun = fixed_point_fun
+
+    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """The residual at x."""
         import jax
 
-        return jax.tree.map(lambda new, old: new - old, fixed_point_fun(x, *args, **kwargs), x)
+        return jax.tree.map(lambda new, old: new - old, self.fixed_point_fun(x, *args, **kwargs), x)
 
-    return residual
-
-
-def signature_of(reference: Any) -> inspect.Signature:
-    """A signature, of a function if it is not one already."""
-    if isinstance(reference, inspect.Signature):
-        return reference
-    return inspect.signature(getattr(reference, "subfun", reference))
+    def __reduce__(self) -> Any:
+        return FixedPointResidual, (self.fixed_point_fun,)

@@ -3,8 +3,10 @@
 # ruff: noqa: B023, E402, E501, N802, PT031 - pages without JAX skip before they import it; F and T are the names of the paper
 from __future__ import annotations
 
+import copy
 import inspect
 import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -27,6 +29,8 @@ from numsolve.implicit import (
     custom_root,
     differentiable,
     root_jvp,
+    root_vjp,
+    solution_jacobian,
     solve_host,
 )
 
@@ -640,3 +644,120 @@ def test_precision_of_the_jacobian_on_the_diabetes_data():
     assert np.allclose(of_x, [0.297, 0.193, 3.04e-3, 3.01e-7], rtol=5e-3)
     assert np.allclose(of_j / of_x, 32.9, rtol=0.03)
     assert 1 / values[0] == pytest.approx(53.88, rel=1e-3)
+
+
+# -- numbers of any kind ------------------------------------------------------------------------------
+
+
+def cube_root(_, theta):
+    return np.cbrt(theta)
+
+
+def cube(x, theta):
+    return x**3 - theta
+
+
+#: what x = theta^(1/3) is made by: on the host, and traced
+CUBES = {
+    "host": lambda: differentiable(cube_root, cube),
+    "traced": lambda: custom_root(cube)(lambda _, theta: jnp.cbrt(theta)),
+}
+
+
+@pytest.mark.parametrize("way", CUBES)
+def test_python_floats_are_primals_and_tangents(way):
+    """At 8: x = 2, dx = 1/12, d2x = -1/144."""
+    root = CUBES[way]()
+    x, dx = jax.jvp(lambda t: root(0, t), (8.0,), (1.0,))
+    assert np.allclose([x, dx], [2, 1 / 12], rtol=1e-14)
+    if way == "traced":
+        g, dg = jax.jvp(jax.grad(lambda t: root(0.0, t)), (8.0,), (1.0,))
+        assert np.allclose([g, dg], [1 / 12, -1 / 144], rtol=1e-13)
+
+
+def bound(_, theta, maxiter=10):
+    return 2.0 * theta if maxiter == 20 else theta
+
+
+@pytest.mark.parametrize("host", [False, True])
+def test_options_bound_by_a_partial_stay_with_the_solver(host):
+    solver = custom_root(lambda x, t: x - 2 * t, host=host)(partial(bound, maxiter=20))
+    assert np.allclose(jax.grad(lambda t: solver(jnp.zeros(2), t).sum())(jnp.ones(2)), 2.0)
+    known = custom_root(lambda x, t, maxiter: x - maxiter / 10 * t, host=host)(partial(bound, maxiter=20))
+    assert np.allclose(jax.grad(lambda t: known(jnp.zeros(2), t).sum())(jnp.ones(2)), 2.0)
+
+
+def test_another_python_integer_compiles_nothing():
+    traces, seen, counts = [], [], []
+
+    def F(x, theta, power, size):
+        traces.append(1)
+        return x**power - theta * jnp.ones(size).mean()
+
+    def solve(_, theta, power, size):
+        seen.append((type(power), type(size)))
+        return theta ** (1 / power)
+
+    root = differentiable(solve, F)
+    for power in (2, 3, 4):
+        slope = jax.grad(lambda theta: root(0, theta, power, 5))(4.0)
+        assert relative(slope, 4.0 ** (1 / power - 1) / power) < 1e-14
+        counts.append(len(traces))
+    assert len(set(counts)) == 1
+    assert set(seen) == {(int, int)}
+
+
+@pytest.mark.parametrize("four", [4, np.int32(4), np.array(4)], ids=repr)
+def test_integers_in_products_of_jax_mean_floats(four):
+    def F(x, theta):
+        return jnp.asarray(x) ** 2 - theta
+
+    (pulled,) = root_vjp(F, 2, (four,), 1)
+    assert pulled == pytest.approx(0.25, rel=1e-14)
+    assert root_jvp(F, 2, (four,), (1,)) == pytest.approx(0.25, rel=1e-14)
+    assert solution_jacobian(F, 2, four) @ np.ones(1) == pytest.approx(0.25, rel=1e-14)
+
+
+def test_integers_that_jax_takes_as_such_have_no_derivative():
+    def F(x, theta, k):
+        return x - theta[k]
+
+    theta, k = jnp.array([1.0, 3.0]), jnp.array(1)
+    d_theta, d_k = root_vjp(F, jnp.array(3.0), (theta, k), jnp.array(1.0))
+    assert d_k is None
+    assert np.array_equal(d_theta, [0.0, 1.0])
+    assert root_jvp(F, jnp.array(3.0), (theta, k), (jnp.ones(2), 0)) == 1.0
+    with pytest.raises(TypeError, match="tangents must be zero"):
+        root_jvp(F, jnp.array(3.0), (theta, k), (jnp.ones(2), 1))
+
+
+def test_a_solution_of_integers_is_one_of_floats():
+    for solver in (differentiable(lambda _, t: 2, square), custom_root(square)(lambda _, t: 2)):
+        assert jax.grad(lambda t: solver(0, t))(4.0) == pytest.approx(0.25, rel=1e-14)
+
+
+def square(x, theta):
+    return x**2 - theta
+
+
+def test_masked_arguments_are_refused():
+    with pytest.raises(TypeError, match="of the solver's arguments is a masked array"):
+        differentiable(cube_root, cube)(0.0, np.ma.array([8.0]))
+
+
+def test_positions_and_switches_are_any_integers():
+    solution = differentiable(
+        lambda x, a, b: b / a, lambda x, a, b: a * x - b, argnums=np.array([2]), symmetric=np.True_, tol=1
+    )
+    assert jax.grad(lambda b: solution(b, 4.0, b))(1.0) == 0.25
+
+
+@custom_root(cube)
+def decorated(_, theta):
+    return jnp.cbrt(theta)
+
+
+def test_wrapped_solvers_pickle_and_copy():
+    assert pickle.loads(pickle.dumps(decorated)) is decorated is copy.deepcopy(decorated)
+    for solver in (differentiable(cube_root, cube), custom_fixed_point(square)(cube_root)):
+        assert pickle.loads(pickle.dumps(solver))(0.0, 8.0) == copy.copy(solver)(0.0, 8.0) == 2.0
