@@ -157,6 +157,9 @@ def _solve_single(
     lp: LinearProgram, start: Start, tol: float, polish: float | None, limits: Limits, units: Units
 ) -> LPResult:
     """Solve one program by the compiled kernels."""
+    point: Any = None
+    certificate: Any = None
+    extra = 0
     with Monitor(
         limits,
         atol=tol,
@@ -169,16 +172,14 @@ def _solve_single(
         solver = Compiled(lp, limits)
         run = Run(solver, solver.start(*start))
         run.drive(it)
-        point, certificate, extra = it.x, None, 0
         if it.status is Status.INFEASIBLE:
             certificate = run.ray(dual=True)
         elif it.status is Status.UNBOUNDED:
             certificate, extra = _unbounded(run, it)
         elif polish is not None and it.status is Status.CONVERGED:
             point, extra = polished(solver, it, polish)
-    if it.status is Status.INTERRUPTED:  # also while polishing: what was reached before is kept
-        point, extra = it.x, 0
-    x, y = solver.unscaled(point)
+    # Without polishing, or if Ctrl-C ended it, what was reached before.
+    x, y = solver.unscaled(it.x if point is None else point)
     quality = lp.quality(x, y)
     if it.status is Status.CONVERGED and extra:
         it.detail = f"Polished; the gap was below {it.threshold:.1e} and is {quality['gap']:.1e}."

@@ -1,0 +1,59 @@
+"""One small call of each solver: for ``python -m numsolve warm`` and the benchmarks of first calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _solve_lp() -> object:
+    from .pdhg import solve_lp
+
+    return solve_lp([-3, -5], [[1, 2], [3, 2]], uc=[14, 18], lx=0)
+
+
+def _solve_lp_sparse() -> object:
+    from scipy.sparse import csr_array
+
+    from .pdhg import solve_lp
+
+    return solve_lp([-3, -5], csr_array([[1.0, 2.0], [3.0, 2.0]]), uc=[14, 18], lx=0)
+
+
+def _linprog() -> object:
+    from .linprog import linprog
+
+    return linprog([-3, -5], [[1, 2], [3, 2]], [14, 18])
+
+
+def _solve_game() -> object:
+    from .game import solve_game
+
+    return solve_game([[0, -1, 2], [1, 0, -1], [-1, 1, 0]])
+
+
+def _vr_halpern() -> object:
+    from .finite_sum import AffineFiniteSum
+    from .vr_halpern import vr_halpern
+
+    return vr_halpern(AffineFiniteSum([[1.0, 0.0], [0.0, 2.0]], [1.0, 2.0]), [0.0, 0.0], rng=0)
+
+
+def _vr_halpern_of_a_game() -> object:
+    from .finite_sum import BilinearGame
+    from .vr_halpern import vr_halpern
+
+    game = BilinearGame([[3.0, 0.0], [1.0, 2.0]])
+    return vr_halpern(game, game.start(), assumption="lipschitz", tol=1e-2, rng=0)
+
+
+CALLS: dict[str, Callable[[], object]] = {
+    "solve_lp": _solve_lp,
+    "solve_lp, sparse": _solve_lp_sparse,
+    "linprog": _linprog,
+    "solve_game": _solve_game,
+    "vr_halpern": _vr_halpern,
+    "vr_halpern, game": _vr_halpern_of_a_game,
+}
