@@ -27,8 +27,8 @@ STOPS = ("b", "r0")
 LONGEST_CHUNK = 4096
 #: Statuses of one right-hand side that end the solve for all.
 ENDS = frozenset({Status.INTERRUPTED, Status.TIME_LIMIT, Status.STOPPED})
-#: Residuals of this size are safe to square, and to go on falling, in float64 and float32.
-SAFE_DOUBLE, SAFE_SINGLE = 1e100, 1e12
+#: Residuals between this number and its inverse are squared, and multiplied by A, as they are.
+SAFE_DOUBLE, SAFE_SINGLE = 1e30, 1e6
 #: The recursion of a residual is believed down to so many roundings of the residual that it started from.
 BELIEVED = 4
 #: A residual of so many roundings of the terms of A x and b is a rounding error.
@@ -88,8 +88,11 @@ def relaxation(omega: object) -> float:
 
 def norm(v: Array) -> float:
     """The 2-norm, accumulated in float64."""
-    square = float(np.dot(v, v) if v.dtype == np.float64 else np.sum(np.square(v, dtype=float)))
-    return math.sqrt(square) if 1e-280 < square < 1e300 else arrays.norm(np, v)
+    with np.errstate(over="ignore"):
+        square = float(np.dot(v, v) if v.dtype.char == "d" else np.sum(np.square(v, dtype=float)))
+    if 1e-280 < square < 1e300 or (square == 0.0 and not v.any()):
+        return math.sqrt(square)
+    return arrays.norm(np, v)
 
 
 def exponent(size: float, eps: float) -> int:
@@ -201,10 +204,12 @@ class _Run:
         from ._cpu_cg import product
 
         A, r = self.A, np.empty_like(self.b)
-        product(unsigned(A.indptr), unsigned(A.indices), A.data, x, r)
-        with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(product(unsigned(A.indptr), unsigned(A.indices), A.data, x, r)):
             np.subtract(self.b, r, out=r)
-            return r, norm(r)
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.subtract(self.b, r, out=r)
+        return r, norm(r)
 
     def leave(self, status: Status) -> None:
         """Let the start be the answer: the solve has ended before this right-hand side."""
@@ -236,6 +241,8 @@ class _Run:
             divergence=divergence,
             step_seconds=guess,
         )
+        #: of all iterates whose true residual is known, the best
+        self.sure = x, first
         last, scaled = math.inf, _Scaled(method)
         with it:
             it.record(first, x)
@@ -248,17 +255,18 @@ class _Run:
                 if code == Status.CONVERGED:
                     r, true = self.residual(x)
                     norms[-1] = true
+                    self.sure = min(self.sure, (x, true), key=second)
                     if not true <= it.threshold:  # rounding errors have parted the recursion from the truth
                         code = RUNNING
                         if true < 0.5 * last:
                             scaled.start(x, r, true)
                         else:
-                            self._stuck(x, true)
+                            self._stuck()
                         last = true
                 it.extend(norms, code, x)
         assert it.status is not None
-        self.x, self.status, self.nit = it.x, it.status, it.nit
-        self.true = it.residual if it.status is Status.CONVERGED else self.residual(it.x)[1]
+        self.status, self.nit = it.status, it.nit
+        self.x, self.true = (it.x, it.residual) if it.status is Status.CONVERGED else self.best()
 
     def finish(self) -> None:
         """Without a result of its own: take note of a Ctrl-C that came after the loop."""
@@ -267,15 +275,22 @@ class _Run:
             assert self.it.status is not None
             self.status = self.it.status
 
-    def _stuck(self, x: Array, true: float) -> None:
+    def best(self) -> tuple[Array, float]:
+        """The best iterate by its true residual: the recursion may have promised too much."""
+        x = self.it.x
+        return min((x, self.residual(x)[1]), self.sure, key=second)
+
+    def _stuck(self) -> None:
         """Say why the true residual falls no further: rounding errors, if it is as small as they are."""
-        if not true < self.it.residual:  # then the answer is an earlier iterate
-            x = self.it.x
-            true = self.residual(x)[1]
-        A = self.A
+        (x, true), A = self.best(), self.A
         size = norm(x) * float(np.max(np.abs(A.data), initial=0.0)) + self.norm_b
         tiny = true <= ROUNDINGS * float(np.finfo(self.b.dtype).eps) * size < math.inf
         self.it.stop(Status.ROUNDING if tiny else Status.STAGNATED, f"The residual is {true:.3g}.")
+
+
+def second(pair: tuple[Array, float]) -> float:
+    """The residual, for comparisons in which nan is the worst."""
+    return math.inf if math.isnan(pair[1]) else pair[1]
 
 
 class _Scaled:

@@ -21,7 +21,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._system import BELIEVED, FOREIGN, ROUNDINGS, STOPS, System, exponent, refuse_functions, unsigned
+from ._system import BELIEVED, FOREIGN, ROUNDINGS, STOPS, System, exponent, refuse_functions, second, unsigned
 from .result import LinearResult
 
 if TYPE_CHECKING:
@@ -171,9 +171,17 @@ def textbook(
     b, x0, shape = _vectors(xp, A, b, x0, check_finite=check_finite)
     product = _action(xp, "A", A, b)
     precondition = None if M is None else _action(xp, "M", M, b)
+
+    def residual(x: Array) -> tuple[Array, float]:
+        with np.errstate(over="ignore", invalid="ignore"):  # where x is beyond the range of floats
+            r = b - product(x)
+            return r, arrays.norm(xp, r)
+
     norm_b, eps = arrays.norm(xp, b), float(xp.finfo(b.dtype).eps)
-    x, r = (xp.zeros_like(b), b) if x0 is None or norm_b == 0.0 else (x0, b - product(x0))
-    first = arrays.norm(xp, r)
+    if x0 is None or norm_b == 0.0:
+        x, r, first = xp.zeros_like(b), b, norm_b
+    else:
+        x, (r, first) = x0, residual(x0)
     setup_time = perf_counter() - began
 
     def begin(x: Array, r: Array, size: float) -> tuple[Iterator[tuple[Array, float, float]], float]:
@@ -191,25 +199,31 @@ def textbook(
         present=lambda x: xp.reshape(x, shape),
     ) as it:
         it.record(first, x)
-        last = math.inf
+        last, sure = math.inf, (x, first)  # of all iterates whose true residual is known, the best
         steps, floor = begin(x, r, first)
         for _ in it:
             x, size, curvature = next(steps)
             over = not curvature > 0
             if over or size <= max(it.threshold, floor):
-                r = b - product(x)
-                size = arrays.norm(xp, r)
+                r, size = residual(x)
+                sure = min(sure, (x, size), key=second)
                 if not size <= it.threshold:
                     if over or not size < 0.5 * last:
-                        it.stop(*_why(xp, product, it, x, r, size, norm_b, eps, over=over))
+                        answer, true = min((it.x, residual(it.x)[1]), sure, key=second)
+                        largest = arrays.norm(xp, product(r)) / size  # a bound from below of the norm of A
+                        level = ROUNDINGS * eps * (largest * arrays.norm(xp, answer) + norm_b)
+                        it.stop(*_why(true if math.isfinite(size) else size, level, over=over))
                     last = size
                     steps, floor = begin(x, r, size)
                 if over and it.status is not None:
                     break
             it.record(size, x)
-    true = it.residual if it.status is Status.CONVERGED else arrays.norm(xp, b - product(it.x))
+    answer, true = it.x, it.residual
+    if it.status is not Status.CONVERGED:  # the recursion may have promised too much
+        answer, true = min((answer, residual(answer)[1]), sure, key=second)
     times = {"setup_time": setup_time, "solve_time": perf_counter() - began - setup_time}
-    return it.result(LinearResult, residual=true, rhs_norm=norm_b, omega=omega, **times)
+    x = xp.reshape(answer, shape)
+    return it.result(LinearResult, x=x, residual=true, rhs_norm=norm_b, omega=omega, **times)
 
 
 def _steps(
@@ -234,28 +248,15 @@ def _steps(
     one, two = 2.0 ** (power // 2), 2.0 ** (power - power // 2)
     zero, small = xp.zeros_like(x), r / one / two
     for step in conjugate_gradients(xp, product, zero, small, precondition, flexible=flexible):
-        yield x + step.x * one * two, _norm(xp, step.r) * one * two, step.curvature
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            answer = x + step.x * one * two
+        yield answer, _norm(xp, step.r) * one * two, step.curvature
 
 
-def _why(
-    xp: Namespace,
-    product: Callable[[Array], Array],
-    it: Monitor,
-    x: Array,
-    r: Array,
-    size: float,
-    norm_b: float,
-    eps: float,
-    *,
-    over: bool,
-) -> tuple[Status, str]:
-    """Why the iteration cannot go on from x: rounding errors, if the residual is as small as they are."""
+def _why(size: float, level: float, *, over: bool) -> tuple[Status, str]:
+    """Why the iteration cannot go on: rounding errors, if the residual is as small as they are."""
     if not math.isfinite(size):
         return Status.NONFINITE, ""
-    largest = arrays.norm(xp, product(r)) / size if size else 0.0  # a bound from below of the norm of A
-    if not size <= it.residual:
-        x, size = it.x, it.residual  # the answer is an earlier iterate
-    level = ROUNDINGS * eps * (largest * arrays.norm(xp, x) + norm_b)
     if size <= level < math.inf:
         return Status.ROUNDING, f"The residual is {size:.3g}."
     return (Status.BREAKDOWN, INDEFINITE) if over else (Status.STAGNATED, f"The residual is {size:.3g}.")

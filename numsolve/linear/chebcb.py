@@ -13,6 +13,7 @@ the residual of the last constrained fit,  eta_{t+1} = 2 t sqrt(d t / (R - res +
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 #: What the largest cost is taken for where every solve costs nothing.
 LEAST_COST = 1e-100
+#: Costs between this number and its inverse are squared as they are.
+FAR = 1e50
 
 
 class ChebCB(Contextual):
@@ -73,7 +76,19 @@ class ChebCB(Contextual):
     [0, 1]
     """
 
-    _state = ("_gram", "_moment", "_square", "_theta", "_top", "_low", "_scale", "_errors", "_res", "_eta")
+    _state = (
+        "_gram",
+        "_moment",
+        "_square",
+        "_theta",
+        "_top",
+        "_low",
+        "_scale",
+        "_errors",
+        "_res",
+        "_eta",
+        "_unit_of_cost",
+    )
 
     def __init__(
         self,
@@ -93,6 +108,7 @@ class ChebCB(Contextual):
         self._theta = np.zeros((d, m))  # of the costs themselves: scale * theta
         self._top, self._low, self._scale = 0.0, np.inf, 1.0
         self._errors = self._res = self._eta = 0.0
+        self._unit_of_cost = 1.0
 
     def _features(self, context: float) -> Array:
         from . import _cpu_tuners as k
@@ -107,11 +123,16 @@ class ChebCB(Contextual):
 
     def _learn(self, index: int, cost: float) -> None:
         assert self._context is not None
+        if self._top == 0.0 and not 1 / FAR < cost < FAR and cost > 0:
+            self._unit_of_cost = 2.0 ** min(math.frexp(cost)[1], 1000)  # squares of costs leave the range
+        if cost > FAR * FAR * self._unit_of_cost:
+            raise ValueError(f"cost must be of the size of the first ones, got {cost}")
+        cost, baseline = cost / self._unit_of_cost, self.baseline / self._unit_of_cost
         f = self._features(self._context)
         predicted = float(self._theta[index] @ f) / self._scale
         self._gram[index] += np.outer(f, f)
-        self._moment[index] += (cost - self.baseline) * f
-        self._square[index] += (cost - self.baseline) ** 2
+        self._moment[index] += (cost - baseline) * f
+        self._square[index] += (cost - baseline) ** 2
 
         self._top, self._low = max(self._top, cost), min(self._low, cost)
         top, spread = max(self._top, LEAST_COST), self._top - self._low

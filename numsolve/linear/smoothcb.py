@@ -167,7 +167,8 @@ class SmoothCB(Contextual):
         assert context is not None
         d = len(self.arms)
         if not self._targets:
-            return np.eye(1, d, d // 2)[0]
+            first: Array = np.eye(1, d, d // 2)[0]
+            return first
         z = self._scaled(context)
         mean, std, work = np.empty(d), np.empty(d), np.empty(self._features)
         k.predict(self._cov, self._theta, self._arm_features, z, work, mean, std)

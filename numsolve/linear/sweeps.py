@@ -243,7 +243,7 @@ def sweep(
     omega = relaxation(omega)
     direction = DIRECTIONS[checks.choice("sweep", sweep, tuple(DIRECTIONS))]
     iterations = checks.integer("iterations", iterations, low=0)
-    plan: SweepPlan | None = A if isinstance(A, SweepPlan) else None
+    plan = A if isinstance(A, SweepPlan) else None
     by_level = plan is not None and iterations > 3
     if plan is None:
         relax, matrix = k.sweep, _whole(canonical(A))

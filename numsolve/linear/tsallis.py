@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, RandomState
 
-#: The least scale: a sequence in which each solve costs nothing has the scale zero.
+#: The least scale over the baseline: a sequence in which each solve costs just that has the scale zero.
 LEAST_SCALE = 1e-3
+#: The least scale without a baseline.
+TINY = 1e-300
 
 
 class TsallisINF(Tuner):
@@ -96,8 +98,8 @@ class TsallisINF(Tuner):
         from . import _cpu_tuners as k
 
         mean = self._total / self._time if self._time else 1.0
-        p = np.empty(len(self.arms))
-        k.tsallis_weights(self._losses / max(mean, LEAST_SCALE), 2 / np.sqrt(self._time + 1), p)
+        scale, p = max(mean, LEAST_SCALE * self.baseline, TINY), np.empty(len(self.arms))
+        k.tsallis_weights(self._losses / scale, 2 / np.sqrt(self._time + 1), p)
         return p
 
     def _learn(self, index: int, cost: float) -> None:

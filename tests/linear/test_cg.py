@@ -63,7 +63,7 @@ def test_the_recorded_residuals_are_true(spd):
     for solve in (linear.cg, linear.ssor_cg):
         iterates = []
         r = solve(spd, b, rtol=1e-8, callback=iterates.append)
-        true, said = [np.linalg.norm(b - spd @ x) for x in iterates], r.history.residual
+        true, said = [np.linalg.norm(b - spd @ x) for x in iterates], r.history.residual[1:]
         np.testing.assert_allclose(said, true, rtol=1e-5, atol=1e-10)
 
 

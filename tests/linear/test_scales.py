@@ -1,0 +1,217 @@
+"""Data of any size: right answers, or a word that says why not; success by the true residual; numbers."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+from numsolve import ConvergenceWarning, Status, linear
+from numsolve.linear.problems import laplacian
+
+A, B = laplacian(9), np.random.default_rng(0).standard_normal(81)
+SOLVERS = {
+    "sor": linear.sor,
+    "sor, adaptive": lambda *args, **kw: linear.sor(*args, omega="adaptive", **kw),
+    "sor, backward": lambda *args, **kw: linear.sor(*args, sweep="backward", **kw),
+    "gauss_seidel": linear.gauss_seidel,
+    "ssor": linear.ssor,
+    "cg": linear.cg,
+    "cg, dense": lambda A, *args, **kw: linear.cg(A.toarray(), *args, **kw),
+    "cg, operator": lambda A, *args, **kw: linear.cg(aslinearoperator(A), *args, **kw),
+    "cg, SSOR": lambda A, *args, **kw: linear.cg(A, *args, M=linear.SSOR(A, 1.3), **kw),
+    "cg, flexible": lambda A, *args, **kw: linear.cg(A, *args, M=linear.SSOR(A, 1.3), flexible=True, **kw),
+    "ssor_cg": linear.ssor_cg,
+    "ssor_cg, backward": lambda *args, **kw: linear.ssor_cg(*args, order="backward", **kw),
+    "ssor_cg, standard": lambda *args, **kw: linear.ssor_cg(*args, method="standard", **kw),
+}
+
+
+ONE_AT_A_TIME = ("cg, dense", "cg, operator", "cg, SSOR", "cg, flexible", "ssor_cg, standard")
+
+
+@pytest.fixture(params=SOLVERS.values(), ids=SOLVERS.keys())
+def solve(request):
+    return request.param
+
+
+@pytest.mark.parametrize("of_b", [1e-300, 1e-170, 1e-100, 1.0, 1e100, 1e160, 1e290])
+@pytest.mark.parametrize("of_A", [1e-170, 1.0, 1e160])
+def test_the_unit_does_not_matter(solve, of_A, of_b):
+    size = np.log10(of_b) - np.log10(of_A)
+    if not -280 < size < 290:
+        pytest.skip("the solution is no number")
+    want = solve(A, B, rtol=1e-9)
+    got = solve(of_A * A, of_b * B, rtol=1e-9)  # warnings are errors here
+    assert got.status is Status.CONVERGED
+    assert abs(got.nit - want.nit) <= 1
+    np.testing.assert_allclose(got.x / of_b * of_A, want.x, rtol=1e-6)
+    np.testing.assert_allclose(got.history.residual / of_b, want.history.residual, rtol=1e-5)
+    assert got.rhs_norm / of_b == pytest.approx(np.linalg.norm(B))
+    assert got.residual <= 1e-9 * got.rhs_norm
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e160])
+def test_a_start_of_any_size_is_taken(solve, unit):
+    x0 = np.random.default_rng(1).standard_normal(81)
+    want = solve(A, B, x0, rtol=1e-9)
+    got = solve(A, unit * B, unit * x0, rtol=1e-9)
+    assert abs(got.nit - want.nit) <= 1
+    np.testing.assert_allclose(got.x / unit, want.x, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e160])
+def test_the_callback_sees_the_callers_unit(solve, unit):
+    seen = []
+
+    def callback(intermediate_result):
+        true = np.linalg.norm(B - A @ (intermediate_result.x / unit))
+        seen.append((true, intermediate_result.residual / unit))
+
+    solve(A, unit * B, rtol=1e-6, callback=callback)
+    true, said = np.array(seen).T
+    np.testing.assert_allclose(said, true, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("of_A", "of_b"), [(1e-200, 1e160), (1e-300, 1e290), (1e160, 1e-170), (1e300, 1e-300)]
+)
+def test_a_solution_beyond_all_numbers_is_no_success(solve, of_A, of_b):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        r = solve(of_A * A, of_b * B, rtol=1e-9)
+    assert [w.category for w in caught] == [ConvergenceWarning]
+    assert not r.success
+    assert np.isfinite(r.x).all()
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-15, 1.0, 1e15, 1e25])
+def test_the_unit_does_not_matter_in_single_precision(solve, unit):
+    single, b = A.astype(np.float32), B.astype(np.float32)
+    got, want = solve(single, np.float32(unit) * b, rtol=1e-4), solve(single, b, rtol=1e-4)
+    assert got.x.dtype == np.float32
+    assert abs(got.nit - want.nit) <= 1
+    np.testing.assert_allclose(got.x / np.float32(unit), want.x, rtol=1e-3)
+
+
+def test_several_right_hand_sides_have_each_their_own_unit(solve):
+    units = np.array([1e-170, 1.0, 1e160])
+    if solve in [SOLVERS[name] for name in ONE_AT_A_TIME]:
+        pytest.skip("takes one right-hand side")
+    r = solve(A, B[:, None] * units, rtol=1e-9)
+    assert r.success.all()
+    np.testing.assert_allclose(r.x / units, np.tile(solve(A, B, rtol=1e-9).x[:, None], 3), rtol=1e-6)
+
+
+# -- success is measured by the true residual --------------------------------------------------------
+
+
+@pytest.mark.parametrize("rtol", [1e-5, 1e-6, 1e-7])
+def test_converged_means_the_true_residual_in_single_precision_too(solve, rtol):
+    single, b = laplacian(40).astype(np.float32), np.ones(1600, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        r = solve(single, b, rtol=rtol, maxiter=20_000)
+    true = np.linalg.norm(b - single.astype(float) @ r.x.astype(float))
+    if r.status is Status.CONVERGED:
+        assert r.residual <= rtol * r.rhs_norm
+        assert true <= 1.5 * rtol * r.rhs_norm  # the product itself is rounded
+    else:
+        assert r.status in {Status.ROUNDING, Status.STAGNATED}
+
+
+def test_no_tolerance_ends_at_the_rounding_errors(solve):
+    r = solve(A, B, rtol=0.0)
+    assert r.status is Status.ROUNDING or r.residual == 0.0
+    assert r.residual <= 1e-12 * r.rhs_norm
+
+
+def neumann(m):
+    import scipy.sparse as sp
+
+    line = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(m, m)).tolil()
+    line[0, 0] = line[-1, -1] = 1.0
+    return sp.csr_array(sp.kronsum(line.tocsr(), line.tocsr()))
+
+
+@pytest.mark.parametrize("name", ["cg", "cg, dense", "cg, SSOR", "ssor_cg", "ssor_cg, standard"])
+def test_a_system_without_a_solution_is_no_success(name):
+    """All Neumann conditions, and sources that do not add up to zero: the mean part of b remains."""
+    singular, b = neumann(20), np.random.default_rng(0).standard_normal(400)
+    for mean in (0.1, 10.0):
+        with pytest.warns(ConvergenceWarning):
+            r = SOLVERS[name](singular, b - b.mean() + mean, rtol=1e-8)
+        assert not r.success
+        assert r.info != 0
+        assert r.residual >= 0.99 * 20 * mean
+    solvable = SOLVERS[name](singular, b - b.mean(), rtol=1e-8)
+    assert solvable.success
+
+
+def test_an_operator_that_returns_nan_is_not_called_indefinite():
+    bad = LinearOperator((3, 3), matvec=lambda v: v * np.nan, dtype=float)
+    with pytest.warns(ConvergenceWarning, match="NaN or an infinity"):
+        r = linear.cg(bad, np.ones(3))
+    assert r.status is Status.NONFINITE
+    assert r.info == -1
+
+
+# -- numbers are numbers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [int, np.int8, np.uint64, np.float32, np.float64, np.asarray])
+def test_numbers_of_any_kind_mean_the_same(kind):
+    one, ten = kind(1), kind(10)
+    want = linear.ssor_cg(A, B, omega=1.0, rtol=0.0, atol=1.0).x
+    assert np.array_equal(linear.ssor_cg(A, B, omega=one, rtol=kind(0), atol=one).x, want)
+    want = linear.sor(A, B, omega=1.0, maxiter=10, rtol=0.0, atol=1.0).x
+    assert np.array_equal(linear.sor(A, B, omega=one, maxiter=ten, rtol=kind(0), atol=one).x, want)
+    x, y = np.zeros(81), np.zeros(81)
+    linear.sweep(A, x, B, 1.0, iterations=10)
+    linear.sweep(A, y, B, one, iterations=ten)
+    assert np.array_equal(x, y)
+    assert np.array_equal(linear.SSOR(A, one) @ B, linear.SSOR(A, 1.0) @ B)
+    assert linear.theory.ssor_cg_iterations(A, one, 1e-8) == linear.theory.ssor_cg_iterations(A, 1.0, 1e-8)
+    assert linear.problems.laplacian(ten, kind(2)).shape == (100, 100)
+
+    def picks(number):
+        tuner = linear.SmoothCB(
+            [number(1), number(2), number(3)],
+            degree=(number(2), number(3)),
+            context_range=(number(0), number(10)),
+            discount=number(1),
+            rng=0,
+        )
+        out = []
+        for t in range(60):
+            out.append(tuner.suggest(number(t % 10)))
+            tuner.observe(number(5 + int(out[-1])))
+        return out
+
+    assert picks(kind) == picks(float)
+    solver = linear.TunedSolver("sor", arms=[one], rng=0)
+    assert solver(A, B, context=kind(3)).success
+    assert solver.history.contexts == [3.0]
+
+
+@pytest.mark.parametrize("cost", [1e-170, 1e160])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: linear.TsallisINF([1.0, 1.5, 1.9], baseline=0.0, rng=0),
+        lambda: linear.TsallisINFCB([1.0, 1.5, 1.9], context_range=(0, 1), baseline=0.0, rng=0),
+        lambda: linear.ChebCB([1.0, 1.5, 1.9], context_range=(0, 1), baseline=0.0, rng=0),
+        lambda: linear.SmoothCB([1.0, 1.5, 1.9], rng=0),
+    ],
+)
+def test_costs_in_any_unit_leave_probabilities(make, cost):
+    tuner = make()
+    for t in range(100):
+        arm = tuner.suggest((t % 7) / 7)
+        tuner.observe(cost * (1 + abs(arm - 1.5)))
+    p = tuner.probabilities(0.5)
+    assert np.isfinite(p).all()
+    assert (p >= 0).all()
+    assert p.sum() == pytest.approx(1.0)
