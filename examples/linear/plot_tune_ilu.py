@@ -50,7 +50,7 @@ print(solver)
 
 # %%
 # That is all it takes. Seconds differ from run to run, so the pictures below come from a table of times that
-# was recorded once: every arm on every system, the fastest of three solves, on one core. A tuner can be fed
+# was recorded once: every arm on every system, the least processor time of three solves. A tuner can be fed
 # from such a table without any solver, by `suggest` and `observe`.
 
 # The gallery runs a page in its own folder, without a name.

@@ -43,11 +43,21 @@ def tune_ilu() -> None:
     write("tune_ilu", {"arms": page["arms"], "milliseconds": table})
 
 
+def processor() -> str:
+    """The processor's name, as Linux knows it."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def write(name: str, record: dict) -> None:
     """One file, with what it was measured on."""
     about = {
         "date": datetime.now(UTC).date().isoformat(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
     }
     text = json.dumps(about | record, default=float).replace("], [", "],\n[")
