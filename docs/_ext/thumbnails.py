@@ -54,7 +54,10 @@ def frame(figure: Figure, chosen: list[int]) -> None:
             label.set_fontsize(LABELS * min(1.0, FITS / max(len(label.get_text()), 1)))
         for line in ax.lines:
             line.set_linewidth(THICKER * line.get_linewidth())
-        if legend := ax.get_legend():
+        legend = ax.get_legend()
+        if legend and ax.get_aspect() == 1:  # a square picture has no room for a legend
+            legend.remove()
+        elif legend:
             for text in legend.get_texts():
                 text.set_fontsize(TICKS)
 

@@ -104,4 +104,4 @@ fig.colorbar(change, ax=axes[2], label="ink")
 plt.show()
 
 # sphinx_gallery_thumbnail_number = 1
-# sphinx_gallery_thumbnail_axes = [13, 15, 18]
+# sphinx_gallery_thumbnail_axes = [3, 13, 23]
