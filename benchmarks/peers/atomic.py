@@ -61,6 +61,8 @@ def dense_atom(Z: int) -> Callable[[], float]:
 
     Potentials, density, mixing and the stopping test are the kernels of numsolve, on the same mesh.
     """
+    from numba import njit
+
     from numsolve.atomic import _cpu_scf, tables
     from numsolve.atomic.configuration import read_configuration
 
@@ -89,15 +91,22 @@ def dense_atom(Z: int) -> Callable[[], float]:
         for l in momenta  # noqa: E741
     ]
 
+    @njit
+    def respond(t: Any, s: Any, a: Any, f: Any, Z: float, x: Any) -> None:
+        _cpu_scf.respond(t, s, a, f, None, None, Z, x)
+
+    @njit
+    def anderson(weight: Any, m: Any, mixing: float, x: Any, v_out: Any) -> None:
+        _cpu_scf.anderson(weight, m, mixing, x, v_out)
+
     def run() -> float:
-        states, now = atom._empty_states(t), tables.Fields.of(t, 1, (1.0, 1.0))
-        x = atom._start(t, None)
-        mixing = tables.Mixing.of(x.size, 8)
+        field = atom.field(mesh, 8)
+        states, now, V = field.states, field.fields, field.pencil.V
+        x = atom.first_potential(t, None)
         before = np.full(len(shells), np.inf)
         for _ in range(100):
-            V = x[0] - Z / t.r
-            now.V[0] = V
-            local = w * tables.unspread(V, elements)
+            V[0] = x[0] - Z / t.r
+            local = w * tables.unspread(V[0], elements)
             potential = assemble(phi.transpose(0, 2, 1) @ (local[..., None] * phi))
             for channel, l in enumerate(momenta):  # noqa: E741
                 mine = [k for k, shell in enumerate(shells) if shell.l == l]
@@ -106,19 +115,13 @@ def dense_atom(Z: int) -> Callable[[], float]:
                     nodal = np.concatenate(([0.0], vector, [0.0]))
                     states.energy[k] = energy
                     states.p[k] = tables.spread(np.einsum("eqi,ei->eq", phi, nodal[whole]))
-            _cpu_scf.density(t, states, now)
-            now.rho_all[:] = now.rho[0]
-            _cpu_scf.hartree(t, now.rho_all, now.v_hartree)
-            _cpu_scf.exchange_correlation(t, now)
-            now.v_out[0] = now.v_hartree + now.v_xc[0]
-            _cpu_scf._energies(t, states, now, float(Z))
+            respond(t, states, field.pencil, now, float(Z), x)
             change = np.abs(states.energy - before).max()
-            error = np.sqrt(_cpu_scf._distance(t, now, x))
             before = states.energy.copy()
-            if max(change, error) <= atom.tol:
+            if max(change, states.run["error"][0]) <= atom.tol:
                 break
-            _cpu_scf.anderson(t.weight, mixing, 0.4, x, now.v_out)
-        return float(now.terms[0])
+            anderson(t.weight, field.mixing, 0.4, x, now.v_out)
+        return float(now.terms["total"][0])
 
     return run
 

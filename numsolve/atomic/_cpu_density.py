@@ -1,14 +1,15 @@
 """Functionals of the density: the Hartree potential and the local exchange-correlation energy.
 
-``rho = 4 pi r^2 n`` is the radial density, on the quadrature points in the layout (blocks, points, 8).
+``rho = 4 pi r^2 n`` is the radial density, on the quadrature points in the layout (blocks, points, 8). `t`
+stands for `tables.Tables`, `f` for `tables.Fields`; `c` is the speed of light, None without relativity: a
+type of its own, so that either theory is compiled without the other.
 """
 
 import math
 
-import numpy as np
-from numba import njit
+from numsolve._core.compiled import inner, kernel
 
-from ._cpu_lanes import load, store
+from ._cpu_lanes import load, splat, store
 
 TINY = 2.2250738585072014e-308  # the smallest normal number: densities below count as none
 #: A, y0, b, c of Vosko, Wilk, Nusair: paramagnetic, ferromagnetic, spin stiffness
@@ -17,40 +18,40 @@ _FERRO = (0.01554535, -0.32500, 7.06042, 18.0578)
 _STIFF = (-1.0 / (6.0 * math.pi**2), -0.00475840, 1.13107, 13.0045)
 
 
-@njit(cache=True)
-def hartree(t, rho, v):
+@inner(inline="always")
+def hartree(t, f):
     """v(r) = (1 / r) int_0^r rho + int_r^rmax rho / s ds."""
     blocks, points = t.r.shape[:2]
-    elements = t.n_elements
-    charge, potential = np.zeros(blocks * 8), np.zeros(blocks * 8)
-    for b in range(blocks):
-        for lane in range(min(8, elements - 8 * b)):
-            for q in range(points):
-                part = t.weight[b, q, lane] * rho[b, q, lane]
-                charge[b * 8 + lane] += part
-                potential[b * 8 + lane] += part / t.r[b, q, lane]
-    inside, outside = np.zeros((blocks, 8)), np.zeros((blocks, 8))
-    for e in range(1, elements):
-        inside[e // 8, e % 8] = inside[(e - 1) // 8, (e - 1) % 8] + charge[e - 1]
+    for b in range(blocks):  # the charge of each element, and the potential that it makes inside
+        charge, potential = splat(0.0), splat(0.0)
+        for k in range(b * points, (b + 1) * points):
+            part = load(t.weight, k) * load(f.rho_all, k)
+            over_r = load(f.rho_all, k) / load(t.r, k)
+            store(f.rho_over_r, k, over_r)
+            charge = charge + part
+            potential = potential + load(t.weight, k) * over_r
+        store(f.inside, b, charge)
+        store(f.outside, b, potential)
+    within = 0.0
+    for e in range(t.n_elements):
+        charge_of_e = f.inside[e // 8, e % 8]
+        f.inside[e // 8, e % 8] = within
+        within += charge_of_e
     beyond = 0.0
-    for e in range(elements - 1, -1, -1):
-        beyond += potential[e]
-        outside[e // 8, e % 8] = beyond
-    over_r = np.empty_like(rho)
-    for k in range(rho.size // 8):
-        store(over_r, k, load(rho, k) / load(t.r, k))
+    for e in range(t.n_elements - 1, -1, -1):
+        beyond += f.outside[e // 8, e % 8]
+        f.outside[e // 8, e % 8] = beyond
     for b in range(blocks):
-        for q in range(points):
-            at = b * points + q
-            inner, outer = load(inside, b), load(outside, b)
+        for at in range(b * points, (b + 1) * points):
+            inner_part, outer_part = load(f.inside, b), load(f.outside, b)
             for k in range(points):
                 c = load(t.cumulative, at * points + k)
-                inner = inner + c * load(rho, b * points + k)
-                outer = outer - c * load(over_r, b * points + k)
-            store(v, at, inner / load(t.r, at) + outer)
+                inner_part = inner_part + c * load(f.rho_all, b * points + k)
+                outer_part = outer_part - c * load(f.rho_over_r, b * points + k)
+            store(f.v_hartree, at, inner_part / load(t.r, at) + outer_part)
 
 
-@njit(cache=True)
+@inner
 def _fit(y, parameters):
     """The fit of Vosko, Wilk and Nusair at y = sqrt(r_s), and its derivative in y."""
     A, y0, b, c = parameters
@@ -63,7 +64,7 @@ def _fit(y, parameters):
     return A * value, A * slope
 
 
-@njit(cache=True)
+@inner(inline="always")
 def _relativity(n, c):
     """Factors of the exchange energy and potential by MacDonald and Vosko, at beta = (3 pi^2 n)^(1/3) / c."""
     beta = (3.0 * math.pi**2 * n) ** (1.0 / 3.0) / c
@@ -79,15 +80,15 @@ def _relativity(n, c):
     return 1.0 - 1.5 * bracket * bracket, 1.5 * ratio - 0.5
 
 
-@njit(cache=True)
+@inner
 def lda_point(n, c, exchange, correlation):
-    """Energy per electron and potential of the unpolarised gas; c = inf without relativity."""
+    """Energy per electron and potential of the unpolarised gas."""
     if n < TINY:
         return 0.0, 0.0
     root = n ** (1.0 / 3.0)
     energy = -0.75 * (3.0 / math.pi) ** (1.0 / 3.0) * root * exchange
     potential = 4.0 / 3.0 * energy
-    if c < np.inf:
+    if c is not None:
         factor_e, factor_v = _relativity(n, c)
         energy *= factor_e
         potential *= factor_v
@@ -99,7 +100,7 @@ def lda_point(n, c, exchange, correlation):
     return energy, potential
 
 
-@njit(cache=True)
+@inner
 def lsda_point(up, down, exchange, correlation):
     """Energy per electron and the potentials of both spins, by the spin interpolation of VWN5."""
     n = up + down
@@ -132,14 +133,14 @@ def lsda_point(up, down, exchange, correlation):
     return energy, v_up, v_down
 
 
-@njit(cache=True)
+@kernel
 def lda(n, c, exchange, correlation, energy, potential):
     """`lda_point` for each entry of a vector of densities."""
     for i in range(n.size):
         energy[i], potential[i] = lda_point(n[i], c, exchange, correlation)
 
 
-@njit(cache=True)
+@kernel
 def lsda(up, down, exchange, correlation, energy, v_up, v_down):
     """`lsda_point` for each entry of two vectors of densities."""
     for i in range(up.size):

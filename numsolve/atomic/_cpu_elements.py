@@ -7,24 +7,30 @@ symmetric element matrix is stored by the rows of its upper triangle: n (n + 1) 
 `factor` eliminates the inner nodes of all elements at once; what is left is one 2 x 2 matrix per element,
 together a tridiagonal matrix of the nodes that elements share, which is eliminated from left to right. By
 Sylvester's law of inertia the number of negative pivots is the number of negative eigenvalues, in whatever
-order the nodes are eliminated. A vanishing pivot makes the last one NaN, and is reported.
+order the nodes are eliminated.
+
+No pivot is nearer to zero than its own rounding errors: one that comes out smaller is set to that size, with
+its sign. The factors are then those of a matrix that differs by rounding errors, and every quotient is
+finite, also where the shift is an eigenvalue, of the whole matrix or of a leading part, to the last digit.
 """
 
-import numpy as np
-from numba import njit
+from numsolve._core.compiled import inner
 
-from ._cpu_lanes import load, negatives, splat, store, total
+from ._cpu_lanes import away_from_zero, larger, load, negatives, splat, store, total
+
+UNIT = 2.0**-52  # the spacing of floating-point numbers at 1: what rounding leaves of a pivot that vanishes
+TINY = 2.2250738585072014e-308  # the smallest normal number, whose inverse is finite
 
 
-@njit(cache=True)
+@inner
 def add_gram(A, table, weight):
     """A_ij += sum_q weight_q table_qi table_qj; table (blocks, points, n, 8), weight (blocks, points, 8)."""
     blocks, points, n = table.shape[:3]
     size = A.shape[1]
     for b in range(blocks):
         start = b * size
-        q = 0
-        while q + 4 <= points:  # four points at a time: a fourth of the traffic of A
+        whole = points - points % 4
+        for q in range(0, whole, 4):  # four points at a time: a fourth of the traffic of A
             w = b * points + q
             w0, w1, w2, w3 = load(weight, w), load(weight, w + 1), load(weight, w + 2), load(weight, w + 3)
             t0 = w * n
@@ -37,8 +43,7 @@ def add_gram(A, table, weight):
                     part = f0 * load(table, t0 + j) + f1 * load(table, t1 + j)
                     store(A, at, load(A, at) + part + f2 * load(table, t2 + j) + f3 * load(table, t3 + j))
                     at += 1
-            q += 4
-        while q < points:
+        for q in range(whole, points):
             w0 = load(weight, b * points + q)
             t0 = (b * points + q) * n
             at = start
@@ -47,18 +52,9 @@ def add_gram(A, table, weight):
                 for j in range(i, n):
                     store(A, at, load(A, at) + f0 * load(table, t0 + j))
                     at += 1
-            q += 1
 
 
-@njit(cache=True)
-def combine(A, base, potential, overlap, energy):
-    """A = base + potential - energy * overlap."""
-    e = splat(energy)
-    for k in range(A.shape[0] * A.shape[1]):
-        store(A, k, load(base, k) + load(potential, k) - e * load(overlap, k))
-
-
-@njit(cache=True)
+@inner
 def multiply(A, x, y):
     """Within each element, y = A x; x, y (blocks, n, 8)."""
     blocks, n = x.shape[:2]
@@ -79,29 +75,7 @@ def multiply(A, x, y):
             store(y, i, yi)
 
 
-@njit(cache=True)
-def clear(x):
-    """Set x = 0."""
-    for k in range(x.size // 8):
-        store(x, k, splat(0.0))
-
-
-@njit(cache=True)
-def copy(x, y):
-    """Set y = x."""
-    for k in range(x.size // 8):
-        store(y, k, load(x, k))
-
-
-@njit(cache=True)
-def scale(x, factor):
-    """Set x = factor x."""
-    f = splat(factor)
-    for k in range(x.size // 8):
-        store(x, k, f * load(x, k))
-
-
-@njit(cache=True)
+@inner(inline="always")
 def dot(x, y):
     """Sum of the products of all entries."""
     s = splat(0.0)
@@ -110,7 +84,7 @@ def dot(x, y):
     return total(s)
 
 
-@njit(cache=True)
+@inner
 def evaluate(table, u, out):
     """out_q = sum_i table_qi u_i."""
     blocks, points, n = table.shape[:3]
@@ -118,17 +92,15 @@ def evaluate(table, u, out):
         for q in range(b * points, (b + 1) * points):
             t = q * n
             even, odd = splat(0.0), splat(0.0)
-            i = 0
-            while i + 1 < n:
+            for i in range(0, n - 1, 2):
                 even = even + load(table, t + i) * load(u, b * n + i)
                 odd = odd + load(table, t + i + 1) * load(u, b * n + i + 1)
-                i += 2
-            if i < n:
-                even = even + load(table, t + i) * load(u, b * n + i)
+            if n % 2 == 1:
+                even = even + load(table, t + n - 1) * load(u, b * n + n - 1)
             store(out, q, even + odd)
 
 
-@njit(cache=True)
+@inner(inline="always")
 def add_moments(table, values, y):
     """y_i += sum_q table_qi values_q."""
     blocks, points, n = table.shape[:3]
@@ -139,15 +111,21 @@ def add_moments(table, values, y):
                 store(y, b * n + i, load(y, b * n + i) + load(table, q * n + i) * v)
 
 
-@njit(cache=True)
-def _eliminate(A, at, n):
+@inner(inline="always")
+def eliminate(A, start, n):
     """Eliminate the inner nodes of one block, two pivots a sweep; return the number of negative ones."""
     one = splat(1.0)
+    least = splat(0.0)
+    at = start
+    for k in range(n):
+        least = larger(load(A, at), least)
+        at += n - k
+    least = splat(UNIT) * least + splat(TINY)  # of the rounding errors of a pivot
     negative = 0
-    k = 0
-    while k < n - 2:
+    at = start
+    for k in range(0, n - 2, 2):
         width = n - k
-        pivot = load(A, at)
+        pivot = away_from_zero(load(A, at), least)
         inverse = one / pivot
         store(A, at, inverse)
         negative += negatives(pivot)
@@ -158,30 +136,29 @@ def _eliminate(A, at, n):
                 for j in range(i, width):
                     store(A, below, load(A, below) - f * load(A, at + j))
                     below += 1
-            break
-        second = at + width - 1  # A[k + 1, j] is at second + j - k
-        f = load(A, at + 1) * inverse
-        for j in range(1, width):
-            store(A, second + j, load(A, second + j) - f * load(A, at + j))
-        pivot = load(A, second + 1)
-        inverse_2 = one / pivot
-        store(A, second + 1, inverse_2)
-        negative += negatives(pivot)
-        below = second + width
-        for i in range(2, width):
-            f = load(A, at + i) * inverse
-            g = load(A, second + i) * inverse_2
-            for j in range(i, width):
-                store(A, below, load(A, below) - f * load(A, at + j) - g * load(A, second + j))
-                below += 1
-        at = second + width
-        k += 2
+        else:
+            second = at + width - 1  # A[k + 1, j] is at second + j - k
+            f = load(A, at + 1) * inverse
+            for j in range(1, width):
+                store(A, second + j, load(A, second + j) - f * load(A, at + j))
+            pivot = away_from_zero(load(A, second + 1), least)
+            inverse_2 = one / pivot
+            store(A, second + 1, inverse_2)
+            negative += negatives(pivot)
+            below = second + width
+            for i in range(2, width):
+                f = load(A, at + i) * inverse
+                g = load(A, second + i) * inverse_2
+                for j in range(i, width):
+                    store(A, below, load(A, below) - f * load(A, at + j) - g * load(A, second + j))
+                    below += 1
+            at = second + width
     return negative
 
 
-@njit(cache=True, error_model="numpy")
+@inner(inline="always")
 def factor(A, n, elements, first, chain):
-    """Factorise in place; return the number of negative pivots, or -1 if a pivot vanished.
+    """Factorise in place; return the number of negative pivots, or -1 if A has an entry that is not finite.
 
     The shared nodes are 0 ... elements; those before `first` and the last are fixed to zero. ``chain``
     (2, elements + 1) takes the inverse pivots and the couplings of the shared nodes.
@@ -189,26 +166,31 @@ def factor(A, n, elements, first, chain):
     blocks, size = A.shape[:2]
     negative = 0
     for b in range(blocks):
-        negative += _eliminate(A, b * size, n)
-    carry = 0.0
+        negative += eliminate(A, b * size, n)
+    carry, finite = 0.0, 0.0
     for e in range(elements):
         b, lane = e // 8, e % 8
         coupling = A[b, size - 2, lane]
         right = A[b, size - 1, lane]
         if e < first:
             carry = right
-            continue
-        pivot = A[b, size - 3, lane] + carry
-        if pivot < 0.0:
-            negative += 1
-        inverse = 1.0 / pivot
-        chain[0, e] = inverse
-        chain[1, e] = coupling
-        carry = right - coupling * coupling * inverse
-    return negative if np.isfinite(carry) else -1
+        else:
+            own = A[b, size - 3, lane]
+            pivot = own + carry
+            least = UNIT * (abs(own) + abs(carry) + abs(coupling)) + TINY
+            if abs(pivot) < least:
+                pivot = -least if pivot < 0.0 else least
+            if pivot < 0.0:
+                negative += 1
+            inverse = 1.0 / pivot
+            chain[0, e] = inverse
+            chain[1, e] = coupling
+            carry = right - coupling * coupling * inverse
+        finite += 0.0 * carry  # NaN, for good, if any of them is not finite
+    return negative if finite == 0.0 else -1
 
 
-@njit(cache=True)
+@inner(inline="always")
 def solve(A, n, elements, first, chain, y):
     """Solve with the factors; y (blocks, n, 8) holds the right-hand side, then the solution."""
     blocks, size = A.shape[:2]

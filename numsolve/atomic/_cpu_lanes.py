@@ -8,6 +8,8 @@ it cannot rule out that the rows of a matrix overlap in memory. `Lanes` says it:
 An array of shape (..., 8) is addressed in vectors: ``load(x, k)`` is ``x.reshape(-1, 8)[k]``. Arithmetic
 between `Lanes` may fuse a multiplication and an addition, and never reorders, so signs of pivots are those
 of the written formula.
+
+The operators are instructions with a type, not functions: nothing is compiled for them, and nothing linked.
 """
 
 import operator
@@ -15,7 +17,8 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 WIDTH = 8
 
@@ -83,7 +86,7 @@ def total(typingctx, v):  # noqa: ARG001
 
     def codegen(context, builder, signature, args):  # noqa: ARG001
         lanes = [builder.extract_element(args[0], ir.Constant(_INT, i)) for i in range(WIDTH)]
-        while len(lanes) > 1:
+        for _ in range(3):  # eight, four, two, one
             lanes = [builder.fadd(a, b) for a, b in zip(lanes[::2], lanes[1::2], strict=True)]
         return lanes[0]
 
@@ -101,19 +104,47 @@ def negatives(typingctx, v):  # noqa: ARG001
     return types.int64(LANES), codegen
 
 
+@intrinsic
+def larger(typingctx, v, most):  # noqa: ARG001
+    """In each lane, the larger of abs(v) and `most`; NaN in v is passed over."""
+
+    def codegen(context, builder, signature, args):  # noqa: ARG001
+        size = _absolute(builder, args[0])
+        return builder.select(builder.fcmp_ordered(">", size, args[1]), size, args[1])
+
+    return LANES(LANES, LANES), codegen
+
+
+@intrinsic
+def away_from_zero(typingctx, v, least):  # noqa: ARG001
+    """In each lane v, or `least` with the sign of v where abs(v) is smaller; NaN stays."""
+
+    def codegen(context, builder, signature, args):  # noqa: ARG001
+        v, least = args
+        signed = builder.select(_below_zero(builder, v), builder.fneg(least), least)
+        return builder.select(builder.fcmp_ordered("<", _absolute(builder, v), least), signed, v)
+
+    return LANES(LANES, LANES), codegen
+
+
+def _below_zero(builder, v):
+    return builder.fcmp_ordered("<", v, ir.Constant(_VECTOR, [0.0] * WIDTH))
+
+
+def _absolute(builder, v):
+    return builder.select(_below_zero(builder, v), builder.fneg(v), v)
+
+
+class _BetweenLanes(ConcreteTemplate):
+    cases = (signature(LANES, LANES, LANES),)
+
+
 def _arithmetic(function, instruction):
-    @intrinsic
-    def apply(typingctx, a, b):  # noqa: ARG001
-        def codegen(context, builder, signature, args):  # noqa: ARG001
-            return getattr(builder, instruction)(*args, flags=("contract",))
+    infer_global(function)(type(f"_{instruction}", (_BetweenLanes,), {"key": function}))
 
-        return LANES(LANES, LANES), codegen
-
-    @overload(function)
-    def typed(a, b):
-        if isinstance(a, LanesType) and isinstance(b, LanesType):
-            return lambda a, b: apply(a, b)  # noqa: PLW0108  # Numba wants these names
-        return None
+    @lower_builtin(function, LANES, LANES)
+    def instruct(context, builder, signature, args):  # noqa: ARG001
+        return getattr(builder, instruction)(*args, flags=("contract",))
 
 
 for _function, _instruction in (

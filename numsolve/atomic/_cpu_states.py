@@ -2,330 +2,367 @@
 
 For one channel (l or kappa) the discrete equation is A(eps) u = 0 with
 
-    A(eps) = int D D / (2 M) + (V + w - eps) Phi Phi,      M = 1 + (eps - V) / (2 c^2)   (1 for c = inf).
+    A(eps) = int D D / (2 M) + (V + w - eps) Phi Phi,      M = 1 + (eps - V) / (2 c^2)   (1 for c = None).
 
 -dA/deps is positive definite while M > 0, so that the number of negative eigenvalues of A(eps) is the
 number of energies below eps, and a factorisation counts them. `t` stands for `tables.Tables`, `s` for
-`tables.States`, `V` for the potential at the quadrature points, one for each spin, and `vm` for the matrices
-int V Phi Phi, one for each spin and basis table.
+`tables.States`, `a` for `tables.Pencil`; `c` is the speed of light, None for Schrödinger's equation: a type
+of its own, so that each theory is compiled without the other. ``np.bool_(True)`` and ``np.int64(0)`` stand
+where a constant would have a type of its own, for which the callee would be compiled once more.
+
+Long work is cut where a factorisation begins: functions that take `until` return False once so many were
+done, and go on from there when they are called again; `s.run` remembers the place.
 """
 
 import math
 
 import numpy as np
-from numba import njit
 
-from ._cpu_elements import (
-    add_gram,
-    add_moments,
-    clear,
-    combine,
-    copy,
-    dot,
-    evaluate,
-    factor,
-    multiply,
-    scale,
-    solve,
-)
+from numsolve._core.compiled import inner, kernel
+
+from ._cpu_elements import add_gram, add_moments, dot, evaluate, factor, multiply, solve
 from ._cpu_lanes import load, splat, store, total
 
+HALVINGS = 200  #: of a bracket, at most: some 60 take it from 1e100 to rounding errors
+#: Relative changes of an energy that count as rounding errors.
+NOISE = 1e-11
 
-@njit(cache=True)
-def potential_matrices(t, V, vm):
+
+@inner(inline="always")
+def potential_matrices(t, a):
     """Compute vm = int V Phi Phi for each spin and basis table."""
     tables = t.phi.shape[0]
-    weight = np.empty_like(t.weight)
-    for spin in range(V.shape[0]):
-        for k in range(t.weight.size // 8):
-            store(weight, k, load(t.weight, k) * load(V[spin], k))
+    points = t.weight.size // 8
+    for k in range(a.vm.size // 8):
+        store(a.vm, k, splat(0.0))
+    for spin in range(a.V.shape[0]):
+        for k in range(points):
+            store(a.weight, k, load(t.weight, k) * load(a.V, spin * points + k))
         for table in range(tables):
-            clear(vm[spin * tables + table])
-            add_gram(vm[spin * tables + table], t.phi[table], weight)
+            add_gram(a.vm[spin * tables + table], t.phi[table], a.weight)
 
 
-@njit(cache=True)
-def assemble(t, channel, spin, eps, V, vm, A):
-    """A(eps) of one channel."""
-    table = t.table[channel]
-    combine(A, t.base[channel], vm[spin * t.phi.shape[0] + table], t.overlap[table], eps)
-    if t.c < np.inf:
-        weight = np.empty_like(t.weight)
-        half, slope, shift = splat(0.5), splat(-0.5 / t.c**2), splat(1.0 + 0.5 * eps / t.c**2)
-        for k in range(t.weight.size // 8):
-            store(weight, k, half * load(t.weight, k) / (shift + slope * load(V[spin], k)))
-        add_gram(A, t.slope[table], weight)
-
-
-@njit(cache=True)
-def count(t, channel, spin, eps, V, vm, A, chain):
-    """Factorise A(eps); return the number of energies below eps, and eps, which a vanishing pivot moves."""
-    n = t.phi.shape[3]
-    while True:
-        assemble(t, channel, spin, eps, V, vm, A)
-        negative = factor(A, n, t.n_elements, t.first, chain)
-        if negative >= 0 or not np.isfinite(eps):
-            return negative, eps
-        eps += 1e-12 * max(abs(eps), 1e-3)
-
-
-@njit(cache=True)
-def _quotient(t, channel, V, p, d, eps):
-    """One Newton step for the root eps of u' A(eps) u = 0; (eps, large part of the norm for Dirac)."""
-    numerator, norm, small = splat(0.0), splat(0.0), splat(0.0)
-    half = splat(0.5)
-    if t.c == np.inf:
-        # linear in eps: any eps gives the quotient itself
-        w = t.centrifugal[channel]
-        for k in range(t.weight.size // 8):
-            pk, dk, wk = load(p, k), load(d, k), load(t.weight, k)
-            numerator = numerator + wk * (half * dk * dk + load(V, k) * pk * pk) + load(w, k) * pk * pk
-            norm = norm + wk * pk * pk
-        return total(numerator) / total(norm), 0.0
-    slope, shift = splat(-0.5 / t.c**2), splat(1.0 + 0.5 * eps / t.c**2)
-    e, over = splat(eps), splat(0.25 / t.c**2)
-    for k in range(t.weight.size // 8):
-        pk, dk, wk, vk = load(p, k), load(d, k), load(t.weight, k), load(V, k)
-        qk = dk / (shift + slope * vk)  # 2 c Q
-        numerator = numerator + wk * (half * dk * qk + (vk - e) * pk * pk)
-        small = small + over * wk * qk * qk
-        norm = norm + wk * pk * pk
-    return eps + total(numerator) / (total(norm) + total(small)), total(small)
-
-
-@njit(cache=True)
-def rayleigh(t, channel, V, p, d, eps):
-    """The root eps of u' A(eps) u = 0, and the norm of Q that goes with the function p."""
-    for _ in range(20):
+@inner
+def rayleigh(t, s, a, k, eps, c):
+    """The root eps of u' A(eps) u = 0 for state k, and the norm of its Q."""
+    points = t.weight.size // 8
+    half, small = splat(0.5), 0.0
+    at, v = k * points, s.spin[k] * points
+    numerator, norm = splat(0.0), splat(0.0)
+    if c is None:  # linear in eps
+        w = s.channel[k] * points
+        for i in range(points):
+            pi, di, wi = load(s.p, at + i), load(s.d, at + i), load(t.weight, i)
+            numerator = numerator + wi * (half * di * di + load(a.V, v + i) * pi * pi)
+            numerator = numerator + load(t.centrifugal, w + i) * pi * pi
+            norm = norm + wi * pi * pi
+        return total(numerator) / total(norm), small
+    over = splat(0.25 / c**2)
+    for i in range(points):
+        norm = norm + load(t.weight, i) * load(s.p, at + i) * load(s.p, at + i)
+    for _ in range(20):  # Newton's method, which converges quadratically: three or four steps are usual
         before = eps
-        eps, small = _quotient(t, channel, V, p, d, before)
-        if t.c == np.inf or abs(eps - before) <= 1e-14 * abs(eps) or not np.isfinite(eps):
+        slope, shift = splat(-0.5 / c**2), splat(1.0 + 0.5 * eps / c**2)
+        e, numerator, part = splat(eps), splat(0.0), splat(0.0)
+        for i in range(points):
+            pi, di, wi = load(s.p, at + i), load(s.d, at + i), load(t.weight, i)
+            vi = load(a.V, v + i)
+            qi = di / (shift + slope * vi)  # 2 c Q
+            numerator = numerator + wi * (half * di * qi + (vi - e) * pi * pi)
+            part = part + over * wi * qi * qi
+        small = total(part)
+        eps = before + total(numerator) / (total(norm) + small)
+        if abs(eps - before) <= 1e-14 * abs(eps) or not np.isfinite(eps):
             break
     return eps, small
 
 
-@njit(cache=True)
-def inverse_step(t, s, k, shift, V, vm, A, chain, y):
-    """One step of inverse iteration of state k; return the number of energies below the shift.
+@inner(inline="always")
+def assemble(t, a, channel, spin, eps, c):
+    """A(eps) of one channel."""
+    table = t.table[channel]
+    size = a.A.size // 8
+    base, potential, overlap = channel * size, (spin * t.phi.shape[0] + table) * size, table * size
+    e = splat(eps)
+    for k in range(size):
+        part = load(t.base, base + k) + load(a.vm, potential + k)
+        store(a.A, k, part - e * load(t.overlap, overlap + k))
+    if c is not None:
+        points = t.weight.size // 8
+        half, slope, shift = splat(0.5), splat(-0.5 / c**2), splat(1.0 + 0.5 * eps / c**2)
+        for k in range(points):
+            store(a.weight, k, half * load(t.weight, k) / (shift + slope * load(a.V, spin * points + k)))
+        add_gram(a.A, t.slope[table], a.weight)
 
-    The new u, with p = P and d = D at the quadrature points, is normalised to int P^2 + Q^2 = 1.
+
+@inner
+def probe(t, s, a, k, shift, c, solving):
+    """Count the energies below the shift in the channel of state k; -1 if the matrix is not finite.
+
+    If `solving`, also do a step of inverse iteration of the state: the new u, with p = P and d = D at the
+    quadrature points, is normalised to int P^2 + Q^2 = 1, and has the energy of its Rayleigh quotient.
     """
     channel, spin = s.channel[k], s.spin[k]
     table = t.table[channel]
-    u, p, d = s.u[k], s.p[k], s.d[k]
     n = t.phi.shape[3]
-    negative, shift = count(t, channel, spin, shift, V, vm, A, chain)
-    multiply(t.overlap[table], u, y)  # y = -A'(shift) u
-    if t.c < np.inf:
-        weighted = np.empty_like(p)
-        slope, middle = splat(-0.5 / t.c**2), splat(1.0 + 0.5 * shift / t.c**2)
-        over = splat(0.25 / t.c**2)
-        for i in range(t.weight.size // 8):
-            m = middle + slope * load(V[spin], i)
-            store(weighted, i, over * load(t.weight, i) * load(d, i) / (m * m))
-        add_moments(t.slope[table], weighted, y)
-    solve(A, n, t.n_elements, t.first, chain, y)
-    copy(y, u)
+    assemble(t, a, channel, spin, shift, c)
+    negative = factor(a.A, n, t.n_elements, t.first, a.chain)
+    s.run[0].factorizations += 1
+    if not solving:
+        return negative
+    u, p, d, overlap = s.u[k], s.p[k], s.d[k], t.overlap[table]
+    points = t.weight.size // 8
+    multiply(overlap, u, a.y)  # y = -A'(shift) u
+    if c is not None:
+        slope, middle, over = splat(-0.5 / c**2), splat(1.0 + 0.5 * shift / c**2), splat(0.25 / c**2)
+        for i in range(points):
+            m = middle + slope * load(a.V, spin * points + i)
+            store(a.weight, i, over * load(t.weight, i) * load(d, i) / (m * m))
+        add_moments(t.slope[table], a.weight, a.y)
+    solve(a.A, n, t.n_elements, t.first, a.chain, a.y)
+    for i in range(u.size // 8):
+        store(u, i, load(a.y, i))
     evaluate(t.phi[table], u, p)
     evaluate(t.slope[table], u, d)
-    eps, small = rayleigh(t, channel, V[spin], p, d, shift)
-    multiply(t.overlap[table], u, y)
-    norm = dot(u, y) + small
-    if t.c == np.inf:  # with a lumped overlap the quotient is not that of the quadrature
-        mass = 0.0
-        for i in range(t.weight.size // 8):
-            mass += total(load(t.weight, i) * load(p, i) * load(p, i))
-        eps *= mass / norm
-    for x in (u, p, d):
-        scale(x, 1.0 / math.sqrt(norm))
+    eps, small = rayleigh(t, s, a, k, shift, c)
+    multiply(overlap, u, a.y)
+    norm = dot(u, a.y) + small
+    if c is None:  # with a lumped overlap the quotient is not that of the quadrature
+        mass = splat(0.0)
+        for i in range(points):
+            mass = mass + load(t.weight, i) * load(p, i) * load(p, i)
+        eps *= total(mass) / norm
+    unit = splat(1.0 / math.sqrt(norm))
+    for i in range(u.size // 8):
+        store(u, i, unit * load(u, i))
+    for i in range(points):
+        store(p, i, unit * load(p, i))
+        store(d, i, unit * load(d, i))
     s.energy[k] = eps
-    s.work[0] += 1
     return negative
 
 
-@njit(cache=True)
-def advance(t, s, k, V, vm, A, chain, y):
+@inner(inline="always")
+def is_certain(t, s, a, k, margin, c):
+    """Whether state k is the one of its index: count just below and just above its energy."""
+    certain = True
+    for above in range(2):
+        edge = s.energy[k] + (margin if above == 1 else -margin)
+        certain = probe(t, s, a, k, edge, c, np.bool_(False)) == s.index[k] + above and certain
+    return certain
+
+
+@inner(inline="always")
+def advance(t, s, a, k, c):
     """One step of Rayleigh quotient iteration of state k in a potential that has changed a little.
 
-    If the new energy is not that of the wanted index, by the inertia at the shift, the state is located anew.
+    If the new energy is not that of the wanted index, by the inertia at the shift, the state is lost: its
+    energy becomes nan.
     """
-    shift = rayleigh(t, s.channel[k], V[s.spin[k]], s.p[k], s.d[k], s.energy[k])[0]
-    negative = inverse_step(t, s, k, shift, V, vm, A, chain, y)
-    index, noise = s.index[k], 1e-11 * (1.0 + abs(shift))
-    if s.energy[k] > shift + noise:
+    shift, _ = rayleigh(t, s, a, k, s.energy[k], c)
+    negative = probe(t, s, a, k, shift, c, np.bool_(True))
+    index, energy, noise = s.index[k], s.energy[k], NOISE * (1.0 + abs(shift))
+    if energy > shift + noise:
         right = negative == index
-    elif s.energy[k] < shift - noise:
+    elif energy < shift - noise:
         right = negative == index + 1
-    else:  # it did not move: its index is what it was, if that was ever found out
+    elif abs(energy - shift) <= noise:  # it did not move: its index is what it was, if that was found out
         right = index <= negative <= index + 1 and s.certified[k]
-        right = right or is_certain(t, s, k, 10.0 * noise, V, vm, A, chain)
-    if right:
-        s.certified[k] = True
+        right = right or is_certain(t, s, a, k, 10.0 * noise, c)
     else:
-        locate(t, s, k, V, vm, A, chain, y)
+        right = False  # nan
+    s.certified[k] = right
+    if not right:
+        s.energy[k] = np.nan
 
 
-@njit(cache=True)
-def is_certain(t, s, k, margin, V, vm, A, chain):
-    """Whether state k is the one of its index: count just below and just above its energy."""
-    eps, channel, spin = s.energy[k], s.channel[k], s.spin[k]
-    below = count(t, channel, spin, eps - margin, V, vm, A, chain)[0]
-    above = count(t, channel, spin, eps + margin, V, vm, A, chain)[0]
-    s.work[0] += 2
-    return below == s.index[k] and above == s.index[k] + 1
-
-
-@njit(cache=True)
-def lowest(t, channel, V):
+@inner(inline="always")
+def lowest(t, a, channel, spin, c):
     """A bound below all energies: the minimum of the potential, above the lower continuum for Dirac."""
     bottom, top = np.inf, -np.inf
-    flat, weight, w = V.ravel(), t.weight.ravel(), t.centrifugal[channel].ravel()
-    for i in range(weight.size):
-        if weight[i] > 0.0:
-            bottom = min(bottom, flat[i] + w[i] / weight[i])
-            top = max(top, flat[i])
+    blocks, points = t.weight.shape[:2]
+    for b in range(blocks):
+        for q in range(points):
+            for lane in range(min(8, t.n_elements - 8 * b)):
+                v = a.V[spin, b, q, lane]
+                bottom = min(bottom, v + t.centrifugal[channel, b, q, lane] / t.weight[b, q, lane])
+                top = max(top, v)
     bottom -= 1e-9 * (1.0 + abs(bottom))
-    if t.c < np.inf:
-        bottom = max(bottom, top - 2.0 * t.c**2 * (1.0 - 1e-9))
+    if c is not None:
+        bottom = max(bottom, top - 2.0 * c**2 * (1.0 - 1e-9))
     return bottom
 
 
-@njit(cache=True)
-def too_deep(t, V):
-    """Whether channel 0 has states at or below the lower continuum, max V - 2 c^2."""
-    vm = np.empty((V.shape[0] * t.phi.shape[0], *t.overlap.shape[1:]))
-    potential_matrices(t, V, vm)
-    A, chain = np.empty_like(t.base[0]), np.empty((2, t.n_elements + 1))
-    channel = np.int64(0)
-    return count(t, channel, channel, lowest(t, channel, V[0]), V, vm, A, chain)[0] > 0
+@inner(inline="always")
+def widen(t, s, a, c):
+    """Forget what was known of the states that are lost."""
+    for k in range(s.energy.size):
+        if np.isnan(s.energy[k]):
+            s.low[k], s.high[k] = lowest(t, a, s.channel[k], s.spin[k], c), np.inf
+            s.below_low[k], s.below_high[k], s.halvings[k] = 0, -1, 0
 
 
-@njit(cache=True)
-def locate(t, s, k, V, vm, A, chain, y):
-    """Find state k without a guess: bisect until it is alone in a bracket, then iterate inside."""
-    locate_all(t, s, k, k + 1, V, vm, A, chain, y)
+@inner(inline="always")
+def locate(t, s, a, c, until):
+    """Find the lost states: bisect until each is alone in a bracket, then iterate inside.
 
-
-@njit(cache=True)
-def locate_all(t, s, begin, end, V, vm, A, chain, y):
-    """Find states begin ... end - 1 without a guess; those of a channel share their counts.
-
-    Brackets are halved on the scale of asinh, which is logarithmic for large energies of either sign.
+    Brackets are halved on the scale of asinh, which is logarithmic for large energies of either sign. A
+    state that is not found within `HALVINGS`, or whose matrix is not finite, keeps the energy nan.
     """
-    low, high = np.empty(end), np.empty(end)
-    below_low, below_high = np.zeros(end, np.int64), np.full(end, -1)
-    for k in range(begin, end):
-        channel, spin = s.channel[k], s.spin[k]
-        bottom = lowest(t, channel, V[spin])
-        fresh = True
-        for j in range(begin, k):
-            if s.channel[j] == channel and s.spin[j] == spin:
-                fresh = False
-        if fresh:
-            for j in range(k, end):
-                low[j], high[j] = bottom, np.inf
-    for k in range(begin, end):
+    count = s.energy.size
+    for k in range(count):
         channel, spin, index = s.channel[k], s.spin[k], s.index[k]
-        s.energy[k], s.certified[k] = np.nan, False
-        top = max(1.0, 2.0 * low[k])
-        for _ in range(200):
-            if high[k] < np.inf:
-                middle = math.sinh(0.5 * (math.asinh(low[k]) + math.asinh(high[k])))
-                if not low[k] < middle < high[k]:
-                    break  # two energies within rounding
+        for halving in range(s.halvings[k], HALVINGS if np.isnan(s.energy[k]) else 0):
+            if s.run[0].factorizations >= until:
+                return False
+            s.halvings[k] = halving + 1
+            if s.high[k] < np.inf:
+                middle = math.sinh(0.5 * (math.asinh(s.low[k]) + math.asinh(s.high[k])))
+                hopeless = not s.low[k] < middle < s.high[k]  # two energies within rounding
             else:
-                middle = top
-                top *= 8.0
-                if not middle < 1e100:
-                    break  # fewer states than asked for
-            alone = below_low[k] == index and below_high[k] == index + 1
-            if alone:
-                _start(t, s, k)
-                found = inverse_step(t, s, k, middle, V, vm, A, chain, y)
-            else:
-                found, middle = count(t, channel, spin, middle, V, vm, A, chain)
-                s.work[0] += 1
-            for j in range(begin, end):
+                middle = 8.0 * max(s.low[k], 0.125) if s.low[k] > 0.0 else 1.0
+                hopeless = not middle < 1e100  # fewer states than asked for
+            alone = s.below_low[k] == index and s.below_high[k] == index + 1
+            found = -1
+            if not hopeless:
+                if alone:
+                    begin(t, s, k)
+                found = probe(t, s, a, k, middle, c, alone)
+            if found < 0:
+                s.halvings[k], s.energy[k] = HALVINGS, np.nan
+                break
+            for j in range(count):
                 if s.channel[j] == channel and s.spin[j] == spin:
-                    if found <= s.index[j] and middle > low[j]:
-                        low[j], below_low[j] = middle, found
-                    elif found > s.index[j] and middle < high[j]:
-                        high[j], below_high[j] = middle, found
-            if alone and _polish(t, s, k, middle, low[k], high[k], V, vm, A, chain, y):
+                    if found <= s.index[j] and middle > s.low[j]:
+                        s.low[j], s.below_low[j] = middle, found
+                    elif found > s.index[j] and middle < s.high[j]:
+                        s.high[j], s.below_high[j] = middle, found
+            if alone and polish(t, s, a, k, middle, c):
                 s.certified[k] = True
                 break
+    return True
 
 
-@njit(cache=True)
-def _start(t, s, k):
+@inner(inline="always")
+def begin(t, s, k):
     """A vector without symmetries."""
     u = s.u[k]
-    for b in range(u.shape[0]):
-        for i in range(u.shape[1]):
+    blocks, n = u.shape[:2]
+    for b in range(blocks):
+        for i in range(n):
             for lane in range(8):
                 u[b, i, lane] = 1.0 + 0.7 * math.sin(1.0 + 37.0 * (b * 8 + lane) + 2.3 * i)
     evaluate(t.slope[t.table[s.channel[k]]], u, s.d[k])
 
 
-@njit(cache=True)
-def _polish(t, s, k, shift, low, high, V, vm, A, chain, y):
+@inner(inline="always")
+def polish(t, s, a, k, shift, c):
     """Rayleigh quotient iteration from a first inverse step; whether it ends inside the bracket."""
-    inverse_step(t, s, k, shift, V, vm, A, chain, y)
-    for _ in range(8):
+    low = s.low[k] - NOISE * (1.0 + abs(s.low[k]))
+    high = s.high[k] + NOISE * (1.0 + abs(s.high[k]))
+    for step in range(9):
         before = s.energy[k]
-        if not low - 1e-9 * (1.0 + abs(low)) <= before <= high + 1e-9 * (1.0 + abs(high)):
+        wide = 1e-9 * (1.0 + max(abs(low), abs(high)))
+        if step > 0 and not low - wide <= before <= high + wide:
             break
-        inverse_step(t, s, k, before, V, vm, A, chain, y)
-        if abs(s.energy[k] - before) <= 1e-9 * abs(before):
-            return low <= s.energy[k] <= high
+        probe(t, s, a, k, shift if step == 0 else before, c, np.bool_(True))
+        if step > 0 and abs(s.energy[k] - before) <= 1e-9 * abs(before):
+            if low <= s.energy[k] <= high:
+                return True
+            break
     s.energy[k] = np.nan
     return False
 
 
-@njit(cache=True)
-def certify(t, s, V, vm):
+@inner(inline="always")
+def certify(t, s, a, c, until):
     """Note for each state whether it is the one of its index."""
-    A = np.empty_like(t.base[0])
-    chain = np.empty((2, t.n_elements + 1))
-    for k in range(s.energy.size):
-        margin = 1e-10 * (1.0 + abs(s.energy[k]))
-        s.certified[k] = np.isfinite(margin) and is_certain(t, s, k, margin, V, vm, A, chain)
+    run = s.run[0]
+    for k in range(run.checked, s.energy.size):
+        if run.factorizations >= until:
+            return False
+        margin = 10.0 * NOISE * (1.0 + abs(s.energy[k]))
+        s.certified[k] = np.isfinite(margin) and is_certain(t, s, a, k, margin, c)
+        run.checked = k + 1
+    run.checked = 0
+    return True
 
 
-@njit(cache=True)
-def sweep(t, s, V, n, stop_at, residuals, start):
-    """Up to n steps of Rayleigh quotient iteration of all states; the residual is the largest change.
+@inner
+def settle(t, s, a, c, until, certifying):
+    """Do one step of Rayleigh quotient iteration for each state, and locate those that are lost or new.
 
-    A change is counted relative to the energy where that is above one.
+    ``run.worst`` becomes the largest change of an energy (``run.relative``: relative to those above one), or
+    inf if a state was not found. If `certifying`, note instead for each state whether it is the one of its
+    index. Return whether all is done.
     """
-    vm = np.empty((V.shape[0] * t.phi.shape[0], *t.overlap.shape[1:]))
-    potential_matrices(t, V, vm)
-    A, y = np.empty_like(t.base[0]), np.empty_like(s.u[0])
-    chain = np.empty((2, t.n_elements + 1))
-    if start:
-        guessed = True
-        for k in range(s.energy.size):
-            guessed = guessed and np.isfinite(s.energy[k])
-        if guessed:
-            for k in range(s.energy.size):
-                _start(t, s, k)
-                shift = s.energy[k]
-                inverse_step(t, s, k, shift, V, vm, A, chain, y)
-                inverse_step(t, s, k, shift, V, vm, A, chain, y)
-        else:
-            locate_all(t, s, np.int64(0), s.energy.size, V, vm, A, chain, y)
+    run, count = s.run[0], s.energy.size
+    if certifying:
+        return certify(t, s, a, c, until)
+    if run.fresh:
+        potential_matrices(t, a)
+        run.fresh = False
+    if run.state == 0:
+        for k in range(count):
+            s.before[k] = s.energy[k]
+    for k in range(run.state, count):
+        if run.factorizations >= until:
+            return False
+        if np.isfinite(s.energy[k]):
+            advance(t, s, a, k, c)
+        run.state = k + 1
+    if run.state == count:
+        widen(t, s, a, c)
+        run.state = count + 1
+    if not locate(t, s, a, c, until):
+        return False
+    worst = 0.0
+    for k in range(count):
+        old = s.before[k] if np.isfinite(s.before[k]) else 0.0
+        moved = abs(s.energy[k] - old) / (max(1.0, abs(old)) if run.relative else 1.0)
+        worst = max(worst, moved) if moved < np.inf else np.inf
+    run.worst = worst
+    run.state = 0
+    return True
+
+
+@kernel
+def sweep(t, s, a, c, n, stop_at, residuals, probes, certifying):
+    """Up to n steps of Rayleigh quotient iteration of all states; return how many.
+
+    The residual is the largest change of an energy, relative to those above one. If `certifying`, note
+    instead for each state whether it is the one of its index, and return 1 when that is done. After some
+    `probes` factorisations the call returns, to be called again: it goes on where it was.
+    """
+    run = s.run[0]
+    until = run.factorizations + probes
     done = 0
-    while done < n:
-        worst = 0.0
-        for k in range(s.energy.size):
-            before = s.energy[k]
-            if np.isfinite(before):
-                advance(t, s, k, V, vm, A, chain, y)
-            change = abs(s.energy[k] - before) / max(1.0, abs(before))
-            worst = change if not change <= worst else worst
-        residuals[done] = worst
-        done += 1
-        if not worst > stop_at:
+    for _ in range(max(n, 1)):
+        if not settle(t, s, a, c, until, certifying):
             break
-    certify(t, s, V, vm)
+        done += 1
+        if certifying:
+            break
+        residuals[done - 1] = run.worst
+        if run.worst <= stop_at or run.worst == np.inf:
+            break
     return done
+
+
+@kernel
+def guess(t, s, a, c):
+    """Begin with the energies that are finite as guesses; return how many lie in the lower continuum (or -1).
+
+    These are the states below max V - 2 c^2, which only a very deep well has.
+    """
+    potential_matrices(t, a)
+    below, first = np.int64(0), np.int64(0)
+    if c is not None:
+        below = probe(t, s, a, first, lowest(t, a, first, first, c), c, np.bool_(False))
+    for k in range(s.energy.size if below == 0 else 0):
+        energy = s.energy[k]
+        if np.isfinite(energy):
+            begin(t, s, k)
+            for _ in range(2):
+                probe(t, s, a, k, energy, c, np.bool_(True))
+    return below

@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from numsolve._core import arrays, checks
-from numsolve._core.monitor import RUNNING, Monitor
-from numsolve._core.result import caller_level
+from numsolve._core.codes import RUNNING
+from numsolve._core.monitor import Monitor
+from numsolve._core.result import Status, caller_level
 
 from . import fields
 from .mesh import RadialMesh
 from .result import RadialResult
-from .tables import States, gather, spread
+from .tables import Pencil, States, gather, pieces, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    from numsolve._core.limits import Limits
+    from numsolve._core.typing import Array, ArrayLike
 
     from .tables import Tables
+
+    #: A function of the radii, or samples (r, v).
+    Potential: TypeAlias = Callable[[Array], ArrayLike] | tuple[ArrayLike, ArrayLike]
 
 
 #: Relative changes of an energy below this are rounding errors.
 ROUNDING = 4e-13
 
 
-def read_mesh(mesh: Any, r_max: Any, Z: float, *, dirac: bool) -> RadialMesh:
+class Channel(NamedTuple):
+    """Which equation is solved."""
+
+    l: int  # noqa: E741
+    kappa: int | None  # None for Schrödinger's equation
+    Z: float
+    c: float | None
+    power: float  # of r, before the polynomials
+
+
+def read_mesh(mesh: RadialMesh | None, r_max: float, Z: float, *, dirac: bool) -> RadialMesh:
     """Return the mesh given, or sixteen elements on [0, r_max]."""
     if mesh is None:
         return RadialMesh.atomic(Z, dirac and Z > 0, r_max, n_elements=16, order=18)
@@ -35,7 +53,7 @@ def read_mesh(mesh: Any, r_max: Any, Z: float, *, dirac: bool) -> RadialMesh:
     return mesh
 
 
-def read_states(n_states: Any, mesh: RadialMesh, size: int) -> int:
+def read_states(n_states: int, mesh: RadialMesh, size: int) -> int:
     """Check the number of states asked for."""
     number: int = checks.integer("n_states", n_states, low=1)
     if number > size:
@@ -43,11 +61,12 @@ def read_states(n_states: Any, mesh: RadialMesh, size: int) -> int:
     return number
 
 
-def read_potential(V: Any, r: Any, Z: float) -> Any:
+def read_potential(V: Potential, r: Array, Z: float) -> Array:
     """Values of a potential at the radii; samples are interpolated, less their singularity -Z / r."""
     if callable(V):
         return checks.output("V", V(r.copy()), shape=r.shape, points=r)
-    if not isinstance(V, tuple | list) or len(V) != 2:
+    samples: object = V
+    if not isinstance(samples, tuple | list) or len(samples) != 2:
         raise TypeError(f"V must be callable or a pair (r, v) of samples, got {type(V).__name__}")
     from scipy.interpolate import CubicSpline
 
@@ -69,64 +88,61 @@ def read_potential(V: Any, r: Any, Z: float) -> Any:
 def solve(
     tables: Tables,
     mesh: RadialMesh,
-    V: Any,
-    Z: float,
+    V: Potential,
+    channel: Channel,
     n_states: int,
     *,
-    l: int,  # noqa: E741
-    kappa: int | None,
-    power: float,
-    x0: Any,
+    x0: ArrayLike | None,
     tol: float,
-    maxiter: int | None,
-    callback: Callable[..., Any] | None,
-    progress: bool,
-    time_limit: float | None,
+    limits: Limits,
 ) -> RadialResult:
     """Rayleigh quotient iteration for the lowest states of the only channel of the tables."""
-    from . import _cpu_states as k
+    from . import _cpu_states as kernels
 
+    l, c = channel.l, channel.c  # noqa: E741
     r = gather(tables.r, mesh.n_elements)
     tol = checks.real("tol", tol, low=0.0)
     start = None if x0 is None else checks.array("x0", x0, shape=(n_states,), dtype=np.float64)
-    with Monitor(
-        atol=tol,
-        maxiter=50 if maxiter is None else maxiter,
-        time_limit=time_limit,
-        callback=callback,
-        progress=progress,
-        label="Dirac" if kappa else "Schrödinger",
-        rounding=ROUNDING,
-        patience=20,
-        step_seconds=1e-5 * n_states,
-    ) as it:
-        v = read_potential(V, r, Z)
-        lanes = spread(v.reshape(mesh.n_elements, mesh.n_quad))[None]
-        if kappa is not None and k.too_deep(tables, lanes):
+    v = read_potential(V, r, channel.Z)
+    lanes = spread(v.reshape(mesh.n_elements, mesh.n_quad))[None]
+    zero = np.zeros(n_states, dtype=np.int64)
+    states, pencil = States.of(tables, zero, zero, np.arange(n_states), zero), Pencil.of(tables, lanes)
+    states.run["relative"], states.run["fresh"] = True, True
+    if c is not None or start is not None:
+        states.energy[:] = np.nan if start is None else start
+        if kernels.guess(tables, states, pencil, c) > 0:
             raise ValueError(
                 f"V is so deep that states dive into the lower continuum (the Klein region: M <= 0 "
-                f"below {v.max() - 2 * tables.c**2:.6g} Ha); raise c or make V shallower"
+                f"below {v.max() - 2 * (c or np.inf) ** 2:.6g} Ha); raise c or make V shallower"
             )
-        zero = np.zeros(n_states, dtype=np.int64)
-        states = States.of(tables, zero, zero, np.arange(n_states), np.zeros(n_states))
-        if start is not None:
-            states.energy[:] = start
-        first, residuals = True, np.empty(1)
+    with Monitor(
+        limits,
+        atol=tol,
+        maxiter=50,
+        label="Schrödinger" if c is None else "Dirac",
+        rounding=ROUNDING,
+        patience=20,
+        step_seconds=n_states * tables.probe_seconds,
+    ) as it:
         while it.running:
             n, stop_at = it.chunk()
             residuals = np.empty(n)
-            done = k.sweep(tables, states, lanes, n, stop_at, residuals, first)
-            first = False
+            done = _sweep(tables, states, pencil, c, n, stop_at, residuals, limits)
+            if not done:
+                it.stop(Status.TIME_LIMIT)
+                break
             it.extend(residuals[:done], RUNNING, states.energy)
-    P, Q = fields.orbital_values(tables, states, lanes)
+    _certify(tables, states, pencil, c, limits)
+    P, Q = fields.orbital_values(tables, states, lanes, c)
     edge = float(v[-1]) + l * (l + 1) / (2 * r[-1] ** 2)
     bound = ~(states.energy >= edge)  # of a state that was not found, nothing is said
     result = it.result(
         RadialResult,
         x=states.energy,
+        residual=float(it.history.residual[-1]) if it.nit else np.inf,
         n=l + 1 + np.arange(n_states),
         l=l,
-        kappa=kappa,
+        kappa=channel.kappa,
         r=r,
         weights=gather(tables.weight, mesh.n_elements),
         P=P,
@@ -134,16 +150,49 @@ def solve(
         V=v,
         certified=bool(states.certified.all()),
         bound=bound,
-        nfactorizations=int(states.work[0]),
+        nfactorizations=int(states.run["factorizations"][0]),
         mesh=mesh,
         _u=fields.natural_u(tables, states),
-        _power=power,
+        _power=channel.power,
     )
     warn_of_unbound(bound, [result.label(i) for i in range(n_states)], mesh)
     return result
 
 
-def warn_of_unbound(bound: Any, labels: list[str], mesh: RadialMesh) -> None:
+def _sweep(
+    tables: Tables,
+    states: States,
+    pencil: Pencil,
+    c: float | None,
+    n: int,
+    stop_at: float,
+    residuals: Array,
+    limits: Limits,
+) -> int:
+    """Up to n steps for all states; return how many (none if the time ends before)."""
+    from . import _cpu_states as kernels
+
+    done, probes = 0, pieces(tables)
+    while done == 0:  # a long step is cut in pieces, each of which advances it
+        done = int(kernels.sweep(tables, states, pencil, c, n, stop_at, residuals, probes, False))
+        if limits.expired:
+            break
+    return done
+
+
+def _certify(tables: Tables, states: States, pencil: Pencil, c: float | None, limits: Limits) -> None:
+    """Note for each state whether it is the one of its index, as far as the time allows."""
+    from . import _cpu_states as kernels
+
+    states.certified[:] = False
+    whole, probes, none = False, pieces(tables), np.empty(0)
+    while not whole:
+        whole = bool(kernels.sweep(tables, states, pencil, c, 0, 0.0, none, probes, True))
+        if limits.expired:
+            break
+
+
+def warn_of_unbound(bound: Sequence[bool] | Array, labels: list[str], mesh: RadialMesh) -> None:
     """Say which states only the wall at r_max holds together."""
     loose = [label for label, held in zip(labels, bound, strict=True) if not held]
     if loose:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array
+
 
 @lru_cache(maxsize=64)
-def lobatto_nodes(order: int) -> Any:
+def lobatto_nodes(order: int) -> Array:
     """Return the order + 1 Gauss-Lobatto points: the ends, and the extrema of the Legendre polynomial."""
     from scipy.special import roots_jacobi
 
@@ -17,15 +20,15 @@ def lobatto_nodes(order: int) -> Any:
     return np.concatenate(([-1.0], inner, [1.0]))
 
 
-def lobatto_weights(order: int) -> Any:
+def lobatto_weights(order: int) -> Array:
     """Weights of the Gauss-Lobatto rule, ``2 / (p (p + 1) P_p(x)**2)``."""
     from scipy.special import eval_legendre
 
-    return 2.0 / (order * (order + 1) * eval_legendre(order, lobatto_nodes(order)) ** 2)
+    return np.asarray(2.0 / (order * (order + 1) * eval_legendre(order, lobatto_nodes(order)) ** 2))
 
 
 @lru_cache(maxsize=256)
-def gauss_rule(points: int, exponent: float = 0.0) -> tuple[Any, Any]:
+def gauss_rule(points: int, exponent: float = 0.0) -> tuple[Array, Array]:
     """Points and weights for the integral of ``f(x) (1 + x)**exponent``, by the Golub-Welsch method.
 
     The points are eigenvalues of the Jacobi matrix of the three-term recurrence with alpha = 0 and
@@ -48,15 +51,15 @@ def gauss_rule(points: int, exponent: float = 0.0) -> tuple[Any, Any]:
     return x, 2.0 ** (exponent + 1) / (exponent + 1) * vectors[0] ** 2
 
 
-def barycentric_weights(nodes: Any) -> Any:
+def barycentric_weights(nodes: Array) -> Array:
     """Weights of the barycentric formula, up to a common factor."""
     differences = nodes[:, None] - nodes
     np.fill_diagonal(differences, 1.0)
     logs = -np.log(np.abs(differences)).sum(axis=1)
-    return np.prod(np.sign(differences), axis=1) * np.exp(logs - logs.max())
+    return np.asarray(np.prod(np.sign(differences), axis=1) * np.exp(logs - logs.max()))
 
 
-def lagrange(nodes: Any, x: Any) -> Any:
+def lagrange(nodes: Array, x: Array) -> Array:
     """Values of the Lagrange polynomials of `nodes` at x: shape x.shape + nodes.shape."""
     x = np.asarray(x, dtype=float)
     weights = barycentric_weights(nodes)
@@ -64,10 +67,10 @@ def lagrange(nodes: Any, x: Any) -> Any:
     hit = difference == 0.0
     terms = weights / np.where(hit, 1.0, difference)
     values = terms / terms.sum(axis=-1, keepdims=True)
-    return np.where(hit.any(axis=-1, keepdims=True), hit.astype(float), values)
+    return np.asarray(np.where(hit.any(axis=-1, keepdims=True), hit.astype(float), values))
 
 
-def differentiation(nodes: Any) -> Any:
+def differentiation(nodes: Array) -> Array:
     """Matrix that takes values at the nodes to derivatives there; its rows sum to zero exactly."""
     weights = barycentric_weights(nodes)
     difference = nodes[:, None] - nodes
@@ -75,11 +78,11 @@ def differentiation(nodes: Any) -> Any:
     D = weights / weights[:, None] / difference
     np.fill_diagonal(D, 0.0)
     np.fill_diagonal(D, -D.sum(axis=1))
-    return D
+    return np.asarray(D)
 
 
 @lru_cache(maxsize=256)
-def cumulative(points: int, exponent: float = 0.0) -> Any:
+def cumulative(points: int, exponent: float = 0.0) -> Array:
     """Matrix C with ``int_{-1}^{x_q} f = sum_i C_qi f(x_i)`` on the points of a Gauss rule.
 
     It is exact where ``f / (1 + x)**exponent`` is a polynomial of degree points - 1; then the integral is
@@ -89,4 +92,5 @@ def cumulative(points: int, exponent: float = 0.0) -> Any:
     x, w = gauss_rule(points, exponent)
     inner = (1 + x[:, None]) * (1 + x) / 2 - 1
     C = np.einsum("k,qki->qi", w, lagrange(x, inner))
-    return ((1 + x[:, None]) / 2) ** (exponent + 1) * C / (1 + x) ** exponent
+    whole = ((1 + x[:, None]) / 2) ** (exponent + 1) * C
+    return np.asarray(whole / (1 + x) ** exponent)

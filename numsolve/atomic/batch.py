@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from math import isinf
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+from numsolve._core.limits import Limits
 from numsolve._core.parallel import map_tasks
 
 from .dft import AtomDFT
@@ -12,11 +15,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from concurrent.futures import Executor
 
+    from .configuration import Configuration
+    from .mesh import RadialMesh
     from .result import AtomResult
 
 
+class AtomSettings(TypedDict, total=False):
+    """The keywords of `AtomDFT`."""
+
+    n_electrons: float | None
+    configuration: Configuration | None
+    relativistic: bool
+    spin_polarized: bool
+    xc: Literal["lda", "exchange", "hartree"]
+    c: float
+    mesh: RadialMesh | None
+    mixing: Literal["anderson", "linear"]
+    mixing_alpha: float
+    mixing_depth: int
+    tol: float
+
+
+class AtomSpec(AtomSettings, total=False):
+    """The arguments of `AtomDFT`, the charge among them."""
+
+    Z: float
+
+
 def solve_atoms(
-    specs: Iterable[Any], *, executor: Executor | None = None, progress: bool = False, **settings: Any
+    specs: Iterable[float | AtomSpec | AtomDFT],
+    *,
+    executor: Executor | None = None,
+    progress: bool = False,
+    time_limit: float | None = None,
+    **settings: Unpack[AtomSettings],
 ) -> list[AtomResult]:
     """Solve atoms one after the other, or by the workers of an executor.
 
@@ -28,13 +60,15 @@ def solve_atoms(
         The compiled loop releases the interpreter's lock, so that threads run side by side.
     progress : bool
         Show a progress bar.
+    time_limit : float, optional
+        Seconds, for all together.
     **settings
         Arguments of `AtomDFT` for all specs that are not `AtomDFT` objects; a dictionary's own come first.
 
     Returns
     -------
     list of AtomResult
-        In the order of the specs.
+        In the order of the specs. After Ctrl-C or the end of the time the atoms that were not begun are None.
 
     Raises
     ------
@@ -43,6 +77,11 @@ def solve_atoms(
     ValueError, TypeError
         If a spec is not valid; nothing is solved then.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If Ctrl-C or the time limit ended the work; what is done is returned.
+
     Examples
     --------
     >>> from numsolve.atomic import solve_atoms
@@ -50,13 +89,27 @@ def solve_atoms(
     >>> round(helium.total_energy, 6), round(neon.total_energy, 6)
     (-2.834836, -128.336403)
     """
+    limits = Limits(None, time_limit, None, progress)
     atoms = [_atom(spec, settings) for spec in specs]
-    return map_tasks(
-        AtomDFT.run, atoms, executor=executor, warm_up=AtomDFT(1).run, progress=progress, label="atoms"
+    results: list[AtomResult] = map_tasks(
+        partial(_run, limits=limits),
+        atoms,
+        executor=executor,
+        warm_up=AtomDFT(1).run,
+        progress=limits.progress,
+        label="atoms",
+        limits=limits,
     )
+    return results
 
 
-def _atom(spec: Any, settings: dict[str, Any]) -> AtomDFT:
+def _atom(spec: float | AtomSpec | AtomDFT, settings: AtomSettings) -> AtomDFT:
     if isinstance(spec, AtomDFT):
         return spec
-    return AtomDFT(**{**settings, **(spec if isinstance(spec, dict) else {"Z": spec})})
+    own: AtomSpec = spec if isinstance(spec, dict) else {"Z": spec}
+    arguments: dict[str, Any] = {**settings, **own}
+    return AtomDFT(**arguments)
+
+
+def _run(atom: AtomDFT, limits: Limits) -> AtomResult:
+    return atom.run() if isinf(limits.deadline) else atom.run(time_limit=limits.seconds_left)

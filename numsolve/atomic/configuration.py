@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numsolve._core import checks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeAlias
+
+    #: A string, or a list of shells, (n, l, occupation) or (n, l, up, down).
+    Configuration: TypeAlias = str | Iterable["Shell | tuple[float, ...] | list[float]"]
 
 _NAMES = """
 H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr
@@ -120,7 +127,7 @@ def parse_configuration(text: str) -> tuple[Shell, ...]:
     return tuple(sorted(shells.values()))
 
 
-def read_configuration(configuration: Any) -> tuple[Shell, ...]:
+def read_configuration(configuration: Configuration) -> tuple[Shell, ...]:
     """Check a configuration in any of its forms: a string, or a list of (n, l, f), (n, l, up, down).
 
     A dictionary key (n, kappa) has no place in a string: Dirac subshells are given as `Shell`.

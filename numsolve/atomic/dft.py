@@ -20,24 +20,26 @@ are other ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from math import inf
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from dataclasses import dataclass
+from math import nan
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
 from numsolve._core import arrays, checks
-from numsolve._core.monitor import RUNNING, Monitor
+from numsolve._core.codes import NONFINITE, RUNNING
+from numsolve._core.limits import Limits
+from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from . import fields
 from ._radial import read_mesh, warn_of_unbound
 from .configuration import Shell, ground_configuration, read_configuration
-from .mesh import RadialMesh
+from .fields import orbital_values, refine_states, refined_potential
+from .mesh import LARGEST_CHARGE, RadialMesh
 from .result import AtomResult, Orbital
+from .scf import SelfConsistentField
 from .tables import (
-    Fields,
-    Mixing,
     States,
     dirac_tables,
     first_exponent,
@@ -51,8 +53,11 @@ from .thomas_fermi import effective_charge
 from .xc import C_1986, FUNCTIONALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
+    from numsolve._core.typing import Array, ArrayLike, Callback
+
+    from .configuration import Configuration
     from .tables import Tables
 
 #: Rounding errors of a total energy: what it scatters by among meshes that are fine enough, relative to it,
@@ -131,27 +136,28 @@ class AtomDFT:
     mixing_alpha: float
     mixing_depth: int
     tol: float
-    _states: tuple[_State, ...] = field(repr=False)
+    _states: tuple[_State, ...] = dataclasses.field(repr=False)
 
     def __init__(
         self,
         Z: float,
         *,
         n_electrons: float | None = None,
-        configuration: Any = None,
+        configuration: Configuration | None = None,
         relativistic: bool = False,
         spin_polarized: bool = False,
-        xc: str = "lda",
+        xc: Literal["lda", "exchange", "hartree"] = "lda",
         c: float = C_1986,
         mesh: RadialMesh | None = None,
-        mixing: str = "anderson",
+        mixing: Literal["anderson", "linear"] = "anderson",
         mixing_alpha: float = 0.4,
         mixing_depth: int = 8,
         tol: float = 1e-8,
     ) -> None:
-        Z = checks.real("Z", Z, low=0.0, open_low=True)
+        Z = checks.real("Z", Z, low=0.0, open_low=True, high=LARGEST_CHARGE)
         c = checks.real("c", c, low=0.0, open_low=True)
-        relativistic, spin_polarized = bool(relativistic), bool(spin_polarized)
+        relativistic = checks.flag("relativistic", relativistic)
+        spin_polarized = checks.flag("spin_polarized", spin_polarized)
         if relativistic and c <= Z:
             raise ValueError(
                 f"Z must be below c = {c:g}: beyond it a point nucleus has no 1s state; got {Z:g}"
@@ -184,10 +190,10 @@ class AtomDFT:
 
     def run(
         self,
-        x0: Any = None,
+        x0: ArrayLike | None = None,
         *,
         maxiter: int | None = None,
-        callback: Callable[..., Any] | None = None,
+        callback: Callback | None = None,
         progress: bool = False,
         time_limit: float | None = None,
     ) -> AtomResult:
@@ -198,18 +204,15 @@ class AtomDFT:
         x0 : array of shape (n_points,) or (2, n_points), optional
             Potential of the electrons at the quadrature points, as the `x` of an earlier result on the same
             mesh; that of the Thomas-Fermi atom by default.
-        maxiter : int, optional
-            Largest number of steps, 100 by default.
-        callback : callable, optional
-            Called after each step with `x`, or with an ``intermediate_result``; returning True stops the run.
-        progress : bool
-            Show a progress bar.
-        time_limit : float, optional
-            Seconds.
+        maxiter, callback, progress, time_limit : optional
+            Largest number of steps, 100 by default; called after each step with `x`, or with an
+            ``intermediate_result``, True stops the run; show a progress bar; seconds.
 
         Returns
         -------
         AtomResult
+            If the time ends before the last look at all states, or before the finer mesh of the error
+            estimate, it has what the last step knew, and the estimate nan.
 
         Raises
         ------
@@ -223,53 +226,54 @@ class AtomDFT:
         UnboundWarning
             If an orbital lies above the potential at the end of the mesh.
         """
-        from . import _cpu_scf as k
-
-        tables = self._tables(self.mesh)
-        x = self._start(tables, x0)
-        states, now = self._empty_states(tables), Fields.of(tables, len(x), FUNCTIONALS[self.xc])
-        mixing = Mixing.of(x.size, self.mixing_depth if self.mixing == "anderson" else 0)
-        loop = (tables, states, now, mixing, self.Z)
-        start = True
+        limits = Limits(maxiter, time_limit, callback, progress)
+        field = self.field(self.mesh, self.mixing_depth if self.mixing == "anderson" else 0)
+        x = self.first_potential(field.tables, x0)
         with Monitor(
+            limits,
             thresholds={"potential": self.tol, "energies": self.tol},
-            maxiter=100 if maxiter is None else maxiter,
-            time_limit=time_limit,
-            callback=callback,
-            progress=progress,
+            maxiter=100,
             label=f"Z = {self.Z:g}",
-            present=lambda lanes: None if lanes is None else self._flat(lanes),
+            present=lambda lanes: self._flat(x if lanes is None else lanes),
             rounding=1e-13 + 4e-15 * self.Z**2,
             columns=("total_energy",),
-            step_seconds=2e-3 if self.relativistic else 3e-4,
+            step_seconds=field.step_seconds,
         ) as it:
             while it.running:
                 n, stop_at = it.chunk()
                 seen = np.empty((3, n))
-                done, stopped = k.iterate(*loop, x, self.mixing_alpha, start, n, stop_at, seen, False)
-                start = False
+                done, stopped = field.iterate(x, n, stop_at, seen, alpha=self.mixing_alpha, limits=limits)
+                if not done:
+                    it.stop(Status.TIME_LIMIT)
+                    break
+                last = {"potential": float(seen[0, done - 1]), "energies": float(seen[1, done - 1])}
                 it.extend(
                     {"potential": seen[0, :done], "energies": seen[1, :done]},
-                    Status.NONFINITE if stopped and not np.isfinite(seen[0, done - 1]) else RUNNING,
-                    mixing.x.reshape(x.shape),
+                    NONFINITE if stopped and not np.isfinite(sum(last.values())) else RUNNING,
+                    field.mixing.x.reshape(x.shape),
                     total_energy=seen[2, :done],
                 )
         best = np.ascontiguousarray(x if it.x is None else it.x)
         # One step without mixing at the best potential: what belongs to it, and the certificates.
-        k.iterate(*loop, best.copy(), 1.0, start, 1, inf, np.empty((3, 1)), True)
-        orbitals = self._orbitals(tables, states, now)
+        whole = field.settle(best, limits)
+        estimate = self._error(field, best, limits) if whole else nan
+        shown: _Shown = {}
+        if not whole and it.nit:  # no time for that: the last step, whose fields are there
+            best = field.mixing.x.reshape(x.shape)
+            shown = {"x": self._flat(best), "residual": float(it.history.residual[-1])}
+        orbitals = self._orbitals(field, best)
         result = it.result(
             AtomResult,
-            x=self._flat(best),
-            error_estimate=self._error(states, best, float(now.terms[0])),
-            certified=bool(states.certified.all()),
-            nfactorizations=int(states.work[0]),
+            error_estimate=estimate,
+            certified=bool(field.states.certified.all()),
+            nfactorizations=int(field.states.run["factorizations"][0]),
             orbitals=orbitals,
             Z=self.Z,
             n_electrons=self.n_electrons,
             mesh=self.mesh,
-            **self._functions(tables, now),
-            **_energies(now),
+            **shown,
+            **self._functions(field, best),
+            **_energies(field),
         )
         warn_of_unbound([o.bound for o in orbitals], [o.label for o in orbitals], self.mesh)
         return result
@@ -281,22 +285,31 @@ class AtomDFT:
         """The angular momenta, or the kappas."""
         return tuple(sorted({s.l if s.kappa is None else s.kappa for s in self._states}))
 
-    def _tables(self, mesh: RadialMesh) -> Tables:
-        if self.relativistic:
-            return dirac_tables(mesh, self._channels, self.Z, self.c)
-        return schroedinger_tables(mesh, self._channels)
-
-    def _empty_states(self, tables: Tables) -> States:
+    def field(self, mesh: RadialMesh, depth: int = 0) -> SelfConsistentField:
+        """The field of this atom on a mesh; `depth` is how many steps Anderson mixing remembers."""
         channels = self._channels
-        return States.of(
+        if self.relativistic:
+            tables = dirac_tables(mesh, channels, self.Z, self.c)
+        else:
+            tables = schroedinger_tables(mesh, channels)
+        states = States.of(
             tables,
             [channels.index(s.l if s.kappa is None else s.kappa) for s in self._states],
             [int(s.spin < 0) for s in self._states],
             [s.n - s.l - 1 for s in self._states],
             [s.occupation for s in self._states],
         )
+        return SelfConsistentField.of(
+            self.Z,
+            self.c if self.relativistic else None,
+            tables,
+            states,
+            spins=2 if self.spin_polarized else 1,
+            functional=FUNCTIONALS[self.xc],
+            depth=depth,
+        )
 
-    def _start(self, tables: Tables, x0: Any) -> Any:
+    def first_potential(self, tables: Tables, x0: ArrayLike | None) -> Array:
         """The first potential of the electrons, (spins, blocks, points, 8)."""
         spins = 2 if self.spin_polarized else 1
         points = self.mesh.n_elements * self.mesh.n_quad
@@ -304,23 +317,23 @@ class AtomDFT:
             screening = (self.Z - effective_charge(tables.r, self.Z)) / tables.r
             return np.stack([screening * min(1.0, self.n_electrons / self.Z)] * spins)
         shape = (2, points) if self.spin_polarized else (points,)
-        x0 = checks.array(
+        start: Array = checks.array(
             "x0", arrays.to_host(x0) if hasattr(x0, "shape") else x0, shape=shape, dtype=np.float64
         )
-        parts = x0.reshape(spins, self.mesh.n_elements, self.mesh.n_quad)
+        parts = start.reshape(spins, self.mesh.n_elements, self.mesh.n_quad)
         return np.stack([spread(part) for part in parts])
 
     # -- what the user gets ------------------------------------------------------------------------
 
-    def _flat(self, lanes: Any) -> Any:
+    def _flat(self, lanes: Array) -> Array:
         """(spins, blocks, points, 8) in the order of the radii; without the first axis for one spin."""
         values = gather(lanes, self.mesh.n_elements)
         return values if self.spin_polarized else values[0]
 
-    def _orbitals(self, tables: Tables, states: States, now: Fields) -> tuple[Orbital, ...]:
-        P, Q = fields.orbital_values(tables, states, now.V)
-        last = unspread(now.V, self.mesh.n_elements)[:, -1, -1]
-        energies = states.energy.tolist()
+    def _orbitals(self, field: SelfConsistentField, x: Array) -> tuple[Orbital, ...]:
+        V, states = self._felt(field, x), field.states
+        P, Q = orbital_values(field.tables, states, V, field.c)
+        last = unspread(V, self.mesh.n_elements)[:, -1, -1]
         return tuple(
             Orbital(
                 s.n,
@@ -328,16 +341,20 @@ class AtomDFT:
                 s.kappa,
                 s.spin,
                 s.occupation,
-                energies[i],
+                energy,
                 P[i],
                 None if Q is None else Q[i],
-                energies[i] < last[states.spin[i]],
+                not energy >= last[states.spin[i]],  # of a state that was not found, nothing is said
             )
-            for i, s in enumerate(self._states)
+            for i, (s, energy) in enumerate(zip(self._states, states.energy.tolist(), strict=True))
         )
 
-    def _functions(self, tables: Tables, now: Fields) -> dict[str, Any]:
-        elements = self.mesh.n_elements
+    def _felt(self, field: SelfConsistentField, x: Array) -> Array:
+        """What the electrons feel: the nucleus, and the potential x of the electrons."""
+        return np.asarray(x - self.Z / field.tables.r)
+
+    def _functions(self, field: SelfConsistentField, x: Array) -> _Functions:
+        elements, tables, now = self.mesh.n_elements, field.tables, field.fields
         r = gather(tables.r, elements)
         n = gather(now.n, elements)
         return {
@@ -345,43 +362,65 @@ class AtomDFT:
             "weights": gather(tables.weight, elements),
             "density": n.sum(axis=0),
             "spin_density": n[0] - n[1] if self.spin_polarized else None,
-            "v_eff": self._flat(now.V),
+            "v_eff": self._flat(self._felt(field, x)),
             "v_hartree": gather(now.v_hartree, elements),
             "v_xc": self._flat(now.v_xc),
         }
 
-    def _error(self, states: States, x: Any, energy: float) -> float:
+    def _error(self, field: SelfConsistentField, x: Array, limits: Limits) -> float:
         """The error that the change of the energy, with elements of an order p higher by four, points to.
 
         Near the nucleus of a heavy Dirac atom the singular exchange lets the error fall like p^-4 only;
-        elsewhere it falls faster, and the change is nearly all of it.
+        elsewhere it falls faster, and the change is nearly all of it. nan if the time is over before.
         """
-        from . import _cpu_scf as k
-
+        if limits.expired:
+            return nan
         finer = self.mesh.refined(4)
-        fine = self._tables(finer)
+        fine = self.field(finer)
         dirac = self.relativistic and self.mesh.edges[0] == 0.0
         powers = tuple(radial_power(kappa, self.Z, self.c) for kappa in self._channels) if dirac else (0.0,)
-        powers *= len(fine.phi) // len(powers)  # one table for Schrödinger, one a channel for Dirac
+        powers *= len(fine.tables.phi) // len(powers)  # one table for Schrödinger, one a channel for Dirac
         exponent = first_exponent(self.Z, self.c) if dirac else 0.0
-        start = fields.refined_states(self.mesh, states, finer, fine, powers)
-        x = fields.refined_potential(self.mesh, finer, exponent, x)
-        now = Fields.of(fine, len(x), FUNCTIONALS[self.xc])
-        k.iterate(
-            fine, start, now, Mixing.of(x.size, 0), self.Z, x, 1.0, False, 1, inf, np.empty((3, 1)), False
-        )
-        change = abs(float(now.terms[0]) - energy)
+        refine_states(self.mesh, field.states, finer, fine.tables, fine.states, powers)
+        if not fine.settle(refined_potential(self.mesh, finer, exponent, x), limits, sure=False):
+            return nan
+        energy = float(field.fields.terms["total"][0])
+        change = abs(float(fine.fields.terms["total"][0]) - energy)
         return change / (1 - (self.mesh.order / finer.order) ** 4) + ROUNDING * max(abs(energy), 1.0)
 
 
-def _energies(now: Fields) -> dict[str, Any]:
-    total, kinetic, hartree, nuclear, xc, band, over_r, potential = now.terms.tolist()
-    terms = {"kinetic": kinetic, "hartree": hartree, "nuclear": nuclear, "xc": xc, "band": band}
-    terms["virial"] = 2 * kinetic + hartree + nuclear + 3 * (potential - xc)
-    return {"total_energy": total, "energy_terms": terms, "dE_dZ": -over_r}
+class _Shown(TypedDict, total=False):
+    x: Array
+    residual: float
 
 
-def _read_electrons(Z: float, n_electrons: Any, configuration: Any) -> tuple[tuple[Shell, ...], float]:
+class _Functions(TypedDict):
+    r: Array
+    weights: Array
+    density: Array
+    spin_density: Array | None
+    v_eff: Array
+    v_hartree: Array
+    v_xc: Array
+
+
+class _Energies(TypedDict):
+    total_energy: float
+    energy_terms: dict[str, float]
+    dE_dZ: float
+
+
+def _energies(field: SelfConsistentField) -> _Energies:
+    terms = field.fields.terms[0]
+    named = {name: float(terms[name]) for name in ("kinetic", "hartree", "nuclear", "xc", "band")}
+    virial = 2 * named["kinetic"] + named["hartree"] + named["nuclear"]
+    named["virial"] = virial + 3 * (float(terms["potential"]) - named["xc"])
+    return {"total_energy": float(terms["total"]), "energy_terms": named, "dE_dZ": -float(terms["over_r"])}
+
+
+def _read_electrons(
+    Z: float, n_electrons: float | None, configuration: Configuration | None
+) -> tuple[tuple[Shell, ...], float]:
     """Shells and the number of electrons in them."""
     wanted = None if n_electrons is None else checks.real("n_electrons", n_electrons, low=0.0, open_low=True)
     if configuration is None:
@@ -400,7 +439,7 @@ def _read_electrons(Z: float, n_electrons: Any, configuration: Any) -> tuple[tup
     return shells, electrons
 
 
-def _split(shells: tuple[Shell, ...], relativistic: bool, spin_polarized: bool) -> Any:
+def _split(shells: tuple[Shell, ...], relativistic: bool, spin_polarized: bool) -> Iterator[_State]:
     """Orbitals of the shells: by kappa for Dirac, by spin where it is polarised."""
     for shell in shells:
         n, l, f = shell.n, shell.l, shell.occupation  # noqa: E741

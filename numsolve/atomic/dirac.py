@@ -17,23 +17,26 @@ see `numsolve.atomic.squared`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from numsolve._core import checks
+from numsolve._core.limits import Limits
 
 from . import _radial, squared
+from .mesh import LARGEST_CHARGE
 from .tables import dirac_tables, radial_power
 from .xc import C_1986
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numsolve._core.typing import ArrayLike, Callback
 
+    from ._radial import Potential
     from .mesh import RadialMesh
     from .result import RadialResult
 
 
 def solve_radial_dirac(
-    V: Any,
+    V: Potential,
     kappa: int = -1,
     n_states: int = 1,
     *,
@@ -41,11 +44,11 @@ def solve_radial_dirac(
     c: float = C_1986,
     r_max: float = 50.0,
     mesh: RadialMesh | None = None,
-    x0: Any = None,
+    x0: ArrayLike | None = None,
     tol: float = 1e-11,
-    formulation: str = "elimination",
+    formulation: Literal["elimination", "squared"] = "elimination",
     maxiter: int | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> RadialResult:
@@ -77,14 +80,8 @@ def solve_radial_dirac(
     formulation : {"elimination", "squared"}
         "squared" is the published method: the squared Hamiltonian by a dense eigensolver. It is slower, has
         rounding errors of some 1e-9 Ha and no certificate; iteration settings do not apply to it.
-    maxiter : int, optional
-        Largest number of steps of Rayleigh's quotient iteration, 50 by default; a step treats all states.
-    callback : callable, optional
-        Called after each step with the energies, or with an ``intermediate_result``; returning True stops.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit : optional
+        As in `solve_radial_schroedinger`.
 
     Returns
     -------
@@ -112,11 +109,12 @@ def solve_radial_dirac(
     >>> bool(abs(result.energies - exact).max() < 1e-8)
     True
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
     kappa = checks.integer("kappa", kappa)
     if kappa == 0:
         raise ValueError("kappa must not be zero; it is -(l + 1) or l")
     c = checks.real("c", c, low=0.0, open_low=True)
-    Z = checks.real("Z", Z, low=0.0)
+    Z = checks.real("Z", Z, low=0.0, high=LARGEST_CHARGE)
     if Z >= c:
         raise ValueError(f"Z must be below c = {c:g}: beyond it a point nucleus has no 1s state; got {Z:g}")
     checks.choice("formulation", formulation, ("elimination", "squared"))
@@ -127,19 +125,14 @@ def solve_radial_dirac(
     if formulation == "squared":
         return squared.solve(V, kappa, n_states, Z=Z, c=c, mesh=mesh)
     l = kappa if kappa > 0 else -kappa - 1  # noqa: E741
+    power = radial_power(kappa, Z, c) if mesh.edges[0] == 0.0 else 0.0
     return _radial.solve(
         dirac_tables(mesh, (kappa,), Z, c),
         mesh,
         V,
-        Z,
+        _radial.Channel(l, kappa, Z, c, power),
         n_states,
-        l=l,
-        kappa=kappa,
-        power=radial_power(kappa, Z, c) if mesh.edges[0] == 0.0 else 0.0,
         x0=x0,
         tol=tol,
-        maxiter=maxiter,
-        callback=callback,
-        progress=progress,
-        time_limit=time_limit,
+        limits=limits,
     )

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import isinf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import basis
-from .tables import States, gather, local_order, node_radii, points_of, spread, unspread
+from .tables import gather, local_order, node_radii, points_of, spread, unspread
 
 if TYPE_CHECKING:
+    from numsolve._core.typing import Array, ArrayLike
+
     from .mesh import RadialMesh
-    from .tables import Tables
+    from .tables import States, Tables
 
 
-def orbital_values(tables: Tables, states: States, V: Any) -> tuple[Any, Any | None]:
+def orbital_values(tables: Tables, states: States, V: Array, c: float | None) -> tuple[Array, Array | None]:
     """P and Q (None for Schrödinger) of all states at the quadrature points, P positive near the nucleus."""
     sign = np.where(states.p[:, 0, 0, 0] < 0.0, -1.0, 1.0)[:, None]
     P = sign * gather(states.p, tables.n_elements)
-    if isinf(tables.c):
+    if c is None:
         return P, None
-    c = tables.c
     M2c = 2 * c + (states.energy[:, None, None, None] - V[states.spin]) / c
     return P, sign * gather(states.d / M2c, tables.n_elements)
 
 
-def evaluate(mesh: RadialMesh, u: Any, powers: Any, r: Any) -> Any:
+def evaluate(mesh: RadialMesh, u: Array, powers: Array, r: ArrayLike) -> Array:
     """P at any radii: the polynomials of u (states, elements, nodes) times (r / r_i)^power."""
     flat = np.asarray(r, dtype=float).ravel()
     element = np.clip(np.searchsorted(mesh.edges, flat, side="right") - 1, 0, mesh.n_elements - 1)
@@ -43,7 +43,7 @@ def evaluate(mesh: RadialMesh, u: Any, powers: Any, r: Any) -> Any:
     return values.reshape(u.shape[0], *np.shape(r))
 
 
-def natural_u(tables: Tables, states: States) -> Any:
+def natural_u(tables: Tables, states: States) -> Array:
     """Values at the nodes from left to right: (states, elements, p + 1)."""
     u = unspread(states.u, tables.n_elements)
     sign = np.where(states.p[:, 0, 0, 0] < 0.0, -1.0, 1.0)
@@ -52,33 +52,31 @@ def natural_u(tables: Tables, states: States) -> Any:
     return out
 
 
-def refined_states(
-    mesh: RadialMesh, states: States, finer: RadialMesh, fine: Tables, powers: tuple[float, ...]
-) -> States:
-    """The same functions in the basis of a higher order; `powers` has one for each basis table."""
+def refine_states(
+    mesh: RadialMesh, states: States, finer: RadialMesh, fine: Tables, new: States, powers: tuple[float, ...]
+) -> None:
+    """Fill `new` with the same functions in the basis of a higher order; `powers` has one a basis table."""
     table = fine.table[states.channel]
     transfer = np.stack([_node_transfer(mesh, finer, power) for power in powers])[table]
-    new = States.of(fine, states.channel, states.spin, states.index, states.occupation)
     new.energy[:], new.certified[:] = states.energy, states.certified
     np.einsum("sbjie,sbie->sbje", transfer, states.u, out=new.u)
     np.einsum("sbqie,sbie->sbqe", fine.phi[table], new.u, out=new.p)
     np.einsum("sbqie,sbie->sbqe", fine.slope[table], new.u, out=new.d)
-    return new
 
 
-def refined_potential(mesh: RadialMesh, finer: RadialMesh, exponent: float, x: Any) -> Any:
+def refined_potential(mesh: RadialMesh, finer: RadialMesh, exponent: float, x: Array) -> Array:
     """A potential at the quadrature points of a higher order."""
-    return np.einsum("bjie,sbie->sbje", _point_transfer(mesh, finer, exponent), x)
+    return np.asarray(np.einsum("bjie,sbie->sbje", _point_transfer(mesh, finer, exponent), x))
 
 
 @lru_cache(maxsize=256)
-def _node_transfer(mesh: RadialMesh, finer: RadialMesh, power: float) -> Any:
+def _node_transfer(mesh: RadialMesh, finer: RadialMesh, power: float) -> Array:
     phi = basis.lagrange(basis.lobatto_nodes(mesh.order), basis.lobatto_nodes(finer.order))
     full = phi * (node_radii(finer)[:, :, None] / node_radii(mesh)[:, None, :]) ** power
     return spread(full[:, local_order(finer.order)][:, :, local_order(mesh.order)])
 
 
 @lru_cache(maxsize=64)
-def _point_transfer(mesh: RadialMesh, finer: RadialMesh, exponent: float) -> Any:
+def _point_transfer(mesh: RadialMesh, finer: RadialMesh, exponent: float) -> Array:
     coarse, fine = points_of(mesh, exponent).x, points_of(finer, exponent).x
     return spread(np.stack([basis.lagrange(a, b) for a, b in zip(coarse, fine, strict=True)]))

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from numsolve._core import checks
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, ArrayLike
+
+
+#: The shortest element in bohr: energies go with the inverse square, and are looked for up to 1e100.
+SHORTEST = 1e-45
+#: The farthest end in bohr: a bracket of energies is halved 200 times, from one to 1e-60.
+LONGEST = 1e25
+#: Far beyond any nucleus; its first element is still long enough.
+LARGEST_CHARGE = 1e6
 
 
 @dataclass(frozen=True)
@@ -34,11 +45,11 @@ class RadialMesh:
     array([ 0.    ,  0.0786,  0.4435,  2.1376, 10.    ])
     """
 
-    edges: Any
+    edges: Array
     order: int = 14
     n_quad: int = field(default=0)
 
-    def __init__(self, edges: Any, order: int = 14, n_quad: int | None = None) -> None:
+    def __init__(self, edges: ArrayLike, order: int = 14, n_quad: int | None = None) -> None:
         edges = np.array(checks.array("edges", edges, ndim=1, dtype=np.float64, low=0.0))
         if edges.size < 2:
             raise ValueError(f"edges must hold at least two radii, got {edges.size}")
@@ -46,6 +57,12 @@ class RadialMesh:
             i = int(bad[0])
             raise ValueError(
                 f"edges must be strictly increasing, got {edges[i]} then {edges[i + 1]} at index {i + 1}"
+            )
+        shortest = float(np.diff(edges).min())
+        if shortest < SHORTEST or edges[-1] > LONGEST:
+            raise ValueError(
+                f"edges must make elements of at least {SHORTEST:g} bohr that end by {LONGEST:g}, so that "
+                f"energies neither over- nor underflow; got a length of {shortest:.3g} and {edges[-1]:.3g}"
             )
         edges.flags.writeable = False
         order = checks.integer("order", order, low=2, high=60)
@@ -140,7 +157,8 @@ class RadialMesh:
         RadialMesh
         """
         n_elements = checks.integer("n_elements", n_elements, low=2)
-        Z = checks.real("Z", Z, low=0.0)
+        Z = checks.real("Z", Z, low=0.0, high=LARGEST_CHARGE)
+        relativistic = checks.flag("relativistic", relativistic)
         r_max = checks.real("r_max", r_max, low=0.0, open_low=True)
         charge = max(Z, 1.0)
         if relativistic:
@@ -193,7 +211,7 @@ class RadialMesh:
         )
 
 
-def _exponential(r_min: float, r_max: float, ratio: float, n: int) -> Any:
+def _exponential(r_min: float, r_max: float, ratio: float, n: int) -> Array:
     """``x_i = s (exp(beta i) - 1) + r_min`` with beta = ln(ratio)/(n - 1)."""
     i = np.arange(n + 1)
     beta = np.log(ratio) / (n - 1) if n > 1 else 0.0

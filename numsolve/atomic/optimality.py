@@ -12,25 +12,39 @@ derivatives of energies, a solver as a function of JAX.
 
 from __future__ import annotations
 
-from math import inf, isinf
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numsolve._core.limits import Limits
+
 from .squared import elementwise
-from .tables import Fields, Mixing, dirac_tables, gather, schroedinger_tables
-from .xc import C_1986, FUNCTIONALS
+from .tables import dirac_tables, gather, schroedinger_tables
+from .xc import C_1986
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
+
+    from numsolve._core.typing import Array, ArrayLike
 
     from .dft import AtomDFT
     from .mesh import RadialMesh
     from .result import RadialResult
     from .tables import Tables
 
+    #: ``F((u, eps), v)``, for arrays of NumPy or JAX
+    Conditions: TypeAlias = Callable[[tuple[Any, Any], Any], tuple[Any, Any]]
 
-def schroedinger(mesh: RadialMesh, l: int = 0) -> Callable[..., Any]:  # noqa: E741
+__all__ = ["dirac", "eigenpair", "schroedinger", "self_consistency"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def schroedinger(mesh: RadialMesh, l: int = 0) -> Conditions:  # noqa: E741
     """Make the conditions of a state of Schrödinger's equation on a mesh, with the potential as parameter.
 
     They are ``(H u - eps S u, (1 - u' S u) / 2)``, whose derivative in (u, eps) is symmetric.
@@ -59,10 +73,10 @@ def schroedinger(mesh: RadialMesh, l: int = 0) -> Callable[..., Any]:  # noqa: E
     >>> print(deps.round(8))
     -0.25
     """
-    return _conditions(schroedinger_tables(mesh, (l,)), mesh)
+    return _conditions(schroedinger_tables(mesh, (l,)), mesh, None)
 
 
-def dirac(mesh: RadialMesh, kappa: int = -1, *, Z: float = 0.0, c: float = C_1986) -> Callable[..., Any]:
+def dirac(mesh: RadialMesh, kappa: int = -1, *, Z: float = 0.0, c: float = C_1986) -> Conditions:
     """Make the conditions of a state of Dirac's equation, with the small component eliminated.
 
     They are ``(A(eps) u, (1 - int P^2 + Q^2) / 2)``, whose derivative in (u, eps) is symmetric.
@@ -91,10 +105,10 @@ def dirac(mesh: RadialMesh, kappa: int = -1, *, Z: float = 0.0, c: float = C_198
     >>> print(deps.round(6), round(-80 / (1 - (80 / 137.0359895) ** 2) ** 0.5, 6))
     -98.533579 -98.533579
     """
-    return _conditions(dirac_tables(mesh, (kappa,), Z, c), mesh)
+    return _conditions(dirac_tables(mesh, (kappa,), Z, c), mesh, c)
 
 
-def eigenpair(result: RadialResult, state: int = 0) -> tuple[Any, Any]:
+def eigenpair(result: RadialResult, state: int = 0) -> tuple[Array, Array]:
     """Take from a result what `schroedinger` and `dirac` are conditions of.
 
     Parameters
@@ -115,7 +129,7 @@ def eigenpair(result: RadialResult, state: int = 0) -> tuple[Any, Any]:
     return values[first:-1], np.array(result.energies[state])
 
 
-def self_consistency(atom: AtomDFT) -> Callable[..., Any]:
+def self_consistency(atom: AtomDFT) -> Callable[..., Array]:
     """Make the condition of a self-consistent atom, with the charge and a further potential as parameters.
 
     The configuration, the mesh and the first power of r of Dirac's orbitals stay as they are.
@@ -146,38 +160,54 @@ def self_consistency(atom: AtomDFT) -> Callable[..., Any]:
     >>> bool((J @ np.ones(1)).max() > 0)  # the electrons come closer, and screen more
     True
     """
-    from . import _cpu_scf as k
-
-    tables = atom._tables(atom.mesh)
-
-    def residual(x: Any, Z: Any, external: Any = 0.0) -> Any:
-        v = atom._start(tables, np.asarray(x + external))
-        states, now = atom._empty_states(tables), Fields.of(tables, len(v), FUNCTIONALS[atom.xc])
-        mixing, charge = Mixing.of(v.size, 0), float(np.reshape(Z, ()))
-        k.iterate(tables, states, now, mixing, charge, v, 1.0, True, 1, inf, np.empty((3, 1)), True)
-        out = gather(now.v_out, atom.mesh.n_elements)
-        return (out if atom.spin_polarized else out[0]) - x
-
-    return residual
+    return _SelfConsistency(atom)
 
 
-def _conditions(tables: Tables, mesh: RadialMesh) -> Callable[..., Any]:
-    """F((u, eps), v) of the only channel of the tables."""
-    Phi, D = _global(tables.phi, tables.first, mesh), _global(tables.slope, tables.first, mesh)
-    w, w_centrifugal = (gather(part, mesh.n_elements) for part in (tables.weight, tables.centrifugal[0]))
-    over = 0.0 if isinf(tables.c) else 0.5 / tables.c**2
+@dataclass(frozen=True)
+class _SelfConsistency:
+    """A function that can be pickled; see `self_consistency`."""
 
-    def conditions(x: tuple[Any, Any], v: Any) -> tuple[Any, Any]:
+    atom: AtomDFT
+
+    def __call__(self, x: Array, Z: ArrayLike, external: ArrayLike = 0.0) -> Array:
+        atom = self.atom
+        field = replace(atom.field(atom.mesh), Z=float(np.reshape(np.asarray(Z), ())))
+        field.settle(atom.first_potential(field.tables, np.asarray(x + external)), Limits())
+        out = gather(field.fields.v_out, atom.mesh.n_elements)
+        return np.asarray((out if atom.spin_polarized else out[0]) - x)
+
+
+@dataclass(frozen=True)
+class _BoundState:
+    """A function that can be pickled; see `schroedinger` and `dirac`."""
+
+    Phi: Array  # from the free nodes to P at the quadrature points
+    D: Array
+    weight: Array
+    centrifugal: Array
+    over: float  # 1 / (2 c^2); 0 for Schrödinger
+
+    def __call__(self, x: tuple[Any, Any], v: Any) -> tuple[Any, Any]:  # arrays of NumPy or JAX
         u, eps = x
-        p, d = Phi @ u, D @ u
+        w, over = self.weight, self.over
+        p, d = self.Phi @ u, self.D @ u
         q = d / (1 + over * (eps - v))  # 2 c Q for Dirac
-        equation = D.T @ (w * q) / 2 + Phi.T @ ((w * (v - eps) + w_centrifugal) * p)
+        equation = self.D.T @ (w * q) / 2 + self.Phi.T @ ((w * (v - eps) + self.centrifugal) * p)
         return equation, (1 - w @ (p * p + over / 2 * q * q)) / 2
 
-    return conditions
+
+def _conditions(tables: Tables, mesh: RadialMesh, c: float | None) -> Conditions:
+    """F((u, eps), v) of the only channel of the tables."""
+    return _BoundState(
+        _global(tables.phi, tables.first, mesh),
+        _global(tables.slope, tables.first, mesh),
+        gather(tables.weight, mesh.n_elements),
+        gather(tables.centrifugal[0], mesh.n_elements),
+        0.0 if c is None else 0.5 / c**2,
+    )
 
 
-def _global(table: Any, first: int, mesh: RadialMesh) -> Any:
+def _global(table: Array, first: int, mesh: RadialMesh) -> Array:
     """A basis table as the matrix from the free nodes to all quadrature points."""
     local, n = elementwise(table, mesh), mesh.order
     full = np.zeros((mesh.n_elements, local.shape[1], mesh.n_elements * n + 1))

@@ -6,9 +6,10 @@ Each potential is a function of the radius, made for `numsolve.atomic.solve_radi
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +19,26 @@ from .xc import C_1986
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
-    from numpy.typing import NDArray
+    from numsolve._core.typing import Array
 
-    Potential = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    Potential: TypeAlias = Callable[[Array], Array]
+
+__all__ = [
+    "box",
+    "box_energies",
+    "coulomb",
+    "hulthen",
+    "hulthen_energy",
+    "hydrogenic_energy",
+    "model_ion",
+    "oscillator",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def hydrogenic_energy(
@@ -60,7 +77,7 @@ def hydrogenic_energy(
     >>> round(hydrogenic_energy(92, 1, kappa=-1), 6)
     -4861.198023
     """
-    Z = checks.real("Z", Z, low=0.0)
+    Z = checks.real("Z", Z, low=0.0, high=1e150)  # its square is finite
     n = checks.integer("n", n, low=1)
     if l is not None:
         checks.integer("l", l, low=0, high=n - 1)
@@ -91,7 +108,7 @@ def coulomb(Z: float) -> Potential:
     callable
         A function of the radii.
     """
-    return lambda r: -Z / r
+    return partial(_coulomb, Z)
 
 
 def oscillator(omega: float = 1.0) -> Potential:
@@ -107,7 +124,7 @@ def oscillator(omega: float = 1.0) -> Potential:
     callable
         A function of the radii.
     """
-    return lambda r: 0.5 * (omega * r) ** 2
+    return partial(_oscillator, omega)
 
 
 def box() -> Potential:
@@ -121,7 +138,7 @@ def box() -> Potential:
     return np.zeros_like
 
 
-def box_energies(r_max: float, l: int, n_states: int) -> Any:  # noqa: E741
+def box_energies(r_max: float, l: int, n_states: int) -> Array:  # noqa: E741
     """Energies in a sphere with hard walls, from the zeros of the spherical Bessel function j_l.
 
     Parameters
@@ -162,7 +179,7 @@ def hulthen(Z: float = 1.0, screening: float = 0.025) -> Potential:
     callable
         A function of the radii.
     """
-    return lambda r: -Z * screening / np.expm1(screening * r)
+    return partial(_hulthen, Z, screening)
 
 
 def hulthen_energy(Z: float, n: int, screening: float = 0.025) -> float:
@@ -201,4 +218,23 @@ def model_ion(Z: float, core: float, radius: float = 1.0) -> Potential:
     callable
         A function of the radii.
     """
-    return lambda r: -(core + (Z - core) * np.exp(-r / radius)) / r
+    return partial(_model_ion, Z, core, radius)
+
+
+# Functions of a module, so that what the problems return can be pickled.
+
+
+def _coulomb(Z: float, r: Array) -> Array:
+    return -Z / r
+
+
+def _oscillator(omega: float, r: Array) -> Array:
+    return np.asarray(0.5 * (omega * r) ** 2)
+
+
+def _hulthen(Z: float, screening: float, r: Array) -> Array:
+    return -Z * screening / np.expm1(screening * r)
+
+
+def _model_ion(Z: float, core: float, radius: float, r: Array) -> Array:
+    return -(core + (Z - core) * np.exp(-r / radius)) / r

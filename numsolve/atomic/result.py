@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from .configuration import orbital_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from numsolve._core.typing import Array, ArrayLike, LineStyle
 
     from .mesh import RadialMesh
 
@@ -52,23 +54,24 @@ class RadialResult(Result):
         The elements.
     """
 
-    n: Any = None
+    x: Array
+    n: Array = field(default_factory=lambda: np.empty(0))
     l: int = 0  # noqa: E741
     kappa: int | None = None
-    r: Any = None
-    weights: Any = None
-    P: Any = None
-    Q: Any = None
-    V: Any = None
+    r: Array = field(default_factory=lambda: np.empty(0))
+    weights: Array = field(default_factory=lambda: np.empty(0))
+    P: Array = field(default_factory=lambda: np.empty(0))
+    Q: Array | None = None
+    V: Array = field(default_factory=lambda: np.empty(0))
     certified: bool = False
-    bound: Any = None
+    bound: Array = field(default_factory=lambda: np.empty(0))
     nfactorizations: int = 0
     mesh: RadialMesh | None = None
-    _u: Any = None
+    _u: Array = field(default_factory=lambda: np.empty(0))
     _power: float = 0.0
 
     @property
-    def energies(self) -> Any:
+    def energies(self) -> Array:
         """Energies in hartree."""
         return self.x
 
@@ -77,7 +80,7 @@ class RadialResult(Result):
         names = super().keys()
         return ["energies", *(name for name in names if not name.startswith("_"))]
 
-    def evaluate(self, r: Any) -> Any:
+    def evaluate(self, r: ArrayLike) -> Array:
         """P of every state at any radii, exactly as the finite elements have it; zero beyond the mesh.
 
         Parameters
@@ -108,7 +111,13 @@ class RadialResult(Result):
         """
         return orbital_label(int(self.n[state]), self.l, self.kappa)
 
-    def plot(self, ax: Axes | None = None, *, what: str = "orbitals", **settings: Any) -> Axes:
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        what: Literal["orbitals", "convergence"] = "orbitals",
+        **style: Unpack[LineStyle],
+    ) -> Axes:
         """Draw the radial functions, or the convergence.
 
         Parameters
@@ -117,7 +126,7 @@ class RadialResult(Result):
             Where to draw; a new figure by default.
         what : {"orbitals", "convergence"}
             What to draw.
-        **settings
+        **style
             Passed to ``ax.plot``.
 
         Returns
@@ -125,10 +134,10 @@ class RadialResult(Result):
         matplotlib.axes.Axes
         """
         if checks.choice("what", what, ("orbitals", "convergence")) == "convergence":
-            return plot_history(self, ax=ax, **settings)
+            return plot_history(self.history, ax=ax, **style)
         axes = new_axes(ax)
         for k in range(len(self.x)):
-            _draw_orbital(axes, self.r, self.P[k], f"{self.label(k)}  {self.x[k]:.6g} Ha", **settings)
+            _draw_orbital(axes, self.r, self.P[k], f"{self.label(k)}  {self.x[k]:.6g} Ha", **style)
         return _finish_orbitals(axes)
 
     def __repr__(self) -> str:
@@ -170,8 +179,8 @@ class Orbital:
     spin: int
     occupation: float
     energy: float
-    P: Any
-    Q: Any
+    P: Array
+    Q: Array | None
     bound: bool
 
     @property
@@ -225,16 +234,17 @@ class AtomResult(Result):
         The elements.
     """
 
+    x: Array
     total_energy: float = float("nan")
-    energy_terms: Any = None
+    energy_terms: dict[str, float] = field(default_factory=dict)
     orbitals: tuple[Orbital, ...] = ()
-    r: Any = None
-    weights: Any = None
-    density: Any = None
-    spin_density: Any = None
-    v_eff: Any = None
-    v_hartree: Any = None
-    v_xc: Any = None
+    r: Array = field(default_factory=lambda: np.empty(0))
+    weights: Array = field(default_factory=lambda: np.empty(0))
+    density: Array = field(default_factory=lambda: np.empty(0))
+    spin_density: Array | None = None
+    v_eff: Array = field(default_factory=lambda: np.empty(0))
+    v_hartree: Array = field(default_factory=lambda: np.empty(0))
+    v_xc: Array = field(default_factory=lambda: np.empty(0))
     dE_dZ: float = float("nan")  # noqa: N815
     error_estimate: float = float("nan")
     certified: bool = False
@@ -261,7 +271,13 @@ class AtomResult(Result):
         names = ", ".join(orbital.label for orbital in self.orbitals)
         raise KeyError(f"no orbital {label!r}; there are {names}")
 
-    def plot(self, ax: Axes | None = None, *, what: str = "density", **settings: Any) -> Axes:
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        what: Literal["density", "orbitals", "potential", "convergence"] = "density",
+        **style: Unpack[LineStyle],
+    ) -> Axes:
         """Draw the radial density, the orbitals, the potential, or the convergence.
 
         Parameters
@@ -270,7 +286,7 @@ class AtomResult(Result):
             Where to draw; a new figure by default.
         what : {"density", "orbitals", "potential", "convergence"}
             The radial density ``4 pi r^2 n``, the functions P, ``-r v_eff``, or the residual.
-        **settings
+        **style
             Passed to ``ax.plot``.
 
         Returns
@@ -278,17 +294,17 @@ class AtomResult(Result):
         matplotlib.axes.Axes
         """
         if checks.choice("what", what, ("density", "orbitals", "potential", "convergence")) == "convergence":
-            return plot_history(self, ax=ax, **settings)
+            return plot_history(self.history, ax=ax, **style)
         axes = new_axes(ax)
         if what == "orbitals":
             for orbital in self.orbitals:
-                _draw_orbital(axes, self.r, orbital.P, orbital.label, **settings)
+                _draw_orbital(axes, self.r, orbital.P, orbital.label, **style)
             return _finish_orbitals(axes)
         if what == "density":
-            axes.plot(*_smooth(self.r, 4 * np.pi * self.r**2 * self.density), **settings)
+            axes.plot(*_smooth(self.r, 4 * np.pi * self.r**2 * self.density), **style)
             axes.set(ylabel="radial density (electrons / bohr)", ylim=(0, None))
         else:
-            axes.plot(*_smooth(self.r, -self.r * self.v_eff), **settings)
+            axes.plot(*_smooth(self.r, -self.r * self.v_eff), **style)
             axes.set(ylabel="effective charge  -r V")
         axes.set(xscale="log", xlabel="r (bohr)", xlim=(0.1 / max(self.Z, 1), self.r[-1]))
         axes.grid(visible=True, alpha=0.3)
@@ -311,11 +327,11 @@ class AtomResult(Result):
         return "\n".join([head, total, f"{'orbital':>10} {'electrons':>8} {'energy (Ha)':>19}", *rows])
 
 
-def _draw_orbital(axes: Axes, r: Any, P: Any, label: str, **settings: Any) -> None:
-    axes.plot(*_smooth(r, P), **{"label": label, "linewidth": 1.4, **settings})
+def _draw_orbital(axes: Axes, r: Array, P: Array, name: str, **style: Unpack[LineStyle]) -> None:
+    axes.plot(*_smooth(r, P), **{"label": name, "linewidth": 1.4, **style})
 
 
-def _smooth(r: Any, values: Any) -> tuple[Any, Any]:
+def _smooth(r: Array, values: Array) -> tuple[Array, Array]:
     """A curve through the points, which are too few for a logarithmic axis near the nucleus."""
     from scipy.interpolate import CubicSpline
 

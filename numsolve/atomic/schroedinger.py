@@ -14,33 +14,36 @@ cubically to it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from numsolve._core import checks
+from numsolve._core.limits import Limits
 
 from . import _radial
+from .mesh import LARGEST_CHARGE
 from .tables import schroedinger_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numsolve._core.typing import ArrayLike, Callback
 
+    from ._radial import Potential
     from .mesh import RadialMesh
     from .result import RadialResult
 
 
 def solve_radial_schroedinger(
-    V: Any,
+    V: Potential,
     l: int = 0,  # noqa: E741
     n_states: int = 1,
     *,
     r_max: float = 50.0,
     mesh: RadialMesh | None = None,
     Z: float | None = None,
-    x0: Any = None,
+    x0: ArrayLike | None = None,
     tol: float = 1e-11,
-    overlap: str = "exact",
+    overlap: Literal["exact", "lumped"] = "exact",
     maxiter: int | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> RadialResult:
@@ -69,14 +72,10 @@ def solve_radial_schroedinger(
     overlap : {"exact", "lumped"}
         The exact overlap matrix, whose energies converge from above, or the diagonal one of the paper, by the
         quadrature on the nodes.
-    maxiter : int, optional
-        Largest number of steps of Rayleigh's quotient iteration, 50 by default; a step treats all states.
-    callback : callable, optional
-        Called after each step with the energies, or with an ``intermediate_result``; returning True stops.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit : optional
+        Largest number of steps of Rayleigh quotient iteration, 50 by default, where a step treats all states;
+        called after each step with the energies, or with an ``intermediate_result``, True stops the run; show
+        a progress bar; seconds.
 
     Returns
     -------
@@ -104,8 +103,9 @@ def solve_radial_schroedinger(
     >>> hydrogen.certified
     True
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
     l = checks.integer("l", l, low=0)  # noqa: E741
-    charge = 0.0 if Z is None else checks.real("Z", Z, low=0.0)
+    charge = 0.0 if Z is None else checks.real("Z", Z, low=0.0, high=LARGEST_CHARGE)
     checks.choice("overlap", overlap, ("exact", "lumped"))
     mesh = _radial.read_mesh(mesh, r_max, charge, dirac=False)
     n_states = _radial.read_states(n_states, mesh, mesh.n_elements * mesh.order - 1)
@@ -113,15 +113,9 @@ def solve_radial_schroedinger(
         schroedinger_tables(mesh, (l,), overlap == "lumped"),
         mesh,
         V,
-        charge,
+        _radial.Channel(l, None, charge, None, 0.0),
         n_states,
-        l=l,
-        kappa=None,
-        power=0.0,
         x0=x0,
         tol=tol,
-        maxiter=maxiter,
-        callback=callback,
-        progress=progress,
-        time_limit=time_limit,
+        limits=limits,
     )

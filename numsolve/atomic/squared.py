@@ -12,7 +12,7 @@ eigensolver. A constant is subtracted from V first, so that the wanted states ha
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,11 @@ from . import _radial
 from .mesh import RadialMesh
 from .result import RadialResult
 from .tables import dirac_tables, local_order, radial_power, unspread
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array
+
+    from ._radial import Potential
 
 
 def published_mesh(Z: float, r_max: float) -> RadialMesh:
@@ -31,7 +36,7 @@ def published_mesh(Z: float, r_max: float) -> RadialMesh:
     return RadialMesh(np.concatenate(([0.0], rest)), 25, 64)
 
 
-def solve(V: Any, kappa: int, n_states: int, *, Z: float, c: float, mesh: RadialMesh) -> RadialResult:
+def solve(V: Potential, kappa: int, n_states: int, *, Z: float, c: float, mesh: RadialMesh) -> RadialResult:
     """Solve for the lowest states of one kappa; the arguments are those of `solve_radial_dirac`, checked."""
     from scipy.linalg import eigh
 
@@ -44,7 +49,7 @@ def solve(V: Any, kappa: int, n_states: int, *, Z: float, c: float, mesh: Radial
     d_minus = -elementwise(minus.slope, mesh)
     u = v - shift
 
-    def assemble(*parts: tuple[Any, Any, Any]) -> Any:
+    def assemble(*parts: tuple[Array, Array, Array]) -> Array:
         """Sum of the matrices int f a_i b_j, without the last node, where the functions vanish."""
         size, p = mesh.n_elements * mesh.order + 1, mesh.order
         matrix = np.zeros((size, size))
@@ -94,9 +99,9 @@ def solve(V: Any, kappa: int, n_states: int, *, Z: float, c: float, mesh: Radial
     return result
 
 
-def elementwise(table: Any, mesh: RadialMesh) -> Any:
+def elementwise(table: Array, mesh: RadialMesh) -> Array:
     """Bring (1, blocks, points, n, 8) to (elements, points, nodes from left to right)."""
     values = np.moveaxis(table[0], -1, 1).reshape(-1, *table.shape[2:4])[: mesh.n_elements]
     out = np.empty_like(values)
     out[..., local_order(mesh.order)] = values
-    return out
+    return np.asarray(out)

@@ -16,18 +16,22 @@ the weight r^(2 g - 1) of |kappa| = 1, which all kappa share.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import inf, sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from math import sqrt
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from . import basis
 
 if TYPE_CHECKING:
+    from numsolve._core.typing import Array, ArrayLike
+
     from .mesh import RadialMesh
 
 
 LANES = 8
+#: Seconds of compiled work between two looks at the clock and the keyboard.
+PIECE_SECONDS = 0.03
 
 
 class Tables(NamedTuple):
@@ -38,39 +42,69 @@ class Tables(NamedTuple):
 
     n_elements: int
     first: int  # the first shared node with an unknown: 1 where P(0) = 0 is imposed, 0 where it is natural
-    c: float  # inf for Schrödinger
-    r: Any  # (blocks, points, 8)
-    weight: Any
-    cumulative: Any  # (blocks, points, points, 8)
-    phi: Any  # (tables, blocks, points, n, 8)
-    slope: Any  # D
-    overlap: Any  # (tables, blocks, n (n + 1) / 2, 8)
-    base: Any  # (channels, blocks, n (n + 1) / 2, 8): the part of the matrix that is there from the start
-    centrifugal: Any  # (channels, blocks, points, 8): weight * w
-    table: Any  # (channels,)
+    r: Array  # (blocks, points, 8)
+    weight: Array
+    cumulative: Array  # (blocks, points, points, 8)
+    phi: Array  # (tables, blocks, points, n, 8)
+    slope: Array  # D
+    overlap: Array  # (tables, blocks, n (n + 1) / 2, 8)
+    base: Array  # (channels, blocks, n (n + 1) / 2, 8): the part of the matrix that is there from the start
+    centrifugal: Array  # (channels, blocks, points, 8): weight * w
+    table: Array  # (channels,)
+
+    @property
+    def probe_seconds(self) -> float:
+        """Roughly what one factorisation takes, its matrix and the solution with it: 1e9 vectors a second."""
+        blocks, points, n = self.phi.shape[1:4]
+        return 1e-9 * float(blocks * n * n * (points / 2 + n / 6 + 4))
+
+
+#: Where a run is: the place to go on from when a call ends in the middle of a step.
+RUN = np.dtype(
+    [
+        ("factorizations", np.int64),  # so far
+        ("sweep", np.int64),  # sweeps done of the present step
+        ("state", np.int64),  # the next state to advance in it
+        ("checked", np.int64),  # the next state to certify
+        ("fresh", np.bool_),  # whether the matrices of a new potential are yet to be computed
+        ("relative", np.bool_),  # whether changes of energies above one are relative to them
+        ("worst", np.float64),  # largest change of an energy in the last sweep
+        ("change", np.float64),  # the same in the first sweep of the last step
+        ("error", np.float64),  # residual of the potential in the last step
+    ]
+)
 
 
 class States(NamedTuple):
     """Bound states: which they are, and what is known of them."""
 
-    channel: Any  # (states,): row of Tables.table
-    spin: Any
-    index: Any  # energies below it in its channel
-    occupation: Any
-    energy: Any
-    u: Any  # (states, blocks, n, 8): values of P at the nodes
-    p: Any  # (states, blocks, points, 8): P
-    d: Any  # D, so that Q = D / (2 c M)
-    certified: Any  # (states,) of bool
-    work: Any  # (1,): factorisations so far
+    channel: Array  # (states,): row of Tables.table
+    spin: Array
+    index: Array  # type: ignore[assignment]  # energies below it in its channel
+    occupation: Array
+    energy: Array
+    u: Array  # (states, blocks, n, 8): values of P at the nodes
+    p: Array  # (states, blocks, points, 8): P
+    d: Array  # D, so that Q = D / (2 c M)
+    certified: Array  # (states,) of bool
+    before: Array  # (states,): the energy before the present sweep
+    low: Array  # (states,): ends of the bracket of a state that is being located, and the energies below each
+    high: Array
+    below_low: Array
+    below_high: Array
+    halvings: Array  # of the bracket so far
+    run: Array  # (1,) of RUN
 
     @classmethod
-    def of(cls, tables: Tables, channel: Any, spin: Any, index: Any, occupation: Any) -> States:
+    def of(
+        cls, tables: Tables, channel: ArrayLike, spin: ArrayLike, index: ArrayLike, occupation: ArrayLike
+    ) -> States:
         """States without values."""
+        channel = np.array(channel, dtype=np.int64)
         count, n = len(channel), tables.phi.shape[3]
         blocks, points = tables.r.shape[:2]
         return cls(
-            channel=np.array(channel, dtype=np.int64),
+            channel=channel,
             spin=np.array(spin, dtype=np.int64),
             index=np.array(index, dtype=np.int64),
             occupation=np.array(occupation, dtype=float),
@@ -79,47 +113,88 @@ class States(NamedTuple):
             p=np.zeros((count, blocks, points, LANES)),
             d=np.zeros((count, blocks, points, LANES)),
             certified=np.zeros(count, dtype=bool),
-            work=np.zeros(1, dtype=np.int64),
+            before=np.zeros(count),
+            low=np.zeros(count),
+            high=np.zeros(count),
+            below_low=np.zeros(count, dtype=np.int64),
+            below_high=np.zeros(count, dtype=np.int64),
+            halvings=np.zeros(count, dtype=np.int64),
+            run=np.zeros(1, dtype=RUN),
         )
+
+
+class Pencil(NamedTuple):
+    """The matrices A(eps) of one potential, and room to work."""
+
+    V: Array  # (spins, blocks, points, 8): the potential
+    vm: Array  # (spins * tables, blocks, n (n + 1) / 2, 8): int V Phi Phi
+    A: Array  # (blocks, n (n + 1) / 2, 8): A(eps), then its factors
+    chain: Array  # (2, n_elements + 1): factors of the shared nodes
+    y: Array  # (blocks, n, 8): a right-hand side
+    weight: Array  # (blocks, points, 8)
+
+    @classmethod
+    def of(cls, tables: Tables, V: Array) -> Pencil:
+        """For a potential in the kernels' layout; its matrices are not yet computed."""
+        blocks, size = tables.overlap.shape[1:3]
+        return cls(
+            V=V,
+            vm=np.zeros((len(V) * len(tables.phi), blocks, size, LANES)),
+            A=np.zeros((blocks, size, LANES)),
+            chain=np.zeros((2, tables.n_elements + 1)),
+            y=np.zeros((blocks, tables.phi.shape[3], LANES)),
+            weight=np.zeros_like(tables.weight),
+        )
+
+
+#: The terms of the total energy, and what else is integrated with them.
+TERMS = np.dtype(
+    [
+        (name, np.float64)
+        for name in ("total", "kinetic", "hartree", "nuclear", "xc", "band", "over_r", "potential")
+    ]
+)
 
 
 class Fields(NamedTuple):
     """Functions at the quadrature points, (spins, blocks, points, 8) but for those of all electrons."""
 
-    V: Any  # what the electrons feel
-    rho: Any  # 4 pi r^2 n
-    n: Any
-    rho_all: Any  # (blocks, points, 8)
-    v_hartree: Any  # (blocks, points, 8)
-    e_xc: Any  # (blocks, points, 8): energy per electron
-    v_xc: Any
-    v_out: Any  # v_hartree + v_xc
-    vm: Any  # (spins * tables, blocks, n (n + 1) / 2, 8): int V Phi Phi
-    terms: Any  # (8,): energies, see _cpu_scf
-    functional: Any  # (2,): how much of exchange and of correlation
+    rho: Array  # 4 pi r^2 n
+    n: Array
+    v_xc: Array
+    v_out: Array  # v_hartree + v_xc
+    rho_all: Array  # (blocks, points, 8)
+    rho_over_r: Array
+    v_hartree: Array
+    e_xc: Array  # energy per electron
+    inside: Array  # (blocks, 8): the charge inside the element
+    outside: Array  # (blocks, 8): the potential of the element and of those beyond, at the origin
+    terms: Array  # (1,) of TERMS
+    functional: Array  # (2,): how much of exchange and of correlation
 
     @classmethod
     def of(cls, tables: Tables, spins: int, functional: tuple[float, float]) -> Fields:
         """Fields without values."""
-        one, each = tables.r.shape, (spins, *tables.r.shape)
-        matrices = (spins * tables.phi.shape[0], *tables.overlap.shape[1:])
-        shapes = (each, each, each, one, one, one, each, each, matrices, (8,))
-        return cls._make([*map(np.zeros, shapes), np.array(functional)])
+        blocks = len(tables.r)
+        each = [np.zeros((spins, *tables.r.shape)) for _ in range(4)]
+        whole = [np.zeros(tables.r.shape) for _ in range(4)]
+        elements = [np.zeros((blocks, LANES)) for _ in range(2)]
+        return cls._make([*each, *whole, *elements, np.zeros(1, dtype=TERMS), np.array(functional)])
 
 
 class Mixing(NamedTuple):
-    """What Anderson's mixing remembers: the last differences of x and of its residual f."""
+    """What Anderson mixing remembers: the last differences of x and of its residual f."""
 
-    dx: Any  # (depth, size)
-    df: Any
-    q: Any  # work space
-    g: Any
-    x: Any  # (1, size): the last x and f
-    f: Any
-    rest: Any  # work space
-    next: Any
-    norms: Any  # (depth,)
-    steps: Any  # (1,)
+    dx: Array  # (depth, size)
+    df: Array
+    q: Array  # work space
+    g: Array
+    x: Array  # (1, size): the last x and f
+    f: Array
+    rest: Array  # work space
+    next: Array
+    norms: Array  # (depth,)
+    steps: Array  # (1,)
 
     @classmethod
     def of(cls, size: int, depth: int) -> Mixing:
@@ -127,6 +202,11 @@ class Mixing(NamedTuple):
         past, now = (depth, size), (1, size)
         shapes = (past, past, past, past, now, now, now, now, (depth,))
         return cls._make([*map(np.zeros, shapes), np.zeros(1, dtype=np.int64)])
+
+
+def pieces(tables: Tables) -> int:
+    """How many factorisations one call of a kernel does."""
+    return max(1, int(PIECE_SECONDS / tables.probe_seconds))
 
 
 @lru_cache(maxsize=256)
@@ -140,7 +220,6 @@ def schroedinger_tables(mesh: RadialMesh, momenta: tuple[int, ...], lumped: bool
     return Tables(
         mesh.n_elements,
         1,
-        inf,
         points.r,
         points.weight,
         points.cumulative,
@@ -163,7 +242,6 @@ def dirac_tables(mesh: RadialMesh, kappas: tuple[int, ...], Z: float, c: float) 
     return Tables(
         mesh.n_elements,
         first,
-        c,
         points.r,
         points.weight,
         points.cumulative,
@@ -193,12 +271,12 @@ def first_exponent(Z: float, c: float) -> float:
     return 2 * sqrt(1 - (Z / c) ** 2) - 1 if Z > 0 else 0.0
 
 
-def local_order(order: int) -> Any:
+def local_order(order: int) -> Array:
     """Inner nodes first, then the left and the right end."""
     return np.array([*range(1, order), 0, order])
 
 
-def spread(values: Any) -> Any:
+def spread(values: Array) -> Array:
     """Bring (elements, ...) into the kernels' layout (blocks, ..., 8)."""
     elements = values.shape[0]
     blocks = -(-elements // LANES)
@@ -208,13 +286,13 @@ def spread(values: Any) -> Any:
     return np.ascontiguousarray(np.moveaxis(split, 1, -1))
 
 
-def unspread(values: Any, elements: int) -> Any:
+def unspread(values: Array, elements: int) -> Array:
     """Undo `spread` for arrays (..., blocks, m, 8): give (..., elements, m)."""
     flat = np.moveaxis(values, -1, -2)
     return flat.reshape(*values.shape[:-3], -1, values.shape[-2])[..., :elements, :]
 
 
-def gather(values: Any, elements: int) -> Any:
+def gather(values: Array, elements: int) -> Array:
     """Give (..., blocks, m, 8) as (..., elements * m), in the order of the radii."""
     return unspread(values, elements).reshape(*values.shape[:-3], -1)
 
@@ -222,10 +300,10 @@ def gather(values: Any, elements: int) -> Any:
 class Points(NamedTuple):
     """Where the quadrature points are, and how to integrate."""
 
-    x: Any  # (elements, points) on [-1, 1]
-    r: Any  # (blocks, points, 8)
-    weight: Any
-    cumulative: Any
+    x: Array  # (elements, points) on [-1, 1]
+    r: Array  # (blocks, points, 8)
+    weight: Array
+    cumulative: Array
 
 
 @lru_cache(maxsize=64)
@@ -244,7 +322,7 @@ def points_of(mesh: RadialMesh, exponent: float) -> Points:
     return Points(x, r, spread(half * w), spread(half[..., None] * C))
 
 
-def _basis(mesh: RadialMesh, points: Points, kappa: int, g: float) -> tuple[Any, Any]:
+def _basis(mesh: RadialMesh, points: Points, kappa: int, g: float) -> tuple[Array, Array]:
     """Phi and D of all elements."""
     nodes = basis.lobatto_nodes(mesh.order)
     half = np.diff(mesh.edges)[:, None] / 2
@@ -260,34 +338,34 @@ def _basis(mesh: RadialMesh, points: Points, kappa: int, g: float) -> tuple[Any,
     return spread(phi[..., order]), spread(slope[..., order])
 
 
-def node_radii(mesh: RadialMesh) -> Any:
+def node_radii(mesh: RadialMesh) -> Array:
     """Radii of the nodes, (elements, p + 1); a node at zero counts as the end of its element."""
     left, half = mesh.edges[:-1, None], np.diff(mesh.edges)[:, None] / 2
     radii = left + half * (1 + basis.lobatto_nodes(mesh.order))
-    return np.where(radii == 0.0, mesh.edges[1], radii)
+    return np.asarray(np.where(radii == 0.0, mesh.edges[1], radii))
 
 
-def _gram(table: Any, weight: Any) -> Any:
+def _gram(table: Array, weight: Array) -> Array:
     """Packed element matrices ``sum_q weight_q table_qi table_qj``."""
     full = np.einsum("bqe,bqie,bqje->bije", weight, table, table, optimize=True)
     i, j = np.triu_indices(table.shape[2])
     return np.ascontiguousarray(full[:, i, j])
 
 
-def _lumped(mesh: RadialMesh) -> Any:
+def _lumped(mesh: RadialMesh) -> Array:
     """Overlap by the quadrature on the nodes themselves, which is diagonal."""
     weights = basis.lobatto_weights(mesh.order)[local_order(mesh.order)]
     return _diagonal(mesh, np.diff(mesh.edges)[:, None] / 2 * weights)
 
 
-def _padding(mesh: RadialMesh) -> Any:
+def _padding(mesh: RadialMesh) -> Array:
     """Ones on the diagonal of the lanes without an element, so that their elimination does no harm."""
     lanes = _diagonal(mesh, np.ones((mesh.n_elements, mesh.order + 1)))
     i, j = np.triu_indices(mesh.order + 1)
-    return (i == j)[:, None] - lanes
+    return np.asarray((i == j)[:, None] - lanes)
 
 
-def _diagonal(mesh: RadialMesh, values: Any) -> Any:
+def _diagonal(mesh: RadialMesh, values: Array) -> Array:
     i, j = np.triu_indices(mesh.order + 1)
     packed = np.zeros((mesh.n_elements, i.size))
     packed[:, i == j] = values

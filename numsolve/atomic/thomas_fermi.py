@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from math import pi
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from numsolve._core import checks
 
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, ArrayLike
 
-def thomas_fermi_potential(r: Any, Z: float) -> Any:
+
+def thomas_fermi_potential(r: ArrayLike, Z: float) -> Array:
     """Return the potential of a neutral Thomas-Fermi atom, -1 / r at least.
 
     ``V = -Z_eff / r`` with ``Z_eff = Z (1 + a s + b s^2 exp(-g s))^2 exp(-2 a s)``, where ``s`` is the square
@@ -35,16 +38,16 @@ def thomas_fermi_potential(r: Any, Z: float) -> Any:
     >>> thomas_fermi_potential([0.01, 1.0], 92).round(3)
     array([-8589.054,    -6.916])
     """
-    r = checks.array("r", r, dtype=np.float64, low=0.0)
-    if r.size and float(np.min(r)) == 0.0:
+    radii: Array = checks.array("r", r, dtype=np.float64, low=0.0)
+    if radii.size and float(np.min(radii)) == 0.0:
         raise ValueError("r must be positive, got 0.0")
     Z = checks.real("Z", Z, low=0.0, open_low=True)
-    return -effective_charge(r, Z) / r
+    return np.asarray(-effective_charge(radii, Z) / radii)
 
 
-def effective_charge(r: Any, Z: float) -> Any:
+def effective_charge(r: Array, Z: float) -> Array:
     """``-r V``, at least one (or Z)."""
     a, b, g = 0.7280642371, -0.5430794693, 0.3612163121
     s = np.sqrt(r * (128 * Z / (9 * pi**2)) ** (1 / 3))
     screened = Z * (1 + a * s + b * s**2 * np.exp(-g * s)) ** 2 * np.exp(-2 * a * s)
-    return np.maximum(screened, min(Z, 1.0))
+    return np.asarray(np.maximum(screened, min(Z, 1.0)))

@@ -8,12 +8,14 @@ interpolation.
 
 from __future__ import annotations
 
-from math import inf
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, ArrayLike
 
 #: Speed of light in atomic units, as adjusted in 1986: that of the published tables.
 C_1986 = 137.0359895
@@ -21,7 +23,7 @@ C_1986 = 137.0359895
 FUNCTIONALS = {"lda": (1.0, 1.0), "exchange": (1.0, 0.0), "hartree": (0.0, 0.0)}
 
 
-def vwn_lda(n: Any, relativistic: bool = False, *, c: float = C_1986) -> tuple[Any, Any]:
+def vwn_lda(n: ArrayLike, relativistic: bool = False, *, c: float = C_1986) -> tuple[Array, Array]:
     """Exchange-correlation energy per electron and potential of the local density approximation.
 
     Parameters
@@ -58,17 +60,18 @@ def vwn_lda(n: Any, relativistic: bool = False, *, c: float = C_1986) -> tuple[A
     >>> round(float(vwn_lda(1e6, relativistic=True)[1]), 8)
     7.86273136
     """
-    n = checks.array("n", arrays.to_host(n) if hasattr(n, "shape") else n, low=0.0)
+    density: Array = checks.array("n", arrays.to_host(n) if hasattr(n, "shape") else n, low=0.0)
     c = checks.real("c", c, low=0.0, open_low=True)
+    relativistic = checks.flag("relativistic", relativistic)
     from . import _cpu_density
 
-    flat = np.ascontiguousarray(n, dtype=np.float64).ravel()
+    flat = np.ascontiguousarray(density, dtype=np.float64).ravel()
     energy, potential = np.empty_like(flat), np.empty_like(flat)
-    _cpu_density.lda(flat, c if relativistic else inf, 1.0, 1.0, energy, potential)
-    return energy.reshape(n.shape)[()], potential.reshape(n.shape)[()]
+    _cpu_density.lda(flat, c if relativistic else None, 1.0, 1.0, energy, potential)
+    return energy.reshape(density.shape)[()], potential.reshape(density.shape)[()]
 
 
-def vwn_lsda(n_up: Any, n_down: Any) -> tuple[Any, Any, Any]:
+def vwn_lsda(n_up: ArrayLike, n_down: ArrayLike) -> tuple[Array, Array, Array]:
     """Exchange-correlation energy per electron and potentials of the spin-polarised gas.
 
     Parameters
