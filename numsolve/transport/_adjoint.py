@@ -1,3 +1,5 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 r"""Derivatives of an entropic plan and its potentials with respect to the data, by one linear solve.
 
 With P_ij = exp((f_i + g_j - M_ij)/eps), r = P 1 and c = P' 1, small changes of balanced data obey
@@ -21,20 +23,25 @@ Sinkhorn approximation for learning with Wasserstein distance", NeurIPS 2018.)
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from numsolve._core import arrays
 from numsolve._core.result import ConvergenceWarning
 
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, Namespace
+
+    Pair: TypeAlias = "tuple[Array, Array]"
+
 #: Unknowns below which the system is factorised.
 DENSE_BELOW = 2000
 
 
 def pull_back(
-    P: Any, reg: float, Q: Any, p: Any, q: Any, rates: tuple[float, float] = (1.0, 1.0)
-) -> tuple[Any, Any, Any]:
+    P: Array, reg: float, Q: Array, p: Array, q: Array, rates: tuple[float, float] = (1.0, 1.0)
+) -> tuple[Array, Array, Array]:
     """Return u, v and the derivative in M of a loss, from its derivatives in the plan (Q) and in f, g (p, q).
 
     `rates` are alpha and beta. Empty rows and columns of P, those of weight zero, stand alone; there u and v
@@ -49,12 +56,14 @@ def pull_back(
     return xp.where(r > 0, u, nan * u), xp.where(c > 0, v, nan * v), dM
 
 
-def _solve(xp: Any, P: Any, sums: Any, rhs: Any, rates: Any) -> tuple[Any, Any]:
+def _solve(
+    xp: Namespace, P: Array, sums: Pair, sides: Pair, rates: tuple[float, float]
+) -> tuple[Array, Array]:
     """Solve alpha diag(r) u + P v = p, P' u + beta diag(c) v = q; the larger side is eliminated.
 
     S = alpha diag(r) - P diag(1/(beta c)) P' is the Laplacian of a graph and a multiple of diag(r).
     """
-    (r, c), (p, q), (alpha, beta) = sums, rhs, rates
+    (r, c), (p, q), (alpha, beta) = sums, sides, rates
     if r.shape[0] > c.shape[0]:
         v, u = _solve(xp, P.T, (c, r), (q, p), (beta, alpha))
         return u, v
@@ -70,7 +79,7 @@ def _solve(xp: Any, P: Any, sums: Any, rhs: Any, rates: Any) -> tuple[Any, Any]:
     return u, (q - P.T @ u) * weights
 
 
-def _iterate(xp: Any, P: Any, r: Any, c: Any, rhs: Any) -> Any:
+def _iterate(xp: Namespace, P: Array, r: Array, c: Array, rhs: Array) -> Array:
     """Solve by conjugate gradients where a dense matrix of the smaller side would be too much."""
     k = arrays.kernels_for(xp, __package__, "newton")
     P = np.ascontiguousarray(P) if arrays.is_numpy(xp) else P
@@ -86,7 +95,7 @@ def _iterate(xp: Any, P: Any, r: Any, c: Any, rhs: Any) -> Any:
     return u
 
 
-def _laplacian_solve(xp: Any, weights: Any, surplus: Any, rhs: Any) -> Any:
+def _laplacian_solve(xp: Namespace, weights: Array, surplus: Array, rhs: Array) -> Array:
     """Solve S u = rhs for the Laplacian of a graph with these weights plus diag(surplus).
 
     Degrees are sums of the other entries: taken as differences they would cancel for a sharp plan. Without

@@ -1,3 +1,5 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 r"""An interior-point method for quadratic transport on chosen pairs.
 
 With multipliers z of T >= 0 it follows the path  T_ij z_ij = mu  of

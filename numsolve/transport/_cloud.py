@@ -1,3 +1,5 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 """Two clouds of points and the plans between them, with every sum over the pairs made where it is used.
 
 The points of a `Cloud` are sorted by recursive bisection of their longest axis, so that neighbours in memory
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -18,9 +20,13 @@ import numpy as np
 
 from numsolve._core import arrays
 
+from ._deadline import Deadline
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
+
+    from numsolve._core.typing import Array, Kernels, Namespace
 
     from ._cloud_metric import Metric
 
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
 GROUP = 32
 #: Pairs that a task of a pass looks at, and pairs from which on threads share a pass.
 TASK, THREADED_ABOVE = 4_000_000, 8_000_000
+#: Pairs of a task, at most: some 50 ms between two looks at the clock.
+LARGEST_TASK = 20_000_000
 LOG2E = math.log2(math.e)
 
 
@@ -35,12 +43,12 @@ LOG2E = math.log2(math.e)
 class Cloud:
     """Points (n, d) in the order of the bisection, and their weights; `level` is None for the whole cloud."""
 
-    points: Any
-    weights: Any
+    points: Array
+    weights: Array
     level: int | None = None
 
     @cached_property
-    def edges(self) -> Any:
+    def edges(self) -> Array:
         """Where the groups begin, and the end."""
         n = self.points.shape[0]
         return bisection_edges(n, max(0, math.ceil(math.log2(n / GROUP))))
@@ -56,7 +64,7 @@ class Cloud:
             points = self.points[nearest]
         return Cloud(points, weights, level)
 
-    def owners(self, coarser: Cloud) -> Any:
+    def owners(self, coarser: Cloud) -> Array:
         """For each point, the point of a coarser cloud that stands for it."""
         n = self.points.shape[0]
         if coarser.level is None:
@@ -66,11 +74,16 @@ class Cloud:
         return np.repeat(np.arange(2**coarser.level), np.diff(bisection_edges(n, coarser.level)))
 
 
-def bisection_order(points: Any) -> Any:
-    """The order of the points in which each level of the bisection is sorted along its longest axis."""
+def bisection_order(points: Array, deadline: Deadline | None = None) -> Array:
+    """The order of the points in which each level of the bisection is sorted along its longest axis.
+
+    At the deadline the levels that are left are not sorted: groups are larger in space, and as valid.
+    """
     n = points.shape[0]
     order = np.arange(n)
     for level in range(max(0, math.ceil(math.log2(n)) - 1)):
+        if deadline is not None and deadline.passed:
+            break
         edges = bisection_edges(n, level)
         part = np.repeat(np.arange(2**level), np.diff(edges))
         sorted_points = points[order]
@@ -85,7 +98,7 @@ def bisection_order(points: Any) -> Any:
     return order
 
 
-def bisection_edges(n: int, level: int) -> Any:
+def bisection_edges(n: int, level: int) -> Array:
     """Where the parts of a level of the bisection begin, and the end; part k splits into 2k and 2k + 1."""
     return (np.arange(2**level + 1) * n) >> level
 
@@ -98,13 +111,50 @@ class _Pickled:
 
 
 @dataclass(frozen=True)
+class Workers:
+    """Who makes the passes over the pairs, and until when: a later pass ends in `TimeUp`."""
+
+    executor: Executor | None = None
+    deadline: Deadline = field(default_factory=Deadline)
+
+    def map(self, part: Callable[[int], Array], tasks: int, threaded: bool) -> list[Array]:
+        """Compute ``part(0), part(1), ...``, by threads if that pays."""
+        if not threaded:
+            return list(map(self._timely(part), range(tasks)))
+        if self.executor is not None:
+            return _collected(self.executor, self._timely(part), tasks)
+        from numba import get_num_threads
+
+        with ThreadPoolExecutor(get_num_threads()) as pool:
+            return _collected(pool, self._timely(part), tasks)
+
+    def _timely(self, part: Callable[[int], Array]) -> Callable[[int], Array]:
+        def timely(task: int) -> Array:
+            self.deadline.check()
+            return part(task)
+
+        return timely
+
+
+def _collected(pool: Executor, part: Callable[[int], Array], tasks: int) -> list[Array]:
+    """What the tasks return, in order; when one fails, or at Ctrl-C, the others are not started any more."""
+    futures = [pool.submit(part, task) for task in range(tasks)]
+    try:
+        return [future.result() for future in futures]
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+
+
+@dataclass(frozen=True)
 class Pairs(_Pickled):
     """All pairs of two clouds, under a metric."""
 
     metric: Metric
     A: Cloud
     B: Cloud
-    executor: Executor | None = None
+    workers: Workers = field(default_factory=Workers)
 
     @property
     def T(self) -> Pairs:  # noqa: N802
@@ -112,7 +162,7 @@ class Pairs(_Pickled):
         return replace(self, metric=self.metric.T, A=self.B, B=self.A)
 
     @cached_property
-    def xp(self) -> Any:
+    def xp(self) -> Namespace:
         return arrays.array_namespace(points=self.A.points)
 
     @cached_property
@@ -121,7 +171,7 @@ class Pairs(_Pickled):
         return arrays.is_numpy(self.xp) and self.metric.function is None
 
     @cached_property
-    def k(self) -> Any:
+    def k(self) -> Kernels:
         """The kernels."""
         from . import _generic_cloud
 
@@ -132,54 +182,63 @@ class Pairs(_Pickled):
     def shape(self) -> tuple[int, int]:
         return self.A.points.shape[0], self.B.points.shape[0]
 
-    def plan(self, f: Any, g: Any, reg: float, lost: float = 0.0) -> Plan:
+    def plan(self, f: Array, g: Array, reg: float, lost: float = 0.0) -> Plan:
         """The plan of two potentials; sums over it may lose the share `lost` of each row's weight."""
         return Plan(self, f, g, reg, lost)
 
-    def least(self, g: Any) -> Any:
+    def least(self, g: Array) -> Array:
         """min_j (c_ij - g_j), the hard c-transform."""
         if not self.fused:
-            return self.k.least(self.metric, self.A.points, self.B.points, g)
+            X, Y = self.A.points, self.B.points
+            return self.by_rows(lambda i: self.k.least(self.metric, X[i, :], Y, g))
         rows = self.side(self.A, np.zeros(self.shape[0]), 1.0)
         columns = self.side(self.B, g, 1.0)
         return self.run(self.k.least, rows, columns) / LOG2E
 
     def scale(self, reg: float) -> float:
         """What the points are multiplied with, so that their cost is the exponent of 2."""
-        return float((self.metric.factor * LOG2E / reg) ** (1 / self.metric.degree))
+        return scale(self.metric, reg)
 
-    def side(self, cloud: Cloud, potential: Any, reg: float) -> Any:
+    def side(self, cloud: Cloud, potential: Array, reg: float) -> Any:
         """A cloud as the fused kernels want it."""
         points = np.ascontiguousarray((cloud.points * self.scale(reg)).T)
         return self.k.side(self.kind, points, potential * (LOG2E / reg), cloud.edges)
 
     @cached_property
-    def kind(self) -> int:
-        """The number of the metric in the fused kernels."""
-        return int(getattr(self.k, self.metric.kind.upper()))
+    def kind(self) -> int | None:
+        """What the fused kernels call the metric."""
+        kind: int | None = getattr(self.k, self.metric.kind.upper())
+        return kind
 
     def run(self, kernel: Callable[..., Any], *arguments: Any, after: tuple[Any, ...] = ()) -> Any:
         """Run a fused kernel over all groups of rows, by threads if that pays; results in order."""
         groups = self.A.edges.size - 1
         pairs = self.shape[0] * self.shape[1]
-        tasks = min(groups, 1 + pairs // TASK, 256)
+        tasks = min(groups, 1 + pairs // TASK, max(256, pairs // LARGEST_TASK))
         ends = (np.arange(tasks + 1) * groups) // tasks
+        power = self.metric.p if self.metric.kind == "power" else None
 
         def part(task: int) -> Any:
-            return kernel(self.kind, self.metric.p, *arguments, ends[task], ends[task + 1], *after)
+            return kernel(self.kind, power, *arguments, ends[task], ends[task + 1], *after)
 
-        if pairs <= THREADED_ABOVE:
-            parts = [part(task) for task in range(tasks)]
-        elif self.executor is not None:
-            parts = [
-                future.result() for future in [self.executor.submit(part, task) for task in range(tasks)]
-            ]
-        else:
-            from numba import get_num_threads
+        parts = self.workers.map(part, tasks, pairs > THREADED_ABOVE)
+        return np.concatenate(parts)
 
-            with ThreadPoolExecutor(get_num_threads()) as pool:
-                parts = list(pool.map(part, range(tasks)))
-        return np.concatenate(parts) if parts[0] is not None else None
+    def by_rows(self, part: Callable[[slice], Array]) -> Array:
+        """Join what groups of rows give, where no fused kernel does it; small groups on a CPU."""
+        n, m = self.shape
+        rows = max(1, TASK // m) if arrays.is_numpy(self.xp) else n
+        slices = [slice(first, min(first + rows, n)) for first in range(0, n, rows)]
+        parts = self.workers.map(lambda task: part(slices[task]), len(slices), threaded=False)
+        return parts[0] if len(parts) == 1 else self.xp.concat(parts)
+
+
+def scale(metric: Metric, reg: float) -> float:
+    """The factor of the points with which their cost over reg is the exponent of 2; inf on overflow."""
+    try:
+        return float((metric.factor * LOG2E / reg) ** (1 / metric.degree))
+    except OverflowError:
+        return math.inf
 
 
 @dataclass(frozen=True)
@@ -187,8 +246,8 @@ class Plan(_Pickled):
     """P_ij = exp((f_i + g_j - c_ij) / reg), never stored."""
 
     pairs: Pairs
-    f: Any
-    g: Any
+    f: Array
+    g: Array
     reg: float
     lost: float
 
@@ -207,43 +266,50 @@ class Plan(_Pickled):
         return p.side(p.A, self.f, self.reg), p.side(p.B, self.g, self.reg)
 
     @cached_property
-    def cut(self) -> Any:
+    def cut(self) -> Array:
         """log2 of the entries of each group that need not be looked at: m of them are `lost` of a weight."""
         p = self.pairs
         with np.errstate(divide="ignore"):
             return np.log2(self.lost * np.minimum.reduceat(p.A.weights, p.A.edges[:-1]) / p.shape[1])
 
-    def row_sums(self) -> Any:
+    def row_sums(self) -> Array:
         """P 1."""
-        return self._sum("row_sums")
+        return self._sum("row_sums", 0)[:, 0] if self.pairs.fused else self._sum("row_sums")
 
-    def mean_costs(self) -> Any:
-        """sum_j P_ij c_ij."""
-        costs = self._sum("mean_costs")
-        return costs * (self.reg / LOG2E) if self.pairs.fused else costs
+    def row_sums_and_costs(self) -> tuple[Array, Array]:
+        """P 1, and sum_j P_ij c_ij, in one pass where that is possible."""
+        if not self.pairs.fused:
+            return self._sum("row_sums"), self._sum("mean_costs")
+        r, costs = np.ascontiguousarray(self._sum("row_sums", 1).T)
+        return r, costs * (self.reg / LOG2E)
 
-    def products(self, V: Any) -> Any:
+    def products(self, V: Array) -> Array:
         """P V, for V of shape (m, k)."""
         return self._sum("products", np.ascontiguousarray(V.T) if self.pairs.fused else V)
 
-    def cost_gradients(self, A: Any, B: Any) -> Any:
+    def cost_gradients(self, A: Array, B: Array) -> Array:
         """sum_j (A B')_ij P_ij dc(x_i, y_j)/dx_i as (n, d), for A of shape (n, k) and B of shape (m, k)."""
         if not self.pairs.fused:
-            return self._sum("cost_gradients", A, B)
+            p = self.pairs
+            X, Y = p.A.points, p.B.points
+            return p.by_rows(
+                lambda i: p.k.cost_gradients(p.metric, X[i, :], self.f[i], Y, self.g, self.reg, A[i, :], B)
+            )
         from . import _cpu_cloud_entries as k
 
         factors = np.ascontiguousarray(A.T), np.ascontiguousarray(B.T)
         slopes = self.pairs.run(k.cost_gradients, *self.sides, self.cut, after=factors)
         return slopes * (self.pairs.scale(self.reg) * self.reg / LOG2E)
 
-    def _sum(self, name: str, *more: Any) -> Any:
+    def _sum(self, name: str, *more: Any) -> Array:
         p = self.pairs
         kernel = getattr(p.k, name)
         if p.fused:
             return p.run(kernel, *self.sides, self.cut, after=more)
-        return kernel(p.metric, p.A.points, self.f, p.B.points, self.g, self.reg, *more)
+        X, Y = p.A.points, p.B.points
+        return p.by_rows(lambda i: kernel(p.metric, X[i, :], self.f[i], Y, self.g, self.reg, *more))
 
-    def block(self, rows: Any, columns: Any) -> Any:
+    def block(self, rows: Array, columns: Array) -> Array:
         """The entries of some rows and columns."""
         from . import _generic_cloud
 
@@ -252,7 +318,7 @@ class Plan(_Pickled):
         exponents = take(self.f, rows)[:, None] + take(self.g, columns)[None, :]
         return p.xp.exp((exponents - _generic_cloud.costs(p.metric, *points)) / self.reg)
 
-    def entries(self, floor: float, most: float = math.inf) -> tuple[Any, Any, Any] | None:
+    def entries(self, floor: float, most: float = math.inf) -> tuple[Array, Array, Array] | None:
         """The entries with P_ij >= floor min(a_i, b_j) in CSR (indptr, indices, values).
 
         They are counted before memory is asked for; None if there are more than `most`.
@@ -264,23 +330,26 @@ class Plan(_Pickled):
 
         floors = np.log2(floor * p.A.weights), np.log2(floor * p.B.weights)
         cut = np.minimum(np.minimum.reduceat(floors[0], p.A.edges[:-1]), np.min(floors[1]))
-        counts = p.run(k.count_entries, *self.sides, cut, after=floors)
+        stored = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0)
+        counts = p.run(k.entries, *self.sides, cut, after=(*floors, *stored))
         total = int(np.sum(counts))
         if total > most:
             return None
-        indptr = np.concatenate(([0], np.cumsum(counts)))
-        indices, values = np.empty(total, np.int32), np.empty(total)
-        p.run(k.fill_entries, *self.sides, cut, after=(*floors, indptr, indices, values))
-        return indptr, indices, values
+        if total > 0:
+            indptr = np.concatenate(([0], np.cumsum(counts)))
+            stored = indptr, np.empty(total, np.int32), np.empty(total)
+            p.run(k.entries, *self.sides, cut, after=(*floors, *stored))
+            return stored
+        return np.zeros(p.shape[0] + 1, np.int64), *stored[1:]
 
-    def _entries_by_tiles(self, floor: float, most: float) -> tuple[Any, Any, Any] | None:
-        from . import _cpu_newton
-
+    def _entries_by_tiles(self, floor: float, most: float) -> tuple[Array, Array, Array] | None:
         p = self.pairs
+        k = arrays.kernels_for(p.xp, __package__, "newton")
         counts, indices, values, left = [np.zeros(1, np.int64)], [], [], most
         for i, M in p.k.tiles(p.metric, p.A.points, p.B.points):
+            p.workers.deadline.check()
             floors = floor * p.A.weights[i], floor * p.B.weights
-            kept, indptr, index, value = _cpu_newton.plan_entries(
+            kept, indptr, index, value = k.plan_entries(
                 M, self.f[i], self.g, self.reg, *floors, int(min(left, M.size))
             )
             if kept < 0:
@@ -292,7 +361,7 @@ class Plan(_Pickled):
         return np.cumsum(np.concatenate(counts)), np.concatenate(indices), np.concatenate(values)
 
 
-def transform(pairs: Pairs, f: Any, g: Any, reg: float, lost: float = 0.0) -> Any:
+def transform(pairs: Pairs, f: Array, g: Array, reg: float, lost: float = 0.0) -> Array:
     """The soft c-transform of f: the g that makes the column sums of the plan the weights b.
 
     The g that comes in stabilises the sums, one exponential a pair. Where it is so far off that sums lose
@@ -310,6 +379,6 @@ def transform(pairs: Pairs, f: Any, g: Any, reg: float, lost: float = 0.0) -> An
     return g
 
 
-def _tiny(xp: Any, x: Any) -> float:
+def _tiny(xp: Namespace, x: Array) -> float:
     """Sums below this have lost digits to underflow."""
     return float(xp.finfo(x.dtype).smallest_normal) * 1e16

@@ -1,3 +1,5 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 r"""`_adjoint` for clouds: derivatives of a plan that is never stored, by passes over the pairs.
 
 For a loss that changes by <U V', dP> + p.df + q.dg the system and its answer are those of `_adjoint`, and
@@ -14,7 +16,7 @@ many.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,9 +25,12 @@ from numsolve._core.result import ConvergenceWarning
 
 from ._cloud_dual import most
 from ._cloud_schur import Jacobi, conjugate_gradients, schur
+from ._deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numsolve._core.typing import Array
 
     from ._cloud import Plan
 
@@ -36,7 +41,7 @@ RTOL, MAXITER = 1e-10, 300
 FLOORS, LEAST = (1e-6, 1e-5, 1e-4, 1e-3), 0.9
 
 
-def pull_back(plan: Plan, U: Any, V: Any, p: Any, q: Any) -> tuple[Any, Any]:
+def pull_back(plan: Plan, U: Array, V: Array, p: Array, q: Array) -> tuple[Array, Array]:
     """Return u and v, from the derivatives of a loss in the plan, U V', and eps times those in f and g."""
     xp = plan.pairs.xp
     r, c = plan.row_sums(), plan.T.row_sums()
@@ -44,7 +49,7 @@ def pull_back(plan: Plan, U: Any, V: Any, p: Any, q: Any) -> tuple[Any, Any]:
         p = p + xp.sum(U * plan.products(V), axis=1)
         q = q + xp.sum(V * plan.T.products(U), axis=1)
 
-    def times(plan: Plan, v: Any) -> Any:
+    def times(plan: Plan, v: Array) -> Array:
         return plan.products(v[:, None])[:, 0]
 
     rhs = p - times(plan, q / c)
@@ -57,6 +62,7 @@ def pull_back(plan: Plan, U: Any, V: Any, p: Any, q: Any) -> tuple[Any, Any]:
         rhs,
         max(RTOL, 100 * float(xp.finfo(r.dtype).eps)) * size,
         MAXITER,
+        Deadline(),
     )
     if not done and size > 0:
         warnings.warn(
@@ -67,7 +73,7 @@ def pull_back(plan: Plan, U: Any, V: Any, p: Any, q: Any) -> tuple[Any, Any]:
     return u, (q - times(plan.T, u)) / c
 
 
-def _preconditioner(plan: Plan, r: Any, c: Any) -> Callable[[Any], Any]:
+def _preconditioner(plan: Plan, r: Array, c: Array) -> Callable[[Array], Array]:
     """Nearly solve with the S of the entries that matter: a Laplacian, whose degrees are sums over these."""
     found = (plan.entries(floor, most(plan.pairs)) for floor in FLOORS)
     entries = next((e for e in found if e is not None), None)
@@ -80,7 +86,7 @@ def _preconditioner(plan: Plan, r: Any, c: Any) -> Callable[[Any], Any]:
     degrees = np.bincount(rows, values * (column_sums / c)[indices], r.size)
     degrees = np.maximum((1 + 1e-10) * degrees, (1 - LEAST) * r)
 
-    def solve(v: Any) -> Any:
+    def solve(v: Array) -> Array:
         v = v - (np.sum(v) / np.sum(r)) * r
         return k.schur_cg_sparse(*entries, degrees, c, v, 0.02 * float(np.sum(np.abs(v))), 1000)[0]
 

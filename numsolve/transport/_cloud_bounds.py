@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import _generic_cloud
 
 if TYPE_CHECKING:
+    from numsolve._core.typing import Array
+
     from ._cloud import Pairs, Plan
 
 #: Pairs beyond which what is missing is charged with the largest cost there is.
 MANY = 10_000_000
 
 
-def bounds(plan: Plan, r: Any) -> tuple[float, float]:
+def bounds(plan: Plan, r: Array) -> tuple[float, float]:
     """Bound the least cost of moving a to b, for a plan that nearly does, with its row sums."""
     return lower_bound(plan.pairs, plan.f), upper_bound(plan, r)
 
 
-def lower_bound(pairs: Pairs, f: Any) -> float:
+def lower_bound(pairs: Pairs, f: Array) -> float:
     """a.f + b.g for the best g to f, and the best f to that g: feasible, so no plan costs less."""
     g = pairs.T.least(f)
     f = pairs.least(g)
     return float(pairs.A.weights @ f) + float(pairs.B.weights @ g)
 
 
-def upper_bound(plan: Plan, r: Any) -> float:
+def upper_bound(plan: Plan, r: Array) -> float:
     """Cost of the plan after scaling down rows and columns that have too much and spreading what is missing.
 
     Scaling is a change of the potentials. What is missing is spread by a matrix of rank one.
@@ -37,14 +39,15 @@ def upper_bound(plan: Plan, r: Any) -> float:
     c = pairs.plan(f, plan.g, reg, plan.lost).T.row_sums()
     y = b / xp.maximum(b, c)
     rounded = pairs.plan(f, plan.g + reg * xp.log(y), reg, plan.lost)
-    missing_a = xp.maximum(a - rounded.row_sums(), xp.zeros_like(a))
+    kept, costs = rounded.row_sums_and_costs()
+    missing_a = xp.maximum(a - kept, xp.zeros_like(a))
     missing_b = xp.maximum(b - y * c, xp.zeros_like(b))
     total = max(float(xp.sum(missing_a)), float(xp.sum(missing_b)))
-    cost = float(xp.sum(rounded.mean_costs()))
+    cost = float(xp.sum(costs))
     return cost + (_spread_cost(pairs, missing_a, missing_b) / total if total > 0 else 0.0)
 
 
-def _spread_cost(pairs: Pairs, u: Any, v: Any) -> float:
+def _spread_cost(pairs: Pairs, u: Array, v: Array) -> float:
     """sum_ij u_i c_ij v_j: from moments for squared distances, else tile by tile, or the most it can be."""
     xp, metric = pairs.xp, pairs.metric
     X, Y = pairs.A.points, pairs.B.points

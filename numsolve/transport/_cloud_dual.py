@@ -1,9 +1,11 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 """The dual in f between two clouds, and its way from coarse clouds at a large regularisation to the end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +14,20 @@ from numsolve._core import arrays
 from ._cloud import Pairs, transform
 from ._cloud_schur import Jacobi, TwoGrid, conjugate_gradients, schur
 from ._cloud_stages import stages
+from ._deadline import TimeUp
 
 if TYPE_CHECKING:
+    from numsolve._core.limits import Limits
+    from numsolve._core.typing import Array
+
     from ._cloud import Cloud, Plan
     from ._cloud_problem import CloudProblem
+    from ._cloud_schur import Entries
 
 #: Error at which a stage but the last is left.
 STAGE_TOL = 1e-2
+#: How much of the time that a run may take beyond its limit goes to the passes of a last stage.
+LAST_STAGE = 0.5
 #: Entries of P in CSR, per row, at most, and what small problems may have anyway.
 ENTRIES_PER_ROW, ENTRIES = 400, 2_000_000
 
@@ -27,10 +36,10 @@ ENTRIES_PER_ROW, ENTRIES = 400, 2_000_000
 class State:
     """A point on the way: g = g(f), the plan with its row sums, F, and the error of the rows."""
 
-    f: Any
-    g: Any
+    f: Array
+    g: Array
     plan: Plan
-    r: Any
+    r: Array
     fun: float
     error: float
 
@@ -44,7 +53,7 @@ class SemiDual:
         self.stages = stages(problem)
         self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
         self.damping = 1.0
-        self.coarse: tuple[Any, ...] = ()
+        self.coarse: tuple[State, Entries, Array] | None = None
         self.enter(0)
 
     @property
@@ -61,7 +70,14 @@ class SemiDual:
         #: The share of each weight that a sum may lose to pairs that are passed over.
         self.lost = max(1e-3 * self.goal, 0.01 * self.unit) if self.pairs.fused else 0.0
 
-    def first(self, start: tuple[Any, Any] | None) -> State:
+    def unmeasured(self) -> State:
+        """The start of the present stage, of which nothing is known yet."""
+        f, g = self.reg * self.xp.log(self.a), self.reg * self.xp.log(self.b)
+        nan, inf = float("nan"), float("inf")
+        plan = self.pairs.plan(f, g, self.reg, self.lost)
+        return State(f, g, plan, nan * self.a, -inf, inf)
+
+    def first(self, start: tuple[Array, Array] | None) -> State:
         """Start from the caller's potentials if they are near the solution, else at the first stage."""
         xp = self.xp
         if start is not None:
@@ -75,7 +91,7 @@ class SemiDual:
             self.enter(0)
         return self.at(self.reg * xp.log(self.a), self.reg * xp.log(self.b))
 
-    def at(self, f: Any, g: Any) -> State:
+    def at(self, f: Array, g: Array) -> State:
         """Evaluate everything at f, with g as the stabiliser."""
         xp = self.xp
         g = transform(self.pairs, f, g, self.reg, self.lost)
@@ -92,20 +108,27 @@ class SemiDual:
         fine = self.pairs
         if self.last and reg == self.reg:
             entries = s.plan.entries(1e-4 / 50, most(coarse))
-            self.coarse = () if entries is None else (s, entries, fine.A.owners(coarse.A))
+            self.coarse = None if entries is None else (s, entries, fine.A.owners(coarse.A))
         if fine.A is not coarse.A:
-            f = transform(Pairs(fine.metric.T, coarse.B, fine.A, fine.executor), s.g, f, reg, self.lost)
+            f = transform(Pairs(fine.metric.T, coarse.B, fine.A, fine.workers), s.g, f, reg, self.lost)
         if fine.B is not coarse.B:
-            g = transform(Pairs(fine.metric, coarse.A, fine.B, fine.executor), s.f, g, reg, self.lost)
+            g = transform(Pairs(fine.metric, coarse.A, fine.B, fine.workers), s.f, g, reg, self.lost)
         change = self.reg - reg
         return self.at(f + change * self.xp.log(self.a), g + change * self.xp.log(self.b))
 
-    def finish(self, s: State) -> State:
-        """Go to the last stage at once."""
+    def finish(self, s: State, limits: Limits) -> tuple[Array, Array]:
+        """The potentials of s at the last stage: improved by a pass there if the time suffices."""
+        if self.last:
+            return s.f, s.g
+        self.pairs.workers.deadline.set(limits, LAST_STAGE)
         self.stages = [*self.stages[: self.stage + 1], self.stages[-1]]
-        return self.next_stage(s)
+        try:
+            s = self.next_stage(s)
+        except TimeUp:
+            return self.extended(s)
+        return s.f, s.g
 
-    def extended(self, s: State, stage: int = -1) -> tuple[Any, Any]:
+    def extended(self, s: State, stage: int = -1) -> tuple[Array, Array]:
         """Give the points of a later stage the potentials of the points that stand for them."""
         fine, coarse = self.stages[stage].pairs, s.plan.pairs
         return _extended(s.f, coarse.A, fine.A, s.plan.reg), _extended(s.g, coarse.B, fine.B, s.plan.reg)
@@ -150,7 +173,7 @@ class SemiDual:
         ratio = s.r / self.a
         return not (float(self.xp.max(ratio)) < 8 and float(self.xp.min(ratio)) > 1 / 8)
 
-    def direction(self, s: State) -> Any:
+    def direction(self, s: State) -> Array:
         """Solve (S + sigma diag(max(a, r))) x = a - r; sigma fades with the error, see `newton`."""
         xp, a, b = self.xp, self.a, self.b
         small = min(1.0, s.error)
@@ -159,14 +182,15 @@ class SemiDual:
         rhs = rhs - float(xp.sum(rhs)) * a
         # Forcing by the error makes the convergence quadratic; more than the goal needs is not asked.
         stop = max(min(0.1, s.error), 0.3 * self.goal / s.error) * float(xp.sum(xp.abs(rhs)))
+        deadline = self.pairs.workers.deadline
         entries = s.plan.entries(min(max(0.1 * small, 1e-6), 1e-3) / 50, most(self.pairs))
         if entries is not None and not self.coarse:
             k = arrays.kernels_for(xp, __package__, "newton")
-            x, steps, _ = k.schur_cg_sparse(*entries, d, b, rhs, stop, 500)
+            x, steps, _ = k.schur_cg_sparse(*entries, d, b, rhs, stop, 500, lambda: deadline.passed)
         else:
             product, diagonal = schur(s.plan, entries, d, b)
             smoother = TwoGrid(diagonal, *self.coarse) if self.coarse else Jacobi(diagonal)
-            x, steps, _ = conjugate_gradients(xp, product, smoother, rhs, stop, 300)
+            x, steps, _ = conjugate_gradients(xp, product, smoother, rhs, stop, 300, deadline)
         self.counts["ncg"] += steps
         return x
 
@@ -176,7 +200,7 @@ class SemiDual:
         return 2 * self.unit * size + self.reg * self.lost
 
 
-def _extended(potential: Any, coarse: Cloud, fine: Cloud, reg: float) -> Any:
+def _extended(potential: Array, coarse: Cloud, fine: Cloud, reg: float) -> Array:
     if fine is coarse:
         return potential
     owners = fine.owners(coarse)

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from numsolve._core import checks
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numsolve._core.typing import Array
+
+MetricName = Literal["sqeuclidean", "euclidean", "cityblock", "power", "cosine"]
 #: name: the kind of its kernel, and the degree in which the cost grows with the distance
-METRICS = {
+METRICS: dict[MetricName, tuple[str, float]] = {
     "sqeuclidean": ("squared", 2.0),
     "euclidean": ("euclidean", 1.0),
     "cityblock": ("cityblock", 1.0),
     "power": ("power", 0.0),
     "cosine": ("squared", 2.0),
+}
+#: Words of SciPy and POT for metrics.
+FOREIGN = {
+    "minkowski": "the sum of |x_k - y_k| ** p, without the root, is 'power'",
+    "manhattan": "this is 'cityblock'",
+    "l1": "this is 'cityblock'",
+    "l2": "this is 'euclidean'",
 }
 
 
@@ -21,7 +34,7 @@ METRICS = {
 class Metric:
     """``factor`` times the cost of a kind, homogeneous of some degree; or a compiled function of two rows."""
 
-    name: str
+    name: MetricName | Literal["function"]
     kind: str = ""
     degree: float = 0.0
     factor: float = 1.0
@@ -35,7 +48,7 @@ class Metric:
         return self if self.function is None else replace(self, swapped=not self.swapped)
 
 
-def make_metric(metric: Any, p: Any) -> Metric:
+def make_metric(metric: str | Callable[[Array, Array], float], p: float) -> Metric:
     """Check the arguments `metric` and `p` of a solver."""
     if callable(metric):
         if not hasattr(metric, "py_func"):
@@ -44,7 +57,7 @@ def make_metric(metric: Any, p: Any) -> Metric:
                 "decorate it with numba.njit"
             )
         return Metric("function", function=metric)
-    name = checks.choice("metric", metric, METRICS)
+    name: Any = checks.choice("metric", metric, METRICS, foreign=FOREIGN)
     kind, degree = METRICS[name]
     if name == "power":
         p = degree = checks.real("p", p, low=0.0, open_low=True)

@@ -1,25 +1,43 @@
-"""The door of `solve_sample`: checks two clouds, reduces them for the method, and puts the answer back."""
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
+"""Where `solve_sample` begins and ends: clouds are checked and reduced, and the answer is put back."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from numsolve._core import arrays, checks
-from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from . import _generic_cloud
-from ._cloud import Cloud, Pairs, bisection_order
+from ._cloud import Cloud, Pairs, Workers, bisection_order, scale
 from ._cloud_bounds import bounds
 from ._cloud_metric import make_metric
+from ._deadline import TimeUp
 from ._problem import MASS_TOLERANCE, UNIT
 from .cloud_plan import CloudPlan, scatter
 from .cloud_result import SampleResult
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+
+    from numsolve._core.limits import Limits
+    from numsolve._core.monitor import Monitor
+    from numsolve._core.typing import Array, ArrayLike, Dtype, Namespace
+
+    from ._cloud import Plan
+
+#: Squares and powers below this have lost digits to underflow.
+TINY = 1e-290
+#: Scaled points below this have squares that do not overflow.
+LARGEST = 1e150
+#: Of the time that a run may take beyond its limit: when its last pass ends, and when its results are in.
+LAST_PASS, RESULTS = 0.25, 0.7
 #: Share of each weight that sums over the returned plan may lose: below rounding.
 NOTHING = 1e-17
 
@@ -32,13 +50,13 @@ class CloudProblem:
     reg: float
     mass: float
     range: float
-    index: tuple[Any, Any]
-    points: tuple[Any, Any]
-    norms: tuple[Any, Any]
-    dtype: Any
+    index: tuple[Array, Array]
+    points: tuple[Array, Array]
+    norms: tuple[Array | None, Array | None]
+    dtype: Dtype
 
     @property
-    def xp(self) -> Any:
+    def xp(self) -> Namespace:
         return self.pairs.xp
 
     @property
@@ -56,22 +74,21 @@ class CloudProblem:
         """The marginal error that rounding can cause; see `_problem.Problem.rounding`."""
         return min(self.unit * (8 + self.range / self.reg), math.sqrt(self.unit))
 
-    def monitor(self, label: str, tol: float, maxiter: int, **settings: Any) -> Monitor:
-        """Make the monitor of a solve."""
-        return Monitor(atol=tol, maxiter=maxiter, label=label, keep="reference", **settings)
-
-    def potentials(self, x: tuple[Any, Any]) -> tuple[Any, Any]:
+    def potentials(self, x: tuple[Array, Array]) -> tuple[Array, Array]:
         """Turn the inner potentials into the caller's: minus infinity at weights of zero."""
         f, g = x
         f = f + self.reg * math.log(self.mass)
-        return tuple(
-            self.xp.astype(scatter(self.xp, p, index, n, -math.inf), self.dtype)
-            for p, index, n in zip((f, g), self.index, self.shape, strict=True)
-        )
 
-    def start(self, potentials: Any) -> tuple[Any, Any]:
+        def whole(side: int, p: Array) -> Array:
+            return self.xp.astype(
+                scatter(self.xp, p, self.index[side], self.shape[side], -math.inf), self.dtype
+            )
+
+        return whole(0, f), whole(1, g)
+
+    def start(self, potentials: Sequence[ArrayLike]) -> tuple[Array, Array]:
         """Turn the caller's potentials into inner ones."""
-        if not (isinstance(potentials, tuple | list) and len(potentials) == 2):
+        if not isinstance(potentials, tuple | list) or len(potentials) != 2:
             raise ValueError("potentials_init must be a pair (f, g), as the potentials of a result")
         out = []
         for side in (0, 1):
@@ -89,98 +106,144 @@ class CloudProblem:
             out.append(p)
         return out[0] - self.reg * math.log(self.mass), out[1]
 
-    def result(self, it: Monitor, x: tuple[Any, Any], return_plan: bool, **fields: Any) -> SampleResult:
-        """Put the answer into the caller's terms; what is reported is summed over all pairs that matter."""
+    def result(
+        self, it: Monitor, x: tuple[Array, Array], return_plan: bool, limits: Limits, **fields: Any
+    ) -> SampleResult:
+        """Put the answer into the caller's terms; what is reported is summed over all pairs that matter.
+
+        Each number takes passes over the pairs. Those for which the time does not suffice are nan, the bounds
+        infinite; without a residual the run has not converged. The caller warns of a run that failed.
+        """
         pairs, xp = self.pairs, self.xp
+        pairs.workers.deadline.set(limits, RESULTS)
         plan = pairs.plan(*x, self.reg, NOTHING)
-        r, c = plan.row_sums(), plan.T.row_sums()
-        residual = float(xp.sum(xp.abs(r - pairs.A.weights))) + float(xp.sum(xp.abs(c - pairs.B.weights)))
-        if it.status is Status.CONVERGED and residual > it.threshold:
-            it.stop(Status.ROUNDING, f"The residual is {residual:.3g}, the tolerance {it.threshold:.3g}.")
-        linear, total = float(xp.sum(plan.mean_costs())), float(xp.sum(r))
-        entropy = (float(r @ plan.f) + float(c @ plan.g) - linear) / self.reg
-        kl = entropy - float(r @ xp.log(pairs.A.weights)) - float(c @ xp.log(pairs.B.weights))
-        mass, log_mass = self.mass, math.log(self.mass)
-        low, high = bounds(plan, r)
+        found: dict[str, Any] = {
+            **dict.fromkeys(("residual", "value_linear", "value", "kl"), math.nan),
+            "bounds": (-math.inf, math.inf),
+        }
+        try:
+            (r, costs), c = plan.row_sums_and_costs(), plan.T.row_sums()
+            a, b = pairs.A.weights, pairs.B.weights
+            residual = float(xp.sum(xp.abs(r - a))) + float(xp.sum(xp.abs(c - b)))
+            found["residual"] = residual
+            if it.status is Status.CONVERGED and residual > it.threshold:
+                it.stop(Status.ROUNDING, f"The residual is {residual:.3g}, the tolerance {it.threshold:.3g}.")
+            found.update(self._values(plan, r, c, costs))
+            low, high = bounds(plan, r)
+            found["bounds"] = (self.mass * low, self.mass * high)
+        except TimeUp:
+            if math.isnan(found["residual"]) or it.status not in {Status.CONVERGED, Status.ROUNDING}:
+                it.stop(Status.TIME_LIMIT)
+            it.detail = f"{it.detail} The time did not suffice for all numbers of the result.".strip()
         without_pool = Pairs(pairs.metric, pairs.A, pairs.B).plan(*x, self.reg, NOTHING)
-        operator = CloudPlan(without_pool, *self.index, self.shape, mass, self.dtype) if return_plan else None
-        return it.result(
-            SampleResult,
+        operator = (
+            CloudPlan(without_pool, *self.index, self.shape, self.mass, self.dtype) if return_plan else None
+        )
+        it.finish()
+        return SampleResult(
+            **found,
             x=self.potentials(x),
-            residual=residual,
-            plan=operator,
-            value_linear=mass * linear,
-            value=mass * (linear + self.reg * (entropy + (log_mass - 1.0) * total)),
-            kl=mass * (kl - log_mass * total),
-            bounds=(mass * low, mass * high),
+            status=cast("Status", it.status),
+            nit=it.nit,
+            history=it.history,
+            detail=it.detail,
+            plan=cast("CloudPlan", operator),
             reg=self.reg,
             points=self.points,
             norms=self.norms,
             **fields,
         )
 
+    def _values(self, plan: Plan, r: Array, c: Array, costs: Array) -> dict[str, float]:
+        """The values of a plan with its row sums, column sums and costs, in the caller's mass."""
+        xp, mass, log_mass = self.xp, self.mass, math.log(self.mass)
+        linear, total = float(xp.sum(costs)), float(xp.sum(r))
+        entropy = (float(r @ plan.f) + float(c @ plan.g) - linear) / self.reg
+        kl = entropy - float(r @ xp.log(self.pairs.A.weights)) - float(c @ xp.log(self.pairs.B.weights))
+        return {
+            "value_linear": mass * linear,
+            "value": mass * (linear + self.reg * (entropy + (log_mass - 1.0) * total)),
+            "kl": mass * (kl - log_mass * total),
+        }
+
 
 def prepare_clouds(
-    X_a: Any, X_b: Any, a: Any, b: Any, reg: Any, metric: Any, p: Any, executor: Any
+    X_a: ArrayLike,
+    X_b: ArrayLike,
+    a: ArrayLike | None,
+    b: ArrayLike | None,
+    reg: float,
+    metric: str | Callable[[Array, Array], float],
+    p: float,
+    executor: Executor | None,
+    limits: Limits | None = None,
 ) -> CloudProblem:
     """Check the arguments of `solve_sample` and reduce them to a `CloudProblem`."""
+    workers = Workers(executor)
+    if limits is not None:
+        workers.deadline.set(limits, LAST_PASS)
     reg = checks.real("reg", reg, low=0.0, open_low=True)
-    metric = make_metric(metric, p)
+    cost = make_metric(metric, p)
     if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):
         raise TypeError(f"executor must have a submit method, as a ThreadPoolExecutor, got {executor!r}")
     a, b = (None if isinstance(w, list | tuple) and len(w) == 0 else w for w in (a, b))
     xp = arrays.array_namespace(X_a=X_a, X_b=X_b, a=a, b=b)
-    X_a = checks.array("X_a", X_a, xp=xp, ndim=2, empty=False)
-    X_b = checks.array("X_b", X_b, xp=xp, ndim=2, empty=False)
-    if X_a.shape[1] != X_b.shape[1]:
+    X: Array = checks.array("X_a", X_a, xp=xp, ndim=2, empty=False)
+    Y: Array = checks.array("X_b", X_b, xp=xp, ndim=2, empty=False)
+    if X.shape[1] != Y.shape[1]:
         raise ValueError(
-            "X_a and X_b must have points of the same dimension, "
-            f"got {X_a.shape[1]} and {X_b.shape[1]} columns"
+            f"X_a and X_b must have points of the same dimension, got {X.shape[1]} and {Y.shape[1]} columns"
         )
-    if metric.function is not None and not arrays.is_numpy(xp):
+    if cost.function is not None and not arrays.is_numpy(xp):
         raise TypeError("a metric given as a compiled function needs points in NumPy arrays")
-    dtype = arrays.working_dtype(xp, X_a=X_a, X_b=X_b)
+    dtype = arrays.working_dtype(xp, X_a=X, X_b=Y)
     inner = xp.float64 if arrays.is_numpy(xp) else dtype
     weights = []
-    for name, w, n in (("a", a, X_a.shape[0]), ("b", b, X_b.shape[0])):
+    for name, w, n in (("a", a, X.shape[0]), ("b", b, Y.shape[0])):
         if w is None:
             weights.append(xp.full((n,), 1.0 / n, dtype=inner))
         else:
             weights.append(checks.masses(name, w, length=n, xp=xp, dtype=inner))
     mass, other = float(xp.sum(weights[0])), float(xp.sum(weights[1]))
+    for name, total in (("a", mass), ("b", other)):
+        if not math.isfinite(total):
+            raise ValueError(f"the sum of {name} overflows: rescale a and b")
     if abs(mass - other) > MASS_TOLERANCE * max(mass, other):
         raise ValueError(
             f"a and b must have the same sum, got {mass:.10g} and {other:.10g}; "
             "rescale one of them (an unbalanced problem is another one)"
         )
 
-    points = [xp.astype(X_a, inner), xp.astype(X_b, inner)]
-    norms: list[Any] = [None, None]
-    if metric.name == "cosine":
+    points = [xp.astype(X, inner), xp.astype(Y, inner)]
+    norms: list[Array | None] = [None, None]
+    if cost.name == "cosine":
         for side, name in enumerate(("X_a", "X_b")):
             points[side], norms[side] = _normalised(xp, name, points[side])
-    elif metric.function is None:  # only differences matter: a large common offset would eat their digits
+    elif cost.function is None:  # only differences matter: a large common offset would eat their digits
         centre = xp.mean(points[1], axis=0)
         points = [x - centre for x in points]
     index, clouds = [], []
     for x, w, norm, total, side in zip(points, weights, norms, (mass, other), (0, 1), strict=True):
-        order = xp.nonzero(w > 0)[0]
+        share = w / total  # zero where a weight is lost beside the others
+        order = xp.nonzero(share > 0)[0]
         if arrays.is_numpy(xp):
-            order = order[bisection_order(x[order])]
+            order = order[bisection_order(x[order], workers.deadline)]
         index.append(order)
-        clouds.append(Cloud(xp.take(x, order, axis=0), xp.take(w, order) / total))
+        clouds.append(Cloud(xp.take(x, order, axis=0), xp.take(share, order)))
         norms[side] = None if norm is None else xp.take(norm, order)
-    pairs = Pairs(metric, clouds[0], clouds[1], executor)
-    span = _cost_range(pairs)
+    pairs = Pairs(cost, clouds[0], clouds[1], workers)
+    span = _cost_range(pairs, reg)
     if reg < UNIT * span:
         raise ValueError(
             f"reg = {reg:g} is below the rounding errors of the costs, which have a range of {span:g}; "
             f"the least that can be resolved is {UNIT * span:.2g}"
         )
-    return CloudProblem(pairs, reg, mass, span, (index[0], index[1]), (X_a, X_b), (norms[0], norms[1]), dtype)
+    problem = CloudProblem(pairs, reg, mass, span, (index[0], index[1]), (X, Y), (norms[0], norms[1]), dtype)
+    _check_scale(problem)
+    return problem
 
 
-def _normalised(xp: Any, name: str, points: Any) -> tuple[Any, Any]:
+def _normalised(xp: Namespace, name: str, points: Array) -> tuple[Array, Array]:
     largest = xp.max(xp.abs(points), axis=1)
     if bool(xp.any(largest == 0)):
         where = int(xp.argmax(xp.astype(largest == 0, xp.int8)))
@@ -190,7 +253,27 @@ def _normalised(xp: Any, name: str, points: Any) -> tuple[Any, Any]:
     return scaled / norms[:, None], norms * largest
 
 
-def _cost_range(pairs: Pairs) -> float:
+def _check_scale(problem: CloudProblem) -> None:
+    """Refuse a regularisation that leads out of the range of floats."""
+    pairs, reg, xp = problem.pairs, problem.reg, problem.xp
+    logs = [float(xp.max(-xp.log(cloud.weights))) for cloud in (pairs.A, pairs.B)]
+    largest = reg * (4.0 + sum(logs) + abs(math.log(problem.mass))) * max(problem.mass, 1.0)
+    if not math.isfinite(largest):
+        raise ValueError(
+            f"reg = {reg:g} is too large: the potentials, reg times logarithms of the weights, overflow; "
+            "rescale X_a and X_b, and reg with their cost"
+        )
+    if pairs.metric.function is None and arrays.is_numpy(xp):
+        size = max(float(xp.max(xp.abs(cloud.points))) for cloud in (pairs.A, pairs.B))
+        unit = scale(pairs.metric, reg)
+        if not (1 / LARGEST < unit < LARGEST and unit * size < LARGEST):
+            raise ValueError(
+                f"reg = {reg:g}: the points in the unit whose cost is reg leave the range of floats; rescale "
+                "X_a and X_b, and reg with their cost" + (", or raise p" if pairs.metric.degree < 1 else "")
+            )
+
+
+def _cost_range(pairs: Pairs, reg: float) -> float:
     """Largest cost minus smallest: of the box of all points, or of a sample for a function of the user's."""
     xp, metric = pairs.xp, pairs.metric
     X, Y = pairs.A.points, pairs.B.points
@@ -201,6 +284,11 @@ def _cost_range(pairs: Pairs) -> float:
             largest = float(_generic_cloud.paired_costs(metric, low[None, :], high[None, :])[0])
         if not math.isfinite(largest):
             raise ValueError("the costs between the points overflow: rescale X_a and X_b")
+        tiny = math.sqrt(TINY) if metric.kind == "euclidean" else TINY
+        if largest < tiny and reg < tiny / UNIT and bool(xp.any(high > low)):
+            raise ValueError(
+                "the costs between the points underflow: rescale X_a and X_b, and reg with their cost"
+            )
         return largest
     rows = np.unique(np.linspace(0, X.shape[0] - 1, 64).astype(int))
     columns = np.unique(np.linspace(0, Y.shape[0] - 1, 4096).astype(int))

@@ -1,37 +1,42 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 """The Newton system S x = rhs between clouds,  S = diag(d) - P diag(1/b) P',  and its preconditioners."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from numsolve._core import arrays
+from numsolve._core import arrays, krylov
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numsolve._core.typing import Array, Namespace
+
     from ._cloud import Plan
     from ._cloud_dual import State
+    from ._deadline import Deadline
+
+#: Entries of a plan in CSR: indptr, indices, values.
+Entries: TypeAlias = "tuple[Array, Array, Array]"
+Product: TypeAlias = "Callable[[Array], Array]"
 
 
-def schur(plan: Plan, entries: Any, d: Any, b: Any) -> tuple[Callable[[Any], Any], Any]:
+def schur(plan: Plan, entries: Entries | None, d: Array, b: Array) -> tuple[Product, Array]:
     """The product with S, by the entries of P in CSR or by passes over the pairs, and the diagonal of S."""
     xp = plan.pairs.xp
     if entries is not None:
-        k = arrays.kernels_for(xp, __package__, "newton")
         indptr, indices, values = entries
-
-        def sparse_product(v: Any) -> Any:
-            out = np.empty_like(v)
-            k._sparse_product(*entries, d, b, v, np.empty_like(b), out)
-            return out
-
+        P = csr_array((values, indices, indptr), shape=plan.pairs.shape)
         squares = np.bincount(np.repeat(np.arange(d.size), np.diff(indptr)), values**2 / b[indices], d.size)
-        return sparse_product, xp.maximum(d - squares, 1e-3 * d)
+        return lambda v: d * v - P @ ((P.T @ v) / b), xp.maximum(d - squares, 1e-3 * d)
     inner = plan.pairs.plan(plan.f, plan.g, plan.reg, max(plan.lost, 1e-7) if plan.lost else 0.0)
 
-    def times(plan: Plan, v: Any) -> Any:
+    def times(plan: Plan, v: Array) -> Array:
         return plan.products(v[:, None])[:, 0]
 
     # P_ij^2 is the plan of the same potentials at half the regularisation.
@@ -42,10 +47,10 @@ def schur(plan: Plan, entries: Any, d: Any, b: Any) -> tuple[Callable[[Any], Any
 class Jacobi:
     """The diagonal of S as a preconditioner."""
 
-    def __init__(self, diagonal: Any) -> None:
+    def __init__(self, diagonal: Array) -> None:
         self.diagonal = diagonal
 
-    def __call__(self, v: Any) -> Any:
+    def __call__(self, v: Array) -> Array:
         return v / self.diagonal
 
 
@@ -57,14 +62,14 @@ class TwoGrid(Jacobi):
     parts, plus the coarse inverse.
     """
 
-    def __init__(self, diagonal: Any, coarse: State, entries: Any, owners: Any) -> None:
+    def __init__(self, diagonal: Array, coarse: State, entries: Entries, owners: Array) -> None:
         super().__init__(diagonal)
         self.entries, self.owners, self.parts = entries, owners, coarse.r.size
         self.sums = np.bincount(owners, diagonal, self.parts)
         self.d, self.b = (1 + 1e-3) * coarse.r, coarse.plan.pairs.B.weights
         self.k = arrays.kernels_for(coarse.plan.pairs.xp, __package__, "newton")
 
-    def __call__(self, v: Any) -> Any:
+    def __call__(self, v: Array) -> Array:
         gathered = np.bincount(self.owners, v, self.parts)
         gathered = gathered - np.mean(gathered)
         stop = 0.05 * float(np.sum(np.abs(gathered)))
@@ -73,32 +78,24 @@ class TwoGrid(Jacobi):
 
 
 def conjugate_gradients(
-    xp: Any,
-    product: Callable[[Any], Any],
-    smoother: Callable[[Any], Any],
-    rhs: Any,
+    xp: Namespace,
+    product: Product,
+    smoother: Product,
+    rhs: Array,
     stop: float,
     maxiter: int,
-) -> tuple[Any, int, bool]:
+    deadline: Deadline,
+) -> tuple[Array, int, bool]:
     """Conjugate gradients, flexible because the preconditioner is not quite linear.
 
     Returns x, the steps done, and whether ``||residual||_1 <= stop`` was reached.
     """
-    x, residual, z = xp.zeros_like(rhs), rhs, smoother(rhs)
-    p, rz, steps, done = z, float(rhs @ z), 0, False
-    while steps < maxiter and rz > 0.0:
-        steps += 1
-        Sp = product(p)
-        curvature = float(p @ Sp)
-        if not curvature > 0.0:
-            break
-        x = x + (rz / curvature) * p
-        old, residual = residual, residual - (rz / curvature) * Sp
-        done = float(xp.sum(xp.abs(residual))) <= stop
-        if done:
-            break
-        z = smoother(residual)
-        beta = float(z @ (residual - old)) / rz
-        rz = float(residual @ z)
-        p = z + beta * p
-    return x, steps, done
+    x, steps = xp.zeros_like(rhs), 0
+    for at in islice(krylov.conjugate_gradients(xp, product, x, rhs, smoother, flexible=True), maxiter):
+        if not at.curvature > 0.0:
+            return x, steps, False
+        x, steps = at.x, steps + 1
+        if float(xp.sum(xp.abs(at.r))) <= stop:
+            return x, steps, True
+        deadline.check()
+    return x, steps, False

@@ -33,6 +33,7 @@ class Stage:
 def stages(problem: CloudProblem) -> list[Stage]:
     """The regularisations, and for each the coarsest clouds whose parts are small against it."""
     pairs, path = problem.pairs, [problem.reg]
+    # A regularisation is at least the rounding unit of the range: at most 25 stages.
     while path[0] / STAGE_FACTOR < FIRST_STAGE * problem.range * (1 + 1e-12):
         path.insert(0, path[0] / STAGE_FACTOR)
     if not arrays.is_numpy(problem.xp):
@@ -49,15 +50,20 @@ def stages(problem: CloudProblem) -> list[Stage]:
 
 def _coarse_pairs(pairs: Pairs, sides: list[list[tuple[float, Cloud]]], reg: float, spread: float) -> Pairs:
     A, B = (next(cloud for s, cloud in levels if s <= spread * reg) for levels in sides)
-    return Pairs(pairs.metric, A, B, pairs.executor)
+    return Pairs(pairs.metric, A, B, pairs.workers)
 
 
 def _levels(cloud: Cloud, pairs: Pairs) -> list[tuple[float, Cloud]]:
-    """The coarse clouds of some levels with the mean cost within their parts, and last the whole cloud."""
+    """The coarse clouds of some levels with the mean cost within their parts, and last the whole cloud.
+
+    As many as there is time for: without the others there is more to do, and the answer is the same.
+    """
     n = cloud.points.shape[0]
     means = pairs.metric.function is None
     levels = []
     for level in range(FEWEST.bit_length() - 1, max(n, 2).bit_length() - 1):
+        if pairs.workers.deadline.passed:
+            break
         coarse = cloud.coarse(level, means=means)
         within = _generic_cloud.paired_costs(pairs.metric, cloud.points, coarse.points[cloud.owners(coarse)])
         levels.append((float(cloud.weights @ within), coarse))

@@ -1,10 +1,11 @@
 """Compiled kernels for a cost that the user compiled: the same loops, specialised on the function."""
 
-from numba import njit
 from numba.core.caching import NullCache
 
+from numsolve._core.compiled import kernel
 
-@njit(cache=True, error_model="numpy", nogil=True)
+
+@kernel
 def fill_costs(cost, X, Y, swapped, M):
     """M_ij = cost(x_i, y_j), or cost(y_j, x_i)."""
     for i in range(M.shape[0]):
@@ -12,7 +13,7 @@ def fill_costs(cost, X, Y, swapped, M):
             M[i, j] = cost(Y[j], X[i]) if swapped else cost(X[i], Y[j])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def fill_paired_costs(cost, X, Y, swapped, c):
     """c_i = cost(x_i, y_i), or cost(y_i, x_i)."""
     for i in range(c.size):

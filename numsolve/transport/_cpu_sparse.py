@@ -346,7 +346,7 @@ def balanced_columns(Mt, f, b, reg, g):
 
 @inner(fastmath=_REDUCTION)
 def _scaled_dot(x, d):
-    """sum x_i^2 / d_i, and sum |x_i|."""
+    """Sum x_i^2 / d_i, and sum |x_i|."""
     total, size = 0.0, 0.0
     for i in range(x.size):
         total += x[i] * x[i] / d[i]

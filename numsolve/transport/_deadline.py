@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from time import perf_counter
 from typing import TYPE_CHECKING
+
+from numsolve._core.clock import now
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
@@ -17,14 +18,14 @@ class TimeUp(Exception):  # noqa: N818  (not an error: a verdict)
 
 @dataclass
 class Deadline:
-    """When the time is over, on the clock of `time.perf_counter`."""
+    """When the time is over, on the clock of `numsolve._core.clock`."""
 
     until: float = math.inf
 
     @property
     def passed(self) -> bool:
         """Whether the time is over."""
-        return perf_counter() >= self.until
+        return now() >= self.until
 
     def check(self) -> None:
         """Leave a long step by `TimeUp` if the time is over."""
@@ -32,6 +33,6 @@ class Deadline:
             raise TimeUp
 
     def set(self, limits: Limits, share: float = 0.0) -> None:
-        """Set the user's limit, or a later end: some share of the 20 per cent, or 0.1 s, that a run may take longer."""
+        """Set the user's limit, or a later end: a share of the 20 %, or 0.1 s, that a run may take longer."""
         spare = max(0.2 * limits.time_limit, 0.1) if limits.time_limit is not None else 0.0
         self.until = limits.deadline + share * spare

@@ -1,3 +1,5 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 """The kernels of `_cpu_cloud` in plain array-API code, a tile of some rows at a time.
 
 They are the reference in tests, the path of other array libraries, and that of a cost of the user's.
@@ -6,7 +8,7 @@ Points are (n, d), potentials and regularisation are the caller's, and no pair i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from array_api_compat import array_namespace
 
@@ -15,13 +17,15 @@ from numsolve._core import arrays
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numsolve._core.typing import Array, Kernels, Namespace
+
     from ._cloud_metric import Metric
 
 #: Entries of a tile: 2 MB, so that it stays in a cache.
 TILE = 1 << 18
 
 
-def costs(metric: Metric, X: Any, Y: Any) -> Any:
+def costs(metric: Metric, X: Array, Y: Array) -> Array:
     """The costs of all pairs, as an array (n, m)."""
     if metric.function is not None:
         from . import _cpu_cloud_user
@@ -37,7 +41,7 @@ def costs(metric: Metric, X: Any, Y: Any) -> Any:
     return metric.factor * (xp.sqrt(total) if metric.kind == "euclidean" else total)
 
 
-def paired_costs(metric: Metric, X: Any, Y: Any) -> Any:
+def paired_costs(metric: Metric, X: Array, Y: Array) -> Array:
     """The costs between each x_i and its y_i."""
     xp = array_namespace(X, Y)
     if metric.function is not None:
@@ -50,7 +54,7 @@ def paired_costs(metric: Metric, X: Any, Y: Any) -> Any:
     return metric.factor * (xp.sqrt(total) if metric.kind == "euclidean" else total)
 
 
-def _of_difference(xp: Any, metric: Metric, e: Any) -> Any:
+def _of_difference(xp: Namespace, metric: Metric, e: Array) -> Array:
     if metric.kind == "cityblock":
         return xp.abs(e)
     if metric.kind == "power":
@@ -58,7 +62,7 @@ def _of_difference(xp: Any, metric: Metric, e: Any) -> Any:
     return e * e
 
 
-def slopes(metric: Metric, x: Any, y: Any, M: Any) -> Any:
+def slopes(metric: Metric, x: Array, y: Array, M: Array) -> Array:
     """dc(x, y)/dx of one coordinate for all pairs, from that coordinate and the costs."""
     xp = array_namespace(x, y)
     e = x[:, None] - y[None, :]
@@ -75,31 +79,33 @@ def slopes(metric: Metric, x: Any, y: Any, M: Any) -> Any:
 # --- sums over the pairs --------------------------------------------------------------------------
 
 
-def row_sums(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float) -> Any:
+def row_sums(metric: Metric, X: Array, f: Array, Y: Array, g: Array, reg: float) -> Array:
     """sum_j P_ij."""
     xp, k = _libraries(X)
     return xp.concat([k.plan_row_sums(M, f[i], g, reg) for i, M in tiles(metric, X, Y)])
 
 
-def least(metric: Metric, X: Any, Y: Any, g: Any) -> Any:
+def least(metric: Metric, X: Array, Y: Array, g: Array) -> Array:
     """min_j (c_ij - g_j)."""
-    xp, k = _libraries(X)
-    return xp.concat([k.least_in_rows(M, g) for _, M in tiles(metric, X, Y)])
+    xp = array_namespace(X)
+    return xp.concat([xp.min(M - g[None, :], axis=1) for _, M in tiles(metric, X, Y)])
 
 
-def products(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float, V: Any) -> Any:
+def products(metric: Metric, X: Array, f: Array, Y: Array, g: Array, reg: float, V: Array) -> Array:
     """sum_j P_ij V_jk."""
     xp, k = _libraries(X)
     return xp.concat([k.plan(M, f[i], g, reg) @ V for i, M in tiles(metric, X, Y)])
 
 
-def mean_costs(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float) -> Any:
+def mean_costs(metric: Metric, X: Array, f: Array, Y: Array, g: Array, reg: float) -> Array:
     """sum_j P_ij c_ij."""
     xp, k = _libraries(X)
     return xp.concat([xp.sum(k.plan(M, f[i], g, reg) * M, axis=1) for i, M in tiles(metric, X, Y)])
 
 
-def cost_gradients(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float, A: Any, B: Any) -> Any:
+def cost_gradients(
+    metric: Metric, X: Array, f: Array, Y: Array, g: Array, reg: float, A: Array, B: Array
+) -> Array:
     """sum_j (A B')_ij P_ij dc(x_i, y_j)/dx_i as an array (n, d); 0 where the cost has a kink."""
     xp, k = _libraries(X)
     parts = []
@@ -110,7 +116,7 @@ def cost_gradients(metric: Metric, X: Any, f: Any, Y: Any, g: Any, reg: float, A
     return xp.concat(parts)
 
 
-def tiles(metric: Metric, X: Any, Y: Any) -> Iterator[tuple[slice, Any]]:
+def tiles(metric: Metric, X: Array, Y: Array) -> Iterator[tuple[slice, Array]]:
     """The costs, some rows at a time, with the slice of these rows."""
     rows = max(1, TILE // Y.shape[0])
     for start in range(0, X.shape[0], rows):
@@ -118,6 +124,6 @@ def tiles(metric: Metric, X: Any, Y: Any) -> Iterator[tuple[slice, Any]]:
         yield i, costs(metric, X[i, :], Y)
 
 
-def _libraries(X: Any) -> tuple[Any, Any]:
+def _libraries(X: Array) -> tuple[Namespace, Kernels]:
     xp = array_namespace(X)
     return xp, arrays.kernels_for(xp, __package__)

@@ -24,7 +24,7 @@ SHIFTS = tuple(1e-13 * 100.0**k for k in range(8))
 
 
 class ByColumns(NamedTuple):
-    """Numbers that belong to some pairs, stored by columns: those of column j are at ``ptr[j]:ptr[j + 1]``."""
+    """Numbers that belong to some pairs, those of column j at ``ptr[j]:ptr[j + 1]``."""
 
     ptr: Array
     rows: Array
@@ -37,9 +37,7 @@ class Pairs:
     f: Array
     g: Array
 
-    def __init__(
-        self, kernels: Kernels, pairs: ByColumns, a: Array, b: Array, deadline: Deadline
-    ) -> None:
+    def __init__(self, kernels: Kernels, pairs: ByColumns, a: Array, b: Array, deadline: Deadline) -> None:
         self.kernels, self.deadline = kernels, deadline
         self.ptr, self.rows, self.cost = pairs
         self.n, self.m = a.size, b.size
@@ -122,7 +120,7 @@ def factorised(S: Array) -> Any:
 
 
 def pieces(ptr: Array, deadline: Deadline) -> Iterator[tuple[int, int]]:
-    """Ranges of columns, with a look at the clock before each, for work that is the square of their lengths."""
+    """Ranges of columns for work that is the square of their lengths, with looks at the clock between."""
     deadline.check()
     work = np.cumsum(np.diff(ptr) ** 2)
     cuts = np.searchsorted(work, np.arange(PIECE, work[-1], PIECE)) if work[-1] > PIECE else ()

@@ -247,10 +247,9 @@ class Relaxed:
             problem, M=self.M, a=self.a, b=self.b, reg=eps, mass=1.0, offset=0.0,
             rows=None, columns=None, shape=(self.n, self.m),
         )  # fmt: skip
-        left = self.limits.seconds_left if self.limits.deadline < math.inf else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            result = entropic(plain, tol=1e-3, maxiter=200, time_limit=left, return_plan=False)
+            result = entropic(plain, self.limits.part(200), tol=1e-3, return_plan=False)
         self.counts["nsinkhorn"] += result.nsinkhorn
         self.counts["nnewton"] += result.nnewton
         if result.status is Status.INFEASIBLE:

@@ -1,3 +1,5 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 r"""Newton's method on the semi-duals of quadratic and of sparsity-constrained transport.
 
 With the best columns t_j(f) for the prices f, the concave function
@@ -106,7 +108,7 @@ class SemiDual:
     def conjugate_gradients(
         self, s: State, shift: float, rhs: Array, stop: float, limit: int
     ) -> tuple[Array, bool]:
-        """Solve (reg S + shift) x = rhs to a residual of `stop` in the 1-norm; also whether that was reached."""
+        """Solve (reg S + shift) x = rhs; say whether the residual is at most `stop` in the 1-norm."""
         work, rz, done = np.empty((5, self.n)), -1.0, False
         chunk = 1 + int(CHUNK / self.step_cost(s))
         for first in range(0, limit, chunk):

@@ -1,3 +1,5 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 """The plan between two clouds as an operator: its products and parts, made from the points when asked for."""
 
 from __future__ import annotations
@@ -10,6 +12,12 @@ from scipy.sparse.linalg import LinearOperator
 from numsolve._core import arrays, checks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scipy.sparse import csr_array
+
+    from numsolve._core.typing import Array, ArrayLike, Dtype, Namespace
+
     from ._cloud import Plan
 
 
@@ -27,7 +35,17 @@ class CloudPlan(LinearOperator):  # type: ignore[misc]
         That of the points; products are accumulated in float64 in NumPy.
     """
 
-    def __init__(self, plan: Plan, rows: Any, columns: Any, shape: tuple[int, int], mass: float, dtype: Any):
+    shape: tuple[int, int]
+
+    def __init__(
+        self,
+        plan: Plan,
+        rows: Array,
+        columns: Array,
+        shape: tuple[int, int],
+        mass: float,
+        dtype: Dtype,
+    ) -> None:
         # `rows` and `columns` say where the rows and columns of the inner plan lie in this one.
         super().__init__(dtype=None, shape=shape)
         self.dtype = dtype  # of any library
@@ -35,21 +53,21 @@ class CloudPlan(LinearOperator):  # type: ignore[misc]
 
     # -- products ----------------------------------------------------------------------------------
 
-    def matvec(self, x: Any) -> Any:
+    def matvec(self, x: ArrayLike) -> Array:
         """P x, for x of shape (m,) or (m, 1)."""
         return self._product("x", x, (1, 2))
 
-    def matmat(self, X: Any) -> Any:
+    def matmat(self, X: ArrayLike) -> Array:
         """P X, for X of shape (m, k)."""
         return self._product("X", X, (2,))
 
-    def rmatvec(self, x: Any) -> Any:
+    def rmatvec(self, x: ArrayLike) -> Array:
         """P' x, for x of shape (n,) or (n, 1)."""
-        return self.T.matvec(x)
+        return self._transpose().matvec(x)
 
-    def rmatmat(self, X: Any) -> Any:
+    def rmatmat(self, X: ArrayLike) -> Array:
         """P' X, for X of shape (n, k)."""
-        return self.T.matmat(X)
+        return self._transpose().matmat(X)
 
     def dot(self, x: Any) -> Any:
         """P x, for a vector, a matrix, an operator or a number."""
@@ -57,12 +75,12 @@ class CloudPlan(LinearOperator):  # type: ignore[misc]
             return super().dot(x)
         return self._product("x", x, (1, 2))
 
-    def __matmul__(self, x: Any) -> Any:
+    def __matmul__(self, x: ArrayLike) -> Array:
         if np.isscalar(x):
             raise ValueError("a plan is multiplied by a number with *, not with @")
         return self.dot(x)
 
-    def _matmat(self, X: Any) -> Any:
+    def _matmat(self, X: ArrayLike) -> Array:
         return self.matmat(X)
 
     def _transpose(self) -> CloudPlan:
@@ -70,22 +88,26 @@ class CloudPlan(LinearOperator):  # type: ignore[misc]
 
     _adjoint = _transpose
 
-    def _product(self, name: str, x: Any, ndim: tuple[int, ...]) -> Any:
+    def _product(self, name: str, value: ArrayLike, ndim: tuple[int, ...]) -> Array:
         xp = self._plan.pairs.xp
-        x = checks.array(name, x, xp=xp, ndim=ndim, check_finite=False)
+        x: Array = checks.array(name, value, xp=xp, ndim=ndim, check_finite=False)
         if x.shape[0] != self.shape[1]:
             raise ValueError(
                 f"{name} must have {self.shape[1]} rows, one for each column of the plan, "
                 f"got shape {tuple(x.shape)}"
             )
         V = xp.astype(x if x.ndim == 2 else x[:, None], self._plan.f.dtype)
-        out = self._plan.products(xp.take(V, self._columns, axis=0)) * self._mass
+        out: Array = self._plan.products(xp.take(V, self._columns, axis=0)) * self._mass
         out = xp.astype(scatter(xp, out, self._rows, self.shape[0], 0.0), self.dtype)
         return out if x.ndim == 2 else out[:, 0]
 
     # -- parts -------------------------------------------------------------------------------------
 
-    def block(self, rows: Any = slice(None), columns: Any = slice(None)) -> Any:
+    def block(
+        self,
+        rows: slice | int | Sequence[int] | Array = slice(None),
+        columns: slice | int | Sequence[int] | Array = slice(None),
+    ) -> Array:
         """Some entries, as a dense array.
 
         Parameters
@@ -104,7 +126,9 @@ class CloudPlan(LinearOperator):  # type: ignore[misc]
         known = xp.asarray(known_i)[:, None] & xp.asarray(known_j)[None, :]
         return xp.astype(xp.where(known, block, xp.zeros_like(block)), self.dtype)
 
-    def _positions(self, name: str, which: Any, index: Any, length: int) -> tuple[Any, Any]:
+    def _positions(
+        self, name: str, which: slice | int | Sequence[int] | Array, index: Array, length: int
+    ) -> tuple[Array, Array]:
         """Where some rows lie in the inner plan, and which of them lie there at all."""
         try:
             wanted = np.atleast_1d(
@@ -117,7 +141,7 @@ class CloudPlan(LinearOperator):  # type: ignore[misc]
         found = position[wanted]
         return np.maximum(found, 0), found >= 0
 
-    def tosparse(self, drop: float = 1e-3) -> Any:
+    def tosparse(self, drop: float = 1e-3) -> csr_array:
         """The entries that matter, as a `scipy.sparse.csr_array`.
 
         The entries are counted before memory is asked for, 12 bytes for each. A plan at a large
@@ -149,7 +173,7 @@ class CloudPlan(LinearOperator):  # type: ignore[misc]
         values = (values * self._mass).astype(self.dtype, copy=False)
         return sp.coo_array((values, (row, self._columns[indices])), shape=self.shape).tocsr()
 
-    def toarray(self) -> Any:
+    def toarray(self) -> Array:
         """Store the whole plan.
 
         Returns
@@ -159,7 +183,7 @@ class CloudPlan(LinearOperator):  # type: ignore[misc]
         return self.block()
 
 
-def scatter(xp: Any, x: Any, index: Any, length: int, fill: float) -> Any:
+def scatter(xp: Namespace, x: Array, index: Array, length: int, fill: float) -> Array:
     """Spread the rows of x over `length` rows, at the places in `index`; the others are filled."""
     if arrays.is_numpy(xp):
         out = np.full((length, *x.shape[1:]), fill, dtype=x.dtype)

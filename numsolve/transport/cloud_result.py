@@ -1,3 +1,5 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 """What a solve between point clouds returns."""
 
 from __future__ import annotations
@@ -15,16 +17,22 @@ from .cloud_plan import scatter
 from .result import TransportResult, potential_derivatives
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
+
+    from numsolve._core.typing import Array, ArrayLike, Dtype, Namespace
+
+    from .cloud_plan import CloudPlan
 
 
 class SampleGradient(NamedTuple):
     """Derivatives with respect to the data of a transport problem between clouds."""
 
-    a: Any
-    b: Any
-    X_a: Any
-    X_b: Any
+    a: Array
+    b: Array
+    X_a: Array
+    X_b: Array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -39,8 +47,10 @@ class SampleResult(TransportResult):
         As in `TransportResult`, and a bound: what the passes over the pairs may have missed is added.
     """
 
-    points: Any = None
-    norms: Any = None
+    # Checkers are told what the results of solvers have.
+    plan: CloudPlan = None  # type: ignore[assignment]
+    points: tuple[Array, Array] = None  # type: ignore[assignment]
+    norms: tuple[Array | None, Array | None] = (None, None)
 
     def gradient(self) -> SampleGradient:  # type: ignore[override]
         """Differentiate `value` with respect to the weights and to the points.
@@ -81,19 +91,27 @@ class SampleResult(TransportResult):
         (f, g), (X_a, X_b) = self.potentials, self._in_points(*ones)
         return SampleGradient(f, g, X_a, X_b)
 
-    def _differentiable_plan(self) -> Any:
-        operator = self._existing_plan()
+    def _differentiable_plan(self) -> CloudPlan:
+        operator = self._existing_operator()
         if operator._plan.pairs.metric.function is not None:
             raise TypeError("the derivative of a metric given as a function is not known")
         return operator
 
-    def _in_points(self, A: Any, B: Any) -> tuple[Any, Any]:
+    def _existing_operator(self) -> CloudPlan:
+        operator: Any = self._existing_plan()
+        plan: CloudPlan = operator
+        return plan
+
+    def _in_points(self, A: Array, B: Array) -> tuple[Array, Array]:
         """sum_ij (A B')_ij P_ij dc_ij, as derivatives in the points of both clouds."""
         plan, norms = self.plan, self.norms
         return _slopes(plan, norms[0], A, B), _slopes(plan.T, norms[1], B, A)
 
     def vjp(  # type: ignore[override]
-        self, dP: tuple[Any, Any] | None = None, *, potentials: tuple[Any, Any] | None = None
+        self,
+        dP: Sequence[ArrayLike] | None = None,
+        *,
+        potentials: Sequence[ArrayLike | None] | None = None,
     ) -> SampleGradient:
         """Differentiate a loss of the plan's products and of the potentials with respect to the data.
 
@@ -162,9 +180,9 @@ class SampleResult(TransportResult):
         X_a, X_b = self._in_points(A, B)
         return SampleGradient(a, b, X_a, X_b)
 
-    def barycentric_map(self, Y: Any) -> Any:
+    def barycentric_map(self, Y: ArrayLike) -> Array:
         """Send each source point to the mean of its targets; see `TransportResult.barycentric_map`."""
-        plan = self._existing_plan()
+        plan = self._existing_operator()
         xp = plan._plan.pairs.xp
         points = checks.array("Y", Y, xp=xp, ndim=(1, 2))
         if points.shape[0] != plan.shape[1]:
@@ -220,14 +238,14 @@ class SampleResult(TransportResult):
         return axes
 
 
-def _plane(points: Any) -> Any:
+def _plane(points: Array) -> Array:
     """The first two coordinates; zero for a missing second one."""
     if points.shape[1] == 1:
         points = np.concatenate([points, np.zeros_like(points)], axis=1)
     return points[:, :2]
 
 
-def _slopes(operator: Any, norms: Any, A: Any, B: Any) -> Any:
+def _slopes(operator: CloudPlan, norms: Array | None, A: Array, B: Array) -> Array:
     """sum_j (A B')_ij P_ij dc(x_i, y_j)/dx_i, for the caller's points."""
     plan = operator._plan
     xp = plan.pairs.xp
@@ -239,11 +257,13 @@ def _slopes(operator: Any, norms: Any, A: Any, B: Any) -> Any:
     return xp.astype(scatter(xp, slopes, operator._rows, operator.shape[0], 0.0), operator.dtype)
 
 
-def _factors(xp: Any, dP: Any, shape: tuple[int, int], dtype: Any) -> tuple[Any, Any]:
+def _factors(
+    xp: Namespace, dP: Sequence[ArrayLike] | None, shape: tuple[int, int], dtype: Dtype
+) -> tuple[Array, Array]:
     """Check the factors of a derivative in the plan."""
     if dP is None:
         return xp.zeros((shape[0], 0), dtype=dtype), xp.zeros((shape[1], 0), dtype=dtype)
-    if not (isinstance(dP, tuple | list) and len(dP) == 2):
+    if not isinstance(dP, tuple | list) or len(dP) != 2:
         raise TypeError(
             "dP must be a pair of factors (U, V) with dP = U V', as a whole derivative would be as large as "
             f"the plan, got {type(dP).__name__}; for a loss of plan @ Y give (its derivative in plan @ Y, Y)"

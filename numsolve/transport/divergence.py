@@ -1,3 +1,5 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 r"""The Sinkhorn divergence of two clouds of points.
 
     S(a, b) = OT(a, b) - OT(a, a)/2 - OT(b, b)/2
@@ -11,18 +13,28 @@ and MMD using Sinkhorn divergences", AISTATS 2019.)
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from numsolve._core import arrays
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
+from numsolve._core.result import Status, deliver
 
 from .cloud_result import SampleGradient, SampleResult
-from .sample import solve_sample
+from .sample import FOREIGN, between_clouds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
+
+    from numsolve._core.typing import Array, ArrayLike, Callback, Namespace
+
+    from ._cloud_metric import MetricName
+
+#: What ends the whole when one of its problems ends so.
+ENDS = {Status.INTERRUPTED, Status.TIME_LIMIT, Status.STOPPED}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -35,13 +47,15 @@ class DivergenceResult(SampleResult):
         The derivatives of the divergence in the weights, up to a constant that `f` and `g` may exchange.
     marginal_error : float
         The largest one of the three problems.
-    cross, self_a, self_b : SampleResult
-        The three problems: between the clouds, and of each with itself.
+    cross, self_a, self_b : SampleResult or None
+        The three problems: between the clouds, and of each with itself. A run that was ended early, by
+        Ctrl-C, the callback or the time limit, has None for those that it did not come to; then `value` is
+        nan, and `potentials` are those of `cross`.
     """
 
-    cross: Any = None
-    self_a: Any = None
-    self_b: Any = None
+    cross: SampleResult | None = None
+    self_a: SampleResult | None = None
+    self_b: SampleResult | None = None
 
     def gradient(self) -> SampleGradient:  # type: ignore[override]
         """Differentiate the divergence with respect to the weights and to the points.
@@ -50,7 +64,16 @@ class DivergenceResult(SampleResult):
         -------
         SampleGradient
             ``(a, b, X_a, X_b)``, arrays of the shapes of the data; see `SampleResult.gradient`.
+
+        Raises
+        ------
+        ValueError
+            If the run was ended before all three problems were solved.
         """
+        if self.cross is None or self.self_a is None or self.self_b is None:
+            raise ValueError(
+                "the run was ended before all three problems were solved: there is no derivative"
+            )
         cross, self_a, self_b = (r.gradient() for r in (self.cross, self.self_a, self.self_b))
         f, g = self.potentials
         return SampleGradient(
@@ -58,19 +81,20 @@ class DivergenceResult(SampleResult):
         )
 
 
+@answers(**FOREIGN)
 def sinkhorn_divergence(
-    X_a: Any,
-    X_b: Any,
-    a: Any = None,
-    b: Any = None,
+    X_a: ArrayLike,
+    X_b: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     *,
     reg: float,
-    metric: str | Callable[..., float] = "sqeuclidean",
+    metric: MetricName | Callable[[Array, Array], float] = "sqeuclidean",
     p: float = 2.0,
     tol: float = 1e-6,
     maxiter: int | None = None,
     executor: Executor | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> DivergenceResult:
@@ -94,16 +118,11 @@ def sinkhorn_divergence(
         The exponent for ``metric="power"``, positive.
     tol : float
         Largest error of the marginals, of each of the three problems.
-    maxiter : int, optional
-        Largest number of iterations of each problem.
     executor : concurrent.futures.Executor, optional
         Threads that share the passes over the pairs.
-    callback : callable, optional
-        Called in each problem, as by `numsolve.transport.solve_sample`.
-    progress : bool
-        Show a progress bar for each problem.
-    time_limit : float, optional
-        Seconds for the three together.
+    maxiter, callback, progress, time_limit : optional
+        As in `numsolve.transport.solve_sample`, in each of the three problems; the time is for all together.
+        Ctrl-C, a callback that stops and the end of the time end the whole.
 
     Returns
     -------
@@ -137,50 +156,65 @@ def sinkhorn_divergence(
     >>> bool(abs(transport.sinkhorn_divergence(X, X, reg=0.1).value) < 1e-12)
     True
     """
-    start = perf_counter()
+    limits = Limits(maxiter, time_limit, callback, progress)
+    parts: list[SampleResult] = []
+    interrupted = False
+    try:
+        for X, Y, u, v in ((X_a, X_b, a, b), (X_a, X_a, a, a), (X_b, X_b, b, b)):
+            part = between_clouds(X, Y, u, v, limits, reg, metric, p, "auto", tol, None, True, executor)
+            parts.append(part)
+            if parts[-1].status in ENDS:
+                break
+    except KeyboardInterrupt:  # while a problem was prepared
+        if not parts:
+            raise
+        interrupted = True
+    result = _together(parts, interrupted)
+    deliver(result)
+    return result
 
-    def solve(X: Any, Y: Any, a: Any, b: Any) -> SampleResult:
-        left = None if time_limit is None else max(0.0, time_limit - (perf_counter() - start))
-        return solve_sample(
-            X,
-            Y,
-            a,
-            b,
-            reg=reg,
-            metric=metric,
-            p=p,
-            tol=tol,
-            maxiter=maxiter,
-            executor=executor,
-            callback=callback,
-            progress=progress,
-            time_limit=left,
-        )
 
-    cross, self_a, self_b = solve(X_a, X_b, a, b), solve(X_a, X_a, a, a), solve(X_b, X_b, b, b)
-    parts = (cross, self_a, self_b)
+def _together(parts: list[SampleResult], interrupted: bool) -> DivergenceResult:
+    """The divergence from its three problems, or what is known of it after fewer."""
+    cross, *own = parts
     worst = next((r for r in parts if not r.success), cross)
     xp = arrays.array_namespace(f=cross.x[0])
+
+    def debiased(name: str) -> float:
+        if len(own) < 2:
+            return math.nan
+        return float(cross[name] - (own[0][name] + own[1][name]) / 2)
+
     return DivergenceResult(
         **{
-            **{name: cross[name] for name in ("plan", "points", "norms", "reg", "reg_path", "history")},
+            **{
+                name: cross[name]
+                for name in ("plan", "points", "norms", "reg", "reg_path", "history", "bounds")
+            },
             **{name: sum(r[name] for r in parts) for name in ("nit", "nsinkhorn", "nnewton", "ncg")},
+            **{name: debiased(name) for name in ("value", "value_linear", "kl")},
         },
-        x=tuple(_excess(xp, x, r.x) for x, r in zip(cross.x, (self_a, self_b), strict=True)),
-        status=worst.status,
-        detail=worst.detail,
-        residual=max(r.residual for r in parts),
-        value=cross.value - (self_a.value + self_b.value) / 2,
-        value_linear=cross.value_linear - (self_a.value_linear + self_b.value_linear) / 2,
-        kl=cross.kl - (self_a.kl + self_b.kl) / 2,
-        bounds=cross.bounds,
+        x=_debiased(xp, cross, own) if len(own) == 2 else cross.x,
+        status=Status.INTERRUPTED if interrupted else worst.status,
+        detail="" if interrupted else worst.detail,
+        residual=_largest([r.residual for r in parts]),
         cross=cross,
-        self_a=self_a,
-        self_b=self_b,
+        self_a=own[0] if own else None,
+        self_b=own[1] if len(own) == 2 else None,
     )
 
 
-def _excess(xp: Any, f: Any, own: tuple[Any, Any]) -> Any:
+def _largest(residuals: list[float]) -> float:
+    """The largest; nan if one of them is not known."""
+    return math.nan if any(map(math.isnan, residuals)) else max(residuals)
+
+
+def _debiased(xp: Namespace, cross: SampleResult, own: list[SampleResult]) -> tuple[Array, Array]:
+    f, g = (_excess(xp, x, r.x) for x, r in zip(cross.x, own, strict=True))
+    return f, g
+
+
+def _excess(xp: Namespace, f: Array, own: tuple[Array, Array]) -> Array:
     """Subtract the potential of a cloud with itself; minus infinity where the weight is zero."""
     mean = (own[0] + own[1]) / 2
     return xp.where(xp.isfinite(f), f - xp.where(xp.isfinite(mean), mean, xp.zeros_like(mean)), f)

@@ -24,6 +24,8 @@ from ._relaxed import Point, Relaxed
 from .result import TransportResult
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numsolve._core.monitor import Monitor
     from numsolve._core.typing import Array, ArrayLike, Callback
 
@@ -63,7 +65,7 @@ class SparseTransportResult(TransportResult):
     axis: int = 0
 
     def vjp(
-        self, dP: ArrayLike | None = None, *, potentials: tuple[ArrayLike | None, ArrayLike | None] | None = None
+        self, dP: ArrayLike | None = None, *, potentials: Sequence[ArrayLike | None] | None = None
     ) -> Gradient:
         """Differentiate a loss of the plan and the potentials with respect to the data.
 
@@ -139,7 +141,7 @@ def quadratic(
     *,
     tol: float = 1e-8,
     maxiter: int | None = None,
-    potentials_init: tuple[ArrayLike, ArrayLike] | None = None,
+    potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
     callback: Callback | None = None,
     progress: bool = False,
@@ -216,9 +218,7 @@ def quadratic(
         problem = transposed(problem)
     relaxed = Relaxed(problem, problem.M.shape[0])
     begin = start(problem, potentials_init, swapped)
-    it, x = relaxed.solve(
-        "quadratic transport", limits, tol, begin, lambda x: presented(problem, x, swapped)
-    )
+    it, x = relaxed.solve("quadratic transport", limits, tol, begin, lambda x: presented(problem, x, swapped))
     value = relaxed.value(x)
     gap = value - relaxed.bound(x.f)
     return finished(relaxed, it, x, swapped, relaxed.dense(x), value, gap, return_plan=return_plan)
@@ -248,13 +248,13 @@ def transposed(problem: Problem) -> Problem:
 
 
 def start(
-    problem: Problem, potentials: tuple[ArrayLike, ArrayLike] | None, swapped: bool
+    problem: Problem, potentials: Sequence[ArrayLike] | None, swapped: bool
 ) -> tuple[Array, Array] | None:
     """The caller's potentials as those of the reduced problem."""
     if potentials is None:
         return None
     if swapped and isinstance(potentials, tuple | list):
-        potentials = tuple(potentials)[::-1]  # type: ignore[assignment]  # `start` counts them
+        potentials = tuple(potentials)[::-1]
     f, g = replace(problem, mass=1.0).start(potentials)  # no logarithm of the mass is in these potentials
     return f.astype(np.float64), g.astype(np.float64)
 

@@ -20,44 +20,68 @@ that cannot matter are passed over. The method is that of `newton`, with nothing
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Literal, get_args
 
 from numsolve._core import checks
-from numsolve._core.result import Status
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
+from numsolve._core.monitor import Monitor
+from numsolve._core.result import Status, deliver
 
 from ._cloud_dual import STAGE_TOL, SemiDual
 from ._cloud_problem import prepare_clouds
+from ._deadline import TimeUp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
-    from numsolve._core.monitor import Monitor
+    from numsolve._core.typing import Array, ArrayLike, Callback
 
     from ._cloud_dual import State
+    from ._cloud_metric import MetricName
     from .cloud_result import SampleResult
 
-METHODS = ("auto", "newton", "sinkhorn")
+Method = Literal["auto", "newton", "sinkhorn"]
+#: Words of other packages for what solvers between clouds take.
+FOREIGN = {
+    "numItermax": "maxiter",
+    "max_iter": "maxiter",
+    "stopThr": "tol",
+    "epsilon": "reg",
+    "blur": "reg",
+    "verbose": "progress",
+    "log": "the result has the history and the potentials, always",
+    "lazy": "costs and plan are never stored",
+    "batch_size": "costs and plan are never stored, and the size of a pass is chosen",
+    "n_threads": "executor",
+    "cost": "metric",
+}
 #: Steps without progress after which a stage is given up.
 PATIENCE = 40
 
 
+@answers(
+    **FOREIGN,
+    unbalanced="solve_sample is for balanced problems; numsolve.transport.solve has unbalanced ones",
+)
 def solve_sample(
-    X_a: Any,
-    X_b: Any,
-    a: Any = None,
-    b: Any = None,
+    X_a: ArrayLike,
+    X_b: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     *,
     reg: float,
-    metric: str | Callable[..., float] = "sqeuclidean",
+    metric: MetricName | Callable[[Array, Array], float] = "sqeuclidean",
     p: float = 2.0,
-    method: str = "auto",
+    method: Method = "auto",
     tol: float = 1e-6,
     maxiter: int | None = None,
-    potentials_init: tuple[Any, Any] | None = None,
+    potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
     executor: Executor | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> SampleResult:
@@ -89,8 +113,6 @@ def solve_sample(
         "auto" is "newton". "sinkhorn" makes sweeps in its place, for comparison.
     tol : float
         Largest error of the marginals in the 1-norm, rows and columns together, relative to the mass.
-    maxiter : int, optional
-        Largest number of iterations, over all stages; 1000 Newton steps, 10 000 sweeps.
     potentials_init : tuple of array, optional
         Where to start, as the `potentials` of an earlier result: used if it is near the solution (a marginal
         error below 0.1 after one update of g), which saves all stages but the last.
@@ -98,13 +120,9 @@ def solve_sample(
         Whether the result holds the plan.
     executor : concurrent.futures.Executor, optional
         Threads that share each pass; by default as many as Numba may use.
-    callback : callable, optional
-        Called after each iteration with the potentials, or with an ``intermediate_result`` if its parameter
-        has that name; returning True stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit : optional
+        As in `numsolve.transport.solve`; over all stages, 1000 Newton steps or 10 000 sweeps by default.
+        Where `time_limit` does not suffice for a pass over the pairs, what the pass would tell is nan.
 
     Returns
     -------
@@ -150,41 +168,70 @@ def solve_sample(
     >>> result.barycentric_map(X_b).shape
     (1000, 2)
     """
-    checks.choice("method", method, METHODS)
+    limits = Limits(maxiter, time_limit, callback, progress)
+    result = between_clouds(
+        X_a, X_b, a, b, limits, reg, metric, p, method, tol, potentials_init, return_plan, executor
+    )
+    deliver(result)
+    return result
+
+
+def between_clouds(
+    X_a: ArrayLike,
+    X_b: ArrayLike,
+    a: ArrayLike | None,
+    b: ArrayLike | None,
+    limits: Limits,
+    reg: float,
+    metric: MetricName | Callable[[Array, Array], float],
+    p: float,
+    method: Method,
+    tol: float,
+    potentials_init: Sequence[ArrayLike] | None,
+    return_plan: bool,
+    executor: Executor | None,
+) -> SampleResult:
+    """`solve_sample` within limits whose clock may be running already, and without its warning."""
+    checks.choice("method", method, get_args(Method))
     sinkhorn = method == "sinkhorn"
     tol = checks.real("tol", tol, low=0.0)
-    problem = prepare_clouds(X_a, X_b, a, b, reg, metric, p, executor)
+    return_plan = checks.flag("return_plan", return_plan)
+    problem = prepare_clouds(X_a, X_b, a, b, reg, metric, p, executor, limits)
     start = None if potentials_init is None else problem.start(potentials_init)
     dual = SemiDual(problem, tol)
-    with problem.monitor(
-        "Sinkhorn" if sinkhorn else "Newton",
-        tol,
-        (10_000 if sinkhorn else 1000) if maxiter is None else maxiter,
-        time_limit=time_limit,
-        callback=callback,
-        progress=progress,
+    best = dual.unmeasured()
+    with Monitor(
+        limits,
+        atol=tol,
+        maxiter=10_000 if sinkhorn else 1000,
+        label="Sinkhorn" if sinkhorn else "Newton",
+        keep="reference",
         present=lambda s: problem.potentials(dual.extended(s)),
-        divergence=float("inf"),  # a start can be exact for one eps and off for the next
+        divergence=math.inf,  # a start can be exact for one eps and off for the next
         columns=("reg", "points"),
     ) as it:
-        s = dual.first(start)
-        watch, best = _Watch(), s
-        _record(it, dual, s)
-        for _ in it:
-            if not dual.last and (s.error <= STAGE_TOL or watch.stuck >= PATIENCE):
-                s = best = dual.next_stage(s)
-                watch = _Watch()
-            else:
-                s = dual.sweep(s) if sinkhorn else dual.newton_step(s)
-                best = s if s.error < best.error else best
-                watch.see(s, dual.noise(s))
+        try:
+            s = best = dual.first(start)
+            watch = _Watch()
             _record(it, dual, s)
-            if it.status is None and dual.last:
-                _give_up(it, watch, dual, s, sinkhorn)
-    if not dual.last:
-        best = dual.finish(best)
+            for _ in it:
+                if not dual.last and (s.error <= STAGE_TOL or watch.stuck >= PATIENCE):
+                    s = best = dual.next_stage(s)
+                    watch = _Watch()
+                else:
+                    s = dual.sweep(s) if sinkhorn else dual.newton_step(s)
+                    best = s if s.error < best.error else best
+                    watch.see(s, dual.noise(s))
+                _record(it, dual, s)
+                if it.status is None and dual.last:
+                    _give_up(it, watch, dual, s, sinkhorn)
+        except TimeUp:  # within a pass over the pairs
+            it.stop(Status.TIME_LIMIT)
+            if best.error == math.inf:
+                _record(it, dual, best)
+    f, g = dual.finish(best, limits)
     path = tuple(stage.reg for stage in dual.stages[: dual.stage + 1])
-    return problem.result(it, (best.f, best.g), return_plan, reg_path=path, **dual.counts)
+    return problem.result(it, (f, g), return_plan, limits, reg_path=path, **dual.counts)
 
 
 class _Watch:

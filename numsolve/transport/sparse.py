@@ -1,3 +1,5 @@
+# mypy: disable-error-code=no-any-return
+# (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
 r"""Transport plans with at most k nonzeros in each column.
 
 T. Liu, J. Puigcerver, M. Blondel, "Sparsity-constrained optimal transport", ICLR 2023:
@@ -40,7 +42,7 @@ from ._relaxed import Point, Relaxed
 from .quadratic import FOREIGN, finished, prepared, presented, start, transposed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numsolve._core.typing import Array, ArrayLike, Callback
 
@@ -62,7 +64,7 @@ def sparsity_constrained(
     rounding: Literal["support"] | None = None,
     tol: float = 1e-8,
     maxiter: int | None = None,
-    potentials_init: tuple[ArrayLike, ArrayLike] | None = None,
+    potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
     callback: Callback | None = None,
     progress: bool = False,
@@ -206,9 +208,7 @@ def _published(
 
     relaxed.limited(limits)
     limit = limits.steps(1000)
-    with Monitor(
-        limits, atol=tol, maxiter=limit, label=formulation, keep="reference", present=present
-    ) as it:
+    with Monitor(limits, atol=tol, maxiter=limit, label=formulation, keep="reference", present=present) as it:
         last, error = at(x0)
         it.record(error, last)
 
@@ -261,8 +261,8 @@ def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Array
     """
     if np.diff(x.ptr).max() <= relaxed.k:
         return relaxed.dense(x), 0.0
-    columns = np.repeat(np.arange(relaxed.m), np.diff(x.ptr))
-    choices = []
+    columns: Array = np.repeat(np.arange(relaxed.m), np.diff(x.ptr))
+    choices: list[tuple[float, Array, Array]] = []
     try:
         vertex = _most(relaxed, x.rows, columns)  # has fewer entries than x, and may need no cut
         for t in (x.t, vertex):
@@ -276,9 +276,9 @@ def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Array
         return relaxed.dense(x), 0.0
     unplaced, kept, placed = choices[0] if choices[0][0] <= choices[1][0] + 1e-9 else choices[1]
     rows, columns = x.rows[kept], columns[kept]
-    a, b = relaxed.a, relaxed.b
+    weights: tuple[Array, Array] = relaxed.a, relaxed.b
     if unplaced > 1e-9:
-        a, b = np.bincount(rows, placed, relaxed.n), np.bincount(columns, placed, relaxed.m)
+        weights = np.bincount(rows, placed, relaxed.n), np.bincount(columns, placed, relaxed.m)
         it.stop(
             Status.INFEASIBLE,
             f"The support of {relaxed.k} entries a column leaves {unplaced:.3g} of the mass unplaced.",
@@ -287,12 +287,10 @@ def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Array
         unplaced = 0.0
     M = np.full((relaxed.n, relaxed.m), np.inf)
     M[rows, columns] = relaxed.Mt[columns, rows]
-    problem = prepare(M, a, b, relaxed.reg)
+    problem = prepare(M, *weights, relaxed.reg)
     support = Relaxed(problem, relaxed.n)
     prices = x.f if problem.rows is None else x.f[problem.rows]
-    own, best = support.solve(
-        "support", relaxed.limits.part(), tol, (prices, np.zeros(support.m))
-    )
+    own, best = support.solve("support", relaxed.limits.part(), tol, (prices, np.zeros(support.m)))
     if own.status in {Status.TIME_LIMIT, Status.INTERRUPTED}:
         it.stop(own.status)
     if own.status is not None and own.status.success:
@@ -303,7 +301,7 @@ def _rounded(relaxed: Relaxed, it: Monitor, x: Point, tol: float) -> tuple[Array
 
 
 def _most(relaxed: Relaxed, rows: Array, columns: Array) -> Array:
-    """Place as much mass as these pairs can carry, at the least cost; `TimeUp` if the time does not suffice."""
+    """Place as much mass as these pairs can carry, at the least cost, or raise `TimeUp`."""
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
 
