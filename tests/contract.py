@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
 import signal
 import threading
@@ -248,7 +247,7 @@ class Conduct:
                 # From where the set-up is over: until the first record there is nothing to keep.
                 ready = _seconds_until_the_first_step(call.long)
                 for moment in np.random.default_rng(threads).uniform(0.02, 0.25, 10):
-                    timer = threading.Timer(ready + moment, os.kill, (os.getpid(), signal.SIGINT))
+                    timer = threading.Timer(ready + moment, signal.raise_signal, (signal.SIGINT,))
                     timer.start()
                     result = call.long(time_limit=60.0)
                     timer.join()

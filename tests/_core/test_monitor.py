@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import sys
 import threading
@@ -573,7 +572,7 @@ def test_solves_of_other_threads_do_not_count():
 def test_a_signal_in_the_callback_leaves_whole_rows(keyboard):
     def callback(xk):
         if xk == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     it = replay([1.0 / (k + 1) for k in range(50)], callback=callback, columns=["cost"])
     assert it.status is Status.INTERRUPTED
@@ -603,7 +602,7 @@ def test_a_signal_during_a_compiled_chunk_keeps_the_best_iterate(keyboard):
     def interrupt():
         running.wait(10)
         time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
@@ -623,7 +622,7 @@ def test_a_signal_during_a_compiled_chunk_keeps_the_best_iterate(keyboard):
 
 
 def press():
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 def from_numba():
