@@ -80,8 +80,8 @@ for i in (20, 129, 140, 187):
         milliseconds[i], "o-", markersize=4, label=f"stiffness {stiffness[i]:.2g}"
     )
 left.set_xticks(range(len(arms)), names, rotation=45)
-left.set(xlabel="drop tolerance", ylabel="milliseconds", yscale="log")
-left.legend()
+left.set(xlabel="drop tolerance", ylabel="milliseconds", yscale="log", ylim=(1.5, 80))
+left.legend(loc="lower right", ncols=2)
 
 right.plot(picked, ".", color="C0", markersize=5, label="arm picked")
 right.set_yticks(range(len(arms)), names)

@@ -77,7 +77,11 @@ fig, (above, below) = plt.subplots(
 image = above.pcolormesh(
     np.arange(0, 90, 3), weights, table.T, cmap="viridis", shading="nearest"
 )
-above.set(ylabel="smoother weight", title="V-cycles of each weight, over one period")
+above.set(
+    ylabel="smoother weight",
+    xlim=(-1.5, 88.5),
+    title="V-cycles of each weight, over one period",
+)
 fig.colorbar(image, ax=above, label="V-cycles")
 picked = np.array(solver.history.arms)
 for period, shade in enumerate(("0.8", "0.6", "0.3", "C1")):
