@@ -9,17 +9,22 @@ from scipy.interpolate import BSpline
 from scipy.sparse import csr_array
 
 from ._cornered import Cornered
+from ._settings import keep_time
 from .bspline import cardinal, clamped, riesz_constant
 from .symbol import mass_generator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from numsolve._core.limits import Limits
+
     Array = NDArray[np.float64]
 
 
-def assemble(n: int, p: int, alpha: float, weights: tuple[float, float], definition: str) -> Cornered:
-    """Compute the matrix for unit steps."""
+def assemble(
+    n: int, p: int, alpha: float, weights: tuple[float, float], definition: str, limits: Limits | None = None
+) -> Cornered:
+    """Compute the matrix for unit steps; between two functions it looks at the clock."""
     K = n + p - 2
     xi = greville_points(clamped_knots(np.arange(n + 1.0), p), p)
     caputo = definition == "caputo"
@@ -37,6 +42,7 @@ def assemble(n: int, p: int, alpha: float, weights: tuple[float, float], definit
         """Outer columns and rows at the left and top; w weighs the derivative from this end."""
         left = np.empty((p - 1, K))
         for j, outer in enumerate(clamped(p)):
+            keep_time(limits)
             end = float(j + 2)
             left[j] = w * outer.derivative(xi, alpha, caputo=caputo)
             near = xi < end
@@ -46,6 +52,7 @@ def assemble(n: int, p: int, alpha: float, weights: tuple[float, float], definit
         shift = np.arange(float(n - p))  # where the supports of the functions between begin
         top = np.empty((p - 2, n - p))
         for i in range(p - 2):
+            keep_time(limits)
             top[i] = other * function.derivative(p + 1 + shift - xi[i], alpha)
             near = shift < xi[i]
             top[i, near] += w * function.derivative(xi[i] - shift[near], alpha)

@@ -9,9 +9,10 @@ points are no shifts of the others:
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numsolve._core import arrays
 
@@ -62,6 +63,10 @@ class Cornered:
     def product(self) -> Any:
         """Fast products with T."""
         return transforms_for(self.xp).ToeplitzProduct(self.column, self.row)
+
+    def __reduce__(self) -> Any:
+        # A module does not pickle, but its name does.
+        return _restored, (self.xp.__name__, *(getattr(self, name) for name in PARTS))
 
     def matvec(self, x: Any) -> Any:
         """``A x``, along the last axis of x."""
@@ -131,7 +136,34 @@ class Cornered:
         return dense
 
 
+class SplineMatrix(Protocol):
+    """What preconditioners need of a collocation operator."""
+
+    @property
+    def p(self) -> int:
+        """The degree."""
+
+    @property
+    def n(self) -> int:
+        """The spans."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def structure(self) -> Cornered:
+        """The matrix as Toeplitz part and corners."""
+
+    def symbol_samples(self) -> tuple[Any, Any]:
+        """Angles, and the symbol there."""
+
+
 PARTS = ("column", "row", "left", "top", "right", "bottom")
+
+
+def _restored(library: str, *parts: Any) -> Cornered:
+    return Cornered(importlib.import_module(library), *parts)
 
 
 def move(xp: Any, x: Any, like: Any) -> Any:

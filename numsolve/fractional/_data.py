@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from numbers import Number
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,9 +15,12 @@ from ._cornered import move
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
+    Function = Callable[[Array], ArrayLike]
+    #: A number, values at the points, or a function of points.
+    Values: TypeAlias = ArrayLike | Function
 
 
 @dataclass
@@ -71,10 +75,11 @@ class Data:
 
 def sample(name: str, value: Any, points: Array, xp: Any = np, like: Any = None) -> Any:
     """Values of a number, a function or an array of values at the points."""
+    checks.refuse_masked(name, value)
     if callable(value):
         values = checks.output(name, value(points), shape=points.shape, points=points)
         return move(xp, values.astype(np.float64), like)
-    if np.ndim(value) == 0 and not hasattr(value, "shape"):
+    if is_number(value):
         return move(xp, np.full(points.shape, checks.real(name, value)), like)
     out = checks.array(name, value, xp=xp, dtype=xp.float64, ndim=1)
     if tuple(out.shape) != points.shape:
@@ -95,8 +100,13 @@ def check_positive(name: str, values: Any, points: Array) -> None:
 
 def is_values(value: Any) -> bool:
     """Whether this is neither a function nor a number."""
-    return not callable(value) and (hasattr(value, "shape") or isinstance(value, list | tuple))
+    return not (value is None or callable(value) or is_number(value))
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is one number, of whatever type: an array without axes is one, too."""
+    return isinstance(value, Number) or getattr(value, "ndim", None) == 0
 
 
 def _array(value: Any) -> Any:
-    return value if hasattr(value, "shape") and not callable(value) else None
+    return value if hasattr(value, "shape") and is_values(value) else None

@@ -71,8 +71,8 @@ def fgmres(
         An estimate of the norm of A.
     """
     x, r = x0, (b - matvec(x0) if bool(xp.any(x0 != 0)) else b)
-    size_b, beta = norm2(xp, b), norm2(xp, r)
-    it.rounding = 4 * UNIT * (norm * norm2(xp, x) + size_b)
+    size_b, beta = arrays.norm(xp, b), arrays.norm(xp, r)
+    it.rounding = 4 * UNIT * (norm * arrays.norm(xp, x) + size_b)
     it.record(beta, Iterate(x))
     where = {"dtype": b.dtype, "device": arrays.device(b)}
     V, Z = xp.empty((BASIS + 1, b.shape[0]), **where), xp.empty((BASIS, b.shape[0]), **where)
@@ -85,12 +85,12 @@ def fgmres(
             Z[k, :] = precondition(V[k, :])
             w = matvec(Z[k, :])
             if step == 1:
-                it.rounding += 4 * UNIT * norm * beta * norm2(xp, Z[0, :])
+                it.rounding += 4 * UNIT * norm * beta * arrays.norm(xp, Z[0, :])
             for _ in range(2):  # Gram and Schmidt, twice
                 h = V[: k + 1, :] @ w
                 w = w - h @ V[: k + 1, :]
                 H[: k + 1, k] += arrays.to_host(h)
-            H[k + 1, k] = size = norm2(xp, w)
+            H[k + 1, k] = size = arrays.norm(xp, w)
             _rotate(H, g, k, rotations)
             k += 1
             estimate = abs(g[k])
@@ -107,8 +107,8 @@ def fgmres(
         x = Iterate(x, H[:k, :k], g[:k], Z[:k, :]).form()
         it.x.form()  # the best so far may need the basis, which the next cycle overwrites
         r = b - matvec(x)
-        beta = norm2(xp, r)
-        it.rounding = 4 * UNIT * (norm * norm2(xp, x) + size_b)
+        beta = arrays.norm(xp, r)
+        it.rounding = 4 * UNIT * (norm * arrays.norm(xp, x) + size_b)
         it.record(beta, Iterate(x))
         if size == 0.0 and it.status is None:
             it.stop(Status.BREAKDOWN)
@@ -124,15 +124,3 @@ def _rotate(H: Any, g: Any, k: int, rotations: list[tuple[float, float]]) -> Non
     rotations.append((c, s))
     column[k], column[k + 1] = size, 0.0
     g[k], g[k + 1] = c * g[k], -s * g[k]
-
-
-def norm2(xp: Any, x: Any) -> float:
-    """The 2-norm, also where squares overflow or vanish."""
-    with np.errstate(over="ignore", under="ignore"):
-        square = float(xp.vecdot(x, x))
-    if 1e-280 < square < 1e280:
-        return math.sqrt(square)
-    size = float(xp.max(xp.abs(x)))
-    if size == 0.0 or not math.isfinite(size):
-        return size
-    return size * math.sqrt(float(xp.vecdot(x / size, x / size)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._assembly import assemble_mass
+from ._settings import keep_time
 from .preconditioner import circulant_inverse, interpolated_inverse, shifted, tau_inverse
 
 if TYPE_CHECKING:
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from numsolve._core.limits import Limits
+    from numsolve._core.typing import Namespace
+
+    from ._settings import Preconditioner
     from .operator import RieszSplineOperator
 
     Array = NDArray[np.float64]
 
-PRECONDITIONERS = ("auto", "tau", "circulant", "none")
 #: Below this mean of one over the reaction, in the unit of the interval, the values dominate the operator.
 SMALL_RATIO = 2e-2
 
@@ -35,17 +39,24 @@ class System:
 
 
 def make_system(
-    A: RieszSplineOperator, reaction: Any, preconditioner: str | None, xp: Any = np, like: Any = None
+    A: RieszSplineOperator,
+    reaction: Any,
+    preconditioner: Preconditioner,
+    xp: Namespace = np,
+    like: Any = None,
+    limits: Limits | None = None,
 ) -> System:
     """Set up ``A + diag(reaction) M``, in the library of `like`; a reaction of None is zero.
 
     Where a varying reaction dominates, its rows are divided by it: ``M + diag(1 / reaction) A``.
     """
+    A.assemble(limits)
     symbol = float(np.max(A.symbol_samples()[1]))
+    keep_time(limits)
     if reaction is None or float(xp.max(reaction)) == float(xp.min(reaction)):
         mass = 0.0 if reaction is None else float(reaction[0])
         matvec = shifted(A, mass, like).matvec
-        return System(matvec, _inverse(A, mass, preconditioner, like), symbol + abs(mass))
+        return System(matvec, _inverse(A, mass, preconditioner, like, limits), symbol + abs(mass))
 
     products = shifted(A, 0.0, like).matvec
     values = A.mass().__matmul__ if like is None else assemble_mass(A.n, A.p).on(xp, like).matvec
@@ -59,18 +70,18 @@ def make_system(
             ratio,
         )
     mean = max(float(xp.mean(reaction)), 0.0)
-    precondition = _inverse(A, mean, preconditioner, like)
+    precondition = _inverse(A, mean, preconditioner, like, limits)
     return System(lambda x: products(x) + reaction * values(x), precondition, norm)
 
 
 def _inverse(
-    A: RieszSplineOperator, mass: float, preconditioner: str | None, like: Any
+    A: RieszSplineOperator, mass: float, preconditioner: Preconditioner, like: Any, limits: Limits | None
 ) -> Callable[[Any], Any]:
-    if preconditioner in {None, "none"}:
+    if preconditioner is None:
         return lambda x: x
     if preconditioner == "auto":
         preconditioner = "tau" if A.weights[0] == A.weights[1] else "circulant"
-    return {"tau": tau_inverse, "circulant": circulant_inverse}[preconditioner](A, mass, like)
+    return {"tau": tau_inverse, "circulant": circulant_inverse}[preconditioner](A, mass, like, limits)
 
 
 def _dominates(A: RieszSplineOperator, reaction: Array) -> bool:

@@ -26,14 +26,17 @@ from scipy.special import rgamma, roots_jacobi
 
 from numsolve._core import checks
 
+from ._settings import SIDES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
+
+    from ._settings import Side
 
     Array = NDArray[np.float64]
 
-SIDES = ("left", "right", "riesz")
 #: alpha is refused at and below this: the factor 1 / cos(pi alpha / 2) has a pole at one.
 LEAST_ALPHA = 1 + 1e-6
 #: Points for which a smooth integrand is integrated to rounding errors, over one span.
@@ -43,7 +46,9 @@ TERMS, FAR = 24, 3.0
 BLOCK = 1 << 15
 
 
-def bspline_fractional_derivative(p: int, t: Any, alpha: float, side: str = "riesz") -> NDArray[np.float64]:
+def bspline_fractional_derivative(
+    p: int, t: ArrayLike, alpha: float, side: Side = "riesz"
+) -> NDArray[np.float64]:
     r"""Fractional derivative of the cardinal B-spline of degree p, whose knots are 0, 1, ..., p + 1.
 
     Parameters
@@ -87,12 +92,12 @@ def bspline_fractional_derivative(p: int, t: Any, alpha: float, side: str = "rie
     p = check_degree(p)
     alpha = check_alpha(alpha)
     checks.choice("side", side, SIDES)
-    t = checks.array("t", t, dtype=np.float64)
-    x, function = t.ravel(), cardinal(p)
+    points: Array = checks.array("t", t, dtype=np.float64)
+    x, function = points.ravel(), cardinal(p)
     left = function.derivative(x, alpha) if side != "right" else 0.0
     right = function.derivative(p + 1 - x, alpha) if side != "left" else 0.0
     scale = riesz_constant(alpha) if side == "riesz" else 1.0
-    return np.asarray(scale * (left + right)).reshape(t.shape)
+    return np.asarray(scale * (left + right)).reshape(points.shape)
 
 
 def check_alpha(alpha: Any) -> float:

@@ -7,60 +7,66 @@ the solution is not smooth but behaves like ``dist^(alpha/2)`` at the ends, and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from scipy.linalg import lu_factor, lu_solve
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 
 from . import spectral
 from ._assembly import clamped_knots, greville_points, spline_values
 from ._data import Data, is_values
-from ._gmres import PATIENCE, UNIT, Iterate, fgmres, norm2
-from ._system import PRECONDITIONERS, make_system
+from ._gmres import PATIENCE, UNIT, Iterate, fgmres
+from ._settings import DEFINITIONS, FOREIGN, PRECONDITIONERS, TimeIsOverError
+from ._system import make_system
 from .bspline import check_alpha, check_degree
 from .dense import MOST_UNKNOWNS, dense_matrix
-from .operator import (
-    DEFINITIONS,
-    RieszSplineOperator,
-    check_interval,
-    check_weights,
-)
+from .jacobi import JacobiSolution
+from .operator import RieszSplineOperator, check_interval, check_weights
 from .result import RieszResult, host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
+
+    from numsolve._core.typing import ArrayLike, Callback
+
+    from ._data import Values
+    from ._settings import Definition, Preconditioner
 
     Array = NDArray[np.float64]
 
 METHODS = ("auto", "spline", "spectral", "dense")
+Method: TypeAlias = Literal["auto", "spline", "spectral", "dense"]
 #: Modes that "auto" tries: data that need more are hardly smooth.
 MOST_MODES = 256
+#: Iterations of GMRES; a good preconditioner needs about a dozen.
+MAXITER = 200
 
 
+@answers(**FOREIGN)
 def solve_riesz_bvp(
-    f: Any,
+    f: Values,
     alpha: float,
     *,
     interval: tuple[float, float] = (0.0, 1.0),
     n: int = 256,
     p: int = 5,
-    reaction: Any = None,
-    diffusion: Any = None,
+    reaction: Values | None = None,
+    diffusion: Values | None = None,
     weights: tuple[float, float] = (0.5, 0.5),
-    definition: str = "rl",
-    method: str = "auto",
-    preconditioner: str | None = "auto",
-    breaks: Any = None,
+    definition: Definition = "rl",
+    method: Method = "auto",
+    preconditioner: Preconditioner = "auto",
+    breaks: ArrayLike | None = None,
     rtol: float = 1e-12,
-    x0: Any = None,
+    x0: ArrayLike | None = None,
     maxiter: int | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> RieszResult:
@@ -105,15 +111,10 @@ def solve_riesz_bvp(
         rounding errors leave a larger one, the status is ROUNDING, a success.
     x0 : array of shape (K,), optional
         Where GMRES starts: the `x` of an earlier result.
-    maxiter : int, optional
-        Iterations of GMRES, 200 by default.
-    callback : callable, optional
-        Called after each iteration with the coefficients, or with an ``intermediate_result``; returning
-        True stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit : int, callable, bool, float
+        Most iterations of GMRES (200 by default), a function that is called after each of them with the
+        coefficients or with an ``intermediate_result`` and stops the run by returning True, a progress bar,
+        seconds. A dense factorisation that has begun is finished, whatever the limit.
 
     Returns
     -------
@@ -158,28 +159,24 @@ def solve_riesz_bvp(
     >>> r.method, r.success
     ('spline', True)
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
     alpha, p = check_alpha(alpha), check_degree(p)
     interval = check_interval(interval)
     n = checks.integer("n", n, low=1)
     weights = check_weights(weights)
     checks.choice("definition", definition, DEFINITIONS)
     checks.choice("method", method, METHODS)
-    checks.choice("preconditioner", preconditioner or "none", PRECONDITIONERS)
+    preconditioner = check_preconditioner(preconditioner)
     rtol = checks.real("rtol", rtol, low=0.0)
-    conduct: dict[str, Any] = {
-        "maxiter": 200 if maxiter is None else maxiter,
-        "callback": callback,
-        "progress": progress,
-        "time_limit": time_limit,
-    }
-    Monitor(**conduct)  # a bad argument is found before any work, whatever the method
     data = Data(f, reaction, diffusion, interval)
     if breaks is not None:
         if method not in {"auto", "dense"}:
             raise ValueError(f"breaks need method 'dense' or 'auto', got {method!r}")
         breaks = check_breaks(breaks)
         data.interval = (float(breaks[0]), float(breaks[-1]))
-        return _solve_dense(data, alpha, breaks, p, weights, definition, rtol, "the mesh is not uniform")
+        return _solve_dense(
+            data, alpha, breaks, p, weights, definition, rtol, "the mesh is not uniform", limits
+        )
 
     reason, series = "it was asked for", None
     modes = min(n, MOST_MODES) if method == "auto" else n
@@ -194,16 +191,23 @@ def solve_riesz_bvp(
         if modes > MOST_UNKNOWNS:
             raise ValueError(f"method 'spectral' is for at most {MOST_UNKNOWNS} modes, got n = {modes}")
         f_over, reaction_over = data.divided()
-        if reaction_over is None:
-            return spectral.solve_by_division(f_over, alpha, interval, modes, series, reason)
-        return spectral.solve_by_collocation(f_over, reaction_over, alpha, interval, modes, reason)
+        try:
+            if reaction_over is None:
+                return spectral.solve_by_division(f_over, alpha, interval, modes, series, reason, limits)
+            return spectral.solve_by_collocation(
+                f_over, reaction_over, alpha, interval, modes, reason, limits
+            )
+        except TimeIsOverError:
+            nothing = JacobiSolution(np.zeros(1), alpha, interval)
+            points = np.array([sum(interval) / 2])
+            return unsolved(np.zeros(1), f_over(points), points, nothing, method, reason, interval)
     if method == "dense":
         a, b = interval
         mesh = a + (b - a) * np.arange(n + 1.0) / n
-        return _solve_dense(data, alpha, mesh, p, weights, definition, rtol, reason)
+        return _solve_dense(data, alpha, mesh, p, weights, definition, rtol, reason, limits)
 
     A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
-    return _solve_spline(A, data, preconditioner, rtol, x0, reason, conduct)
+    return _solve_spline(A, data, preconditioner, rtol, x0, reason, limits)
 
 
 # -- the choice of the method ----------------------------------------------------------------------
@@ -249,11 +253,11 @@ def _praise(series: spectral.Series | None) -> str:
 def _solve_spline(
     A: RieszSplineOperator,
     data: Data,
-    preconditioner: str | None,
+    preconditioner: Preconditioner,
     rtol: float,
     x0: Any,
     reason: str,
-    conduct: dict[str, Any],
+    limits: Limits,
 ) -> RieszResult:
     """Collocate on a uniform mesh and solve by GMRES."""
     xp, like = data.xp, data.like
@@ -262,16 +266,20 @@ def _solve_spline(
         b = b / diffusion
         reaction = None if reaction is None else reaction / diffusion
     x0 = xp.zeros_like(b) if x0 is None else checks.array("x0", x0, xp=xp, dtype=xp.float64, shape=b.shape)
-    system = make_system(A, reaction, preconditioner, xp, like)
+    try:
+        system = make_system(A, reaction, preconditioner, xp, like, limits)
+    except TimeIsOverError:
+        return unsolved(arrays.to_host(x0), b, A.greville, A.spline(host(x0)), "spline", reason, A.interval)
     b = b * system.scale
     with Monitor(
+        limits,
+        maxiter=MAXITER,
         rtol=rtol,
-        reference=norm2(xp, b),
+        reference=arrays.norm(xp, b),
         label="GMRES",
         keep="reference",
         present=Iterate.form,
         patience=PATIENCE,
-        **conduct,
     ) as it:
         fgmres(xp, system.matvec, b, system.precondition, it, x0=x0, norm=system.norm)
     return it.result(
@@ -282,6 +290,29 @@ def _solve_spline(
         reason=reason,
         interval=A.interval,
     )
+
+
+def unsolved(x: Any, b: Any, points: Any, sol: Any, method: str, reason: str, interval: Any) -> RieszResult:
+    """What there is when the time is over before the equations are set up: the start."""
+    result = RieszResult(
+        x=x,
+        status=Status.TIME_LIMIT,
+        detail="The matrix was not set up in time.",
+        residual=arrays.norm(arrays.array_namespace(b=b), b) if not np.any(x) else float("nan"),
+        points=points,
+        sol=sol,
+        method=method,
+        reason=reason,
+        interval=interval,
+    )
+    deliver(result)
+    return result
+
+
+def check_preconditioner(preconditioner: Any) -> Any:
+    """Return a preconditioner's name, or None."""
+    word = checks.choice("preconditioner", preconditioner or "none", PRECONDITIONERS)
+    return None if word == "none" else word
 
 
 # -- any mesh --------------------------------------------------------------------------------------
@@ -304,6 +335,7 @@ def _solve_dense(
     definition: str,
     rtol: float,
     reason: str,
+    limits: Limits,
 ) -> RieszResult:
     """Collocate on any mesh and solve by LU."""
     from scipy.interpolate import BSpline
@@ -316,15 +348,20 @@ def _solve_dense(
     knots = clamped_knots(breaks, p)
     points = greville_points(knots, p)
     b, reaction, diffusion = data.at(points)
-    A = dense_matrix(knots, points, p, alpha, weights, definition)
+    try:
+        A = dense_matrix(knots, points, p, alpha, weights, definition, limits)
+    except TimeIsOverError:
+        zero = np.zeros_like(b)
+        nothing = BSpline(knots, np.zeros(knots.size - p - 1), p, extrapolate=False)
+        return unsolved(zero, b, points, nothing, "dense", reason, data.interval)
     if diffusion is not None:
         A *= diffusion[:, None]
     if reaction is not None:
         A += reaction[:, None] * spline_values(knots, p).toarray()
     c = lu_solve(lu_factor(A), b)
-    residual = norm2(np, b - A @ c)
-    wanted = rtol * norm2(np, b)
-    rounding = 4 * UNIT * (float(np.linalg.norm(A)) * norm2(np, c) + norm2(np, b))
+    residual = arrays.norm(np, b - A @ c)
+    wanted = rtol * arrays.norm(np, b)
+    rounding = 4 * UNIT * (float(np.linalg.norm(A)) * arrays.norm(np, c) + arrays.norm(np, b))
     status = Status.CONVERGED if residual <= wanted else Status.ROUNDING
     if not residual <= max(wanted, rounding):
         status = Status.BREAKDOWN

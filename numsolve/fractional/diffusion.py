@@ -10,19 +10,22 @@ The matrix is the same in every step: it is factorised, or its preconditioner ma
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from scipy.linalg import lu_factor, lu_solve
-from scipy.sparse.linalg import splu
+from scipy.linalg import lu_factor, lu_solve, solve_banded
 
-from numsolve._core import checks
+from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._data import check_positive, sample
-from ._gmres import PATIENCE, Iterate, fgmres, norm2
-from ._system import PRECONDITIONERS, make_system
+from ._gmres import PATIENCE, Iterate, fgmres
+from ._settings import FOREIGN, TimeIsOverError, keep_time
+from ._system import make_system
+from .bvp import check_preconditioner
 from .operator import RieszSplineOperator
 from .result import RieszResult
 
@@ -31,9 +34,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from numsolve._core.typing import ArrayLike, Callback
+
+    from ._data import Values
+    from ._settings import Definition, Preconditioner
+
     Array = NDArray[np.float64]
 
 METHODS = ("auto", "spline", "dense")
+Method: TypeAlias = Literal["auto", "spline", "dense"]
 #: Unknowns up to which a dense factorisation beats GMRES in every step.
 DENSE_UNKNOWNS = 500
 #: Steps, if neither their width nor their number is given.
@@ -41,25 +50,27 @@ STEPS = 200
 MAXITER = 100
 
 
+@answers(**FOREIGN, h="dt", tau="dt", D="kappa")
 def solve_fractional_diffusion(
-    u0: Any,
+    u0: Values,
     alpha: float,
     t_span: tuple[float, float],
     *,
-    kappa: Any = 1.0,
-    source: Callable[..., Any] | None = None,
+    kappa: Values = 1.0,
+    source: Callable[[Array, float], ArrayLike] | None = None,
     dt: float | None = None,
     theta: float = 0.5,
-    t_eval: Any = None,
+    t_eval: ArrayLike | None = None,
     interval: tuple[float, float] = (0.0, 1.0),
     n: int = 256,
     p: int = 5,
     weights: tuple[float, float] = (0.5, 0.5),
-    definition: str = "rl",
-    method: str = "auto",
-    preconditioner: str | None = "auto",
+    definition: Definition = "rl",
+    method: Method = "auto",
+    preconditioner: Preconditioner = "auto",
     rtol: float = 1e-10,
-    callback: Callable[..., Any] | None = None,
+    maxiter: int | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> RieszResult:
@@ -105,13 +116,9 @@ def solve_fractional_diffusion(
         For GMRES.
     rtol : float
         Tolerance of GMRES in each step, relative to the right-hand side of the increment.
-    callback : callable, optional
-        Called after each step with the coefficients, or with an ``intermediate_result``, which also has
-        ``t``; returning True stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit : int, callable, bool, float
+        As in `solve_riesz_bvp`, for the steps in time: by default as many as the span needs. An
+        ``intermediate_result`` also has ``t``.
 
     Returns
     -------
@@ -144,6 +151,7 @@ def solve_fractional_diffusion(
     >>> r(0.5).round(6)
     array([1.      , 0.59582 , 0.428793])
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
     A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
     start, end = check_span(t_span)
     theta = checks.real("theta", theta, low=0.5, high=1.0)
@@ -154,35 +162,28 @@ def solve_fractional_diffusion(
     t_eval = np.linspace(start, end, steps + 1) if t_eval is None else check_times(t_eval, start, end)
     checks.function("source", source, optional=True)
     checks.choice("method", method, METHODS)
-    checks.choice("preconditioner", preconditioner or "none", PRECONDITIONERS)
+    preconditioner = check_preconditioner(preconditioner)
     xi = A.greville
     state = sample("u0", u0, xi)
-    kappa = sample("kappa", kappa, xi)
-    check_positive("kappa", kappa, xi)
+    diffusivity: Array = sample("kappa", kappa, xi)
+    check_positive("kappa", diffusivity, xi)
 
     reason = "it was asked for"
     if method == "auto":
         method = "dense" if A.shape[0] <= DENSE_UNKNOWNS else "spline"
         reason = f"{A.shape[0]} unknowns are {'few' if method == 'dense' else 'many'}"
     M = A.mass()
-    solver: _Dense | _Krylov = (
-        _Dense(A, M, theta * dt * kappa)
-        if method == "dense"
-        else _Krylov(A, theta * dt * kappa, preconditioner, rtol)
-    )
-    product = A.structure.matvec
 
     def right_hand_side(t: float) -> Any:
         return 0.0 if source is None else sample("source", lambda x: source(x, t), xi)
 
     times: list[float] = []
     states: list[Array] = []
-    c, t, g = splu(M.tocsc()).solve(state), start, right_hand_side(start)
+    c, t, g = _interpolate(M, state), start, right_hand_side(start)
+    ninner = 0
     with Monitor(
+        limits,
         maxiter=steps,
-        callback=callback,
-        progress=progress,
-        time_limit=time_limit,
         label="time steps",
         keep="reference",
         columns=("t",),
@@ -190,10 +191,16 @@ def solve_fractional_diffusion(
     ) as it:
         _keep(times, states, t_eval, t, c, t, c)
         it.record(0.0, c, converged=steps == 0, t=t)
+        solver = _solver(A, M, theta * dt * diffusivity, method, preconditioner, rtol, limits)
+        if solver is None:
+            it.stop(Status.TIME_LIMIT, "The matrix of a step was not set up in time.")
         for step in it:
+            assert solver is not None
             ahead = start + step * dt
             g_ahead = right_hand_side(ahead)
-            d, residual, status = solver.solve(dt * (theta * g_ahead + (1 - theta) * g - kappa * product(c)))
+            b = dt * (theta * g_ahead + (1 - theta) * g - diffusivity * A.structure.matvec(c))
+            d, residual, status = solver.solve(b)
+            ninner = solver.ninner
             if not status.success and np.isfinite(residual):
                 it.stop(status, f"The step to t = {ahead:.6g} failed.")
                 break
@@ -209,9 +216,38 @@ def solve_fractional_diffusion(
         reason=reason,
         t=np.array(times),
         coefficients=np.array(states),
-        ninner=solver.ninner,
+        ninner=ninner,
         interval=A.interval,
     )
+
+
+def _interpolate(M: Any, values: Array) -> Array:
+    """Solve with the banded matrix of values."""
+    rows, columns = M.tocoo().coords
+    below = rows - columns
+    above, depth = -int(below.min()), int(below.max())
+    bands = np.zeros((above + depth + 1, values.size))
+    bands[above + below, columns] = M.data
+    return np.asarray(solve_banded((depth, above), bands, values, overwrite_ab=True, check_finite=False))
+
+
+def _solver(
+    A: RieszSplineOperator,
+    M: Any,
+    factor: Array,
+    method: str,
+    preconditioner: Preconditioner,
+    rtol: float,
+    limits: Limits,
+) -> _Dense | _Krylov | None:
+    """What solves the system of a step; None if the time is over before it is there."""
+    try:
+        A.assemble(limits)
+        if method == "dense":
+            return _Dense(A, M, factor, limits)
+        return _Krylov(A, factor, preconditioner, rtol, limits)
+    except TimeIsOverError:
+        return None
 
 
 class _Dense:
@@ -219,23 +255,30 @@ class _Dense:
 
     ninner = 0
 
-    def __init__(self, A: RieszSplineOperator, M: Any, factor: Array) -> None:
+    def __init__(self, A: RieszSplineOperator, M: Any, factor: Array, limits: Limits) -> None:
+        keep_time(limits)
         self.matrix = M.toarray() + factor[:, None] * A.todense()
         self.lu = lu_factor(self.matrix)
 
     def solve(self, b: Array) -> tuple[Array, float, Status]:
         """The increment, its residual, and whether it is one."""
         d = lu_solve(self.lu, b, check_finite=False)
-        return d, norm2(np, b - self.matrix @ d), Status.CONVERGED
+        return d, arrays.norm(np, b - self.matrix @ d), Status.CONVERGED
 
 
 class _Krylov:
     """The matrix of a step, preconditioned."""
 
     def __init__(
-        self, A: RieszSplineOperator, factor: Array, preconditioner: str | None, rtol: float
+        self,
+        A: RieszSplineOperator,
+        factor: Array,
+        preconditioner: Preconditioner,
+        rtol: float,
+        limits: Limits,
     ) -> None:
-        self.system = make_system(A, 1 / factor, preconditioner)
+        self.system = make_system(A, 1 / factor, preconditioner, limits=limits)
+        self.limits = limits.part(MAXITER)
         self.scale = self.system.scale / factor
         self.rtol = rtol
         self.ninner = 0
@@ -244,7 +287,8 @@ class _Krylov:
         """The increment, its residual, and whether it is one."""
         b = self.scale * b
         settings: dict[str, Any] = {"keep": "reference", "present": Iterate.form, "patience": PATIENCE}
-        with Monitor(rtol=self.rtol, reference=norm2(np, b), maxiter=MAXITER, **settings) as it:
+        reference = arrays.norm(np, b)
+        with Monitor(self.limits, rtol=self.rtol, reference=reference, maxiter=MAXITER, **settings) as it:
             system = self.system
             fgmres(np, system.matvec, b, system.precondition, it, x0=np.zeros_like(b), norm=system.norm)
         self.ninner += it.nit

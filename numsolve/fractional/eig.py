@@ -6,12 +6,13 @@ In the orthonormal Jacobi modes the stiffness matrix is ``diag(lambda_k)`` and t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from scipy.linalg import eig, eigh
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 
 from .bspline import check_alpha, check_degree
 from .jacobi import JacobiSolution, basis, eigenvalues, from_unit, gauss_rule, laplacian_scale
@@ -19,14 +20,16 @@ from .operator import RieszSplineOperator, check_interval, check_spans
 from .result import RieszResult
 
 METHODS = ("spectral", "spline")
+Method: TypeAlias = Literal["spectral", "spline"]
 
 
+@answers(N="n", degree="p", order="alpha", domain="interval", bounds="interval", n_states="k")
 def solve_riesz_eig(
     alpha: float,
     k: int = 6,
     *,
     interval: tuple[float, float] = (-1.0, 1.0),
-    method: str = "spectral",
+    method: Method = "spectral",
     n: int | None = None,
     p: int = 5,
 ) -> RieszResult:

@@ -23,18 +23,23 @@ from scipy.sparse.linalg import LinearOperator
 from numsolve._core import checks
 
 from ._assembly import assemble, clamped_knots, greville_points, mass_matrix
+from ._settings import DEFINITIONS
 from .bspline import check_alpha, check_degree
+from .preconditioner import circulant_inverse, tau_inverse
 from .symbol import riesz_symbol, sine_angles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+    from numsolve._core.limits import Limits
+
     from ._cornered import Cornered
+    from ._settings import Definition
 
     Array = NDArray[np.float64]
-
-DEFINITIONS = ("rl", "caputo")
 
 
 class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
@@ -102,7 +107,7 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
         alpha: float,
         *,
         interval: tuple[float, float] = (0.0, 1.0),
-        definition: str = "rl",
+        definition: Definition = "rl",
         weights: tuple[float, float] = (0.5, 0.5),
     ) -> None:
         self.p = check_degree(p)
@@ -154,9 +159,16 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
     @cached_property
     def structure(self) -> Cornered:
         """The matrix as Toeplitz part and corners."""
-        return assemble(self.n, self.p, self.alpha, self.weights, self.definition).scaled(
-            self.step**-self.alpha
-        )
+        return self._assembled()
+
+    def assemble(self, limits: Limits | None) -> None:
+        """Compute the structure, if the time is enough."""
+        if "structure" not in self.__dict__:
+            self.__dict__["structure"] = self._assembled(limits)
+
+    def _assembled(self, limits: Limits | None = None) -> Cornered:
+        matrix = assemble(self.n, self.p, self.alpha, self.weights, self.definition, limits)
+        return matrix.scaled(self.step**-self.alpha)
 
     @property
     def toeplitz_column(self) -> Array:
@@ -169,14 +181,32 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
         """Rank of the corrections to the Toeplitz part, at most: ``4 p - 6``."""
         return self.structure.rank
 
+    def dot(self, x: Any) -> Any:
+        """The product with a vector, a matrix, a number or an operator.
+
+        Parameters
+        ----------
+        x : array of shape (K,) or (K, N), or scalar, or LinearOperator
+            Real or complex.
+
+        Returns
+        -------
+        array of the shape of x, or LinearOperator
+        """
+        checks.refuse_masked("x", x)
+        return super().dot(x)
+
     def _matvec(self, x: Any) -> Any:
-        return self.structure.matvec(np.asarray(x, dtype=np.float64).reshape(-1))
+        return linear(self.structure.matvec, x).reshape(-1)
 
     def _matmat(self, X: Any) -> Any:
-        return self.structure.matvec(np.ascontiguousarray(X.T, dtype=np.float64)).T
+        return linear(self.structure.matvec, X.T).T
 
     def _rmatvec(self, x: Any) -> Any:
-        return self.structure.rmatvec(np.asarray(x, dtype=np.float64).reshape(-1))
+        return linear(self.structure.rmatvec, x).reshape(-1)
+
+    def _rmatmat(self, X: Any) -> Any:
+        return linear(self.structure.rmatvec, X.T).T
 
     def transpose(self) -> LinearOperator:
         """Transpose the operator.
@@ -258,8 +288,6 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
         LinearOperator
             Costs two sine transforms; made for equal weights. It works as `M` in SciPy's solvers.
         """
-        from .preconditioner import tau_inverse
-
         return self._preconditioner(tau_inverse(self, checks.real("mass", mass)))
 
     def circulant_preconditioner(self, mass: float = 0.0) -> LinearOperator:
@@ -275,12 +303,33 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
         LinearOperator
             Costs two Fourier transforms; for any weights.
         """
-        from .preconditioner import circulant_inverse
-
         return self._preconditioner(circulant_inverse(self, checks.real("mass", mass)))
 
     def _preconditioner(self, inverse: Any) -> LinearOperator:
-        return LinearOperator(self.shape, matvec=lambda x: inverse(x.reshape(-1)), dtype=self.dtype)
+        return SplineInverse(self.shape, inverse)
+
+
+class SplineInverse(LinearOperator):  # type: ignore[misc]
+    """An approximation of the inverse of a collocation matrix, as a linear operator."""
+
+    def __init__(self, shape: tuple[int, int], inverse: Callable[[Array], Array]) -> None:
+        super().__init__(dtype=np.dtype(np.float64), shape=shape)
+        self.inverse = inverse
+
+    def _matvec(self, x: Any) -> Any:
+        return linear(self.inverse, x)
+
+
+def linear(product: Callable[[Any], Any], x: Any) -> Any:
+    """The product of a real matrix with real or complex vectors (of any float, along the last axis)."""
+    checks.refuse_masked("x", x)
+    x = np.asarray(x)
+    if x.ndim == 2 and x.shape[1] == 1:
+        x = x[:, 0]
+    if x.dtype.kind == "c":
+        real, imaginary = (np.ascontiguousarray(part, dtype=np.float64) for part in (x.real, x.imag))
+        return product(real) + 1j * product(imaginary)
+    return product(np.ascontiguousarray(checks.array("x", x, dtype=np.float64, check_finite=False)))
 
 
 def good_n(n: int, p: int) -> int:

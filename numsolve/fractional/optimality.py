@@ -13,15 +13,28 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numsolve._core import arrays
+from numsolve._core import arrays, checks
 
 from ._assembly import assemble, mass_matrix
 from ._cornered import PARTS
+from ._settings import DEFINITIONS
+from .bspline import check_degree
 from .operator import check_interval, check_spans, check_weights
+
+if TYPE_CHECKING:
+    from ._settings import Definition
+
+__all__ = ["collocation"]
+
+
+def __dir__() -> list[str]:
+    """What is public."""
+    return list(__all__)
+
 
 #: Interpolation points for the order; sixteen leave errors of some 1e-14.
 NODES = 20
@@ -37,7 +50,7 @@ def collocation(
     p: int = 5,
     interval: tuple[float, float] = (0.0, 1.0),
     weights: tuple[float, float] = (0.5, 0.5),
-    definition: str = "rl",
+    definition: Definition = "rl",
 ) -> Any:
     """The residual of the collocation, zero for the coefficients of the solution.
 
@@ -77,9 +90,10 @@ def collocation(
     """
     xp = arrays.array_namespace(x=x)
     K = x.shape[0]
+    p = check_degree(p)
     n = check_spans(K + 2 - p, p)
     a, b = check_interval(interval)
-    family = _family(n, p, check_weights(weights), definition)
+    family = _family(n, p, check_weights(weights), checks.choice("definition", definition, DEFINITIONS))
     alpha = xp.reshape(xp.asarray(alpha), ())
     weight = ((b - a) / n) ** -alpha / xp.cos(math.pi * alpha / 2) * _chebyshev(xp, 2 * alpha - 3)
     diagonals, left, top, right, bottom = (xp.tensordot(weight, xp.asarray(part), axes=1) for part in family)

@@ -10,17 +10,22 @@ diagonalised, ``A V = M V diag(w)``, with eigenvectors that are nearly orthogona
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from scipy.fft import dstn
 from scipy.interpolate import NdBSpline
 from scipy.linalg import eig, lu_factor, lu_solve
 
-from numsolve._core import checks
+from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
+from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
-from ._gmres import PATIENCE, fgmres, norm2
+from ._data import is_number
+from ._gmres import PATIENCE, fgmres
+from ._settings import FOREIGN, TimeIsOverError, keep_time
+from .bvp import MAXITER, unsolved
 from .operator import RieszSplineOperator, check_interval
 from .result import RieszResult
 from .symbol import mass_samples
@@ -28,11 +33,16 @@ from .symbol import mass_samples
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
+
+    from numsolve._core.typing import Callback
 
     Array = NDArray[np.float64]
+    #: A number, values at the points, or a function of them.
+    PlaneValues: TypeAlias = ArrayLike | Callable[[Array, Array], ArrayLike]
 
 METHODS = ("auto", "fastdiag", "gmres")
+Method: TypeAlias = Literal["auto", "fastdiag", "gmres"]
 #: Unknowns of one direction up to which a pencil is diagonalised.
 MOST_DIAGONALISED = 1000
 
@@ -56,6 +66,7 @@ class TensorSpline:
     """
 
     def __init__(self, knots: tuple[Array, Array], coefficients: Array, p: int) -> None:
+        coefficients = checks.array("coefficients", coefficients, dtype=np.float64, ndim=2)
         self.spline = NdBSpline(knots, np.pad(coefficients, 1), p, extrapolate=False)
 
     def __call__(self, x: Any, y: Any) -> Array:
@@ -65,20 +76,21 @@ class TensorSpline:
         return np.asarray(self.spline(np.where(np.isfinite(points), points, np.nan)))
 
 
+@answers(**FOREIGN)
 def solve_riesz_2d(
-    f: Any,
+    f: PlaneValues,
     alpha: float | tuple[float, float],
     *,
     interval: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 1.0), (0.0, 1.0)),
     n: int | tuple[int, int] = 128,
     p: int = 3,
-    reaction: Any = None,
+    reaction: PlaneValues | None = None,
     diffusion: tuple[float, float] = (1.0, 1.0),
-    method: str = "auto",
+    method: Method = "auto",
     rtol: float = 1e-10,
-    x0: Any = None,
+    x0: ArrayLike | None = None,
     maxiter: int | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
 ) -> RieszResult:
@@ -111,15 +123,8 @@ def solve_riesz_2d(
         Largest residual relative to f, in the 2-norm, for GMRES.
     x0 : array of shape (Kx, Ky), optional
         Where GMRES starts.
-    maxiter : int, optional
-        Iterations of GMRES, 200 by default.
-    callback : callable, optional
-        Called after each iteration with the coefficients, or with an ``intermediate_result``; returning
-        True stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    maxiter, callback, progress, time_limit : int, callable, bool, float
+        As in `solve_riesz_bvp`. The diagonalisation of a pencil that has begun is finished.
 
     Returns
     -------
@@ -146,6 +151,7 @@ def solve_riesz_2d(
     >>> r.method, round(float(r(0.5, 0.5)), 6)
     ('fastdiag', 0.151127)
     """
+    limits = Limits(maxiter, time_limit, callback, progress)
     orders = _pair("alpha", alpha)
     spans = _pair("n", n)
     sides = [check_interval(side, "interval") for side in _pair("interval", interval, sides=True)]
@@ -166,8 +172,18 @@ def solve_riesz_2d(
         small = max(F.shape) <= MOST_DIAGONALISED
         method = "fastdiag" if small else "gmres"
         reason = f"the {'few' if small else 'many'} unknowns of a direction, {max(F.shape)}"
-    make = _diagonalised if method == "fastdiag" else _tau
-    inverse = make(Ax, Ay, d_x, d_y, float(np.mean(r)))
+    b, points = F.ravel(), (Ax.greville, Ay.greville)
+    try:
+        for A in (Ax, Ay):
+            A.assemble(limits)
+        mean = float(np.mean(r))
+        if method == "fastdiag":
+            inverse = _diagonalised(Ax, Ay, d_x, d_y, mean, limits)
+        else:
+            inverse = _tau(Ax, Ay, d_x, d_y, mean)
+    except TimeIsOverError:
+        start = TensorSpline((Ax.knots, Ay.knots), X0, Ax.p)
+        return unsolved(X0, b, points, start, method, reason, tuple(sides))
     Mx, My = Ax.mass(), Ay.mass()
 
     def product(x: Array) -> Array:
@@ -177,14 +193,11 @@ def solve_riesz_2d(
         return np.ascontiguousarray(Y).ravel()
 
     tops = [float(np.max(A.symbol_samples()[1])) for A in (Ax, Ay)]
-    b = F.ravel()
     with Monitor(
+        limits,
         rtol=rtol,
-        reference=norm2(np, b),
-        maxiter=200 if maxiter is None else maxiter,
-        callback=callback,
-        progress=progress,
-        time_limit=time_limit,
+        reference=arrays.norm(np, b),
+        maxiter=MAXITER,
         label="GMRES",
         keep="reference",
         present=lambda iterate: iterate.form().reshape(F.shape),
@@ -194,18 +207,21 @@ def solve_riesz_2d(
         fgmres(np, product, b, lambda v: inverse(v.reshape(F.shape)).ravel(), it, x0=X0.ravel(), norm=norm)
     return it.result(
         RieszResult,
-        points=(Ax.greville, Ay.greville),
-        sol=TensorSpline((Ax.knots, Ay.knots), it.x.form().reshape(F.shape), p),
+        points=points,
+        sol=TensorSpline((Ax.knots, Ay.knots), it.x.form().reshape(F.shape), Ax.p),
         method=method,
         reason=reason,
         interval=tuple(sides),
     )
 
 
-def _diagonalised(Ax: RieszSplineOperator, Ay: RieszSplineOperator, d_x: float, d_y: float, r: float) -> Any:
+def _diagonalised(
+    Ax: RieszSplineOperator, Ay: RieszSplineOperator, d_x: float, d_y: float, r: float, limits: Limits
+) -> Callable[[Array], Array]:
     """The inverse by fast diagonalisation, exact for the constant r."""
 
     def factors(A: RieszSplineOperator) -> tuple[Array, Array, Any]:
+        keep_time(limits)
         M = A.mass().toarray()
         w, V = eig(A.todense(), M)
         return w, V, lu_factor(M @ V)
@@ -224,7 +240,9 @@ def _diagonalised(Ax: RieszSplineOperator, Ay: RieszSplineOperator, d_x: float, 
     return inverse
 
 
-def _tau(Ax: RieszSplineOperator, Ay: RieszSplineOperator, d_x: float, d_y: float, r: float) -> Any:
+def _tau(
+    Ax: RieszSplineOperator, Ay: RieszSplineOperator, d_x: float, d_y: float, r: float
+) -> Callable[[Array], Array]:
     """The inverse of the tau approximation: sine transforms in both directions, without the corners."""
     f_x, f_y = Ax.symbol_samples()[1], Ay.symbol_samples()[1]
     h_x, h_y = mass_samples(Ax.shape[0], Ax.p), mass_samples(Ay.shape[0], Ay.p)
@@ -233,7 +251,7 @@ def _tau(Ax: RieszSplineOperator, Ay: RieszSplineOperator, d_x: float, d_y: floa
 
 
 def _pair(name: str, value: Any, *, sides: bool = False) -> tuple[Any, Any]:
-    if not isinstance(value, tuple | list | np.ndarray):
+    if not isinstance(value, tuple | list | np.ndarray) or np.ndim(value) == 0:
         if sides:
             raise TypeError(f"{name} must be a pair of intervals, got {value!r}")
         return value, value
@@ -244,9 +262,10 @@ def _pair(name: str, value: Any, *, sides: bool = False) -> tuple[Any, Any]:
 
 def _sample(name: str, value: Any, grid: Any) -> Array:
     shape = grid[0].shape
+    checks.refuse_masked(name, value)
     if callable(value):
         points = np.stack(grid, axis=-1)
         return checks.output(name, value(*grid), shape=shape, points=points).astype(np.float64)
-    if np.ndim(value) == 0 and not hasattr(value, "shape"):
+    if is_number(value):
         return np.full(shape, checks.real(name, value))
     return np.asarray(checks.array(name, value, dtype=np.float64, shape=shape))

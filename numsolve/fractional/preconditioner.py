@@ -18,29 +18,36 @@ from numsolve._core.arrays import array_namespace, device, to_host
 
 from ._assembly import assemble_mass
 from ._cornered import Cornered, move, transforms_for
+from ._settings import keep_time
 from .symbol import mass_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .operator import RieszSplineOperator
+    from numsolve._core.limits import Limits
+
+    from ._cornered import SplineMatrix
 
 #: Nodes of the interpolation between constant coefficients.
 COEFFICIENTS = 4
 
 
-def tau_inverse(A: RieszSplineOperator, mass: float = 0.0, like: Any = None) -> WoodburyInverse:
+def tau_inverse(
+    A: SplineMatrix, mass: float = 0.0, like: Any = None, limits: Limits | None = None
+) -> WoodburyInverse:
     """Approximate the inverse of ``A + mass M`` by a tau matrix and the exact corners."""
     eigenvalues = A.symbol_samples()[1]
     if mass:
         eigenvalues = eigenvalues + mass * mass_samples(A.shape[0], A.p)
     structure = shifted(A, mass, like)
     return WoodburyInverse(
-        transforms_for(structure.xp).TauInverse(move(structure.xp, eigenvalues, like)), structure
+        transforms_for(structure.xp).TauInverse(move(structure.xp, eigenvalues, like)), structure, limits
     )
 
 
-def circulant_inverse(A: RieszSplineOperator, mass: float = 0.0, like: Any = None) -> WoodburyInverse:
+def circulant_inverse(
+    A: SplineMatrix, mass: float = 0.0, like: Any = None, limits: Limits | None = None
+) -> WoodburyInverse:
     """Approximate the inverse of ``A + mass M`` by Strang's circulant matrix and the exact corners."""
     K = A.shape[0]
     structure = shifted(A, mass)
@@ -51,10 +58,10 @@ def circulant_inverse(A: RieszSplineOperator, mass: float = 0.0, like: Any = Non
         eigenvalues[0] = abs(eigenvalues[1])
     structure = shifted(A, mass, like)
     inverse = transforms_for(structure.xp).CirculantInverse(move(structure.xp, eigenvalues, like), K)
-    return WoodburyInverse(inverse, structure)
+    return WoodburyInverse(inverse, structure, limits)
 
 
-def interpolated_inverse(A: RieszSplineOperator, ratio: Any) -> Callable[[Any], Any]:
+def interpolated_inverse(A: SplineMatrix, ratio: Any) -> Callable[[Any], Any]:
     """Approximate the inverse of ``M + diag(ratio) A`` for a varying ratio.
 
     It interpolates, row by row, between tau approximations for constant ratios d_k at Chebyshev points:
@@ -78,12 +85,16 @@ class WoodburyInverse:
     centrosymmetric.
     """
 
-    def __init__(self, inverse: Callable[[Any], Any], structure: Cornered) -> None:
+    def __init__(
+        self, inverse: Callable[[Any], Any], structure: Cornered, limits: Limits | None = None
+    ) -> None:
         self.inverse, self.structure = inverse, structure
         xp, s = structure.xp, structure
         symmetric = s.right is s.left and s.row is s.column
-        self.near = self._solve(s.left, inverse)
-        self.far = self.near if symmetric else self._solve(s.right, lambda u: xp.flip(inverse(xp.flip(u))))
+        self.near = self._solve(s.left, inverse, limits)
+        self.far = (
+            self.near if symmetric else self._solve(s.right, lambda u: xp.flip(inverse(xp.flip(u))), limits)
+        )
         count = range(self.near.shape[0])
         columns = [self._contract(self.near[i, :]) for i in count]
         columns += [self._contract(xp.flip(self.far[i, :])) for i in count]
@@ -99,7 +110,7 @@ class WoodburyInverse:
         y[::-1] -= c[half:] @ self.far
         return y
 
-    def _solve(self, columns: Any, inverse: Callable[[Any], Any]) -> Any:
+    def _solve(self, columns: Any, inverse: Callable[[Any], Any], limits: Limits | None) -> Any:
         """``P^-1 U`` for one end, a row of the array for each column of U."""
         count, K = columns.shape
         out = self.structure.xp.zeros(
@@ -107,6 +118,7 @@ class WoodburyInverse:
         )
         out[:count, :] = columns
         for i in range(out.shape[0]):
+            keep_time(limits)
             if i >= count:
                 out[i, i - count] = 1.0
             out[i, :] = inverse(out[i, :])
@@ -119,7 +131,7 @@ class WoodburyInverse:
         return xp.concat([y[:c], s.top @ y[c : K - c], z[:c], s.bottom @ z[c : K - c]])
 
 
-def shifted(A: RieszSplineOperator, mass: float, like: Any = None) -> Cornered:
+def shifted(A: SplineMatrix, mass: float, like: Any = None) -> Cornered:
     """``A + mass M`` as Toeplitz part and corners, in the library of `like`."""
     structure = A.structure
     if mass:

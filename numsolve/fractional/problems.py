@@ -14,21 +14,32 @@ from scipy.special import gamma, rgamma
 
 from numsolve._core import checks
 
+from ._settings import DEFINITIONS
 from .bspline import check_alpha, riesz_constant
 from .jacobi import JacobiSolution, eigenvalues, laplacian_scale, polynomial, to_unit
-from .operator import DEFINITIONS, check_interval, check_weights
+from .operator import check_interval, check_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from ._settings import Definition
+
     Array = NDArray[np.float64]
     Function = Callable[[Any], Array]
 
 
+__all__ = ["bump", "eigenvalue_asymptotics", "getoor", "jacobi_mode"]
+
+
+def __dir__() -> list[str]:
+    """What is public."""
+    return list(__all__)
+
+
 def bump(
-    m: int, alpha: float, *, definition: str = "rl", weights: tuple[float, float] = (0.5, 0.5)
+    m: int, alpha: float, *, definition: Definition = "rl", weights: tuple[float, float] = (0.5, 0.5)
 ) -> tuple[Function, Function]:
     """Manufacture the problem with the solution ``(x (1 - x))^m``.
 

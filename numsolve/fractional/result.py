@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
 
 import numpy as np
 
@@ -12,8 +12,15 @@ from numsolve._core.plotting import new_axes, plot_history
 from numsolve._core.result import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
+
+    from numsolve._core.typing import Array, LineStyle
+
+    #: One function, or several: of times, or eigenfunctions.
+    Solution: TypeAlias = Callable[..., Any] | tuple[Callable[..., Any], ...]
 
 #: Curves that are drawn of a family: more would be a band.
 MOST_CURVES = 8
@@ -51,22 +58,23 @@ class RieszResult(Result):
         Where the solution lives; a pair of intervals in two dimensions.
     """
 
-    points: Any = None
-    sol: Any = None
+    x: Array
+    points: Array = field(default_factory=lambda: np.empty(0))
+    sol: Solution = field(default=np.zeros_like)
     method: str = ""
     reason: str = ""
     error_estimate: float = float("nan")
-    t: Any = None
-    coefficients: Any = None
+    t: Array | None = None
+    coefficients: Array | None = None
     ninner: int = 0
-    interval: Any = (0.0, 1.0)
+    interval: tuple[float, float] = (0.0, 1.0)
 
     @property
     def functions(self) -> Any:
         """For `solve_riesz_eig`, the eigenfunctions; the same as `sol`."""
         return self.sol
 
-    def __call__(self, *x: Any) -> NDArray[np.float64]:
+    def __call__(self, *x: ArrayLike) -> NDArray[np.float64]:
         """Evaluate the solution.
 
         Parameters
@@ -85,7 +93,12 @@ class RieszResult(Result):
         return zero_outside(self.sol, *points)
 
     def plot(
-        self, ax: Axes | None = None, *, what: str = "solution", points: int = 500, **settings: Any
+        self,
+        ax: Axes | None = None,
+        *,
+        what: Literal["solution", "convergence"] = "solution",
+        points: int = 500,
+        **style: Unpack[LineStyle],
     ) -> Axes:
         """Draw the solution, or the convergence of the iteration.
 
@@ -97,22 +110,24 @@ class RieszResult(Result):
             A family is drawn as some of its curves, a solution in the plane as an image.
         points : int
             Points of a curve.
-        **settings
-            Passed to ``ax.plot`` or ``ax.pcolormesh``.
+        **style
+            Colour, line width and the like, for ``ax.plot``; of an image only `alpha` and `zorder`.
 
         Returns
         -------
         matplotlib.axes.Axes
         """
         checks.choice("what", what, ("solution", "convergence"))
+        points = checks.integer("points", points, low=2)
         if what == "convergence":
-            return plot_history(self, ax=ax, **settings)
+            return plot_history(self.history, ax=ax, **style)
         axes = new_axes(ax)
-        if isinstance(self.interval[0], tuple):
-            (a, b), (c, d) = self.interval
+        if np.ndim(self.interval) == 2:
+            (a, b), (c, d) = np.asarray(self.interval)
             x, y = np.linspace(a, b, points // 4), np.linspace(c, d, points // 4)
             values = self(*np.meshgrid(x, y, indexing="ij"))
-            image = axes.pcolormesh(x, y, values.T, **{"shading": "gouraud", **settings})
+            of_image: Any = {key: style[key] for key in ("alpha", "zorder") if key in style}
+            image = axes.pcolormesh(x, y, values.T, shading="gouraud", **of_image)
             axes.figure.colorbar(image, ax=axes, label="u")
             axes.set(xlabel="x", ylabel="y", aspect="equal")
             return axes
@@ -120,14 +135,14 @@ class RieszResult(Result):
         # Points crowd at the ends, where solutions behave like a root of the distance.
         x = (a + b) / 2 - (b - a) / 2 * np.cos(np.linspace(0, np.pi, points))
         if not isinstance(self.sol, tuple):
-            axes.plot(x, self(x), **settings)
+            axes.plot(x, self(x), **style)
         else:
             values = self(x)
             labels = [f"t = {t:.3g}" for t in self.t] if self.t is not None else None
             labels = labels or [f"{w:.4g}" for w in self.x]
             count = len(values)
             for k in np.unique(np.linspace(0, count - 1, min(count, MOST_CURVES)).round().astype(int)):
-                axes.plot(x, values[k], **{"label": labels[k], **settings})
+                axes.plot(x, values[k], **{"label": labels[k], **style})
             axes.legend(title=None if self.t is not None else "eigenvalue")
         axes.set(xlabel="x", ylabel="u")
         axes.grid(visible=True, alpha=0.3)

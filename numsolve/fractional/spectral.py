@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import solve
 
+from numsolve._core import arrays
 from numsolve._core.result import Status, deliver
 
-from ._gmres import norm2
+from ._settings import keep_time
 from .jacobi import (
     JacobiSolution,
     basis,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from numsolve._core.limits import Limits
 
     Array = NDArray[np.float64]
     Function = Callable[[Array], Array]
@@ -63,14 +66,22 @@ class Series:
         return self.tail <= RESOLVED
 
 
-def jacobi_series(function: Function, alpha: float, interval: tuple[float, float], limit: int) -> Series:
+def jacobi_series(
+    function: Function,
+    alpha: float,
+    interval: tuple[float, float],
+    limit: int,
+    limits: Limits | None = None,
+) -> Series:
     """Expand a function in as many modes as it needs, but at most `limit`."""
     for N in MODES:
         if N >= limit:
             break
+        keep_time(limits)
         series = _expand(function, alpha, interval, N)
         if series.resolved:
             return series
+    keep_time(limits)
     return _expand(function, alpha, interval, limit)
 
 
@@ -86,10 +97,16 @@ def _expand(function: Function, alpha: float, interval: tuple[float, float], N: 
 
 
 def solve_by_division(
-    f: Function, alpha: float, interval: tuple[float, float], limit: int, series: Series | None, reason: str
+    f: Function,
+    alpha: float,
+    interval: tuple[float, float],
+    limit: int,
+    series: Series | None,
+    reason: str,
+    limits: Limits,
 ) -> RieszResult:
     """Solve ``(-Delta)^(alpha/2) u = f``."""
-    series = series or jacobi_series(f, alpha, interval, limit)
+    series = series or jacobi_series(f, alpha, interval, limit, limits)
     N = len(series.coefficients)
     scale = laplacian_scale(interval, alpha)
     c = series.coefficients / (eigenvalues(N, alpha) * scale)
@@ -101,7 +118,7 @@ def solve_by_division(
         x=c,
         status=status,
         detail=detail,
-        residual=series.tail * norm2(np, series.coefficients) * scale,
+        residual=series.tail * arrays.norm(np, series.coefficients) * scale,
         points=series.points,
         sol=JacobiSolution(c, alpha, interval),
         method="spectral",
@@ -114,12 +131,19 @@ def solve_by_division(
 
 
 def solve_by_collocation(
-    f: Function, reaction: Function, alpha: float, interval: tuple[float, float], limit: int, reason: str
+    f: Function,
+    reaction: Function,
+    alpha: float,
+    interval: tuple[float, float],
+    limit: int,
+    reason: str,
+    limits: Limits,
 ) -> RieszResult:
-    """Solve ``(-Delta)^(alpha/2) u + r(x) u = f`` with all the modes allowed, and with half as many."""
+    """Solve ``(-Delta)^(alpha/2) u + r(x) u = f`` with half of the modes allowed, and with all."""
+    half = JacobiSolution(_collocate(f, reaction, alpha, interval, max(limit // 2, 1))[1], alpha, interval)
+    keep_time(limits)
     points, c, residual = _collocate(f, reaction, alpha, interval, limit)
     sol = JacobiSolution(c, alpha, interval)
-    half = JacobiSolution(_collocate(f, reaction, alpha, interval, max(limit // 2, 1))[1], alpha, interval)
     u = sol(points)
     change = float(np.max(np.abs(u - half(points))))
     return RieszResult(
@@ -145,4 +169,4 @@ def _collocate(
     A += (reaction(points) * (1 - y * y) ** (alpha / 2))[:, None] * P
     b = f(points)
     c = solve(A, b)
-    return points, c, norm2(np, b - A @ c)
+    return points, c, arrays.norm(np, b - A @ c)

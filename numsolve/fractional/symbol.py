@@ -25,12 +25,12 @@ from numsolve._core import arrays, checks
 from .bspline import BLOCK, cardinal, check_alpha, check_degree
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
 
 
-def riesz_symbol(theta: Any, p: int, alpha: float) -> Any:
+def riesz_symbol(theta: ArrayLike, p: int, alpha: float) -> NDArray[np.float64]:
     r"""Symbol of ``(-Delta)^(alpha/2)`` collocated by B-splines, in units of the mesh.
 
     Parameters
@@ -65,17 +65,19 @@ def riesz_symbol(theta: Any, p: int, alpha: float) -> Any:
     array([0.        , 1.42844824, 2.02013087])
     """
     p, alpha = check_degree(p), check_alpha(alpha)
-    theta, xp = _angles(theta)
+    angles, xp = _angles(theta)
     coefficients = _images(p, alpha)
-    if not arrays.is_numpy(xp) or theta.size <= BLOCK:
-        return _evaluate(xp, theta, p, alpha, coefficients)
-    flat, out = theta.ravel(), np.empty(theta.size)
+    out: Array
+    if not arrays.is_numpy(xp) or angles.size <= BLOCK:
+        out = _evaluate(xp, angles, p, alpha, coefficients)
+        return out
+    flat, out = angles.ravel(), np.empty(angles.size)
     for at in range(0, flat.size, BLOCK):  # so that all intermediate results stay in the cache
         out[at : at + BLOCK] = _evaluate(np, flat[at : at + BLOCK], p, alpha, coefficients)
-    return out.reshape(theta.shape)
+    return out.reshape(angles.shape)
 
 
-def mass_symbol(theta: Any, p: int) -> Any:
+def mass_symbol(theta: ArrayLike, p: int) -> NDArray[np.float64]:
     r"""Symbol of the values of B-splines at the collocation points.
 
     Parameters
@@ -103,11 +105,11 @@ def mass_symbol(theta: Any, p: int) -> Any:
     array([1.        , 0.33333333])
     """
     p = check_degree(p)
-    theta, xp = _angles(theta)
+    angles, xp = _angles(theta)
     values = mass_generator(p)
-    out = xp.full_like(theta, values[0])
+    out: Array = xp.full_like(angles, values[0])
     for k, value in enumerate(values[1:], start=1):
-        out = out + 2 * value * xp.cos(k * theta)
+        out = out + 2 * value * xp.cos(k * angles)
     return out
 
 

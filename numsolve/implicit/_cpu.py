@@ -1,12 +1,16 @@
-"""A greedy colouring of the columns of a sparse matrix."""
+"""A greedy colouring of the columns of a sparse matrix.
+
+By hand: SciPy has one for its own use only (`scipy.optimize._numdiff.group_columns`), which is not public.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from numsolve._core.compiled import kernel
 
 
-@njit(cache=True)
+@kernel
 def colour_columns(indptr, indices, row_ptr, row_columns):
     """Give each column the least colour that no column sharing a row with it has."""
     n = indptr.size - 1
@@ -20,7 +24,7 @@ def colour_columns(indptr, indices, row_ptr, row_columns):
                 if other >= 0:
                     taken_by[other] = j
         c = 0
-        while taken_by[c] == j:
+        while c < n and taken_by[c] == j:  # fewer than n colours are taken, so that one is left below n
             c += 1
         colours[j] = c
     return colours

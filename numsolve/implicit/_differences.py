@@ -4,6 +4,9 @@ A complex step is exact to rounding: F(x + ihv) = F(x) + ih F'(x) v + O(h^2) wit
 G. Trapp, SIAM Review 40, 1998). It wants F in complex arithmetic: `abs`, `max`, comparisons and casts to real
 break it, which one comparison with a central difference finds. A sparse Jacobian needs one difference for
 each colour of its columns (A. Curtis, M. Powell, J. Reid, J. Inst. Math. Appl. 13, 1974).
+
+By hand: SciPy's public ones (`scipy.optimize.approx_fprime`, `scipy.differentiate.jacobian`) have no complex
+step, no derivative along one direction, and no sparse pattern.
 """
 
 from __future__ import annotations
