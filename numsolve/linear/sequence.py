@@ -9,16 +9,18 @@ with nearly the best.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpack
 
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.keyboard import is_interrupt, keyboard, thread
 from numsolve._core.plotting import new_figure
-from numsolve._core.result import Status
+from numsolve._core.result import ConvergenceWarning, Result, Status, caller_level
 
 from ._clock import Clock
 from ._system import FOREIGN, relaxation
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from .result import LinearResult
     from .sweeps import SweepPlan
+    from .warm_start import Rule
 
 SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
 #: A solve that fails counts as this many times the largest cost so far.
@@ -88,7 +91,7 @@ class TunerSettings(_Settings, total=False):
     arms: Iterable[Any] | None
     context: Literal["auto"] | Callable[[Any, Any], float] | None
     cost: Literal["iterations", "time"] | Callable[[Any], float]
-    warm_start: str
+    warm_start: Rule
     rng: RandomState
 
 
@@ -117,13 +120,10 @@ class SequenceHistory:
     seconds: list[float] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.seconds)
+        return len(self.arms)
 
     def append(self, arm: Any, index: int, cost: float, context: float, seconds: float) -> None:
         """Add one system."""
-        done = len(self)
-        for column in vars(self).values():  # what an interruption left of the last row
-            del column[done:]
         self.arms.append(arm)
         self.indices.append(index)
         self.costs.append(cost)
@@ -160,7 +160,8 @@ class TunedSolver:
     rng : None, int or Generator
         Randomness of the tuner that "auto" makes.
     **settings
-        Handed to the solver in each call: rtol, atol, maxiter, time_limit (for each solve), ...
+        Handed to the solver in each call: rtol, atol, maxiter, time_limit (for each solve), ... Checkers know
+        those of this package; `functools.partial` binds others to a solver of your own.
 
     Attributes
     ----------
@@ -184,49 +185,21 @@ class TunedSolver:
     True
     """
 
-    @overload
     def __init__(
         self,
-        solver: Literal["ssor_cg", "sor", "ssor"] = "ssor_cg",
+        solver: Literal["ssor_cg", "sor", "ssor"] | Callable[..., Any] = "ssor_cg",
         *,
         tuner: Literal["auto"] | Suggesting = "auto",
         arms: Iterable[Any] | None = None,
         context: Literal["auto"] | Callable[[Any, Any], float] | None = "auto",
         cost: Literal["iterations", "time"] | Callable[[Any], float] = "iterations",
-        warm_start: str = "previous",
+        warm_start: Rule = "previous",
         rng: RandomState = None,
         **settings: Unpack[SolverSettings],
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self,
-        solver: Callable[..., Any],
-        *,
-        tuner: Literal["auto"] | Suggesting = "auto",
-        arms: Iterable[Any] | None = None,
-        context: Literal["auto"] | Callable[[Any, Any], float] | None = "auto",
-        cost: Literal["iterations", "time"] | Callable[[Any], float] = "iterations",
-        warm_start: str = "previous",
-        rng: RandomState = None,
-        **settings: object,
-    ) -> None: ...
-
-    def __init__(
-        self,
-        solver: str | Callable[..., Any] = "ssor_cg",
-        *,
-        tuner: str | Suggesting = "auto",
-        arms: Iterable[Any] | None = None,
-        context: str | Callable[[Any, Any], float] | None = "auto",
-        cost: str | Callable[[Any], float] = "iterations",
-        warm_start: str = "previous",
-        rng: RandomState = None,
-        **settings: object,
     ) -> None:
         if isinstance(solver, str):
             checks.choice("solver", solver, tuple(SOLVERS))
-            _refuse_unknown(solver, settings)
+            _refuse_unknown(solver, dict(settings))
         else:
             checks.function("solver", solver)
         if not callable(context) and context is not None:
@@ -234,7 +207,8 @@ class TunedSolver:
         if not callable(cost):
             checks.choice("cost", cost, ("iterations", "time"))
         self.context: Any = context
-        self.solver, self.cost, self.settings = solver, cost, settings
+        self.solver, self.cost = solver, cost
+        self.settings: dict[str, Any] = dict(settings)
         self.warm_start = WarmStart(warm_start)
         self.tuner = self._tuner(tuner, arms, rng)
         self.history = SequenceHistory()
@@ -266,7 +240,7 @@ class TunedSolver:
 
     def __call__(
         self, A: Matrix, b: ArrayLike, x0: ArrayLike | None = None, *, context: float | None = None
-    ) -> Any:
+    ) -> LinearResult:
         """Solve the next system.
 
         Parameters
@@ -297,16 +271,29 @@ class TunedSolver:
         began = perf_counter()
         result = self._solve(A, b, start, arm)
         seconds = perf_counter() - began
+        # Ctrl-C waits, so that nothing is learned by half.
+        keyboard.open()
+        held, thread.held = thread.held, True
+        try:
+            self._learn(result, arm, context, seconds)
+        finally:
+            thread.held = held
+            pressed = keyboard.close()[1] | keyboard.finish()
+        if pressed and not isinstance(result, Result):
+            raise KeyboardInterrupt
+        answer: LinearResult = replace(result, status=Status.INTERRUPTED) if pressed else result
+        return answer
+
+    def _learn(self, result: Any, arm: Any, context: float | None, seconds: float) -> None:
+        """Take note of a solve."""
         index = getattr(self.tuner, "index", None)
         if self.warm_start.depth:
             self.warm_start.remember(np.array(result[0] if isinstance(result, tuple) else result.x))
-        if was_ended(result):
-            return result
-        cost = self._cost(result, seconds, repr(arm))
-        self.tuner.observe(cost)
-        known = float("nan") if context is None else float(context)
-        self.history.append(arm, -1 if index is None else index, cost, known, seconds)
-        return result
+        if not was_ended(result):
+            cost = self._cost(result, seconds, repr(arm))
+            self.tuner.observe(cost)
+            known = float("nan") if context is None else float(context)
+            self.history.append(arm, -1 if index is None else index, cost, known, seconds)
 
     def _solve(self, A: Matrix, b: ArrayLike, start: ArrayLike | None, arm: Any) -> Any:
         if isinstance(self.solver, str):
@@ -460,7 +447,8 @@ def solve_sequence(
     -------
     iterator of LinearResult
         The solution of each system, when it is asked for. It ends after a solve that Ctrl-C interrupted or
-        the callback stopped, whose result is the last; what was learned and paid stays in the solver.
+        the callback stopped, whose result is the last; Ctrl-C between two solves ends it with a warning. What
+        was learned and paid stays in the solver.
 
     Examples
     --------
@@ -476,8 +464,7 @@ def solve_sequence(
     if not hasattr(systems, "__iter__"):
         raise TypeError(f"systems must be an iterable of tuples (A, b) or (A, b, context), got {systems!r}")
     if not isinstance(solver, TunedSolver):
-        make: Any = TunedSolver  # whose overloads tell solvers with and without a name apart
-        solver = make(solver, **settings)
+        solver = TunedSolver(solver, **settings)
     elif settings:
         raise TypeError(f"a TunedSolver has its settings already, got {', '.join(sorted(settings))} again")
     return _solve_all(systems, solver, progress=progress)
@@ -493,16 +480,25 @@ def _solve_all(systems: Iterable[Any], solver: Any, *, progress: bool) -> Iterat
         while True:  # as long as there are systems
             try:
                 system = waiting.send(x) if feeds else next(waiting)  # type: ignore[attr-defined]
+                A, b, context = _parts(system)
+                result = solver(A, b, context=context)
             except StopIteration:
                 return
-            if not isinstance(system, tuple | list) or len(system) not in {2, 3}:
-                raise TypeError(
-                    f"systems must hold tuples (A, b) or (A, b, context), got {type(system).__name__}"
-                )
-            A, b, *rest = system
-            result = solver(A, b, context=rest[0] if rest else None)
+            except BaseException as error:
+                if not is_interrupt(error):
+                    raise
+                words = f"The sequence was interrupted from the keyboard after {len(solver.history)} systems."
+                warnings.warn(words, ConvergenceWarning, stacklevel=caller_level())
+                return
             x = result[0] if isinstance(result, tuple) else result.x
             bar.update()
             yield result
             if was_ended(result):
                 return
+
+
+def _parts(system: Any) -> tuple[Matrix, ArrayLike, float | None]:
+    """The matrix, the right-hand side, and the context if there is one."""
+    if not isinstance(system, tuple | list) or len(system) not in {2, 3}:
+        raise TypeError(f"systems must hold tuples (A, b) or (A, b, context), got {type(system).__name__}")
+    return system[0], system[1], system[2] if len(system) == 3 else None

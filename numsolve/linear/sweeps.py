@@ -249,10 +249,11 @@ def sweep(
         relax, matrix = k.sweep, _whole(canonical(A))
     else:
         relax, matrix = (k.sweep_sorted, plan._sorted) if by_level else (k.sweep, plan._whole)
-    rows: Any = plan._pattern.rows if plan is not None else None
+    rows: Any = None if plan is None else plan._pattern.rows
     n, dtype = matrix[-1].size, matrix[-1].dtype
-    if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.writeable):
-        kind = f"{x.dtype} array" if isinstance(x, np.ndarray) else type(x).__name__
+    given: object = x
+    if not (isinstance(given, np.ndarray) and x.dtype == dtype and x.flags.writeable):
+        kind = f"{x.dtype} array" if isinstance(given, np.ndarray) else type(given).__name__
         raise TypeError(f"x must be a writeable array of {dtype}, as A, to be changed in place; got a {kind}")
     checks.refuse_masked("x", x)
     if x.ndim not in {1, 2} or x.shape[0] != n:

@@ -10,7 +10,7 @@ right-hand sides", CMAME 163, 1998).
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,32 @@ from numsolve._core import checks
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Matrix
 
-EXTRAPOLATIONS = {"zero": (), "previous": (1.0,), "linear": (2.0, -1.0), "quadratic": (3.0, -3.0, 1.0)}
+#: The rules that checkers know; any other number of vectors works, too.
+Rule: TypeAlias = Literal[
+    "zero",
+    "previous",
+    "linear",
+    "quadratic",
+    "galerkin:1",
+    "galerkin:2",
+    "galerkin:3",
+    "galerkin:4",
+    "galerkin:5",
+    "galerkin:6",
+    "galerkin:7",
+    "galerkin:8",
+    "galerkin:9",
+    "galerkin:10",
+    "galerkin:12",
+    "galerkin:15",
+    "galerkin:20",
+]
+EXTRAPOLATIONS: dict[str, tuple[float, ...]] = {
+    "zero": (),
+    "previous": (1.0,),
+    "linear": (2.0, -1.0),
+    "quadratic": (3.0, -3.0, 1.0),
+}
 
 
 class WarmStart:

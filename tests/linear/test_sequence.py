@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import warnings
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from numsolve import ConvergenceWarning, linear
+from numsolve import ConvergenceWarning, Status, linear
 from numsolve.linear._clock import Clock
 from numsolve.linear.problems import heat_equation, laplacian, shifted_laplacians
 from numsolve.linear.warm_start import WarmStart
@@ -223,6 +228,88 @@ def test_the_loop_is_lazy_and_shows_its_progress(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "system" in err
+
+
+def stopping(raised, at_call):
+    """A callback that ends a run at its n-th call in all."""
+    calls = []
+
+    def callback(x):
+        calls.append(x)
+        if len(calls) == at_call:
+            raise raised
+
+    return callback
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"), [(KeyboardInterrupt, Status.INTERRUPTED), (StopIteration, Status.STOPPED)]
+)
+@pytest.mark.parametrize("fed", [False, True])
+def test_a_sequence_ends_as_a_whole_and_keeps_what_is_done(raised, status, fed):
+    A, b = laplacian(12), np.ones(144)
+    alone = linear.TunedSolver("sor", arms=[1.5], warm_start="zero")
+    steps = alone(A, b).nit
+    solver = linear.TunedSolver(
+        "sor", arms=[1.5], warm_start="zero", callback=stopping(raised, 2 * steps + 3), rng=0
+    )
+    systems = ((A, b) for _ in range(5)) if fed else [(A, b)] * 5
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        results = list(linear.solve_sequence(systems, solver))
+    assert [r.status for r in results] == [Status.CONVERGED, Status.CONVERGED, status]
+    assert results[2].nit == 3
+    assert results[2].residual == pytest.approx(np.linalg.norm(b - A @ results[2].x))
+    assert solver.history.costs == [steps, steps]
+    assert solver.tuner.rounds == 2
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, StopIteration])
+@pytest.mark.parametrize("context", [None, "auto"])
+def test_a_solve_that_was_ended_teaches_nothing(raised, context):
+    A, b = laplacian(12), np.ones(144)
+    one, two = (linear.TunedSolver("sor", context=context, warm_start="zero", rng=0) for _ in range(2))
+    for solver in (one, two):
+        solver(A, b)
+    before = one.tuner.probabilities(0.0)
+    one.settings["callback"] = stopping(raised, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        ended = one(A, b)
+    assert not ended.success
+    assert np.array_equal(one.tuner.probabilities(0.0), before)
+    assert one.history.costs == two.history.costs
+    one.settings["callback"] = None
+    assert one(A, b).success  # and it goes on
+    assert len(one.history) == one.tuner.rounds == 2
+
+
+def test_a_time_limit_is_that_of_each_solve():
+    solver = linear.TunedSolver("sor", arms=[1.5], time_limit=0.0, rng=0)
+    with pytest.warns(ConvergenceWarning, match="time limit"):
+        results = list(linear.solve_sequence([(laplacian(12), np.ones(144))] * 3, solver))
+    assert [r.status for r in results] == [Status.TIME_LIMIT] * 3
+
+
+@pytest.mark.parametrize("context", [None, "auto"])
+def test_ctrl_c_at_any_moment_keeps_what_is_done(keyboard, context):
+    """Inside a solve its result tells, between two of them a warning; nothing is learned by half."""
+    A, b = laplacian(20), np.ones(400)
+    solver = linear.TunedSolver("ssor_cg", rtol=1e-8, warm_start="previous", context=context, rng=0)
+    for moment in np.random.default_rng(0).uniform(0.01, 0.1, 20):
+        timer = threading.Timer(moment, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        before = len(solver.history)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            results = list(linear.solve_sequence(((A, b) for _ in iter(int, 1)), solver))
+        timer.join()
+        assert "interrupted" in str(caught[-1].message) or results[-1].status is Status.INTERRUPTED
+        done = sum(r.success for r in results)
+        assert done <= len(solver.history) - before <= done + 1
+        assert len({len(column) for column in vars(solver.history).values()}) == 1
+        assert solver.tuner.rounds == len(solver.history)
+        assert solver(A, b).success
 
 
 def test_a_saved_solver_goes_on():
