@@ -1,0 +1,92 @@
+"""One tiny call of each public solver and tuner, for `python -m numsolve warm`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _system() -> tuple[Any, Any]:
+    import numpy as np
+
+    from .problems import laplacian
+
+    return laplacian(5), np.ones(25)
+
+
+def _solve(name: str, **settings: Any) -> Callable[[], object]:
+    """A call of a solver."""
+
+    def call() -> object:
+        from numsolve import linear
+
+        return getattr(linear, name)(*_system(), **settings)
+
+    return call
+
+
+def _sweeps(iterations: int) -> Callable[[], object]:
+    def call() -> object:
+        import numpy as np
+
+        from numsolve import linear
+
+        A, b = _system()
+        return linear.sweep(linear.SweepPlan(A), np.zeros_like(b), b, 1.5, "symmetric", iterations)
+
+    return call
+
+
+def _operator() -> object:
+    from numsolve import linear
+
+    A, b = _system()
+    return linear.SSOR(A, 1.5) @ b
+
+
+def _colours() -> object:
+    from numsolve import linear
+
+    return linear.SweepPlan(_system()[0], "multicolor")
+
+
+def _tuner(name: str, **settings: Any) -> Callable[[], object]:
+    """Rounds of a tuner; the second cost makes a bound of ChebCB active."""
+
+    def call() -> object:
+        from numsolve import linear
+
+        tuner = getattr(linear, name)([1.0, 1.5], rng=0, **settings)
+        for t in range(12):
+            tuner.suggest(t / 12)
+            tuner.observe(3 + t % 5)
+        return tuner
+
+    return call
+
+
+def _tuned() -> object:
+    from numsolve import linear
+
+    solver = linear.TunedSolver("ssor_cg", rng=0)
+    return [solver(*_system()) for _ in range(3)]
+
+
+RANGE = (0.0, 1.0)
+CALLS: dict[str, Callable[[], object]] = {
+    "ssor_cg": _solve("ssor_cg"),
+    "cg": _solve("cg"),
+    "sor": _solve("sor", omega=1.5),
+    "sor, adaptive": _solve("sor", omega="adaptive"),
+    "ssor": _solve("ssor", omega=1.5),
+    "sweep": _sweeps(1),
+    "sweep, many": _sweeps(5),
+    "SSOR": _operator,
+    "SweepPlan, multicolor": _colours,
+    "TsallisINF": _tuner("TsallisINF"),
+    "ChebCB": _tuner("ChebCB", context_range=RANGE),
+    "SmoothCB": _tuner("SmoothCB"),
+    "TunedSolver": _tuned,
+}
