@@ -10,15 +10,22 @@ unless the environment variable ``NUMSOLVE_QUIET`` is set.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from time import perf_counter
-from typing import Any
-
-from numba import njit
-from numba.core import event
+from typing import TYPE_CHECKING, Any
 
 from . import clock
+
+_before = perf_counter()
+from numba import njit  # noqa: E402
+from numba.core import event  # noqa: E402
+
+clock.preparing += perf_counter() - _before  # Numba takes half a second to load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Seconds of compilation in this process before the user is told.
 PATIENCE = 2.0
@@ -26,24 +33,38 @@ PATIENCE = 2.0
 
 def kernel(function: Any = None, **options: Any) -> Any:
     """Compile a function that Python calls, when it is first called; `options` are those of `numba.njit`."""
-    return _compiled(function, {"no_cfunc_wrapper": True, "nogil": True, **options})
+    if function is None:
+        return functools.partial(kernel, **options)
+    compiled = njit(**{**_COMMON, "nogil": True, **options})(function)
+    compiled.compile = functools.partial(_off_the_clock, compiled.compile)
+    return compiled
 
 
 def inner(function: Any = None, **options: Any) -> Any:
     """Compile a function that other kernels call, and Python never."""
-    return _compiled(function, {"no_cfunc_wrapper": True, "no_cpython_wrapper": True, **options})
+    if function is None:
+        return functools.partial(inner, **options)
+    return njit(**{**_COMMON, "no_cpython_wrapper": True, **options})(function)
 
 
-def _compiled(function: Any, options: dict[str, Any]) -> Any:
-    options = {"error_model": "numpy", **options, "cache": True}
-    return njit(**options) if function is None else njit(**options)(function)
+_COMMON = {"cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+
+def _off_the_clock(compile: Callable[..., Any], signature: Any) -> Any:  # noqa: A002
+    """Compile for a signature, or load what is cached for it; the clock of time limits stands still."""
+    before, counted = perf_counter(), clock.preparing
+    try:
+        return compile(signature)
+    finally:
+        # In place of what a kernel inside this one has counted already.
+        clock.preparing = counted + perf_counter() - before
 
 
 class _FirstCall(event.Listener):  # type: ignore[misc]  # Numba has no types
-    """Adds up the seconds of compilation for the clock of time limits, and tells the user once."""
+    """Adds up the seconds of compilation, and tells the user once."""
 
     def __init__(self) -> None:
-        self.depth, self.began, self.told = 0, 0.0, False
+        self.depth, self.began, self.seconds, self.told = 0, 0.0, 0.0, False
 
     def on_start(self, event: Any) -> None:  # noqa: ARG002  # the listener's protocol
         if self.depth == 0:
@@ -53,9 +74,9 @@ class _FirstCall(event.Listener):  # type: ignore[misc]  # Numba has no types
     def on_end(self, event: Any) -> None:  # noqa: ARG002
         self.depth -= 1
         # Numba's nested compilations end first: a long one is noticed while it still goes on.
-        spent = clock.compiling + perf_counter() - self.began
+        spent = self.seconds + perf_counter() - self.began
         if self.depth == 0:
-            clock.compiling = spent
+            self.seconds = spent
         if spent > PATIENCE and not self.told:
             self.told = True
             if not os.environ.get("NUMSOLVE_QUIET"):

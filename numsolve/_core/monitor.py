@@ -226,7 +226,7 @@ class Monitor:
                 residual = self._worst(columns)
             residual = float(residual)
             # `now()`, without a call; another thread may turn the clock back.
-            self._last = max(self._last, perf_counter() - clock.compiling)
+            self._last = max(self._last, perf_counter() - clock.preparing)
             self.history.append(step, residual, self._last - self._start, **columns)
             self._judge(residual, x, converged)
         finally:

@@ -70,7 +70,7 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("numsolve._core.clock.perf_counter", clock)
     monkeypatch.setattr(monitor, "perf_counter", clock)
-    monkeypatch.setattr("numsolve._core.clock.compiling", 0.0)
+    monkeypatch.setattr("numsolve._core.clock.preparing", 0.0)
     return clock
 
 
