@@ -204,7 +204,8 @@ def prepare_clouds(
             weights.append(xp.full((n,), 1.0 / n, dtype=inner))
         else:
             weights.append(checks.masses(name, w, length=n, xp=xp, dtype=inner))
-    mass, other = float(xp.sum(weights[0])), float(xp.sum(weights[1]))
+    with np.errstate(over="ignore"):
+        mass, other = float(xp.sum(weights[0])), float(xp.sum(weights[1]))
     for name, total in (("a", mass), ("b", other)):
         if not math.isfinite(total):
             raise ValueError(f"the sum of {name} overflows: rescale a and b")

@@ -96,6 +96,8 @@ class Relaxed:
 
     problem: Problem
     k: int
+    #: What the caller's costs, potentials and regularisation were multiplied with.
+    unit: float = 1.0
 
     def __post_init__(self) -> None:
         problem = self.problem

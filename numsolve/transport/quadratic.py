@@ -10,6 +10,7 @@ How it is brought near the solution, which decides about its speed, is told in `
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -211,14 +212,14 @@ def quadratic(
     (True, True, True)
     """
     limits = Limits(maxiter, time_limit, callback, progress)
-    problem = prepared(a, b, M, reg)
+    problem, unit = prepared(a, b, M, reg)
     return_plan = checks.flag("return_plan", return_plan)
     swapped = problem.M.shape[0] > problem.M.shape[1]  # the smaller side is f
     if swapped:
         problem = transposed(problem)
-    relaxed = Relaxed(problem, problem.M.shape[0])
-    begin = start(problem, potentials_init, swapped)
-    it, x = relaxed.solve("quadratic transport", limits, tol, begin, lambda x: presented(problem, x, swapped))
+    relaxed = Relaxed(problem, problem.M.shape[0], unit)
+    begin = start(relaxed, potentials_init, swapped)
+    it, x = relaxed.solve("quadratic transport", limits, tol, begin, lambda x: presented(relaxed, x, swapped))
     value = relaxed.value(x)
     gap = value - relaxed.bound(x.f)
     return finished(relaxed, it, x, swapped, relaxed.dense(x), value, gap, return_plan=return_plan)
@@ -227,8 +228,15 @@ def quadratic(
 # -- shared with `sparse` --------------------------------------------------------------------------
 
 
-def prepared(a: ArrayLike | None, b: ArrayLike | None, M: ArrayLike, reg: float) -> Problem:
-    """Check the arguments, as everywhere in this column; the solvers here are for NumPy only."""
+#: Costs from the inverse of this up to it are solved as they come; squares of others would leave the range.
+LARGEST = 1e100
+
+
+def prepared(a: ArrayLike | None, b: ArrayLike | None, M: ArrayLike, reg: float) -> tuple[Problem, float]:
+    """Check the arguments, as everywhere in this column; the solvers here are for NumPy only.
+
+    Costs and regularisation of extreme size come multiplied with a power of two, which is returned too.
+    """
     problem = prepare(M, a, b, reg)
     if not arrays.is_numpy(problem.xp):
         name = arrays.namespace_name(problem.xp)
@@ -236,7 +244,12 @@ def prepared(a: ArrayLike | None, b: ArrayLike | None, M: ArrayLike, reg: float)
             f"M is a {name} array; quadratic and sparsity-constrained transport take NumPy's: bring the "
             "data to the host first, as with numpy.asarray or cupy.asnumpy"
         )
-    return problem
+    size = max(problem.range, problem.reg * problem.mass / max(problem.M.shape))
+    if 1 / LARGEST < size < LARGEST or not math.isfinite(size):
+        return problem, 1.0
+    unit = math.ldexp(1.0, -math.frexp(size)[1])
+    scaled = {name: unit * getattr(problem, name) for name in ("M", "reg", "offset", "range", "highest")}
+    return replace(problem, **scaled), unit
 
 
 def transposed(problem: Problem) -> Problem:
@@ -248,21 +261,25 @@ def transposed(problem: Problem) -> Problem:
 
 
 def start(
-    problem: Problem, potentials: Sequence[ArrayLike] | None, swapped: bool
+    relaxed: Relaxed, potentials: Sequence[ArrayLike] | None, swapped: bool
 ) -> tuple[Array, Array] | None:
     """The caller's potentials as those of the reduced problem."""
     if potentials is None:
         return None
     if swapped and isinstance(potentials, tuple | list):
         potentials = tuple(potentials)[::-1]
-    f, g = replace(problem, mass=1.0).start(potentials)  # no logarithm of the mass is in these potentials
-    return f.astype(np.float64), g.astype(np.float64)
+    # No logarithm of the mass is in these potentials, and the offset is in our unit.
+    offset, unit = relaxed.problem.offset, relaxed.unit
+    f, g = replace(relaxed.problem, mass=1.0, offset=0.0).start(potentials)
+    return unit * f.astype(np.float64) - offset, unit * g.astype(np.float64)
 
 
-def presented(problem: Problem, x: Point, swapped: bool) -> tuple[Array, Array]:
+def presented(relaxed: Relaxed, x: Point, swapped: bool) -> tuple[Array, Array]:
     """The caller's potentials."""
+    problem, unit = relaxed.problem, relaxed.unit
     dtype = problem.M.dtype
-    f, g = replace(problem, mass=1.0).potentials((x[0].astype(dtype), x[1].astype(dtype)))
+    f, g = ((x.f + problem.offset) / unit).astype(dtype), (x.g / unit).astype(dtype)
+    f, g = replace(problem, mass=1.0, offset=0.0).potentials((f, g))
     return (g, f) if swapped else (f, g)
 
 
@@ -280,7 +297,7 @@ def finished(
     max_nz: int | None = None,
 ) -> SparseTransportResult:
     """Put a reduced plan T and its value into the caller's terms."""
-    problem, mass = relaxed.problem, relaxed.problem.mass
+    problem, mass, unit = relaxed.problem, relaxed.problem.mass, relaxed.unit
     T = T.astype(problem.M.dtype, copy=False)
     rows, columns = T.sum(axis=1), T.sum(axis=0)
     residual = float(np.abs(rows - problem.a).sum() + np.abs(columns - problem.b).sum())
@@ -288,23 +305,23 @@ def finished(
     t, pairs = T[inside].astype(np.float64), np.outer(relaxed.a, relaxed.b)[inside]
     kl = float(t @ np.log(t / pairs)) - float(np.log(mass)) * float(t.sum())
     linear = float(t @ problem.M[inside].astype(np.float64)) + problem.offset * float(t.sum())
-    bounds = problem.bounds(T, x.f)
+    low, high = problem.bounds(T, x.f)
     plan = problem.plan(T) if return_plan else None
     return it.result(
         SparseTransportResult,
-        x=presented(problem, x, swapped),
+        x=presented(relaxed, x, swapped),
         plan=plan.T if plan is not None and swapped else plan,
         residual=residual,
-        value=mass * (value + problem.offset),
-        value_linear=mass * linear,
+        value=mass * (value + problem.offset) / unit,
+        value_linear=mass * linear / unit,
         kl=mass * kl,
-        bounds=bounds,
-        reg=problem.reg,
-        reg_path=(problem.reg,),
+        bounds=(low / unit, high / unit),
+        reg=problem.reg / unit,
+        reg_path=(problem.reg / unit,),
         nnz_max=int(inside.sum(axis=int(swapped and max_nz is None)).max()),
         max_nz=max_nz,
         axis=int(swapped and max_nz is not None),
-        gap=mass * gap,
+        gap=mass * gap / unit,
         unplaced_mass=mass * unplaced,
         **relaxed.counts,
     )

@@ -152,15 +152,15 @@ def sparsity_constrained(
         checks.choice("rounding", rounding, ("support",))
     swapped = checks.integer("axis", axis, low=0, high=1) == 1
     return_plan = checks.flag("return_plan", return_plan)
-    problem = prepared(a, b, M, reg)
+    problem, unit = prepared(a, b, M, reg)
     if swapped:
         problem = transposed(problem)
-    relaxed = Relaxed(problem, max_nz)
+    relaxed = Relaxed(problem, max_nz, unit)
 
     def present(x: Point) -> tuple[Array, Array]:
-        return presented(problem, x, swapped)
+        return presented(relaxed, x, swapped)
 
-    begin = start(problem, potentials_init, swapped)
+    begin = start(relaxed, potentials_init, swapped)
     if formulation == "perspective":
         it, x = relaxed.solve("sparse transport", limits, tol, begin, present)
         value = relaxed.bound(x.f)
