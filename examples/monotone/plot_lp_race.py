@@ -116,10 +116,10 @@ for label, program in programs.items():
 
 # %%
 # The race itself is run by ``benchmarks/peers/monotone.py``, on one core of an AMD EPYC, with the first calls
-# left out. HiGHS wins on nearly all Netlib programs, by a factor of up to twenty, and its solutions are exact
-# to twelve digits instead of six. Of the two first-order methods numsolve is the faster one on most. This
-# changes with the larger covering programs, whose factors fill up while products stay cheap. First-order
-# methods are for such programs, and for hardware that multiplies better than it factorises.
+# left out. HiGHS wins on most of the Netlib programs, by a factor of up to 17, and its solutions are exact to
+# twelve digits instead of six. Of the two first-order methods numsolve is the faster one on all but two. The
+# picture changes with the larger covering programs, whose factors fill up while products stay cheap.
+# First-order methods are for such programs, and for hardware that multiplies better than it factorises.
 
 races = json.loads((ROOT / "docs" / "benchmarks" / "monotone.json").read_text())["rows"]
 times: dict[str, dict[str, float]] = {}

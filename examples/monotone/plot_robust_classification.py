@@ -167,4 +167,4 @@ ax.legend()
 plt.show()
 
 # sphinx_gallery_thumbnail_number = 1
-# sphinx_gallery_thumbnail_axes = 0
+# sphinx_gallery_thumbnail_axes = 1
