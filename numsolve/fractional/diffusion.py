@@ -2,7 +2,8 @@ r"""Fractional diffusion in time: ``du/dt = -kappa(x) R u + g(x, t)``, u = 0 out
 
 Splines in space, the theta scheme in time, written for the increment ``d = c(t + dt) - c(t)``:
 
-    (M + theta dt kappa A) d = dt (g_theta - kappa A c),     g_theta = theta g(t + dt) + (1 - theta) g(t).
+    (M + theta dt kappa A) d = dt (g_theta - kappa A c),                      (1)
+    g_theta = theta g(t + dt) + (1 - theta) g(t).                             (2)
 
 The matrix is the same in every step: it is factorised, or its preconditioner made, once.
 """
@@ -198,8 +199,9 @@ def solve_fractional_diffusion(
             assert solver is not None
             ahead = start + step * dt
             g_ahead = right_hand_side(ahead)
-            b = dt * (theta * g_ahead + (1 - theta) * g - diffusivity * A.structure.matvec(c))
-            d, residual, status = solver.solve(b)
+            g_theta = theta * g_ahead + (1 - theta) * g  # (2)
+            b = dt * (g_theta - diffusivity * A.structure.matvec(c))
+            d, residual, status = solver.solve(b)  # (1)
             ninner = solver.ninner
             if not status.success and np.isfinite(residual):
                 it.stop(status, f"The step to t = {ahead:.6g} failed.")

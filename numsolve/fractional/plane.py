@@ -3,7 +3,8 @@ r"""Rectangles: ``d_x R_x u + d_y R_y u + r(x, y) u = f``, u = 0 outside, with t
 On the coefficients X the operator is ``d_x A_x X M_y' + d_y M_x X A_y' + r (M_x X M_y')``. The pencils are
 diagonalised, ``A V = M V diag(w)``, with eigenvectors that are nearly orthogonal, so that for a constant r
 
-    (M_x V_x) Y (M_y V_y)' = F,     X = V_x [Y_ij / (d_x w_i + d_y w_j + r)] V_y'
+    (M_x V_x) Y (M_y V_y)' = F,                                               (1)
+    X = V_x [Y_ij / (d_x w_i + d_y w_j + r)] V_y'                             (2)
 
 (R. E. Lynch, J. R. Rice, D. H. Thomas, Numer. Math. 6, 1964).
 """
@@ -234,8 +235,8 @@ def _diagonalised(
         divisor = divisor.real
 
     def inverse(F: Array) -> Array:
-        Y = lu_solve(y[2], lu_solve(x[2], F).T).T / divisor
-        return np.asarray((x[1] @ Y @ y[1].T).real)
+        Y = lu_solve(y[2], lu_solve(x[2], F).T).T  # (1)
+        return np.asarray((x[1] @ (Y / divisor) @ y[1].T).real)  # (2)
 
     return inverse
 

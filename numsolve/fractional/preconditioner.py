@@ -5,7 +5,7 @@ F. Di Benedetto, SPAA 1990), or by Strang's circulant matrix, both of which keep
 eigenvalues. The corrections of the outer rows and columns have eigenvalues that grow with the degree and must
 not be left out: they are ``U V'`` of rank ``4 p - 6``, hence
 
-    (P + U V')^-1 = P^-1 - P^-1 U (I + V' P^-1 U)^-1 V' P^-1.
+    (P + U V')^-1 = P^-1 - P^-1 U (I + V' P^-1 U)^-1 V' P^-1.                 (1)
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class WoodburyInverse:
         self.capacity = move(xp, np.linalg.inv(np.eye(len(columns)) + capacity), s.left)
 
     def __call__(self, x: Any) -> Any:
-        """The product with x."""
+        """The product with x: (1), from the right to the left."""
         y = self.inverse(x)
         c = self.capacity @ self._contract(y)
         half = self.near.shape[0]

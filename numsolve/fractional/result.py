@@ -10,6 +10,7 @@ import numpy as np
 from numsolve._core import arrays, checks
 from numsolve._core.plotting import new_axes, plot_history
 from numsolve._core.result import Result
+from numsolve._core.typing import LineStyle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,13 +18,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-    from numsolve._core.typing import Array, LineStyle
+    from numsolve._core.typing import Array
 
     #: One function, or several: of times, or eigenfunctions.
     Solution: TypeAlias = Callable[..., Any] | tuple[Callable[..., Any], ...]
 
+#: Settings that a picture of the plane has.
+OF_IMAGES = ("cmap", "alpha", "zorder")
 #: Curves that are drawn of a family: more would be a band.
 MOST_CURVES = 8
+
+
+class Style(LineStyle, total=False):
+    """What a picture of a solution takes."""
+
+    cmap: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -98,7 +107,7 @@ class RieszResult(Result):
         *,
         what: Literal["solution", "convergence"] = "solution",
         points: int = 500,
-        **style: Unpack[LineStyle],
+        **style: Unpack[Style],
     ) -> Axes:
         """Draw the solution, or the convergence of the iteration.
 
@@ -111,7 +120,7 @@ class RieszResult(Result):
         points : int
             Points of a curve.
         **style
-            Colour, line width and the like, for ``ax.plot``; of an image only `alpha` and `zorder`.
+            Colour, line width and the like, for ``ax.plot``; for an image `cmap`, `alpha` and `zorder`.
 
         Returns
         -------
@@ -119,14 +128,15 @@ class RieszResult(Result):
         """
         checks.choice("what", what, ("solution", "convergence"))
         points = checks.integer("points", points, low=2)
+        of_lines: Any = {key: value for key, value in style.items() if key != "cmap"}
         if what == "convergence":
-            return plot_history(self.history, ax=ax, **style)
+            return plot_history(self.history, ax=ax, **of_lines)
         axes = new_axes(ax)
         if np.ndim(self.interval) == 2:
             (a, b), (c, d) = np.asarray(self.interval)
             x, y = np.linspace(a, b, points // 4), np.linspace(c, d, points // 4)
             values = self(*np.meshgrid(x, y, indexing="ij"))
-            of_image: Any = {key: style[key] for key in ("alpha", "zorder") if key in style}
+            of_image: Any = {key: value for key, value in style.items() if key in OF_IMAGES}
             image = axes.pcolormesh(x, y, values.T, shading="gouraud", **of_image)
             axes.figure.colorbar(image, ax=axes, label="u")
             axes.set(xlabel="x", ylabel="y", aspect="equal")
@@ -135,14 +145,14 @@ class RieszResult(Result):
         # Points crowd at the ends, where solutions behave like a root of the distance.
         x = (a + b) / 2 - (b - a) / 2 * np.cos(np.linspace(0, np.pi, points))
         if not isinstance(self.sol, tuple):
-            axes.plot(x, self(x), **style)
+            axes.plot(x, self(x), **of_lines)
         else:
             values = self(x)
             labels = [f"t = {t:.3g}" for t in self.t] if self.t is not None else None
             labels = labels or [f"{w:.4g}" for w in self.x]
             count = len(values)
             for k in np.unique(np.linspace(0, count - 1, min(count, MOST_CURVES)).round().astype(int)):
-                axes.plot(x, values[k], **{"label": labels[k], **style})
+                axes.plot(x, values[k], **{"label": labels[k], **of_lines})
             axes.legend(title=None if self.t is not None else "eigenvalue")
         axes.set(xlabel="x", ylabel="u")
         axes.grid(visible=True, alpha=0.3)

@@ -3,7 +3,7 @@ r"""The spectral solver: an expansion in Jacobi modes, for smooth data.
 Without a reaction term there is no linear system: the coefficients of f are divided by ``lambda_k``. With
 one the equation is collocated at the Gauss nodes of N modes,
 
-    (P diag(lambda) + diag(r (1 - y^2)^a) P) c = f;
+    (P diag(lambda) + diag(r (1 - y^2)^a) P) c = f;                           (1)
 
 its solutions are less smooth in y, and the error falls like a power of N.
 """
@@ -168,5 +168,5 @@ def _collocate(
     A = P * (eigenvalues(N, alpha) * laplacian_scale(interval, alpha))
     A += (reaction(points) * (1 - y * y) ** (alpha / 2))[:, None] * P
     b = f(points)
-    c = solve(A, b)
+    c = solve(A, b)  # (1)
     return points, c, arrays.norm(np, b - A @ c)

@@ -35,6 +35,9 @@ CONSTANT = (
     "integers that it takes as sizes, indices or switches"
 )
 
+#: What SciPy and lineax call the settings of a linear solver.
+FOREIGN_SETTINGS = {"x0": "init", "rtol": "tol", "max_steps": "maxiter", "trans": "transpose"}
+
 
 class Factorisation(Protocol):
     """What solves with a matrix and with its transpose, as SciPy's SuperLU does."""

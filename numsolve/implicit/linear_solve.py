@@ -12,8 +12,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 
 from . import _jax_solvers, _plain_solvers, _trees
+from ._settings import FOREIGN_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ._settings import MatVec
 
 
+@answers(**FOREIGN_SETTINGS)
 def solve_dense(
     matvec: MatVec,
     b: Any,
@@ -75,6 +78,7 @@ def solve_dense(
     return _solve("dense", matvec, b, transpose, ridge, init, tol, maxiter)
 
 
+@answers(**FOREIGN_SETTINGS)
 def solve_cholesky(
     matvec: MatVec,
     b: Any,
@@ -110,6 +114,7 @@ def solve_cholesky(
     return _solve("cholesky", matvec, b, transpose, ridge, init, tol, maxiter)
 
 
+@answers(**FOREIGN_SETTINGS)
 def solve_cg(
     matvec: MatVec,
     b: Any,
@@ -145,6 +150,7 @@ def solve_cg(
     return _solve("cg", matvec, b, transpose, ridge, init, tol, maxiter)
 
 
+@answers(**FOREIGN_SETTINGS)
 def solve_gmres(
     matvec: MatVec,
     b: Any,
@@ -181,6 +187,7 @@ def solve_gmres(
     return _solve("gmres", matvec, b, transpose, ridge, init, tol, maxiter)
 
 
+@answers(**FOREIGN_SETTINGS)
 def solve_bicgstab(
     matvec: MatVec,
     b: Any,
@@ -215,6 +222,7 @@ def solve_bicgstab(
     return _solve("bicgstab", matvec, b, transpose, ridge, init, tol, maxiter)
 
 
+@answers(**FOREIGN_SETTINGS)
 def solve_lsmr(
     matvec: MatVec,
     b: Any,
@@ -250,6 +258,7 @@ def solve_lsmr(
     return _solve("lsmr", matvec, b, transpose, ridge, init, tol, maxiter)
 
 
+@answers(**FOREIGN_SETTINGS)
 def solve_host(
     matvec: MatVec,
     b: Any,

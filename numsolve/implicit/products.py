@@ -11,6 +11,7 @@ caller, or from differences of F, by default complex steps, which are exact to r
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -301,7 +302,29 @@ def solution_jacobian(
         **given,
     )
     shape = (flat_x.shape[0], flat_theta.shape[0])
-    return arrays.linear_operator(xp, shape, solution.forward, solution.adjoint, dtype=flat_x.dtype)
+    J = arrays.linear_operator(xp, shape, solution.forward, solution.adjoint, dtype=flat_x.dtype)
+    J.__class__ = _unpicklable(type(J))  # type: ignore[arg-type]  # a class has a hash
+    return J
+
+
+@functools.cache
+def _unpicklable(kind: type) -> type:
+    """The operators of a library, which say why they do not pickle."""
+
+    def refuse(_self: Any, _protocol: Any = 2) -> Any:
+        raise TypeError(
+            "the Jacobian of a solution holds a factorisation and functions, which do not pickle: pickle x "
+            "and theta, and call solution_jacobian again"
+        )
+
+    return type(
+        "SolutionJacobian", (kind,), {"__reduce_ex__": refuse, "__copy__": _same, "__deepcopy__": _same}
+    )
+
+
+def _same(J: Any, _memo: Any = None) -> Any:
+    """A copy: the operator itself, as nothing in it changes but what it makes when it is first needed."""
+    return J
 
 
 class _Arguments:

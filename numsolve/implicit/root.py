@@ -19,6 +19,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Unpack
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 
 from ._settings import VMAP_METHODS, positions
 
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 
     from ._settings import HostSettings, RootSettings, Solve, VmapMethod
 
+#: What is said of an argument of JAX's `custom_jvp`.
+CONSTANTS = "argnums are the positions that do have derivatives; all others are constants"
 
+
+@answers(implicit_diff_solve="solve", linear_solver="solve", rtol="tol", nondiff_argnums=CONSTANTS)
 def custom_root(
     optimality_fun: Callable[..., Any],
     *,

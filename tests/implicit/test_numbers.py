@@ -180,6 +180,18 @@ def test_words_of_jaxopt_are_answered():
         root_vjp(square, 2.0, (4.0,), 1.0, solve="lu")
 
 
+def test_words_of_other_solvers_are_answered():
+    with pytest.raises(TypeError, match="no argument 'x0': it is called 'init' here"):
+        solve_cg(np.eye(2), np.ones(2), x0=np.ones(2))
+
+
+def test_a_jacobian_is_copied_and_says_why_it_does_not_pickle():
+    J = solution_jacobian(square, np.array([2.0]), np.array([4.0]))
+    assert copy.copy(J) @ np.ones(1) == copy.deepcopy(J) @ np.ones(1) == pytest.approx(0.25)
+    with pytest.raises(TypeError, match="holds a factorisation and functions, which do not pickle"):
+        pickle.dumps(J)
+
+
 def soft(x, lam, s):
     return np.sign(x) * np.maximum(np.abs(x) - s * lam, 0)
 
