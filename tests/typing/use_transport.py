@@ -47,7 +47,7 @@ def one_problem() -> float:
 
 def published_methods() -> None:
     """Each has the arguments of POT in front."""
-    assert_type(transport.sinkhorn(a, b, M, 0.1, method="auto"), transport.TransportResult)
+    assert_type(transport.sinkhorn(a, b, M, 0.1, method="log"), transport.TransportResult)
     assert_type(transport.sinkhorn_newton_sparse(a, b, M, 0.1), transport.TransportResult)
     assert_type(transport.sinkhorn_unbalanced(a, b, M, 0.1, 1.0), transport.TransportResult)
     sharp = transport.quadratic(a, b, M, 0.1)
@@ -91,7 +91,7 @@ def mistakes() -> None:
     transport.solve(M, reg=0.1, method="newtn")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     transport.solve(M, reg=0.1, reg_type="KLL")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     transport.solve(M, reg=0.1, maxiter=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    transport.sinkhorn(a, b, M, 0.1, method="log")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    transport.sinkhorn(a, b, M, 0.1, method="sinkhorn_log")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     transport.solve_sample(X, Y, reg=0.1, method="fast")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     transport.sparsity_constrained(
         a,
