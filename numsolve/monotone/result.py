@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from numsolve._core.arrays import to_host
 from numsolve._core.plotting import new_axes, new_figure, plot_history
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from numsolve._core.typing import Array, LineStyle
-
-#: A float, or an array with one for each program of a batch.
-Each: TypeAlias = Any
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -50,7 +47,9 @@ class MonotoneResult(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LPResult(Result):
-    """A linear program's primal and dual solution; with a leading axis for a batch.
+    """A linear program's primal and dual solution.
+
+    For a batch each of them has the batch in front: numbers are arrays, and the certificates a list.
 
     Attributes
     ----------
@@ -81,13 +80,13 @@ class LPResult(Result):
     """
 
     x: Array
-    fun: Each = float("nan")
+    fun: float = float("nan")
     y: Array
     reduced_costs: Array
-    primal_residual: Each = float("nan")
-    dual_residual: Each = float("nan")
-    gap: Each = float("nan")
-    nrestart: Each = 0
+    primal_residual: float = float("nan")
+    dual_residual: float = float("nan")
+    gap: float = float("nan")
+    nrestart: int = 0
     certificate: Any = None
 
     def plot(

@@ -27,11 +27,12 @@ ROWS = np.random.default_rng(2).random((8, 11))
 SMALL_LP = (-np.ones(11), ROWS, np.full(8, -INF), np.ones(8), np.zeros(11), np.full(11, INF))
 
 RNG = np.random.default_rng(3)
-LARGE_ROWS = RNG.random((300, 500))
-LARGE_LP = (-RNG.random(500), LARGE_ROWS, np.full(300, -INF), np.ones(300), np.zeros(500), np.full(500, INF))
-EQUATIONS = LARGE_ROWS @ RNG.random(500)  # no point satisfies them exactly
-EQUAL_LP = (LARGE_LP[0], LARGE_ROWS, EQUATIONS, EQUATIONS, np.zeros(500), np.full(500, INF))
-LARGE_GAME = RNG.uniform(-1, 1, (400, 500))
+# Soon prepared, so that Ctrl-C finds it at work; to a tolerance of zero it takes forever.
+LARGE_ROWS = RNG.random((60, 90))
+LARGE_LP = (-RNG.random(90), LARGE_ROWS, np.full(60, -INF), np.ones(60), np.zeros(90), np.full(90, INF))
+EQUATIONS = LARGE_ROWS @ RNG.random(90)  # no point satisfies them exactly
+EQUAL_LP = (LARGE_LP[0], LARGE_ROWS, EQUATIONS, EQUATIONS, np.zeros(90), np.full(90, INF))
+LARGE_GAME = RNG.uniform(-1, 1, (80, 100))
 LARGE_H = RNG.normal(size=(900, 900))
 LARGE_H = LARGE_H.T @ LARGE_H / 900
 LARGE_SUM = monotone.AffineFiniteSum(RNG.normal(size=(20_000, 50)), RNG.normal(size=20_000))
@@ -117,7 +118,7 @@ class TestConduct(Conduct):
         "linprog": Call(
             lambda **kw: monotone.linprog(SMALL_LP[0], ROWS, np.ones(8), **kw),
             lambda **kw: monotone.linprog(
-                LARGE_LP[0], LARGE_ROWS, np.ones(300), **{"tol": 0.0, "maxiter": 10**9, **kw}
+                LARGE_LP[0], LARGE_ROWS, np.ones(60), **{"tol": 0.0, "maxiter": 10**9, **kw}
             ),
             either(lp_residual(SMALL_LP), lp_residual(LARGE_LP), 11),
         ),
@@ -187,7 +188,7 @@ def batch(**settings):
 
 def large_batch(**settings):
     """The first program is solved at its start, the others never."""
-    costs = np.concatenate([np.zeros((1, 500)), LARGE_LP[0] * RNG.uniform(0.5, 2.0, (3, 1))])
+    costs = np.concatenate([np.zeros((1, 90)), LARGE_LP[0] * RNG.uniform(0.5, 2.0, (3, 1))])
     return monotone.solve_lp(costs, *LARGE_LP[1:], **{"tol": 1e-300, "maxiter": 10**9, **settings})
 
 
