@@ -16,6 +16,7 @@ from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
 
+from ._bounds import PIECE
 from ._problem import MASS_TOLERANCE, UNIT
 from .newton import FIRST_STAGE, STAGE_FACTOR
 from .result import TransportResult
@@ -59,16 +60,19 @@ def solve_batch(
     """
     a, b = (None if isinstance(x, list | tuple) and len(x) == 0 else x for x in (a, b))
     xp = arrays.array_namespace(M=M, a=a, b=b)
-    M = checks.array("M", M, xp=xp, ndim=(2, 3), allow_inf=True)
-    a, b = (
+    cost: Array = checks.array("M", M, xp=xp, ndim=(2, 3), allow_inf=True)
+    p: Array | None
+    q: Array | None
+    p, q = (
         None if x is None else checks.array(name, x, xp=xp, ndim=(1, 2)) for name, x in (("a", a), ("b", b))
     )
-    count = next(x.shape[0] for x, ndim in ((M, 3), (a, 2), (b, 2)) if x is not None and x.ndim == ndim)
-    n, m = M.shape[-2:]
-    for name, x, shape in (("M", M, (n, m)), ("a", a, (n,)), ("b", b, (m,))):
+    count = next(x.shape[0] for x, ndim in ((cost, 3), (p, 2), (q, 2)) if x is not None and x.ndim == ndim)
+    n, m = cost.shape[-2:]
+    for name, x, shape in (("M", cost, (n, m)), ("a", p, (n,)), ("b", q, (m,))):
         if x is not None and x.shape not in {shape, (count, *shape)}:
             raise ValueError(f"{name} must have shape {shape} or {(count, *shape)}, got {tuple(x.shape)}")
-    data = [_stack(x, ndim, count) for x, ndim in ((M, 2), (a, 1), (b, 1))]
+    costs = _stack(cost, 2, count)
+    data = (costs, None if p is None else _stack(p, 1, count), None if q is None else _stack(q, 1, count))
     starts = _starts(potentials_init, xp, count)
     settings = {"tol": tol, "return_plan": return_plan}
 
@@ -83,7 +87,7 @@ def solve_batch(
     small = 0 < min(n, m) <= SMALL and n * m <= ENTRIES
     with ExitStack() as stack:
         fast = None
-        if compiled and arrays.is_numpy(xp) and M.dtype == np.float64 and count and small:
+        if compiled and arrays.is_numpy(xp) and cost.dtype == np.float64 and count and small:
             fast = stack.enter_context(_Compiled(data, reg, tol, limits, starts))
         it = stack.enter_context(
             Monitor(
@@ -91,8 +95,10 @@ def solve_batch(
                 atol=0.0,
                 maxiter=count,
                 label="Problems",
+                # What a small problem takes in the compiled loop, from some measurements.
+                step_seconds=None if fast is None else 5e-5 + 3e-8 * n * m,
                 keep="reference",
-                present=lambda done: _stacked(xp, [r.x for r in results[:done] if r is not None], M),
+                present=lambda done: _stacked(xp, [r.x for r in results[:done] if r is not None], cost),
             )
         )
         it.record(count, 0)
@@ -111,7 +117,7 @@ def solve_batch(
                 raise KeyboardInterrupt
             if it.status is None:
                 it.extend([count - last], x=last, steps=last - first)
-    return _collect(it, xp, results, data[0], reg, return_plan)
+    return _collect(it, xp, results, costs, reg, return_plan)
 
 
 def _of_the_whole(limits: Limits) -> Limits:
@@ -126,7 +132,7 @@ class _Compiled:
 
     def __init__(
         self,
-        data: list[Array],
+        data: tuple[Array, Array | None, Array | None],
         reg: float,
         tol: float,
         limits: Limits,
@@ -171,7 +177,8 @@ class _Compiled:
 
     def _shift(self, i: Array | slice) -> Array:
         """What the potentials of the sources have over those of the reduced problem."""
-        return self.offset[i] + self.reg * np.log(self.mass[i])
+        out: Array = self.offset[i] + self.reg * np.log(self.mass[i])
+        return out
 
     def solve(self, first: int, last: int) -> bool:
         """Solve the regular problems of a range, shared among the threads; say whether Ctrl-C ended it."""
@@ -252,7 +259,7 @@ class _Compiled:
             "value": linear + reg * mass * (entropy + (np.log(mass) - 1.0) * total),
             "kl": mass * (kl - np.log(mass) * total),
             "bounds": mass[:, None] * (bounds + offset[:, None]),
-            **{name: counts[name] for name in counts.dtype.names},
+            **{name: counts[name] for name in self.kernels.COUNTS.names},
         }
 
     def result(self, i: int) -> TransportResult:
@@ -270,22 +277,27 @@ class _Compiled:
         )
 
 
-def _measured(M: Array, a: Array, b: Array, f: Array, P: Array) -> tuple[Array, Array, Array, Array]:
-    """The error of both marginals, the cost of the plan, and the bounds of `_bounds`, for each problem."""
+def _measured(M: Array, a: Array, b: Array, f: Array, P: Array) -> Array:
+    """The errors of the marginals, the costs of the plans, and the bounds of `_bounds`, as four rows."""
+    at_once = max(1, PIECE // (M.shape[1] * M.shape[2]))  # so that what lies between stays in a cache
+    parts = (slice(k, k + at_once) for k in range(0, max(len(M), 1), at_once))
+    return np.concatenate([_measured_part(*(x[k] for x in (M, a, b, f, P))) for k in parts], axis=1)
+
+
+def _measured_part(M: Array, a: Array, b: Array, f: Array, P: Array) -> Array:
     r, c = P.sum(axis=2), P.sum(axis=1)
     error = np.abs(r - a).sum(axis=1) + np.abs(c - b).sum(axis=1)
     costs = P * M
     g = (M - f[:, :, None]).min(axis=1)
     low = ((M - g[:, None, :]).min(axis=2) * a).sum(axis=1) + (g * b).sum(axis=1)
     x = a / np.maximum(a, r)
-    c = np.einsum("ki,kij->kj", x, P)
+    c = (x[:, None, :] @ P)[:, 0]
     y = b / np.maximum(b, c)
-    u, v = a - x * np.einsum("kij,kj->ki", P, y), b - y * c
-    high = np.einsum("ki,kij,kj->k", x, costs, y)
+    u, v = a - x * (P @ y[:, :, None])[:, :, 0], b - y * c
     total = u.sum(axis=1)
-    spread = np.einsum("ki,kij,kj->k", u, M, v)
-    high += np.where(total > 0, spread / np.where(total > 0, total, 1.0), 0.0)
-    return error, costs.sum(axis=(1, 2)), low, high
+    spread = (u * (M @ v[:, :, None])[:, :, 0]).sum(axis=1) / np.where(total > 0, total, 1.0)
+    high = (x * (costs @ y[:, :, None])[:, :, 0]).sum(axis=1) + np.where(total > 0, spread, 0.0)
+    return np.stack((error, costs.sum(axis=(1, 2)), low, high))
 
 
 def _collect(
@@ -300,7 +312,7 @@ def _collect(
     count, (n, m) = len(done), M.shape[1:]
     nothing = TransportResult(
         x=(xp.zeros((n,), dtype=M.dtype), xp.zeros((m,), dtype=M.dtype)),
-        status=it.status,
+        status=Status.STOPPED if it.status is None else it.status,
         residual=math.inf,
         plan=xp.zeros((n, m), dtype=M.dtype),
     )
@@ -333,12 +345,13 @@ def _ndim(x: Any) -> int:
     return 1 + _ndim(x[0]) if isinstance(x, list | tuple) and len(x) > 0 else int(isinstance(x, list | tuple))
 
 
-def _stack(x: Array | None, ndim: int, count: int) -> Array | None:
+def _stack(x: Array, ndim: int, count: int) -> Array:
     """Give an array that all problems share the axis of the batch."""
-    if x is None or x.ndim > ndim:
+    if x.ndim > ndim:
         return x
     xp = arrays.array_namespace(x=x)
-    return xp.broadcast_to(x[None, ...], (count, *x.shape))
+    out: Array = xp.broadcast_to(x[None, ...], (count, *x.shape))
+    return out
 
 
 def _starts(potentials: Sequence[ArrayLike] | None, xp: Namespace, count: int) -> Potentials | None:

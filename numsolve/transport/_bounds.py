@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 PIECE = 1 << 16
 
 
-def bounds(M: Array, a: Array, b: Array, P: Array, f: Array) -> tuple[float, float]:
+def bounds(M: Array, a: Array, b: Array, P: Array, f: Array, *, forbidden: bool) -> tuple[float, float]:
     """Bound the least cost of moving a to b, for a plan P that nearly does and any potential f."""
     xp = arrays.array_namespace(M=M)
     if arrays.is_numpy(xp):
         a, b, f = (x.astype(np.float64, copy=False) for x in (a, b, f))
-    return lower_bound(xp, M, a, b, f), upper_bound(xp, M, a, b, P)
+    return lower_bound(xp, M, a, b, f), upper_bound(xp, M, a, b, P, forbidden=forbidden)
 
 
 def lower_bound(xp: Namespace, M: Array, a: Array, b: Array, f: Array) -> float:
@@ -43,15 +43,18 @@ def lower_bound(xp: Namespace, M: Array, a: Array, b: Array, f: Array) -> float:
 
 def least_in_columns(xp: Namespace, M: Array, f: Array) -> Array:
     """min_i (M_ij - f_i), the hard c-transform of f."""
-    return reduce(xp.minimum, (xp.min(M[i, ...] - f[i, None], axis=0) for i in pieces(xp, M)))
+    out: Array = reduce(xp.minimum, (xp.min(M[i, ...] - f[i, None], axis=0) for i in pieces(xp, M)))
+    return out
 
 
 def least_in_rows(xp: Namespace, M: Array, g: Array) -> Array:
     """min_j (M_ij - g_j)."""
-    return xp.concat([xp.min(M[i, ...] - g[None, :], axis=1) for i in pieces(xp, M)])
+    least = [xp.min(M[i, ...] - g[None, :], axis=1) for i in pieces(xp, M)]
+    out: Array = least[0] if len(least) == 1 else xp.concat(least)
+    return out
 
 
-def upper_bound(xp: Namespace, M: Array, a: Array, b: Array, P: Array) -> float:
+def upper_bound(xp: Namespace, M: Array, a: Array, b: Array, P: Array, *, forbidden: bool) -> float:
     """Cost of P after scaling down the rows and columns that have too much and spreading what is missing."""
     if arrays.is_numpy(xp):
         P = P.astype(np.float64, copy=False)
@@ -60,17 +63,26 @@ def upper_bound(xp: Namespace, M: Array, a: Array, b: Array, P: Array) -> float:
     y = b / xp.maximum(b, c)
     u, v = a - x * (P @ y), b - y * c
     total = float(xp.sum(u))
-    cost = spread = 0.0
-    for i in pieces(xp, M):
-        cost += float(x[i] @ (_costs(xp, P[i, ...], M[i, ...]) @ y))
-        if total > 0:
-            spread += float(xp.sum(_costs(xp, u[i, None] * v[None, :], M[i, ...])))
-    return cost + spread / total if total > 0 else cost
+    cost = sum(
+        float(x[i] @ (_costs(xp, P[i, ...], M[i, ...], forbidden=forbidden) @ y)) for i in pieces(xp, M)
+    )
+    return cost + _spread(xp, u, v, M, forbidden=forbidden) / total if total > 0 else cost
 
 
-def cost_of(xp: Namespace, P: Array, M: Array) -> float:
+def _spread(xp: Namespace, u: Array, v: Array, M: Array, *, forbidden: bool) -> float:
+    """U' M v, without the forbidden pairs of which one has nothing."""
+    if not forbidden:
+        return float(u @ (M @ v))
+    return sum(
+        float(xp.sum(_costs(xp, u[i, None] * v[None, :], M[i, ...], forbidden=True))) for i in pieces(xp, M)
+    )
+
+
+def cost_of(xp: Namespace, P: Array, M: Array, *, forbidden: bool) -> float:
     """sum(P * M), where P is zero wherever M is infinite."""
-    return sum(float(xp.sum(_costs(xp, P[i, ...], M[i, ...]))) for i in pieces(xp, M))
+    if arrays.is_numpy(xp) and not forbidden:
+        return float(np.vdot(P, M))
+    return sum(float(xp.sum(_costs(xp, P[i, ...], M[i, ...], forbidden=forbidden))) for i in pieces(xp, M))
 
 
 def pieces(xp: Namespace, M: Array) -> Iterator[slice]:
@@ -80,8 +92,11 @@ def pieces(xp: Namespace, M: Array) -> Iterator[slice]:
     return (slice(i, min(i + rows, n)) for i in range(0, n, rows))
 
 
-def _costs(xp: Namespace, P: Array, M: Array) -> Array:
+def _costs(xp: Namespace, P: Array, M: Array, *, forbidden: bool) -> Array:
     """P * M, and 0 where P is, even if M is infinite."""
+    if not forbidden:
+        return P * M
     with np.errstate(invalid="ignore"):
         costs = P * M
-    return xp.where(P > 0, costs, xp.zeros_like(costs))
+    out: Array = xp.where(P > 0, costs, xp.zeros_like(costs))
+    return out

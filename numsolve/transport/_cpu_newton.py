@@ -100,12 +100,12 @@ def _in_chunks(cg, matrix, rhs, stop, maxiter, expired, size):
     rows, columns = np.empty((5, d.size)), np.empty(b.size)
     at_once = max(1, int(CHUNK_SECONDS / (ENTRY_SECONDS * (size + 8 * d.size))))
     steps, rz, norm = 0, 0.0, np.inf
-    while steps == 0 or (steps < maxiter and norm > stop and rz > 0.0 and not expired()):
-        n = min(maxiter - steps, at_once)
-        more, rz, norm = cg(*matrix, rhs, stop, n, steps + n == maxiter, rz, rows, columns)
-        if more == 0:
-            break
+    for first in range(0, max(maxiter, 1), at_once):
+        n = min(maxiter - first, at_once)
+        more, rz, norm = cg(*matrix, rhs, stop, n, first + n == maxiter, rz, rows, columns)
         steps += more
+        if not (norm > stop and rz > 0.0) or expired():
+            break
     return rows[1], steps, norm <= stop and rz >= 0.0
 
 

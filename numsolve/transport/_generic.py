@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def exp2(t: Array) -> Array:
     """2^t."""
     xp = array_namespace(t)
-    return xp.pow(xp.asarray(2.0, dtype=t.dtype), t)
+    out: Array = xp.pow(xp.asarray(2.0, dtype=t.dtype), t)
+    return out
 
 
 # --- plans and their sums -------------------------------------------------------------------------
@@ -22,17 +23,20 @@ def exp2(t: Array) -> Array:
 def plan(M: Array, f: Array, g: Array, reg: float) -> Array:
     """P_ij = exp((f_i + g_j - M_ij) / reg)."""
     xp = array_namespace(M, f, g)
-    return xp.exp((f[:, None] + g[None, :] - M) / reg)
+    out: Array = xp.exp((f[:, None] + g[None, :] - M) / reg)
+    return out
 
 
 def plan_row_sums(M: Array, f: Array, g: Array, reg: float) -> Array:
     """sum_j P_ij, without storing P where that can be had."""
-    return array_namespace(M).sum(plan(M, f, g, reg), axis=1)
+    out: Array = array_namespace(M).sum(plan(M, f, g, reg), axis=1)
+    return out
 
 
 def plan_column_sums(M: Array, f: Array, g: Array, reg: float) -> Array:
     """sum_i P_ij."""
-    return array_namespace(M).sum(plan(M, f, g, reg), axis=0)
+    out: Array = array_namespace(M).sum(plan(M, f, g, reg), axis=0)
+    return out
 
 
 def log_row_sums(M: Array, f: Array, g: Array, reg: float) -> Array:
@@ -48,12 +52,14 @@ def log_column_sums(M: Array, f: Array, g: Array, reg: float) -> Array:
 def _log_sum_exp(exponent: Array, axis: int) -> Array:
     xp = array_namespace(exponent)
     top = xp.max(exponent, axis=axis, keepdims=True)
-    return xp.log(xp.sum(xp.exp(exponent - top), axis=axis)) + xp.squeeze(top, axis=axis)
+    out: Array = xp.log(xp.sum(xp.exp(exponent - top), axis=axis)) + xp.squeeze(top, axis=axis)
+    return out
 
 
 def least_in_columns(M: Array, f: Array) -> Array:
     """min_i (M_ij - f_i), the hard c-transform of f."""
-    return array_namespace(M).min(M - f[:, None], axis=0)
+    out: Array = array_namespace(M).min(M - f[:, None], axis=0)
+    return out
 
 
 # --- products with a stored plan ------------------------------------------------------------------

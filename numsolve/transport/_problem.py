@@ -123,7 +123,7 @@ class Problem:
         ``log(P) = (f + g - M) / eps`` holds entry by entry, so that no logarithm of the plan is taken.
         """
         xp = self.xp
-        linear = cost_of(xp, P, self.M)
+        linear = cost_of(xp, P, self.M, forbidden=self.forbidden)
         r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
         total = float(xp.sum(r))
         entropy = (float(xp.sum(r * f)) + float(xp.sum(c * g)) - linear) / self.reg
@@ -138,7 +138,7 @@ class Problem:
 
     def bounds(self, P: Array, f: Array) -> tuple[float, float]:
         """Bound the cost of exact transport, in the caller's mass and cost."""
-        low, high = bounds(self.M, self.a, self.b, P, f)
+        low, high = bounds(self.M, self.a, self.b, P, f, forbidden=self.forbidden)
         return self.mass * (low + self.offset), self.mass * (high + self.offset)
 
 
@@ -151,11 +151,10 @@ def prepare(M: ArrayLike, a: Weights, b: Weights, reg: float, *, balanced: bool 
     a = None if _is_empty(a) else a
     b = None if _is_empty(b) else b
     xp = arrays.array_namespace(M=M, a=a, b=b)
-    M = checks.array("M", M, xp=xp, ndim=2, empty=False, allow_inf=True)
-    n, m = M.shape
-    a = _weights("a", a, n, M, xp)
-    b = _weights("b", b, m, M, xp)
-    mass, other = _total("a", xp, a), _total("b", xp, b)
+    cost: Array = checks.array("M", M, xp=xp, ndim=2, empty=False, allow_inf=True)
+    n, m = cost.shape
+    p, q = _weights("a", a, n, cost, xp), _weights("b", b, m, cost, xp)
+    mass, other = _total("a", xp, p), _total("b", xp, q)
     if not balanced:
         mass = other = math.sqrt(mass) * math.sqrt(other)
     elif abs(mass - other) > MASS_TOLERANCE * max(mass, other):
@@ -163,15 +162,16 @@ def prepare(M: ArrayLike, a: Weights, b: Weights, reg: float, *, balanced: bool 
             f"a and b must have the same sum, got {mass:.10g} and {other:.10g}; "
             "rescale one of them, or let mass appear and vanish at a price: solve(unbalanced=...)"
         )
-    a, b = a / mass, b / other
+    p, q = p / mass, q / other
 
-    rows, columns = _positive(xp, a), _positive(xp, b)
-    M, a, b = _take(xp, _take(xp, M, rows), columns, axis=1), _take(xp, a, rows), _take(xp, b, columns)
-    low, high = float(xp.min(M)), float(xp.max(M))
+    rows, columns = _positive(xp, p), _positive(xp, q)
+    cost = _take(xp, _take(xp, cost, rows), columns, axis=1)
+    p, q = _take(xp, p, rows), _take(xp, q, columns)
+    low, high = float(xp.min(cost)), float(xp.max(cost))
     forbidden = high == float("inf")
     if forbidden:
-        _check_allowed(xp, M)
-        high = float(xp.max(xp.where(xp.isfinite(M), M, low)))
+        _check_allowed(xp, cost)
+        high = float(xp.max(xp.where(xp.isfinite(cost), cost, low)))
     if not math.isfinite(high - low) or not math.isfinite(2 / reg):
         raise ValueError(
             f"M / reg is beyond the range of floating-point numbers (entries of M from {low:g} to {high:g}, "
@@ -185,9 +185,9 @@ def prepare(M: ArrayLike, a: Weights, b: Weights, reg: float, *, balanced: bool 
     # An offset that is large against the range of the cost would eat the digits of the potentials.
     offset = low if balanced and abs(low) > high - low else 0.0
     if offset:
-        M = M - offset
+        cost = cost - offset
     return Problem(
-        xp, M, a, b, reg, mass, offset, high - low, high - offset, forbidden, rows, columns, (n, m)
+        xp, cost, p, q, reg, mass, offset, high - low, high - offset, forbidden, rows, columns, (n, m)
     )
 
 
@@ -202,8 +202,9 @@ def _total(name: str, xp: Namespace, weights: Array) -> float:
 
 def _weights(name: str, value: Weights, length: int, M: Array, xp: Namespace) -> Array:
     if value is None:
-        return xp.full((length,), 1.0 / length, dtype=M.dtype)
-    return checks.masses(name, value, length=length, xp=xp, dtype=M.dtype)
+        out: Array = xp.full((length,), 1.0 / length, dtype=M.dtype)
+        return out
+    return checks.masses(name, value, length=length, xp=xp, dtype=M.dtype)  # type: ignore[no-any-return]
 
 
 def _is_empty(value: Weights) -> bool:
@@ -240,4 +241,5 @@ def _put(xp: Namespace, x: Array, index: Array | None, length: int, fill: float)
     named = xp.take(index, position) == xp.arange(length, dtype=index.dtype)
     spread = xp.take(x, position, axis=0)
     shape = (length,) + (1,) * (x.ndim - 1)
-    return xp.where(xp.reshape(named, shape), spread, xp.asarray(fill, dtype=x.dtype))
+    out: Array = xp.where(xp.reshape(named, shape), spread, xp.asarray(fill, dtype=x.dtype))
+    return out

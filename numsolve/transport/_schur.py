@@ -43,7 +43,8 @@ def schur_matrix(xp: Namespace, P: Array, d: Array, b: Array) -> Array:
     """S as a dense matrix."""
     S = -(P / b[None, :]) @ P.T
     if not arrays.is_numpy(xp):
-        return xp.eye(d.shape[0], dtype=d.dtype) * d[None, :] + S
+        out: Array = xp.eye(d.shape[0], dtype=d.dtype) * d[None, :] + S
+        return out
     S[np.arange(d.size), np.arange(d.size)] += d
     return S
 
@@ -69,8 +70,9 @@ def schur_matrix_sparse(
 def cholesky_solve(xp: Namespace, S: Array, rhs: Array) -> Array:
     """Solve S x = rhs, in NumPy from the lower triangle of S; LinAlgError if S is not positive definite."""
     if not arrays.is_numpy(xp):
-        return xp.linalg.solve(S, rhs)
+        out: Array = xp.linalg.solve(S, rhs)
+        return out
     from scipy.linalg import cho_solve
 
     # The transposed view is what LAPACK calls an upper factor: nothing is copied.
-    return cho_solve((np.linalg.cholesky(S).T, False), rhs, check_finite=False)
+    return cho_solve((np.linalg.cholesky(S).T, False), rhs, check_finite=False)  # type: ignore[no-any-return]

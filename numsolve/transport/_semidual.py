@@ -35,6 +35,8 @@ SPARSE_BELOW = 0.08
 CACHED = 1_500_000
 #: Entries of a block of rows, at least, and the most blocks.
 BLOCK, BLOCKS = 250_000, 16
+#: Entries of P up to which products with all of them are as fast as with those that matter.
+DENSE_PLAN = 10_000
 #: Unknowns beyond which S is not stored.
 DENSE_BELOW = 5000
 
@@ -182,15 +184,17 @@ class SemiDual:
 
     def column_step(self, g: Array, c: Array, reg: float) -> Array:
         """Return the g that makes the columns right, from one and its column sums."""
-        return g + reg * self.xp.log(self.b / c)
+        out: Array = g + reg * self.xp.log(self.b / c)
+        return out
 
     def plan(self, s: State, reg: float) -> Array:
         """The plan, in the same memory each time."""
-        if self._is_shown(s, reg):
+        if self.scratch is not None and self._is_shown(s, reg):
             return self.scratch
         f, g = self.exponents(s.f, s.g, reg)
         if not arrays.is_numpy(self.xp):
-            return self.k.plan(self.M, f, g, reg)
+            out: Array = self.k.plan(self.M, f, g, reg)
+            return out
         P = self.P = np.empty(self.M.shape) if self.P is None else self.P
         self._over_rows(lambda i: self.k.fill_plan(self.M[i], f[i], g, reg, P[i]))
         return P
@@ -200,9 +204,11 @@ class SemiDual:
         return self.shown is not None and self.shown[0] is s.g and self.shown[1] == reg
 
     def entries(self, s: State, reg: float, floor_a: Array, floor_b: Array) -> Entries | None:
-        """The entries P_ij >= min(floor_a_i, floor_b_j) in CSR; None if they are too many."""
+        """The entries P_ij >= min(floor_a_i, floor_b_j) in CSR; None if they are too many, or P is small."""
+        if self.n * self.m <= DENSE_PLAN:
+            return None
         capacity = int(SPARSE_BELOW * self.n * self.m) + self.m
-        if self._is_shown(s, reg):
+        if self.scratch is not None and self._is_shown(s, reg):
             return entries_of(self.scratch, floor_a, floor_b, capacity)
         f, g = self.exponents(s.f, s.g, reg)
         kept: list[int] = []
@@ -233,7 +239,8 @@ class SemiDual:
 
     def row_step(self, f: Array, g: Array, log_r: Array, reg: float) -> Array:  # noqa: ARG002
         """Return the f that makes the rows right for the present g."""
-        return f + reg * (self.log_a - log_r)
+        out: Array = f + reg * (self.log_a - log_r)
+        return out
 
     def diagonals(self, s: State, reg: float) -> Pair:  # noqa: ARG002
         """Return d and b of S = diag(d) - P diag(1/b) P'."""
@@ -303,7 +310,7 @@ class SemiDual:
 
         drop = 0.1 * small
         entries = self.entries(s, reg, (drop / m) * a, (drop / n) * b)
-        P = self.plan(s, reg) if entries is None else None
+        P = self.plan(s, reg) if entries is None else self.M
         # Nanoseconds of one CG step and of one factorisation: their ratio bounds the steps.
         step_cost = 0.22 * n * m if entries is None else 2.0 * entries[1].size + 8 * n
         factor_cost = n**3 / 75 + (n * n * m / 25 if entries is None else 0)

@@ -221,11 +221,13 @@ def sparsity_constrained(
 
 def _sums(xp: Namespace, f: Array, g: Array) -> Array:
     """The sums f_i + g_j, where the last entry of g is zero and left out."""
-    return f[:, None] + xp.concat([g, xp.zeros((1,), dtype=g.dtype)])[None, :]
+    out: Array = f[:, None] + xp.concat([g, xp.zeros((1,), dtype=g.dtype)])[None, :]
+    return out
 
 
 def _on(xp: Namespace, where: Array, x: Array) -> Array:
-    return xp.where(xp.asarray(where), x, xp.zeros_like(x))
+    out: Array = xp.where(xp.asarray(where), x, xp.zeros_like(x))
+    return out
 
 
 def fixed(potentials: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack, cast
 
 import numpy as np
 
@@ -261,7 +261,8 @@ class TransportResult(Result):
         f, g = self.x
         own = {name: getattr(self, name)[i, ...] for name in _PER_PROBLEM if getattr(self, name) is not None}
         own = {name: x if getattr(x, "ndim", 1) else x.item() for name, x in own.items()}
-        bounds = tuple(float(side[i]) for side in self.bounds)
+        low, high = cast("tuple[Array, Array]", self.bounds)
+        bounds = float(low[i]), float(high[i])
         return replace(self, x=(f[i, ...], g[i, ...]), bounds=bounds, history=None, **own)
 
     def _problems(self) -> Iterator[TransportResult]:
@@ -306,7 +307,8 @@ class TransportResult(Result):
         mass = xp.sum(plan, axis=-1)
         mass = xp.where(mass > 0, mass, xp.full_like(mass, float("nan")))
         moved = plan @ xp.astype(points, plan.dtype)
-        return moved / (mass if points.ndim == 1 else mass[..., None])
+        out: Array = moved / (mass if points.ndim == 1 else mass[..., None])
+        return out
 
     def plot(
         self,

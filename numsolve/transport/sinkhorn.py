@@ -238,10 +238,12 @@ class _LogSums:
         self.k, self.p = kernels, problem
 
     def rows(self, f: Array, g: Array) -> Array:
-        return self.k.log_row_sums(self.p.M, f, g, self.p.reg)
+        out: Array = self.k.log_row_sums(self.p.M, f, g, self.p.reg)
+        return out
 
     def columns(self, f: Array, g: Array) -> Array:
-        return self.k.log_column_sums(self.p.M, f, g, self.p.reg)
+        out: Array = self.k.log_column_sums(self.p.M, f, g, self.p.reg)
+        return out
 
 
 class _PlanSums(_LogSums):

@@ -208,11 +208,12 @@ def _largest(xp: Namespace, P: Array, density: float, rho: float | None) -> Arra
         ordered = np.partition(flat, -count) if arrays.is_numpy(xp) else xp.sort(flat)
         rho = float(ordered[-count])
     if not arrays.is_numpy(xp):
-        return xp.where(P >= rho, P, xp.zeros_like(P))
+        out: Array = xp.where(P >= rho, P, xp.zeros_like(P))
+        return out
     from scipy.sparse import csr_array
 
     i, j = np.nonzero(P >= rho)
-    return csr_array((P[i, j], (i, j)), shape=P.shape)
+    return csr_array((P[i, j], (i, j)), shape=P.shape)  # type: ignore[no-any-return]
 
 
 def _newton_direction(

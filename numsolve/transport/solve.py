@@ -165,7 +165,7 @@ def solve(
         checks.choice("reg_type", reg_type, ("KL",))
     if reg_type == "L2":
         checks.choice("method", method, ("auto",))
-    settings = {
+    settings: dict[str, Any] = {
         "tol": checks.real("tol", tol, low=0.0),
         "potentials_init": potentials_init,
         "return_plan": checks.flag("return_plan", return_plan),

@@ -271,7 +271,7 @@ class UnbalancedProblem(Problem):
     def values(self, P: Array, f: Array, g: Array) -> dict[str, float]:
         """Compute value, value_linear and kl of a reduced plan, in the caller's mass and cost."""
         xp, less = self.xp, math.exp(-self.L)
-        linear = cost_of(xp, P, self.M)
+        linear = cost_of(xp, P, self.M, forbidden=self.forbidden)
         r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
         total = float(xp.sum(r))
         u, v = self.centred(f, g, self.reg)
@@ -305,7 +305,7 @@ class UnbalancedProblem(Problem):
         high = math.inf
         if max(self.rho) < math.inf:
             r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
-            linear = cost_of(xp, P, self.M) + self.offset * float(xp.sum(r))
+            linear = cost_of(xp, P, self.M, forbidden=self.forbidden) + self.offset * float(xp.sum(r))
             high = less * linear + self.penalty(less * r, less * c)
         return self.mass * low, self.mass * high
 
@@ -322,7 +322,7 @@ def prepare_unbalanced(
     """Check the arguments of a solver and reduce them; `name` is what the caller calls the prices."""
     rho = _prices(name, prices)
     problem = prepare(M, a, b, reg, balanced=False)
-    fields = {key: getattr(problem, key) for key in problem.__dataclass_fields__}
+    fields: dict[str, Any] = {key: getattr(problem, key) for key in problem.__dataclass_fields__}
     xp, reg, mass = problem.xp, problem.reg, problem.mass
     f, g = reg * (xp.log(problem.a) + math.log(mass)), reg * xp.log(problem.b)
     c = float(xp.min(least_in_columns(xp, problem.M, f) - g))
@@ -333,15 +333,16 @@ def prepare_unbalanced(
             f"exp({max(math.log(mass), 0.0) - L:.3g}), beyond the range of numbers: add a constant to M"
         )
     if abs(L) <= 1.0 and abs(c) <= problem.range:
-        return UnbalancedProblem(**{**fields, "rho": rho})
-    moved = {"M": problem.M - c, "highest": problem.highest - c, "offset": c}
-    return UnbalancedProblem(**{**fields, **moved, "rho": rho, "L": L})
+        return UnbalancedProblem(**fields, rho=rho)
+    fields |= {"M": problem.M - c, "highest": problem.highest - c, "offset": c}
+    return UnbalancedProblem(**fields, rho=rho, L=L)
 
 
 def _prices(name: str, prices: float | Sequence[float] | Array) -> tuple[float, float]:
     """Two prices from one number or two, in whatever they came."""
     checks.refuse_masked(name, prices)
-    pair = list(prices) if isinstance(prices, tuple | list) or getattr(prices, "ndim", 0) == 1 else [prices]
+    several: Any = prices
+    pair = list(several) if isinstance(prices, tuple | list) or getattr(prices, "ndim", 0) == 1 else [prices]
     if len(pair) not in {1, 2}:
         raise ValueError(f"{name} must be a number or a pair of numbers, got {len(pair)} of them")
     first, second = (checks.real(name, x, low=0.0, open_low=True, infinite=True) for x in (pair[0], pair[-1]))
@@ -373,9 +374,15 @@ class UnbalancedSemiDual(SemiDual):
         """U and v for the potentials of the kernels."""
         return f - reg * self.reference_a, g - reg * self.reference_b
 
+    def at(self, f: Array, g: Array, reg: float) -> State:
+        """Evaluate everything; far from the solution the goals overflow, and the error is nan or infinite."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return super().at(f, g, reg)
+
     def column_step(self, g: Array, c: Array, reg: float) -> Array:
         """Return the v that is best for the present u."""
-        return (g + reg * (self.log_b - self.xp.log(c))) / (1 + reg / self.rho_b)
+        out: Array = (g + reg * (self.log_b - self.xp.log(c))) / (1 + reg / self.rho_b)
+        return out
 
     def row_step(self, f: Array, g: Array, log_r: Array, reg: float) -> Array:
         """Return the u that is best for the present v, and for the constant that both can exchange."""
@@ -387,11 +394,13 @@ class UnbalancedSemiDual(SemiDual):
 
     def row_goal(self, f: Array, reg: float) -> Array:  # noqa: ARG002
         """``a exp(-u / rho_a)``."""
-        return self.a * self.xp.exp(-f / self.rho_a)
+        out: Array = self.a * self.xp.exp(-f / self.rho_a)
+        return out
 
     def column_goal(self, g: Array) -> Array:
         """``b exp(-v / rho_b)``, the column sums of the plan at g = g(f)."""
-        return self.b * self.xp.exp(-g / self.rho_b)
+        out: Array = self.b * self.xp.exp(-g / self.rho_b)
+        return out
 
     def value(self, f: Array, g: Array, reg: float) -> float:
         """The dual function over the mass, without its constant."""
