@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Number
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -104,8 +103,10 @@ def is_values(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is one number, of whatever type: an array without axes is one, too."""
-    return isinstance(value, Number) or getattr(value, "ndim", None) == 0
+    """Whether this is one thing, which should be a number: an array without axes is one, too."""
+    if callable(value):
+        return False
+    return getattr(value, "ndim", None) == 0 or (not hasattr(value, "shape") and np.ndim(value) == 0)
 
 
 def _array(value: Any) -> Any:
