@@ -149,9 +149,11 @@ class System:
         columns = [self.b] if self.b.ndim == 1 else list(self.b.T)
         starts = [self.x0] if self.b.ndim == 1 or self.x0 is None else list(self.x0.T)
         starts = starts if len(starts) == len(columns) else [None] * len(columns)
+        from ._cpu_cg import product
+
         runs: list[_Run] = []
         for b, x0 in zip(columns, starts, strict=True):
-            run = _Run(self.A, b, x0)
+            run = _Run(product, self.A, b, x0)
             if runs and runs[-1].status in ENDS:
                 run.leave(runs[-1].status)
             else:
@@ -187,8 +189,10 @@ class _Run:
     status: Status
     nit = 0
 
-    def __init__(self, A: Matrix, b: Array, x0: Array | None) -> None:
+    def __init__(self, product: Callable[..., float], A: Matrix, b: Array, x0: Array | None) -> None:
         self.A, self.b = A, np.ascontiguousarray(b)
+        self.product = product
+        self.matrix = unsigned(A.indptr), unsigned(A.indices), A.data
         self.norm_b = norm(self.b)
         # A zero right-hand side has the zero solution, whatever the start.
         self.x0 = None if x0 is None or self.norm_b == 0.0 else np.ascontiguousarray(x0)
@@ -201,10 +205,8 @@ class _Run:
 
     def residual(self, x: Array) -> tuple[Array, float]:
         """The residual b - A x, and its norm."""
-        from ._cpu_cg import product
-
-        A, r = self.A, np.empty_like(self.b)
-        if math.isfinite(product(unsigned(A.indptr), unsigned(A.indices), A.data, x, r)):
+        r = np.empty_like(self.b)
+        if math.isfinite(self.product(*self.matrix, x, r)):
             np.subtract(self.b, r, out=r)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
