@@ -184,7 +184,7 @@ class SemiDual:
 
     def column_step(self, g: Array, c: Array, reg: float) -> Array:
         """Return the g that makes the columns right, from one and its column sums."""
-        out: Array = g + reg * self.xp.log(self.b / c)
+        out: Array = g + reg * self.xp.log(self.b / c)  # (1) of `newton`
         return out
 
     def plan(self, s: State, reg: float) -> Array:
@@ -235,7 +235,7 @@ class SemiDual:
 
     def value(self, f: Array, g: Array, reg: float) -> float:  # noqa: ARG002
         """F, without constants."""
-        return self.dot(self.a, f) + self.dot(self.b, g)
+        return self.dot(self.a, f) + self.dot(self.b, g)  # (2)
 
     def row_step(self, f: Array, g: Array, log_r: Array, reg: float) -> Array:  # noqa: ARG002
         """Return the f that makes the rows right for the present g."""
@@ -244,7 +244,7 @@ class SemiDual:
 
     def diagonals(self, s: State, reg: float) -> Pair:  # noqa: ARG002
         """Return d and b of S = diag(d) - P diag(1/b) P'."""
-        return s.r, self.b
+        return s.r, self.b  # (3)
 
     def goals(self, s: State, reg: float) -> Pair:  # noqa: ARG002
         """What the row and column sums of the problem, not swapped, should be."""

@@ -2,16 +2,20 @@ r"""Newton's method on the semi-dual of entropic optimal transport, with scaling
 
 With P_ij = exp((f_i + g_j - M_ij)/eps), the potential g = g(f) that makes the columns exact is known:
 
-    g_j(f) = eps log b_j - eps log sum_i exp((f_i - M_ij)/eps),        F(f) = a.f + b.g(f) -> max,
-
-    grad F = a - r,   r = P 1,         -eps Hess F = S = diag(r) - P diag(1/b) P'.
+    g_j(f) = eps log b_j - eps log sum_i exp((f_i - M_ij)/eps),                                      (1)
+    F(f) = a.f + b.g(f) -> max,                                                                      (2)
+    grad F = a - r,   r = P 1,         -eps Hess F = S = diag(r) - P diag(1/b) P'.                   (3)
 
 S is the Laplacian of a weighted graph: singular along 1 only, which changes nothing in P. So plain Newton
-steps S x = a - r, df = eps x with backtracking on the concave F converge from any start (semi-dual: Cuturi
-and Peyre, "A smoothed dual approach for variational Wasserstein problems", SIAM J. Imaging Sci. 9, 2016;
-Newton on the pair (f, g): Brauer, Clason, Lorenz and Wirth, "A Sinkhorn-Newton method for entropic optimal
-transport", 2017). To make them few, eps falls by a factor of 4 a stage, and each stage but the last is left
-at an error of 1e-2 (scaling of eps: Schmitzer, SIAM J. Sci. Comput. 41, 2019).
+steps
+
+    S x = a - r,   f + t eps x,   t = 1, 1/2, 1/4, ... until the concave F rises,                    (4)
+
+converge from any start (semi-dual: Cuturi and Peyre, "A smoothed dual approach for variational Wasserstein
+problems", SIAM J. Imaging Sci. 9, 2016; Newton on the pair (f, g): Brauer, Clason, Lorenz and Wirth, "A
+Sinkhorn-Newton method for entropic optimal transport", 2017). To make them few, eps falls by a factor of 4 a
+stage, and each stage but the last is left at an error of 1e-2 (scaling of eps: Schmitzer, SIAM J. Sci.
+Comput. 41, 2019).
 
 What a step costs:
 
@@ -93,7 +97,7 @@ def newton(
                     s = best = dual.sweep(dual.at(s.f, s.g, reg), reg)
                     watch = _Watch()
                 else:
-                    x, direct = dual.direction(s, reg, tol if last else STAGE_TOL, direct)
+                    x, direct = dual.direction(s, reg, tol if last else STAGE_TOL, direct)  # (4)
                     s = dual.newton_step(s, reg, x)
                     if s.error < best.error:
                         best = s

@@ -2,7 +2,8 @@ r"""Sinkhorn's iteration for entropic optimal transport, with over-relaxation.
 
 The plan ``P_ij = exp((f_i + g_j - M_ij) / eps)`` gets its rows and its columns right in turn:
 
-    f <- f + w eps log(a / P 1),      g <- g + w eps log(b / P' 1),
+    f <- f + w eps log(a / P 1),                                                                     (1)
+    g <- g + w eps log(b / P' 1),                                                                    (2)
 
 with w = 1 in the original (M. Cuturi, "Sinkhorn distances", NeurIPS 2013). A weight 1 < w < 2 shortens a
 slow run (A. Thibault, L. Chizat, C. Dossal, N. Papadakis, "Overrelaxed Sinkhorn-Knopp algorithm for
@@ -60,7 +61,7 @@ def sinkhorn(
     """Solve entropic optimal transport by Sinkhorn's iteration.
 
     It needs about ``max(M) / reg`` sweeps, a square root of that with over-relaxation. For a small `reg`
-    `numsolve.transport.solve` is the faster one.
+    `numsolve.transport.solve` is faster.
 
     Parameters
     ----------
@@ -81,19 +82,10 @@ def sinkhorn(
         The weight w, in (0, 2). "auto" starts with 1 and raises it once the error falls geometrically.
     tol : float
         Largest error of the marginals in the 1-norm, rows and columns together, relative to the mass.
-    maxiter : int, optional
-        Largest number of sweeps, 10 000 by default; a sweep updates f and g.
-    potentials_init : tuple of array, optional
-        Where to start, as the `potentials` of an earlier result; zeros by default.
-    return_plan : bool
-        Whether the result holds the plan.
-    callback : callable, optional
-        Called after each sweep with the potentials, or with an ``intermediate_result``; returning True
-        stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    potentials_init, return_plan
+        As in `numsolve.transport.solve`.
+    maxiter, callback, progress, time_limit
+        As in `numsolve.transport.solve`; an iteration is a sweep, which updates f and g: 10 000 by default.
 
     Returns
     -------
@@ -171,9 +163,9 @@ def sweep(
         it.record(_error(xp, log_r, problem.a), (f, g), weight=1.0)
         for _ in it:
             w = relaxation.weight
-            f = f + w * reg * (log_a - log_r)
+            f = f + w * reg * (log_a - log_r)  # (1)
             log_c = sums.columns(f, g)
-            g = g + w * reg * (log_b - log_c)
+            g = g + w * reg * (log_b - log_c)  # (2)
             log_c = (1 - w) * log_c + w * log_b
             log_r = sums.rows(f, g)
             error = _error(xp, log_r, problem.a) + (0.0 if w == 1.0 else _error(xp, log_c, problem.b))
@@ -189,8 +181,12 @@ def sweep(
 class Relaxation:
     """Choose the weight of the next sweep from the errors of the past ones.
 
-    Under a weight w the error falls by ``lam`` a sweep, and ``(lam + w - 1)**2 = lam w**2 theta`` gives
-    the rate theta that the plain iteration would have, hence the best weight ``2 / (1 + sqrt(1 - theta))``.
+    Under a weight w the error falls by ``lam`` a sweep. The rate theta that the plain iteration would have,
+    and the best weight, follow from it:
+
+        (lam + w - 1)**2 = lam w**2 theta,                                                           (3)
+        w = 2 / (1 + sqrt(1 - theta)).                                                               (4)
+
     This is local theory: the weight is raised only when the error is small and falls geometrically, and
     goes half-way back to one when the error grows by more than the transient of a change explains.
     """
@@ -219,8 +215,8 @@ class Relaxation:
         second = np.log(errors[-1 - span] / error) / span
         if second > 0 and abs(first - second) <= 0.2 * second and np.exp(-second) > w - 1:
             rate = np.exp(-second)
-            theta = min((rate + w - 1) ** 2 / (rate * w**2), 1 - 1e-10)
-            best = min(2 / (1 + np.sqrt(1 - theta)), self._ceiling)
+            theta = min((rate + w - 1) ** 2 / (rate * w**2), 1 - 1e-10)  # (3)
+            best = min(2 / (1 + np.sqrt(1 - theta)), self._ceiling)  # (4)
             if best > w + 0.05 * (2 - w):
                 self._change(float(best))
                 return

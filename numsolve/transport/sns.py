@@ -3,11 +3,11 @@ r"""The Sinkhorn-Newton-Sparse method, as published.
 X. Tang, M. Shavlovsky, H. Rahmanian, E. Tardini, K. Thekumparampil, T. Xiao, L. Ying, "Accelerating
 Sinkhorn algorithm with sparse Newton iterations", ICLR 2024. With eta = 1 / eps it maximises the dual
 
-    D(f, g) = a.f + b.g - eps sum_ij P_ij,          P_ij = exp((f_i + g_j - M_ij) / eps),
+    D(f, g) = a.f + b.g - eps sum_ij P_ij,          P_ij = exp((f_i + g_j - M_ij) / eps),            (1)
 
 first by `n_sinkhorn` sweeps of Sinkhorn's iteration, then by Newton steps. The Hessian is
 
-    -(1/eps) [diag(P 1)  P ; P'  diag(P' 1)],
+    -(1/eps) [diag(P 1)  P ; P'  diag(P' 1)],                                                        (2)
 
 and its off-diagonal block P keeps only its largest entries: those not below rho, where rho is the
 ``ceil(density * n * m)``-th largest. The diagonal is that of the full plan. The systems are solved by
@@ -84,19 +84,10 @@ def sinkhorn_newton_sparse(
         Keep the entries of the plan, scaled to mass one, that are not below this number, instead.
     tol : float
         Largest error of the marginals in the 1-norm, rows and columns together, relative to the mass.
-    maxiter : int, optional
-        Largest number of sweeps and Newton steps together, 1000 by default.
-    potentials_init : tuple of array, optional
-        Where to start, as the `potentials` of an earlier result; zeros by default.
-    return_plan : bool
-        Whether the result holds the plan.
-    callback : callable, optional
-        Called after each iteration with the potentials, or with an ``intermediate_result``; returning
-        True stops the run.
-    progress : bool
-        Show a progress bar.
-    time_limit : float, optional
-        Seconds.
+    potentials_init, return_plan
+        As in `numsolve.transport.solve`.
+    maxiter, callback, progress, time_limit
+        As in `numsolve.transport.solve`; sweeps and Newton steps count, 1000 together by default.
 
     Returns
     -------
@@ -237,7 +228,7 @@ def _newton_direction(
     step, limit = 0, 10 * (r.shape[0] + c.shape[0])
     while rho > stop and step < limit and not limits.expired:
         step += 1
-        u, v = r * p + P @ q, P.T @ p + c * q
+        u, v = r * p + P @ q, P.T @ p + c * q  # (2)
         curvature = float(xp.sum(p * u) + xp.sum(q * v))
         if not curvature > 1e-13 * float(xp.sum(r * p * p) + xp.sum(c * q * q)):
             break  # few entries can leave blocks without a connection, and one more null vector for each
@@ -276,7 +267,7 @@ def _line_search(
         with np.errstate(over="ignore"):
             r_t = k.plan_row_sums(M, f_t, g_t, reg)
             # (D(t) - D(0)) / eps; the mass is all that needs the plan.
-            rise = t * along - (float(xp.sum(r_t)) - mass)
+            rise = t * along - (float(xp.sum(r_t)) - mass)  # (1)
         if by_error:
             c_t = k.plan_column_sums(M, f_t, g_t, reg)
             if _l1(xp, a - r_t) + _l1(xp, b - c_t) < (1 - 1e-4 * t) * error:

@@ -1,14 +1,14 @@
 r"""Unbalanced entropic transport: the marginals are met as far as it pays.
 
-    min over P >= 0 of  <M, P> + eps KL(P | a b') + rho_a KL(P 1 | a) + rho_b KL(P' 1 | b),
+    min over P >= 0 of  <M, P> + eps KL(P | a b') + rho_a KL(P 1 | a) + rho_b KL(P' 1 | b),          (1)
 
 with KL(p | q) = sum p log(p/q) - p + q. At the solution P_ij = a_i b_j exp((u_i + v_j - M_ij)/eps) and
 
-    P 1 = a exp(-u/rho_a),      P' 1 = b exp(-v/rho_b),
+    P 1 = a exp(-u/rho_a),      P' 1 = b exp(-v/rho_b),                                              (2)
 
 so a side with rho = inf is met exactly. The dual function of (u, v) is
 
-    -rho_a a.(exp(-u/rho_a) - 1) - rho_b b.(exp(-v/rho_b) - 1) - eps (sum P - sum a sum b).
+    -rho_a a.(exp(-u/rho_a) - 1) - rho_b b.(exp(-v/rho_b) - 1) - eps (sum P - sum a sum b).          (3)
 
 (L. Chizat, G. Peyré, B. Schmitzer, F.-X. Vialard, "Scaling algorithms for unbalanced optimal transport
 problems", Math. Comp. 87, 2018.)  As in the balanced case v is eliminated, and what remains is a concave
@@ -27,7 +27,7 @@ for u/rho.
 
 Costs far from the prices. A constant c more cost scales the plan and changes nothing else:
 
-    P(M + c) = exp(-L) P(M),   L = c / (rho_a + rho_b + eps),   u + rho_a L,   v + rho_b L,
+    P(M + c) = exp(-L) P(M),   L = c / (rho_a + rho_b + eps),   u + rho_a L,   v + rho_b L,          (4)
 
 as one sees by inserting it in the conditions above. Where the cost is large against the prices all masses
 would vanish below the smallest number (or exceed the largest where it is negative), so that a constant c is
@@ -279,7 +279,7 @@ class UnbalancedProblem(Problem):
         linear = less * (linear + self.offset * total)
         ab = float(xp.sum(self.a)) * float(xp.sum(self.b)) * self.mass
         entropy = self.reg * (kl - less * total + ab)
-        value = linear + entropy + self.penalty(less * r, less * c)
+        value = linear + entropy + self.penalty(less * r, less * c)  # (1)
         return {"value_linear": self.mass * linear, "value": self.mass * value, "kl": self.mass * kl}
 
     def penalty(self, r: Array, c: Array) -> float:
@@ -326,7 +326,7 @@ def prepare_unbalanced(
     xp, reg, mass = problem.xp, problem.reg, problem.mass
     f, g = reg * (xp.log(problem.a) + math.log(mass)), reg * xp.log(problem.b)
     c = float(xp.min(least_in_columns(xp, problem.M, f) - g))
-    L = c / (rho[0] + rho[1] + reg)
+    L = c / (rho[0] + rho[1] + reg)  # (4)
     if max(math.log(mass), 0.0) - L > LARGEST_EXPONENT:
         raise ValueError(
             f"the costs are so far below zero, against {name} and reg, that the plan has a mass of "

@@ -200,6 +200,16 @@ def test_derivatives_are_slopes(shape, rho):
         assert ours == pytest.approx(expected, rel=1e-6, abs=1e-8)
 
 
+def test_a_weight_of_zero_leaves_the_other_derivatives_alone(solve):
+    M, a, b = data()
+    with_zero = np.append(a, 0.0)
+    plain = solve(M, a, b, 0.05, 1.0).gradient()
+    more = solve(np.vstack([M, M[:1]]), with_zero, b, 0.05, 1.0).gradient()
+    np.testing.assert_allclose(more.a[:-1], plain.a, atol=1e-6)
+    np.testing.assert_allclose(more.b, plain.b, atol=1e-6)
+    assert np.isnan(more.a[-1])
+
+
 # -- what is refused -------------------------------------------------------------------------------
 
 BAD = {
