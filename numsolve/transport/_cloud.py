@@ -119,6 +119,9 @@ class Workers:
 
     def map(self, part: Callable[[int], Array], tasks: int, threaded: bool) -> list[Array]:
         """Compute ``part(0), part(1), ...``, by threads if that pays."""
+        if tasks == 1:
+            self.deadline.check()
+            return [part(0)]
         if not threaded:
             return list(map(self._timely(part), range(tasks)))
         if self.executor is not None:
@@ -222,7 +225,7 @@ class Pairs(_Pickled):
             return kernel(self.kind, power, *arguments, ends[task], ends[task + 1], *after)
 
         parts = self.workers.map(part, tasks, pairs > THREADED_ABOVE)
-        return np.concatenate(parts)
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def by_rows(self, part: Callable[[slice], Array]) -> Array:
         """Join what groups of rows give, where no fused kernel does it; small groups on a CPU."""

@@ -195,7 +195,10 @@ def _fit_slope(X, f, start, end, slope):
 
 @kernel
 def side(kind, X, f, edges):
-    """Prepare a cloud and its potential."""
+    """Prepare a cloud and its potential: the fields of a `Side`.
+
+    Between kernels it travels as a plain tuple, whose type Numba tells twenty microseconds sooner.
+    """
     d, groups = X.shape[0], edges.size - 1
     low, high, slope = np.empty((d, groups)), np.empty((d, groups)), np.empty((d, groups))
     top = np.empty(groups)
@@ -217,7 +220,7 @@ def side(kind, X, f, edges):
                 rest -= fitted[k] * X[k, i]
             largest = max(largest, rest)
         top[group] = largest
-    return Side(X, f, edges, low, high, slope, top)
+    return X, f, edges, low, high, slope, top
 
 
 @inner(fastmath=_REDUCTION)
@@ -326,6 +329,7 @@ def row_sums(kind, p, rows, columns, cut, first, last, with_costs):
     An array (rows, 1); with_costs = 1 adds sum_j P_ij c_ij as its second column. One kernel for both, for
     nearly all of it is the same.
     """
+    rows, columns = Side(*rows), Side(*columns)
     X, f, edges = rows.points, rows.potential, rows.edges
     work = _workspace(columns)
     Y, g, c, x = work.points, work.potential, work.costs, work.x
@@ -350,6 +354,7 @@ def row_sums(kind, p, rows, columns, cut, first, last, with_costs):
 @kernel
 def products(kind, p, rows, columns, cut, first, last, V):
     """sum_j P_ij V_kj as an array (rows, k), under the same rule."""
+    rows, columns = Side(*rows), Side(*columns)
     X, f, edges = rows.points, rows.potential, rows.edges
     work = _workspace(columns)
     Y, g, c, x = work.points, work.potential, work.costs, work.x
@@ -384,6 +389,7 @@ def _least(c, g, least):
 @kernel
 def least(kind, p, rows, columns, first, last):
     """min_j (c_ij - g_j), by branch and bound over the groups; the rows' potential must be zero."""
+    rows, columns = Side(*rows), Side(*columns)
     X, edges = rows.points, rows.edges
     Y, g, starts = columns.points, columns.potential, columns.edges
     work = _workspace(columns)

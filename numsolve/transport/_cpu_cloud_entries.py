@@ -12,6 +12,7 @@ from ._cpu import _REDUCTION, _row_plan
 from ._cpu_cloud import (
     EUCLIDEAN,
     PIECE,
+    Side,
     _copy_point,
     _costs,
     _gather,
@@ -34,6 +35,7 @@ def entries(kind, p, rows, columns, cut, first, last, floor_rows, floor_columns,
 
     The indices of a row are sorted. One kernel for counting and writing, for nearly all of it is the same.
     """
+    rows, columns = Side(*rows), Side(*columns)
     X, f, edges = rows.points, rows.potential, rows.edges
     work = _workspace(columns)
     Y, g, c, x = work.points, work.potential, work.costs, work.x
@@ -105,6 +107,7 @@ def cost_gradients(kind, p, rows, columns, cut, first, last, A, B):
 
     A is (k, n) and B (k, m).
     """
+    rows, columns = Side(*rows), Side(*columns)
     X, f, edges = rows.points, rows.potential, rows.edges
     work = _workspace(columns)
     Y, g, c, x = work.points, work.potential, work.costs, work.x
