@@ -67,6 +67,8 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
 
 def flag(name: str, value: Any) -> bool:
     """Return a switch: True or False, Python's or NumPy's, or the integers 0 and 1."""
+    if value is True or value is False:
+        return value
     scalar = value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
     if not isinstance(scalar, bool | int) or scalar not in {0, 1}:
         raise TypeError(f"{name} must be True or False, got {_kind_of(value)}")

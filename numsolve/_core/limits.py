@@ -41,15 +41,16 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Check each setting by its name, and start the clock."""
-        packed = now()
         if self.maxiter is not None:
             object.__setattr__(self, "maxiter", checks.integer("maxiter", self.maxiter, low=0))
         if self.time_limit is not None:
             seconds = checks.real("time_limit", self.time_limit, low=0.0, infinite=True)
             object.__setattr__(self, "time_limit", seconds)
-            object.__setattr__(self, "deadline", packed + seconds)
-        checks.function("callback", self.callback, optional=True)
-        object.__setattr__(self, "progress", checks.flag("progress", self.progress))
+            object.__setattr__(self, "deadline", now() + seconds)
+        if self.callback is not None:
+            checks.function("callback", self.callback)
+        if self.progress is not False:
+            object.__setattr__(self, "progress", checks.flag("progress", self.progress))
 
     def steps(self, usual: int) -> int:
         """The iterations allowed: the user's number, or the method's usual one."""
