@@ -244,7 +244,7 @@ class Batch:
 
 def in_units(units: Units, x: Array, y: Array, quality: dict[str, Any]) -> dict[str, Any]:
     """A point and its `quality`, given in some units, in those of the caller."""
-    fields = {**quality, "x": x * units.bounds, "y": y * units.costs}
+    fields = {**quality, "x": x * units.bounds, "y": y * units.costs / units.matrix}
     fields["fun"] = quality["fun"] * units.bounds * units.costs
     fields["reduced_costs"] = quality["reduced_costs"] * units.costs
     return fields

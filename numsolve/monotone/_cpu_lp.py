@@ -255,6 +255,8 @@ def _look(At, col, row, run, out):
     out[2] = math.sqrt(dual2) / (1.0 + run.norm_c)
     out[3] = abs(value - bound) / (1.0 + abs(value) + abs(bound))
     out[0] = max(run.primal * out[1], run.dual * out[2], run.gap * out[3])
+    if math.isnan(out[1] + out[2] + out[3]):  # max may lose it
+        out[0] = math.nan
     out[4] = run.weight
     if _is_dual_ray(col, row, run):
         return INFEASIBLE

@@ -5,9 +5,9 @@
 A method sees the scaled program, with ``D1 A D2`` for A, ``D2 c`` for c, bounds ``D1 lc``, ``lx / D2`` and so
 on; then ``x = D2 x_scaled`` and ``y = D1 y_scaled``.
 
-Squares leave the range of a float at 1e154 and 1e-162. So where the largest cost, or the largest finite
-bound, is beyond `FAR`, costs or bounds are first divided by a power of two next to it (`Units`), which rounds
-nothing; and the residuals of such a program are those in these units.
+Squares leave the range of a float at 1e154 and 1e-162. So where the largest entry of A, cost, or finite bound
+is beyond `FAR`, they are first divided by a power of two next to it (`Units`), which rounds nothing; and the
+residuals of such a program are those in these units.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ FAR = 1e100
 
 
 class Units(NamedTuple):
-    """Powers of two that the bounds, hence x, and the costs, hence y, are divided by."""
+    """Powers of two: of A, of x and its bounds, of the costs; those of y are costs over matrix."""
 
+    matrix: float = 1.0
     bounds: float = 1.0
     costs: float = 1.0
 
@@ -65,18 +66,24 @@ class LinearProgram:
     def units(self) -> Units:
         """The units in which data far from one are solved; one and one for all others."""
         xp = self.xp
-        sizes = [xp.abs(v) for v in (self.lc, self.uc, self.lx, self.ux)]
-        return Units(
-            _unit(max((_largest(xp, xp.where(xp.isfinite(v), v, 0.0)) for v in sizes), default=0.0)),
-            _unit(_largest(xp, xp.abs(self.c))),
+        entries = self.A.data if arrays.is_sparse(self.A) else self.A
+        matrix = _unit(_largest(xp, xp.abs(entries)))
+        rows, columns = (
+            max(_largest(xp, xp.where(xp.isfinite(v), xp.abs(v), 0.0)) for v in pair)
+            for pair in ((self.lc, self.uc), (self.lx, self.ux))
         )
+        bounds = max(rows / matrix, columns)
+        if bounds == float("inf"):
+            raise ValueError(f"lc and uc, up to {rows:.1e}, are too large for the entries of A: x overflows")
+        return Units(matrix, _unit(bounds), _unit(_largest(xp, xp.abs(self.c))))
 
     def divided(self, units: Units) -> LinearProgram:
         """The program in these units."""
         if units == Units():
             return self
-        bounds = {name: getattr(self, name) / units.bounds for name in ("lc", "uc", "lx", "ux")}
-        return replace(self, c=self.c / units.costs, **bounds)
+        bounds = {name: getattr(self, name) / units.bounds for name in ("lx", "ux")}
+        bounds |= {name: getattr(self, name) / units.matrix / units.bounds for name in ("lc", "uc")}
+        return replace(self, A=self.A / units.matrix, c=self.c / units.costs, **bounds)
 
     def norm_b(self) -> Any:
         """The 2-norm of the larger of both bounds of each row, where finite."""

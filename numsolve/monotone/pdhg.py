@@ -20,6 +20,7 @@ shortens it. That is a heuristic, which ends after a hundred such failures: then
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +146,7 @@ def solve_lp(
     polish = None if polish is None else checks.real("polish", polish, low=0.0, open_low=True)
     units = program.units()
     lp = program.divided(units)
-    start = None if x is None else x / units.bounds, None if y is None else y / units.costs
+    start = None if x is None else x / units.bounds, None if y is None else y / units.costs * units.matrix
     if 0 in lp.A.shape or (lp.batch is None and bool(lp.contradictory)):
         return at_once(lp, units)
     if lp.batch is not None or not arrays.is_numpy(lp.xp):
@@ -181,6 +182,8 @@ def _solve_single(
     # Without polishing, or if Ctrl-C ended it, what was reached before.
     x, y = solver.unscaled(it.x if point is None else point)
     quality = lp.quality(x, y)
+    if not math.isfinite(quality["residual"]):
+        it.stop(Status.NONFINITE)
     if it.status is Status.CONVERGED and extra:
         it.detail = f"Polished; the gap was below {it.threshold:.1e} and is {quality['gap']:.1e}."
     fields = in_units(units, x, y, quality)

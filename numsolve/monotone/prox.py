@@ -66,7 +66,8 @@ def project_simplex(y: ArrayLike, radius: float = 1.0, axis: int = -1) -> Array:
     # Differences to the largest entry: the sums below then keep their digits whatever the offset. What is
     # further below than `radius` is zero in the projection, and may as well be at this distance.
     top = xp.max(v, axis=-1, keepdims=True)
-    v = xp.maximum(v, top - radius) - top
+    far = v < top - radius
+    v = xp.where(far, -radius, xp.where(far, top, v) - top)
     down = xp.flip(xp.sort(v, axis=-1), axis=-1)
     count = xp.arange(1, v.shape[-1] + 1, dtype=v.dtype)
     excess = (xp.cumulative_sum(down, axis=-1) - radius) / count

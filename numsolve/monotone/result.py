@@ -70,8 +70,8 @@ class LPResult(Result):
     gap : float
         ``|p - d| / (1 + |p| + |d|)`` with the primal and the dual objective.
     residual : float
-        The largest of these three, which is what `tol` bounds. If the largest cost, or the largest finite
-        bound, is below 1e-100 or above 1e100, they are measured in units in which it is about one.
+        The largest of these three, which is what `tol` bounds. If the largest cost, entry of A or bound
+        is below 1e-100 or above 1e100, they are measured in units in which it is about one.
     nrestart : int
         Restarts.
     certificate : array or None
