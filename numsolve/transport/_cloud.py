@@ -36,6 +36,8 @@ GROUP = 32
 TASK, THREADED_ABOVE = 4_000_000, 8_000_000
 #: Pairs of a task, at most: some 50 ms between two looks at the clock.
 LARGEST_TASK = 20_000_000
+#: Pairs up to which a pass takes a millisecond or two, and is made even if the time is over.
+TIMELESS = 500_000
 LOG2E = math.log2(math.e)
 
 
@@ -117,11 +119,10 @@ class Workers:
     executor: Executor | None = None
     deadline: Deadline = field(default_factory=Deadline)
 
-    def map(self, part: Callable[[int], Array], tasks: int, threaded: bool) -> list[Array]:
-        """Compute ``part(0), part(1), ...``, by threads if that pays."""
-        if tasks == 1:
-            self.deadline.check()
-            return [part(0)]
+    def map(self, part: Callable[[int], Array], tasks: int, pairs: int, threaded: bool) -> list[Array]:
+        """Compute ``part(0), part(1), ...`` of a pass over so many pairs, by threads if that pays."""
+        if pairs <= TIMELESS:
+            return list(map(part, range(tasks)))
         if not threaded:
             return list(map(self._timely(part), range(tasks)))
         if self.executor is not None:
@@ -224,7 +225,7 @@ class Pairs(_Pickled):
         def part(task: int) -> Any:
             return kernel(self.kind, power, *arguments, ends[task], ends[task + 1], *after)
 
-        parts = self.workers.map(part, tasks, pairs > THREADED_ABOVE)
+        parts = self.workers.map(part, tasks, pairs, threaded=pairs > THREADED_ABOVE)
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def by_rows(self, part: Callable[[slice], Array]) -> Array:
@@ -232,7 +233,7 @@ class Pairs(_Pickled):
         n, m = self.shape
         rows = max(1, TASK // m) if arrays.is_numpy(self.xp) else n
         slices = [slice(first, min(first + rows, n)) for first in range(0, n, rows)]
-        parts = self.workers.map(lambda task: part(slices[task]), len(slices), threaded=False)
+        parts = self.workers.map(lambda task: part(slices[task]), len(slices), n * m, threaded=False)
         return parts[0] if len(parts) == 1 else self.xp.concat(parts)
 
 

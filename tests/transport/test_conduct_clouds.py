@@ -173,10 +173,9 @@ def test_a_divergence_shares_its_time():
 @pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", euclidean], ids=["fused", "gaps", "function"])
 def test_no_time_for_a_single_pass(metric, monkeypatch):
     """Where the time does not even suffice for a pass, the start comes back, and what is not known is nan."""
-    from numsolve.transport import _cloud_problem, _deadline
+    from numsolve.transport import _cloud, _deadline
 
-    monkeypatch.setattr(_cloud_problem, "LAST_PASS", -1e9)
-    monkeypatch.setattr(_cloud_problem, "RESULTS", -1e9)
+    monkeypatch.setattr(_cloud, "TIMELESS", 0)
     monkeypatch.setattr(
         _deadline.Deadline, "set", lambda self, limits, share=0.0: setattr(self, "until", 0.0)
     )
