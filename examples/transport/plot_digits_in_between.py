@@ -60,8 +60,8 @@ steps = np.linspace(0, 1, 7)
 fig, axes = plt.subplots(3, len(steps), figsize=(11, 5), layout="constrained")
 for axis_row, source, target in zip(axes, images[:-1], images[1:], strict=True):
     result = transport.solve(M, source.ravel(), target.ravel(), reg=5e-4)
-    steps, cost = result.nnewton, result.value_linear
-    print(f"{steps} Newton steps, error {result.marginal_error:.1e}, cost {cost:.6f}")
+    newton, cost = result.nnewton, result.value_linear
+    print(f"{newton} Newton steps, error {result.marginal_error:.1e}, cost {cost:.6f}")
     for ax, s in zip(axis_row, steps, strict=True):
         ax.imshow(between(result.plan, s), cmap="bone_r")
         ax.set_axis_off()
