@@ -106,7 +106,7 @@ def check_alpha(alpha: Any) -> float:
 
 
 def check_degree(p: Any) -> int:
-    """Return the degree if it is one: below two, N'' is no function; above 20, digits are lost."""
+    """Return the degree if it is allowed: below two, N'' is not a function; above 20, digits are lost."""
     return checks.integer("p", p, low=2, high=20)
 
 

@@ -216,7 +216,10 @@ def solve_riesz_bvp(
 def _obstacle(
     data: Data, alpha: float, weights: tuple[float, float], definition: str, modes: int, *, look: bool
 ) -> tuple[str, spectral.Series | None]:
-    """Why Jacobi modes do not do, or nothing; and the modes of f. `look` at the smoothness of the data."""
+    """Return why Jacobi modes cannot be used, or an empty string, and the modes of f.
+
+    The smoothness of the data is tried if `look` is set.
+    """
     if any(map(is_values, (data.f, data.reaction, data.diffusion))):
         return "the data are values at the collocation points, not functions", None
     if weights != (0.5, 0.5):

@@ -38,7 +38,7 @@ def rebuild(tree: Any, values: list[Any]) -> Any:
 
 
 def ravel(name: str, tree: Any, xp: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """All leaves as one vector of floats, and the way back, which keeps a vector's dtype."""
+    """All leaves as one vector of floats, and the function that undoes it, which keeps a vector's dtype."""
     parts = [checks.array(name, leaf, xp=xp, check_finite=False) for leaf in leaves(tree)]
     shapes = [tuple(part.shape) for part in parts]
     sizes = [math.prod(shape) for shape in shapes]

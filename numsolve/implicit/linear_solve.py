@@ -127,8 +127,8 @@ def solve_cg(
 ) -> Any:
     """Solve by conjugate gradients, for a symmetric definite matrix.
 
-    A negative definite one will do too. If the curvature changes its sign, as at a saddle, GMRES goes on,
-    with a warning. The default for large symmetric systems.
+    A negative definite matrix is accepted, too. If the curvature changes its sign, as at a saddle, GMRES goes
+    on, with a warning. The default for large symmetric systems.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ Each function below is F(x, theta), zero at a solution, or makes one, or makes a
 point a solution is (for `numsolve.implicit.custom_fixed_point`). They need not be what the solver iterates:
 any of them that the solution satisfies gives the same derivative. (M. Blondel et al., "Efficient and modular
 implicit differentiation", NeurIPS 2022, table 1; parameters in the order of jaxopt, those of the constraint
-or the regulariser first.) Gradients are JAX's; with ``grad=`` given, NumPy arrays will do too.
+or the regulariser first.) Gradients are JAX's; with ``grad=`` given, NumPy arrays are accepted, too.
 
 Where a constraint switches between active and inactive (a zero multiplier, an entry at the threshold of a
 soft-thresholding) the solution has no derivative; what comes out is one of the one-sided ones.
