@@ -261,7 +261,8 @@ class AtomDFT:
         if not whole and it.nit:  # no time for that: the last step, whose fields are there
             best = field.mixing.x.reshape(x.shape)
             shown = {"x": self._flat(best), "residual": float(it.history.residual[-1])}
-        orbitals = self._orbitals(field, best)
+        V = np.asarray(best - self.Z / field.tables.r)  # what the electrons feel
+        orbitals = self._orbitals(field, V)
         result = it.result(
             AtomResult,
             error_estimate=estimate,
@@ -272,7 +273,7 @@ class AtomDFT:
             n_electrons=self.n_electrons,
             mesh=self.mesh,
             **shown,
-            **self._functions(field, best),
+            **self._functions(field, V),
             **_energies(field),
         )
         warn_of_unbound([o.bound for o in orbitals], [o.label for o in orbitals], self.mesh)
@@ -330,8 +331,8 @@ class AtomDFT:
         values = gather(lanes, self.mesh.n_elements)
         return values if self.spin_polarized else values[0]
 
-    def _orbitals(self, field: SelfConsistentField, x: Array) -> tuple[Orbital, ...]:
-        V, states = self._felt(field, x), field.states
+    def _orbitals(self, field: SelfConsistentField, V: Array) -> tuple[Orbital, ...]:
+        states = field.states
         P, Q = orbital_values(field.tables, states, V, field.c)
         last = unspread(V, self.mesh.n_elements)[:, -1, -1]
         return tuple(
@@ -349,11 +350,7 @@ class AtomDFT:
             for i, (s, energy) in enumerate(zip(self._states, states.energy.tolist(), strict=True))
         )
 
-    def _felt(self, field: SelfConsistentField, x: Array) -> Array:
-        """What the electrons feel: the nucleus, and the potential x of the electrons."""
-        return np.asarray(x - self.Z / field.tables.r)
-
-    def _functions(self, field: SelfConsistentField, x: Array) -> _Functions:
+    def _functions(self, field: SelfConsistentField, V: Array) -> _Functions:
         elements, tables, now = self.mesh.n_elements, field.tables, field.fields
         r = gather(tables.r, elements)
         n = gather(now.n, elements)
@@ -362,7 +359,7 @@ class AtomDFT:
             "weights": gather(tables.weight, elements),
             "density": n.sum(axis=0),
             "spin_density": n[0] - n[1] if self.spin_polarized else None,
-            "v_eff": self._flat(self._felt(field, x)),
+            "v_eff": self._flat(V),
             "v_hartree": gather(now.v_hartree, elements),
             "v_xc": self._flat(now.v_xc),
         }

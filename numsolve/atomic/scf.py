@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .tables import PIECE_SECONDS, Fields, Mixing, Pencil, pieces
+from .tables import PIECE_SECONDS, Fields, Mixing, Pencil, pieces, zeros
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
@@ -45,7 +45,7 @@ class SelfConsistentField:
         depth: int = 0,
     ) -> SelfConsistentField:
         """A field without values; `depth` is how many steps Anderson mixing remembers."""
-        V = np.zeros((spins, *tables.r.shape))
+        V = zeros((spins, *tables.r.shape))
         return cls(
             Z,
             c,

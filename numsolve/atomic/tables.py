@@ -16,7 +16,7 @@ the weight r^(2 g - 1) of |kappa| = 1, which all kappa share.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import sqrt
+from math import prod, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -109,9 +109,9 @@ class States(NamedTuple):
             index=np.array(index, dtype=np.int64),
             occupation=np.array(occupation, dtype=float),
             energy=np.full(count, np.nan),
-            u=np.zeros((count, blocks, n, LANES)),
-            p=np.zeros((count, blocks, points, LANES)),
-            d=np.zeros((count, blocks, points, LANES)),
+            u=zeros((count, blocks, n, LANES)),
+            p=zeros((count, blocks, points, LANES)),
+            d=zeros((count, blocks, points, LANES)),
             certified=np.zeros(count, dtype=bool),
             before=np.zeros(count),
             low=np.zeros(count),
@@ -139,11 +139,11 @@ class Pencil(NamedTuple):
         blocks, size = tables.overlap.shape[1:3]
         return cls(
             V=V,
-            vm=np.zeros((len(V) * len(tables.phi), blocks, size, LANES)),
-            A=np.zeros((blocks, size, LANES)),
+            vm=zeros((len(V) * len(tables.phi), blocks, size, LANES)),
+            A=zeros((blocks, size, LANES)),
             chain=np.zeros((2, tables.n_elements + 1)),
-            y=np.zeros((blocks, tables.phi.shape[3], LANES)),
-            weight=np.zeros_like(tables.weight),
+            y=zeros((blocks, tables.phi.shape[3], LANES)),
+            weight=zeros(tables.weight.shape),
         )
 
 
@@ -176,9 +176,9 @@ class Fields(NamedTuple):
     def of(cls, tables: Tables, spins: int, functional: tuple[float, float]) -> Fields:
         """Fields without values."""
         blocks = len(tables.r)
-        each = [np.zeros((spins, *tables.r.shape)) for _ in range(4)]
-        whole = [np.zeros(tables.r.shape) for _ in range(4)]
-        elements = [np.zeros((blocks, LANES)) for _ in range(2)]
+        each = [zeros((spins, *tables.r.shape)) for _ in range(4)]
+        whole = [zeros(tables.r.shape) for _ in range(4)]
+        elements = [zeros((blocks, LANES)) for _ in range(2)]
         return cls._make([*each, *whole, *elements, np.zeros(1, dtype=TERMS), np.array(functional)])
 
 
@@ -201,12 +201,27 @@ class Mixing(NamedTuple):
         """No memory."""
         past, now = (depth, size), (1, size)
         shapes = (past, past, past, past, now, now, now, now, (depth,))
-        return cls._make([*map(np.zeros, shapes), np.zeros(1, dtype=np.int64)])
+        return cls._make([*map(zeros, shapes), np.zeros(1, dtype=np.int64)])
 
 
 def pieces(tables: Tables) -> int:
     """How many factorisations one call of a kernel does."""
     return max(1, int(PIECE_SECONDS / tables.probe_seconds))
+
+
+def aligned(values: Array) -> Array:
+    """The same array at an address that is a multiple of 64: vectors then lie in one cache line each."""
+    out = zeros(values.shape)
+    out[...] = values
+    return out
+
+
+def zeros(shape: tuple[int, ...]) -> Array:
+    """An array of zeros at an address that is a multiple of 64."""
+    size = prod(shape)
+    room = np.zeros(size + 8)
+    first = -room.__array_interface__["data"][0] % 64 // 8
+    return np.asarray(room[first : first + size].reshape(shape))
 
 
 @lru_cache(maxsize=256)
@@ -226,8 +241,8 @@ def schroedinger_tables(mesh: RadialMesh, momenta: tuple[int, ...], lumped: bool
         phi[None],
         slope[None],
         (_lumped(mesh) if lumped else _gram(phi, points.weight))[None],
-        _padding(mesh) + kinetic + factors[:, None, None, None] * over_r2,
-        factors[:, None, None, None] * points.weight / (2 * points.r**2),
+        aligned(_padding(mesh) + kinetic + factors[:, None, None, None] * over_r2),
+        aligned(factors[:, None, None, None] * points.weight / (2 * points.r**2)),
         np.zeros(len(momenta), dtype=np.int64),
     )
 
@@ -238,7 +253,7 @@ def dirac_tables(mesh: RadialMesh, kappas: tuple[int, ...], Z: float, c: float) 
     first = 0 if mesh.edges[0] == 0.0 else 1
     points = points_of(mesh, 0.0 if first else first_exponent(Z, c))
     pairs = [_basis(mesh, points, kappa, 0.0 if first else radial_power(kappa, Z, c)) for kappa in kappas]
-    phi, slope = (np.stack(parts) for parts in zip(*pairs, strict=True))
+    phi, slope = (aligned(np.stack(parts)) for parts in zip(*pairs, strict=True))
     return Tables(
         mesh.n_elements,
         first,
@@ -247,9 +262,9 @@ def dirac_tables(mesh: RadialMesh, kappas: tuple[int, ...], Z: float, c: float) 
         points.cumulative,
         phi,
         slope,
-        np.stack([_gram(table, points.weight) for table in phi]),
-        np.stack([_padding(mesh)] * len(kappas)),
-        np.zeros((len(kappas), *points.r.shape)),
+        aligned(np.stack([_gram(table, points.weight) for table in phi])),
+        aligned(np.stack([_padding(mesh)] * len(kappas))),
+        zeros((len(kappas), *points.r.shape)),
         np.arange(len(kappas)),
     )
 
@@ -283,7 +298,7 @@ def spread(values: Array) -> Array:
     padded = np.zeros((blocks * LANES, *values.shape[1:]))
     padded[:elements] = values
     split = padded.reshape(blocks, LANES, *values.shape[1:])
-    return np.ascontiguousarray(np.moveaxis(split, 1, -1))
+    return aligned(np.moveaxis(split, 1, -1))
 
 
 def unspread(values: Array, elements: int) -> Array:
@@ -349,7 +364,7 @@ def _gram(table: Array, weight: Array) -> Array:
     """Packed element matrices ``sum_q weight_q table_qi table_qj``."""
     full = np.einsum("bqe,bqie,bqje->bije", weight, table, table, optimize=True)
     i, j = np.triu_indices(table.shape[2])
-    return np.ascontiguousarray(full[:, i, j])
+    return aligned(full[:, i, j])
 
 
 def _lumped(mesh: RadialMesh) -> Array:

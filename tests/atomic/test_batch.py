@@ -8,6 +8,7 @@ from multiprocessing import get_context
 
 import pytest
 
+from numsolve import ConvergenceWarning, Status
 from numsolve._core.parallel import ParallelError
 from numsolve.atomic import AtomDFT, solve_atoms
 
@@ -31,14 +32,16 @@ def test_specs_of_every_kind_and_their_order():
 def test_threads_give_the_same_numbers():
     with ThreadPoolExecutor(2) as executor:
         parallel = solve_atoms(SPECS * 3, executor=executor)
-    assert list(map(ENERGIES, parallel)) == list(map(ENERGIES, solve_atoms(SPECS * 3)))
+    assert list(map(ENERGIES, parallel)) == pytest.approx(
+        list(map(ENERGIES, solve_atoms(SPECS * 3))), rel=1e-12
+    )
 
 
 @pytest.mark.slow
 def test_processes_give_the_same_numbers():
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         parallel = solve_atoms(SPECS, executor=executor)
-    assert list(map(ENERGIES, parallel)) == list(map(ENERGIES, solve_atoms(SPECS)))
+    assert list(map(ENERGIES, parallel)) == pytest.approx(list(map(ENERGIES, solve_atoms(SPECS))), rel=1e-12)
 
 
 def test_settings_are_for_all_and_a_dictionary_comes_first():
@@ -71,3 +74,30 @@ def test_a_failure_does_not_lose_the_others(monkeypatch):
     with pytest.raises(ParallelError) as caught:
         solve_atoms([1, 2, 3])
     assert [r is not None for r in caught.value.results] == [True, False, True]
+
+
+def test_the_time_limit_is_for_all_together():
+    with pytest.warns(ConvergenceWarning, match="are done; the others are None"):
+        results = solve_atoms([AtomDFT(2), AtomDFT(10)] * 20, time_limit=0.0)
+    assert len(results) == 40
+    assert None in results
+
+
+def test_ctrl_c_ends_the_whole_and_keeps_what_is_done(monkeypatch):
+    run, begun = AtomDFT.run, []
+
+    def watched(atom, **settings):
+        begun.append(atom.Z)
+        if len(begun) == 3:
+            return run(atom, callback=stop, **settings)
+        return run(atom, **settings)
+
+    def stop(x):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AtomDFT, "run", watched)
+    with pytest.warns(ConvergenceWarning):
+        results = solve_atoms([1, 2, 3, 4, 5])
+    assert begun == [1, 2, 3]
+    assert [r is not None for r in results] == [True, True, True, False, False]
+    assert [r.status for r in results[:3]] == [Status.CONVERGED, Status.CONVERGED, Status.INTERRUPTED]
