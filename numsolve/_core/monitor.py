@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from .typing import Callback
 
 R = TypeVar("R", bound=Result)
 
@@ -99,9 +98,6 @@ class Monitor:
         reference: Any = 1.0,
         thresholds: Mapping[str, float] | None = None,
         maxiter: int,
-        time_limit: float | None = None,
-        callback: Callback | None = None,
-        progress: bool = False,
         label: str = "",
         keep: Literal["copy", "reference"] = "copy",
         present: Callable[[Any], Any] | None = None,
@@ -114,7 +110,7 @@ class Monitor:
     ) -> None:
         rtol = checks.real("rtol", rtol, low=0.0)
         atol = checks.real("atol", atol, low=0.0)
-        limits = Limits(None, time_limit, callback, progress) if limits is None else limits
+        limits = Limits() if limits is None else limits
         self.limits = limits
         self.maxiter = limits.steps(checks.integer("maxiter", maxiter, low=0))
         # A threshold from an infinite norm would accept everything, so it counts as zero.

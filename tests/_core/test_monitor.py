@@ -19,8 +19,15 @@ import pytest
 
 from numsolve._core import keyboard as keyboard_state
 from numsolve._core import monitor
+from numsolve._core.limits import Limits
 from numsolve._core.monitor import CHUNK_SECONDS, FIRST_SECONDS, GROWTH, RUNNING, Monitor
 from numsolve._core.result import ConvergenceError, ConvergenceWarning, Result, Status
+
+
+def watch(**settings):
+    """A monitor, its run settings packed as a public function packs them."""
+    run = {name: settings.pop(name) for name in ("time_limit", "callback", "progress") if name in settings}
+    return Monitor(Limits(**run), **settings)
 
 
 def halve(it, residual=1.0, rate=0.5, x=None, start=True):
@@ -34,7 +41,7 @@ def halve(it, residual=1.0, rate=0.5, x=None, start=True):
 
 def solve(residual=1.0, rate=0.5, **settings):
     """Run `halve` and return the monitor."""
-    with Monitor(**{"maxiter": 100, **settings}) as it:
+    with watch(**{"maxiter": 100, **settings}) as it:
         halve(it, residual, rate)
     return it
 
@@ -48,7 +55,7 @@ def quiet(it, cls=Result, **fields):
 def replay(residuals, **settings):
     """Record the residuals given, as far as the monitor wants them."""
     values = iter(residuals)
-    with Monitor(**{"maxiter": len(residuals) - 1, **settings}) as it:
+    with watch(**{"maxiter": len(residuals) - 1, **settings}) as it:
         it.record(next(values), 0)
         for k in it:
             it.record(next(values), k)
@@ -108,7 +115,7 @@ def test_a_residual_at_the_threshold_has_converged(settings, nit):
 
 def test_the_start_may_be_the_answer():
     x = np.ones(2)
-    with Monitor(atol=1.0, maxiter=10) as it:
+    with watch(atol=1.0, maxiter=10) as it:
         it.record(1.0, x)
         steps = list(it)
     result = it.result(Result)
@@ -165,7 +172,7 @@ def test_zero_tolerances_use_all_iterations_or_meet_zero():
 )
 def test_bad_settings(settings, error, message):
     with pytest.raises(error, match=message):
-        Monitor(**{"maxiter": 10, **settings})
+        watch(**{"maxiter": 10, **settings})
 
 
 # -- several residuals -----------------------------------------------------------------------------
@@ -233,7 +240,7 @@ def test_a_missing_name_is_an_error():
 
 def test_twice_in_a_row():
     residuals, below, nit = [1.0, 1e-9, 1.0, 1e-9, 1e-9, 1e-9], False, None
-    with Monitor(atol=1e-6, maxiter=5, rounding=1e-6) as it:
+    with watch(atol=1e-6, maxiter=5, rounding=1e-6) as it:
         for k, residual in enumerate([residuals[0]]):
             it.record(residual, k, converged=False)
         for k in it:
@@ -245,7 +252,7 @@ def test_twice_in_a_row():
 
 
 def test_the_method_may_accept_what_the_tolerance_would_not():
-    with Monitor(atol=1e-6, maxiter=9) as it:
+    with watch(atol=1e-6, maxiter=9) as it:
         it.record(1.0, "first")
         for _ in it:
             it.record(5.0, "accepted", converged=True)
@@ -254,7 +261,7 @@ def test_the_method_may_accept_what_the_tolerance_would_not():
 
 
 def test_a_refused_residual_is_not_accepted_as_rounding():
-    with Monitor(atol=1e-6, maxiter=3, rounding=1e-3) as it:
+    with watch(atol=1e-6, maxiter=3, rounding=1e-3) as it:
         for k in it:
             it.record(1e-9, k, converged=False)
     assert it.status is Status.MAXITER
@@ -306,7 +313,7 @@ def test_a_plateau_is_stagnation():
 
 
 def test_the_time_limit(clock):
-    with Monitor(maxiter=100, time_limit=3.0) as it:
+    with watch(maxiter=100, time_limit=3.0) as it:
         it.record(1.0)
         for _ in it:
             clock.now += 0.7
@@ -317,7 +324,7 @@ def test_the_time_limit(clock):
 
 
 def test_convergence_after_the_time_limit_is_convergence(clock):
-    with Monitor(atol=0.1, maxiter=100, time_limit=3.0) as it:
+    with watch(atol=0.1, maxiter=100, time_limit=3.0) as it:
         for _ in it:
             clock.now += 10.0
             it.record(0.01)
@@ -325,7 +332,7 @@ def test_convergence_after_the_time_limit_is_convergence(clock):
 
 
 def test_a_method_ends_its_run_with_a_reason():
-    with Monitor(maxiter=10) as it:
+    with watch(maxiter=10) as it:
         it.record(1.0, "start")
         for k in it:
             if k == 3:
@@ -338,7 +345,7 @@ def test_a_method_ends_its_run_with_a_reason():
 
 
 def test_a_loop_left_without_a_reason_is_an_error():
-    with pytest.raises(RuntimeError, match="call stop"), Monitor(maxiter=10) as it:
+    with pytest.raises(RuntimeError, match="call stop"), watch(maxiter=10) as it:
         it.record(1.0)
         for _ in it:
             break
@@ -346,9 +353,9 @@ def test_a_loop_left_without_a_reason_is_an_error():
 
 def test_exceptions_propagate_and_nothing_stays_open():
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), Monitor(maxiter=10) as outer:
+        with pytest.raises(ZeroDivisionError), watch(maxiter=10) as outer:
             outer.record(1.0)
-            with Monitor(maxiter=10) as inner:
+            with watch(maxiter=10) as inner:
                 inner.record(1.0)
                 1 / 0  # noqa: B018
         assert keyboard_state.thread.count == 0
@@ -359,7 +366,7 @@ def test_no_bar_leaves_no_monitor_open(monkeypatch):
         raise ImportError("no tqdm")
 
     monkeypatch.setattr(monitor, "_progress_bar", broken)
-    with pytest.raises(ImportError), Monitor(maxiter=3, progress=True):
+    with pytest.raises(ImportError), watch(maxiter=3, progress=True):
         pass  # pragma: no cover
 
 
@@ -388,7 +395,7 @@ def test_a_callback_may_ask_for_the_intermediate_result():
     def callback(intermediate_result):
         seen.append(intermediate_result)
 
-    with Monitor(maxiter=2, callback=callback, thresholds={"a": 1e-9, "b": 1e-3}, columns=["cost"]) as it:
+    with watch(maxiter=2, callback=callback, thresholds={"a": 1e-9, "b": 1e-3}, columns=["cost"]) as it:
         for k in it:
             it.record({"a": 1.0 / k, "b": 0.0}, k, cost=10.0 * k)
     assert [(r.x, r.nit, r.a, r.b, r.cost) for r in seen] == [(1, 1, 1.0, 0.0, 10.0), (2, 2, 0.5, 0.0, 20.0)]
@@ -482,7 +489,7 @@ def overwrite(x, value):
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES)
 def test_a_method_may_overwrite_its_iterate(state):
     x, seen = state(), []
-    with Monitor(maxiter=4, callback=seen.append) as it:
+    with watch(maxiter=4, callback=seen.append) as it:
         for k in it:
             overwrite(x, k)
             it.record([9.0, 2.0, 5.0, 7.0][k - 1], x)
@@ -495,7 +502,7 @@ def test_a_method_may_overwrite_its_iterate(state):
 def test_array_api_arrays_are_copied():
     strict = pytest.importorskip("array_api_strict")
     x = strict.zeros(2)
-    with Monitor(maxiter=2) as it:
+    with watch(maxiter=2) as it:
         for k in it:
             x[:] = float(k)
             it.record(float(k), x)
@@ -504,7 +511,7 @@ def test_array_api_arrays_are_copied():
 
 def test_by_reference_nothing_is_copied():
     iterates = [np.full(2, float(k)) for k in range(5)]
-    with Monitor(maxiter=4, keep="reference") as it:
+    with watch(maxiter=4, keep="reference") as it:
         for k in it:
             it.record([9.0, 2.0, 5.0, 7.0][k - 1], iterates[k])
     assert it.x is iterates[2]
@@ -515,7 +522,7 @@ def test_by_reference_nothing_is_copied():
 
 
 def test_ctrl_c_keeps_the_best_iterate():
-    with Monitor(maxiter=10) as it:
+    with watch(maxiter=10) as it:
         it.record(1.0, "start")
         for k in it:
             if k == 3:
@@ -528,17 +535,17 @@ def test_ctrl_c_keeps_the_best_iterate():
 
 
 def test_ctrl_c_before_anything_was_recorded_propagates():
-    with pytest.raises(KeyboardInterrupt), Monitor(maxiter=10):
+    with pytest.raises(KeyboardInterrupt), watch(maxiter=10):
         raise KeyboardInterrupt
     assert keyboard_state.thread.count == 0
 
 
 def test_ctrl_c_ends_the_outermost_of_nested_solves():
     inner_ended = []
-    with Monitor(maxiter=5, keep="reference") as outer:
+    with watch(maxiter=5, keep="reference") as outer:
         outer.record(1.0, "outer start")
         for _ in outer:
-            with Monitor(maxiter=5) as inner:
+            with watch(maxiter=5) as inner:
                 inner.record(1.0, "inner start")
                 for _ in inner:
                     raise KeyboardInterrupt
@@ -552,7 +559,7 @@ def test_solves_of_other_threads_do_not_count():
     entered, leave = threading.Event(), threading.Event()
 
     def other():
-        with Monitor(maxiter=0) as it:
+        with watch(maxiter=0) as it:
             it.record(1.0)
             entered.set()
             leave.wait(10)
@@ -561,7 +568,7 @@ def test_solves_of_other_threads_do_not_count():
     thread = threading.Thread(target=other)
     thread.start()
     assert entered.wait(10)
-    with Monitor(maxiter=5) as it:
+    with watch(maxiter=5) as it:
         it.record(1.0, "kept")
         raise KeyboardInterrupt
     leave.set()
@@ -607,7 +614,7 @@ def test_a_signal_during_a_compiled_chunk_keeps_the_best_iterate(keyboard):
     thread = threading.Thread(target=interrupt)
     thread.start()
     x, residuals = np.zeros(2), np.empty(1)
-    with Monitor(maxiter=1000, columns=["cost"]) as it:
+    with watch(maxiter=1000, columns=["cost"]) as it:
         it.record(2.0, x, cost=1.0)
         while it.running:
             x[:] = it.nit + 1.0
@@ -634,7 +641,7 @@ def from_numba():
 
 
 def test_an_interrupt_that_became_a_system_error_keeps_the_best_iterate(keyboard):
-    with Monitor(maxiter=10) as it:
+    with watch(maxiter=10) as it:
         it.record(1.0, "start")
         for _ in it:
             from_numba()
@@ -642,18 +649,18 @@ def test_an_interrupt_that_became_a_system_error_keeps_the_best_iterate(keyboard
 
 
 def test_an_interrupt_that_became_a_system_error_is_one_where_nothing_is_kept(keyboard):
-    with pytest.raises(KeyboardInterrupt), Monitor(maxiter=10):
+    with pytest.raises(KeyboardInterrupt), watch(maxiter=10):
         from_numba()
 
 
 def test_a_system_error_of_another_kind_is_an_error(keyboard):
-    with pytest.raises(SystemError, match="other"), Monitor(maxiter=10) as it:
+    with pytest.raises(SystemError, match="other"), watch(maxiter=10) as it:
         it.record(1.0, "start")
         raise SystemError("other")
 
 
 def test_an_interrupt_that_was_swallowed_ends_the_run(keyboard):
-    with Monitor(maxiter=10) as it:
+    with watch(maxiter=10) as it:
         it.record(1.0, 0)
         for k in it:
             if k == 3:
@@ -664,10 +671,10 @@ def test_an_interrupt_that_was_swallowed_ends_the_run(keyboard):
 
 
 def test_an_interrupt_that_an_inner_solve_swallowed_ends_the_outer_one(keyboard):
-    with Monitor(maxiter=10) as outer:
+    with watch(maxiter=10) as outer:
         outer.record(1.0, "start")
         for _ in outer:
-            with Monitor(maxiter=1) as inner:
+            with watch(maxiter=1) as inner:
                 with suppress(KeyboardInterrupt):
                     press()
                 inner.record(0.0, 1)
@@ -695,7 +702,7 @@ def test_a_second_ctrl_c_while_the_result_is_prepared_raises(keyboard, monkeypat
 
 
 def test_a_method_that_failed_leaves_ctrl_c_as_it_was(keyboard):
-    with pytest.raises(ZeroDivisionError), Monitor(maxiter=3):
+    with pytest.raises(ZeroDivisionError), watch(maxiter=3):
         raise ZeroDivisionError
     with pytest.raises(KeyboardInterrupt):
         press()
@@ -706,7 +713,7 @@ def test_a_handler_of_the_users_stays(keyboard):
     presses = []
     mine = lambda number, frame: presses.append(number)  # noqa: E731
     signal.signal(signal.SIGINT, mine)
-    with Monitor(maxiter=3) as it:
+    with watch(maxiter=3) as it:
         it.record(1.0)
         for _ in it:
             press()
@@ -720,7 +727,7 @@ def test_at_any_moment_of_a_python_loop_the_run_is_interrupted(keyboard):
     """Every record is whole, every iterate kept, whatever line the signal meets."""
     for moment in np.random.default_rng(0).uniform(0.001, 0.02, 20):
         timer = threading.Timer(moment, press)
-        with Monitor(maxiter=10**9, columns=["cost"]) as it:
+        with watch(maxiter=10**9, columns=["cost"]) as it:
             it.record(2.0, 0, cost=0.0)
             timer.start()
             for k in it:
@@ -752,7 +759,7 @@ class DeviceScalar:
 @pytest.mark.parametrize(("maxiter", "rows"), [(100, [0, 10, 20, 30]), (25, [0, 10, 20, 25])])
 def test_residuals_stay_on_the_device_between_looks(maxiter, rows):
     DeviceScalar.fetched, seen = 0, []
-    with Monitor(rtol=2.0**-25, maxiter=maxiter, every=10, callback=seen.append) as it:
+    with watch(rtol=2.0**-25, maxiter=maxiter, every=10, callback=seen.append) as it:
         it.record(DeviceScalar(1.0), 0)
         for k in it:
             it.record(DeviceScalar(0.5**k), k)
@@ -764,7 +771,7 @@ def test_residuals_stay_on_the_device_between_looks(maxiter, rows):
 
 
 def test_a_verdict_is_heard_between_looks():
-    with Monitor(maxiter=100, every=10) as it:
+    with watch(maxiter=100, every=10) as it:
         for k in it:
             it.record(DeviceScalar(1.0), k, converged=True if k == 13 else None)
     assert (it.nit, it.status, it.x) == (13, Status.CONVERGED, 13)
@@ -793,7 +800,7 @@ def richardson(state, n, stop_at, residuals):
 
 def run_chunks(kernel=richardson, start=1.0, chunks=None, **settings):
     state = np.array([start])
-    with Monitor(**{"maxiter": 1000, **settings}) as it:
+    with watch(**{"maxiter": 1000, **settings}) as it:
         it.record(abs(start), state)
         while it.running:
             n, stop_at = it.chunk()
@@ -860,7 +867,7 @@ def test_chunks_end_near_the_time_limit(clock):
 
 
 def test_the_first_chunk_does_not_pass_maxiter():
-    with Monitor(maxiter=3, step_seconds=1e-6) as it:
+    with watch(maxiter=3, step_seconds=1e-6) as it:
         assert it.chunk()[0] == 3
         it.extend([1.0, 1.0, 1.0])
         assert not it.running
@@ -880,12 +887,12 @@ def test_a_callback_stops_a_compiled_loop():
 
 
 def test_a_kernel_stops_at_the_threshold_or_the_rounding_level():
-    assert Monitor(rtol=1e-3, reference=2.0, maxiter=1).chunk()[1] == 2e-3
-    assert Monitor(rtol=1e-3, rounding=0.1, maxiter=1).chunk()[1] == 0.1
+    assert watch(rtol=1e-3, reference=2.0, maxiter=1).chunk()[1] == 2e-3
+    assert watch(rtol=1e-3, rounding=0.1, maxiter=1).chunk()[1] == 0.1
 
 
 def test_seconds_in_a_chunk_are_interpolated(clock):
-    with Monitor(maxiter=100) as it:
+    with watch(maxiter=100) as it:
         clock.now += 1.0
         it.record(1.0)
         clock.now += 2.0
@@ -897,7 +904,7 @@ def test_seconds_in_a_chunk_are_interpolated(clock):
 
 @pytest.mark.parametrize("rows", [*range(1, 60), 1000, 4095])
 def test_each_row_of_a_full_chunk_is_one_iteration(rows):
-    with Monitor(maxiter=10**6) as it:
+    with watch(maxiter=10**6) as it:
         it.record(1.0)
         it.extend(np.ones(rows))
         it.extend(np.ones(rows), Status.BREAKDOWN)
@@ -905,7 +912,7 @@ def test_each_row_of_a_full_chunk_is_one_iteration(rows):
 
 
 def test_kernels_may_record_now_and_then():
-    with Monitor(maxiter=1000) as it:
+    with watch(maxiter=1000) as it:
         it.record(1.0)
         it.extend([0.5, 0.4, 0.3], steps=30)
         assert it.nit == 30
@@ -918,7 +925,7 @@ def test_kernels_may_record_now_and_then():
 
 
 def test_time_passes_in_chunks_that_record_nothing(clock):
-    with Monitor(maxiter=1000, time_limit=1.0) as it:
+    with watch(maxiter=1000, time_limit=1.0) as it:
         it.record(1.0, "start")
         while it.running:
             clock.now += 0.4
@@ -928,7 +935,7 @@ def test_time_passes_in_chunks_that_record_nothing(clock):
 
 @pytest.mark.parametrize("code", [Status.BREAKDOWN, Status.NONFINITE, Status.INFEASIBLE, 4])
 def test_the_code_of_a_kernel_is_the_status(code):
-    with Monitor(maxiter=100) as it:
+    with watch(maxiter=100) as it:
         it.record(1.0, "start")
         it.extend([0.5, 0.25], int(code), "broken")
     assert it.status is Status(code)
@@ -936,26 +943,26 @@ def test_the_code_of_a_kernel_is_the_status(code):
 
 
 def test_a_kernel_may_break_down_before_its_first_step():
-    with Monitor(maxiter=100) as it:
+    with watch(maxiter=100) as it:
         it.record(1.0, "start")
         it.extend([], Status.BREAKDOWN, "nothing new")
     assert (it.status, it.x, it.nit, len(it.history)) == (Status.BREAKDOWN, "start", 0, 1)
 
 
 def test_a_kernel_that_does_nothing_and_says_nothing_is_an_error():
-    with pytest.raises(RuntimeError, match="no step"), Monitor(maxiter=100) as it:
+    with pytest.raises(RuntimeError, match="no step"), watch(maxiter=100) as it:
         it.record(1.0)
         it.extend([], RUNNING)
 
 
 def test_the_verdict_of_a_kernel_is_believed():
-    with Monitor(atol=1e-3, maxiter=100) as it:
+    with watch(atol=1e-3, maxiter=100) as it:
         it.extend([1.0, 0.9], Status.CONVERGED, "x")
     assert (it.status, it.residual) == (Status.CONVERGED, 0.9)
 
 
 def test_a_chunk_that_ends_in_nan_keeps_the_best():
-    with Monitor(maxiter=100) as it:
+    with watch(maxiter=100) as it:
         it.record(1.0, "start")
         it.extend([0.5, math.nan], RUNNING, "nan")
     assert (it.status, it.x) == (Status.NONFINITE, "start")
@@ -963,7 +970,7 @@ def test_a_chunk_that_ends_in_nan_keeps_the_best():
 
 def test_progress_inside_a_chunk_is_progress():
     # CG's residuals go up and down: the last of a chunk may lie above the best of the chunk before.
-    with Monitor(maxiter=10**6, patience=100) as it:
+    with watch(maxiter=10**6, patience=100) as it:
         it.record(1.0)
         for k in range(1, 20):
             it.extend(np.geomspace(0.9**k, 1.5, 200))
@@ -974,7 +981,7 @@ def test_progress_inside_a_chunk_is_progress():
 
 def test_columns_and_named_residuals_of_a_compiled_loop():
     thresholds = {"primal": 1e-3, "dual": 1e-6}
-    with Monitor(maxiter=100, thresholds=thresholds, columns=["cost"]) as it:
+    with watch(maxiter=100, thresholds=thresholds, columns=["cost"]) as it:
         it.record({"primal": 1.0, "dual": 1.0}, cost=0.0)
         it.extend({"primal": np.array([0.5, 1e-4]), "dual": np.array([1e-7, 2e-6])}, cost=[1.0, 2.0])
         assert it.running
@@ -995,7 +1002,7 @@ def test_the_progress_bar_shows_and_closes(capsys):
     assert "residual 9.77e-04, wanted 1.0e-03" in shown
     assert shown.endswith("\n")
     assert it._bar.disable  # tqdm: closed
-    with pytest.raises(ZeroDivisionError), Monitor(maxiter=3, progress=True) as it:
+    with pytest.raises(ZeroDivisionError), watch(maxiter=3, progress=True) as it:
         raise ZeroDivisionError
     assert it._bar.disable
 
@@ -1014,7 +1021,7 @@ def test_an_iteration_costs_few_python_calls(keep, calls):
         count.c += event == "c_call"
 
     steps, x = 200, np.zeros(2)
-    with Monitor(rtol=1e-30, maxiter=steps, keep=keep, patience=50) as it:
+    with watch(rtol=1e-30, maxiter=steps, keep=keep, patience=50) as it:
         residual = 1.0
         it.record(residual, x)
         sys.setprofile(profile)
