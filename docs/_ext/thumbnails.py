@@ -55,7 +55,9 @@ def frame(figure: Figure, chosen: list[int]) -> None:
         for line in ax.lines:
             line.set_linewidth(THICKER * line.get_linewidth())
         legend = ax.get_legend()
-        if legend and ax.get_aspect() == 1:  # a square picture has no room for a legend
+        words = [text.get_text() for text in legend.get_texts()] if legend else []
+        # neither beside a square picture nor over the curves is room for a long one
+        if legend and (ax.get_aspect() == 1 or max(map(len, words), default=0) > FITS):
             legend.remove()
         elif legend:
             for text in legend.get_texts():
