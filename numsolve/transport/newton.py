@@ -36,7 +36,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from numsolve._core import arrays
-from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 
 from ._semidual import SemiDual
@@ -44,6 +43,7 @@ from ._semidual import SemiDual
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numsolve._core.limits import Limits
     from numsolve._core.monitor import Monitor
     from numsolve._core.typing import Array, ArrayLike
 
@@ -61,10 +61,9 @@ PATIENCE = 40
 
 def newton(
     problem: Problem,
-    limits: Limits | None = None,
+    limits: Limits,
     *,
     tol: float,
-    maxiter: int | None = None,
     potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
     semidual: type[SemiDual] = SemiDual,
@@ -73,7 +72,6 @@ def newton(
 
     One iteration is a Newton step or the change to the next eps.
     """
-    limits = Limits(maxiter) if limits is None else limits
     with closing(semidual(problem, limits)) as dual:
         with problem.monitor(
             "Newton",
