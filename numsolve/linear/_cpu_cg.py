@@ -105,19 +105,15 @@ def scale(data, ptr, columns, source, inverse, values):
 
 
 @kernel(fastmath=_FAST)
-def eisenstat_start(rows, lp, columns, values, root, omega, b, x, vectors):
-    """Scale and sort the caller's residual b and iterate x; z = (1/w + L)^-1 r, p = 0. Returns z'z / w."""
-    y, r, z, p = vectors[0], vectors[1], vectors[2], vectors[3]
+def eisenstat_start(lp, columns, values, omega, r, z):
+    """Solve (1/w + L) z = r; returns z'z / w."""
     rho = 0.0
     for i in range(r.size):
-        y[i] = x[rows[i]] * root[i]
-        r[i] = b[rows[i]] / root[i]
         total = r[i]
         for k in range(lp[i], lp[i + 1]):
             total -= values[k] * z[columns[k]]
         z[i] = omega * total
         rho += np.float64(z[i]) * z[i]
-        p[i] = 0
     return rho / omega
 
 

@@ -127,7 +127,7 @@ class System:
                 vectors["x0"] = checks.array("x0", x0, check_finite=False)
             dtype = arrays.working_dtype(np, A=A, **vectors)
             A = A if A.dtype == dtype else A.astype(dtype)
-            vectors = {name: v.astype(dtype, copy=False) for name, v in vectors.items()}
+            vectors = {name: np.asarray(v, dtype=dtype) for name, v in vectors.items()}
             b, x0 = vectors["b"], vectors.get("x0")
         assert isinstance(b, np.ndarray)
         assert x0 is None or isinstance(x0, np.ndarray)
@@ -145,12 +145,12 @@ class System:
         self, method: Method, limits: Limits, *, omega: Callable[[], float] | float = math.nan, **loop: Any
     ) -> LinearResult:
         """Run the method for each right-hand side; warn if a run fails."""
+        from ._cpu_cg import product
+
         setup_time = perf_counter() - self.began
         columns = [self.b] if self.b.ndim == 1 else list(self.b.T)
         starts = [self.x0] if self.b.ndim == 1 or self.x0 is None else list(self.x0.T)
         starts = starts if len(starts) == len(columns) else [None] * len(columns)
-        from ._cpu_cg import product
-
         runs: list[_Run] = []
         for b, x0 in zip(columns, starts, strict=True):
             run = _Run(product, self.A, b, x0)
@@ -280,7 +280,8 @@ class _Run:
     def best(self) -> tuple[Array, float]:
         """The best iterate by its true residual: the recursion may have promised too much."""
         x = self.it.x
-        return min((x, self.residual(x)[1]), self.sure, key=second)
+        x, true = min((x, self.residual(x)[1]), self.sure, key=second)
+        return x.copy(), true  # it may be the caller's x0
 
     def _stuck(self) -> None:
         """Say why the true residual falls no further: rounding errors, if it is as small as they are."""

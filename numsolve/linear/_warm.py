@@ -34,7 +34,9 @@ def _sweeps(iterations: int) -> Callable[[], object]:
         from numsolve import linear
 
         A, b = _system()
-        return linear.sweep(linear.SweepPlan(A), np.zeros_like(b), b, 1.5, "symmetric", iterations)
+        x = np.zeros_like(b)
+        linear.sweep(linear.SweepPlan(A), x, b, 1.5, "symmetric", iterations)
+        return x
 
     return call
 

@@ -210,9 +210,12 @@ def textbook(
                 if not size <= it.threshold:
                     if over or not size < 0.5 * last:
                         answer, true = min((it.x, residual(it.x)[1]), sure, key=second)
+                        if not math.isfinite(size):
+                            it.stop(Status.NONFINITE)
+                            break
                         largest = arrays.norm(xp, product(r)) / size  # a bound from below of the norm of A
                         level = ROUNDINGS * eps * (largest * arrays.norm(xp, answer) + norm_b)
-                        it.stop(*_why(true if math.isfinite(size) else size, level, over=over))
+                        it.stop(*_why(true, level, over=over))
                     last = size
                     steps, floor = begin(x, r, size)
                 if over and it.status is not None:
@@ -255,8 +258,6 @@ def _steps(
 
 def _why(size: float, level: float, *, over: bool) -> tuple[Status, str]:
     """Why the iteration cannot go on: rounding errors, if the residual is as small as they are."""
-    if not math.isfinite(size):
-        return Status.NONFINITE, ""
     if size <= level < math.inf:
         return Status.ROUNDING, f"The residual is {size:.3g}."
     return (Status.BREAKDOWN, INDEFINITE) if over else (Status.STAGNATED, f"The residual is {size:.3g}.")
@@ -285,7 +286,7 @@ def _vectors(
     out: list[Any] = [None, None]
     for i, (name, v) in enumerate((("b", b), ("x0", x0))):
         if v is not None:
-            out[i] = xp.reshape(xp.asarray(v, dtype=dtype), (-1,))
+            out[i] = xp.reshape(xp.asarray(v, dtype=dtype, copy=True if name == "x0" else None), (-1,))
             if check_finite and not bool(xp.all(xp.isfinite(out[i]))):
                 k = int(xp.argmin(xp.astype(xp.isfinite(out[i]), xp.int8)))
                 raise ValueError(f"{name} must hold finite numbers, got {out[i][k]} at index {k}")

@@ -186,7 +186,11 @@ class Eisenstat:
     def start(self, x: Array, r: Array) -> None:
         """Begin at x with the residual r."""
         self.vectors = np.empty((7, r.size), r.dtype)
-        rho = self.k.eisenstat_start(self.rows, *self.lower, self.root, self.omega, r, x, self.vectors)
+        y, q, z, p = self.vectors[:4]
+        np.multiply(x[self.rows], self.root, out=y)
+        np.divide(r[self.rows], self.root, out=q)
+        p.fill(0.0)
+        rho = self.k.eisenstat_start(*self.lower, self.omega, q, z)
         self.state = np.array([rho, 0.0, rho])
 
     def steps(self, norms: Array, stop_at: float) -> tuple[int, int]:

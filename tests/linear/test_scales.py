@@ -158,6 +158,25 @@ def test_an_operator_that_returns_nan_is_not_called_indefinite():
     assert r.info == -1
 
 
+def test_the_answer_is_never_the_callers_own_array(solve):
+    for b, settings in ((B, {"maxiter": 0}), (A @ np.ones(81), {}), (np.zeros(81), {}), (B, {"maxiter": 3})):
+        x0 = np.ones(81)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            r = solve(A, b, x0, **settings)
+        r.x[:] = np.nan
+        assert np.array_equal(x0, np.ones(81))
+        assert np.isfinite(b).all()
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_columns_of_the_old_matrix_class_are_taken(solve):
+    r = solve(A, np.matrix(B).T, rtol=1e-9)
+    assert type(r.x) is np.ndarray
+    assert r.x.shape == (81, 1)
+    np.testing.assert_allclose(r.x[:, 0], solve(A, B, rtol=1e-9).x)
+
+
 # -- numbers are numbers ------------------------------------------------------------------------------
 
 
