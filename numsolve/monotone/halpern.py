@@ -27,6 +27,7 @@ from numsolve._core import arrays, checks
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
+from ._lp import norm
 from .prox import resolvent
 from .result import MonotoneResult
 
@@ -251,4 +252,5 @@ def same_kind(name: str, value: Any, like: Array, xp: Namespace) -> Array:
 
 def distance(xp: Namespace, u: Array, v: Array) -> float:
     """|u - v| in the 2-norm."""
-    return arrays.norm(xp, u - v)
+    d = u - v
+    return float(norm(xp, d)) if d.ndim == 1 else arrays.norm(xp, d)
