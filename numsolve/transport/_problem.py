@@ -172,12 +172,13 @@ def prepare(M: ArrayLike, a: Weights, b: Weights, reg: float, *, balanced: bool 
     if forbidden:
         _check_allowed(xp, cost)
         high = float(xp.max(xp.where(xp.isfinite(cost), cost, low)))
-    if not math.isfinite(high - low) or not math.isfinite(2 / reg):
+    resolved = reg >= UNIT * (high - low)
+    if not math.isfinite(high - low) or (resolved and not math.isfinite(2 / reg)):
         raise ValueError(
             f"M / reg is beyond the range of floating-point numbers (entries of M from {low:g} to {high:g}, "
             f"reg = {reg:g}): choose another unit for both"
         )
-    if reg < UNIT * (high - low):
+    if not resolved:
         raise ValueError(
             f"reg = {reg:g} is below the rounding errors of M, whose entries have a range of {high - low:g}; "
             f"the least that can be resolved is {UNIT * (high - low):.2g}"
