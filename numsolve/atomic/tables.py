@@ -54,9 +54,9 @@ class Tables(NamedTuple):
 
     @property
     def probe_seconds(self) -> float:
-        """Roughly what one factorisation takes, its matrix and the solution with it: 1e9 vectors a second."""
+        """Roughly what one factorisation takes, with its matrix and its solution; rather too long."""
         blocks, points, n = self.phi.shape[1:4]
-        return 1e-9 * float(blocks * n * n * (points / 2 + n / 6 + 4))
+        return 3e-9 * float(blocks * n * n * (points / 2 + n / 6 + 4))
 
 
 #: Where a run is: the place to go on from when a call ends in the middle of a step.
