@@ -105,8 +105,8 @@ class TransportResult(Result):
     @property
     def potentials(self) -> tuple[Array, Array]:
         """The dual solution ``(f, g)``."""
-        f, g = self.x
-        return f, g
+        pair: tuple[Array, Array] = self.x
+        return pair
 
     @property
     def marginal_error(self) -> float:
