@@ -100,6 +100,8 @@ def solve_game(
     >>> result.x.round(3), abs(round(result.value, 3))
     (array([0.333, 0.417, 0.25 ]), 0.083)
     """
+    from . import _cpu_game  # noqa: F401  # first: importing Numba is no part of the time that is limited
+
     limits = Limits(maxiter, time_limit, callback, progress)
     checks.choice("method", method, get_args(Method))
     tol = checks.real("tol", tol, low=0.0)
