@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from numsolve._core.typing import Array, ArrayLike, Dtype, Namespace
+    from numsolve._core.typing import Array, ArrayLike, Dtype, LineStyle, Namespace
 
     from .cloud_plan import CloudPlan
 
@@ -197,7 +197,13 @@ class SampleResult(TransportResult):
         moved = moved[:, :-1] / xp.where(mass > 0, mass, xp.full_like(mass, float("nan")))
         return moved if points.ndim == 2 else moved[:, 0]
 
-    def plot(self, ax: Axes | None = None, *, what: str | None = None, **settings: Any) -> Axes:
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        what: Literal["plan", "convergence"] | None = None,
+        **style: Unpack[LineStyle],
+    ) -> Axes:
         """Draw the clouds with where the sources go, or the convergence.
 
         Parameters
@@ -207,8 +213,8 @@ class SampleResult(TransportResult):
         what : {"plan", "convergence"}, optional
             "plan", the default, draws both clouds in their first two coordinates, and lines from some
             two hundred sources to the means of their targets.
-        **settings
-            Passed to the `LineCollection` of the lines, or as in `TransportResult.plot`.
+        **style
+            Colour, width and the like of the lines.
 
         Returns
         -------
@@ -217,7 +223,7 @@ class SampleResult(TransportResult):
         if what is not None:
             checks.choice("what", what, ("plan", "convergence"))
         if what == "convergence" or self.plan is None:
-            return super().plot(ax, what="convergence", **settings)
+            return super().plot(ax, what="convergence", **style)
         from matplotlib.collections import LineCollection
 
         axes = new_axes(ax)
@@ -229,9 +235,8 @@ class SampleResult(TransportResult):
         axes.scatter(X[:, 0], X[:, 1], s=size, color="C0", linewidths=0, label="source")
         axes.scatter(Y[:, 0], Y[:, 1], s=size, color="C1", linewidths=0, label="target")
         lines = list(np.stack([X[some], moved[some]], axis=1))
-        axes.add_collection(
-            LineCollection(lines, **{"colors": "0.3", "linewidths": 0.7, "alpha": 0.7, **settings})
-        )
+        drawn: Any = {"color": "0.3", "linewidth": 0.7, "alpha": 0.7, **style}
+        axes.add_collection(LineCollection(lines, **drawn))
         axes.legend(markerscale=max(1.0, 4 / size**0.5))
         axes.set_aspect("equal" if X.shape[1] > 1 else "auto")
         axes.set(xlabel="first coordinate", ylabel="second coordinate", title="where the sources go")
