@@ -482,6 +482,8 @@ def _solve_all(systems: Iterable[Any], solver: Any, *, progress: bool) -> Iterat
                 system = waiting.send(x) if feeds else next(waiting)  # type: ignore[attr-defined]
                 A, b, context = _parts(system)
                 result = solver(A, b, context=context)
+                x = result[0] if isinstance(result, tuple) else result.x
+                bar.update()
             except StopIteration:
                 return
             except BaseException as error:
@@ -490,8 +492,6 @@ def _solve_all(systems: Iterable[Any], solver: Any, *, progress: bool) -> Iterat
                 words = f"The sequence was interrupted from the keyboard after {len(solver.history)} systems."
                 warnings.warn(words, ConvergenceWarning, stacklevel=caller_level())
                 return
-            x = result[0] if isinstance(result, tuple) else result.x
-            bar.update()
             yield result
             if was_ended(result):
                 return

@@ -298,13 +298,18 @@ def test_ctrl_c_at_any_moment_keeps_what_is_done(keyboard, context):
     solver = linear.TunedSolver("ssor_cg", rtol=1e-8, warm_start="previous", context=context, rng=0)
     for moment in np.random.default_rng(0).uniform(0.01, 0.1, 20):
         timer = threading.Timer(moment, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        before = len(solver.history)
+        before, results = len(solver.history), []
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            results = list(linear.solve_sequence(((A, b) for _ in iter(int, 1)), solver))
+            try:
+                timer.start()
+                for result in linear.solve_sequence(((A, b) for _ in iter(int, 1)), solver):
+                    results.append(result)  # noqa: PERF402  # kept, whatever ends the loop
+                told = [result.status is Status.INTERRUPTED for result in results[-1:]]
+                assert any(told) or "interrupted" in str(caught[-1].message)
+            except KeyboardInterrupt:  # in the loop's own line, which is the caller's
+                pass
         timer.join()
-        assert "interrupted" in str(caught[-1].message) or results[-1].status is Status.INTERRUPTED
         done = sum(r.success for r in results)
         assert done <= len(solver.history) - before <= done + 1
         assert len({len(column) for column in vars(solver.history).values()}) == 1
