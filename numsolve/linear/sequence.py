@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from types import GeneratorType
@@ -35,6 +36,7 @@ from .warm_start import WarmStart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from matplotlib.axes import Axes
 
@@ -471,19 +473,18 @@ def solve_sequence(
 
 
 def _solve_all(systems: Iterable[Any], solver: Any, *, progress: bool) -> Iterator[LinearResult]:
-    from tqdm.auto import tqdm
-
     waiting = iter(systems)
     feeds = isinstance(waiting, GeneratorType)
     x: Array | None = None
-    with tqdm(disable=not progress, unit="system") as bar:
+    with _bar(progress=progress) as bar:
         while True:  # as long as there are systems
             try:
                 system = waiting.send(x) if feeds else next(waiting)  # type: ignore[attr-defined]
                 A, b, context = _parts(system)
                 result = solver(A, b, context=context)
                 x = result[0] if isinstance(result, tuple) else result.x
-                bar.update()
+                if bar is not None:
+                    bar.update()
             except StopIteration:
                 return
             except BaseException as error:
@@ -495,6 +496,16 @@ def _solve_all(systems: Iterable[Any], solver: Any, *, progress: bool) -> Iterat
             yield result
             if was_ended(result):
                 return
+
+
+def _bar(*, progress: bool) -> AbstractContextManager[Any]:
+    """A progress bar, or None."""
+    if not progress:
+        return nullcontext()
+    from tqdm.auto import tqdm
+
+    bar: AbstractContextManager[Any] = tqdm(unit="system")
+    return bar
 
 
 def _parts(system: Any) -> tuple[Matrix, ArrayLike, float | None]:
