@@ -212,7 +212,7 @@ def test_results_tell_are_drawn_and_pickled(solve):
         optimality.schroedinger(RadialMesh.uniform(3.0, 4)),
         optimality.self_consistency(AtomDFT(2)),
     ],
-    ids=repr,
+    ids=lambda thing: type(thing).__name__,
 )
 def test_what_solves_and_what_is_solved_is_copied_and_pickled(thing):
     for back in (pickle.loads(pickle.dumps(thing)), copy.copy(thing), copy.deepcopy(thing)):
