@@ -1,7 +1,8 @@
 """``python -m numsolve warm``: compile every kernel ahead of its first call, several processes side by side.
 
-Each column lists a tiny call of each of its solvers in ``_warm.CALLS``. One process makes all calls of a column,
-since they share kernels; columns run in parallel, since Numba compiles one function at a time in a process.
+Each column lists a tiny call of each of its solvers in ``_warm.CALLS``. One process makes all calls of a
+column, since they share kernels; columns run in parallel, since Numba compiles one function at a time in a
+process.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def _off_the_clock(compile: Callable[..., Any], signature: Any) -> Any:  # noqa:
         clock.preparing = counted + perf_counter() - before
 
 
-class _FirstCall(event.Listener):  # type: ignore[misc]  # Numba has no types
+class _FirstCall(event.Listener):
     """Adds up the seconds of compilation, and tells the user once."""
 
     def __init__(self) -> None:
@@ -88,4 +88,4 @@ class _FirstCall(event.Listener):  # type: ignore[misc]  # Numba has no types
                 )
 
 
-event.register("numba:compile", _FirstCall())
+event.register("numba:compile", _FirstCall())  # type: ignore[no-untyped-call]

@@ -32,6 +32,7 @@ def small_picture(title: str, plot: Callable[[], Any]) -> str:
     """The picture as an image in the page; nothing where it cannot be drawn."""
     if not installed("matplotlib"):
         return ""
+    import matplotlib as mpl
     import matplotlib.pyplot as plt
 
     open_before = set(plt.get_fignums())
@@ -48,6 +49,6 @@ def small_picture(title: str, plot: Callable[[], Any]) -> str:
     finally:
         for number in set(plt.get_fignums()) - open_before:
             plt.close(number)
-        plt.interactive(interactive)
+        mpl.interactive(interactive)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f"<img alt='{title}' src='data:image/png;base64,{data}'/>"

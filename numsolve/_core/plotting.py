@@ -46,7 +46,8 @@ def plot_history(
         axes.text(0.5, 0.5, "no history", ha="center", transform=axes.transAxes)
         return axes
     x, y = history[against], history[column]
-    axes.plot(x, y, **{"marker": "." if len(x) < 60 else "", "linewidth": 1.5, **style})
+    line: dict[str, Any] = {"marker": "." if len(x) < 60 else "", "linewidth": 1.5, **style}
+    axes.plot(x, y, **line)
     if np.any(y > 0) and not np.any(y < 0):
         axes.set_yscale("log")
     axes.set_xlabel(f"{against} (s)" if against == "seconds" else against)

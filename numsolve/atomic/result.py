@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
@@ -328,7 +328,8 @@ class AtomResult(Result):
 
 
 def _draw_orbital(axes: Axes, r: Array, P: Array, name: str, **style: Unpack[LineStyle]) -> None:
-    axes.plot(*_smooth(r, P), **{"label": name, "linewidth": 1.4, **style})
+    line: dict[str, Any] = {"label": name, "linewidth": 1.4, **style}
+    axes.plot(*_smooth(r, P), **line)
 
 
 def _smooth(r: Array, values: Array) -> tuple[Array, Array]:

@@ -44,7 +44,7 @@ def row_dot(M, i, v):
 
 @overload(
     row_dot,
-    jit_options={
+    jit_options={  # type: ignore[typeddict-unknown-key]  # options of njit, which its types forget
         "fastmath": _REDUCTION,
         "error_model": "numpy",
         "no_cpython_wrapper": True,

@@ -26,7 +26,11 @@ def add_components(P, d, batch, counts, rng, out):
 
 @overload(
     add_components,
-    jit_options={"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True},
+    jit_options={  # type: ignore[typeddict-unknown-key]  # options of njit, which its types forget
+        "error_model": "numpy",
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+    },
 )
 def _add_components(P, d, batch, counts, rng, out):  # noqa: ARG001
     if P.fields[0] == "Z":  # Affine

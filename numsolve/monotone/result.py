@@ -270,8 +270,10 @@ class GameResult(Result):
             return plot_history(self.history, ax=ax, **style)
         axes = new_axes(ax)
         x, y = to_host(self.x), to_host(self.y)
-        axes.vlines(range(len(x)), 0, x, **{"color": "C0", "label": "x, pays", **style})
-        axes.vlines(range(len(y)), -y, 0, **{"color": "C1", "label": "y, is paid (downwards)", **style})
+        up: dict[str, Any] = {"color": "C0", "label": "x, pays", **style}
+        down: dict[str, Any] = {"color": "C1", "label": "y, is paid (downwards)", **style}
+        axes.vlines(range(len(x)), 0, x, **up)
+        axes.vlines(range(len(y)), -y, 0, **down)
         axes.axhline(0, color="0.3", linewidth=0.8)
         axes.set(xlabel="choice", ylabel="probability")
         axes.legend()

@@ -197,7 +197,7 @@ class SampleResult(TransportResult):
         moved = moved[:, :-1] / xp.where(mass > 0, mass, xp.full_like(mass, float("nan")))
         return moved if points.ndim == 2 else moved[:, 0]
 
-    def plot(
+    def plot(  # type: ignore[override]  # lines between points, not an image
         self,
         ax: Axes | None = None,
         *,

@@ -348,9 +348,8 @@ class TransportResult(Result):
         axes = new_axes(ax)
         plan = arrays.to_host(self.plan if self.plan.ndim == 2 else self.plan[0])
         # A sharp plan has one entry a row: the square root keeps the fainter ones visible.
-        image = axes.imshow(
-            np.sqrt(plan), **{"cmap": "magma", "aspect": "auto", "interpolation": "nearest", **settings}
-        )
+        style: dict[str, Any] = {"cmap": "magma", "aspect": "auto", "interpolation": "nearest", **settings}
+        image = axes.imshow(np.sqrt(plan), **style)
         axes.set(xlabel="target", ylabel="source", title="square root of the plan")
         axes.figure.colorbar(image, ax=axes)
         return axes
