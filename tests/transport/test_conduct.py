@@ -76,7 +76,7 @@ def form(method, **settings):
     return Call(
         run=lambda **kw: transport.sinkhorn(a, b, M, 0.02, method=method, **settings, **kw),
         long=lambda **kw: transport.sinkhorn(
-            None, None, medium(), 1e-3, tol=1e-15, method=method, **settings, **kw
+            None, None, medium(), 1e-5, tol=1e-15, method=method, **settings, **kw
         ),
         measure=balanced(0.02),
     )
@@ -87,7 +87,7 @@ class TestConduct(Conduct):
         "newton": by_method("newton", 0.005, 1e-6, large),
         "sinkhorn_log": by_method("sinkhorn_log", 0.005, 1e-6),
         "sinkhorn_overrelaxed": by_method("sinkhorn_overrelaxed", 0.005, 1e-6),
-        "sinkhorn": by_method("sinkhorn", 0.02, 1e-3),
+        "sinkhorn": by_method("sinkhorn", 0.02, 1e-5),
         "sns": by_method("sns", 0.02, 2e-3),
         "unbalanced newton": by_method("newton", 0.005, 1e-6, large, unbalanced=1.0),
         "unbalanced sinkhorn": by_method("sinkhorn", 0.05, 1e-4, unbalanced=1.0),
