@@ -97,6 +97,10 @@ def generator(rng: Any) -> np.random.Generator:
     """Make the random generator of an `rng` argument (SPEC 7): None, an int, a seed sequence, a generator."""
     if isinstance(rng, np.random.RandomState) or rng is np.random:
         raise TypeError("rng must be a numpy.random.Generator or a seed, not the legacy RandomState")
+    if getattr(rng, "ndim", None) == 0 and hasattr(rng, "item"):
+        rng = rng.item()
+    if isinstance(rng, np.matrix):  # it would crash the interpreter
+        raise TypeError("rng must be None, a non-negative int or a Generator, got a matrix")
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:

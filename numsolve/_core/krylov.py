@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -52,18 +54,22 @@ def conjugate_gradients(
     """
     p, r_old, rho = xp.zeros_like(r), xp.zeros_like(r), 1.0
     while True:
-        z = r if precondition is None else precondition(r)  # 5
-        new = dot(xp, r, z)
-        beta = (new - dot(xp, r_old, z) if flexible else new) / rho  # 6
-        p = z + beta * p  # 7
-        q = product(p)
-        curvature = dot(xp, p, q)
-        if not (curvature > 0 and new > 0):
+        # What overflows shows in the residual. Never across a yield: the settings would be the caller's.
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            z = r if precondition is None else precondition(r)  # 5
+            new = dot(xp, r, z)
+            beta = (new - dot(xp, r_old, z) if flexible else new) / rho  # 6
+            p = z + beta * p  # 7
+            q = product(p)
+            curvature = dot(xp, p, q)
+            goes_on = curvature > 0 and new > 0
+            if goes_on:
+                rho, r_old = new, r
+                x = x + (rho / curvature) * p  # 3
+                r = r - (rho / curvature) * q  # 4
+        if not goes_on:
             yield CGStep(x, r, curvature if not curvature > 0 else new)
             return
-        rho, r_old = new, r
-        x = x + (rho / curvature) * p  # 3
-        r = r - (rho / curvature) * q  # 4
         yield CGStep(x, r, curvature)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from .extras import installed
@@ -39,16 +40,22 @@ def small_picture(title: str, plot: Callable[[], Any]) -> str:
     interactive = plt.isinteractive()
     plt.ioff()  # a notebook would show the figure a second time
     try:
-        drawn = plot()
-        figure = getattr(drawn, "figure", drawn)
-        figure.set_size_inches(*SIZE)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=100)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is too small to be laid out well
+            return _drawn(title, plot)
     except Exception as error:  # whatever a picture needs and this result lacks: the table still shows
         return f"<!-- no picture: {html.escape(str(error))} -->"
     finally:
         for number in set(plt.get_fignums()) - open_before:
             plt.close(number)
         mpl.interactive(interactive)
+
+
+def _drawn(title: str, plot: Callable[[], Any]) -> str:
+    drawn = plot()
+    figure = getattr(drawn, "figure", drawn)
+    figure.set_size_inches(*SIZE)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f"<img alt='{title}' src='data:image/png;base64,{data}'/>"

@@ -300,3 +300,37 @@ def test_a_long_first_compilation_is_announced_once_and_can_be_silenced(tmp_path
     assert err == ""
     _, err = run_kernels(tmp_path, code, NUMSOLVE_QUIET="1", NUMBA_CACHE_DIR=str(tmp_path / "other"))
     assert err == ""
+
+
+# -- what an attack found ---------------------------------------------------------------------------
+
+
+def test_conjugate_gradients_that_overflow_warn_nobody():
+    A = np.diag([1e-300, 1e300])
+    steps = conjugate_gradients(np, A.__matmul__, np.zeros(2), np.asarray([1e200, 1e200]))
+    last = list(zip(range(5), steps, strict=False))[-1][1]  # a warning would be an error
+    assert last.x.shape == (2,)
+
+
+@pytest.mark.parametrize("seed", [3, np.int8(3), np.asarray(3), np.uint64(3)])
+def test_seeds_of_any_kind_are_seeds(seed):
+    assert checks.generator(seed).random() == np.random.default_rng(3).random()
+
+
+def test_a_matrix_is_no_seed():
+    with pytest.warns(PendingDeprecationWarning):
+        seed = np.matrix(np.eye(3))
+    with pytest.raises(TypeError, match="rng must be"):
+        checks.generator(seed)
+
+
+def test_a_picture_too_small_for_its_words_warns_nobody(monkeypatch):
+    def crowded(self, ax=None):
+        import warnings
+
+        warnings.warn("constrained_layout not applied", UserWarning, stacklevel=1)
+        return Result.__dict__["_plot"](self)
+
+    monkeypatch.setattr(Result, "_plot", Result.plot, raising=False)
+    monkeypatch.setattr(Result, "plot", crowded)
+    assert "<img" in result()._repr_html_()
