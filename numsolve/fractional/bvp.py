@@ -27,7 +27,7 @@ from ._system import make_system
 from .bspline import check_alpha, check_degree
 from .dense import MOST_UNKNOWNS, dense_matrix
 from .jacobi import JacobiSolution
-from .operator import RieszSplineOperator, check_interval, check_weights
+from .operator import RieszSplineOperator, check_interval, check_weights, check_width
 from .result import RieszResult, host
 
 if TYPE_CHECKING:
@@ -203,8 +203,11 @@ def solve_riesz_bvp(
             return unsolved(np.zeros(1), f_over(points), points, nothing, method, reason, interval)
     if method == "dense":
         a, b = interval
-        mesh = a + (b - a) * np.arange(n + 1.0) / n
-        return _solve_dense(data, alpha, mesh, p, weights, definition, rtol, reason, limits)
+        unit = np.arange(n + 1.0) / n
+        mesh = a + (b - a) * unit
+        if not np.all(np.diff(mesh) > 0):
+            raise ValueError(f"interval is too short for n = {n} spans that differ, got ({a!r}, {b!r})")
+        return _solve_dense(data, alpha, mesh, p, weights, definition, rtol, reason, limits, unit)
 
     A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
     return _solve_spline(A, data, preconditioner, rtol, x0, reason, limits)
@@ -326,6 +329,7 @@ def check_breaks(breaks: Any) -> Array:
     breaks = checks.array("breaks", breaks, dtype=np.float64, ndim=1)
     if breaks.size < 2 or not np.all(np.diff(breaks) > 0):
         raise ValueError("breaks must be increasing and at least two")
+    check_width(float(breaks[0]), float(breaks[-1]), "breaks")
     return np.asarray(breaks)
 
 
@@ -339,8 +343,9 @@ def _solve_dense(
     rtol: float,
     reason: str,
     limits: Limits,
+    unit: Array | None = None,
 ) -> RieszResult:
-    """Collocate on any mesh and solve by LU."""
+    """Collocate on any mesh and solve by LU; `unit` is the mesh on (0, 1), if it is known better."""
     from scipy.interpolate import BSpline
 
     if not arrays.is_numpy(data.xp):
@@ -349,10 +354,14 @@ def _solve_dense(
     if unknowns > MOST_UNKNOWNS:
         raise ValueError(f"method 'dense' is for at most {MOST_UNKNOWNS} unknowns, got {unknowns}")
     knots = clamped_knots(breaks, p)
-    points = greville_points(knots, p)
+    # The matrix is that of the mesh on (0, 1), where no power of a length over- or underflows.
+    start, width = float(breaks[0]), float(breaks[-1] - breaks[0])
+    unit_knots = clamped_knots((breaks - start) / width if unit is None else unit, p)
+    unit_points = greville_points(unit_knots, p)
+    points = start + width * unit_points
     b, reaction, diffusion = data.at(points)
     try:
-        A = dense_matrix(knots, points, p, alpha, weights, definition, limits)
+        A = dense_matrix(unit_knots, unit_points, p, alpha, weights, definition, limits) * width**-alpha
     except TimeIsOverError:
         zero = np.zeros_like(b)
         nothing = BSpline(knots, np.zeros(knots.size - p - 1), p, extrapolate=False)
@@ -360,11 +369,11 @@ def _solve_dense(
     if diffusion is not None:
         A *= diffusion[:, None]
     if reaction is not None:
-        A += reaction[:, None] * spline_values(knots, p).toarray()
+        A += reaction[:, None] * spline_values(unit_knots, p).toarray()
     c = lu_solve(lu_factor(A), b)
     residual = arrays.norm(np, b - A @ c)
     wanted = rtol * arrays.norm(np, b)
-    rounding = 4 * UNIT * (float(np.linalg.norm(A)) * arrays.norm(np, c) + arrays.norm(np, b))
+    rounding = 4 * UNIT * (arrays.norm(np, A.ravel()) * arrays.norm(np, c) + arrays.norm(np, b))
     status = Status.CONVERGED if residual <= wanted else Status.ROUNDING
     if not residual <= max(wanted, rounding):
         status = Status.BREAKDOWN

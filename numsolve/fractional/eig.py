@@ -23,6 +23,10 @@ METHODS = ("spectral", "spline")
 Method: TypeAlias = Literal["spectral", "spline"]
 
 
+#: Modes with half of which there is something to compare: two modes are one of each parity, as one is.
+LEAST_MODES = 4
+
+
 @answers(N="n", degree="p", order="alpha", domain="interval", bounds="interval", n_states="k")
 def solve_riesz_eig(
     alpha: float,
@@ -47,7 +51,7 @@ def solve_riesz_eig(
         Jacobi modes in a symmetric Galerkin method, or splines in collocation. The eigenfunctions behave like
         ``dist^(alpha/2)`` at the ends: the modes hold them, splines converge slowly.
     n : int, optional
-        Modes, ``max(64, 4 k)`` by default, or spans, 256 by default.
+        Modes, ``max(64, 4 k)`` by default, or spans, 256 by default. `k` is at most half the unknowns.
     p : int
         Degree of the splines.
 
@@ -83,9 +87,10 @@ def solve_riesz_eig(
     k = checks.integer("k", k, low=1)
     checks.choice("method", method, METHODS)
     if method == "spectral":
-        N = max(64, 4 * k) if n is None else checks.integer("n", n, low=k)
+        N = max(64, 4 * k) if n is None else checks.integer("n", n, low=LEAST_MODES)
+        _check_number(k, N, "modes")
         values, vectors, residual = _modes(N, alpha, k)
-        half, _, _ = _modes(max(N // 2, k), alpha, k)
+        half, _, _ = _modes(N // 2, alpha, k)
         scale, jacobian = laplacian_scale(interval, alpha), (interval[1] - interval[0]) / 2
         # The modes are positive at their right end; the eigenfunctions are at the left one.
         signs = np.sign(basis(N, alpha, np.array([-1.0])) @ vectors)[0]
@@ -101,9 +106,17 @@ def solve_riesz_eig(
             interval=interval,
         )
     A = RieszSplineOperator(check_spans(256 if n is None else n, p), p, alpha, interval=interval)
-    if k > A.shape[0]:
-        raise ValueError(f"k must be at most {A.shape[0]}, the number of unknowns, got {k}")
+    _check_number(k, A.shape[0], "unknowns")
     return _spline_eigenvalues(A, k)
+
+
+def _check_number(k: int, size: int, what: str) -> None:
+    """Refuse more eigenvalues than half of a matrix has: the upper ones are not those of the operator."""
+    if 2 * k > size:
+        raise ValueError(
+            f"k must be at most {size // 2}, half the number of {what}, since the upper half of the "
+            f"eigenvalues of a matrix is far from those of the operator; got {k}: choose a larger n"
+        )
 
 
 def _modes(N: int, alpha: float, k: int) -> tuple[Any, Any, float]:

@@ -41,6 +41,11 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+#: Lengths of an interval whose powers, as far as they are needed, are finite and not denormal.
+WIDTHS = 1e-140, 1e151
+#: Of an interval, relative to its distance from zero: numbers in it are apart from one another.
+LEAST_RELATIVE_WIDTH = 1e-12
+
 
 class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
     r"""The collocation matrix of a Riesz operator, as a linear operator with products in O(n log n).
@@ -378,7 +383,20 @@ def check_interval(interval: Any, name: str = "interval") -> tuple[float, float]
     a, b = float(ends[0]), float(ends[1])
     if not a < b:
         raise ValueError(f"{name} must be increasing, got ({a:g}, {b:g})")
+    check_width(a, b, name)
     return a, b
+
+
+def check_width(a: float, b: float, name: str) -> None:
+    """Refuse ends whose difference has powers, or points between, that are no numbers."""
+    width = b - a
+    if not WIDTHS[0] <= width <= WIDTHS[1]:
+        raise ValueError(f"{name} must have a length of {WIDTHS[0]:g} to {WIDTHS[1]:g}, got ({a:g}, {b:g})")
+    if width < LEAST_RELATIVE_WIDTH * max(abs(a), abs(b)):
+        raise ValueError(
+            f"{name} must be longer than {LEAST_RELATIVE_WIDTH:g} of its distance from zero, "
+            f"got ({a!r}, {b!r})"
+        )
 
 
 def check_weights(weights: Any) -> tuple[float, float]:

@@ -90,6 +90,24 @@ BAD = {
     ),
     "interval empty": ({"interval": (1, 1)}, ValueError, "interval must be increasing", (*LINES, eig)),
     "interval infinite": ({"interval": (0, INF)}, ValueError, "interval must hold finite numbers", LINES),
+    "interval without a length": (
+        {"interval": (-1e308, 1e308)},
+        ValueError,
+        "interval must have a length of 1e-140 to 1e[+]151",
+        (*LINES, eig),
+    ),
+    "interval of denormals": (
+        {"interval": (5e-324, 1e-323)},
+        ValueError,
+        "interval must have a length",
+        (*LINES, eig),
+    ),
+    "interval of a few numbers": (
+        {"interval": (1e8, 1e8 + 1e-7)},
+        ValueError,
+        "interval must be longer than 1e-12 of its distance from zero",
+        (*LINES, eig),
+    ),
     "interval of three": ({"interval": (0, 1, 2)}, ValueError, r"interval must have shape \(2\)", LINES),
     "breaks with method spline": (
         {"breaks": [0, 1, 2], "method": "spline"},
@@ -252,8 +270,10 @@ BAD = {
     ),
     # the others
     "k zero": ({"k": 0}, ValueError, "k must be an integer at least 1", (eig,)),
-    "k too large": ({"k": 99, "method": "spline", "n": 20}, ValueError, "k must be at most 23", (eig,)),
-    "fewer modes than k": ({"k": 9, "n": 5}, ValueError, "n must be an integer at least 9", (eig,)),
+    "k too large": ({"k": 99, "method": "spline", "n": 20}, ValueError, "k must be at most 11", (eig,)),
+    "fewer modes than k": ({"k": 9, "n": 5}, ValueError, "k must be at most 2", (eig,)),
+    "as many modes as k": ({"k": 20, "n": 20}, ValueError, "k must be at most 10, half the number", (eig,)),
+    "one mode": ({"k": 1, "n": 1}, ValueError, "n must be an integer at least 4", (eig,)),
     "theta nan": ({"theta": [NAN]}, ValueError, "theta must hold finite numbers", (symbol,)),
     "t complex": ({"t": 1j}, TypeError, "t is complex", (derivative,)),
     "side unknown": (

@@ -150,3 +150,26 @@ def test_words_of_others_are_answered():
         solve_riesz_bvp(1.0, 1.5, tol=1e-6)
     with pytest.raises(TypeError, match="no argument 'D': it is called 'kappa' here"):
         solve_fractional_diffusion(1.0, 1.5, (0, 1), D=1e-6)
+
+
+@pytest.mark.parametrize("interval", [(0, 1e-60), (0, 1e30), (-1e150, 1e150), (1e8, 1e8 + 1)])
+@pytest.mark.parametrize("alpha", [1.2, 2.0])
+@pytest.mark.parametrize("method", ["spline", "spectral", "dense"])
+def test_intervals_of_any_size(interval, alpha, method):
+    a, b = interval
+    y = np.array([0.1, 0.3, 0.5, 0.9])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        r = solve_riesz_bvp(1.0, alpha, interval=interval, n=40, p=3, method=method)
+        plain = solve_riesz_bvp(1.0, alpha, n=40, p=3, method=method)
+        eigen = solve_riesz_eig(alpha, 3, interval=interval)
+    assert r.success
+    at = a + (b - a) * y
+    np.testing.assert_allclose(r(at) * (b - a) ** -alpha, plain(y), rtol=1e-7)
+    np.testing.assert_allclose(eigen.x * ((b - a) / 2) ** alpha, solve_riesz_eig(alpha, 3).x, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 4), (1, 5), (2, 4), (5, 10), (20, 40), (20, 80)])
+def test_error_estimate_of_few_modes(k, n):
+    r, fine = solve_riesz_eig(1.5, k, n=n), solve_riesz_eig(1.5, k, n=300)
+    assert r.error_estimate >= np.max(abs(r.x / fine.x - 1))
