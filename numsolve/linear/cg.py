@@ -169,8 +169,8 @@ def textbook(
         refuse_functions(name, value)
     xp = arrays.array_namespace(A=A, b=b, x0=x0, M=M)
     b, x0, shape = _vectors(xp, A, b, x0, check_finite=check_finite)
-    product = _action(xp, "A", A, b)
-    precondition = None if M is None else _action(xp, "M", M, b)
+    product = _action(xp, "A", A, b, check_finite=check_finite)
+    precondition = None if M is None else _action(xp, "M", M, b, check_finite=check_finite)
 
     def residual(x: Array) -> tuple[Array, float]:
         with np.errstate(over="ignore", invalid="ignore"):  # where x is beyond the range of floats
@@ -213,7 +213,8 @@ def textbook(
                         if not math.isfinite(size):
                             it.stop(Status.NONFINITE)
                             break
-                        largest = arrays.norm(xp, product(r)) / size  # a bound from below of the norm of A
+                        with np.errstate(over="ignore", invalid="ignore"):
+                            largest = arrays.norm(xp, product(r)) / size  # at most the norm of A
                         level = ROUNDINGS * eps * (largest * arrays.norm(xp, answer) + norm_b)
                         it.stop(*_why(true, level, over=over))
                     last = size
@@ -293,18 +294,41 @@ def _vectors(
     return out[0], out[1], tuple(b.shape)
 
 
-def _action(xp: Namespace, name: str, A: Matrix, b: Array) -> Callable[[Array], Array]:
-    """Multiplication by a matrix or an operator."""
-    if arrays.is_operator(A) and not arrays.is_sparse(A):
-        product = A.matvec
+def _action(xp: Namespace, name: str, A: Matrix, b: Array, *, check_finite: bool) -> Callable[[Array], Array]:
+    """Multiplication by a matrix, whose entries are looked at, or by an operator."""
+    operator = arrays.is_operator(A) and not arrays.is_sparse(A)
+    if not operator and not hasattr(A, "dtype"):
+        A = _of_lists(name, A)
+    dtype = getattr(A, "dtype", None)  # an operator may have none
+    if dtype is not None and not ("complex" in str(dtype) and "complex" in str(b.dtype)):
+        arrays.working_dtype(xp, **{name: A})
+    if operator:
+        product, entries = A.matvec, None
     elif arrays.is_sparse(A):
-        product = A.__matmul__
+        product, entries = A.__matmul__, _stored(A)
     else:
-        A = xp.asarray(A, dtype=b.dtype)
+        A = entries = xp.asarray(A, dtype=b.dtype)
         product = A.__matmul__
     if tuple(A.shape) != (b.shape[0], b.shape[0]):
         raise ValueError(f"{name} must have shape {(b.shape[0],) * 2}, got {tuple(A.shape)}")
+    if check_finite and entries is not None:
+        for part in (xp.real, xp.imag) if "complex" in str(entries.dtype) else (xp.asarray,):
+            checks.finite(name, part(entries), xp=xp)
     return product  # type: ignore[no-any-return]
+
+
+def _of_lists(name: str, A: Any) -> Array:
+    """A matrix given as lists of numbers."""
+    try:
+        return np.asarray(A)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a rectangular array: {error}") from error
+
+
+def _stored(A: Matrix) -> Array:
+    """The entries that a sparse matrix of any format holds."""
+    data: Array = A.data if A.format in {"csr", "csc", "coo", "bsr"} else A.tocsr().data
+    return data
 
 
 def _norm(xp: Namespace, v: Array) -> float:

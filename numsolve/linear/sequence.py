@@ -476,26 +476,26 @@ def _solve_all(systems: Iterable[Any], solver: Any, *, progress: bool) -> Iterat
     waiting = iter(systems)
     feeds = isinstance(waiting, GeneratorType)
     x: Array | None = None
-    with _bar(progress=progress) as bar:
-        while True:  # as long as there are systems
-            try:
+    # All is within: Ctrl-C at any place, even where the generator wakes up, ends it in the same way.
+    try:
+        with _bar(progress=progress) as bar:
+            while True:
                 system = waiting.send(x) if feeds else next(waiting)  # type: ignore[attr-defined]
                 A, b, context = _parts(system)
                 result = solver(A, b, context=context)
                 x = result[0] if isinstance(result, tuple) else result.x
                 if bar is not None:
                     bar.update()
-            except StopIteration:
-                return
-            except BaseException as error:
-                if not is_interrupt(error):
-                    raise
-                words = f"The sequence was interrupted from the keyboard after {len(solver.history)} systems."
-                warnings.warn(words, ConvergenceWarning, stacklevel=caller_level())
-                return
-            yield result
-            if was_ended(result):
-                return
+                yield result
+                if was_ended(result):
+                    return
+    except StopIteration:  # there are no more systems
+        return
+    except BaseException as error:
+        if not is_interrupt(error):
+            raise
+        words = f"The sequence was interrupted from the keyboard after {len(solver.history)} systems."
+        warnings.warn(words, ConvergenceWarning, stacklevel=caller_level())
 
 
 def _bar(*, progress: bool) -> AbstractContextManager[Any]:

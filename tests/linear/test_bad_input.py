@@ -135,6 +135,18 @@ BAD = {
     "nonsense": ({"nonsense": 1}, TypeError, "unexpected keyword argument 'nonsense'"),
     "progress a word": ({"progress": "bar"}, TypeError, "progress must be True or False"),
     "check_finite a word": ({"check_finite": "no"}, TypeError, "check_finite must be True or False"),
+    "M a word": ({"M": "x"}, TypeError, "M has dtype <U1; real numbers are wanted", (CG,)),
+    "M a dict": ({"M": {}}, TypeError, "M has dtype object; real numbers are wanted", (CG,)),
+    "M a huge number": ({"M": 10**400}, TypeError, "M has dtype object; real numbers are wanted", (CG,)),
+    "M ragged": ({"M": [[1], [1, 2]]}, ValueError, "M is not a rectangular array", (CG,)),
+    "M complex": ({"M": np.eye(9) * 1j}, TypeError, "M is complex", (CG,)),
+    "M an operator and complex": (
+        {"M": aslinearoperator(np.eye(9) * 1j)},
+        TypeError,
+        "M is complex",
+        (CG,),
+    ),
+    "M sparse and complex": ({"M": sp.csr_array(np.eye(9) * 1j)}, TypeError, "M is complex", (CG,)),
     "M of another size": ({"M": np.eye(8)}, ValueError, r"M must have shape \(9, 9\), got \(8, 8\)", (CG,)),
 }
 TABLE = [
@@ -150,6 +162,21 @@ def test_bad_input_is_refused_in_words(solver, change, kind, fragment):
         change = {"plan": linear.SweepPlan(change["plan"])}
     with pytest.raises(kind, match=fragment):
         solver(**{**good(), **change})
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+@pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist, sp.csr_array, sp.dia_array, sp.lil_array])
+@pytest.mark.parametrize("settings", [{}, {"flexible": True}, {"M": np.eye(2)}, {"b": np.zeros(2)}])
+@pytest.mark.parametrize("kind", [float, complex])
+def test_cg_refuses_entries_that_are_not_finite_in_whatever_form(bad, form, settings, kind):
+    A = np.array([[2.0, bad], [bad, 3.0]], dtype=float)
+    good = np.eye(2, dtype=kind)
+    b = np.ones(2, dtype=kind)
+    with pytest.raises(ValueError, match="A must hold finite numbers, got"):
+        CG(form(A), **{"b": b, **settings})
+    if "M" not in settings:
+        with pytest.raises(ValueError, match="M must hold finite numbers, got"):
+            CG(good, **{"b": b, "M": form(A), **settings})
 
 
 @pytest.mark.parametrize("solver", ALL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import warnings
 
@@ -12,6 +13,7 @@ import pytest
 import scipy.sparse as sp
 
 from numsolve import ConvergenceWarning, Status, linear
+from numsolve.linear import sequence
 from numsolve.linear._clock import Clock
 from numsolve.linear.problems import heat_equation, laplacian, shifted_laplacians
 from numsolve.linear.warm_start import WarmStart
@@ -316,6 +318,36 @@ def test_ctrl_c_at_any_moment_keeps_what_is_done(keyboard, context):
         assert len({len(column) for column in vars(solver.history).values()}) == 1
         assert solver.tuner.rounds == len(solver.history)
         assert solver(A, b).success
+
+
+def test_ctrl_c_between_two_solves_loses_no_result(keyboard):
+    """Wherever Python serves signals: as a function begins or wakes up, and as a call returns."""
+    A, b = laplacian(3), np.ones(9)
+    own = {sequence._solve_all.__code__, sequence.was_ended.__code__, sequence._parts.__code__}
+    left = 0
+
+    def profile(frame, event, _):
+        nonlocal left
+        if event in {"call", "c_return"} and frame.f_code in own and frame.f_back.f_code.co_name != "_learn":
+            left -= 1
+            if left == 0:
+                signal.raise_signal(signal.SIGINT)
+
+    for place in range(1, 100):
+        systems = linear.solve_sequence(((A, b) for _ in range(3)), rng=0)
+        results, before, left = [next(systems)], sys.getprofile(), place
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            sys.setprofile(profile)
+            try:
+                results += systems
+            finally:
+                sys.setprofile(before)
+        if left > 0:  # there is no such place
+            break
+        assert "interrupted from the keyboard" in str(caught[-1].message)
+    assert 10 < place < 99
+    assert len(results) == 3
 
 
 def test_a_saved_solver_goes_on():
