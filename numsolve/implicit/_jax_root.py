@@ -16,7 +16,7 @@ from numsolve._core.result import PrecisionWarning, caller_level
 
 from . import _jax_host, _jax_solvers, _report
 from ._jax import float_dtype, is_array, is_floating, norm, require_jax
-from ._numbers import as_float
+from ._numbers import as_float, is_unusual
 from ._settings import check_solve
 from ._signatures import bound_options, known_signature, signature_of, takes_keyword
 
@@ -78,6 +78,7 @@ class DifferentiableSolver:
             if is_array(jax, leaf):
                 moving.append(k)
                 checks.refuse_masked(f"leaf {k} of the solver's arguments", leaf)
+                leaves[k] = as_float(leaf) if is_unusual(leaf) else leaf
             elif isinstance(leaf, int) and not isinstance(leaf, bool):
                 counts.append(k)
         numbers = tuple(leaves[k] for k in counts)

@@ -31,8 +31,16 @@ def is_integer(leaf: Any) -> bool:
     return getattr(dtype, "kind", "") in {"i", "u"} or (dtype is not None and "int" in str(dtype))
 
 
+def is_unusual(leaf: Any) -> bool:
+    """Whether a leaf is NumPy's, of floats that LAPACK does not have: half, or more than double."""
+    ours = isinstance(leaf, np.ndarray | np.generic)
+    return bool(ours and leaf.dtype.kind == "f" and leaf.dtype.itemsize not in {4, 8})
+
+
 def as_float(leaf: Any) -> Any:
-    """An integer, or an array of integers, as floats; any other leaf as it is."""
+    """An integer, an unusual float, or an array of them, as usual floats; any other leaf as it is."""
+    if is_unusual(leaf):
+        return np.asarray(leaf, dtype=np.float64)
     if not is_integer(leaf):
         return leaf
     if isinstance(leaf, np.ndarray | np.generic):
@@ -58,7 +66,7 @@ def numbers_as_floats(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) ->
     leaves = _trees.leaves(args)
     for leaf in leaves:
         checks.refuse_masked("args", leaf)
-    places = [k for k, leaf in enumerate(leaves) if is_integer(leaf)]
+    places = [k for k, leaf in enumerate(leaves) if is_integer(leaf) or is_unusual(leaf)]
 
     def filled(places: list[int]) -> tuple[Any, ...]:
         values = [as_float(leaf) if k in places else leaf for k, leaf in enumerate(leaves)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numsolve._core import arrays
+from numsolve._core import arrays, checks
 
 from . import _differences, _plain_solvers, _report
 from ._settings import check_plain_solve
@@ -51,6 +51,8 @@ class SolutionMap:
         self.jac_theta = jac_theta = _plain_solvers.as_matrix(xp, jac_theta, x.dtype)
         _check_shape("jac_x", jac_x, (n, n))
         _check_shape("jac_theta", jac_theta, (n, p))
+        _check_entries("jac_x", jac_x, xp)
+        _check_entries("jac_theta", jac_theta, xp)
         if F is not None:
             self._check_value(F(x, theta), check)
 
@@ -179,3 +181,15 @@ def _check_shape(name: str, matrix: Any, shape: tuple[int, int]) -> None:
         and tuple(np.shape(matrix) if not hasattr(matrix, "shape") else matrix.shape) != shape
     ):
         raise ValueError(f"{name} must have shape {shape}, got {tuple(matrix.shape)}")
+
+
+def _check_entries(name: str, matrix: Any, xp: Any) -> None:
+    """Refuse entries that are complex or not finite; operators have none to look at."""
+    if matrix is None:
+        return
+    if "complex" in str(getattr(matrix, "dtype", "")):
+        raise TypeError(f"{name} must be real, got {matrix.dtype}")
+    if arrays.is_sparse(matrix):
+        checks.finite(name, matrix.tocsr().data, xp=xp)
+    elif not arrays.is_operator(matrix):
+        checks.array(name, matrix, xp=xp)

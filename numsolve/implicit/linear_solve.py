@@ -319,6 +319,7 @@ def _solve(
         maxiter = checks.integer("maxiter", maxiter, low=1)
     checks.refuse_masked("b", b)
     checks.refuse_masked("matvec", matvec)
+    _check_kind(matvec)
     checks.refuse_masked("init", init)
     if ridge is not None and not has_jax_leaves(ridge):
         ridge = checks.real("ridge", ridge)
@@ -334,7 +335,39 @@ def _solve(
         product: Callable[[Any], Any] = matvec if callable(matvec) else lambda v: matvec @ v
         return _jax_solvers.solve(method, product, b, **settings)
     xp = arrays.array_namespace(b=b)
-    return _plain_solvers.solve(method, matvec, checks.array("b", b, xp=xp, ndim=1), **settings)
+    b = checks.array("b", b, xp=xp, ndim=1)
+    return _plain_solvers.solve(method, _check_matrix(matvec, b, xp), b, **settings)
+
+
+def _check_kind(matvec: Any) -> None:
+    """Refuse what is neither a function nor a matrix, and a matrix of complex numbers."""
+    if not (callable(matvec) or hasattr(matvec, "shape") or isinstance(matvec, list | tuple)):
+        raise TypeError(f"matvec must be a function or a matrix, got {type(matvec).__name__}")
+    if "complex" in str(getattr(matvec, "dtype", "")):
+        raise TypeError(f"matvec must be real, got {matvec.dtype}")
+
+
+def _check_matrix(matvec: Any, b: Any, xp: Any) -> Any:
+    """A matrix of finite numbers, or a function whose products are checked; its shape is that of b."""
+    n = b.shape[0]
+    if callable(matvec) and not hasattr(matvec, "shape"):
+        return lambda v: _check_product(matvec(v), v, xp)
+    sparse, given = arrays.is_sparse(matvec), hasattr(matvec, "shape")
+    entries = not given or (not sparse and not arrays.is_operator(matvec))
+    matrix = checks.array("matvec", matvec, xp=xp) if entries else matvec
+    if tuple(matrix.shape) != (n, n):
+        raise ValueError(
+            f"matvec must have shape ({n}, {n}), for b of {n} entries; got {tuple(matrix.shape)}"
+        )
+    if sparse:
+        checks.finite("matvec", matrix.tocsr().data, xp=xp)
+    return matrix
+
+
+def _check_product(product: Any, v: Any, xp: Any) -> Any:
+    """What a function returned: a real vector like v, and finite where v is."""
+    finite = bool(xp.all(xp.isfinite(v)))
+    return checks.array("the result of matvec", product, xp=xp, shape=tuple(v.shape), check_finite=finite)
 
 
 def has_jax_leaves(*trees: Any) -> bool:

@@ -114,6 +114,7 @@ def root_vjp(
         return tuple(_as_given(traced(optimality_fun, sol, args, given, cotangent, **settings), sol, args))
     xp = _trees.namespace(sol, args, cotangent)
     c, _ = _trees.ravel("cotangent", cotangent, xp)
+    checks.finite("cotangent", c, xp=xp)
     arguments = _Arguments(optimality_fun, sol, args, given, xp)
     solution = SolutionMap(xp, *arguments.floats.function(), **settings)
     u = solution.rsolve(c)
@@ -196,7 +197,9 @@ def root_jvp(
     if not set(moved) <= set(arguments.integers.places):
         raise TypeError(CONSTANT)
     solution = SolutionMap(xp, *arguments.floats.function(), **settings)
-    change = solution.push(arguments.floats.gathered(directions))
+    moves = arguments.floats.gathered(directions)
+    checks.finite("tangents", moves, xp=xp)
+    change = solution.push(moves)
     if moved:
         counted = SolutionMap(xp, *arguments.integers.function(), **settings | {"check": False})
         change = change + counted.push(arguments.integers.gathered(directions))

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from scipy.sparse.linalg import aslinearoperator
 
 from numsolve import implicit
 from numsolve.implicit import problems, root_jvp, root_vjp, solution_jacobian, solve_cg
@@ -114,6 +116,26 @@ BAD = {
         ValueError,
         "maxiter must be an integer at least 1",
     ),
+    "cotangent not finite": (
+        lambda: root_vjp(square, X, (T,), np.array([np.nan, 1.0])),
+        ValueError,
+        "cotangent must hold finite numbers, got nan at index 0",
+    ),
+    "tangent not finite": (
+        lambda: root_jvp(square, X, (T,), (np.array([np.inf, 1.0]),)),
+        ValueError,
+        "tangents must hold finite numbers, got inf at index 0",
+    ),
+    "jac_x not finite": (
+        lambda: solution_jacobian(None, X, T, jac_x=np.full((2, 2), np.nan)),
+        ValueError,
+        "jac_x must hold finite numbers",
+    ),
+    "jac_theta complex": (
+        lambda: solution_jacobian(None, X, T, jac_x=np.eye(2), jac_theta=1j * np.eye(2)),
+        TypeError,
+        "jac_theta must be real",
+    ),
     "b a matrix": (lambda: solve_cg(np.eye(2), np.eye(2)), ValueError, "b must be 1-D"),
     "no solver of jaxopt": (
         lambda: implicit.from_jaxopt(3),
@@ -170,3 +192,37 @@ def test_bad_input_to_a_wrapped_solver(name):
     exception, message = TRACED[name]
     with pytest.raises(exception, match=message):
         traced(name)()
+
+
+#: name: (what matvec is, the exception, a fragment of its message)
+MATRICES = {
+    "complex": (np.array([[1, 1j], [0, 1]]), TypeError, "matvec must be real, got complex128"),
+    "a list of complex numbers": ([[1, 1j], [0, 1]], TypeError, "matvec is complex"),
+    "complex and sparse": (sp.csr_array(1j * np.eye(2)), TypeError, "matvec must be real"),
+    "a complex operator": (aslinearoperator(1j * np.eye(2)), TypeError, "matvec must be real"),
+    "a function of complex values": (lambda v: 1j * v, TypeError, "the result of matvec is complex"),
+    "nan": (np.full((2, 2), np.nan), ValueError, "matvec must hold finite numbers"),
+    "nan and sparse": (sp.csr_array(np.full((2, 2), np.nan)), ValueError, "matvec must hold finite numbers"),
+    "a function that gives nan": (lambda v: np.nan * v, ValueError, "the result of matvec must hold finite"),
+    "a function of another length": (lambda v: v[:1], ValueError, "the result of matvec must have shape"),
+    "of another shape": (np.eye(3), ValueError, r"matvec must have shape \(2, 2\)"),
+    "a number": (4.0, TypeError, "matvec must be a function or a matrix, got float"),
+    "a word": ("x", TypeError, "matvec must be a function or a matrix, got str"),
+    "a dictionary": ({}, TypeError, "matvec must be a function or a matrix, got dict"),
+    "nothing": (None, TypeError, "matvec must be a function or a matrix, got NoneType"),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("solve", ["dense", "cholesky", "cg", "gmres", "bicgstab", "lsmr", "host"])
+def test_what_is_no_matrix(name, solve):
+    matvec, exception, message = MATRICES[name]
+    with pytest.raises(exception, match=message):
+        getattr(implicit, f"solve_{solve}")(matvec, np.ones(2))
+
+
+@pytest.mark.parametrize("matvec", [4.0, "x", {}, None, np.array([[1, 1j], [0, 1]])])
+def test_what_is_no_matrix_to_jax(matvec):
+    jnp = pytest.importorskip("jax.numpy")
+    with pytest.raises(TypeError, match="matvec must be"):
+        implicit.solve_gmres(matvec, jnp.ones(2))

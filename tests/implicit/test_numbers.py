@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import pickle
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def test_masked_arrays_are_refused_by_name():
         "tangents": lambda: root_jvp(square, x, (x,), (masked,)),
         "theta": lambda: solution_jacobian(square, x, masked),
         "b": lambda: solve_dense(np.eye(2), masked),
-        "the matrix": lambda: (
+        "jac_x": lambda: (
             solution_jacobian(None, x, x, jac_x=np.ma.array(np.eye(2)), jac_theta=np.eye(2)) @ x
         ),
         "matvec": lambda: solve_cg(np.ma.array(np.eye(2)), x),
@@ -209,3 +210,20 @@ def test_problems_and_conditions_pickle_and_copy():
         assert again(T)(np.array([2.0]), 1.0, 3.0) == T(np.array([2.0]), 1.0, 3.0) == 2.0
         z, data = (np.ones(1), np.ones(1)), (np.eye(1), np.ones(1), -np.ones(1))
         assert again(F)(z, *data) == F(z, *data)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.longdouble])
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_floats_of_any_width(kind, shape):
+    jax = pytest.importorskip("jax")
+    from numsolve.implicit import custom_fixed_point, custom_root
+
+    four = np.full(shape, 4, dtype=kind)[()]
+    root = custom_root(lambda x, t: x**2 - t)(lambda x0, t: t**0.5)
+    point = custom_fixed_point(lambda x, t: (x + t / x) / 2)(lambda x0, t: t**0.5)
+    for solver in (root, point):
+        np.testing.assert_allclose(solver(1.0, four), np.full(shape, 2.0))
+        slope = jax.jvp(partial(solver, four), (np.full(shape, 4.0),), (np.ones(shape),))[1]
+        np.testing.assert_allclose(slope, np.full(shape, 0.25))
+    gradient = root_vjp(lambda x, t: x**2 - t, kind(2), (kind(4),), kind(1))[0]
+    np.testing.assert_allclose(gradient, 0.25)
