@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -93,6 +94,7 @@ class Batch:
         out: Array = times_transposed(self.A, y)
         return out
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _start(self, size: int, x: Array | None, y: Array | None) -> g.State:
         xp, s = self.xp, _open(self.lp).scaled(self.rows, self.columns)
 
@@ -144,6 +146,7 @@ class Batch:
             rejected=zero,
         )
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the residuals
     def advance(self, step: int) -> None:
         """One iteration of every running program."""
         g.advance(self.xp, self.state, self.times_y, self.times_x, self.step, step)
@@ -154,7 +157,8 @@ class Batch:
             it.record(0.0, self, converged=True)
             return
         xp, s, running = self.xp, self.state, self.running
-        *measures, slack = g.measure(xp, s, self.times_y, self.rows, self.columns)
+        with np.errstate(over="ignore", invalid="ignore"):
+            *measures, slack = g.measure(xp, s, self.times_y, self.rows, self.columns)
         primal, dual, gap = (arrays.to_host(v)[:, 0] for v in measures)
         worst = np.maximum(np.maximum(primal, dual), gap)
         if decides:
@@ -172,10 +176,11 @@ class Batch:
     def _decide(self, it: Monitor, step: int, worst: Array, slack: Array) -> None:
         """Give a status to the programs that are done, and put them aside."""
         xp, s, running = self.xp, self.state, self.running
-        rays = {
-            Status.UNBOUNDED: arrays.to_host(g.primal_rays(xp, s))[:, 0],
-            Status.INFEASIBLE: arrays.to_host(g.dual_rays(xp, s, slack))[:, 0],
-        }
+        with np.errstate(over="ignore", invalid="ignore"):
+            rays = {
+                Status.UNBOUNDED: arrays.to_host(g.primal_rays(xp, s))[:, 0],
+                Status.INFEASIBLE: arrays.to_host(g.dual_rays(xp, s, slack))[:, 0],
+            }
         status = self.status.copy()  # the verdicts hold when all are made
         for kind, found in rays.items():
             status[running[found]] = kind
@@ -215,6 +220,7 @@ class Batch:
             # In one go, so that Ctrl-C finds each program in one place.
             self.finished, self.state, self.running = finished, state, running
 
+    @np.errstate(over="ignore", invalid="ignore")
     def solution(self) -> tuple[Array, Array]:
         """The x and y of all programs in the caller's units, without the batch axis if there is none."""
         xp, lp = self.xp, self.lp
@@ -239,15 +245,36 @@ class Batch:
             status = Status(int(self.status[0]))
             fields = {"status": status, "nit": int(self.nit[0]), "nrestart": int(self.nrestart[0])}
             fields["certificate"] = self.rays[0]
-        return it.result(LPResult, **fields, **in_units(units, x, y, self.lp.quality(x, y)))
+        answer = in_units(units, x, y, self.lp.quality(x, y))
+        fields["status"] = settled(self.xp, fields["status"], answer)
+        return it.result(LPResult, **fields, **answer)
 
 
 def in_units(units: Units, x: Array, y: Array, quality: dict[str, Any]) -> dict[str, Any]:
     """A point and its `quality`, given in some units, in those of the caller."""
-    fields = {**quality, "x": x * units.bounds, "y": y * units.costs / units.matrix}
-    fields["fun"] = quality["fun"] * units.bounds * units.costs
-    fields["reduced_costs"] = quality["reduced_costs"] * units.costs
-    return fields
+    u, out = units, dict(quality)
+    with np.errstate(over="ignore", invalid="ignore"):  # `settled` looks at what came of it
+        out["x"] = x * u.bounds
+        out["y"] = _powers(y, (u.costs,), u.matrix)
+        out["fun"] = _powers(quality["fun"], (u.bounds, u.costs))
+        out["reduced_costs"] = quality["reduced_costs"] * u.costs
+    return out
+
+
+def settled(xp: Namespace, status: Any, fields: dict[str, Any]) -> Any:
+    """The status, where the answer in the caller's units is within the range of floats; else NONFINITE."""
+    good = np.isfinite(arrays.to_host(fields["fun"]))
+    for name in ("x", "y", "reduced_costs"):
+        good = good & arrays.to_host(xp.all(xp.isfinite(fields[name]), axis=-1))
+    if isinstance(status, Status):
+        return Status.NONFINITE if status is Status.CONVERGED and not good else status
+    return np.where((status == Status.CONVERGED) & ~good, Status.NONFINITE, status)
+
+
+def _powers(v: Any, times: tuple[float, ...], over: float = 1.0) -> Any:
+    """Multiplication and division by powers of two, which together may be beyond the range of floats."""
+    power = sum(math.frexp(unit)[1] - 1 for unit in times) - math.frexp(over)[1] + 1
+    return v * math.ldexp(1.0, power // 2) * math.ldexp(1.0, power - power // 2) if power else v
 
 
 def _scaled(lp: LinearProgram, limits: Limits) -> tuple[Array, Array, Any]:

@@ -35,6 +35,8 @@ COLUMNS = ("primal_residual", "dual_residual", "gap", "weight")
 class Compiled:
     """A scaled program. It is made once for a matrix; several runs may follow.
 
+    What overflows shows in the residuals.
+
     When the time is over before it is ready, the scaling and the norm are rougher than usual; no step is made
     then.
     """
@@ -64,16 +66,19 @@ class Compiled:
         size = A.nnz if arrays.is_sparse(A) else A.size
         self.step_seconds = 3e-9 * size + 1e-8 * (m + n)  # a guess for the first chunk
 
+    @np.errstate(over="ignore", invalid="ignore")
     def times_x(self, x: Array) -> Array:
         """A x."""
         out: Array = self._matrices[0] @ x
         return out
 
+    @np.errstate(over="ignore", invalid="ignore")
     def times_y(self, y: Array) -> Array:
         """A'y."""
         out: Array = self._matrices[1] @ y
         return out
 
+    @np.errstate(over="ignore", invalid="ignore")
     def start(self, x: Array | None, y: Array | None) -> tuple[Array, Array]:
         """The caller's start in the units of the iteration, within its bounds; None is zero."""
         s = self.scaled
@@ -82,6 +87,7 @@ class Compiled:
         y[((y > 0) & ~np.isfinite(s.lc)) | ((y < 0) & ~np.isfinite(s.uc))] = 0.0
         return np.clip(x, s.lx, s.ux), y
 
+    @np.errstate(over="ignore", invalid="ignore")
     def unscaled(self, point: tuple[Array, Array]) -> tuple[Array, Array]:
         """A point of the iteration in the caller's units."""
         x, y = point

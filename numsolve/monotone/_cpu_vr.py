@@ -149,10 +149,10 @@ def _onto_ball(v, radius):
     squares = 0.0
     for k in range(v.size):
         squares += (v[k] / top) ** 2 if top > 0.0 else 0.0
-    share = radius / top / math.sqrt(squares) if squares > 0.0 else 1.0
-    if share < 1.0:
+    length = math.sqrt(squares)
+    if squares > 0.0 and radius / top < length:
         for k in range(v.size):
-            v[k] *= share
+            v[k] = v[k] / top / length * radius  # the first two do not underflow, whatever the radius is
 
 
 @kernel

@@ -115,6 +115,7 @@ class LinearProgram:
         bounds = {name: getattr(self, name) for name in ("lc", "uc", "lx", "ux")}
         return replace(self, **{k: self.xp.where(self.xp.isfinite(v), 0.0, v) for k, v in bounds.items()})
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the residuals
     def quality(self, x: Array, y: Array) -> dict[str, Any]:
         """Objective, reduced costs, the three residuals and the largest of them, all in these units."""
         xp = self.xp
@@ -147,7 +148,7 @@ def prepare(c: Any, A: Any, lc: Any, uc: Any, lx: Any, ux: Any) -> LinearProgram
     given = {"c": c, "A": A, "lc": lc, "uc": uc, "lx": lx, "ux": ux}
     xp = arrays.array_namespace(**given)
     sparse = arrays.is_sparse(A)
-    kinds = {k: _kind(v) for k, v in given.items() if v is not None and not _is_number(v)}
+    kinds = {k: _kind(k, v) for k, v in given.items() if v is not None and not _is_number(v)}
     dtype = arrays.working_dtype(xp, **kinds)
     c = checks.array("c", c, xp=xp, dtype=dtype, ndim=(1, 2))
     n = c.shape[-1]
@@ -173,6 +174,7 @@ def prepare(c: Any, A: Any, lc: Any, uc: Any, lx: Any, ux: Any) -> LinearProgram
     return LinearProgram(xp, c, A, **bounds)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def norm(xp: Namespace, v: Array) -> Any:
     """The 2-norm along the last axis, a float for a vector, without overflow or underflow."""
     if v.ndim == 1:
@@ -181,6 +183,7 @@ def norm(xp: Namespace, v: Array) -> Any:
     return xp.sqrt(xp.sum(v * v, axis=-1))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def times(A: Matrix, x: Array) -> Any:
     """A x for a vector, or for each row of a matrix."""
     if x.ndim == 1:
@@ -188,6 +191,7 @@ def times(A: Matrix, x: Array) -> Any:
     return x @ A.T if not arrays.is_sparse(A) else (A @ x.T).T
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def times_transposed(A: Matrix, y: Array) -> Any:
     """A'y for a vector, or for each row of a matrix."""
     if y.ndim == 1:
@@ -242,5 +246,8 @@ def _number(name: str, value: Any) -> float:
     return number
 
 
-def _kind(value: Any) -> Any:
-    return value if hasattr(value, "dtype") else np.asarray(value)
+def _kind(name: str, value: Any) -> Any:
+    try:
+        return value if hasattr(value, "dtype") else np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a rectangular array: {error}") from error

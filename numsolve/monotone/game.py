@@ -20,6 +20,7 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.codes import CONVERGED, RUNNING, STAGNATED
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
@@ -43,6 +44,7 @@ MAXITER = 100_000
 COLUMNS = ("gap", "weight")
 
 
+@answers(rtol="tol", atol="tol", max_iter="maxiter")
 def solve_game(
     A: Matrix,
     *,
@@ -115,8 +117,8 @@ def solve_game(
     unit = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
     payoffs = payoffs if unit == 1.0 else payoffs / unit
     if method == "auto":
-        spread = SPREAD * min(row_max.min(), column_max.min())
-        method = "lp" if spread < largest else "simplex-pdhg"
+        least = min(row_max.min(), column_max.min())
+        method = "lp" if least < largest / SPREAD else "simplex-pdhg"
     with Monitor(
         limits,
         atol=tol,

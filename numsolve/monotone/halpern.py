@@ -23,7 +23,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+import numpy as np
+
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
@@ -49,6 +52,7 @@ STEPS = {"halpern": 1.0, "eag": 1 / 8, "popov": 1 / 3, "eg": 0.7}
 MAXITER = 10_000
 
 
+@answers(rtol="tol", atol="tol", max_iter="maxiter", M="it is called operator here")
 def halpern(
     operator: Callable[[Any], Any],
     x0: ArrayLike,
@@ -164,11 +168,11 @@ def _halpern(F: _Counted, J: Resolve, u: Array, gamma: float) -> Iterates:
     """Yield u and T(u); told to restart, put the anchor on T(u)."""
     anchor, k = u, 0
     while True:
-        t = J(u - gamma * F(u), gamma)
+        t = J(_step(u, gamma, F(u)), gamma)
         if (yield u, t):
             anchor, k = t, 0
         lam = 1.0 / (k + 2)
-        u = lam * anchor + (1.0 - lam) * t  # (1)
+        u = _between(anchor, t, lam)  # (1)
         k += 1
 
 
@@ -176,12 +180,12 @@ def _eag(F: _Counted, J: Resolve, u: Array, gamma: float) -> Iterates:
     anchor, k = u, 0
     while True:
         f = F(u)
-        if (yield u, J(u - gamma * f, gamma)):
+        if (yield u, J(_step(u, gamma, f), gamma)):
             anchor, k = u, 0
         lam = 1.0 / (k + 2)
-        pulled = lam * anchor + (1.0 - lam) * u
-        z = J(pulled - gamma * f, gamma)
-        u = J(pulled - gamma * F(z), gamma)  # (2)
+        pulled = _between(anchor, u, lam)
+        z = J(_step(pulled, gamma, f), gamma)
+        u = J(_step(pulled, gamma, F(z)), gamma)  # (2)
         k += 1
 
 
@@ -189,16 +193,29 @@ def _popov(F: _Counted, J: Resolve, u: Array, gamma: float) -> Iterates:
     z = u
     while True:
         f = F(z)
-        yield z, J(z - gamma * f, gamma)
-        u = J(u - gamma * f, gamma)  # (3)
-        z = J(u - gamma * f, gamma)
+        yield z, J(_step(z, gamma, f), gamma)
+        u = J(_step(u, gamma, f), gamma)  # (3)
+        z = J(_step(u, gamma, f), gamma)
 
 
 def _eg(F: _Counted, J: Resolve, u: Array, gamma: float) -> Iterates:
     while True:
-        z = J(u - gamma * F(u), gamma)
+        z = J(_step(u, gamma, F(u)), gamma)
         yield u, z
-        u = J(u - gamma * F(z), gamma)  # (4)
+        u = J(_step(u, gamma, F(z)), gamma)  # (4)
+
+
+# What overflows shows in the residual; the settings reach neither the caller's functions nor across a yield.
+
+
+def _step(u: Array, gamma: float, f: Array) -> Array:
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return u - gamma * f
+
+
+def _between(u: Array, v: Array, lam: float) -> Array:
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return lam * u + (1.0 - lam) * v
 
 
 _METHODS = {"halpern": _halpern, "eag": _eag, "popov": _popov, "eg": _eg}
@@ -252,5 +269,6 @@ def same_kind(name: str, value: Any, like: Array, xp: Namespace) -> Array:
 
 def distance(xp: Namespace, u: Array, v: Array) -> float:
     """|u - v| in the 2-norm."""
-    d = u - v
-    return float(norm(xp, d)) if d.ndim == 1 else arrays.norm(xp, d)
+    with np.errstate(over="ignore", invalid="ignore"):
+        d = u - v
+        return float(norm(xp, d)) if d.ndim == 1 else arrays.norm(xp, d)

@@ -37,6 +37,9 @@ THEIR_OPTIONS = {
 
 @answers(
     method="there is one method here, that of solve_lp: leave method out",
+    rtol="tol",
+    atol="tol",
+    max_iter="maxiter",
     integrality="the variables are continuous here; scipy.optimize.milp takes integers",
 )
 def linprog(
@@ -155,6 +158,8 @@ def linprog(
 
 def _options(options: Mapping[str, Any] | None) -> dict[str, Any]:
     """The options that are taken here; what SciPy's others are called."""
+    if options is not None and not (hasattr(options, "keys") and hasattr(options, "__getitem__")):
+        raise TypeError(f"options must be a dict, got {options!r}")
     chosen = dict(options or {})
     for name in chosen:
         if name not in OPTIONS:

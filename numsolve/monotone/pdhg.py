@@ -27,11 +27,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import PrecisionWarning, Status, caller_level, deliver
 
-from ._batched import in_units, solve_batch
+from ._batched import in_units, settled, solve_batch
 from ._compiled import COLUMNS, MAXITER, Compiled, Run
 from ._lp import LinearProgram, Units, prepare
 from .result import LPResult
@@ -45,6 +46,18 @@ if TYPE_CHECKING:
 FLOAT32_TOL = 1e-4
 
 
+@answers(
+    A_ub="linprog takes SciPy's arguments; here the rows are lc <= A x <= uc: give A and uc",
+    b_ub="linprog takes SciPy's arguments; here it is called uc",
+    A_eq="linprog takes SciPy's arguments; here the rows are lc <= A x <= uc: give A, and lc and uc alike",
+    b_eq="linprog takes SciPy's arguments; here it is lc and uc alike",
+    bounds="linprog takes SciPy's arguments; here they are called lx and ux",
+    method="there is one method here: leave it out",
+    options="give solve_lp tol=..., maxiter=... and the like",
+    rtol="tol",
+    atol="tol",
+    max_iter="maxiter",
+)
 def solve_lp(
     c: ArrayLike,
     A: Matrix | None = None,
@@ -146,7 +159,11 @@ def solve_lp(
     polish = None if polish is None else checks.real("polish", polish, low=0.0, open_low=True)
     units = program.units()
     lp = program.divided(units)
-    start = None if x is None else x / units.bounds, None if y is None else y / units.costs * units.matrix
+    with np.errstate(over="ignore", invalid="ignore"):  # a start beyond the range of floats is seen as such
+        start = (
+            None if x is None else x / units.bounds,
+            None if y is None else y / units.costs * units.matrix,
+        )
     if 0 in lp.A.shape or (lp.batch is None and bool(lp.contradictory)):
         return at_once(lp, units)
     if lp.batch is not None or not arrays.is_numpy(lp.xp):
@@ -182,13 +199,14 @@ def _solve_single(
     # Without polishing, or if Ctrl-C ended it, what was reached before.
     x, y = solver.unscaled(it.x if point is None else point)
     quality = lp.quality(x, y)
-    if not math.isfinite(quality["residual"]):
+    fields = in_units(units, x, y, quality)
+    kind = lp.c.dtype
+    with np.errstate(over="ignore"):
+        fields |= {name: fields[name].astype(kind) for name in ("x", "y", "reduced_costs")}
+    if not math.isfinite(quality["residual"]) or settled(lp.xp, it.status, fields) is not it.status:
         it.stop(Status.NONFINITE)
     if it.status is Status.CONVERGED and extra:
         it.detail = f"Polished; the gap was below {it.threshold:.1e} and is {quality['gap']:.1e}."
-    fields = in_units(units, x, y, quality)
-    kind = lp.c.dtype
-    fields |= {name: fields[name].astype(kind) for name in ("x", "y", "reduced_costs")}
     return it.result(LPResult, nit=it.nit + extra, nrestart=run.nrestart, certificate=certificate, **fields)
 
 
@@ -267,7 +285,8 @@ def at_once(lp: LinearProgram, units: Units) -> LPResult:
     else:
         rays = [rays[i, :] if status[i] == Status.UNBOUNDED else None for i in range(lp.batch)]
     y = xp.zeros((*shape[:-1], m), dtype=lp.c.dtype)
-    result = LPResult(status=status, certificate=rays, **in_units(units, x, y, lp.quality(x, y)))
+    fields = in_units(units, x, y, lp.quality(x, y))
+    result = LPResult(status=settled(xp, status, fields), certificate=rays, **fields)
     deliver(result)
     return result
 

@@ -134,7 +134,11 @@ def project_l2_ball(y: ArrayLike, radius: float = 1.0) -> Array:
     xp = arrays.array_namespace(y=y)
     u = checks.array("y", y, xp=xp)
     size = arrays.norm(xp, u)
-    out: Array = u * (radius / size) if size > radius else u + 0.0
+    if size <= radius:
+        same: Array = u + 0.0
+        return same
+    u = u / xp.max(xp.abs(u))  # radius / size may underflow, and size overflow
+    out: Array = u / arrays.norm(xp, u) * radius
     return out
 
 
@@ -213,6 +217,7 @@ def resolvent(prox: Prox | None) -> Callable[[Array, float], Array]:
 
 def catalogued(prox: Prox | None, size: int) -> Resolvent | None:
     """A map as the compiled kernels know it; None if they do not."""
+    checks.function("prox", prox, optional=True)
     function, settings = getattr(prox, "func", prox), dict(getattr(prox, "keywords", {}))
     if getattr(prox, "args", ()) or settings.pop("axis", -1) != -1:
         return None

@@ -36,6 +36,7 @@ import numpy as np
 
 from numsolve._core import checks
 from numsolve._core.codes import RUNNING
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import CHUNK_SECONDS, FIRST_SECONDS, GROWTH, Monitor
 from numsolve._core.result import Status, caller_level
@@ -66,6 +67,7 @@ INNER = 0.2
 WORTH_A_LOOK = 5.0
 
 
+@answers(rtol="tol", atol="tol", max_iter="maxiter")
 def vr_halpern(
     problem: FiniteSum | AffineFiniteSum | BilinearGame,
     x0: ArrayLike,

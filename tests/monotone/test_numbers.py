@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from numsolve import ConvergenceWarning, monotone
+from numsolve import ConvergenceWarning, Status, monotone
 from numsolve.monotone import _cpu_game, _cpu_vr
 from numsolve.monotone._tuples import L2_BALL, Resolvent
 
@@ -34,6 +34,12 @@ def exact_projection(v, radius):
 def compiled(v, radius=1.0):
     out = np.array(v, dtype=float)
     _cpu_game.project_on_simplex(out, radius)
+    return out
+
+
+def compiled_on_ball(v, radius):
+    out = np.array(v, dtype=float)
+    _cpu_vr.apply_to(Resolvent.of(L2_BALL, radius), out, 1.0)
     return out
 
 
@@ -162,6 +168,71 @@ def test_the_ball_holds_vectors_of_any_size():
         np.testing.assert_allclose(monotone.project_l2_ball(v, size), np.array([0.6, 0.8]) * size)
         _cpu_vr.apply_to(Resolvent.of(L2_BALL, size), v, 1.0)
         np.testing.assert_allclose(v, np.array([0.6, 0.8]) * size)
+
+
+@pytest.mark.parametrize(
+    "project", [compiled_on_ball, monotone.project_l2_ball], ids=["compiled", "array code"]
+)
+@pytest.mark.parametrize("radius", [1e-300, 1e-170, 1.0, 1e160])
+@pytest.mark.parametrize("size", [1e-160, 1e160, 4e307])
+def test_the_radius_of_a_ball_may_be_of_any_size_beside_that_of_the_vector(project, radius, size):
+    v = np.array([3.0, 4.0]) * size
+    want = np.array([0.6, 0.8]) * radius if radius < 5 * size else v
+    np.testing.assert_allclose(project(v, radius), want)
+
+
+# --- answers beyond the range of floats ------------------------------------------------------------
+
+BEYOND = {
+    "y": {
+        "c": [3e160],
+        "A": [[1.2e-170], [-5.7e-171]],
+        "lc": [-2.4e-170, 1.14e-170],
+        "uc": [-2.4e-170, 1.14e-170],
+        "lx": -3,
+    },
+    "no rows": {"c": [3e200], "lx": 1e200},
+    "fun": {"c": [3e200], "A": [[1.0]], "lc": 1e200},
+}
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("name", BEYOND)
+def test_an_answer_beyond_the_range_of_floats_is_no_success(name, batch):
+    """Converged in the units of the iteration is not enough; and the warning is ours alone."""
+    settings = dict(BEYOND[name])
+    if batch:
+        settings["c"] = [settings["c"]] * 2
+    with pytest.warns(ConvergenceWarning) as caught:
+        r = monotone.solve_lp(**settings)
+    assert {w.category for w in caught} == {ConvergenceWarning}
+    assert set(np.atleast_1d(r.status)) == {Status.NONFINITE}
+    assert not np.any(r.success)
+
+
+@pytest.mark.parametrize("method", ["auto", "lp", "simplex-pdhg"])
+def test_the_largest_payoffs_give_no_warning(method):
+    with np.errstate(all="raise", under="ignore"):
+        assert monotone.solve_game([[1e308, -1e308], [0, 1e308]], method=method).success
+
+
+@pytest.mark.parametrize("method", ["halpern", "eag", "popov", "eg"])
+def test_a_run_that_blows_up_warns_once_and_in_our_words(method):
+    with pytest.warns(ConvergenceWarning) as caught:
+        r = monotone.halpern(lambda u: -1e200 * np.clip(u, -1e100, 1e100), [1e100, 1], L=1e-9, method=method)
+    assert {w.category for w in caught} == {ConvergenceWarning}
+    assert not r.success
+
+
+@pytest.mark.parametrize("cost", [1.0, 1e160])
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_start_out_of_range_warns_once_and_in_our_words(cost, batch):
+    c = np.array([[cost, 1.0]] * 2) if batch else np.array([cost, 1.0])
+    x = np.full(c.shape, 1e308)
+    with pytest.warns(ConvergenceWarning) as caught:
+        r = monotone.solve_lp(c, [[1.0, 2.0], [3.0, 1.0]], lc=[1, 1], x0=(x, -x), maxiter=100)
+    assert {w.category for w in caught} == {ConvergenceWarning}
+    assert not np.any(r.success)
 
 
 # --- kinds of numbers -----------------------------------------------------------------------------
