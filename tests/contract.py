@@ -216,11 +216,15 @@ class Conduct:
             warnings.simplefilter("ignore", ConvergenceWarning)
             call.long(time_limit=0.05)  # compiled
             with _one_thread():
-                began = time.process_time()
-                result = call.long(time_limit=limit)
-                spent = time.process_time() - began
-        assert result.status is Status.TIME_LIMIT
-        assert spent <= limit + max(0.2 * limit, 0.1)
+                spent = []
+                for _ in range(3):  # a fault is there each time; what a busy machine adds is not
+                    began = time.process_time()
+                    result = call.long(time_limit=limit)
+                    spent.append(time.process_time() - began)
+                    assert result.status is Status.TIME_LIMIT
+                    if spent[-1] <= limit + max(0.2 * limit, 0.1):
+                        break
+        assert min(spent) <= limit + max(0.2 * limit, 0.1)
         call.check(result)
 
     # -- Ctrl-C -------------------------------------------------------------------------------------
