@@ -17,7 +17,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
 
 from ._bounds import PIECE
-from ._problem import MASS_TOLERANCE, UNIT
+from ._problem import MASS_TOLERANCE, UNIT, VALUES
 from .newton import FIRST_STAGE, STAGE_FACTOR
 from .result import TransportResult
 
@@ -209,6 +209,8 @@ class _Compiled:
             if self.swapped:
                 P, f, g = P.transpose(0, 2, 1), g, f
             self._keep(i, P, f, g, counts, error, linear, np.stack((low, high), axis=1))
+            # Those whose values are beyond the range of numbers are told so one by one.
+            self.done[i] &= np.isfinite([self.kept[name] for name in VALUES]).all(axis=0)
         return interrupted
 
     def _shared(self, run: Callable[[slice], None], halt: Array, M: Array) -> bool:

@@ -132,6 +132,11 @@ class Workers:
         with ThreadPoolExecutor(get_num_threads()) as pool:
             return _collected(pool, self._timely(part), tasks)
 
+    def prepare(self, pairs: int) -> None:
+        """Leave by `TimeUp` before the preparation of a pass over so many pairs that would come too late."""
+        if pairs > TIMELESS:
+            self.deadline.check()
+
     def _timely(self, part: Callable[[int], Array]) -> Callable[[int], Array]:
         def timely(task: int) -> Array:
             self.deadline.check()
@@ -205,6 +210,7 @@ class Pairs(_Pickled):
 
     def side(self, cloud: Cloud, potential: Array, reg: float) -> Any:
         """A cloud as the fused kernels want it."""
+        self.workers.prepare(self.shape[0] * self.shape[1])
         points = np.ascontiguousarray((cloud.points * self.scale(reg)).T)
         return self.k.side(self.kind, points, potential * (LOG2E / reg), cloud.edges)
 

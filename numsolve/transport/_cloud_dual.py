@@ -116,8 +116,14 @@ class SemiDual:
         change = self.reg - reg
         return self.at(f + change * self.xp.log(self.a), g + change * self.xp.log(self.b))
 
+    def _stage_of(self, s: State) -> int:
+        """The stage at which a point was found: that is not the present one if a change was cut short."""
+        at = s.plan.pairs, s.plan.reg
+        return next(k for k, stage in enumerate(self.stages) if stage.pairs is at[0] and stage.reg == at[1])
+
     def finish(self, s: State, limits: Limits) -> tuple[Array, Array]:
         """The potentials of s at the last stage: improved by a pass there if the time suffices."""
+        self.enter(self._stage_of(s))
         if self.last:
             return s.f, s.g
         self.pairs.workers.deadline.set(limits, LAST_STAGE)

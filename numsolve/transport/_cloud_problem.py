@@ -18,7 +18,7 @@ from ._cloud import Cloud, Pairs, Workers, bisection_order, scale
 from ._cloud_bounds import bounds
 from ._cloud_metric import make_metric
 from ._deadline import TimeUp
-from ._problem import MASS_TOLERANCE, UNIT
+from ._problem import MASS_TOLERANCE, UNIT, check_values
 from .cloud_plan import CloudPlan, scatter
 from .cloud_result import SampleResult
 
@@ -131,6 +131,7 @@ class CloudProblem:
             found.update(self._values(plan, r, c, costs))
             low, high = bounds(plan, r)
             found["bounds"] = (self.mass * low, self.mass * high)
+            check_values(it, found)
         except TimeUp:
             if math.isnan(found["residual"]) or it.status not in {Status.CONVERGED, Status.ROUNDING}:
                 it.stop(Status.TIME_LIMIT)

@@ -14,12 +14,13 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
+from numsolve._core.result import Status
 
 from ._bounds import bounds, cost_of
 from .result import TransportResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numsolve._core.limits import Limits
     from numsolve._core.typing import Array, ArrayLike, Namespace
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 MASS_TOLERANCE = 1e-6
 #: Rounding errors of the potentials are of this size, relatively; over eps they are exponents.
 UNIT = float(np.finfo(np.float64).eps)
+#: What a successful result says of its plan, in numbers.
+VALUES = ("value", "value_linear", "kl")
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,13 @@ class Problem:
         self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any
     ) -> TransportResult:
         """Put the answer into the caller's terms; P is overwritten."""
-        fields = {"reg": self.reg, "reg_path": (self.reg,), **self.values(P, *x), **fields}
-        fields["bounds"] = self.bounds(P, x[0])
-        plan = self.plan(P) if return_plan else None
-        return it.result(TransportResult, x=self.potentials(x), plan=plan, **fields)
+        with quiet():
+            fields = {"reg": self.reg, "reg_path": (self.reg,), **self.values(P, *x), **fields}
+            fields["bounds"] = self.bounds(P, x[0])
+            plan = self.plan(P) if return_plan else None
+            x = self.potentials(x)
+        check_values(it, fields)
+        return it.result(TransportResult, x=x, plan=plan, **fields)
 
     def start(self, potentials: Sequence[ArrayLike] | None = None) -> Potentials:
         """Turn the caller's potentials into those of the reduced problem; zeros if there are none."""
@@ -140,6 +146,22 @@ class Problem:
         """Bound the cost of exact transport, in the caller's mass and cost."""
         low, high = bounds(self.M, self.a, self.b, P, f, forbidden=self.forbidden)
         return self.mass * (low + self.offset), self.mass * (high + self.offset)
+
+
+def quiet() -> np.errstate:
+    """For data near the end of the range of floats: the status tells what leaves it, not NumPy's warnings."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
+def check_values(it: Monitor, values: Mapping[str, Any]) -> None:
+    """Take success from a run whose values are beyond the range of numbers."""
+    wrong = [name for name in VALUES if not math.isfinite(values[name])]
+    if wrong and it.status is not None and it.status.success:
+        it.stop(
+            Status.NONFINITE,
+            f"The plan was found, but its {wrong[0]} is beyond the range of floating-point numbers: choose "
+            "another unit for M and reg, or for a and b.",
+        )
 
 
 def prepare(M: ArrayLike, a: Weights, b: Weights, reg: float, *, balanced: bool = True) -> Problem:

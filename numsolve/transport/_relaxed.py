@@ -214,6 +214,7 @@ class Relaxed:
                 yield at
                 near = at.x.plan
         f, g = self._entropic()
+        self.deadline.check()  # a start that was cut short is none
         least, goal = 12 if self.unlimited else 8 + min(self.k, 24), HAND_OVER
         for _ in range(4):
             data = (self.kernels, self._pairs(f, g, least, near), self.a, self.b, self.reg)

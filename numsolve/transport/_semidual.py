@@ -257,7 +257,7 @@ class SemiDual:
             log_r = self.xp.log(s.r)
         else:
             log_r = self.k.log_row_sums(self.M, *self.exponents(s.f, s.g, reg), reg)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             f = self.row_step(s.f, s.g, log_r, reg)
         return self.at(f, s.g, reg)
 

@@ -20,7 +20,7 @@ from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
-from ._problem import Problem, prepare
+from ._problem import Problem, check_values, prepare
 from ._relaxed import Point, Relaxed
 from .result import TransportResult
 
@@ -307,14 +307,18 @@ def finished(
     linear = float(t @ problem.M[inside].astype(np.float64)) + problem.offset * float(t.sum())
     low, high = problem.bounds(T, x.f)
     plan = problem.plan(T) if return_plan else None
+    values = {
+        "value": mass * (value + problem.offset) / unit,
+        "value_linear": mass * linear / unit,
+        "kl": mass * kl,
+    }
+    check_values(it, values)
     return it.result(
         SparseTransportResult,
         x=presented(relaxed, x, swapped),
         plan=plan.T if plan is not None and swapped else plan,
         residual=residual,
-        value=mass * (value + problem.offset) / unit,
-        value_linear=mass * linear / unit,
-        kl=mass * kl,
+        **values,
         bounds=(low / unit, high / unit),
         reg=problem.reg / unit,
         reg_path=(problem.reg / unit,),

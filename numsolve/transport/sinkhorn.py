@@ -23,7 +23,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 
 from ._foreign import KEYWORDS, SINKHORN
-from ._problem import prepare
+from ._problem import prepare, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,17 +158,19 @@ def sweep(
     relaxation = Relaxation(weight)
 
     with problem.monitor("Sinkhorn", limits, tol, 10_000, columns=("weight",)) as it:
-        g = g + reg * (log_b - sums.columns(f, g))
-        log_r = sums.rows(f, g)
+        with quiet():
+            g = g + reg * (log_b - sums.columns(f, g))
+            log_r = sums.rows(f, g)
         it.record(_error(xp, log_r, problem.a), (f, g), weight=1.0)
         for _ in it:
             w = relaxation.weight
-            f = f + w * reg * (log_a - log_r)  # (1)
-            log_c = sums.columns(f, g)
-            g = g + w * reg * (log_b - log_c)  # (2)
-            log_c = (1 - w) * log_c + w * log_b
-            log_r = sums.rows(f, g)
-            error = _error(xp, log_r, problem.a) + (0.0 if w == 1.0 else _error(xp, log_c, problem.b))
+            with quiet():
+                f = f + w * reg * (log_a - log_r)  # (1)
+                log_c = sums.columns(f, g)
+                g = g + w * reg * (log_b - log_c)  # (2)
+                log_c = (1 - w) * log_c + w * log_b
+                log_r = sums.rows(f, g)
+                error = _error(xp, log_r, problem.a) + (0.0 if w == 1.0 else _error(xp, log_c, problem.b))
             it.record(error, (f, g), weight=w)
             relaxation.observe(error)
 

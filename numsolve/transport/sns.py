@@ -30,7 +30,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 
 from ._foreign import KEYWORDS
-from ._problem import prepare
+from ._problem import prepare, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,14 +165,16 @@ def sparse_newton(
     f, g = problem.start(potentials_init)
     nnewton = ncg = 0
     with problem.monitor("Sinkhorn-Newton-Sparse", limits, tol, 1000, columns=("newton",)) as it:
-        g = g + reg * (log_b - k.log_column_sums(M, f, g, reg))
-        P = k.plan(M, f, g, reg)
-        r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
+        with quiet():
+            g = g + reg * (log_b - k.log_column_sums(M, f, g, reg))
+            P = k.plan(M, f, g, reg)
+            r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
         it.record(_l1(xp, r - a) + _l1(xp, c - b), (f, g), newton=0)
         for step in it:
             if step <= n_sinkhorn:
-                f = f + reg * (log_a - k.log_row_sums(M, f, g, reg))
-                g = g + reg * (log_b - k.log_column_sums(M, f, g, reg))
+                with quiet():
+                    f = f + reg * (log_a - k.log_row_sums(M, f, g, reg))
+                    g = g + reg * (log_b - k.log_column_sums(M, f, g, reg))
             else:
                 P_sparse = _largest(xp, P, density, rho)
                 df, dg, steps = _newton_direction(xp, P_sparse, r, c, a - r, b - c, limits)

@@ -51,7 +51,7 @@ from numsolve._core.limits import Limits
 
 from ._bounds import cost_of, least_in_columns, least_in_rows
 from ._foreign import KEYWORDS
-from ._problem import Problem, prepare
+from ._problem import Problem, prepare, quiet
 from ._semidual import SemiDual, State
 from .newton import newton
 
@@ -324,8 +324,9 @@ def prepare_unbalanced(
     problem = prepare(M, a, b, reg, balanced=False)
     fields: dict[str, Any] = {key: getattr(problem, key) for key in problem.__dataclass_fields__}
     xp, reg, mass = problem.xp, problem.reg, problem.mass
-    f, g = reg * (xp.log(problem.a) + math.log(mass)), reg * xp.log(problem.b)
-    c = float(xp.min(least_in_columns(xp, problem.M, f) - g))
+    with quiet():
+        f, g = reg * (xp.log(problem.a) + math.log(mass)), reg * xp.log(problem.b)
+        c = float(xp.min(least_in_columns(xp, problem.M, f) - g))
     L = c / (rho[0] + rho[1] + reg)  # (4)
     if max(math.log(mass), 0.0) - L > LARGEST_EXPONENT:
         raise ValueError(
@@ -368,7 +369,8 @@ class UnbalancedSemiDual(SemiDual):
 
     def exponents(self, f: Array, g: Array, reg: float) -> Potentials:
         """The potentials of the kernels for u and v."""
-        return f + reg * self.reference_a, g + reg * self.reference_b
+        with quiet():
+            return f + reg * self.reference_a, g + reg * self.reference_b
 
     def centred(self, f: Array, g: Array, reg: float) -> Potentials:
         """U and v for the potentials of the kernels."""

@@ -293,6 +293,55 @@ def test_numbers_beyond_the_range_are_refused():
         transport.solve(np.zeros((2, 1)), [1.5e308, 1.5e308], [1e308], reg=1.0)
 
 
+METHODS = {
+    **{m: {"method": m} for m in ("newton", "sinkhorn", "sinkhorn_log", "sinkhorn_overrelaxed", "sns")},
+    "unbalanced": {"unbalanced": np.inf},
+    "unbalanced, sinkhorn": {"unbalanced": np.inf, "method": "sinkhorn"},
+}
+
+
+def settings_of(method, price):
+    settings = dict(METHODS[method])
+    if "unbalanced" in settings:
+        settings["unbalanced"] = price
+    return settings
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("least", [0.0, -5.0])
+def test_a_plan_whose_value_is_beyond_the_range_is_no_success(method, batch, least):
+    """Costs and masses of 1e160 can be computed with, but not their product: it was nan, in a success."""
+    M, a, b = small()
+    cost = 1e160 * (M + least)
+    settings = settings_of(method, 1e160)
+    if batch:
+        cost = np.stack([cost, cost])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        r = transport.solve(cost, 1e160 * a, 1e160 * b, 1e159, **settings)
+    assert [w.category for w in caught] == [ConvergenceWarning]
+    assert not np.isfinite(r.value).all()
+    assert np.all(np.asarray(r.status) == Status.NONFINITE)
+    assert not np.any(r.success)
+    assert batch or "beyond the range" in r.message
+    assert np.all(transport.solve(cost, a, b, 1e159, **settings).success)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("reg", [1e306, 1e307, 5e307, 8e307, 1e308, 1.7e308])
+def test_a_regularisation_at_the_end_of_the_range_leaks_no_warning(method, reg):
+    """What overflows is told by the status, in one warning of ours."""
+    M, a, b = small()
+    for price in (1.0, reg, (1.0, np.inf)) if "unbalanced" in METHODS[method] else (None,):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            r = transport.solve(M, a, b, reg, **settings_of(method, price))
+        assert [w.category for w in caught] == ([] if r.success else [ConvergenceWarning])
+        if r.success:
+            assert np.isfinite([r.value, r.value_linear, r.kl, r.residual]).all()
+
+
 @pytest.mark.parametrize("name", ["M", "a", "b"])
 def test_masked_arrays_are_refused_by_name(name):
     data = dict(zip("Mab", small(), strict=True))

@@ -167,6 +167,60 @@ def test_a_divergence_shares_its_time():
     assert r.self_a is None
 
 
+# -- stages end as a whole ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["newton", "sinkhorn"])
+@pytest.mark.parametrize("ends", [Status.INTERRUPTED, Status.TIME_LIMIT], ids=lambda s: s.name)
+def test_what_ends_the_change_to_any_stage_keeps_the_point_before_it(method, ends, monkeypatch):
+    """The clouds of the next stage were in place, the point was of the coarser ones: no sum fitted."""
+    from numsolve.transport import _cloud_dual, _deadline
+
+    enter = _cloud_dual.SemiDual.enter
+    left = [0]
+
+    def cut(self, stage):
+        enter(self, stage)
+        left[0] -= stage > 0
+        if stage > 0 and left[0] == 0:
+            raise KeyboardInterrupt if ends is Status.INTERRUPTED else _deadline.TimeUp
+
+    monkeypatch.setattr(_cloud_dual.SemiDual, "enter", cut)
+    whole = transport.solve_sample(X, Y, reg=1e-2, method=method)
+    assert whole.success
+    for k in range(1, len(whole.reg_path)):
+        left[0] = k
+        with pytest.warns(ConvergenceWarning):
+            r = transport.solve_sample(X, Y, reg=1e-2, method=method)
+        assert left[0] < 0  # the stage was tried, and the last one entered for the answer
+        assert r.status is ends
+        assert [p.shape for p in r.potentials] == [(300,), (300,)]
+        assert all(np.isfinite(p).all() for p in r.potentials)
+        assert r.residual == pytest.approx(UNIFORM(r), abs=1e-9)
+        assert r.reg_path[-1] == whole.reg_path[-1]
+        assert r.reg_path[:-1] == whole.reg_path[:k]
+
+
+def test_no_time_to_look_at_the_callers_start(monkeypatch):
+    """It is looked at with all points, while what comes back in its place is of the first clouds."""
+    from numsolve.transport import _cloud_dual, _deadline
+
+    good = transport.solve_sample(X, Y, reg=1e-2)
+    at, done = _cloud_dual.SemiDual.at, []
+
+    def late(self, f, g):
+        done.append(f)
+        if len(done) == 1:
+            raise _deadline.TimeUp
+        return at(self, f, g)
+
+    monkeypatch.setattr(_cloud_dual.SemiDual, "at", late)
+    with pytest.warns(ConvergenceWarning, match="time limit"):
+        r = transport.solve_sample(X, Y, reg=1e-2, potentials_init=good.potentials)
+    assert r.status is Status.TIME_LIMIT
+    assert r.residual == pytest.approx(UNIFORM(r), abs=1e-9)
+
+
 # -- time within passes ----------------------------------------------------------------------------
 
 
@@ -187,6 +241,41 @@ def test_no_time_for_a_single_pass(metric, monkeypatch):
     assert r.bounds == (-np.inf, np.inf)
     assert all(np.isfinite(p).all() for p in r.potentials)
     assert r.plan.shape == (300, 300)
+
+
+def test_nothing_is_prepared_for_a_pass_that_comes_too_late(monkeypatch):
+    """Clouds in the layout of the kernels cost as much as the checks of arguments: three times in vain."""
+    from numsolve.transport import _cloud, _deadline
+
+    monkeypatch.setattr(_cloud, "TIMELESS", 0)
+    monkeypatch.setattr(
+        _deadline.Deadline, "set", lambda self, limits, share=0.0: setattr(self, "until", 0.0)
+    )
+    scale, prepared = _cloud.Pairs.scale, []
+    monkeypatch.setattr(_cloud.Pairs, "scale", lambda self, reg: prepared.append(reg) or scale(self, reg))
+    with pytest.warns(ConvergenceWarning, match="time limit"):
+        transport.solve_sample(X, Y, reg=0.1, time_limit=1.0, return_plan=False)
+    assert prepared == []
+
+
+def test_no_interior_point_step_after_the_time(monkeypatch):
+    """An entropic start that the limit cut short was prepared for, and one step was made from it."""
+    from numsolve.transport import _relaxed
+
+    entropic, begun = _relaxed.Relaxed._entropic, []
+
+    def late(self):
+        out = entropic(self)
+        self.deadline.until = 0.0
+        return out
+
+    monkeypatch.setattr(_relaxed.Relaxed, "_entropic", late)
+    monkeypatch.setattr(_relaxed.Relaxed, "_pairs", lambda *args: begun.append(args))
+    with pytest.warns(ConvergenceWarning, match="time limit"):
+        r = transport.sparsity_constrained(A, B, M, 0.5, 2, time_limit=60.0)
+    assert r.status is Status.TIME_LIMIT
+    assert begun == []
+    assert np.isfinite(r.gap)
 
 
 @pytest.mark.slow
@@ -297,6 +386,23 @@ def test_data_of_any_size_gives_the_scaled_answer_or_a_word(metric, size):
     assert r.value / unit == pytest.approx(usual.value, rel=1e-7)
     assert r.bounds[0] / unit <= usual.value_linear * (1 + 1e-9)
     assert r.bounds[1] / unit == pytest.approx(usual.bounds[1], rel=1e-6)
+
+
+def test_a_value_beyond_the_range_of_numbers_is_no_success(monkeypatch):
+    """Such a cloud is refused; were it not, its result would say so, as that of a matrix does."""
+    from numsolve.transport import _cloud_problem
+
+    monkeypatch.setattr(_cloud_problem, "_check_scale", lambda problem: None)
+    a = np.full(300, 1e200)
+    with pytest.warns(ConvergenceWarning, match="beyond the range"):
+        r = transport.solve_sample(1e60 * X, 1e60 * Y, a, a, reg=1e120)
+    assert r.status is Status.NONFINITE
+    assert np.isfinite(r.residual)
+    small = np.full(40, 1e120)
+    for cost in (1e200 * M, -1e200 * (M + 5)):
+        with pytest.warns(ConvergenceWarning, match="beyond the range"):
+            r = transport.quadratic(small, small, cost, 1e185)
+        assert r.status is Status.NONFINITE
 
 
 @pytest.mark.parametrize("p", [0.01, 0.003, 300.0])
