@@ -132,8 +132,10 @@ def solve(
                 it.stop(Status.TIME_LIMIT)
                 break
             it.extend(residuals[:done], RUNNING, states.energy)
-    _certify(tables, states, pencil, c, limits)
+    whole = _certify(tables, states, pencil, c, limits)
     P, Q = fields.orbital_values(tables, states, lanes, c)
+    if whole and it.status in {Status.CONVERGED, Status.ROUNDING} and _has_doubts(states, P, c):
+        it.stop(Status.BREAKDOWN, _uncertain(states))
     edge = float(v[-1]) + l * (l + 1) / (2 * r[-1] ** 2)
     bound = ~(states.energy >= edge)  # of a state that was not found, nothing is said
     result = it.result(
@@ -180,8 +182,8 @@ def _sweep(
     return done
 
 
-def _certify(tables: Tables, states: States, pencil: Pencil, c: float | None, limits: Limits) -> None:
-    """Note for each state whether it is the one of its index, as far as the time allows."""
+def _certify(tables: Tables, states: States, pencil: Pencil, c: float | None, limits: Limits) -> bool:
+    """Note for each state whether it is the one of its index; return whether the time allowed to."""
     from . import _cpu_states as kernels
 
     states.certified[:] = False
@@ -190,6 +192,31 @@ def _certify(tables: Tables, states: States, pencil: Pencil, c: float | None, li
         whole = bool(kernels.sweep(tables, states, pencil, c, 0, 0.0, none, probes, True))
         if limits.expired:
             break
+    return whole
+
+
+def _has_doubts(states: States, P: Array, c: float | None) -> bool:
+    """Whether states that the count does not prove come twice, or (Schrödinger) have the wrong nodes."""
+    if states.certified.all():
+        return False
+    gaps, sizes = np.diff(states.energy), np.abs(states.energy[1:])
+    if not (gaps > 1e-9 * sizes).all():
+        return True
+    if c is not None:
+        return False
+    large = [row[np.abs(row) > 1e-6 * np.abs(row).max()] for row in P]
+    nodes = [int(np.count_nonzero(np.diff(np.sign(row)))) for row in large]
+    return nodes != list(range(len(nodes)))
+
+
+def _uncertain(states: States) -> str:
+    """Say which states are not proved to be those of their index, although their energies converged."""
+    places = ", ".join(map(str, np.flatnonzero(~states.certified)[:6]))
+    return (
+        f"The count of energies does not prove the index of state {places}: a state may be missing, or be "
+        "there twice. Energies closer to one another, or to zero, than about 1e-10 Ha are not told "
+        "apart; refine the mesh, or solve in scaled units."
+    )
 
 
 def warn_of_unbound(bound: Sequence[bool] | Array, labels: list[str], mesh: RadialMesh) -> None:

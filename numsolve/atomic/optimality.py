@@ -19,6 +19,7 @@ import numpy as np
 
 from numsolve._core.limits import Limits
 
+from .result import RadialResult
 from .squared import elementwise
 from .tables import dirac_tables, gather, schroedinger_tables
 from .xc import C_1986
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from .dft import AtomDFT
     from .mesh import RadialMesh
-    from .result import RadialResult
     from .tables import Tables
 
     #: ``F((u, eps), v)``, for arrays of NumPy or JAX
@@ -123,7 +123,10 @@ def eigenpair(result: RadialResult, state: int = 0) -> tuple[Array, Array]:
     tuple
         ``(u, eps)``: the values of P at the nodes that are free, and the energy.
     """
+    if not isinstance(result, RadialResult):
+        raise TypeError(f"result must be a RadialResult, got {type(result).__name__}")
     assert result.mesh is not None
+    state = result._place(state)
     first = 1 if result.kappa is None or result.mesh.edges[0] > 0.0 else 0
     values = np.concatenate([result._u[state, :, :-1].ravel(), result._u[state, -1:, -1]])
     return values[first:-1], np.array(result.energies[state])

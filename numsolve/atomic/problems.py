@@ -138,6 +138,10 @@ def box() -> Potential:
     return np.zeros_like
 
 
+#: Of a Bessel function, and orders of one, in `box_energies`: (l + n_states) l / 2 zeros are found.
+MOST_ZEROS = 200
+
+
 def box_energies(r_max: float, l: int, n_states: int) -> Array:  # noqa: E741
     """Energies in a sphere with hard walls, from the zeros of the spherical Bessel function j_l.
 
@@ -157,6 +161,9 @@ def box_energies(r_max: float, l: int, n_states: int) -> Array:  # noqa: E741
     from scipy.optimize import brentq
     from scipy.special import spherical_jn
 
+    r_max = checks.real("r_max", r_max, low=1e-150, high=1e150)
+    l = checks.integer("l", l, low=0, high=MOST_ZEROS)  # noqa: E741
+    n_states = checks.integer("n_states", n_states, low=1, high=MOST_ZEROS)
     zeros = np.pi * np.arange(1, n_states + l + 1)
     for order in range(1, l + 1):  # the zeros of j_l lie between those of j_(l-1)
         pairs = pairwise(zeros)
@@ -198,6 +205,8 @@ def hulthen_energy(Z: float, n: int, screening: float = 0.025) -> float:
     -------
     float
     """
+    Z, n = checks.real("Z", Z, low=0.0, high=1e150), checks.integer("n", n, low=1)
+    screening = checks.real("screening", screening, low=0.0, high=1e150)
     return -((2 * Z - n**2 * screening) ** 2) / (8 * n**2)
 
 

@@ -109,7 +109,12 @@ class RadialResult(Result):
         -------
         str
         """
-        return orbital_label(int(self.n[state]), self.l, self.kappa)
+        return orbital_label(int(self.n[self._place(state)]), self.l, self.kappa)
+
+    def _place(self, state: int) -> int:
+        """A state's place, checked; negative ones count from the end."""
+        count = len(self.x)
+        return checks.integer("state", state, low=-count, high=count - 1)
 
     def plot(
         self,

@@ -10,6 +10,8 @@ from numsolve.atomic import (
     RadialMesh,
     ground_configuration,
     hydrogenic_energy,
+    optimality,
+    problems,
     solve_atoms,
     solve_radial_dirac,
     solve_radial_schroedinger,
@@ -284,6 +286,17 @@ BAD = {
     "hydrogen n 0": (hydrogenic_energy, {"Z": 1, "n": 0}, ValueError, "n must be an integer at least 1"),
     "hydrogen l": (hydrogenic_energy, {"Z": 1, "n": 1, "l": 1}, ValueError, "l must be .* at most 0"),
     "hydrogen kappa": (hydrogenic_energy, {"Z": 1, "n": 1, "kappa": 0}, ValueError, "kappa must not be zero"),
+    "hulthen n 0": (problems.hulthen_energy, {"Z": 1, "n": 0}, ValueError, "n must be an integer at least 1"),
+    "hulthen nan": (problems.hulthen_energy, {"Z": NAN, "n": 1}, ValueError, "Z must be a finite number"),
+    "box l": (problems.box_energies, {"r_max": 1.0, "l": 10**6, "n_states": 1}, ValueError, "l must be"),
+    "box l half": (problems.box_energies, {"r_max": 1.0, "l": 0.5, "n_states": 1}, ValueError, "l must be"),
+    "box states": (
+        problems.box_energies,
+        {"r_max": 1.0, "l": 0, "n_states": 10**9},
+        ValueError,
+        "n_states must be an integer at least 1 and at most 200",
+    ),
+    "box radius": (problems.box_energies, {"r_max": 0, "l": 0, "n_states": 1}, ValueError, "r_max must be"),
     "hydrogen Z": (hydrogenic_energy, {"Z": 140, "n": 1, "kappa": -1}, ValueError, "Z must be below"),
 }
 
@@ -304,3 +317,16 @@ def test_samples_of_two_libraries_are_refused():
     xp = pytest.importorskip("array_api_strict")
     with pytest.raises(TypeError, match="convert one"):
         schroedinger(V=(GRID, xp.asarray(GRID)))
+
+
+@pytest.mark.parametrize("state", [5, -2, 0.5, "a", None])
+def test_a_state_that_is_not_there(state):
+    result = schroedinger()
+    for call in (result.label, lambda state: optimality.eigenpair(result, state)):
+        with pytest.raises((ValueError, TypeError), match="state must be an integer"):
+            call(state)
+
+
+def test_an_eigenpair_is_of_a_radial_result():
+    with pytest.raises(TypeError, match="result must be a RadialResult, got int"):
+        optimality.eigenpair(3)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from numsolve import ConvergenceWarning
 from numsolve.atomic import RadialMesh, UnboundWarning, problems, solve_radial_schroedinger
 
 box_decides = pytest.mark.filterwarnings("ignore::numsolve.atomic.UnboundWarning")
@@ -189,3 +190,12 @@ def test_units_do_not_matter(scale):
     one = solve_radial_schroedinger(problems.oscillator(), 0, 3, r_max=12)
     other = solve_radial_schroedinger(problems.oscillator(1 / scale**2), 0, 3, r_max=12 * scale)
     assert_allclose(other.energies * scale**2, one.energies, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("Z", "l"), [(1e-6, 0), (1e-12, 1)])
+def test_what_the_count_does_not_prove_is_no_success(Z, l):  # noqa: E741
+    """Energies of 1e-12 Ha and less are not told apart: a state comes twice, another is missing."""
+    with pytest.warns(ConvergenceWarning, match="does not prove the index of state 0"):
+        r = solve_radial_schroedinger(lambda r: -Z / r, l, 3, Z=Z, r_max=60 / Z)
+    assert not r.certified
+    assert not r.success
