@@ -65,6 +65,7 @@ def solve_batch(
 class Batch:
     """The programs still at work, and what came of the others."""
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the residuals
     def __init__(self, lp: LinearProgram, start: Start, limits: Limits | None = None) -> None:
         self.lp, self.xp = lp, lp.xp
         self.limits = limits = Limits() if limits is None else limits

@@ -41,6 +41,7 @@ class Compiled:
     then.
     """
 
+    @np.errstate(over="ignore", invalid="ignore")
     def __init__(self, lp: LinearProgram, limits: Limits | None = None, **settings: int) -> None:
         from . import _cpu_lp
 

@@ -57,9 +57,10 @@ def scaling(A: Matrix, geometric: int = GEOMETRIC, limits: Limits = UNLIMITED) -
             break
         size = log + rows[i] + columns[j]
         rows, columns = rows - _largest(i, size, m) / 2, columns - _largest(j, size, n) / 2
-    size = np.exp(log + rows[i] + columns[j])
-    rows, columns = np.exp(rows), np.exp(columns)
-    return rows / _root(np.bincount(i, size, m)), columns / _root(np.bincount(j, size, n))
+    with np.errstate(over="ignore", invalid="ignore"):  # entries further apart than the range of floats
+        size = np.exp(log + rows[i] + columns[j])
+        rows, columns = np.exp(rows), np.exp(columns)
+        return rows / _root(np.bincount(i, size, m)), columns / _root(np.bincount(j, size, n))
 
 
 def _largest(index: Array, values: Array, length: int) -> Array:
@@ -136,4 +137,6 @@ def spectral_norm(
     B = np.zeros((k, k + 1))
     B[range(k), range(k)] = alphas
     B[range(len(betas)), range(1, len(betas) + 1)] = betas
+    if not np.isfinite(B).all():  # the residuals will tell
+        return float("inf")
     return float(np.linalg.norm(B, 2)) if k else 0.0

@@ -235,6 +235,15 @@ def test_a_start_out_of_range_warns_once_and_in_our_words(cost, batch):
     assert not np.any(r.success)
 
 
+@pytest.mark.parametrize("batch", [False, True])
+def test_entries_further_apart_than_the_range_of_floats_are_no_crash(batch):
+    c = np.ones((2, 2) if batch else 2)
+    with pytest.warns(ConvergenceWarning) as caught:
+        r = monotone.solve_lp(c, [[1.0, 1e-300], [1e300, 1.0]], uc=[1e300, 1], lx=0, maxiter=100)
+    assert {w.category for w in caught} == {ConvergenceWarning}
+    assert not np.any(r.success)
+
+
 # --- kinds of numbers -----------------------------------------------------------------------------
 
 KINDS = [int, float, np.int8, np.uint64, np.float32, np.longdouble, np.asarray]
