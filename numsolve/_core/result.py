@@ -184,7 +184,7 @@ class Result:
         """What a notebook shows: the fields, and a small picture where matplotlib is installed."""
         from .notebook import as_html
 
-        return as_html(type(self).__name__, self.in_short(), self.plot)
+        return as_html(type(self).__name__, self._in_short(), self.plot)
 
     def keys(self) -> list[str]:
         """The names of the fields, as of a mapping."""
@@ -201,10 +201,10 @@ class Result:
         return name in self.keys()
 
     def __repr__(self) -> str:
-        lines = [f"{name:>16}: {text}" for name, text in self.in_short().items()]
+        lines = [f"{name:>16}: {text}" for name, text in self._in_short().items()]
         return f"{type(self).__name__}\n" + "\n".join(lines)
 
-    def in_short(self) -> dict[str, str]:
+    def _in_short(self) -> dict[str, str]:
         """Each field's name and a line for its value, the common fields first."""
         shown = ["x", "success", "message", "nit", "residual"]
         shown += [name for name in self.keys() if name not in {*shown, "status", "detail", "history"}]

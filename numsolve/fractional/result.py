@@ -69,7 +69,7 @@ class RieszResult(Result):
 
     x: Array
     points: Array = field(default_factory=lambda: np.empty(0))
-    sol: Solution = field(default=np.zeros_like)
+    sol: Solution = None  # type: ignore[assignment]  # each solver gives one
     method: str = ""
     reason: str = ""
     error_estimate: float = float("nan")
