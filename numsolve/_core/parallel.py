@@ -106,96 +106,92 @@ def map_tasks(
     settings: list[dict[str, Any]] = [{} for _ in jobs]
     if seeded:
         settings = [{"rng": child} for child in checks.generator(rng).spawn(len(jobs))]
-    results: list[Any] = [None] * len(jobs)
-    failures: dict[int, BaseException] = {}
-    bar = _bar(len(jobs), label) if progress else None
-    limits = Limits() if limits is None else limits
-    done: set[int] = set()
+    work = Work(function, jobs, settings, Limits() if limits is None else limits)
+    work.bar = _bar(len(jobs), label) if progress else None
     try:
         if executor is None:
-            _one_after_the_other(function, jobs, settings, results, failures, done, limits, bar)
+            work.do_here()
         else:
             if warm_up is not None:
                 warm_up()
             # Threads share the limit of this process: set by each task, they would restore each other's.
             with _one_blas_thread():
-                _submit(executor, function, jobs, settings, results, failures, done, limits, bar)
+                work.hand_to(executor)
     finally:
-        if bar is not None:
-            bar.close()
-    if len(done) < len(jobs):
-        reason = Status.TIME_LIMIT if limits.expired else Status.INTERRUPTED
-        text = f"{reason.explanation} {len(done)} of {len(jobs)} tasks are done; the others are None."
+        if work.bar is not None:
+            work.bar.close()
+    if len(work.done) < len(jobs):
+        reason = Status.TIME_LIMIT if work.limits.expired else Status.INTERRUPTED
+        text = f"{reason.explanation} {len(work.done)} of {len(jobs)} tasks are done; the others are None."
         warnings.warn(text, ConvergenceWarning, stacklevel=caller_level())
-    if failures:
-        raise ParallelError(results, failures) from failures[min(failures)]
-    return results
+    if work.failures:
+        raise ParallelError(work.results, work.failures) from work.failures[min(work.failures)]
+    return work.results
 
 
-def _one_after_the_other(
-    function: Callable[..., Any],
-    jobs: list[Any],
-    settings: list[dict[str, Any]],
-    results: list[Any],
-    failures: dict[int, BaseException],
-    done: set[int],
-    limits: Limits,
-    bar: Any,
-) -> None:
-    try:
-        for i, (job, setting) in enumerate(zip(jobs, settings, strict=True)):
-            if limits.expired:
-                return
-            try:
-                results[i] = function(job, **setting)
-            except Exception as error:  # kept, so that it does not lose the others
-                failures[i] = error
-            done.add(i)
-            if bar is not None:
-                bar.update()
-            if getattr(results[i], "status", None) is Status.INTERRUPTED:
-                return
-    except KeyboardInterrupt:  # between two tasks, or before the first record of one
-        return
+class Work:
+    """The tasks of one call, and what has become of each."""
 
+    def __init__(
+        self, function: Callable[..., Any], jobs: list[Any], settings: list[dict[str, Any]], limits: Limits
+    ) -> None:
+        self.function = function
+        self.jobs = jobs
+        self.settings = settings
+        self.limits = limits
+        self.results: list[Any] = [None] * len(jobs)
+        self.failures: dict[int, BaseException] = {}
+        self.done: set[int] = set()
+        self.bar: Any = None
 
-def _submit(
-    executor: Executor,
-    function: Callable[..., Any],
-    jobs: list[Any],
-    settings: list[dict[str, Any]],
-    results: list[Any],
-    failures: dict[int, BaseException],
-    done: set[int],
-    limits: Limits,
-    bar: Any,
-) -> None:
-    futures: dict[Any, int] = {}
-    here = _process()
-    try:
-        for i, (job, setting) in enumerate(zip(jobs, settings, strict=True)):
-            try:
-                futures[executor.submit(_one_thread, function, job, setting, here)] = i
-            except RuntimeError as error:  # a worker died and took the pool with it
-                failures[i] = error
-                done.add(i)
-        left = None if limits.deadline == math.inf else limits.seconds_left
-        for future in as_completed(futures, timeout=left):
-            try:
-                failure = future.exception()
-            except CancelledError as error:  # the executor was shut down
-                failure = error
-            if failure is None:
-                results[futures[future]] = future.result()
-            else:
-                failures[futures[future]] = failure
-            done.add(futures[future])
-            if bar is not None:
-                bar.update()
-    except (KeyboardInterrupt, TimeoutError):
-        # What runs cannot be stopped from here; it ends by its own limits.
-        for future in futures:
-            future.cancel()
+    def do_here(self) -> None:
+        """Do one task after the other in this thread."""
+        try:
+            for i, (job, setting) in enumerate(zip(self.jobs, self.settings, strict=True)):
+                if self.limits.expired:
+                    return
+                try:
+                    self.results[i] = self.function(job, **setting)
+                except Exception as error:  # kept, so that it does not lose the others
+                    self.failures[i] = error
+                self._count(i)
+                if getattr(self.results[i], "status", None) is Status.INTERRUPTED:
+                    return
+        except KeyboardInterrupt:  # between two tasks, or before the first record of one
+            return
+
+    def hand_to(self, executor: Executor) -> None:
+        """Submit all tasks and collect them as they finish."""
+        futures: dict[Any, int] = {}
+        here = _process()
+        try:
+            for i, (job, setting) in enumerate(zip(self.jobs, self.settings, strict=True)):
+                try:
+                    futures[executor.submit(_one_thread, self.function, job, setting, here)] = i
+                except RuntimeError as error:  # a worker died and took the pool with it
+                    self.failures[i] = error
+                    self._count(i)
+            left = None if self.limits.deadline == math.inf else self.limits.seconds_left
+            for future in as_completed(futures, timeout=left):
+                i = futures[future]
+                try:
+                    failure = future.exception()
+                except CancelledError as error:  # the executor was shut down
+                    failure = error
+                if failure is None:
+                    self.results[i] = future.result()
+                else:
+                    self.failures[i] = failure
+                self._count(i)
+        except (KeyboardInterrupt, TimeoutError):
+            # What runs cannot be stopped from here; it ends by its own limits.
+            for future in futures:
+                future.cancel()
+
+    def _count(self, i: int) -> None:
+        self.done.add(i)
+        if self.bar is not None:
+            self.bar.update()
 
 
 def _one_thread(
