@@ -122,10 +122,11 @@ def to_host(x: Any) -> np.ndarray:
 
 def is_sparse(A: Any) -> bool:
     """Whether A is a sparse matrix or array of SciPy or CuPy."""
-    return any(
-        sparse is not None and bool(sparse.issparse(A))
-        for sparse in (sys.modules.get("scipy.sparse"), sys.modules.get("cupyx.scipy.sparse"))
-    )
+    for library in ("scipy.sparse", "cupyx.scipy.sparse"):
+        sparse = sys.modules.get(library)
+        if sparse is not None and sparse.issparse(A):
+            return True
+    return False
 
 
 def is_operator(A: Any) -> bool:

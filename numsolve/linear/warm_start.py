@@ -75,7 +75,7 @@ class WarmStart:
             return None
         if self.rule.startswith("galerkin"):
             return self._galerkin(A, np.asarray(b), past)
-        weights = next(w for w in EXTRAPOLATIONS.values() if len(w) == len(past))
+        weights = {len(w): w for w in EXTRAPOLATIONS.values()}[len(past)]
         start: Array = weights[0] * past[0]
         for w, x in zip(weights[1:], past[1:], strict=True):
             start = start + w * x
