@@ -3,8 +3,8 @@
 While a monitor is open in the main thread, SIGINT both sets a flag and raises KeyboardInterrupt. The
 exception ends a method's Python code at once; where it is lost (Numba turns it into a SystemError, a
 destructor swallows it), the flag still ends the run at the next record. Inside the monitor's own methods
-only the flag is set, so that no record is left half done; likewise between a monitor's end and its result,
-so that a finished run is not lost.
+only the flag is set, so that no record is left half done and no monitor half open; likewise between a
+monitor's end and its result, so that a finished run is not lost.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ except ImportError:  # not CPython
 
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Self
 
 
 class Thread(threading.local):
@@ -44,10 +45,10 @@ class Keyboard:
         self.handler = self._press  # one object, which is recognised
 
     def open(self) -> None:
-        thread.count += 1
-        # Whoever has a handler of his own knows what Ctrl-C should do.
-        if thread.count == 1 and getsignal(SIGINT) is default_int_handler and in_main_thread():
+        # Whoever has a handler of his own knows what Ctrl-C should do. Python's may raise: count later.
+        if thread.count == 0 and getsignal(SIGINT) is default_int_handler and in_main_thread():
             signal(SIGINT, self.handler)
+        thread.count += 1
 
     def close(self) -> tuple[bool, bool]:
         """Return whether this was the outermost monitor, and whether Ctrl-C was pressed."""
@@ -61,9 +62,9 @@ class Keyboard:
         """Give Python its handler back; return whether Ctrl-C was pressed since the monitor was closed."""
         if thread.count or not in_main_thread():
             return False
-        pressed, self.was_pressed = self.was_pressed, False
         if getsignal(SIGINT) is self.handler:
             signal(SIGINT, default_int_handler)
+        pressed, self.was_pressed = self.was_pressed, False
         return pressed
 
     def _press(self, number: int, frame: FrameType | None) -> None:
@@ -71,8 +72,23 @@ class Keyboard:
             self.finish()
             default_int_handler(number, frame)
         self.was_pressed = True
-        if thread.count and not thread.held:
+        if thread.count and not thread.held and not _at_a_door(frame):
             raise KeyboardInterrupt
+
+
+class Holding:
+    """A block in which Ctrl-C waits; `pressed` says afterwards whether it came."""
+
+    pressed = False
+
+    def __enter__(self) -> Self:
+        keyboard.open()
+        self._held, thread.held = thread.held, True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        thread.held = self._held
+        self.pressed = keyboard.close()[1] | keyboard.finish()
 
 
 thread = Thread()
@@ -87,6 +103,20 @@ def _in_package(frame: FrameType | None) -> bool:
     """Whether the package is at work: a method that failed before its result has left the stack."""
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _at_a_door(frame: FrameType | None) -> bool:
+    """Whether a block of the package is being entered or left: an exception would leave the count wrong."""
+    for _ in range(3):
+        if frame is None:
+            return False
+        code = frame.f_code
+        if code.co_filename == __file__:
+            return True
+        if code.co_name in {"__enter__", "__exit__"} and code.co_filename.startswith(PACKAGE):
             return True
         frame = frame.f_back
     return False

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpac
 import numpy as np
 
 from numsolve._core import checks
-from numsolve._core.keyboard import is_interrupt, keyboard, thread
+from numsolve._core.keyboard import Holding, is_interrupt
 from numsolve._core.plotting import new_figure
 from numsolve._core.result import ConvergenceWarning, Result, Status, caller_level
 
@@ -273,17 +273,11 @@ class TunedSolver:
         began = perf_counter()
         result = self._solve(A, b, start, arm)
         seconds = perf_counter() - began
-        # Ctrl-C waits, so that nothing is learned by half.
-        keyboard.open()
-        held, thread.held = thread.held, True
-        try:
+        with Holding() as ctrl_c:  # so that nothing is learned by half
             self._learn(result, arm, context, seconds)
-        finally:
-            thread.held = held
-            pressed = keyboard.close()[1] | keyboard.finish()
-        if pressed and not isinstance(result, Result):
+        if ctrl_c.pressed and not isinstance(result, Result):
             raise KeyboardInterrupt
-        answer: LinearResult = replace(result, status=Status.INTERRUPTED) if pressed else result
+        answer: LinearResult = replace(result, status=Status.INTERRUPTED) if ctrl_c.pressed else result
         return answer
 
     def _learn(self, result: Any, arm: Any, context: float | None, seconds: float) -> None:
@@ -408,7 +402,9 @@ class TunedSolver:
 def was_ended(result: Any) -> bool:
     """Whether a callback or Ctrl-C ended the solve (of one of the right-hand sides)."""
     status = getattr(result, "status", None)
-    return bool(np.isin(status, list(ENDED)).any()) if status is not None else False
+    if status is None or isinstance(status, Status):
+        return status in ENDED
+    return bool(np.isin(status, list(ENDED)).any())
 
 
 def _refuse_unknown(solver: str, settings: dict[str, object]) -> None:
