@@ -13,9 +13,10 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, caller_level
 
 from . import fields
+from ._tuples import Pencil, States, pieces
 from .mesh import RadialMesh
 from .result import RadialResult
-from .tables import Pencil, States, gather, pieces, spread
+from .tables import gather, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numsolve._core.limits import Limits
     from numsolve._core.typing import Array, ArrayLike
 
-    from .tables import Tables
+    from ._tuples import Tables
 
     #: A function of the radii, or samples (r, v).
     Potential: TypeAlias = Callable[[Array], ArrayLike] | tuple[ArrayLike, ArrayLike]
@@ -105,8 +106,8 @@ def solve(
     start = None if x0 is None else checks.array("x0", x0, shape=(n_states,), dtype=np.float64)
     v = read_potential(V, r, channel.Z)
     lanes = spread(v.reshape(mesh.n_elements, mesh.n_quad))[None]
-    zero = np.zeros(n_states, dtype=np.int64)
-    states, pencil = States.of(tables, zero, zero, np.arange(n_states), zero), Pencil.of(tables, lanes)
+    none = [0] * n_states
+    states, pencil = States.of(tables, none, none, range(n_states), none), Pencil.of(tables, lanes)
     states.run["relative"], states.run["fresh"] = True, True
     if c is not None or start is not None:
         states.energy[:] = np.nan if start is None else start
@@ -186,7 +187,7 @@ def _certify(tables: Tables, states: States, pencil: Pencil, c: float | None, li
     """Note for each state whether it is the one of its index; return whether the time allowed to."""
     from . import _cpu_states as kernels
 
-    states.certified[:] = False
+    states.each["certified"] = False
     whole, probes, none = False, pieces(tables), np.empty(0)
     while not whole:
         whole = bool(kernels.sweep(tables, states, pencil, c, 0, 0.0, none, probes, True))

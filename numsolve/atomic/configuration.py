@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numsolve._core import checks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import TypeAlias
 
     #: A string, or a list of shells, (n, l, occupation) or (n, l, up, down).
@@ -63,6 +63,22 @@ class Shell:
 
     def __str__(self) -> str:
         return f"{self.label}{self.occupation:g}"
+
+
+@dataclass(frozen=True)
+class Level:
+    """What one orbital is: quantum numbers, spin and occupation."""
+
+    n: int
+    l: int  # noqa: E741
+    kappa: int | None
+    spin: int
+    occupation: float
+
+    @property
+    def channel(self) -> int:
+        """The number that its radial equation knows: kappa, or l."""
+        return self.l if self.kappa is None else self.kappa
 
 
 def orbital_label(n: int, l: int, kappa: int | None = None) -> str:  # noqa: E741
@@ -178,3 +194,20 @@ def _ground(Z: int) -> tuple[Shell, ...]:
             shells.append(Shell(n, l, float(filled)))
         left -= filled
     return tuple(sorted(shells))
+
+
+def levels(shells: tuple[Shell, ...], relativistic: bool, spin_polarized: bool) -> Iterator[Level]:
+    """Orbitals of the shells: by kappa for Dirac, by spin where it is polarised."""
+    for shell in shells:
+        n, l, f = shell.n, shell.l, shell.occupation  # noqa: E741
+        if shell.spins is not None and not spin_polarized:
+            raise ValueError(f"configuration gives {shell.label} by spin; that needs spin_polarized=True")
+        if relativistic:
+            for kappa in (-l - 1, l) if l else (-1,):
+                yield Level(n, l, kappa, 0, f * abs(kappa) / (2 * l + 1))
+        elif spin_polarized:
+            up, down = shell.spins or (min(f, 2 * l + 1), max(f - 2 * l - 1, 0.0))
+            yield Level(n, l, None, 1, up)
+            yield Level(n, l, None, -1, down)
+        else:
+            yield Level(n, l, None, 0, f)

@@ -1,0 +1,110 @@
+"""What a self-consistent field tells the user: orbitals, functions of the radius, energies, their error."""
+
+from __future__ import annotations
+
+from math import nan, pi
+from typing import TYPE_CHECKING, TypedDict
+
+from .fields import orbital_values, refine_states, refined_potential
+from .result import Orbital
+from .scf import SelfConsistentField
+from .tables import first_exponent, gather, radial_power, unspread
+
+if TYPE_CHECKING:
+    from numsolve._core.limits import Limits
+    from numsolve._core.typing import Array
+
+#: Rounding errors of a total energy: what it scatters by among meshes that are fine enough, relative to it,
+#: or to one Hartree where it is less.
+ROUNDING = 1e-14
+
+
+class Functions(TypedDict):
+    """Fields of an `AtomResult` at its radii."""
+
+    r: Array
+    weights: Array
+    density: Array
+    spin_density: Array | None
+    v_eff: Array
+    v_hartree: Array
+    v_xc: Array
+
+
+class Energies(TypedDict):
+    """Fields of an `AtomResult`: the total energy, its terms and its derivative."""
+
+    total_energy: float
+    energy_terms: dict[str, float]
+    dE_dZ: float
+
+
+def orbitals(field: SelfConsistentField, V: Array) -> tuple[Orbital, ...]:
+    """The orbitals in the potential V that the electrons feel."""
+    states = field.states
+    P, Q = orbital_values(field.tables, states, V, field.equations.c)
+    last = unspread(V, field.mesh.n_elements)[:, -1, -1]
+    return tuple(
+        Orbital(
+            level.n,
+            level.l,
+            level.kappa,
+            level.spin,
+            level.occupation,
+            energy,
+            P[i],
+            None if Q is None else Q[i],
+            not energy >= last[int(level.spin < 0)],  # of a state that was not found, nothing is said
+        )
+        for i, (level, energy) in enumerate(zip(field.equations.levels, states.energy.tolist(), strict=True))
+    )
+
+
+def functions(field: SelfConsistentField, V: Array) -> Functions:
+    """Densities and potentials."""
+    elements, tables, now = field.mesh.n_elements, field.tables, field.fields
+    r = gather(tables.r, elements)
+    n = gather(now.rho, elements) / (4 * pi * r**2)
+    return {
+        "r": r,
+        "weights": gather(tables.weight, elements),
+        "density": n[0] + n[1] if len(n) == 2 else n[0],
+        "spin_density": n[0] - n[1] if len(n) == 2 else None,
+        "v_eff": field.flat(V),
+        "v_hartree": gather(now.v_hartree, elements),
+        "v_xc": field.flat(now.v_xc),
+    }
+
+
+def energies(field: SelfConsistentField) -> Energies:
+    """The total energy and its terms."""
+    terms = field.fields.terms[0]
+    named = {name: float(terms[name]) for name in ("kinetic", "hartree", "nuclear", "xc", "band")}
+    virial = 2 * named["kinetic"] + named["hartree"] + named["nuclear"]
+    named["virial"] = virial + 3 * (float(terms["potential"]) - named["xc"])
+    return {"total_energy": float(terms["total"]), "energy_terms": named, "dE_dZ": -float(terms["over_r"])}
+
+
+def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> float:
+    """The error that the change of the energy, with elements of an order p higher by four, points to.
+
+    Near the nucleus of a heavy Dirac atom the singular exchange lets the error fall like p^-4 only;
+    elsewhere it falls faster, and the change is nearly all of it. nan if the time is over before.
+    """
+    if limits.expired:
+        return nan
+    Z, c = field.equations.Z, field.equations.c
+    coarse, finer = field.mesh, field.mesh.refined(4)
+    fine = SelfConsistentField.of(field.equations, finer)
+    powers: tuple[float, ...] = (0.0,)
+    exponent = 0.0
+    if c is not None and coarse.edges[0] == 0.0:
+        powers = tuple(radial_power(kappa, Z, c) for kappa in field.equations.channels)
+        exponent = first_exponent(Z, c)
+    powers *= len(fine.tables.phi) // len(powers)  # one table for Schrödinger, one a channel for Dirac
+    refine_states(coarse, field.states, finer, fine.tables, fine.states, powers)
+    if not fine.settle(refined_potential(coarse, finer, exponent, x), limits, sure=False):
+        return nan
+    energy = float(field.fields.terms["total"][0])
+    change = abs(float(fine.fields.terms["total"][0]) - energy)
+    return change / (1 - (coarse.order / finer.order) ** 4) + ROUNDING * max(abs(energy), 1.0)
