@@ -138,7 +138,7 @@ def solve(
     if whole and it.status in {Status.CONVERGED, Status.ROUNDING} and _has_doubts(states, P, c):
         it.stop(Status.BREAKDOWN, _uncertain(states))
     edge = float(v[-1]) + l * (l + 1) / (2 * r[-1] ** 2)
-    bound = ~(states.energy >= edge)  # of a state that was not found, nothing is said
+    bound = states.energy < edge
     result = it.result(
         RadialResult,
         x=states.energy,
@@ -158,7 +158,7 @@ def solve(
         _u=fields.natural_u(tables, states),
         _power=channel.power,
     )
-    warn_of_unbound(bound, [result.label(i) for i in range(n_states)], mesh)
+    warn_of_unbound(states.energy, bound, [result.label(i) for i in range(n_states)], mesh)
     return result
 
 
@@ -220,14 +220,17 @@ def _uncertain(states: States) -> str:
     )
 
 
-def warn_of_unbound(bound: Sequence[bool] | Array, labels: list[str], mesh: RadialMesh) -> None:
-    """Say which states only the wall at r_max holds together."""
-    loose = [label for label, held in zip(labels, bound, strict=True) if not held]
+def warn_of_unbound(
+    energies: ArrayLike, bound: Sequence[bool] | Array, labels: list[str], mesh: RadialMesh
+) -> None:
+    """Say which states only the wall at r_max holds together; of those not found the status tells."""
+    found = np.isfinite(np.asarray(energies, dtype=float))
+    loose = [label for label, held, there in zip(labels, bound, found, strict=True) if there and not held]
     if loose:
         names = ", ".join(loose[:6]) + (", ..." if len(loose) > 6 else "")
         warnings.warn(
-            f"not bound: {names}. The energy is above the potential at r_max = {mesh.r_max:g}, "
-            "so that the wall there decides it",
+            f"not bound: {names}. The energy is above the potential at r_max = {mesh.r_max:g}, or above what "
+            "it tends to, so that the wall there decides it",
             UnboundWarning,
             stacklevel=caller_level(),
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import nan, pi
 from typing import TYPE_CHECKING, TypedDict
 
+import numpy as np
+
 from .fields import orbital_values, refine_states, refined_potential
 from .result import Orbital
 from .scf import SelfConsistentField
@@ -40,10 +42,13 @@ class Energies(TypedDict):
 
 
 def orbitals(field: SelfConsistentField, V: Array) -> tuple[Orbital, ...]:
-    """The orbitals in the potential V that the electrons feel."""
+    """The orbitals in the potential V that the electrons feel.
+
+    Far away V tends to zero, from above for an anion: what lies above V(r_max) or above zero is not bound.
+    """
     states = field.states
     P, Q = orbital_values(field.tables, states, V, field.equations.c)
-    last = unspread(V, field.mesh.n_elements)[:, -1, -1]
+    edge = np.minimum(unspread(V, field.mesh.n_elements)[:, -1, -1], 0.0).tolist()
     return tuple(
         Orbital(
             level.n,
@@ -54,7 +59,7 @@ def orbitals(field: SelfConsistentField, V: Array) -> tuple[Orbital, ...]:
             energy,
             P[i],
             None if Q is None else Q[i],
-            not energy >= last[int(level.spin < 0)],  # of a state that was not found, nothing is said
+            energy < edge[int(level.spin < 0)],
         )
         for i, (level, energy) in enumerate(zip(field.equations.levels, states.energy.tolist(), strict=True))
     )

@@ -250,7 +250,9 @@ class AtomDFT:
             **_solution.functions(field, V),
             **_solution.energies(field),
         )
-        warn_of_unbound([o.bound for o in orbitals], [o.label for o in orbitals], self.mesh)
+        warn_of_unbound(
+            [o.energy for o in orbitals], [o.bound for o in orbitals], [o.label for o in orbitals], self.mesh
+        )
         return result
 
     # -- the self-consistent field -----------------------------------------------------------------

@@ -95,7 +95,7 @@ def solve(V: Potential, kappa: int, n_states: int, *, Z: float, c: float, mesh: 
         _u=nodal[0][:, index] * sign[..., None],
         _power=0.0 if plus.first else radial_power(kappa, Z, c),
     )
-    _radial.warn_of_unbound(bound, [result.label(i) for i in range(n_states)], mesh)
+    _radial.warn_of_unbound(energies, bound, [result.label(i) for i in range(n_states)], mesh)
     return result
 
 
