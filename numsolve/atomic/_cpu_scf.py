@@ -29,7 +29,8 @@ def density(t, s, a, f, c):
                 if c is not None:
                     shift = splat(2.0 * c + state.energy / c) - splat(1.0 / c) * load(a.V, at + i)
                     q = load(s.d, from_ + i) / shift
-                    square = square + q * q
+                    barrier = load(t.centrifugal, state.channel * points + i)
+                    square = square + q * q + barrier * square / (shift * shift)
                 store(f.rho, at + i, load(f.rho, at + i) + occupation * square)
     for k in range(points):
         store(f.rho_all, k, load(f.rho, k))

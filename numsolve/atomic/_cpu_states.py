@@ -4,7 +4,8 @@ For one channel (l or kappa) the discrete equation is A(eps) u = 0 with
 
     A(eps) = int D D / (2 M) + (V + w - eps) Phi Phi,      M = 1 + (eps - V) / (2 c^2)   (1 for c = None).
 
--dA/deps is positive definite while M > 0, so that the number of negative eigenvalues of A(eps) is the
+The scalar equation of Koelling and Harmon, averaged over spin and orbit, has D of kappa = -1 and a
+centrifugal term with the mass, so that D D becomes D D + l (l + 1) / r^2 Phi Phi. -dA/deps is positive definite while M > 0, so that the number of negative eigenvalues of A(eps) is the
 number of energies below eps, and a factorisation counts them. `t` stands for `_tuples.Tables`, `s` for
 `States`, `a` for `Pencil`; `c` is the speed of light, None for Schrödinger's equation: a type
 of its own, so that each theory is compiled without the other. ``np.bool_(True)`` and ``np.int64(0)`` stand
@@ -52,33 +53,45 @@ def rayleigh(t, s, a, k, eps, c):
     points = t.weight.size // 8
     half, small = splat(0.5), 0.0
     at, v = k * points, s.each[k].spin * points
-    numerator, norm = splat(0.0), splat(0.0)
+    kinetic, potential, norm = splat(0.0), splat(0.0), splat(0.0)
     if c is None:  # linear in eps
         w = s.each[k].channel * points
         for i in range(points):
             pi, di, wi = load(s.p, at + i), load(s.d, at + i), load(t.weight, i)
-            numerator = numerator + wi * (half * di * di + load(a.V, v + i) * pi * pi)
-            numerator = numerator + load(t.centrifugal, w + i) * pi * pi
+            kinetic = kinetic + half * wi * di * di + load(t.centrifugal, w + i) * pi * pi
+            potential = potential + wi * load(a.V, v + i) * pi * pi
             norm = norm + wi * pi * pi
-        return total(numerator) / total(norm), small
+        s.each[k].unit = unit(total(kinetic), total(potential), total(norm))
+        return (total(kinetic) + total(potential)) / total(norm), small
     over = splat(0.25 / c**2)
     for i in range(points):
         norm = norm + load(t.weight, i) * load(s.p, at + i) * load(s.p, at + i)
+    w = s.each[k].channel * points
     for _ in range(20):  # Newton's method, which converges quadratically: three or four steps are usual
         before = eps
         slope, shift = splat(-0.5 / c**2), splat(1.0 + 0.5 * eps / c**2)
-        e, numerator, part = splat(eps), splat(0.0), splat(0.0)
+        e, part = splat(eps), splat(0.0)
+        kinetic, potential = splat(0.0), splat(0.0)
         for i in range(points):
             pi, di, wi = load(s.p, at + i), load(s.d, at + i), load(t.weight, i)
             vi = load(a.V, v + i)
-            qi = di / (shift + slope * vi)  # 2 c Q
-            numerator = numerator + wi * (half * di * qi + (vi - e) * pi * pi)
-            part = part + over * wi * qi * qi
+            square = wi * (di * di + load(t.centrifugal, w + i) * pi * pi)
+            inverse = splat(1.0) / (shift + slope * vi)  # 1 / M
+            kinetic = kinetic + half * square * inverse
+            potential = potential + wi * (vi - e) * pi * pi
+            part = part + over * square * inverse * inverse
         small = total(part)
-        eps = before + total(numerator) / (total(norm) + small)
+        eps = before + (total(kinetic) + total(potential)) / (total(norm) + small)
         if abs(eps - before) <= 1e-14 * abs(eps) or not np.isfinite(eps):
             break
+    s.each[k].unit = unit(total(kinetic), total(potential), total(norm))
     return eps, small
+
+
+@inner(inline="always")
+def unit(kinetic, potential, norm):
+    """What rounding errors of an energy are relative to, beside itself: one Hartree, or its parts if less."""
+    return min(1.0, (abs(kinetic) + abs(potential)) / norm)
 
 
 @inner(inline="always")
@@ -97,6 +110,10 @@ def assemble(t, a, channel, spin, eps, c):
         for k in range(points):
             store(a.weight, k, half * load(t.weight, k) / (shift + slope * load(a.V, spin * points + k)))
         add_gram(a.A, t.slope[table], a.weight)
+        if t.scalar:
+            for k in range(points):
+                store(a.weight, k, load(a.weight, k) * load(t.centrifugal, channel * points + k))
+            add_gram(a.A, t.phi[table], a.weight)
 
 
 @inner
@@ -123,6 +140,12 @@ def probe(t, s, a, k, shift, c, solving):
             m = middle + slope * load(a.V, spin * points + i)
             store(a.weight, i, over * load(t.weight, i) * load(d, i) / (m * m))
         add_moments(t.slope[table], a.weight, a.y)
+        if t.scalar:
+            for i in range(points):
+                m = middle + slope * load(a.V, spin * points + i)
+                part = over * load(t.weight, i) * load(t.centrifugal, channel * points + i)
+                store(a.weight, i, part * load(p, i) / (m * m))
+            add_moments(t.phi[table], a.weight, a.y)
     solve(a.A, n, t.n_elements, t.first, a.chain, a.y)
     for i in range(u.size // 8):
         store(u, i, load(a.y, i))
@@ -147,13 +170,71 @@ def probe(t, s, a, k, shift, c, solving):
 
 
 @inner(inline="always")
-def is_certain(t, s, a, k, margin, c):
-    """Whether state k is the one of its index: count just below and just above its energy."""
-    certain = True
-    for above in range(2):
-        edge = s.each[k].energy + (margin if above == 1 else -margin)
-        certain = probe(t, s, a, k, edge, c, np.bool_(False)) == s.each[k].index + above and certain
-    return certain
+def margin(s, k):
+    """Energies nearer to that of state k are not told apart from it."""
+    return 10.0 * NOISE * (s.each[k].unit + abs(s.each[k].energy))
+
+
+@inner
+def is_near(s, k, j):
+    """Whether states k and j of one channel have energies that are not told apart."""
+    one, other = s.each[k], s.each[j]
+    near = abs(one.energy - other.energy) <= margin(s, k)
+    return near and one.channel == other.channel and one.spin == other.spin
+
+
+@inner(inline="always")
+def is_certain(t, s, a, k, c):
+    """Whether the energy of its index is that of state k, within its margin.
+
+    Counts just below and just above enclose the index, and as many states as are known there.
+    """
+    edge, known = margin(s, k), 0
+    for j in range(s.each.size):
+        known += 1 if is_near(s, k, j) else 0
+    below = above = 0
+    for side in range(2):
+        count = probe(t, s, a, k, s.each[k].energy + (edge if side == 1 else -edge), c, np.bool_(False))
+        below, above = above, count
+    return 0 <= below <= s.each[k].index < above and known <= above - below
+
+
+@inner
+def shared(t, s, a, k, j, c):
+    """Of states k and j, int P P + Q Q."""
+    points = t.weight.size // 8
+    part = splat(0.0)
+    for i in range(points):
+        w = load(t.weight, i)
+        part = part + w * load(s.p, k * points + i) * load(s.p, j * points + i)
+        if c is not None:
+            v = load(a.V, s.each[k].spin * points + i)
+            m = splat(2.0 * c + s.each[k].energy / c) - splat(1.0 / c) * v
+            barrier = load(t.centrifugal, s.each[k].channel * points + i)
+            product = load(s.d, k * points + i) * load(s.d, j * points + i)
+            product = product + barrier * load(s.p, k * points + i) * load(s.p, j * points + i)
+            part = part + w * product / (m * m)
+    return total(part)
+
+
+@inner
+def combine(x, k, factor, j, other):
+    """In an array of functions of all states, take x_k factor + x_j other for x_k."""
+    size = x.size // (8 * x.shape[0])
+    for i in range(size):
+        mixed = splat(factor) * load(x, k * size + i) + splat(other) * load(x, j * size + i)
+        store(x, k * size + i, mixed)
+
+
+@inner
+def separate(t, s, a, k, c):
+    """Make state k orthogonal to those before it whose energies are not told apart from its own."""
+    for j in range(k):
+        if is_near(s, k, j):
+            part = shared(t, s, a, k, j, c) / shared(t, s, a, j, j, c)
+            rest = 1.0 / math.sqrt(max(1e-30, 1.0 - part * part))  # both were normalised
+            for x in (s.u, s.p, s.d):
+                combine(x, k, rest, j, -part * rest)
 
 
 @inner(inline="always")
@@ -165,14 +246,15 @@ def advance(t, s, a, k, c):
     """
     shift, _ = rayleigh(t, s, a, k, s.each[k].energy, c)
     negative = probe(t, s, a, k, shift, c, np.bool_(True))
-    index, energy, noise = s.each[k].index, s.each[k].energy, NOISE * (1.0 + abs(shift))
+    separate(t, s, a, k, c)
+    index, energy, noise = s.each[k].index, s.each[k].energy, NOISE * (s.each[k].unit + abs(shift))
     if energy > shift + noise:
         right = negative == index
     elif energy < shift - noise:
         right = negative == index + 1
     elif abs(energy - shift) <= noise:  # it did not move: its index is what it was, if that was found out
         right = index <= negative <= index + 1 and s.each[k].certified
-        right = right or is_certain(t, s, a, k, 10.0 * noise, c)
+        right = right or is_certain(t, s, a, k, c)
     else:
         right = False  # nan
     s.each[k].certified = right
@@ -189,8 +271,10 @@ def lowest(t, a, channel, spin, c):
         for q in range(points):
             for lane in range(min(8, t.n_elements - 8 * b)):
                 v = a.V[spin, b, q, lane]
-                bottom = min(bottom, v + t.centrifugal[channel, b, q, lane] / t.weight[b, q, lane])
-                top = max(top, v)
+                low = v
+                if c is None:
+                    low += t.centrifugal[channel, b, q, lane] / t.weight[b, q, lane]
+                bottom, top = min(bottom, low), max(top, v)
     bottom -= 1e-9 * (1.0 + abs(bottom))
     if c is not None:
         bottom = max(bottom, top - 2.0 * c**2 * (1.0 - 1e-9))
@@ -208,7 +292,7 @@ def widen(t, s, a, c):
 
 @inner(inline="always")
 def locate(t, s, a, c, until):
-    """Find the lost states: bisect until each is alone in a bracket, then iterate inside.
+    """Find the lost states: bisect until each is alone in a bracket, or with its equals; iterate inside.
 
     Brackets are halved on the scale of asinh, which is logarithmic for large energies of either sign. A
     state that is not found within `HALVINGS`, or whose matrix is not finite, keeps the energy nan.
@@ -222,11 +306,12 @@ def locate(t, s, a, c, until):
             s.each[k].halvings = halving + 1
             if s.each[k].high < np.inf:
                 middle = math.sinh(0.5 * (math.asinh(s.each[k].low) + math.asinh(s.each[k].high)))
-                hopeless = not s.each[k].low < middle < s.each[k].high  # two energies within rounding
+                alone = s.each[k].below_low == index and s.each[k].below_high == index + 1
+                alone = alone or s.each[k].high - s.each[k].low <= NOISE * abs(middle)  # or with its equals
+                hopeless = not (alone or s.each[k].low < middle < s.each[k].high)
             else:
                 middle = 8.0 * max(s.each[k].low, 0.125) if s.each[k].low > 0.0 else 1.0
-                hopeless = not middle < 1e100  # fewer states than asked for
-            alone = s.each[k].below_low == index and s.each[k].below_high == index + 1
+                alone, hopeless = False, not middle < 1e100  # fewer states than asked for
             found = -1
             if not hopeless:
                 if alone:
@@ -242,7 +327,7 @@ def locate(t, s, a, c, until):
                     elif found > s.each[j].index and middle < s.each[j].high:
                         s.each[j].high, s.each[j].below_high = middle, found
             if alone and polish(t, s, a, k, middle, c):
-                s.each[k].certified = True
+                s.each[k].certified = s.each[k].below_low == index and s.each[k].below_high == index + 1
                 break
     return True
 
@@ -262,16 +347,18 @@ def begin(t, s, k):
 @inner(inline="always")
 def polish(t, s, a, k, shift, c):
     """Rayleigh quotient iteration from a first inverse step; whether it ends inside the bracket."""
-    low = s.each[k].low - NOISE * (1.0 + abs(s.each[k].low))
-    high = s.each[k].high + NOISE * (1.0 + abs(s.each[k].high))
+    low, high = s.each[k].low, s.each[k].high
     for step in range(9):
         before = s.each[k].energy
-        wide = 1e-9 * (1.0 + max(abs(low), abs(high)))
+        wide = 1e-9 * (s.each[k].unit + max(abs(low), abs(high)))
         if step > 0 and not low - wide <= before <= high + wide:
             break
         probe(t, s, a, k, shift if step == 0 else before, c, np.bool_(True))
-        if step > 0 and abs(s.each[k].energy - before) <= 1e-9 * abs(before):
-            if low <= s.each[k].energy <= high:
+        separate(t, s, a, k, c)
+        energy = s.each[k].energy
+        if step > 0 and abs(energy - before) <= 1e-9 * abs(before):
+            slack = NOISE * (s.each[k].unit + abs(energy))
+            if low - slack <= energy <= high + slack:
                 return True
             break
     s.each[k].energy = np.nan
@@ -285,8 +372,7 @@ def certify(t, s, a, c, until):
     for k in range(run.checked, s.each.size):
         if run.factorizations >= until:
             return False
-        margin = 10.0 * NOISE * (1.0 + abs(s.each[k].energy))
-        s.each[k].certified = np.isfinite(margin) and is_certain(t, s, a, k, margin, c)
+        s.each[k].certified = np.isfinite(s.each[k].energy) and is_certain(t, s, a, k, c)
         run.checked = k + 1
     run.checked = 0
     return True
@@ -323,7 +409,7 @@ def settle(t, s, a, c, until, certifying):
     worst = 0.0
     for k in range(count):
         old = s.each[k].before if np.isfinite(s.each[k].before) else 0.0
-        moved = abs(s.each[k].energy - old) / (max(1.0, abs(old)) if run.relative else 1.0)
+        moved = abs(s.each[k].energy - old) / (max(s.each[k].unit, abs(old)) if run.relative else 1.0)
         worst = max(worst, moved) if moved < np.inf else np.inf
     run.worst = worst
     run.state = 0

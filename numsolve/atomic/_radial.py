@@ -215,8 +215,7 @@ def _uncertain(states: States) -> str:
     places = ", ".join(map(str, np.flatnonzero(~states.certified)[:6]))
     return (
         f"The count of energies does not prove the index of state {places}: a state may be missing, or be "
-        "there twice. Energies closer to one another, or to zero, than about 1e-10 Ha are not told "
-        "apart; refine the mesh, or solve in scaled units."
+        "there twice. Rounding errors of the potential hide it; refine the mesh where V is steep."
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .fields import orbital_values, refine_states, refined_potential
 from .result import Orbital
 from .scf import SelfConsistentField
-from .tables import first_exponent, gather, radial_power, unspread
+from .tables import first_exponent, gather, unspread
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
@@ -101,12 +101,9 @@ def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> floa
     Z, c = field.equations.Z, field.equations.c
     coarse, finer = field.mesh, field.mesh.refined(4)
     fine = SelfConsistentField.of(field.equations, finer)
-    powers: tuple[float, ...] = (0.0,)
-    exponent = 0.0
-    if c is not None and coarse.edges[0] == 0.0:
-        powers = tuple(radial_power(kappa, Z, c) for kappa in field.equations.channels)
-        exponent = first_exponent(Z, c)
-    powers *= len(fine.tables.phi) // len(powers)  # one table for Schrödinger, one a channel for Dirac
+    singular = c is not None and coarse.edges[0] == 0.0
+    powers = field.equations.powers if singular else (0.0,) * len(fine.tables.phi)
+    exponent = first_exponent(Z, c) if c is not None and singular else 0.0
     refine_states(coarse, field.states, finer, fine.tables, fine.states, powers)
     if not fine.settle(refined_potential(coarse, finer, exponent, x), limits, sure=False):
         return nan

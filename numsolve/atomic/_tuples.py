@@ -39,7 +39,8 @@ class Tables(NamedTuple):
     slope: Array  # D
     overlap: Array  # (tables, blocks, n (n + 1) / 2, 8)
     base: Array  # (channels, blocks, n (n + 1) / 2, 8): the part of the matrix that is there from the start
-    centrifugal: Array  # (channels, blocks, points, 8): weight * w
+    centrifugal: Array  # (channels, blocks, points, 8): weight * w; for the scalar equation l (l + 1) / r^2
+    scalar: bool  # whether spin and orbit are averaged
 
     @property
     def probe_seconds(self) -> float:
@@ -56,6 +57,7 @@ STATE = np.dtype(
         ("index", np.int64),  # energies below it in its channel
         ("occupation", np.float64),
         ("energy", np.float64),
+        ("unit", np.float64),  # what its rounding errors are relative to, beside itself
         ("before", np.float64),  # the energy before the present sweep
         ("low", np.float64),  # ends of the bracket while it is being located, and the energies below each
         ("high", np.float64),

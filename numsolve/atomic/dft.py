@@ -64,9 +64,11 @@ class AtomDFT:
     configuration : str or list, optional
         As "[Ar] 3d5 4s1" or "1s2 2s0.5", or a list of (n, l, occupation) or (n, l, up, down); by default the
         ground state.
-    relativistic : bool
-        Dirac's equation, with the relativistic correction of exchange. A shell (n, l) is then split between
-        j = l + 1/2 and j = l - 1/2 in proportion to their sizes.
+    relativistic : bool, "dirac" or "scalar"
+        True or "dirac" is the Dirac equation, "scalar" that of Koelling and Harmon, averaged over spin and
+        orbit; both with the relativistic correction of exchange. With Dirac's a shell (n, l) is split between
+        j = l + 1/2 and j = l - 1/2 in proportion to their sizes, unless `configuration` says how, by
+        `Shell` with kappa.
     spin_polarized : bool
         Whether the spins have potentials of their own. Shells are filled by Hund's rule, up first, unless the
         configuration says how. Not together with `relativistic`.
@@ -101,7 +103,7 @@ class AtomDFT:
     Z: float
     n_electrons: float
     configuration: tuple[Shell, ...]
-    relativistic: bool
+    relativistic: bool | Literal["scalar"]
     spin_polarized: bool
     xc: str
     c: float
@@ -118,7 +120,7 @@ class AtomDFT:
         *,
         n_electrons: float | None = None,
         configuration: Configuration | None = None,
-        relativistic: bool = False,
+        relativistic: bool | Literal["dirac", "scalar"] = False,
         spin_polarized: bool = False,
         xc: Literal["lda", "exchange", "hartree"] = "lda",
         c: float = C_1986,
@@ -130,31 +132,33 @@ class AtomDFT:
     ) -> None:
         Z = checks.real("Z", Z, low=0.0, open_low=True, high=LARGEST_CHARGE)
         c = checks.real("c", c, low=0.0, open_low=True)
-        relativistic = checks.flag("relativistic", relativistic)
+        theory = _read_relativity(relativistic)
         spin_polarized = checks.flag("spin_polarized", spin_polarized)
-        if relativistic and c <= Z:
+        if theory and c <= Z:
             raise ValueError(
                 f"Z must be below c = {c:g}: beyond it a point nucleus has no 1s state; got {Z:g}"
             )
-        if relativistic and spin_polarized:
-            raise ValueError("spin_polarized needs Schrödinger's equation; got relativistic=True as well")
+        if theory and spin_polarized:
+            raise ValueError(
+                f"spin_polarized needs Schrödinger's equation; got relativistic={relativistic!r} as well"
+            )
         shells, electrons = _read_electrons(Z, n_electrons, configuration)
         settings = {
             "Z": Z,
             "n_electrons": electrons,
             "configuration": shells,
-            "relativistic": relativistic,
+            "relativistic": theory,
             "spin_polarized": spin_polarized,
             "xc": checks.choice("xc", xc, FUNCTIONALS),
             "c": c,
-            "mesh": RadialMesh.atomic(Z, relativistic)
+            "mesh": RadialMesh.atomic(Z, bool(theory))
             if mesh is None
             else read_mesh(mesh, 0.0, Z, dirac=False),
             "mixing": checks.choice("mixing", mixing, ("anderson", "linear")),
             "mixing_alpha": checks.real("mixing_alpha", mixing_alpha, low=0.0, high=1.0, open_low=True),
             "mixing_depth": checks.integer("mixing_depth", mixing_depth, low=0, high=100),
             "tol": checks.real("tol", tol, low=0.0),
-            "_levels": tuple(levels(shells, relativistic, spin_polarized)),
+            "_levels": tuple(levels(shells, theory is True, spin_polarized)),
         }
         for name, value in settings.items():
             object.__setattr__(self, name, value)
@@ -260,7 +264,8 @@ class AtomDFT:
     def field(self, mesh: RadialMesh, depth: int = 0) -> SelfConsistentField:
         """The field of this atom on a mesh; `depth` is how many steps Anderson mixing remembers."""
         c, spins = self.c if self.relativistic else None, 2 if self.spin_polarized else 1
-        equations = Equations(self.Z, c, self._levels, spins, FUNCTIONALS[self.xc])
+        scalar = self.relativistic == "scalar"
+        equations = Equations(self.Z, c, scalar, self._levels, spins, FUNCTIONALS[self.xc])
         return SelfConsistentField.of(equations, mesh, depth)
 
     def first_potential(self, tables: Tables, x0: ArrayLike | None) -> Array:
@@ -281,6 +286,14 @@ class AtomDFT:
 class _Shown(TypedDict, total=False):
     x: Array
     residual: float
+
+
+def _read_relativity(relativistic: object) -> bool | Literal["scalar"]:
+    """False, True for the Dirac equation, or "scalar"."""
+    if isinstance(relativistic, str):
+        word = checks.choice("relativistic", relativistic, ("dirac", "scalar"))
+        return "scalar" if word == "scalar" else True
+    return checks.flag("relativistic", relativistic)
 
 
 def _read_electrons(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._tuples import PIECE_SECONDS, Fields, Mixing, Order, Pencil, States, pieces, zeros
-from .tables import dirac_tables, gather, schroedinger_tables
+from .tables import dirac_tables, gather, radial_power, scalar_power, scalar_tables, schroedinger_tables
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
@@ -29,6 +29,7 @@ class Equations:
 
     Z: float
     c: float | None  # None for Schrödinger's equation
+    scalar: bool  # whether spin and orbit are averaged
     levels: tuple[Level, ...]
     spins: int
     functional: tuple[float, float]  # how much of exchange and of correlation
@@ -42,7 +43,16 @@ class Equations:
         """Tables of the channels."""
         if self.c is None:
             return schroedinger_tables(mesh, self.channels)
-        return dirac_tables(mesh, self.channels, self.Z, self.c)
+        make = scalar_tables if self.scalar else dirac_tables
+        return make(mesh, self.channels, self.Z, self.c)
+
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """The power of r before the polynomials, for each basis table, on a mesh that begins at zero."""
+        if self.c is None:
+            return (0.0,)
+        power = scalar_power if self.scalar else radial_power
+        return tuple(power(channel, self.Z, self.c) for channel in self.channels)
 
 
 @dataclass(frozen=True)

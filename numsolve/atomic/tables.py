@@ -3,7 +3,10 @@
 Both equations have the weak form ``int D_i D_j / (2 M) + (V + w - eps) Phi_i Phi_j = 0`` with
 
 - Schrödinger: Phi = phi (Lagrange polynomials), D = phi', M = 1, w = l (l + 1) / (2 r^2);
-- Dirac, Q eliminated: Phi = (r / r_i)^g phi, D = Phi' + kappa Phi / r, M = 1 + (eps - V) / (2 c^2), w = 0.
+- Dirac, Q eliminated: Phi = (r / r_i)^g phi, D = Phi' + kappa Phi / r, M = 1 + (eps - V) / (2 c^2), w = 0;
+- scalar (D. D. Koelling, B. N. Harmon, J. Phys. C 10, 3107, 1977): the same with kappa = -1, and with
+  D_i D_j + l (l + 1) / r^2 Phi_i Phi_j for D_i D_j. It is Dirac's equation in second order, with kappa = -1
+  in the term with V', which is the mean over spin and orbit.
 
 The factor (r / r_i)^g, with the g of `radial_power`, is 1 at the node r_i of its function, so that the
 unknowns are values of P at the nodes and P is continuous.
@@ -49,15 +52,47 @@ def schroedinger_tables(mesh: RadialMesh, momenta: tuple[int, ...], lumped: bool
         (_lumped(mesh) if lumped else _gram(phi, points.weight))[None],
         aligned(_padding(mesh) + kinetic + factors[:, None, None, None] * over_r2),
         aligned(factors[:, None, None, None] * points.weight / (2 * points.r**2)),
+        False,
     )
 
 
 @lru_cache(maxsize=256)
 def dirac_tables(mesh: RadialMesh, kappas: tuple[int, ...], Z: float, c: float) -> Tables:
     """Tables of the channels kappa, for a potential with the singularity -Z / r."""
+    powers = tuple(radial_power(kappa, Z, c) for kappa in kappas)
+    first, points, parts = _relativistic(mesh, kappas, powers, first_exponent(Z, c))
+    return _tables(mesh, first, points, parts, *zeros((len(kappas), *points.r.shape)), False)
+
+
+@lru_cache(maxsize=256)
+def scalar_tables(mesh: RadialMesh, momenta: tuple[int, ...], Z: float, c: float) -> Tables:
+    """Tables of the channels l of the scalar equation, for a potential with the singularity -Z / r."""
+    powers = tuple(scalar_power(l, Z, c) for l in momenta)  # noqa: E741
+    first, points, parts = _relativistic(mesh, (-1,) * len(momenta), powers, first_exponent(Z, c))
+    factors = np.array(momenta) * (np.array(momenta) + 1.0)
+    return _tables(mesh, first, points, parts, aligned(factors[:, None, None, None] / points.r**2), True)
+
+
+def _relativistic(
+    mesh: RadialMesh, kappas: tuple[int, ...], powers: tuple[float, ...], exponent: float
+) -> tuple[int, Points, list[tuple[Array, Array]]]:
+    """The first node with an unknown, the points, and Phi and D of each channel."""
     first = 0 if mesh.edges[0] == 0.0 else 1
-    points = points_of(mesh, 0.0 if first else first_exponent(Z, c))
-    pairs = [_basis(mesh, points, kappa, 0.0 if first else radial_power(kappa, Z, c)) for kappa in kappas]
+    points = points_of(mesh, 0.0 if first else exponent)
+    return first, points, [
+        _basis(mesh, points, kappa, 0.0 if first else power)
+        for kappa, power in zip(kappas, powers, strict=True)
+    ]
+
+
+def _tables(
+    mesh: RadialMesh,
+    first: int,
+    points: Points,
+    pairs: list[tuple[Array, Array]],
+    centrifugal: Array,
+    scalar: bool,
+) -> Tables:
     phi, slope = (aligned(np.stack(parts)) for parts in zip(*pairs, strict=True))
     return Tables(
         mesh.n_elements,
@@ -68,8 +103,9 @@ def dirac_tables(mesh: RadialMesh, kappas: tuple[int, ...], Z: float, c: float) 
         phi,
         slope,
         aligned(np.stack([_gram(table, points.weight) for table in phi])),
-        aligned(np.stack([_padding(mesh)] * len(kappas))),
-        *zeros((len(kappas), *points.r.shape)),
+        aligned(np.stack([_padding(mesh)] * len(pairs))),
+        centrifugal,
+        scalar,
     )
 
 
@@ -80,6 +116,11 @@ def radial_power(kappa: int, Z: float, c: float) -> float:
     element would be so nearly dependent for |kappa| = 4 that rounding could turn the sign of a pivot.
     """
     return sqrt(kappa**2 - (Z / c) ** 2) - abs(kappa) + 1
+
+
+def scalar_power(l: int, Z: float, c: float) -> float:  # noqa: E741
+    """The same for the scalar equation, whose P begins like r^g with g^2 = 1 + l (l + 1) - (Z / c)^2."""
+    return sqrt(1 + l * (l + 1) - (Z / c) ** 2) - l
 
 
 def first_exponent(Z: float, c: float) -> float:

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from numsolve.atomic import AtomDFT, RadialMesh
+from numsolve.atomic.configuration import Shell
 
 # -- the published tables --------------------------------------------------------------------------
 
@@ -281,3 +282,27 @@ def test_a_tolerance_below_rounding_errors_ends_in_rounding():
 def test_the_number_of_elements_need_not_fill_the_registers(elements):
     mesh = RadialMesh.exponential(0, 30, 60, elements, order=24)
     assert AtomDFT(2, mesh=mesh).run().total_energy == pytest.approx(-2.8348356241, abs=1e-8)
+
+
+@pytest.mark.parametrize(("Z", "configuration", "label"), [(9, "[Ne]", "2p"), (1, "1s2", "1s")])
+def test_orbitals_of_an_anion_above_zero_are_not_bound(Z, configuration, label):
+    """The potential of an anion tends to zero from above: V(r_max) > 0 is no bound."""
+    from numsolve.atomic import UnboundWarning
+
+    with pytest.warns(UnboundWarning, match=label):
+        atom = AtomDFT(Z, configuration=configuration, mesh=RadialMesh.atomic(Z, r_max=10)).run()
+    assert atom.orbital(label).energy > 0
+    assert not atom.orbital(label).bound
+
+
+def test_a_dirac_subshell_is_filled_by_itself():
+    """2p1/2 lies below 2p3/2; the average of configuration lies between, at a third of the way."""
+    inner = [Shell(1, 0, 2.0), Shell(2, 0, 2.0)]
+    lower, upper = (
+        AtomDFT(5, configuration=[*inner, Shell(2, 1, 1.0, kappa=kappa)], relativistic=True).run()
+        for kappa in (1, -2)
+    )
+    mean = AtomDFT(5, relativistic=True).run().total_energy
+    assert {o.label: o.occupation for o in lower.orbitals} == {"1s1/2": 2, "2s1/2": 2, "2p1/2": 1}
+    assert 1e-5 < upper.total_energy - lower.total_energy < 1e-3
+    assert mean == pytest.approx((lower.total_energy + 2 * upper.total_energy) / 3, abs=1e-8)

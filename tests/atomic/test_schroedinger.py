@@ -7,7 +7,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 from numsolve import ConvergenceWarning
-from numsolve.atomic import RadialMesh, UnboundWarning, problems, solve_radial_schroedinger
+from numsolve.atomic import (
+    RadialMesh,
+    UnboundWarning,
+    problems,
+    solve_radial_dirac,
+    solve_radial_schroedinger,
+)
 
 box_decides = pytest.mark.filterwarnings("ignore::numsolve.atomic.UnboundWarning")
 
@@ -192,10 +198,31 @@ def test_units_do_not_matter(scale):
     assert_allclose(other.energies * scale**2, one.energies, rtol=1e-10)
 
 
-@pytest.mark.parametrize(("Z", "l"), [(1e-6, 0), (1e-12, 1)])
-def test_what_the_count_does_not_prove_is_no_success(Z, l):  # noqa: E741
-    """Energies of 1e-12 Ha and less are not told apart: a state comes twice, another is missing."""
-    with pytest.warns(ConvergenceWarning, match="does not prove the index of state 0"):
-        r = solve_radial_schroedinger(lambda r: -Z / r, l, 3, Z=Z, r_max=60 / Z)
-    assert not r.certified
-    assert not r.success
+@pytest.mark.parametrize(("Z", "l"), [(1e-6, 0), (1e-12, 1), (1e-3, 2)])
+def test_small_energies_are_told_apart(Z, l):  # noqa: E741
+    """Hydrogen in other units, with energies down to 1e-25 Ha."""
+    r = solve_radial_schroedinger(lambda r: -Z / r, l, 3, Z=Z, r_max=150 / Z)
+    assert_allclose(r.energies, -(Z**2) / (2 * (l + 1 + np.arange(3.0)) ** 2), rtol=1e-9)
+    assert r.success
+    assert r.certified
+
+
+@pytest.mark.parametrize("centres", [(5, 15), (5, 25), (5, 17, 29)])
+@pytest.mark.parametrize("solve", [solve_radial_schroedinger, solve_radial_dirac], ids=lambda f: f.__name__)
+def test_wells_too_far_apart_for_tunnelling_have_a_state_each(solve, centres):
+    """Energies of one well, to rounding errors, as often as there are wells; orbitals are orthogonal."""
+
+    def wells(*where):
+        return lambda r: -10 * sum(np.exp(-((r - a) ** 2)) for a in where)
+
+    mesh = RadialMesh.uniform(40, 40)
+    one = solve(wells(17), n_states=2, mesh=mesh)
+    result = solve(wells(*centres), n_states=2 * len(centres), mesh=mesh)
+    # the spin-orbit term of kappa = -1 is V' / r, which knows where a well is
+    rtol = 1e-9 if solve is solve_radial_schroedinger else 1e-4
+    assert_allclose(result.energies, np.repeat(one.energies, len(centres)), rtol=rtol)
+    parts = [result.P] if result.Q is None else [result.P, result.Q]
+    products = sum((part * result.weights) @ part.T for part in parts)
+    assert_allclose(products, np.eye(len(products)), atol=1e-8)
+    assert result.success
+    assert result.certified
