@@ -16,7 +16,10 @@ from ._cpu_states import settle
 
 @inner(inline="always")
 def density(t, s, a, f, c):
-    """Radial density of each spin, the sum of occupation (P^2 + Q^2), and of all electrons."""
+    """Radial density of each spin, the sum of occupation (P^2 + Q^2), and of all electrons.
+
+    In the scalar equation, of P^2 alone, normalised by itself: so it is in the tables of NIST.
+    """
     points = t.r.size // 8
     for k in range(f.rho.size // 8):
         store(f.rho, k, splat(0.0))
@@ -24,13 +27,17 @@ def density(t, s, a, f, c):
         state = s.each[k]
         if state.occupation > 0.0:
             at, from_, occupation = state.spin * points, k * points, splat(state.occupation)
+            if t.scalar:
+                norm = splat(0.0)
+                for i in range(points):
+                    norm = norm + load(t.weight, i) * load(s.p, from_ + i) * load(s.p, from_ + i)
+                occupation = splat(state.occupation / total(norm))
             for i in range(points):
                 square = load(s.p, from_ + i) * load(s.p, from_ + i)
-                if c is not None:
+                if c is not None and not t.scalar:
                     shift = splat(2.0 * c + state.energy / c) - splat(1.0 / c) * load(a.V, at + i)
                     q = load(s.d, from_ + i) / shift
-                    barrier = load(t.centrifugal, state.channel * points + i)
-                    square = square + q * q + barrier * square / (shift * shift)
+                    square = square + q * q
                 store(f.rho, at + i, load(f.rho, at + i) + occupation * square)
     for k in range(points):
         store(f.rho_all, k, load(f.rho, k))

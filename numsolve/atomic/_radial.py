@@ -10,13 +10,13 @@ import numpy as np
 from numsolve._core import arrays, checks
 from numsolve._core.codes import RUNNING
 from numsolve._core.monitor import Monitor
-from numsolve._core.result import Status, caller_level
+from numsolve._core.result import PrecisionWarning, Status, caller_level
 
 from . import fields
 from ._tuples import Pencil, States, pieces
 from .mesh import RadialMesh
 from .result import RadialResult
-from .tables import gather, spread
+from .tables import first_exponent, gather, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Relative changes of an energy below this are rounding errors.
 ROUNDING = 4e-13
+#: A relative error of an energy from which on the user is told that the mesh is too coarse.
+COARSE = 1e-5
 
 
 class Channel(NamedTuple):
@@ -62,8 +64,11 @@ def read_states(n_states: int, mesh: RadialMesh, size: int) -> int:
     return number
 
 
-def read_potential(V: Potential, r: Array, Z: float) -> Array:
-    """Values of a potential at the radii; samples are interpolated, less their singularity -Z / r."""
+def read_potential(V: Potential, r: Array, Z: float, *, covered: bool = False) -> Array:
+    """Values of a potential at the radii; samples are interpolated, less their singularity -Z / r.
+
+    If `covered`, the samples are known to cover the mesh, and its points may lie a little beyond.
+    """
     if callable(V):
         return checks.output("V", V(r.copy()), shape=r.shape, points=r)
     samples: object = V
@@ -77,7 +82,7 @@ def read_potential(V: Potential, r: Array, Z: float) -> Array:
     values = checks.array("the v of V", values, shape=radii.shape, dtype=np.float64)
     if radii.size < 4 or not (np.diff(radii) > 0).all():
         raise ValueError("the r of V must hold at least 4 radii, strictly increasing")
-    if radii[0] > r.min() or radii[-1] < r.max():
+    if not covered and (radii[0] > r.min() or radii[-1] < r.max()):
         raise ValueError(
             f"the r of V must cover the mesh, [{r.min():.3g}, {r.max():.3g}], "
             f"got [{radii[0]:.3g}, {radii[-1]:.3g}]"
@@ -87,7 +92,7 @@ def read_potential(V: Potential, r: Array, Z: float) -> Array:
 
 
 def solve(
-    tables: Tables,
+    make_tables: Callable[[RadialMesh], Tables],
     mesh: RadialMesh,
     V: Potential,
     channel: Channel,
@@ -101,6 +106,7 @@ def solve(
     from . import _cpu_states as kernels
 
     l, c = channel.l, channel.c  # noqa: E741
+    tables = make_tables(mesh)
     r = gather(tables.r, mesh.n_elements)
     tol = checks.real("tol", tol, low=0.0)
     start = None if x0 is None else checks.array("x0", x0, shape=(n_states,), dtype=np.float64)
@@ -137,6 +143,10 @@ def solve(
     P, Q = fields.orbital_values(tables, states, lanes, c)
     if whole and it.status in {Status.CONVERGED, Status.ROUNDING} and _has_doubts(states, P, c):
         it.stop(Status.BREAKDOWN, _uncertain(states))
+    good = whole and it.status in {Status.CONVERGED, Status.ROUNDING}
+    errors = np.full(n_states, np.nan)
+    if good and not limits.expired:
+        errors = _error_estimate(states, mesh, make_tables(mesh.refined(4)), V, lanes, tables.r, channel, limits)
     edge = float(v[-1]) + l * (l + 1) / (2 * r[-1] ** 2)
     bound = states.energy < edge
     result = it.result(
@@ -152,14 +162,65 @@ def solve(
         Q=Q,
         V=v,
         certified=bool(states.certified.all()),
+        error_estimate=errors,
         bound=bound,
         nfactorizations=int(states.run["factorizations"][0]),
         mesh=mesh,
         _u=fields.natural_u(tables, states),
         _power=channel.power,
     )
-    warn_of_unbound(states.energy, bound, [result.label(i) for i in range(n_states)], mesh)
+    labels = [result.label(i) for i in range(n_states)]
+    warn_of_unbound(states.energy, bound, labels, mesh)
+    _warn_of_coarseness(states, errors, labels)
     return result
+
+
+def _error_estimate(
+    states: States,
+    mesh: RadialMesh,
+    fine: Tables,
+    V: Potential,
+    lanes: Array,
+    radii: Array,
+    channel: Channel,
+    limits: Limits,
+) -> Array:
+    """The errors that the changes of the energies, with elements of an order p higher by four, point to.
+
+    nan for those that the time did not allow to compute. A potential that knows only the points of the mesh
+    is interpolated, less its singularity.
+    """
+    finer, Z, c = mesh.refined(4), channel.Z, channel.c
+    singular = c is not None and mesh.edges[0] == 0.0
+    r = gather(fine.r, finer.n_elements)
+    if callable(V) and np.shape(V(r.copy())) != r.shape:
+        exponent = first_exponent(Z, c) if c is not None and singular else 0.0
+        values = fields.refined_potential(mesh, finer, exponent, lanes + Z / radii) - Z / fine.r
+    else:
+        v = read_potential(V, r, Z, covered=True)
+        values = spread(v.reshape(finer.n_elements, finer.n_quad))[None]
+    each = states.each
+    new = States.of(fine, each["channel"], each["spin"], each["index"], each["occupation"])
+    fields.refine_states(mesh, states, finer, fine, new, (channel.power,))
+    new.run["relative"], new.run["fresh"] = True, True
+    _sweep(fine, new, Pencil.of(fine, values), c, 1, np.inf, np.empty(1), limits)
+    scale = np.maximum(each["unit"], np.abs(states.energy))
+    return np.abs(new.energy - states.energy) / (1 - (mesh.order / finer.order) ** 4) + ROUNDING * scale
+
+
+def _warn_of_coarseness(states: States, errors: Array, labels: list[str]) -> None:
+    """Say which energies the mesh does not resolve, and what to do."""
+    scale = np.maximum(states.each["unit"], np.abs(states.energy))
+    if (coarse := errors > COARSE * scale).any():
+        k = int(np.argmax(np.where(coarse, errors, 0.0)))
+        names = ", ".join(label for label, bad in zip(labels, coarse, strict=True) if bad)
+        warnings.warn(
+            f"the mesh does not resolve the potential for {names}: the energy of {labels[k]} is "
+            f"{states.energy[k]:.6g} Ha with an error of about {errors[k]:.1g}. Give a mesh= with an edge at "
+            "each kink or step of V and shorter elements where it is steep; Z= for a singularity -Z / r",
+            PrecisionWarning,
+            stacklevel=caller_level(),
+        )
 
 
 def _sweep(

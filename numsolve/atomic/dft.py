@@ -66,7 +66,8 @@ class AtomDFT:
         ground state.
     relativistic : bool, "dirac" or "scalar"
         True or "dirac" is the Dirac equation, "scalar" that of Koelling and Harmon, averaged over spin and
-        orbit; both with the relativistic correction of exchange. With Dirac's a shell (n, l) is split between
+        orbit; both with the relativistic correction of exchange. The density of the scalar equation is that
+        of the large components, normalised by themselves, as in the tables of NIST. With Dirac's a shell (n, l) is split between
         j = l + 1/2 and j = l - 1/2 in proportion to their sizes, unless `configuration` says how, by
         `Shell` with kappa.
     spin_polarized : bool

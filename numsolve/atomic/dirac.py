@@ -86,7 +86,7 @@ def solve_radial_dirac(
     Returns
     -------
     RadialResult
-        With `energies`, `P` and `Q` on the points `r`, `certified`, `bound`.
+        With `energies`, `P` and `Q` on the points `r`, `certified`, `bound`, `error_estimate`.
 
     Raises
     ------
@@ -100,6 +100,8 @@ def solve_radial_dirac(
     -----
     UnboundWarning
         If a state lies above V(r_max): the wall there decides its energy.
+    PrecisionWarning
+        If the mesh does not resolve the potential: the error estimate of an energy is large.
 
     Examples
     --------
@@ -127,7 +129,7 @@ def solve_radial_dirac(
     l = kappa if kappa > 0 else -kappa - 1  # noqa: E741
     power = radial_power(kappa, Z, c) if mesh.edges[0] == 0.0 else 0.0
     return _radial.solve(
-        dirac_tables(mesh, (kappa,), Z, c),
+        lambda mesh: dirac_tables(mesh, (kappa,), Z, c),
         mesh,
         V,
         _radial.Channel(l, kappa, Z, c, power),

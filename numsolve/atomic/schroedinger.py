@@ -80,7 +80,7 @@ def solve_radial_schroedinger(
     Returns
     -------
     RadialResult
-        With `energies`, `P` on the points `r`, `certified`, `bound`.
+        With `energies`, `P` on the points `r`, `certified`, `bound`, `error_estimate`.
 
     Raises
     ------
@@ -93,6 +93,8 @@ def solve_radial_schroedinger(
     -----
     UnboundWarning
         If a state lies above V(r_max): the wall there decides its energy.
+    PrecisionWarning
+        If the mesh does not resolve the potential: the error estimate of an energy is large.
 
     Examples
     --------
@@ -110,7 +112,7 @@ def solve_radial_schroedinger(
     mesh = _radial.read_mesh(mesh, r_max, charge, dirac=False)
     n_states = _radial.read_states(n_states, mesh, mesh.n_elements * mesh.order - 1)
     return _radial.solve(
-        schroedinger_tables(mesh, (l,), overlap == "lumped"),
+        lambda mesh: schroedinger_tables(mesh, (l,), overlap == "lumped"),
         mesh,
         V,
         _radial.Channel(l, None, charge, None, 0.0),
