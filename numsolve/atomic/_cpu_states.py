@@ -5,11 +5,13 @@ For one channel (l or kappa) the discrete equation is A(eps) u = 0 with
     A(eps) = int D D / (2 M) + (V + w - eps) Phi Phi,      M = 1 + (eps - V) / (2 c^2)   (1 for c = None).
 
 The scalar equation of Koelling and Harmon, averaged over spin and orbit, has D of kappa = -1 and a
-centrifugal term with the mass, so that D D becomes D D + l (l + 1) / r^2 Phi Phi. -dA/deps is positive definite while M > 0, so that the number of negative eigenvalues of A(eps) is the
-number of energies below eps, and a factorisation counts them. `t` stands for `_tuples.Tables`, `s` for
-`States`, `a` for `Pencil`; `c` is the speed of light, None for Schrödinger's equation: a type
-of its own, so that each theory is compiled without the other. ``np.bool_(True)`` and ``np.int64(0)`` stand
-where a constant would have a type of its own, for which the callee would be compiled once more.
+centrifugal term with the mass: D D + l (l + 1) / r^2 Phi Phi in place of D D.
+
+-dA/deps is positive definite while M > 0, so that the number of negative eigenvalues of A(eps) is the number
+of energies below eps, and a factorisation counts them. `t` stands for `_tuples.Tables`, `s` for `States`, `a`
+for `Pencil`; `c` is the speed of light, None for Schrödinger's equation: a type of its own, so that each
+theory is compiled without the other. ``np.bool_(True)`` and ``np.int64(0)`` stand where a constant would have
+a type of its own, for which the callee would be compiled once more.
 
 Long work is cut where a factorisation begins: functions that take `until` return False once so many were
 done, and go on from there when they are called again; `s.run` remembers the place.

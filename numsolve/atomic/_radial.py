@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 ROUNDING = 4e-13
 #: A relative error of an energy from which on the user is told that the mesh is too coarse.
 COARSE = 1e-5
+#: One that rounding errors always allow: the default mesh is refined until they are below it, or `tol`.
+FINE = 1e-10
+#: The default mesh is refined so often, to no more than so many elements.
+ROUNDS, MOST_ELEMENTS = 14, 300
 
 
 class Channel(NamedTuple):
@@ -101,8 +105,12 @@ def solve(
     x0: ArrayLike | None,
     tol: float,
     limits: Limits,
+    rounds: int = 0,
 ) -> RadialResult:
-    """Rayleigh quotient iteration for the lowest states of the only channel of the tables."""
+    """Rayleigh quotient iteration for the lowest states of the only channel of the tables.
+
+    Up to `rounds` times, elements that leave too large an error are divided, and all is done again.
+    """
     from . import _cpu_states as kernels
 
     l, c = channel.l, channel.c  # noqa: E741
@@ -146,7 +154,22 @@ def solve(
     good = whole and it.status in {Status.CONVERGED, Status.ROUNDING}
     errors = np.full(n_states, np.nan)
     if good and not limits.expired:
-        errors = _error_estimate(states, mesh, make_tables(mesh.refined(4)), V, lanes, tables.r, channel, limits)
+        fine = make_tables(mesh.refined(4))
+        errors, shares = _error_estimate(states, mesh, fine, V, lanes, tables, channel, limits)
+        scale = np.maximum(states.each["unit"], np.abs(states.energy))
+        if rounds and (errors > max(tol, FINE) * scale).any() and mesh.n_elements < MOST_ELEMENTS:
+            finer, guess = _divided(mesh, shares), states.energy.copy()
+            return solve(
+                make_tables,
+                finer,
+                V,
+                channel,
+                n_states,
+                x0=guess,
+                tol=tol,
+                limits=limits,
+                rounds=rounds - 1,
+            )
     edge = float(v[-1]) + l * (l + 1) / (2 * r[-1] ** 2)
     bound = states.energy < edge
     result = it.result(
@@ -181,21 +204,21 @@ def _error_estimate(
     fine: Tables,
     V: Potential,
     lanes: Array,
-    radii: Array,
+    tables: Tables,
     channel: Channel,
     limits: Limits,
-) -> Array:
+) -> tuple[Array, Array]:
     """The errors that the changes of the energies, with elements of an order p higher by four, point to.
 
-    nan for those that the time did not allow to compute. A potential that knows only the points of the mesh
-    is interpolated, less its singularity.
+    Also the share that each element has in them. nan if the time did not allow to compute them. A potential
+    that knows only the points of the mesh is interpolated, less its singularity.
     """
     finer, Z, c = mesh.refined(4), channel.Z, channel.c
     singular = c is not None and mesh.edges[0] == 0.0
     r = gather(fine.r, finer.n_elements)
     if callable(V) and np.shape(V(r.copy())) != r.shape:
         exponent = first_exponent(Z, c) if c is not None and singular else 0.0
-        values = fields.refined_potential(mesh, finer, exponent, lanes + Z / radii) - Z / fine.r
+        values = fields.refined_potential(mesh, finer, exponent, lanes + Z / tables.r) - Z / fine.r
     else:
         v = read_potential(V, r, Z, covered=True)
         values = spread(v.reshape(finer.n_elements, finer.n_quad))[None]
@@ -203,9 +226,27 @@ def _error_estimate(
     new = States.of(fine, each["channel"], each["spin"], each["index"], each["occupation"])
     fields.refine_states(mesh, states, finer, fine, new, (channel.power,))
     new.run["relative"], new.run["fresh"] = True, True
+    p, d = new.p.copy(), new.d.copy()
     _sweep(fine, new, Pencil.of(fine, values), c, 1, np.inf, np.empty(1), limits)
     scale = np.maximum(each["unit"], np.abs(states.energy))
-    return np.abs(new.energy - states.energy) / (1 - (mesh.order / finer.order) ** 4) + ROUNDING * scale
+    errors = np.abs(new.energy - states.energy) / (1 - (mesh.order / finer.order) ** 4) + ROUNDING * scale
+    sign = np.sign(np.sum(fine.weight * p * new.p, axis=(1, 2, 3)))[:, None, None, None]
+    change = (sign * new.d - d) ** 2 / 2 + np.abs(values) * (sign * new.p - p) ** 2  # energy, at each point
+    # The energy of the functions that changed, and what the quadrature of V itself missed.
+    missed = (fine.weight * values * p**2).sum(axis=-2) - (tables.weight * lanes * states.p**2).sum(axis=-2)
+    shares = (fine.weight * change).sum(axis=-2) + np.abs(missed)
+    return errors, (shares / scale[:, None, None]).sum(axis=0).ravel()[: mesh.n_elements]
+
+
+def _divided(mesh: RadialMesh, shares: Array) -> RadialMesh:
+    """Divide the elements with large shares in the error, into four where they have nearly all of it."""
+    large = shares > 0.01 * shares.max()
+    parts = np.where(large, 4 if large.sum() <= 2 else 2, 1)
+    edges = [
+        np.linspace(left, right, count, endpoint=False)
+        for left, right, count in zip(mesh.edges[:-1], mesh.edges[1:], parts, strict=True)
+    ]
+    return RadialMesh(np.concatenate([*edges, mesh.edges[-1:]]), mesh.order, mesh.n_quad)
 
 
 def _warn_of_coarseness(states: States, errors: Array, labels: list[str]) -> None:

@@ -100,10 +100,10 @@ class States(NamedTuple):
     def of(
         cls,
         tables: Tables,
-        channel: Sequence[int],
-        spin: Sequence[int],
-        index: Sequence[int],
-        occupation: Sequence[float],
+        channel: Sequence[int] | Array,
+        spin: Sequence[int] | Array,
+        index: Sequence[int] | Array,
+        occupation: Sequence[float] | Array,
     ) -> States:
         """States without values."""
         each = np.zeros(len(channel), dtype=STATE)

@@ -67,9 +67,9 @@ class AtomDFT:
     relativistic : bool, "dirac" or "scalar"
         True or "dirac" is the Dirac equation, "scalar" that of Koelling and Harmon, averaged over spin and
         orbit; both with the relativistic correction of exchange. The density of the scalar equation is that
-        of the large components, normalised by themselves, as in the tables of NIST. With Dirac's a shell (n, l) is split between
-        j = l + 1/2 and j = l - 1/2 in proportion to their sizes, unless `configuration` says how, by
-        `Shell` with kappa.
+        of the large components, normalised by themselves, as in the tables of NIST. With Dirac's a shell (n,
+        l) is split between j = l + 1/2 and j = l - 1/2 in proportion to their sizes, unless `configuration`
+        says how, by `Shell` with kappa.
     spin_polarized : bool
         Whether the spins have potentials of their own. Shells are filled by Hund's rule, up first, unless the
         configuration says how. Not together with `relativistic`.

@@ -122,6 +122,7 @@ def solve_radial_dirac(
     checks.choice("formulation", formulation, ("elimination", "squared"))
     if mesh is None and formulation == "squared":
         mesh = squared.published_mesh(Z, checks.real("r_max", r_max, low=0.0, open_low=True))
+    rounds = _radial.ROUNDS if mesh is None and callable(V) else 0
     mesh = _radial.read_mesh(mesh, r_max, Z, dirac=True)
     n_states = _radial.read_states(n_states, mesh, mesh.n_elements * mesh.order)
     if formulation == "squared":
@@ -137,4 +138,5 @@ def solve_radial_dirac(
         x0=x0,
         tol=tol,
         limits=limits,
+        rounds=rounds,
     )

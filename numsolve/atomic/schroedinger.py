@@ -109,6 +109,7 @@ def solve_radial_schroedinger(
     l = checks.integer("l", l, low=0)  # noqa: E741
     charge = 0.0 if Z is None else checks.real("Z", Z, low=0.0, high=LARGEST_CHARGE)
     checks.choice("overlap", overlap, ("exact", "lumped"))
+    rounds = _radial.ROUNDS if mesh is None and callable(V) else 0
     mesh = _radial.read_mesh(mesh, r_max, charge, dirac=False)
     n_states = _radial.read_states(n_states, mesh, mesh.n_elements * mesh.order - 1)
     return _radial.solve(
@@ -120,4 +121,5 @@ def solve_radial_schroedinger(
         x0=x0,
         tol=tol,
         limits=limits,
+        rounds=rounds,
     )

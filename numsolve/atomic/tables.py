@@ -61,7 +61,8 @@ def dirac_tables(mesh: RadialMesh, kappas: tuple[int, ...], Z: float, c: float) 
     """Tables of the channels kappa, for a potential with the singularity -Z / r."""
     powers = tuple(radial_power(kappa, Z, c) for kappa in kappas)
     first, points, parts = _relativistic(mesh, kappas, powers, first_exponent(Z, c))
-    return _tables(mesh, first, points, parts, *zeros((len(kappas), *points.r.shape)), False)
+    (none,) = zeros((len(kappas), *points.r.shape))
+    return _tables(mesh, first, points, parts, none, scalar=False)
 
 
 @lru_cache(maxsize=256)
@@ -70,7 +71,9 @@ def scalar_tables(mesh: RadialMesh, momenta: tuple[int, ...], Z: float, c: float
     powers = tuple(scalar_power(l, Z, c) for l in momenta)  # noqa: E741
     first, points, parts = _relativistic(mesh, (-1,) * len(momenta), powers, first_exponent(Z, c))
     factors = np.array(momenta) * (np.array(momenta) + 1.0)
-    return _tables(mesh, first, points, parts, aligned(factors[:, None, None, None] / points.r**2), True)
+    return _tables(
+        mesh, first, points, parts, aligned(factors[:, None, None, None] / points.r**2), scalar=True
+    )
 
 
 def _relativistic(
@@ -79,10 +82,14 @@ def _relativistic(
     """The first node with an unknown, the points, and Phi and D of each channel."""
     first = 0 if mesh.edges[0] == 0.0 else 1
     points = points_of(mesh, 0.0 if first else exponent)
-    return first, points, [
-        _basis(mesh, points, kappa, 0.0 if first else power)
-        for kappa, power in zip(kappas, powers, strict=True)
-    ]
+    return (
+        first,
+        points,
+        [
+            _basis(mesh, points, kappa, 0.0 if first else power)
+            for kappa, power in zip(kappas, powers, strict=True)
+        ],
+    )
 
 
 def _tables(
@@ -91,8 +98,10 @@ def _tables(
     points: Points,
     pairs: list[tuple[Array, Array]],
     centrifugal: Array,
+    *,
     scalar: bool,
 ) -> Tables:
+    """All tables, from Phi and D of each channel."""
     phi, slope = (aligned(np.stack(parts)) for parts in zip(*pairs, strict=True))
     return Tables(
         mesh.n_elements,

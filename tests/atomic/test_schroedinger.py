@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from numsolve import ConvergenceWarning
 from numsolve.atomic import (
     RadialMesh,
     UnboundWarning,
@@ -15,6 +14,7 @@ from numsolve.atomic import (
     solve_radial_schroedinger,
 )
 
+coarse_on_purpose = pytest.mark.filterwarnings("ignore::numsolve.PrecisionWarning")
 box_decides = pytest.mark.filterwarnings("ignore::numsolve.atomic.UnboundWarning")
 
 
@@ -82,6 +82,7 @@ def test_the_error_falls_exponentially_with_the_order(overlap):
     assert errors[-1] < 1e-7
 
 
+@coarse_on_purpose
 def test_the_error_falls_with_the_power_2p_of_the_element_length():
     counts, errors = np.array([6, 9, 13, 19]), []
     for n in counts:
@@ -91,6 +92,7 @@ def test_the_error_falls_with_the_power_2p_of_the_element_length():
     assert np.polyfit(np.log(counts), np.log(errors), 1)[0] == pytest.approx(-6, abs=0.5)
 
 
+@coarse_on_purpose
 @box_decides
 @pytest.mark.parametrize("order", [3, 5, 7])
 def test_with_the_exact_overlap_energies_come_from_above_and_lumping_lowers_them(order):
@@ -164,6 +166,7 @@ def test_close_pairs_are_told_apart():
     assert_allclose(gram(result), np.eye(4), atol=1e-8)
 
 
+@coarse_on_purpose
 @box_decides
 def test_every_state_of_a_small_mesh_is_found():
     """As many states as unknowns: the spectrum of the dense pencil."""
@@ -226,3 +229,74 @@ def test_wells_too_far_apart_for_tunnelling_have_a_state_each(solve, centres):
     assert_allclose(products, np.eye(len(products)), atol=1e-8)
     assert result.success
     assert result.certified
+
+
+# -- the error that the mesh leaves ----------------------------------------------------------------
+
+
+def square_well_energies(depth, radius, count):
+    """Roots of k cot(k a) = -kappa for l = 0."""
+    from scipy.optimize import brentq
+
+    def condition(k):
+        return k * np.cos(k * radius) + np.sqrt(2 * depth - k * k) * np.sin(k * radius)
+
+    ends = [(m + 0.5) * np.pi / radius for m in range(count)]
+    roots = [brentq(condition, k, k + 0.5 * np.pi / radius - 1e-12, xtol=1e-15) for k in ends]
+    return np.array(roots) ** 2 / 2 - depth
+
+
+def test_a_square_well_has_its_energies_whatever_the_step():
+    """The default mesh divides its elements towards the step."""
+    result = solve_radial_schroedinger(lambda r: np.where(r < 3, -5.0, 0.0), n_states=2)
+    assert_allclose(result.energies, square_well_energies(5.0, 3.0, 2), atol=1e-9)
+    assert (result.error_estimate < 1e-9).all()
+    assert result.success
+
+
+@pytest.mark.parametrize("Z", [1000.0, 30.0])
+def test_a_singularity_that_is_not_told_is_resolved(Z):
+    result = solve_radial_schroedinger(lambda r: -Z / r)
+    error = abs(result.energies[0] + Z**2 / 2)
+    assert error <= result.error_estimate[0] < 1e-10 * Z**2
+    assert result.certified
+
+
+@box_decides
+def test_ninety_states_are_resolved():
+    result = solve_radial_schroedinger(lambda r: r**2 / 2, n_states=90, r_max=30)
+    errors = np.abs(result.energies - 1.5 - 2 * np.arange(90))
+    assert (errors <= result.error_estimate).all()
+    assert result.error_estimate.max() < 1e-7
+
+
+def test_a_nucleus_with_a_surface_is_resolved_with_and_without_an_edge_there():
+    """Uranium's 1s in the field of a uniform ball: the default mesh agrees with one made for it."""
+    Z, R = 92, 1.36e-4
+
+    def ball(r):
+        return np.where(r < R, -Z * (3 - (r / R) ** 2) / (2 * R), -Z / r)
+
+    made = RadialMesh(np.concatenate([[0, R / 2], np.geomspace(R, 50, 24)]), 18)
+    ours, edged = (solve_radial_dirac(ball, mesh=mesh) for mesh in (None, made))
+    assert_allclose(ours.energies, edged.energies, rtol=1e-10)
+    assert abs(ours.energies - edged.energies) <= ours.error_estimate + edged.error_estimate
+
+
+def test_a_mesh_that_is_too_coarse_is_told():
+    """The estimate is of the size of the error, and the warning says what to do."""
+    from numsolve import PrecisionWarning
+
+    mesh = RadialMesh.uniform(50.0, 12, order=8)
+    with pytest.warns(PrecisionWarning, match="does not resolve the potential for 1s.*Give a mesh="):
+        result = solve_radial_schroedinger(lambda r: -20 / r, mesh=mesh)
+    error = result.energies[0] + 200
+    assert error / 4 < result.error_estimate[0] < 4 * error
+
+
+def test_the_estimate_is_not_below_the_error_on_meshes_of_any_order():
+    for order in range(6, 20, 2):
+        mesh = RadialMesh.exponential(0.0, 40.0, 60.0, 6, order)
+        result = solve_radial_schroedinger(lambda r: -2 / r, 0, 2, mesh=mesh, Z=2)
+        errors = np.abs(result.energies - [-2.0, -0.5])
+        assert (errors <= 1.5 * result.error_estimate).all()
