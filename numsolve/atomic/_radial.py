@@ -95,6 +95,13 @@ def read_potential(V: Potential, r: Array, Z: float, *, covered: bool = False) -
     return np.asarray(CubicSpline(radii[positive], values[positive] + Z / radii[positive])(r) - Z / r)
 
 
+def is_known_everywhere(V: Potential, mesh: RadialMesh) -> bool:
+    """Whether V can be evaluated on this mesh, too: not a function that has values of its own mesh only."""
+    size = mesh.n_elements * mesh.n_quad
+    inside = np.linspace(float(mesh.edges[0]), mesh.r_max, size + 2)[1:-1]
+    return not callable(V) or np.shape(V(inside)) == (size,)
+
+
 def solve(
     make_tables: Callable[[RadialMesh], Tables],
     mesh: RadialMesh,
@@ -152,6 +159,8 @@ def solve(
     if whole and it.status in {Status.CONVERGED, Status.ROUNDING} and _has_doubts(states, P, c):
         it.stop(Status.BREAKDOWN, _uncertain(states))
     good = whole and it.status in {Status.CONVERGED, Status.ROUNDING}
+    if it.status is Status.NONFINITE and np.isnan(states.energy).any():
+        it.stop(Status.BREAKDOWN, _not_found(states, v))
     errors = np.full(n_states, np.nan)
     if good and not limits.expired:
         fine = make_tables(mesh.refined(4))
@@ -194,7 +203,7 @@ def solve(
     )
     labels = [result.label(i) for i in range(n_states)]
     warn_of_unbound(states.energy, bound, labels, mesh)
-    _warn_of_coarseness(states, errors, labels)
+    warn_of_coarseness(states.energy, np.maximum(states.each["unit"], np.abs(states.energy)), errors, labels)
     return result
 
 
@@ -216,7 +225,7 @@ def _error_estimate(
     finer, Z, c = mesh.refined(4), channel.Z, channel.c
     singular = c is not None and mesh.edges[0] == 0.0
     r = gather(fine.r, finer.n_elements)
-    if callable(V) and np.shape(V(r.copy())) != r.shape:
+    if not is_known_everywhere(V, finer):
         exponent = first_exponent(Z, c) if c is not None and singular else 0.0
         values = fields.refined_potential(mesh, finer, exponent, lanes + Z / tables.r) - Z / fine.r
     else:
@@ -241,23 +250,17 @@ def _error_estimate(
 def _divided(mesh: RadialMesh, shares: Array) -> RadialMesh:
     """Divide the elements with large shares in the error, into four where they have nearly all of it."""
     large = shares > 0.01 * shares.max()
-    parts = np.where(large, 4 if large.sum() <= 2 else 2, 1)
-    edges = [
-        np.linspace(left, right, count, endpoint=False)
-        for left, right, count in zip(mesh.edges[:-1], mesh.edges[1:], parts, strict=True)
-    ]
-    return RadialMesh(np.concatenate([*edges, mesh.edges[-1:]]), mesh.order, mesh.n_quad)
+    return mesh.divided(np.where(large, 4 if large.sum() <= 2 else 2, 1))
 
 
-def _warn_of_coarseness(states: States, errors: Array, labels: list[str]) -> None:
+def warn_of_coarseness(energies: Array, scale: Array, errors: Array, labels: list[str]) -> None:
     """Say which energies the mesh does not resolve, and what to do."""
-    scale = np.maximum(states.each["unit"], np.abs(states.energy))
     if (coarse := errors > COARSE * scale).any():
         k = int(np.argmax(np.where(coarse, errors, 0.0)))
         names = ", ".join(label for label, bad in zip(labels, coarse, strict=True) if bad)
         warnings.warn(
             f"the mesh does not resolve the potential for {names}: the energy of {labels[k]} is "
-            f"{states.energy[k]:.6g} Ha with an error of about {errors[k]:.1g}. Give a mesh= with an edge at "
+            f"{energies[k]:.6g} Ha with an error of about {errors[k]:.1g}. Give a mesh= with an edge at "
             "each kink or step of V and shorter elements where it is steep; Z= for a singularity -Z / r",
             PrecisionWarning,
             stacklevel=caller_level(),
@@ -310,6 +313,15 @@ def _has_doubts(states: States, P: Array, c: float | None) -> bool:
     large = [row[np.abs(row) > 1e-6 * np.abs(row).max()] for row in P]
     nodes = [int(np.count_nonzero(np.diff(np.sign(row)))) for row in large]
     return nodes != list(range(len(nodes)))
+
+
+def _not_found(states: States, v: Array) -> str:
+    """Say which states were not found, and why that may be."""
+    places = ", ".join(map(str, np.flatnonzero(np.isnan(states.energy))[:6]))
+    return (
+        f"No energy was found for state {places}: there are fewer states, or the rounding errors of V, which "
+        f"reaches {np.abs(v).max():.3g} Ha, hide it. Lower what is a wall, or put an edge of the mesh there."
+    )
 
 
 def _uncertain(states: States) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from .fields import orbital_values, refine_states, refined_potential
 from .result import Orbital
 from .scf import SelfConsistentField
-from .tables import first_exponent, gather, unspread
+from .tables import first_exponent, gather, spread, unspread
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Rounding errors of a total energy: what it scatters by among meshes that are fine enough, relative to it,
 #: or to one Hartree where it is less.
 ROUNDING = 1e-14
+#: A relative change of the total energy with the order, from which on elements are divided to see the error.
+UNRESOLVED = 1e-4
 
 
 class Functions(TypedDict):
@@ -94,7 +96,9 @@ def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> floa
     """The error that the change of the energy, with elements of an order p higher by four, points to.
 
     Near the nucleus of a heavy Dirac atom the singular exchange lets the error fall like p^-4 only;
-    elsewhere it falls faster, and the change is nearly all of it. nan if the time is over before.
+    elsewhere it falls faster, and the change is nearly all of it. If the mesh is so coarse that the change is
+    large, elements of an eighth of the length show the error, by a field of their own. nan if the time is
+    over before.
     """
     if limits.expired:
         return nan
@@ -109,4 +113,23 @@ def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> floa
         return nan
     energy = float(field.fields.terms["total"][0])
     change = abs(float(fine.fields.terms["total"][0]) - energy)
+    if change > UNRESOLVED * abs(energy):  # the order says nothing where the elements are far too long
+        change = max(change, abs(_divided_energy(field, x, limits) - energy))
     return change / (1 - (coarse.order / finer.order) ** 4) + ROUNDING * max(abs(energy), 1.0)
+
+
+def _divided_energy(field: SelfConsistentField, x: Array, limits: Limits) -> float:
+    """The total energy on elements of an eighth of the length, to a few digits; x is where it starts."""
+    mesh = field.mesh.divided(8)
+    fine = SelfConsistentField.of(field.equations, mesh, depth=8)
+    r, radii = gather(fine.tables.r, mesh.n_elements), gather(field.tables.r, field.mesh.n_elements)
+    parts = [np.interp(r, radii, gather(part, field.mesh.n_elements)) for part in x]
+    y = np.stack([spread(part.reshape(mesh.n_elements, mesh.n_quad)) for part in parts])
+    rows = np.empty((3, 60))
+    done, stopped, tolerance = 0, False, UNRESOLVED * field.equations.Z**2
+    while done < rows.shape[1] and not stopped and not limits.expired:
+        left = rows[:, done:].copy()
+        more, stopped = fine.iterate(y, left.shape[1], tolerance, left, alpha=0.4, limits=limits)
+        rows[:, done : done + more] = left[:, :more]
+        done += more
+    return float(rows[2, done - 1]) if done else nan

@@ -166,7 +166,7 @@ def read_configuration(configuration: Configuration) -> tuple[Shell, ...]:
             raise ValueError(f"configuration has n = {shell.n}, l = {shell.l}; 0 <= l < n is wanted")
         if shell.kappa is not None and shell.kappa not in {-shell.l - 1, shell.l or -1}:
             raise ValueError(
-                f"configuration has kappa = {shell.kappa} with l = {shell.l}; -(l + 1) or l is wanted, not zero"
+                f"configuration has kappa = {shell.kappa} with l = {shell.l}; -(l + 1) or l wanted, not 0"
             )
         room = 2 * (2 * shell.l + 1) if shell.kappa is None else 2 * abs(shell.kappa)
         checks.real(f"the occupation of {shell.label}", shell.occupation, low=0.0, high=room)

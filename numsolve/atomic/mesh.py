@@ -201,6 +201,25 @@ class RadialMesh:
         other._set(self.edges, self.order + by, self.n_quad + by)
         return other
 
+    def divided(self, parts: ArrayLike) -> RadialMesh:
+        """Divide the elements into equal ones.
+
+        Parameters
+        ----------
+        parts : int or array of shape (n_elements,)
+            Into how many, each.
+
+        Returns
+        -------
+        RadialMesh
+        """
+        counts = np.broadcast_to(np.asarray(parts, dtype=int), self.n_elements)
+        edges = [
+            np.linspace(left, right, count, endpoint=False)
+            for left, right, count in zip(self.edges[:-1], self.edges[1:], counts, strict=True)
+        ]
+        return RadialMesh(np.concatenate([*edges, self.edges[-1:]]), self.order, self.n_quad)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RadialMesh) and self._key == other._key
 
