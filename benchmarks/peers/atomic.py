@@ -92,17 +92,17 @@ def dense_atom(Z: int) -> Callable[[], float]:
     ]
 
     @njit
-    def respond(t: Any, s: Any, a: Any, f: Any, Z: float, x: Any) -> None:
-        _cpu_scf.respond(t, s, a, f, None, None, Z, x)
+    def respond(t: Any, s: Any, a: Any, f: Any, x: Any, order: Any) -> None:
+        _cpu_scf.respond(t, s, a, f, None, None, x, order)
 
     @njit
-    def anderson(weight: Any, m: Any, mixing: float, x: Any, v_out: Any) -> None:
-        _cpu_scf.anderson(weight, m, mixing, x, v_out)
+    def anderson(t: Any, s: Any, f: Any, m: Any, alpha: float, x: Any) -> None:
+        _cpu_scf.anderson(t, s, f, m, alpha, x)
 
     def run() -> float:
         field = atom.field(mesh, 8)
         states, now, V = field.states, field.fields, field.pencil.V
-        x = atom.first_potential(t, None)
+        x, wanted = atom.first_potential(t, None), field.order(n=1)
         before = np.full(len(shells), np.inf)
         for _ in range(100):
             V[0] = x[0] - Z / t.r
@@ -115,12 +115,12 @@ def dense_atom(Z: int) -> Callable[[], float]:
                     nodal = np.concatenate(([0.0], vector, [0.0]))
                     states.energy[k] = energy
                     states.p[k] = tables.spread(np.einsum("eqi,ei->eq", phi, nodal[whole]))
-            respond(t, states, field.pencil, now, float(Z), x)
+            respond(t, states, field.pencil, now, x, wanted)
             change = np.abs(states.energy - before).max()
             before = states.energy.copy()
             if max(change, states.run["error"][0]) <= atom.tol:
                 break
-            anderson(t.weight, field.mixing, 0.4, x, now.v_out)
+            anderson(t, states, now, field.mixing, 0.4, x)
         return float(now.terms["total"][0])
 
     return run

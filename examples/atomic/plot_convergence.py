@@ -12,6 +12,7 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 
+from numsolve import PrecisionWarning
 from numsolve.atomic import (
     AtomDFT,
     RadialMesh,
@@ -22,9 +23,9 @@ from numsolve.atomic import (
     solve_radial_schroedinger,
 )
 
-warnings.simplefilter(
-    "ignore", UnboundWarning
-)  # oscillator and box have only the states that walls hold
+# Oscillator and box have only the states that walls hold; most meshes here are too coarse on purpose.
+warnings.simplefilter("ignore", UnboundWarning)
+warnings.simplefilter("ignore", PrecisionWarning)
 FLOOR = 1e-16
 
 # %%

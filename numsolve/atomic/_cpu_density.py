@@ -1,15 +1,13 @@
 """Functionals of the density: the Hartree potential and the local exchange-correlation energy.
 
 ``rho = 4 pi r^2 n`` is the radial density, on the quadrature points in the layout (blocks, points, 8). `t`
-stands for `tables.Tables`, `f` for `tables.Fields`; `c` is the speed of light, None without relativity: a
+stands for `_tuples.Tables`, `f` for `_tuples.Fields`; `c` is the speed of light, None without relativity: a
 type of its own, so that either theory is compiled without the other.
 """
 
 import math
 
-from numsolve._core.compiled import inner, kernel
-
-from ._cpu_lanes import load, splat, store
+from ._cpu_lanes import inner, kernel, load, splat, store
 
 TINY = 2.2250738585072014e-308  # the smallest normal number: densities below count as none
 #: A, y0, b, c of Vosko, Wilk, Nusair: paramagnetic, ferromagnetic, spin stiffness
@@ -30,20 +28,20 @@ def hartree(t, f):
             store(f.rho_over_r, k, over_r)
             charge = charge + part
             potential = potential + load(t.weight, k) * over_r
-        store(f.inside, b, charge)
-        store(f.outside, b, potential)
+        store(f.elements, b, charge)
+        store(f.elements, blocks + b, potential)
     within = 0.0
     for e in range(t.n_elements):
-        charge_of_e = f.inside[e // 8, e % 8]
-        f.inside[e // 8, e % 8] = within
+        charge_of_e = f.elements[0, e // 8, e % 8]
+        f.elements[0, e // 8, e % 8] = within
         within += charge_of_e
     beyond = 0.0
     for e in range(t.n_elements - 1, -1, -1):
-        beyond += f.outside[e // 8, e % 8]
-        f.outside[e // 8, e % 8] = beyond
+        beyond += f.elements[1, e // 8, e % 8]
+        f.elements[1, e // 8, e % 8] = beyond
     for b in range(blocks):
         for at in range(b * points, (b + 1) * points):
-            inner_part, outer_part = load(f.inside, b), load(f.outside, b)
+            inner_part, outer_part = load(f.elements, b), load(f.elements, blocks + b)
             for k in range(points):
                 c = load(t.cumulative, at * points + k)
                 inner_part = inner_part + c * load(f.rho_all, b * points + k)

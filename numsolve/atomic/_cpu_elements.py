@@ -14,9 +14,7 @@ its sign. The factors are then those of a matrix that differs by rounding errors
 finite, also where the shift is an eigenvalue, of the whole matrix or of a leading part, to the last digit.
 """
 
-from numsolve._core.compiled import inner
-
-from ._cpu_lanes import away_from_zero, larger, load, negatives, splat, store, total
+from ._cpu_lanes import away_from_zero, inner, larger, load, negatives, splat, store, total
 
 UNIT = 2.0**-52  # the spacing of floating-point numbers at 1: what rounding leaves of a pivot that vanishes
 TINY = 2.2250738585072014e-308  # the smallest normal number, whose inverse is finite

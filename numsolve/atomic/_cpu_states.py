@@ -4,11 +4,14 @@ For one channel (l or kappa) the discrete equation is A(eps) u = 0 with
 
     A(eps) = int D D / (2 M) + (V + w - eps) Phi Phi,      M = 1 + (eps - V) / (2 c^2)   (1 for c = None).
 
--dA/deps is positive definite while M > 0, so that the number of negative eigenvalues of A(eps) is the
-number of energies below eps, and a factorisation counts them. `t` stands for `tables.Tables`, `s` for
-`tables.States`, `a` for `tables.Pencil`; `c` is the speed of light, None for Schrödinger's equation: a type
-of its own, so that each theory is compiled without the other. ``np.bool_(True)`` and ``np.int64(0)`` stand
-where a constant would have a type of its own, for which the callee would be compiled once more.
+The scalar equation of Koelling and Harmon, averaged over spin and orbit, has D of kappa = -1 and a
+centrifugal term with the mass: D D + l (l + 1) / r^2 Phi Phi in place of D D.
+
+-dA/deps is positive definite while M > 0, so that the number of negative eigenvalues of A(eps) is the number
+of energies below eps, and a factorisation counts them. `t` stands for `_tuples.Tables`, `s` for `States`, `a`
+for `Pencil`; `c` is the speed of light, None for Schrödinger's equation: a type of its own, so that each
+theory is compiled without the other. ``np.bool_(True)`` and ``np.int64(0)`` stand where a constant would have
+a type of its own, for which the callee would be compiled once more.
 
 Long work is cut where a factorisation begins: functions that take `until` return False once so many were
 done, and go on from there when they are called again; `s.run` remembers the place.
@@ -18,10 +21,8 @@ import math
 
 import numpy as np
 
-from numsolve._core.compiled import inner, kernel
-
 from ._cpu_elements import add_gram, add_moments, dot, evaluate, factor, multiply, solve
-from ._cpu_lanes import load, splat, store, total
+from ._cpu_lanes import inner, kernel, load, splat, store, total
 
 HALVINGS = 200  #: of a bracket, at most: some 60 take it from 1e100 to rounding errors
 #: Relative changes of an energy that count as rounding errors.
@@ -42,45 +43,63 @@ def potential_matrices(t, a):
             add_gram(a.vm[spin * tables + table], t.phi[table], a.weight)
 
 
+@inner(inline="always")
+def table_of(t, channel):
+    """The basis table of a channel: its own, or the only one."""
+    return channel if t.phi.shape[0] > 1 else 0
+
+
 @inner
 def rayleigh(t, s, a, k, eps, c):
     """The root eps of u' A(eps) u = 0 for state k, and the norm of its Q."""
     points = t.weight.size // 8
     half, small = splat(0.5), 0.0
-    at, v = k * points, s.spin[k] * points
-    numerator, norm = splat(0.0), splat(0.0)
+    at, v = k * points, s.each[k].spin * points
+    kinetic, potential, norm = splat(0.0), splat(0.0), splat(0.0)
     if c is None:  # linear in eps
-        w = s.channel[k] * points
+        w = s.each[k].channel * points
         for i in range(points):
             pi, di, wi = load(s.p, at + i), load(s.d, at + i), load(t.weight, i)
-            numerator = numerator + wi * (half * di * di + load(a.V, v + i) * pi * pi)
-            numerator = numerator + load(t.centrifugal, w + i) * pi * pi
+            kinetic = kinetic + half * wi * di * di + load(t.centrifugal, w + i) * pi * pi
+            potential = potential + wi * load(a.V, v + i) * pi * pi
             norm = norm + wi * pi * pi
-        return total(numerator) / total(norm), small
+        s.each[k].unit = unit(total(kinetic), total(potential), total(norm))
+        return (total(kinetic) + total(potential)) / total(norm), small
     over = splat(0.25 / c**2)
     for i in range(points):
         norm = norm + load(t.weight, i) * load(s.p, at + i) * load(s.p, at + i)
+    w = s.each[k].channel * points
     for _ in range(20):  # Newton's method, which converges quadratically: three or four steps are usual
         before = eps
         slope, shift = splat(-0.5 / c**2), splat(1.0 + 0.5 * eps / c**2)
-        e, numerator, part = splat(eps), splat(0.0), splat(0.0)
+        e, part = splat(eps), splat(0.0)
+        kinetic, potential = splat(0.0), splat(0.0)
         for i in range(points):
             pi, di, wi = load(s.p, at + i), load(s.d, at + i), load(t.weight, i)
             vi = load(a.V, v + i)
-            qi = di / (shift + slope * vi)  # 2 c Q
-            numerator = numerator + wi * (half * di * qi + (vi - e) * pi * pi)
-            part = part + over * wi * qi * qi
+            square = wi * (di * di + load(t.centrifugal, w + i) * pi * pi)
+            inverse = splat(1.0) / (shift + slope * vi)  # 1 / M
+            kinetic = kinetic + half * square * inverse
+            potential = potential + wi * (vi - e) * pi * pi
+            part = part + over * square * inverse * inverse
         small = total(part)
-        eps = before + total(numerator) / (total(norm) + small)
+        eps = before + (total(kinetic) + total(potential)) / (total(norm) + small)
         if abs(eps - before) <= 1e-14 * abs(eps) or not np.isfinite(eps):
             break
+    s.each[k].unit = unit(total(kinetic), total(potential), total(norm))
     return eps, small
+
+
+@inner(inline="always")
+def unit(kinetic, potential, norm):
+    """What rounding errors of an energy are relative to, beside itself: one Hartree, or its parts if less."""
+    return min(1.0, (abs(kinetic) + abs(potential)) / norm)
 
 
 @inner(inline="always")
 def assemble(t, a, channel, spin, eps, c):
     """A(eps) of one channel."""
-    table = t.table[channel]
+    table = table_of(t, channel)
     size = a.A.size // 8
     base, potential, overlap = channel * size, (spin * t.phi.shape[0] + table) * size, table * size
     e = splat(eps)
@@ -93,6 +112,10 @@ def assemble(t, a, channel, spin, eps, c):
         for k in range(points):
             store(a.weight, k, half * load(t.weight, k) / (shift + slope * load(a.V, spin * points + k)))
         add_gram(a.A, t.slope[table], a.weight)
+        if t.scalar:
+            for k in range(points):
+                store(a.weight, k, load(a.weight, k) * load(t.centrifugal, channel * points + k))
+            add_gram(a.A, t.phi[table], a.weight)
 
 
 @inner
@@ -102,8 +125,8 @@ def probe(t, s, a, k, shift, c, solving):
     If `solving`, also do a step of inverse iteration of the state: the new u, with p = P and d = D at the
     quadrature points, is normalised to int P^2 + Q^2 = 1, and has the energy of its Rayleigh quotient.
     """
-    channel, spin = s.channel[k], s.spin[k]
-    table = t.table[channel]
+    channel, spin = s.each[k].channel, s.each[k].spin
+    table = table_of(t, channel)
     n = t.phi.shape[3]
     assemble(t, a, channel, spin, shift, c)
     negative = factor(a.A, n, t.n_elements, t.first, a.chain)
@@ -119,6 +142,12 @@ def probe(t, s, a, k, shift, c, solving):
             m = middle + slope * load(a.V, spin * points + i)
             store(a.weight, i, over * load(t.weight, i) * load(d, i) / (m * m))
         add_moments(t.slope[table], a.weight, a.y)
+        if t.scalar:
+            for i in range(points):
+                m = middle + slope * load(a.V, spin * points + i)
+                part = over * load(t.weight, i) * load(t.centrifugal, channel * points + i)
+                store(a.weight, i, part * load(p, i) / (m * m))
+            add_moments(t.phi[table], a.weight, a.y)
     solve(a.A, n, t.n_elements, t.first, a.chain, a.y)
     for i in range(u.size // 8):
         store(u, i, load(a.y, i))
@@ -138,18 +167,76 @@ def probe(t, s, a, k, shift, c, solving):
     for i in range(points):
         store(p, i, unit * load(p, i))
         store(d, i, unit * load(d, i))
-    s.energy[k] = eps
+    s.each[k].energy = eps
     return negative
 
 
 @inner(inline="always")
-def is_certain(t, s, a, k, margin, c):
-    """Whether state k is the one of its index: count just below and just above its energy."""
-    certain = True
-    for above in range(2):
-        edge = s.energy[k] + (margin if above == 1 else -margin)
-        certain = probe(t, s, a, k, edge, c, np.bool_(False)) == s.index[k] + above and certain
-    return certain
+def margin(s, k):
+    """Energies nearer to that of state k are not told apart from it."""
+    return 10.0 * NOISE * (s.each[k].unit + abs(s.each[k].energy))
+
+
+@inner
+def is_near(s, k, j):
+    """Whether states k and j of one channel have energies that are not told apart."""
+    one, other = s.each[k], s.each[j]
+    near = abs(one.energy - other.energy) <= margin(s, k)
+    return near and one.channel == other.channel and one.spin == other.spin
+
+
+@inner(inline="always")
+def is_certain(t, s, a, k, c):
+    """Whether the energy of its index is that of state k, within its margin.
+
+    Counts just below and just above enclose the index, and as many states as are known there.
+    """
+    edge, known = margin(s, k), 0
+    for j in range(s.each.size):
+        known += 1 if is_near(s, k, j) else 0
+    below = above = 0
+    for side in range(2):
+        count = probe(t, s, a, k, s.each[k].energy + (edge if side == 1 else -edge), c, np.bool_(False))
+        below, above = above, count
+    return 0 <= below <= s.each[k].index < above and known <= above - below
+
+
+@inner
+def shared(t, s, a, k, j, c):
+    """Of states k and j, int P P + Q Q."""
+    points = t.weight.size // 8
+    part = splat(0.0)
+    for i in range(points):
+        w = load(t.weight, i)
+        part = part + w * load(s.p, k * points + i) * load(s.p, j * points + i)
+        if c is not None:
+            v = load(a.V, s.each[k].spin * points + i)
+            m = splat(2.0 * c + s.each[k].energy / c) - splat(1.0 / c) * v
+            barrier = load(t.centrifugal, s.each[k].channel * points + i)
+            product = load(s.d, k * points + i) * load(s.d, j * points + i)
+            product = product + barrier * load(s.p, k * points + i) * load(s.p, j * points + i)
+            part = part + w * product / (m * m)
+    return total(part)
+
+
+@inner
+def combine(x, k, factor, j, other):
+    """In an array of functions of all states, take x_k factor + x_j other for x_k."""
+    size = x.size // (8 * x.shape[0])
+    for i in range(size):
+        mixed = splat(factor) * load(x, k * size + i) + splat(other) * load(x, j * size + i)
+        store(x, k * size + i, mixed)
+
+
+@inner
+def separate(t, s, a, k, c):
+    """Make state k orthogonal to those before it whose energies are not told apart from its own."""
+    for j in range(k):
+        if is_near(s, k, j):
+            part = shared(t, s, a, k, j, c) / shared(t, s, a, j, j, c)
+            rest = 1.0 / math.sqrt(max(1e-30, 1.0 - part * part))  # both were normalised
+            for x in (s.u, s.p, s.d):
+                combine(x, k, rest, j, -part * rest)
 
 
 @inner(inline="always")
@@ -159,21 +246,22 @@ def advance(t, s, a, k, c):
     If the new energy is not that of the wanted index, by the inertia at the shift, the state is lost: its
     energy becomes nan.
     """
-    shift, _ = rayleigh(t, s, a, k, s.energy[k], c)
+    shift, _ = rayleigh(t, s, a, k, s.each[k].energy, c)
     negative = probe(t, s, a, k, shift, c, np.bool_(True))
-    index, energy, noise = s.index[k], s.energy[k], NOISE * (1.0 + abs(shift))
+    separate(t, s, a, k, c)
+    index, energy, noise = s.each[k].index, s.each[k].energy, NOISE * (s.each[k].unit + abs(shift))
     if energy > shift + noise:
         right = negative == index
     elif energy < shift - noise:
         right = negative == index + 1
     elif abs(energy - shift) <= noise:  # it did not move: its index is what it was, if that was found out
-        right = index <= negative <= index + 1 and s.certified[k]
-        right = right or is_certain(t, s, a, k, 10.0 * noise, c)
+        right = index <= negative <= index + 1 and s.each[k].certified
+        right = right or is_certain(t, s, a, k, c)
     else:
         right = False  # nan
-    s.certified[k] = right
+    s.each[k].certified = right
     if not right:
-        s.energy[k] = np.nan
+        s.each[k].energy = np.nan
 
 
 @inner(inline="always")
@@ -185,8 +273,10 @@ def lowest(t, a, channel, spin, c):
         for q in range(points):
             for lane in range(min(8, t.n_elements - 8 * b)):
                 v = a.V[spin, b, q, lane]
-                bottom = min(bottom, v + t.centrifugal[channel, b, q, lane] / t.weight[b, q, lane])
-                top = max(top, v)
+                low = v
+                if c is None:
+                    low += t.centrifugal[channel, b, q, lane] / t.weight[b, q, lane]
+                bottom, top = min(bottom, low), max(top, v)
     bottom -= 1e-9 * (1.0 + abs(bottom))
     if c is not None:
         bottom = max(bottom, top - 2.0 * c**2 * (1.0 - 1e-9))
@@ -196,49 +286,50 @@ def lowest(t, a, channel, spin, c):
 @inner(inline="always")
 def widen(t, s, a, c):
     """Forget what was known of the states that are lost."""
-    for k in range(s.energy.size):
-        if np.isnan(s.energy[k]):
-            s.low[k], s.high[k] = lowest(t, a, s.channel[k], s.spin[k], c), np.inf
-            s.below_low[k], s.below_high[k], s.halvings[k] = 0, -1, 0
+    for k in range(s.each.size):
+        if np.isnan(s.each[k].energy):
+            s.each[k].low, s.each[k].high = lowest(t, a, s.each[k].channel, s.each[k].spin, c), np.inf
+            s.each[k].below_low, s.each[k].below_high, s.each[k].halvings = 0, -1, 0
 
 
 @inner(inline="always")
 def locate(t, s, a, c, until):
-    """Find the lost states: bisect until each is alone in a bracket, then iterate inside.
+    """Find the lost states: bisect until each is alone in a bracket, or with its equals; iterate inside.
 
     Brackets are halved on the scale of asinh, which is logarithmic for large energies of either sign. A
     state that is not found within `HALVINGS`, or whose matrix is not finite, keeps the energy nan.
     """
-    count = s.energy.size
+    count = s.each.size
     for k in range(count):
-        channel, spin, index = s.channel[k], s.spin[k], s.index[k]
-        for halving in range(s.halvings[k], HALVINGS if np.isnan(s.energy[k]) else 0):
+        channel, spin, index = s.each[k].channel, s.each[k].spin, s.each[k].index
+        for halving in range(s.each[k].halvings, HALVINGS if np.isnan(s.each[k].energy) else 0):
             if s.run[0].factorizations >= until:
                 return False
-            s.halvings[k] = halving + 1
-            if s.high[k] < np.inf:
-                middle = math.sinh(0.5 * (math.asinh(s.low[k]) + math.asinh(s.high[k])))
-                hopeless = not s.low[k] < middle < s.high[k]  # two energies within rounding
+            s.each[k].halvings = halving + 1
+            if s.each[k].high < np.inf:
+                middle = math.sinh(0.5 * (math.asinh(s.each[k].low) + math.asinh(s.each[k].high)))
+                alone = s.each[k].below_low == index and s.each[k].below_high == index + 1
+                alone = alone or s.each[k].high - s.each[k].low <= NOISE * abs(middle)  # or with its equals
+                hopeless = not (alone or s.each[k].low < middle < s.each[k].high)
             else:
-                middle = 8.0 * max(s.low[k], 0.125) if s.low[k] > 0.0 else 1.0
-                hopeless = not middle < 1e100  # fewer states than asked for
-            alone = s.below_low[k] == index and s.below_high[k] == index + 1
+                middle = 8.0 * max(s.each[k].low, 0.125) if s.each[k].low > 0.0 else 1.0
+                alone, hopeless = False, not middle < 1e100  # fewer states than asked for
             found = -1
             if not hopeless:
                 if alone:
                     begin(t, s, k)
                 found = probe(t, s, a, k, middle, c, alone)
             if found < 0:
-                s.halvings[k], s.energy[k] = HALVINGS, np.nan
+                s.each[k].halvings, s.each[k].energy = HALVINGS, np.nan
                 break
             for j in range(count):
-                if s.channel[j] == channel and s.spin[j] == spin:
-                    if found <= s.index[j] and middle > s.low[j]:
-                        s.low[j], s.below_low[j] = middle, found
-                    elif found > s.index[j] and middle < s.high[j]:
-                        s.high[j], s.below_high[j] = middle, found
+                if s.each[j].channel == channel and s.each[j].spin == spin:
+                    if found <= s.each[j].index and middle > s.each[j].low:
+                        s.each[j].low, s.each[j].below_low = middle, found
+                    elif found > s.each[j].index and middle < s.each[j].high:
+                        s.each[j].high, s.each[j].below_high = middle, found
             if alone and polish(t, s, a, k, middle, c):
-                s.certified[k] = True
+                s.each[k].certified = s.each[k].below_low == index and s.each[k].below_high == index + 1
                 break
     return True
 
@@ -252,25 +343,27 @@ def begin(t, s, k):
         for i in range(n):
             for lane in range(8):
                 u[b, i, lane] = 1.0 + 0.7 * math.sin(1.0 + 37.0 * (b * 8 + lane) + 2.3 * i)
-    evaluate(t.slope[t.table[s.channel[k]]], u, s.d[k])
+    evaluate(t.slope[table_of(t, s.each[k].channel)], u, s.d[k])
 
 
 @inner(inline="always")
 def polish(t, s, a, k, shift, c):
     """Rayleigh quotient iteration from a first inverse step; whether it ends inside the bracket."""
-    low = s.low[k] - NOISE * (1.0 + abs(s.low[k]))
-    high = s.high[k] + NOISE * (1.0 + abs(s.high[k]))
+    low, high = s.each[k].low, s.each[k].high
     for step in range(9):
-        before = s.energy[k]
-        wide = 1e-9 * (1.0 + max(abs(low), abs(high)))
+        before = s.each[k].energy
+        wide = 1e-9 * (s.each[k].unit + max(abs(low), abs(high)))
         if step > 0 and not low - wide <= before <= high + wide:
             break
         probe(t, s, a, k, shift if step == 0 else before, c, np.bool_(True))
-        if step > 0 and abs(s.energy[k] - before) <= 1e-9 * abs(before):
-            if low <= s.energy[k] <= high:
+        separate(t, s, a, k, c)
+        energy = s.each[k].energy
+        if step > 0 and abs(energy - before) <= 1e-9 * abs(before):
+            slack = NOISE * (s.each[k].unit + abs(energy))
+            if low - slack <= energy <= high + slack:
                 return True
             break
-    s.energy[k] = np.nan
+    s.each[k].energy = np.nan
     return False
 
 
@@ -278,11 +371,10 @@ def polish(t, s, a, k, shift, c):
 def certify(t, s, a, c, until):
     """Note for each state whether it is the one of its index."""
     run = s.run[0]
-    for k in range(run.checked, s.energy.size):
+    for k in range(run.checked, s.each.size):
         if run.factorizations >= until:
             return False
-        margin = 10.0 * NOISE * (1.0 + abs(s.energy[k]))
-        s.certified[k] = np.isfinite(margin) and is_certain(t, s, a, k, margin, c)
+        s.each[k].certified = np.isfinite(s.each[k].energy) and is_certain(t, s, a, k, c)
         run.checked = k + 1
     run.checked = 0
     return True
@@ -296,7 +388,7 @@ def settle(t, s, a, c, until, certifying):
     inf if a state was not found. If `certifying`, note instead for each state whether it is the one of its
     index. Return whether all is done.
     """
-    run, count = s.run[0], s.energy.size
+    run, count = s.run[0], s.each.size
     if certifying:
         return certify(t, s, a, c, until)
     if run.fresh:
@@ -304,11 +396,11 @@ def settle(t, s, a, c, until, certifying):
         run.fresh = False
     if run.state == 0:
         for k in range(count):
-            s.before[k] = s.energy[k]
+            s.each[k].before = s.each[k].energy
     for k in range(run.state, count):
         if run.factorizations >= until:
             return False
-        if np.isfinite(s.energy[k]):
+        if np.isfinite(s.each[k].energy):
             advance(t, s, a, k, c)
         run.state = k + 1
     if run.state == count:
@@ -318,8 +410,8 @@ def settle(t, s, a, c, until, certifying):
         return False
     worst = 0.0
     for k in range(count):
-        old = s.before[k] if np.isfinite(s.before[k]) else 0.0
-        moved = abs(s.energy[k] - old) / (max(1.0, abs(old)) if run.relative else 1.0)
+        old = s.each[k].before if np.isfinite(s.each[k].before) else 0.0
+        moved = abs(s.each[k].energy - old) / (max(s.each[k].unit, abs(old)) if run.relative else 1.0)
         worst = max(worst, moved) if moved < np.inf else np.inf
     run.worst = worst
     run.state = 0
@@ -359,8 +451,8 @@ def guess(t, s, a, c):
     below, first = np.int64(0), np.int64(0)
     if c is not None:
         below = probe(t, s, a, first, lowest(t, a, first, first, c), c, np.bool_(False))
-    for k in range(s.energy.size if below == 0 else 0):
-        energy = s.energy[k]
+    for k in range(s.each.size if below == 0 else 0):
+        energy = s.each[k].energy
         if np.isfinite(energy):
             begin(t, s, k)
             for _ in range(2):

@@ -10,12 +10,13 @@ import numpy as np
 from numsolve._core import arrays, checks
 from numsolve._core.codes import RUNNING
 from numsolve._core.monitor import Monitor
-from numsolve._core.result import Status, caller_level
+from numsolve._core.result import PrecisionWarning, Status, caller_level
 
 from . import fields
+from ._tuples import Pencil, States, pieces
 from .mesh import RadialMesh
 from .result import RadialResult
-from .tables import Pencil, States, gather, pieces, spread
+from .tables import first_exponent, gather, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numsolve._core.limits import Limits
     from numsolve._core.typing import Array, ArrayLike
 
-    from .tables import Tables
+    from ._tuples import Tables
 
     #: A function of the radii, or samples (r, v).
     Potential: TypeAlias = Callable[[Array], ArrayLike] | tuple[ArrayLike, ArrayLike]
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 #: Relative changes of an energy below this are rounding errors.
 ROUNDING = 4e-13
+#: A relative error of an energy from which on the user is told that the mesh is too coarse.
+COARSE = 1e-5
+#: One that rounding errors always allow: the default mesh is refined until they are below it, or `tol`.
+FINE = 1e-10
+#: The default mesh is refined so often, to no more than so many elements.
+ROUNDS, MOST_ELEMENTS = 14, 300
 
 
 class Channel(NamedTuple):
@@ -61,8 +68,11 @@ def read_states(n_states: int, mesh: RadialMesh, size: int) -> int:
     return number
 
 
-def read_potential(V: Potential, r: Array, Z: float) -> Array:
-    """Values of a potential at the radii; samples are interpolated, less their singularity -Z / r."""
+def read_potential(V: Potential, r: Array, Z: float, *, covered: bool = False) -> Array:
+    """Values of a potential at the radii; samples are interpolated, less their singularity -Z / r.
+
+    If `covered`, the samples are known to cover the mesh, and its points may lie a little beyond.
+    """
     if callable(V):
         return checks.output("V", V(r.copy()), shape=r.shape, points=r)
     samples: object = V
@@ -76,7 +86,7 @@ def read_potential(V: Potential, r: Array, Z: float) -> Array:
     values = checks.array("the v of V", values, shape=radii.shape, dtype=np.float64)
     if radii.size < 4 or not (np.diff(radii) > 0).all():
         raise ValueError("the r of V must hold at least 4 radii, strictly increasing")
-    if radii[0] > r.min() or radii[-1] < r.max():
+    if not covered and (radii[0] > r.min() or radii[-1] < r.max()):
         raise ValueError(
             f"the r of V must cover the mesh, [{r.min():.3g}, {r.max():.3g}], "
             f"got [{radii[0]:.3g}, {radii[-1]:.3g}]"
@@ -85,8 +95,15 @@ def read_potential(V: Potential, r: Array, Z: float) -> Array:
     return np.asarray(CubicSpline(radii[positive], values[positive] + Z / radii[positive])(r) - Z / r)
 
 
+def is_known_everywhere(V: Potential, mesh: RadialMesh) -> bool:
+    """Whether V can be evaluated on this mesh, too: not a function that has values of its own mesh only."""
+    size = mesh.n_elements * mesh.n_quad
+    inside = np.linspace(float(mesh.edges[0]), mesh.r_max, size + 2)[1:-1]
+    return not callable(V) or np.shape(V(inside)) == (size,)
+
+
 def solve(
-    tables: Tables,
+    make_tables: Callable[[RadialMesh], Tables],
     mesh: RadialMesh,
     V: Potential,
     channel: Channel,
@@ -95,18 +112,23 @@ def solve(
     x0: ArrayLike | None,
     tol: float,
     limits: Limits,
+    rounds: int = 0,
 ) -> RadialResult:
-    """Rayleigh quotient iteration for the lowest states of the only channel of the tables."""
+    """Rayleigh quotient iteration for the lowest states of the only channel of the tables.
+
+    Up to `rounds` times, elements that leave too large an error are divided, and all is done again.
+    """
     from . import _cpu_states as kernels
 
     l, c = channel.l, channel.c  # noqa: E741
+    tables = make_tables(mesh)
     r = gather(tables.r, mesh.n_elements)
     tol = checks.real("tol", tol, low=0.0)
     start = None if x0 is None else checks.array("x0", x0, shape=(n_states,), dtype=np.float64)
     v = read_potential(V, r, channel.Z)
     lanes = spread(v.reshape(mesh.n_elements, mesh.n_quad))[None]
-    zero = np.zeros(n_states, dtype=np.int64)
-    states, pencil = States.of(tables, zero, zero, np.arange(n_states), zero), Pencil.of(tables, lanes)
+    none = [0] * n_states
+    states, pencil = States.of(tables, none, none, range(n_states), none), Pencil.of(tables, lanes)
     states.run["relative"], states.run["fresh"] = True, True
     if c is not None or start is not None:
         states.energy[:] = np.nan if start is None else start
@@ -136,8 +158,29 @@ def solve(
     P, Q = fields.orbital_values(tables, states, lanes, c)
     if whole and it.status in {Status.CONVERGED, Status.ROUNDING} and _has_doubts(states, P, c):
         it.stop(Status.BREAKDOWN, _uncertain(states))
+    good = whole and it.status in {Status.CONVERGED, Status.ROUNDING}
+    if it.status is Status.NONFINITE and np.isnan(states.energy).any():
+        it.stop(Status.BREAKDOWN, _not_found(states, v))
+    errors = np.full(n_states, np.nan)
+    if good and not limits.expired:
+        fine = make_tables(mesh.refined(4))
+        errors, shares = _error_estimate(states, mesh, fine, V, lanes, tables, channel, limits)
+        scale = np.maximum(states.each["unit"], np.abs(states.energy))
+        if rounds and (errors > max(tol, FINE) * scale).any() and mesh.n_elements < MOST_ELEMENTS:
+            finer, guess = _divided(mesh, shares), states.energy.copy()
+            return solve(
+                make_tables,
+                finer,
+                V,
+                channel,
+                n_states,
+                x0=guess,
+                tol=tol,
+                limits=limits,
+                rounds=rounds - 1,
+            )
     edge = float(v[-1]) + l * (l + 1) / (2 * r[-1] ** 2)
-    bound = ~(states.energy >= edge)  # of a state that was not found, nothing is said
+    bound = states.energy < edge
     result = it.result(
         RadialResult,
         x=states.energy,
@@ -151,14 +194,77 @@ def solve(
         Q=Q,
         V=v,
         certified=bool(states.certified.all()),
+        error_estimate=errors,
         bound=bound,
         nfactorizations=int(states.run["factorizations"][0]),
         mesh=mesh,
         _u=fields.natural_u(tables, states),
         _power=channel.power,
     )
-    warn_of_unbound(bound, [result.label(i) for i in range(n_states)], mesh)
+    labels = [result.label(i) for i in range(n_states)]
+    warn_of_unbound(states.energy, bound, labels, mesh)
+    warn_of_coarseness(states.energy, np.maximum(states.each["unit"], np.abs(states.energy)), errors, labels)
     return result
+
+
+def _error_estimate(
+    states: States,
+    mesh: RadialMesh,
+    fine: Tables,
+    V: Potential,
+    lanes: Array,
+    tables: Tables,
+    channel: Channel,
+    limits: Limits,
+) -> tuple[Array, Array]:
+    """The errors that the changes of the energies, with elements of an order p higher by four, point to.
+
+    Also the share that each element has in them. nan if the time did not allow to compute them. A potential
+    that knows only the points of the mesh is interpolated, less its singularity.
+    """
+    finer, Z, c = mesh.refined(4), channel.Z, channel.c
+    singular = c is not None and mesh.edges[0] == 0.0
+    r = gather(fine.r, finer.n_elements)
+    if not is_known_everywhere(V, finer):
+        exponent = first_exponent(Z, c) if c is not None and singular else 0.0
+        values = fields.refined_potential(mesh, finer, exponent, lanes + Z / tables.r) - Z / fine.r
+    else:
+        v = read_potential(V, r, Z, covered=True)
+        values = spread(v.reshape(finer.n_elements, finer.n_quad))[None]
+    each = states.each
+    new = States.of(fine, each["channel"], each["spin"], each["index"], each["occupation"])
+    fields.refine_states(mesh, states, finer, fine, new, (channel.power,))
+    new.run["relative"], new.run["fresh"] = True, True
+    p, d = new.p.copy(), new.d.copy()
+    _sweep(fine, new, Pencil.of(fine, values), c, 1, np.inf, np.empty(1), limits)
+    scale = np.maximum(each["unit"], np.abs(states.energy))
+    errors = np.abs(new.energy - states.energy) / (1 - (mesh.order / finer.order) ** 4) + ROUNDING * scale
+    sign = np.sign(np.sum(fine.weight * p * new.p, axis=(1, 2, 3)))[:, None, None, None]
+    change = (sign * new.d - d) ** 2 / 2 + np.abs(values) * (sign * new.p - p) ** 2  # energy, at each point
+    # The energy of the functions that changed, and what the quadrature of V itself missed.
+    missed = (fine.weight * values * p**2).sum(axis=-2) - (tables.weight * lanes * states.p**2).sum(axis=-2)
+    shares = (fine.weight * change).sum(axis=-2) + np.abs(missed)
+    return errors, (shares / scale[:, None, None]).sum(axis=0).ravel()[: mesh.n_elements]
+
+
+def _divided(mesh: RadialMesh, shares: Array) -> RadialMesh:
+    """Divide the elements with large shares in the error, into four where they have nearly all of it."""
+    large = shares > 0.01 * shares.max()
+    return mesh.divided(np.where(large, 4 if large.sum() <= 2 else 2, 1))
+
+
+def warn_of_coarseness(energies: Array, scale: Array, errors: Array, labels: list[str]) -> None:
+    """Say which energies the mesh does not resolve, and what to do."""
+    if (coarse := errors > COARSE * scale).any():
+        k = int(np.argmax(np.where(coarse, errors, 0.0)))
+        names = ", ".join(label for label, bad in zip(labels, coarse, strict=True) if bad)
+        warnings.warn(
+            f"the mesh does not resolve the potential for {names}: the energy of {labels[k]} is "
+            f"{energies[k]:.6g} Ha with an error of about {errors[k]:.1g}. Give a mesh= with an edge at "
+            "each kink or step of V and shorter elements where it is steep; Z= for a singularity -Z / r",
+            PrecisionWarning,
+            stacklevel=caller_level(),
+        )
 
 
 def _sweep(
@@ -186,7 +292,7 @@ def _certify(tables: Tables, states: States, pencil: Pencil, c: float | None, li
     """Note for each state whether it is the one of its index; return whether the time allowed to."""
     from . import _cpu_states as kernels
 
-    states.certified[:] = False
+    states.each["certified"] = False
     whole, probes, none = False, pieces(tables), np.empty(0)
     while not whole:
         whole = bool(kernels.sweep(tables, states, pencil, c, 0, 0.0, none, probes, True))
@@ -209,24 +315,35 @@ def _has_doubts(states: States, P: Array, c: float | None) -> bool:
     return nodes != list(range(len(nodes)))
 
 
+def _not_found(states: States, v: Array) -> str:
+    """Say which states were not found, and why that may be."""
+    places = ", ".join(map(str, np.flatnonzero(np.isnan(states.energy))[:6]))
+    return (
+        f"No energy was found for state {places}: there are fewer states, or the rounding errors of V, which "
+        f"reaches {np.abs(v).max():.3g} Ha, hide it. Lower what is a wall, or put an edge of the mesh there."
+    )
+
+
 def _uncertain(states: States) -> str:
     """Say which states are not proved to be those of their index, although their energies converged."""
     places = ", ".join(map(str, np.flatnonzero(~states.certified)[:6]))
     return (
         f"The count of energies does not prove the index of state {places}: a state may be missing, or be "
-        "there twice. Energies closer to one another, or to zero, than about 1e-10 Ha are not told "
-        "apart; refine the mesh, or solve in scaled units."
+        "there twice. Rounding errors of the potential hide it; refine the mesh where V is steep."
     )
 
 
-def warn_of_unbound(bound: Sequence[bool] | Array, labels: list[str], mesh: RadialMesh) -> None:
-    """Say which states only the wall at r_max holds together."""
-    loose = [label for label, held in zip(labels, bound, strict=True) if not held]
+def warn_of_unbound(
+    energies: ArrayLike, bound: Sequence[bool] | Array, labels: list[str], mesh: RadialMesh
+) -> None:
+    """Say which states only the wall at r_max holds together; of those not found the status tells."""
+    found = np.isfinite(np.asarray(energies, dtype=float))
+    loose = [label for label, held, there in zip(labels, bound, found, strict=True) if there and not held]
     if loose:
         names = ", ".join(loose[:6]) + (", ..." if len(loose) > 6 else "")
         warnings.warn(
-            f"not bound: {names}. The energy is above the potential at r_max = {mesh.r_max:g}, "
-            "so that the wall there decides it",
+            f"not bound: {names}. The energy is above the potential at r_max = {mesh.r_max:g}, or above what "
+            "it tends to, so that the wall there decides it",
             UnboundWarning,
             stacklevel=caller_level(),
         )

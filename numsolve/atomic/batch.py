@@ -25,7 +25,7 @@ class AtomSettings(TypedDict, total=False):
 
     n_electrons: float | None
     configuration: Configuration | None
-    relativistic: bool
+    relativistic: bool | Literal["dirac", "scalar"]
     spin_polarized: bool
     xc: Literal["lda", "exchange", "hartree"]
     c: float

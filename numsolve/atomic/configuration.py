@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numsolve._core import checks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import TypeAlias
 
     #: A string, or a list of shells, (n, l, occupation) or (n, l, up, down).
@@ -48,7 +48,10 @@ _SHELL = re.compile(r"([1-9]\d?)([a-z])(\d*\.?\d*(?:e-?\d+)?)")
 
 @dataclass(frozen=True, order=True)
 class Shell:
-    """A subshell: quantum numbers n and l, and the electrons in it, by spin where that was given."""
+    """A subshell: quantum numbers n and l, and the electrons in it, by spin or by j where that was given.
+
+    With kappa, which is -(l + 1) for j = l + 1/2 and l for j = l - 1/2, it is half of a Dirac shell.
+    """
 
     n: int
     l: int  # noqa: E741
@@ -63,6 +66,22 @@ class Shell:
 
     def __str__(self) -> str:
         return f"{self.label}{self.occupation:g}"
+
+
+@dataclass(frozen=True)
+class Level:
+    """What one orbital is: quantum numbers, spin and occupation."""
+
+    n: int
+    l: int  # noqa: E741
+    kappa: int | None
+    spin: int
+    occupation: float
+
+    @property
+    def channel(self) -> int:
+        """The number that its radial equation knows: kappa, or l."""
+        return self.l if self.kappa is None else self.kappa
 
 
 def orbital_label(n: int, l: int, kappa: int | None = None) -> str:  # noqa: E741
@@ -145,6 +164,10 @@ def read_configuration(configuration: Configuration) -> tuple[Shell, ...]:
     for shell in shells:
         if not 0 <= shell.l < shell.n:
             raise ValueError(f"configuration has n = {shell.n}, l = {shell.l}; 0 <= l < n is wanted")
+        if shell.kappa is not None and shell.kappa not in {-shell.l - 1, shell.l or -1}:
+            raise ValueError(
+                f"configuration has kappa = {shell.kappa} with l = {shell.l}; -(l + 1) or l wanted, not 0"
+            )
         room = 2 * (2 * shell.l + 1) if shell.kappa is None else 2 * abs(shell.kappa)
         checks.real(f"the occupation of {shell.label}", shell.occupation, low=0.0, high=room)
         for part in shell.spins or ():
@@ -178,3 +201,24 @@ def _ground(Z: int) -> tuple[Shell, ...]:
             shells.append(Shell(n, l, float(filled)))
         left -= filled
     return tuple(sorted(shells))
+
+
+def levels(shells: tuple[Shell, ...], relativistic: bool, spin_polarized: bool) -> Iterator[Level]:
+    """Orbitals of the shells: by kappa for Dirac, by spin where it is polarised."""
+    for shell in shells:
+        n, l, f = shell.n, shell.l, shell.occupation  # noqa: E741
+        if shell.spins is not None and not spin_polarized:
+            raise ValueError(f"configuration gives {shell.label} by spin; that needs spin_polarized=True")
+        if shell.kappa is not None and not relativistic:
+            raise ValueError(f"configuration gives {shell.label} by j; that needs the Dirac equation")
+        if shell.kappa is not None:
+            yield Level(n, l, shell.kappa, 0, f)
+        elif relativistic:
+            for kappa in (-l - 1, l) if l else (-1,):
+                yield Level(n, l, kappa, 0, f * abs(kappa) / (2 * l + 1))
+        elif spin_polarized:
+            up, down = shell.spins or (min(f, 2 * l + 1), max(f - 2 * l - 1, 0.0))
+            yield Level(n, l, None, 1, up)
+            yield Level(n, l, None, -1, down)
+        else:
+            yield Level(n, l, None, 0, f)

@@ -86,7 +86,7 @@ def solve_radial_dirac(
     Returns
     -------
     RadialResult
-        With `energies`, `P` and `Q` on the points `r`, `certified`, `bound`.
+        With `energies`, `P` and `Q` on the points `r`, `certified`, `bound`, `error_estimate`.
 
     Raises
     ------
@@ -100,6 +100,8 @@ def solve_radial_dirac(
     -----
     UnboundWarning
         If a state lies above V(r_max): the wall there decides its energy.
+    PrecisionWarning
+        If the mesh does not resolve the potential: the error estimate of an energy is large.
 
     Examples
     --------
@@ -120,6 +122,7 @@ def solve_radial_dirac(
     checks.choice("formulation", formulation, ("elimination", "squared"))
     if mesh is None and formulation == "squared":
         mesh = squared.published_mesh(Z, checks.real("r_max", r_max, low=0.0, open_low=True))
+    rounds = _radial.ROUNDS if mesh is None and callable(V) else 0
     mesh = _radial.read_mesh(mesh, r_max, Z, dirac=True)
     n_states = _radial.read_states(n_states, mesh, mesh.n_elements * mesh.order)
     if formulation == "squared":
@@ -127,7 +130,7 @@ def solve_radial_dirac(
     l = kappa if kappa > 0 else -kappa - 1  # noqa: E741
     power = radial_power(kappa, Z, c) if mesh.edges[0] == 0.0 else 0.0
     return _radial.solve(
-        dirac_tables(mesh, (kappa,), Z, c),
+        lambda mesh: dirac_tables(mesh, (kappa,), Z, c),
         mesh,
         V,
         _radial.Channel(l, kappa, Z, c, power),
@@ -135,4 +138,5 @@ def solve_radial_dirac(
         x0=x0,
         tol=tol,
         limits=limits,
+        rounds=rounds,
     )

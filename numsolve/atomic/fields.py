@@ -13,8 +13,8 @@ from .tables import gather, local_order, node_radii, points_of, spread, unspread
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike
 
+    from ._tuples import States, Tables
     from .mesh import RadialMesh
-    from .tables import States, Tables
 
 
 def orbital_values(tables: Tables, states: States, V: Array, c: float | None) -> tuple[Array, Array | None]:
@@ -23,7 +23,7 @@ def orbital_values(tables: Tables, states: States, V: Array, c: float | None) ->
     P = sign * gather(states.p, tables.n_elements)
     if c is None:
         return P, None
-    M2c = 2 * c + (states.energy[:, None, None, None] - V[states.spin]) / c
+    M2c = 2 * c + (states.energy[:, None, None, None] - V[states.each["spin"]]) / c
     return P, sign * gather(states.d / M2c, tables.n_elements)
 
 
@@ -56,12 +56,14 @@ def refine_states(
     mesh: RadialMesh, states: States, finer: RadialMesh, fine: Tables, new: States, powers: tuple[float, ...]
 ) -> None:
     """Fill `new` with the same functions in the basis of a higher order; `powers` has one a basis table."""
-    table = fine.table[states.channel]
-    transfer = np.stack([_node_transfer(mesh, finer, power) for power in powers])[table]
     new.energy[:], new.certified[:] = states.energy, states.certified
-    np.einsum("sbjie,sbie->sbje", transfer, states.u, out=new.u)
-    np.einsum("sbqie,sbie->sbqe", fine.phi[table], new.u, out=new.p)
-    np.einsum("sbqie,sbie->sbqe", fine.slope[table], new.u, out=new.d)
+    channel = states.each["channel"]
+    for k, transfer in enumerate(_node_transfers(mesh, finer, powers)):
+        which = np.flatnonzero(channel == k) if len(powers) > 1 else slice(None)
+        u = np.einsum("bjie,sbie->sbje", transfer, states.u[which])
+        new.u[which] = u
+        new.p[which] = np.einsum("bqie,sbie->sbqe", fine.phi[k], u)
+        new.d[which] = np.einsum("bqie,sbie->sbqe", fine.slope[k], u)
 
 
 def refined_potential(mesh: RadialMesh, finer: RadialMesh, exponent: float, x: Array) -> Array:
@@ -70,10 +72,11 @@ def refined_potential(mesh: RadialMesh, finer: RadialMesh, exponent: float, x: A
 
 
 @lru_cache(maxsize=256)
-def _node_transfer(mesh: RadialMesh, finer: RadialMesh, power: float) -> Array:
+def _node_transfers(mesh: RadialMesh, finer: RadialMesh, powers: tuple[float, ...]) -> Array:
     phi = basis.lagrange(basis.lobatto_nodes(mesh.order), basis.lobatto_nodes(finer.order))
-    full = phi * (node_radii(finer)[:, :, None] / node_radii(mesh)[:, None, :]) ** power
-    return spread(full[:, local_order(finer.order)][:, :, local_order(mesh.order)])
+    ratio = node_radii(finer)[:, :, None] / node_radii(mesh)[:, None, :]
+    order, finer_order = local_order(mesh.order), local_order(finer.order)
+    return np.stack([spread((phi * ratio**power)[:, finer_order][:, :, order]) for power in powers])
 
 
 @lru_cache(maxsize=64)

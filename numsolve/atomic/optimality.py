@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, ArrayLike
 
+    from ._tuples import Tables
     from .dft import AtomDFT
     from .mesh import RadialMesh
-    from .tables import Tables
 
     #: ``F((u, eps), v)``, for arrays of NumPy or JAX
     Conditions: TypeAlias = Callable[[tuple[Any, Any], Any], tuple[Any, Any]]
@@ -174,9 +174,11 @@ class _SelfConsistency:
 
     def __call__(self, x: Array, Z: ArrayLike, external: ArrayLike = 0.0) -> Array:
         atom = self.atom
-        field = replace(atom.field(atom.mesh), Z=float(np.reshape(np.asarray(Z), ())))
+        field = atom.field(atom.mesh)
+        charge = float(np.reshape(np.asarray(Z), ()))
+        field = replace(field, equations=replace(field.equations, Z=charge))
         field.settle(atom.first_potential(field.tables, np.asarray(x + external)), Limits())
-        out = gather(field.fields.v_out, atom.mesh.n_elements)
+        out = gather(field.fields.v_hartree + field.fields.v_xc, atom.mesh.n_elements)
         return np.asarray((out if atom.spin_polarized else out[0]) - x)
 
 

@@ -45,7 +45,10 @@ class RadialResult(Result):
     V : array of shape (n_points,)
         The potential.
     certified : bool
-        Whether a count of the energies below and above each one proves its index.
+        Whether a count of the energies below and above each one proves its index, on this mesh.
+    error_estimate : array of shape (n_states,)
+        In hartree, what the mesh and rounding leave of each energy: from its change with elements of an order
+        higher by four. nan if it was not computed.
     bound : array of bool
         Whether each energy is below V(r_max); otherwise the wall there decides it.
     nfactorizations : int
@@ -64,6 +67,7 @@ class RadialResult(Result):
     Q: Array | None = None
     V: Array = field(default_factory=lambda: np.empty(0))
     certified: bool = False
+    error_estimate: Array = field(default_factory=lambda: np.empty(0))
     bound: Array = field(default_factory=lambda: np.empty(0))
     nfactorizations: int = 0
     mesh: RadialMesh | None = None

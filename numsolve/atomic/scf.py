@@ -8,24 +8,59 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .tables import PIECE_SECONDS, Fields, Mixing, Pencil, pieces, zeros
+from ._tuples import PIECE_SECONDS, Fields, Mixing, Order, Pencil, States, pieces, zeros
+from .tables import dirac_tables, gather, radial_power, scalar_power, scalar_tables, schroedinger_tables
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
     from numsolve._core.typing import Array
 
-    from .tables import States, Tables
+    from ._tuples import Tables
+    from .configuration import Level
+    from .mesh import RadialMesh
 
 #: A last look costs so many factorisations a state: up to eight steps, and two for its certificate.
 LOOK = 10
 
 
 @dataclass(frozen=True)
-class SelfConsistentField:
-    """What the kernels work on. Potentials x are those of the electrons, (spins, blocks, points, 8)."""
+class Equations:
+    """What is solved, whatever the mesh."""
 
     Z: float
     c: float | None  # None for Schrödinger's equation
+    scalar: bool  # whether spin and orbit are averaged
+    levels: tuple[Level, ...]
+    spins: int
+    functional: tuple[float, float]  # how much of exchange and of correlation
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The angular momenta, or the kappas."""
+        return tuple(sorted({level.channel for level in self.levels}))
+
+    def tables(self, mesh: RadialMesh) -> Tables:
+        """Tables of the channels."""
+        if self.c is None:
+            return schroedinger_tables(mesh, self.channels)
+        make = scalar_tables if self.scalar else dirac_tables
+        return make(mesh, self.channels, self.Z, self.c)
+
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """The power of r before the polynomials, for each basis table, on a mesh that begins at zero."""
+        if self.c is None:
+            return (0.0,)
+        power = scalar_power if self.scalar else radial_power
+        return tuple(power(channel, self.Z, self.c) for channel in self.channels)
+
+
+@dataclass(frozen=True)
+class SelfConsistentField:
+    """What the kernels work on. Potentials x are those of the electrons, (spins, blocks, points, 8)."""
+
+    equations: Equations
+    mesh: RadialMesh
     tables: Tables
     states: States
     pencil: Pencil
@@ -33,33 +68,36 @@ class SelfConsistentField:
     mixing: Mixing
 
     @classmethod
-    def of(
-        cls,
-        Z: float,
-        c: float | None,
-        tables: Tables,
-        states: States,
-        *,
-        spins: int,
-        functional: tuple[float, float],
-        depth: int = 0,
-    ) -> SelfConsistentField:
+    def of(cls, equations: Equations, mesh: RadialMesh, depth: int = 0) -> SelfConsistentField:
         """A field without values; `depth` is how many steps Anderson mixing remembers."""
-        V = zeros((spins, *tables.r.shape))
+        tables, levels, channels = equations.tables(mesh), equations.levels, equations.channels
+        states = States.of(
+            tables,
+            [channels.index(level.channel) for level in levels],
+            [int(level.spin < 0) for level in levels],
+            [level.n - level.l - 1 for level in levels],
+            [level.occupation for level in levels],
+        )
+        (V,) = zeros((equations.spins, *tables.r.shape))
         return cls(
-            Z,
-            c,
+            equations,
+            mesh,
             tables,
             states,
             Pencil.of(tables, V),
-            Fields.of(tables, spins, functional),
+            Fields.of(tables, equations.spins),
             Mixing.of(V.size, depth),
         )
 
     @property
     def step_seconds(self) -> float:
         """Roughly what a step takes."""
-        return self.tables.probe_seconds * (self.states.energy.size + len(self.pencil.vm))
+        return self.tables.probe_seconds * (self.states.each.size + len(self.pencil.vm))
+
+    def flat(self, values: Array) -> Array:
+        """(spins, blocks, points, 8) in the order of the radii; without the first axis for one spin."""
+        values = gather(values, self.mesh.n_elements)
+        return values if self.equations.spins == 2 else values[0]
 
     def iterate(
         self, x: Array, n: int, stop_at: float, residuals: Array, *, alpha: float, limits: Limits
@@ -69,9 +107,10 @@ class SelfConsistentField:
         ``residuals`` (3, n) takes those of the potential and the energies, and the total energy; ``mixing.x``
         becomes the potential that they belong to, x the next one. No step is done if the time ends before.
         """
-        done, stopped = self._work(x, n, stop_at, residuals, alpha=alpha)
+        order = self.order(n=n, stop_at=stop_at, alpha=alpha)
+        done, stopped = self._call(x, residuals, order)
         while not done and not limits.expired:  # a long step, cut in pieces; each piece advances it
-            done, stopped = self._work(x, n, stop_at, residuals, alpha=alpha)
+            done, stopped = self._call(x, residuals, order)
         return done, stopped
 
     def settle(self, x: Array, limits: Limits, *, sure: bool = True) -> bool:
@@ -81,44 +120,42 @@ class SelfConsistentField:
         """
         if limits.expired and (LOOK if sure else 1) * self.step_seconds > PIECE_SECONDS:
             return False
-        sweeps, row = 8 if sure else 1, np.empty((3, 1))
-        done = self._work(x.copy(), 1, inf, row, sweeps=sweeps)[0]
-        while not done and not limits.expired:
-            done = self._work(x.copy(), 1, inf, row, sweeps=sweeps)[0]
-        certified = bool(done) and (not sure or self._work(x, 0, inf, row, certifying=True)[1])
-        while done and not certified and not limits.expired:
-            certified = self._work(x, 0, inf, row, certifying=True)[1]
-        return certified
+        order, row = self.order(n=1, sweeps=8 if sure else 1, certifying=sure), np.empty((3, 1))
+        done, whole = self._call(x, row, order)
+        while not whole and not limits.expired:
+            if done:
+                order = self.order(n=0, certifying=sure)
+            more, whole = self._call(x, row, order)
+            done += more
+        return whole
 
-    def _work(
+    def order(
         self,
-        x: Array,
-        n: int,
-        stop_at: float,
-        residuals: Array,
         *,
+        n: int,
+        stop_at: float = inf,
         alpha: float = 1.0,
         sweeps: int = 1,
         certifying: bool = False,
-    ) -> tuple[int, bool]:
+    ) -> Order:
+        """What a call of the compiled loop is to do, as `Order` says."""
+        exchange, correlation = self.equations.functional
+        probes = pieces(self.tables)
+        return Order(self.equations.Z, exchange, correlation, alpha, n, stop_at, sweeps, probes, certifying)
+
+    def _call(self, x: Array, residuals: Array, order: Order) -> tuple[int, bool]:
         from . import _cpu_scf as kernels
 
-        done, stopped = kernels.iterate(
+        done, finished = kernels.iterate(
             self.tables,
             self.states,
             self.pencil,
             self.fields,
             self.mixing,
-            self.c,
+            self.equations.c,
             True if len(x) == 2 else None,  # types of their own: each is compiled without the other
-            self.Z,
             x,
-            alpha,
-            n,
-            stop_at,
             residuals,
-            sweeps,
-            pieces(self.tables),
-            certifying,
+            order,
         )
-        return int(done), bool(stopped)
+        return int(done), bool(finished)

@@ -80,7 +80,7 @@ def solve_radial_schroedinger(
     Returns
     -------
     RadialResult
-        With `energies`, `P` on the points `r`, `certified`, `bound`.
+        With `energies`, `P` on the points `r`, `certified`, `bound`, `error_estimate`.
 
     Raises
     ------
@@ -93,6 +93,8 @@ def solve_radial_schroedinger(
     -----
     UnboundWarning
         If a state lies above V(r_max): the wall there decides its energy.
+    PrecisionWarning
+        If the mesh does not resolve the potential: the error estimate of an energy is large.
 
     Examples
     --------
@@ -107,10 +109,11 @@ def solve_radial_schroedinger(
     l = checks.integer("l", l, low=0)  # noqa: E741
     charge = 0.0 if Z is None else checks.real("Z", Z, low=0.0, high=LARGEST_CHARGE)
     checks.choice("overlap", overlap, ("exact", "lumped"))
+    rounds = _radial.ROUNDS if mesh is None and callable(V) else 0
     mesh = _radial.read_mesh(mesh, r_max, charge, dirac=False)
     n_states = _radial.read_states(n_states, mesh, mesh.n_elements * mesh.order - 1)
     return _radial.solve(
-        schroedinger_tables(mesh, (l,), overlap == "lumped"),
+        lambda mesh: schroedinger_tables(mesh, (l,), overlap == "lumped"),
         mesh,
         V,
         _radial.Channel(l, None, charge, None, 0.0),
@@ -118,4 +121,5 @@ def solve_radial_schroedinger(
         x0=x0,
         tol=tol,
         limits=limits,
+        rounds=rounds,
     )

@@ -3,7 +3,10 @@
 Both equations have the weak form ``int D_i D_j / (2 M) + (V + w - eps) Phi_i Phi_j = 0`` with
 
 - Schrödinger: Phi = phi (Lagrange polynomials), D = phi', M = 1, w = l (l + 1) / (2 r^2);
-- Dirac, Q eliminated: Phi = (r / r_i)^g phi, D = Phi' + kappa Phi / r, M = 1 + (eps - V) / (2 c^2), w = 0.
+- Dirac, Q eliminated: Phi = (r / r_i)^g phi, D = Phi' + kappa Phi / r, M = 1 + (eps - V) / (2 c^2), w = 0;
+- scalar (D. D. Koelling, B. N. Harmon, J. Phys. C 10, 3107, 1977): the same with kappa = -1, and with
+  D_i D_j + l (l + 1) / r^2 Phi_i Phi_j for D_i D_j. It is Dirac's equation in second order, with kappa = -1
+  in the term with V', which is the mean over spin and orbit.
 
 The factor (r / r_i)^g, with the g of `radial_power`, is 1 at the node r_i of its function, so that the
 unknowns are values of P at the nodes and P is continuous.
@@ -16,212 +19,18 @@ the weight r^(2 g - 1) of |kappa| = 1, which all kappa share.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import prod, sqrt
+from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from . import basis
+from ._tuples import LANES, Tables, aligned, zeros
 
 if TYPE_CHECKING:
-    from numsolve._core.typing import Array, ArrayLike
+    from numsolve._core.typing import Array
 
     from .mesh import RadialMesh
-
-
-LANES = 8
-#: Seconds of compiled work between two looks at the clock and the keyboard.
-PIECE_SECONDS = 0.03
-
-
-class Tables(NamedTuple):
-    """What the kernels know of a mesh and of its channels (l, or kappa).
-
-    ``table[k]`` says which of the basis tables the channel k has: for Schrödinger all share the only one.
-    """
-
-    n_elements: int
-    first: int  # the first shared node with an unknown: 1 where P(0) = 0 is imposed, 0 where it is natural
-    r: Array  # (blocks, points, 8)
-    weight: Array
-    cumulative: Array  # (blocks, points, points, 8)
-    phi: Array  # (tables, blocks, points, n, 8)
-    slope: Array  # D
-    overlap: Array  # (tables, blocks, n (n + 1) / 2, 8)
-    base: Array  # (channels, blocks, n (n + 1) / 2, 8): the part of the matrix that is there from the start
-    centrifugal: Array  # (channels, blocks, points, 8): weight * w
-    table: Array  # (channels,)
-
-    @property
-    def probe_seconds(self) -> float:
-        """Roughly what one factorisation takes, with its matrix and its solution; rather too long."""
-        blocks, points, n = self.phi.shape[1:4]
-        return 3e-9 * float(blocks * n * n * (points / 2 + n / 6 + 4))
-
-
-#: Where a run is: the place to go on from when a call ends in the middle of a step.
-RUN = np.dtype(
-    [
-        ("factorizations", np.int64),  # so far
-        ("sweep", np.int64),  # sweeps done of the present step
-        ("state", np.int64),  # the next state to advance in it
-        ("checked", np.int64),  # the next state to certify
-        ("fresh", np.bool_),  # whether the matrices of a new potential are yet to be computed
-        ("relative", np.bool_),  # whether changes of energies above one are relative to them
-        ("worst", np.float64),  # largest change of an energy in the last sweep
-        ("change", np.float64),  # the same in the first sweep of the last step
-        ("error", np.float64),  # residual of the potential in the last step
-    ]
-)
-
-
-class States(NamedTuple):
-    """Bound states: which they are, and what is known of them."""
-
-    channel: Array  # (states,): row of Tables.table
-    spin: Array
-    index: Array  # type: ignore[assignment]  # energies below it in its channel
-    occupation: Array
-    energy: Array
-    u: Array  # (states, blocks, n, 8): values of P at the nodes
-    p: Array  # (states, blocks, points, 8): P
-    d: Array  # D, so that Q = D / (2 c M)
-    certified: Array  # (states,) of bool
-    before: Array  # (states,): the energy before the present sweep
-    low: Array  # (states,): ends of the bracket of a state that is being located, and the energies below each
-    high: Array
-    below_low: Array
-    below_high: Array
-    halvings: Array  # of the bracket so far
-    run: Array  # (1,) of RUN
-
-    @classmethod
-    def of(
-        cls, tables: Tables, channel: ArrayLike, spin: ArrayLike, index: ArrayLike, occupation: ArrayLike
-    ) -> States:
-        """States without values."""
-        channel = np.array(channel, dtype=np.int64)
-        count, n = len(channel), tables.phi.shape[3]
-        blocks, points = tables.r.shape[:2]
-        return cls(
-            channel=channel,
-            spin=np.array(spin, dtype=np.int64),
-            index=np.array(index, dtype=np.int64),
-            occupation=np.array(occupation, dtype=float),
-            energy=np.full(count, np.nan),
-            u=zeros((count, blocks, n, LANES)),
-            p=zeros((count, blocks, points, LANES)),
-            d=zeros((count, blocks, points, LANES)),
-            certified=np.zeros(count, dtype=bool),
-            before=np.zeros(count),
-            low=np.zeros(count),
-            high=np.zeros(count),
-            below_low=np.zeros(count, dtype=np.int64),
-            below_high=np.zeros(count, dtype=np.int64),
-            halvings=np.zeros(count, dtype=np.int64),
-            run=np.zeros(1, dtype=RUN),
-        )
-
-
-class Pencil(NamedTuple):
-    """The matrices A(eps) of one potential, and room to work."""
-
-    V: Array  # (spins, blocks, points, 8): the potential
-    vm: Array  # (spins * tables, blocks, n (n + 1) / 2, 8): int V Phi Phi
-    A: Array  # (blocks, n (n + 1) / 2, 8): A(eps), then its factors
-    chain: Array  # (2, n_elements + 1): factors of the shared nodes
-    y: Array  # (blocks, n, 8): a right-hand side
-    weight: Array  # (blocks, points, 8)
-
-    @classmethod
-    def of(cls, tables: Tables, V: Array) -> Pencil:
-        """For a potential in the kernels' layout; its matrices are not yet computed."""
-        blocks, size = tables.overlap.shape[1:3]
-        return cls(
-            V=V,
-            vm=zeros((len(V) * len(tables.phi), blocks, size, LANES)),
-            A=zeros((blocks, size, LANES)),
-            chain=np.zeros((2, tables.n_elements + 1)),
-            y=zeros((blocks, tables.phi.shape[3], LANES)),
-            weight=zeros(tables.weight.shape),
-        )
-
-
-#: The terms of the total energy, and what else is integrated with them.
-TERMS = np.dtype(
-    [
-        (name, np.float64)
-        for name in ("total", "kinetic", "hartree", "nuclear", "xc", "band", "over_r", "potential")
-    ]
-)
-
-
-class Fields(NamedTuple):
-    """Functions at the quadrature points, (spins, blocks, points, 8) but for those of all electrons."""
-
-    rho: Array  # 4 pi r^2 n
-    n: Array
-    v_xc: Array
-    v_out: Array  # v_hartree + v_xc
-    rho_all: Array  # (blocks, points, 8)
-    rho_over_r: Array
-    v_hartree: Array
-    e_xc: Array  # energy per electron
-    inside: Array  # (blocks, 8): the charge inside the element
-    outside: Array  # (blocks, 8): the potential of the element and of those beyond, at the origin
-    terms: Array  # (1,) of TERMS
-    functional: Array  # (2,): how much of exchange and of correlation
-
-    @classmethod
-    def of(cls, tables: Tables, spins: int, functional: tuple[float, float]) -> Fields:
-        """Fields without values."""
-        blocks = len(tables.r)
-        each = [zeros((spins, *tables.r.shape)) for _ in range(4)]
-        whole = [zeros(tables.r.shape) for _ in range(4)]
-        elements = [zeros((blocks, LANES)) for _ in range(2)]
-        return cls._make([*each, *whole, *elements, np.zeros(1, dtype=TERMS), np.array(functional)])
-
-
-class Mixing(NamedTuple):
-    """What Anderson mixing remembers: the last differences of x and of its residual f."""
-
-    dx: Array  # (depth, size)
-    df: Array
-    q: Array  # work space
-    g: Array
-    x: Array  # (1, size): the last x and f
-    f: Array
-    rest: Array  # work space
-    next: Array
-    norms: Array  # (depth,)
-    steps: Array  # (1,)
-
-    @classmethod
-    def of(cls, size: int, depth: int) -> Mixing:
-        """No memory."""
-        past, now = (depth, size), (1, size)
-        shapes = (past, past, past, past, now, now, now, now, (depth,))
-        return cls._make([*map(zeros, shapes), np.zeros(1, dtype=np.int64)])
-
-
-def pieces(tables: Tables) -> int:
-    """How many factorisations one call of a kernel does."""
-    return max(1, int(PIECE_SECONDS / tables.probe_seconds))
-
-
-def aligned(values: Array) -> Array:
-    """The same array at an address that is a multiple of 64: vectors then lie in one cache line each."""
-    out = zeros(values.shape)
-    out[...] = values
-    return out
-
-
-def zeros(shape: tuple[int, ...]) -> Array:
-    """An array of zeros at an address that is a multiple of 64."""
-    size = prod(shape)
-    room = np.zeros(size + 8)
-    first = -room.__array_interface__["data"][0] % 64 // 8
-    return np.asarray(room[first : first + size].reshape(shape))
 
 
 @lru_cache(maxsize=256)
@@ -243,16 +52,56 @@ def schroedinger_tables(mesh: RadialMesh, momenta: tuple[int, ...], lumped: bool
         (_lumped(mesh) if lumped else _gram(phi, points.weight))[None],
         aligned(_padding(mesh) + kinetic + factors[:, None, None, None] * over_r2),
         aligned(factors[:, None, None, None] * points.weight / (2 * points.r**2)),
-        np.zeros(len(momenta), dtype=np.int64),
+        False,
     )
 
 
 @lru_cache(maxsize=256)
 def dirac_tables(mesh: RadialMesh, kappas: tuple[int, ...], Z: float, c: float) -> Tables:
     """Tables of the channels kappa, for a potential with the singularity -Z / r."""
+    powers = tuple(radial_power(kappa, Z, c) for kappa in kappas)
+    first, points, parts = _relativistic(mesh, kappas, powers, first_exponent(Z, c))
+    (none,) = zeros((len(kappas), *points.r.shape))
+    return _tables(mesh, first, points, parts, none, scalar=False)
+
+
+@lru_cache(maxsize=256)
+def scalar_tables(mesh: RadialMesh, momenta: tuple[int, ...], Z: float, c: float) -> Tables:
+    """Tables of the channels l of the scalar equation, for a potential with the singularity -Z / r."""
+    powers = tuple(scalar_power(l, Z, c) for l in momenta)  # noqa: E741
+    first, points, parts = _relativistic(mesh, (-1,) * len(momenta), powers, first_exponent(Z, c))
+    factors = np.array(momenta) * (np.array(momenta) + 1.0)
+    return _tables(
+        mesh, first, points, parts, aligned(factors[:, None, None, None] / points.r**2), scalar=True
+    )
+
+
+def _relativistic(
+    mesh: RadialMesh, kappas: tuple[int, ...], powers: tuple[float, ...], exponent: float
+) -> tuple[int, Points, list[tuple[Array, Array]]]:
+    """The first node with an unknown, the points, and Phi and D of each channel."""
     first = 0 if mesh.edges[0] == 0.0 else 1
-    points = points_of(mesh, 0.0 if first else first_exponent(Z, c))
-    pairs = [_basis(mesh, points, kappa, 0.0 if first else radial_power(kappa, Z, c)) for kappa in kappas]
+    points = points_of(mesh, 0.0 if first else exponent)
+    return (
+        first,
+        points,
+        [
+            _basis(mesh, points, kappa, 0.0 if first else power)
+            for kappa, power in zip(kappas, powers, strict=True)
+        ],
+    )
+
+
+def _tables(
+    mesh: RadialMesh,
+    first: int,
+    points: Points,
+    pairs: list[tuple[Array, Array]],
+    centrifugal: Array,
+    *,
+    scalar: bool,
+) -> Tables:
+    """All tables, from Phi and D of each channel."""
     phi, slope = (aligned(np.stack(parts)) for parts in zip(*pairs, strict=True))
     return Tables(
         mesh.n_elements,
@@ -263,9 +112,9 @@ def dirac_tables(mesh: RadialMesh, kappas: tuple[int, ...], Z: float, c: float) 
         phi,
         slope,
         aligned(np.stack([_gram(table, points.weight) for table in phi])),
-        aligned(np.stack([_padding(mesh)] * len(kappas))),
-        zeros((len(kappas), *points.r.shape)),
-        np.arange(len(kappas)),
+        aligned(np.stack([_padding(mesh)] * len(pairs))),
+        centrifugal,
+        scalar,
     )
 
 
@@ -276,6 +125,11 @@ def radial_power(kappa: int, Z: float, c: float) -> float:
     element would be so nearly dependent for |kappa| = 4 that rounding could turn the sign of a pivot.
     """
     return sqrt(kappa**2 - (Z / c) ** 2) - abs(kappa) + 1
+
+
+def scalar_power(l: int, Z: float, c: float) -> float:  # noqa: E741
+    """The same for the scalar equation, whose P begins like r^g with g^2 = 1 + l (l + 1) - (Z / c)^2."""
+    return sqrt(1 + l * (l + 1) - (Z / c) ** 2) - l
 
 
 def first_exponent(Z: float, c: float) -> float:
@@ -303,7 +157,7 @@ def spread(values: Array) -> Array:
 
 def unspread(values: Array, elements: int) -> Array:
     """Undo `spread` for arrays (..., blocks, m, 8): give (..., elements, m)."""
-    flat = np.moveaxis(values, -1, -2)
+    flat = values.swapaxes(-1, -2)
     return flat.reshape(*values.shape[:-3], -1, values.shape[-2])[..., :elements, :]
 
 

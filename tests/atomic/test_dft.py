@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from numsolve.atomic import AtomDFT, RadialMesh
+from numsolve.atomic.configuration import Shell
 
 # -- the published tables --------------------------------------------------------------------------
 
@@ -281,3 +282,71 @@ def test_a_tolerance_below_rounding_errors_ends_in_rounding():
 def test_the_number_of_elements_need_not_fill_the_registers(elements):
     mesh = RadialMesh.exponential(0, 30, 60, elements, order=24)
     assert AtomDFT(2, mesh=mesh).run().total_energy == pytest.approx(-2.8348356241, abs=1e-8)
+
+
+@pytest.mark.parametrize(("Z", "configuration", "label"), [(9, "[Ne]", "2p"), (1, "1s2", "1s")])
+def test_orbitals_of_an_anion_above_zero_are_not_bound(Z, configuration, label):
+    """The potential of an anion tends to zero from above: V(r_max) > 0 is no bound."""
+    from numsolve.atomic import UnboundWarning
+
+    with pytest.warns(UnboundWarning, match=label):
+        atom = AtomDFT(Z, configuration=configuration, mesh=RadialMesh.atomic(Z, r_max=10)).run()
+    assert atom.orbital(label).energy > 0
+    assert not atom.orbital(label).bound
+
+
+def test_a_dirac_subshell_is_filled_by_itself():
+    """2p1/2 lies below 2p3/2; the average of configuration lies between, at a third of the way."""
+    inner = [Shell(1, 0, 2.0), Shell(2, 0, 2.0)]
+    lower, upper = (
+        AtomDFT(5, configuration=[*inner, Shell(2, 1, 1.0, kappa=kappa)], relativistic=True).run()
+        for kappa in (1, -2)
+    )
+    mean = AtomDFT(5, relativistic=True).run().total_energy
+    assert {o.label: o.occupation for o in lower.orbitals} == {"1s1/2": 2, "2s1/2": 2, "2p1/2": 1}
+    assert 1e-5 < upper.total_energy - lower.total_energy < 1e-3
+    assert mean == pytest.approx((lower.total_energy + 2 * upper.total_energy) / 3, abs=1e-8)
+
+
+# -- the scalar equation ---------------------------------------------------------------------------
+
+#: S. Kotochigova et al., Phys. Rev. A 55, 191 (1997), and NIST's tables with it, to 1e-6 Ha: ScRLDA.
+SCALAR_TOTALS = {36: -2783.987300, 79: -18963.123612}
+SCALAR_KRYPTON = {"1s": -517.653657, "2p": -60.457306, "3d": -3.005055, "4s": -0.851681, "4p": -0.345161}
+
+
+def test_the_scalar_equation_has_the_energies_of_the_table():
+    """So its density is that of the large components alone: with the small ones krypton is 1e-3 Ha off."""
+    atoms = {Z: AtomDFT(Z, relativistic="scalar").run() for Z in SCALAR_TOTALS}
+    for Z, atom in atoms.items():
+        assert atom.success
+        assert atom.certified
+        assert atom.total_energy == pytest.approx(SCALAR_TOTALS[Z], abs=6e-7)
+    for label, energy in SCALAR_KRYPTON.items():
+        assert atoms[36].orbital(label).energy == pytest.approx(energy, abs=6e-7)
+
+
+def test_the_scalar_equation_is_schroedingers_for_fast_light():
+    """The difference falls like 1 / c^2."""
+    exact = AtomDFT(10, xc="exchange").run().total_energy
+    speeds = np.array([500.0, 1000.0, 2000.0])
+    gaps = [AtomDFT(10, xc="exchange", relativistic="scalar", c=c).run().total_energy - exact for c in speeds]
+    slope = np.polyfit(np.log(speeds), np.log(np.abs(gaps)), 1)[0]
+    assert slope == pytest.approx(-2, abs=0.02)
+
+
+def test_an_s_state_has_no_spin_orbit_coupling():
+    """For l = 0 the scalar equation is Dirac's: hydrogen, without other electrons, has Dirac's energy."""
+    atom = AtomDFT(60, configuration="1s1", xc="hartree", relativistic="scalar")
+    field = atom.field(atom.mesh)
+    from numsolve._core.limits import Limits
+    from numsolve.atomic import hydrogenic_energy
+
+    assert field.settle(np.zeros_like(field.pencil.V), Limits())
+    assert_allclose(field.states.energy, [hydrogenic_energy(60, 1, kappa=-1)], rtol=1e-12)
+    assert field.states.certified.all()
+
+
+def test_words_for_the_equation():
+    assert AtomDFT(3, relativistic="dirac") == AtomDFT(3, relativistic=True)
+    assert AtomDFT(3, relativistic="scalar") != AtomDFT(3)

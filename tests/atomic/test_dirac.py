@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -112,3 +114,14 @@ def test_a_start_saves_the_search():
     warm = solve_radial_dirac(problems.coulomb(50), -1, 4, Z=50, x0=cold.x)
     assert_allclose(warm.energies, cold.energies, rtol=1e-12)
     assert warm.nfactorizations < cold.nfactorizations
+
+
+@pytest.mark.parametrize("Z", [92, 130, 137])
+def test_the_error_of_the_squared_equation_is_told(Z):
+    """Beyond g = 1/2 its integrals diverge: at Z = 137 it is 139 Ha off, and says so."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        squared = solve_radial_dirac(lambda r: -Z / r, -1, 1, Z=Z, formulation="squared")
+    error = abs(squared.energies[0] - hydrogenic_energy(Z, 1, kappa=-1))
+    assert error <= 1.01 * squared.error_estimate[0] + 1e-8
+    assert any("does not resolve" in str(warning.message) for warning in told) == (Z == 137)

@@ -1,0 +1,135 @@
+"""What a self-consistent field tells the user: orbitals, functions of the radius, energies, their error."""
+
+from __future__ import annotations
+
+from math import nan, pi
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+
+from .fields import orbital_values, refine_states, refined_potential
+from .result import Orbital
+from .scf import SelfConsistentField
+from .tables import first_exponent, gather, spread, unspread
+
+if TYPE_CHECKING:
+    from numsolve._core.limits import Limits
+    from numsolve._core.typing import Array
+
+#: Rounding errors of a total energy: what it scatters by among meshes that are fine enough, relative to it,
+#: or to one Hartree where it is less.
+ROUNDING = 1e-14
+#: A relative change of the total energy with the order, from which on elements are divided to see the error.
+UNRESOLVED = 1e-4
+
+
+class Functions(TypedDict):
+    """Fields of an `AtomResult` at its radii."""
+
+    r: Array
+    weights: Array
+    density: Array
+    spin_density: Array | None
+    v_eff: Array
+    v_hartree: Array
+    v_xc: Array
+
+
+class Energies(TypedDict):
+    """Fields of an `AtomResult`: the total energy, its terms and its derivative."""
+
+    total_energy: float
+    energy_terms: dict[str, float]
+    dE_dZ: float
+
+
+def orbitals(field: SelfConsistentField, V: Array) -> tuple[Orbital, ...]:
+    """The orbitals in the potential V that the electrons feel.
+
+    Far away V tends to zero, from above for an anion: what lies above V(r_max) or above zero is not bound.
+    """
+    states = field.states
+    P, Q = orbital_values(field.tables, states, V, field.equations.c)
+    edge = np.minimum(unspread(V, field.mesh.n_elements)[:, -1, -1], 0.0).tolist()
+    return tuple(
+        Orbital(
+            level.n,
+            level.l,
+            level.kappa,
+            level.spin,
+            level.occupation,
+            energy,
+            P[i],
+            None if Q is None else Q[i],
+            energy < edge[int(level.spin < 0)],
+        )
+        for i, (level, energy) in enumerate(zip(field.equations.levels, states.energy.tolist(), strict=True))
+    )
+
+
+def functions(field: SelfConsistentField, V: Array) -> Functions:
+    """Densities and potentials."""
+    elements, tables, now = field.mesh.n_elements, field.tables, field.fields
+    r = gather(tables.r, elements)
+    n = gather(now.rho, elements) / (4 * pi * r**2)
+    return {
+        "r": r,
+        "weights": gather(tables.weight, elements),
+        "density": n[0] + n[1] if len(n) == 2 else n[0],
+        "spin_density": n[0] - n[1] if len(n) == 2 else None,
+        "v_eff": field.flat(V),
+        "v_hartree": gather(now.v_hartree, elements),
+        "v_xc": field.flat(now.v_xc),
+    }
+
+
+def energies(field: SelfConsistentField) -> Energies:
+    """The total energy and its terms."""
+    terms = field.fields.terms[0]
+    named = {name: float(terms[name]) for name in ("kinetic", "hartree", "nuclear", "xc", "band")}
+    virial = 2 * named["kinetic"] + named["hartree"] + named["nuclear"]
+    named["virial"] = virial + 3 * (float(terms["potential"]) - named["xc"])
+    return {"total_energy": float(terms["total"]), "energy_terms": named, "dE_dZ": -float(terms["over_r"])}
+
+
+def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> float:
+    """The error that the change of the energy, with elements of an order p higher by four, points to.
+
+    Near the nucleus of a heavy Dirac atom the singular exchange lets the error fall like p^-4 only;
+    elsewhere it falls faster, and the change is nearly all of it. If the mesh is so coarse that the change is
+    large, elements of an eighth of the length show the error, by a field of their own. nan if the time is
+    over before.
+    """
+    if limits.expired:
+        return nan
+    Z, c = field.equations.Z, field.equations.c
+    coarse, finer = field.mesh, field.mesh.refined(4)
+    fine = SelfConsistentField.of(field.equations, finer)
+    singular = c is not None and coarse.edges[0] == 0.0
+    powers = field.equations.powers if singular else (0.0,) * len(fine.tables.phi)
+    exponent = first_exponent(Z, c) if c is not None and singular else 0.0
+    refine_states(coarse, field.states, finer, fine.tables, fine.states, powers)
+    if not fine.settle(refined_potential(coarse, finer, exponent, x), limits, sure=False):
+        return nan
+    energy = float(field.fields.terms["total"][0])
+    change = abs(float(fine.fields.terms["total"][0]) - energy)
+    if change > UNRESOLVED * abs(energy):  # the order says nothing where the elements are far too long
+        change = max(change, abs(_divided_energy(field, x, limits) - energy))
+    return change / (1 - (coarse.order / finer.order) ** 4) + ROUNDING * max(abs(energy), 1.0)
+
+
+def _divided_energy(field: SelfConsistentField, x: Array, limits: Limits) -> float:
+    """The total energy on elements of an eighth of the length, to a few digits; x is where it starts."""
+    mesh = field.mesh.divided(8)
+    fine = SelfConsistentField.of(field.equations, mesh, depth=8)
+    r, radii = gather(fine.tables.r, mesh.n_elements), gather(field.tables.r, field.mesh.n_elements)
+    parts = [np.interp(r, radii, gather(part, field.mesh.n_elements)) for part in x]
+    y = np.stack([spread(part.reshape(mesh.n_elements, mesh.n_quad)) for part in parts])
+    rows = np.empty((3, 60))
+    done, stopped, tolerance = 0, False, UNRESOLVED * field.equations.Z**2
+    while done < rows.shape[1] and not stopped and not limits.expired:
+        left = rows[:, done:].copy()
+        more, stopped = fine.iterate(y, left.shape[1], tolerance, left, alpha=0.4, limits=limits)
+        rows[:, done : done + more] = left[:, :more]
+        done += more
+    return float(rows[2, done - 1]) if done else nan
