@@ -1,0 +1,346 @@
+r"""All functions of the column in plain array code, for JAX and any other array library, and at the ends of the domain.
+
+Names and numbers as in the kernels. There is no branch on values: each formula is evaluated everywhere, on
+arguments that are moved to where it holds, and the right one is selected; so the code can be traced and
+differentiated. K below `FAR` comes from its integral (9) by the trapezoidal rule, along an axis of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ._tuples import DEBYE, ETA, FAR, NEAR_ROOT, RECIPROCAL_GAMMA, ROOT, ROOT_REST, SLOPES, TERMS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numsolve._core.typing import Array, Namespace
+
+#: Terms of the series (3) at `FAR`.
+SERIES = 60
+#: Steps of Miller's recurrence (4) at `FAR`.
+STEPS = 64
+#: Nodes of the trapezoidal rule, and where the integrand has fallen to rounding errors.
+NODES, FALL = 160, 42.0
+#: Below this argument the first terms of K's series are all.
+TINY = 1e-10
+
+# -- far: Debye's expansion -----------------------------------------------------------------------
+
+
+def _correction(table: Array, q: Array, p: Array) -> Array:
+    """sum_{k=1} q^k P_k(p)."""
+    total = 0.0 * q
+    for k in range(TERMS, 0, -1):
+        row = 0.0 * p + float(table[k, k])
+        for j in range(k - 1, -1, -1):
+            row = row * p + float(table[k, j])
+        total = (total + row) * q
+    return total
+
+
+def _asinh(xp: Namespace, v: Array, x: Array, part: Array) -> Array:
+    """asinh(v / x), with part = v / (r + x)."""
+    large = v > 1e30 * x
+    safe = xp.where(large, xp.ones_like(x), x)
+    w = xp.where(large, xp.ones_like(v), v) * (1.0 + part) / safe
+    return xp.where(large, _log(xp, v) + xp.log1p(part) - _log(xp, x), xp.log1p(w))
+
+
+def _log(xp: Namespace, x: Array) -> Array:
+    """log x where x > 0, 0 elsewhere."""
+    return xp.log(xp.where(x > 0.0, x, xp.ones_like(x)))
+
+
+def _log_far(xp: Namespace, v: Array, x: Array, sign: float, *, scaled: bool) -> Array:
+    """(1), for the scaled function without its factor e^{+-x}."""
+    r = xp.hypot(v, x)
+    t, part = v / r, v / (r + x)
+    corrections = xp.log1p(_correction(DEBYE, sign / r, t * t))
+    tail = corrections - 0.5 * (math.log(2.0 * math.pi if sign > 0.0 else 2.0 / math.pi) + xp.log(r))
+    asinh = _asinh(xp, v, x, part)
+    if scaled:
+        return sign * (v * (part - asinh)) + tail
+    exponent = r * (1.0 - t * asinh)
+    sum_of_both = x + (ROOT + ROOT_REST) * v
+    near_root = xp.abs(x - ROOT * v) < NEAR_ROOT * sum_of_both
+    front = xp.astype(xp.astype(xp.where(near_root & (v < 1e30), v, xp.ones_like(v)), xp.float32), v.dtype)
+    u = (((x - ROOT * front) - ROOT * (v - front)) - ROOT_REST * v) / sum_of_both
+    u = xp.where(near_root, u, xp.zeros_like(u))
+    eta = 0.0 * u
+    for c in ETA[::-1]:
+        eta = (eta + float(c)) * u
+    return sign * xp.where(near_root & (v < 1e30), v * eta, exponent) + tail
+
+
+def _slope_far(xp: Namespace, v: Array, x: Array, sign: float) -> Array:
+    """d/dv of (1), term by term."""
+    r = xp.hypot(v, x)
+    t, q = v / r, sign / r
+    p, turn = t * t, 2.0 * t * (x / r) ** 2 / r
+    total, change = 0.0 * q, 0.0 * q
+    for k in range(TERMS, 0, -1):
+        row, slope = 0.0 * p + float(DEBYE[k, k]), 0.0 * p
+        for j in range(k - 1, -1, -1):
+            slope = slope * p + row
+            row = row * p + float(DEBYE[k, j])
+        total = (total + row) * q
+        change = (change + (slope * turn - k * (t / r) * row)) * q
+    return change / (1.0 + total) - 0.5 * t / r - sign * _asinh(xp, v, x, v / (r + x))
+
+
+def _ratio_far(xp: Namespace, v: Array, x: Array, sign: float) -> Array:
+    """I_{v+1} / I_v or K_{v+1} / K_v."""
+    r = xp.hypot(v, x)
+    q, p = sign / r, (v / r) ** 2
+    parts = _correction(SLOPES, q, p) / (1.0 + _correction(DEBYE, q, p))
+    leading = x / (r + v) if sign > 0.0 else r / x + v / x
+    return leading - x / r * parts
+
+
+def _ratio_complement_far(xp: Namespace, v: Array, x: Array) -> Array:
+    """1 - I_{v+1} / I_v: r + v - x = v + v^2 / (r + x)."""
+    r = xp.hypot(v, x)
+    q, p = 1.0 / r, (v / r) ** 2
+    parts = _correction(SLOPES, q, p) / (1.0 + _correction(DEBYE, q, p))
+    return v / (r + v) * (1.0 + v / (r + x)) + x / r * parts
+
+
+# -- near ------------------------------------------------------------------------------------------
+
+
+def _split(xp: Namespace, v: Array) -> tuple[Array, Array]:
+    """v = n + m with |m| <= 1/2."""
+    n = xp.floor(v + 0.5)
+    return n, v - n
+
+
+def _gamma_parts(m: Array) -> tuple[Array, Array]:
+    """The even part of 1 / Gamma(1 + m), and its odd part over m."""
+    square = m * m
+    even, odd = 0.0 * m, 0.0 * m
+    for k in range(RECIPROCAL_GAMMA.size - 2, -1, -2):
+        even = even * square + float(RECIPROCAL_GAMMA[k])
+        odd = odd * square + float(RECIPROCAL_GAMMA[k + 1])
+    return even, odd
+
+
+def _log_gamma(xp: Namespace, v: Array) -> Array:
+    """log Gamma(1 + v) for v below `FAR`."""
+    n, m = _split(xp, v)
+    even, odd = _gamma_parts(m)
+    product = 1.0 + 0.0 * v
+    for k in range(1, int(FAR) + 1):
+        product = product * xp.where(n >= k, m + k, xp.ones_like(m))
+    return xp.log(product / (even + m * odd))
+
+
+def _log_iv_near(xp: Namespace, v: Array, x: Array) -> Array:
+    """(3), in one logarithm of all factors but (x/2)^m."""
+    y, total = 0.25 * x * x, 1.0 + 0.0 * v
+    for k in range(SERIES, 0, -1):
+        total = 1.0 + total * y / (k * (v + k))
+    n, m = _split(xp, v)
+    even, odd = _gamma_parts(m)
+    h = xp.where(x > 2e-12, 0.5 * x, xp.ones_like(x))
+    product = total * (even + m * odd)
+    for k in range(1, int(FAR) + 1):
+        product = product * xp.where(n >= k, h / (m + k), xp.ones_like(m))
+    usual = m * xp.log(h) + xp.log(product)
+    return xp.where(x > 2e-12, usual, v * (_log(xp, x) - math.log(2.0)) - _log_gamma(xp, v))
+
+
+def _gamma_part_slopes(m: Array) -> tuple[Array, Array]:
+    """The derivatives of `_gamma_parts`."""
+    square = m * m
+    even, odd = 0.0 * m, 0.0 * m
+    for k in range(RECIPROCAL_GAMMA.size - 2, 1, -2):
+        even = even * square + k * float(RECIPROCAL_GAMMA[k])
+        odd = odd * square + k * float(RECIPROCAL_GAMMA[k + 1])
+    return even * m, odd * m
+
+
+def _digamma(xp: Namespace, v: Array) -> Array:
+    """d log Gamma(1 + v) / dv for v below `FAR`."""
+    n, m = _split(xp, v)
+    (even, odd), (even_slope, odd_slope) = _gamma_parts(m), _gamma_part_slopes(m)
+    digamma = -(even_slope + odd + m * odd_slope) / (even + m * odd)
+    for k in range(1, int(FAR) + 1):
+        digamma = digamma + xp.where(n >= k, 1.0 / (m + k), xp.zeros_like(m))
+    return digamma
+
+
+def _iv_slope_near(xp: Namespace, v: Array, x: Array) -> Array:
+    """d/dv of (3), term by term."""
+    y = 0.25 * x * x
+    total, weighted = 1.0 + 0.0 * v, 0.0 * v
+    for k in range(SERIES, 0, -1):  # sum_{j>=k-1} of a_j / a_{k-1}, and of that with h_j - h_{k-1}
+        factor = y / (k * (v + k))
+        weighted = factor * (weighted + total / (v + k))
+        total = 1.0 + factor * total
+    return _log(xp, x) - math.log(2.0) - _digamma(xp, v) - weighted / total
+
+
+def _iv_ratio_near(xp: Namespace, v: Array, x: Array) -> Array:
+    """(4), as a continued fraction that neither over- nor underflows."""
+    ratio = 0.0 * v
+    for k in range(STEPS, 0, -1):
+        ratio = x / (2.0 * (v + k) + x * ratio)
+    return ratio
+
+
+def _moments(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array, Array]:
+    """log K, and the means of cosh u and of u sinh(v u) / cosh(v u) under the integrand of (9)."""
+    r = xp.hypot(v, x)
+    peak = xp.log1p((v + v * (v / (r + x))) / x)
+    right = xp.acosh(1.0 + FALL / r)
+    safe = xp.where(v > 0.01, v, xp.ones_like(v))
+    left = xp.where(v > 0.01, FALL / safe + xp.sqrt(2.0 * FALL / safe), peak)
+    left = xp.minimum(peak, xp.minimum(left, xp.acosh(1.0 + FALL * (r + v) / (x * x))))
+    step = (left + right) / NODES
+    i = xp.astype(xp.arange(NODES + 1), v.dtype)
+    w = i * step[..., None] - left[..., None]
+    u = peak[..., None] + w
+    half = xp.where(i == 0.0, 0.5, 1.0)
+    # r (cosh w - 1) + v (sinh w - w), left of -1 by exponentials: there it is a small difference of both terms
+    usual = 2.0 * r[..., None] * xp.sinh(0.5 * w) ** 2 + v[..., None] * (xp.sinh(w) - w)
+    rise, drop = 0.5 * (r + v)[..., None], (0.5 * x * x / (r + v))[..., None]
+    fall = xp.where(w < -1.0, rise * xp.expm1(w) + drop * xp.expm1(-w) - v[..., None] * w, usual)
+    weight = xp.exp(-fall) * half
+    back = xp.exp(-2.0 * v[..., None] * u)
+    total = xp.sum(weight * (1.0 + back), axis=-1)
+    cosh = xp.sum(weight * (1.0 + back) * xp.cosh(u), axis=-1) / total
+    sinh = -xp.sum(weight * u * xp.expm1(-2.0 * v[..., None] * u), axis=-1) / total
+    return v * peak - r + xp.log(0.5 * step * total), cosh, sinh
+
+
+def _tiny_parts(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array]:
+    """log K and d log K / dv for x below `TINY`: the first term of Temme's series, from v = 1/2 on two powers."""
+    L = math.log(2.0) - _log(xp, x)
+    low = xp.where(v < 0.5, v, xp.zeros_like(v))
+    even, odd = _gamma_parts(low)
+    even_slope, odd_slope = _gamma_part_slopes(low)
+    s = low * L
+    small = s < 0.01
+    safe = xp.where(small, xp.ones_like(s), s)
+    cosh = xp.cosh(s)
+    shc = xp.where(small, 1.0 + s * s / 6.0 * (1.0 + s * s / 20.0), xp.sinh(s) / safe)  # sinh(s) / s
+    shc_slope = xp.where(small, s / 3.0 * (1.0 + s * s / 10.0), (cosh - shc) / safe)
+    f = even * L * shc - odd * cosh
+    f_slope = even_slope * L * shc + even * L * L * shc_slope - odd_slope * cosh - odd * L * xp.sinh(s)
+    both = (even + low * odd) * (even - low * odd)  # 1 / (Gamma(1 + v) Gamma(1 - v))
+    both_slope = 2.0 * even * even_slope - 2.0 * low * odd * (odd + low * odd_slope)
+    high = xp.where(v < 0.5, 0.5 * xp.ones_like(v), v)
+    under = xp.where(high < 0.9, high, 0.5 * xp.ones_like(v))  # from 0.9 on the second power is nothing
+    log_gamma, digamma = _log_gamma(xp, high), _digamma(xp, high)
+    second = xp.exp(-2.0 * under * L - 2.0 * log_gamma) * (math.pi * under / xp.sin(math.pi * under))
+    second = xp.where(high < 0.9, second, xp.zeros_like(v))
+    turn = -2.0 * L - 2.0 * digamma + 1.0 / under - math.pi / xp.tan(math.pi * under)
+    value = high * L + log_gamma - xp.log(2.0 * high) + xp.log1p(-second)
+    slope = L + digamma - 1.0 / high - second * turn / (1.0 - second)
+    return (
+        xp.where(v < 0.5, xp.log(f / both), value),
+        xp.where(v < 0.5, f_slope / f - both_slope / both, slope),
+    )
+
+
+# -- the functions ---------------------------------------------------------------------------------
+
+
+def _safe(xp: Namespace, mask: Array, v: Array, x: Array, value: float) -> tuple[Array, Array]:
+    """The arguments where a mask holds, and harmless ones elsewhere."""
+    other = value * xp.ones_like(v)
+    return xp.where(mask, v, other), xp.where(mask, x, other)
+
+
+def _regions(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array]:
+    """Where the arguments are inside the domain, and where Debye's expansion holds."""
+    inside = (v >= 0.0) & (x > 0.0) & xp.isfinite(v) & xp.isfinite(x)
+    r = xp.hypot(*_safe(xp, inside, v, x, 1.0))
+    return inside, inside & (r >= FAR)
+
+
+def _ends(xp: Namespace, v: Array, x: Array, inside: Array, value: Array, ends: Sequence[float]) -> Array:
+    """Put the values at v = inf, x = inf, x = 0 < v and x = v = 0, and nan outside of the domain."""
+    at_v, at_x, at_0, at_00 = (end * xp.ones_like(v) for end in ends)
+    legal = (v >= 0.0) & (x >= 0.0)
+    out = xp.where(x == 0.0, xp.where(v == 0.0, at_00, at_0), xp.where(x == math.inf, at_x, at_v))
+    out = xp.where(legal & ~((v == math.inf) & (x == math.inf)), out, math.nan * xp.ones_like(v))
+    return xp.where(inside, value, out)
+
+
+def log_iv(xp: Namespace, v: Array, x: Array, *, scaled: bool = False) -> Array:
+    """log I, or log(I e^{-x})."""
+    inside, far = _regions(xp, v, x)
+    a, b = _safe(xp, inside & ~far, v, x, 1.0)
+    near = _log_iv_near(xp, a, b) - (b if scaled else 0.0)
+    value = xp.where(far, _log_far(xp, *_safe(xp, far, v, x, 30.0), 1.0, scaled=scaled), near)
+    return _ends(xp, v, x, inside, value, (-math.inf, -math.inf if scaled else math.inf, -math.inf, 0.0))
+
+
+def log_kv(xp: Namespace, v: Array, x: Array, *, scaled: bool = False) -> Array:
+    """log K, or log(K e^x)."""
+    inside, far = _regions(xp, v, x)
+    a, b = _safe(xp, inside & ~far, v, x, 1.0)
+    near = xp.where(b < TINY, _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[0], _middle(xp, a, b)[0])
+    near = near + (b if scaled else 0.0)
+    value = xp.where(far, _log_far(xp, *_safe(xp, far, v, x, 30.0), -1.0, scaled=scaled), near)
+    return _ends(xp, v, x, inside, value, (math.inf, -math.inf, math.inf, math.inf))
+
+
+def iv_ratio(xp: Namespace, v: Array, x: Array, *, complement: bool = False) -> Array:
+    """I_{v+1} / I_v, or 1 less that, without the cancellation for large x."""
+    inside, far = _regions(xp, v, x)
+    near = _iv_ratio_near(xp, *_safe(xp, inside & ~far, v, x, 1.0))
+    a, b = _safe(xp, far, v, x, 30.0)
+    if complement:
+        near, away = 1.0 - near, _ratio_complement_far(xp, a, b)
+    else:
+        away = _ratio_far(xp, a, b, 1.0)
+    ends = (1.0, 0.0, 1.0, 1.0) if complement else (0.0, 1.0, 0.0, 0.0)
+    return _ends(xp, v, x, inside, xp.where(far, away, near), ends)
+
+
+def kv_ratio(xp: Namespace, v: Array, x: Array) -> Array:
+    """K_{v+1} / K_v."""
+    inside, far = _regions(xp, v, x)
+    a, b = _safe(xp, inside & ~far, v, x, 1.0)
+    cosh = _middle(xp, a, b)[1]  # -K' / K, and K_{v+1} / K_v = v / x - K' / K
+    c, d = _safe(xp, b < TINY, a, b, 0.5)
+    one_more = xp.exp(_tiny_parts(xp, c + 1.0, d)[0] - _tiny_parts(xp, c, d)[0])
+    near = xp.where(b < TINY, one_more, a / b + cosh)
+    value = xp.where(far, _ratio_far(xp, *_safe(xp, far, v, x, 30.0), -1.0), near)
+    return _ends(xp, v, x, inside, value, (math.inf, 1.0, math.inf, math.inf))
+
+
+def iv_order_slope(xp: Namespace, v: Array, x: Array) -> Array:
+    """d log I / dv."""
+    inside, far = _regions(xp, v, x)
+    near = _iv_slope_near(xp, *_safe(xp, inside & ~far, v, x, 1.0))
+    value = xp.where(far, _slope_far(xp, *_safe(xp, far, v, x, 30.0), 1.0), near)
+    return _ends(xp, v, x, inside, value, (-math.inf, 0.0, -math.inf, -math.inf))
+
+
+def kv_order_slope(xp: Namespace, v: Array, x: Array) -> Array:
+    """d log K / dv."""
+    inside, far = _regions(xp, v, x)
+    a, b = _safe(xp, inside & ~far, v, x, 1.0)
+    near = xp.where(b < TINY, _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[1], _middle(xp, a, b)[2])
+    value = xp.where(far, _slope_far(xp, *_safe(xp, far, v, x, 30.0), -1.0), near)
+    return _ends(xp, v, x, inside, value, (math.inf, 0.0, math.inf, 0.0))
+
+
+def _middle(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array, Array]:
+    """`_moments` from `TINY` on."""
+    return _moments(xp, v, xp.where(x < TINY, xp.ones_like(x), x))
+
+
+def log_ive(xp: Namespace, v: Array, x: Array) -> Array:
+    """log(I e^{-x})."""
+    return log_iv(xp, v, x, scaled=True)
+
+
+def log_kve(xp: Namespace, v: Array, x: Array) -> Array:
+    """log(K e^x)."""
+    return log_kv(xp, v, x, scaled=True)
