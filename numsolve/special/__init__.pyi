@@ -6,6 +6,9 @@ from .bessel import log_ive as log_ive
 from .bessel import log_kv as log_kv
 from .bessel import log_kv_grad as log_kv_grad
 from .bessel import log_kve as log_kve
+from .matern import matern as matern
+from .matern import matern_grad as matern_grad
+from .matern import matern_log_det as matern_log_det
 from .vmf import VMFResult as VMFResult
 from .vmf import vmf_entropy as vmf_entropy
 from .vmf import vmf_fit as vmf_fit
@@ -23,6 +26,9 @@ __all__ = [
     "log_kv",
     "log_kv_grad",
     "log_kve",
+    "matern",
+    "matern_grad",
+    "matern_log_det",
     "vmf_entropy",
     "vmf_fit",
     "vmf_log_norm",

@@ -29,7 +29,7 @@ from ._tuples import DEBYE, ETA, FAR, NEAR_ROOT, ROOT, ROOT_REST, SLOPES, TERMS
 #: Entries of a block; its five vectors of work fit into the first cache.
 BLOCK = 256
 #: Where the parts of the work begin: r at 0, then q, p, a row of the table, U - 1 and W.
-_Q, _P, _ROW, _U, _W = BLOCK, 2 * BLOCK, 3 * BLOCK, 4 * BLOCK, 5 * BLOCK
+_Q, _P, _ROW, U, W = BLOCK, 2 * BLOCK, 3 * BLOCK, 4 * BLOCK, 5 * BLOCK
 WORK = 6 * BLOCK
 #: A product and a sum may become one fused instruction; nothing else is reordered.
 FUSED = {"contract"}
@@ -135,9 +135,9 @@ def log_far(v, x, out, sign, scaled, work):
         size = min(BLOCK, out.size - start)
         if not prepare(v, x, start, size, sign, work):
             continue
-        correction(DEBYE, size, work, _U)
+        correction(DEBYE, size, work, U)
         for i in range(size):
-            a, b, r, u = v[start + i], x[start + i], work[i], 1.0 + work[_U + i]
+            a, b, r, u = v[start + i], x[start + i], work[i], 1.0 + work[U + i]
             part = a / (r + b)  # r - x = v^2 / (r + x)
             w = (a + a * part) / b
             asinh = log_of(1.0 + w, w)
@@ -158,9 +158,9 @@ def ratio_far(v, x, out, sign, work):
         size = min(BLOCK, out.size - start)
         if not prepare(v, x, start, size, sign, work):
             continue
-        correction(DEBYE, size, work, _U)
-        correction(SLOPES, size, work, _W)
+        correction(DEBYE, size, work, U)
+        correction(SLOPES, size, work, W)
         for i in range(size):
             a, b, r = v[start + i], x[start + i], work[i]
             leading = b / (r + a) if sign > 0.0 else (r + a) / b  # r - v = x^2 / (r + v)
-            out[start + i] = leading - b / r * (work[_W + i] / (1.0 + work[_U + i]))
+            out[start + i] = leading - b / r * (work[W + i] / (1.0 + work[U + i]))

@@ -1,10 +1,10 @@
-r"""The Matérn correlation below the radius `FAR` of its Bessel function, with its derivatives.
+r"""The parts of the Matérn correlation and of its derivatives.
 
 With h = s / 2 and s the scaled distance (DLMF 10.25, 10.29.4)::
 
     k = 2 h^v K_v(s) / Gamma(v),    dk/ds = -k K_{v-1} / K_v                                              (1)
 
-The product is formed, not the sum of logarithms, so that nothing cancels: Temme's series gives K_{m+i} h^{m+i}
+Far, Debye's U and the ratio. Near, the product is formed, not the sum of logarithms, so that nothing cancels: Temme's series gives K_{m+i} h^{m+i}
 times a power of h, and Gamma(v) = Gamma(1 + m) (m + 1) ... (m + n) / v.
 """
 
@@ -14,11 +14,11 @@ import math
 
 from numsolve._core.compiled import inner, kernel
 
-from ._cpu_debye import FUSED
+from ._cpu_debye import BLOCK, FUSED, WORK, U, W, correction, log_of, prepare
 from ._cpu_near import gamma_parts, kind_of, kv_by_fraction, kv_by_series
-from ._cpu_order import kv_slope_near
+from ._tuples import DEBYE, SLOPES
 
-__all__ = ["matern_near", "matern_order_slope"]
+__all__ = ["WORK", "matern_far", "matern_near"]
 
 
 @inner(fastmath=FUSED)
@@ -51,16 +51,23 @@ def matern_one(v, s):
 
 
 @kernel(fastmath=FUSED)
+def matern_far(v, s, out, ratio, work):
+    """Fill in log U and K_{v-1} / K_v = s / (r + v) - (s / r) W / U."""
+    for start in range(0, out.size, BLOCK):
+        size = min(BLOCK, out.size - start)
+        if not prepare(v, s, start, size, -1.0, work):
+            continue
+        correction(DEBYE, size, work, U)
+        correction(SLOPES, size, work, W)
+        for i in range(size):
+            a, b, r, u = v[start + i], s[start + i], work[i], 1.0 + work[U + i]
+            out[start + i] = log_of(u, work[U + i])
+            ratio[start + i] = b / (r + a) - b / r * (work[W + i] / u)
+
+
+@kernel(fastmath=FUSED)
 def matern_near(v, s, out, ratio):
     """Fill in k and K_{v-1} / K_v where the radius is below `FAR`, and s > 0."""
     for i in range(out.size):
         if kind_of(v[i], s[i]) == 1:
             out[i], ratio[i] = matern_one(v[i], s[i])
-
-
-@kernel(fastmath=FUSED)
-def matern_order_slope(v, s, out):
-    """Fill in d log K / dv where the radius is below `FAR`, and s > 0."""
-    for i in range(out.size):
-        if kind_of(v[i], s[i]) == 1:
-            out[i] = kv_slope_near(v[i], s[i])

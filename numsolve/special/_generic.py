@@ -344,3 +344,43 @@ def log_ive(xp: Namespace, v: Array, x: Array) -> Array:
 def log_kve(xp: Namespace, v: Array, x: Array) -> Array:
     """log(K e^x)."""
     return log_kv(xp, v, x, scaled=True)
+
+
+# -- Matérn ----------------------------------------------------------------------------------------
+
+
+def stirling(xp: Namespace, v: Array) -> Array:
+    """log Gamma(v) - (v - 1/2) log v + v - log(2 pi) / 2, for v > 0."""
+    low = xp.where(v < FAR, v, xp.ones_like(v))
+    high = xp.where(v < FAR, FAR * xp.ones_like(v), v)
+    square = 1.0 / (high * high)
+    series = (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square * (1 / 1680)))) / high
+    plain = _log_gamma(xp, low) - (low + 0.5) * xp.log(low) + low - 0.5 * math.log(2.0 * math.pi)
+    return xp.where(v < FAR, plain, series)
+
+
+def log_less_digamma(xp: Namespace, v: Array) -> Array:
+    """log v - psi(v), for v > 0."""
+    low = xp.where(v < FAR, v, xp.ones_like(v))
+    high = xp.where(v < FAR, FAR * xp.ones_like(v), v)
+    square = 1.0 / (high * high)
+    series = 0.5 / high + square * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square / 240)))
+    return xp.where(v < FAR, xp.log(low) - _digamma(xp, low) + 1.0 / low, series)
+
+
+def log_matern(xp: Namespace, v: Array, s: Array) -> Array:
+    """log of 2 (s/2)^v K_v(s) / Gamma(v), for s > 0: Debye's expansion less Stirling's, or the logarithms."""
+    _, far = _regions(xp, v, s)
+    a, b = _safe(xp, far, v, s, 30.0)
+    log_u = xp.log1p(_correction(DEBYE, -1.0 / xp.hypot(a, b), (a / xp.hypot(a, b)) ** 2))
+    away = matern_exponent(xp, a, b) + log_u - stirling(xp, a)
+    a, b = _safe(xp, ~far, v, s, 1.0)
+    near = a * (xp.log(b) - math.log(2.0)) + xp.log(2.0 * a) - _log_gamma(xp, a) + log_kv(xp, a, b)
+    return xp.where(far, away, near)
+
+
+def matern_exponent(xp: Namespace, v: Array, s: Array) -> Array:
+    """log k without log U and Stirling's part: -d + v log(1 + d / (2 v)) + log(v / r) / 2, with d = r - v."""
+    r = xp.hypot(v, s)
+    d = s * (s / (r + v))
+    return v * xp.log1p(0.5 * d / v) - d + 0.5 * xp.log(v / r)
