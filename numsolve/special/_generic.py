@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ._tuples import DEBYE, ETA, FAR, NEAR_ROOT, RECIPROCAL_GAMMA, ROOT, ROOT_REST, SLOPES, TERMS
 
 if TYPE_CHECKING:
@@ -19,25 +21,29 @@ if TYPE_CHECKING:
 
 #: Terms of the series (3) at `FAR`.
 SERIES = 60
-#: Steps of Miller's recurrence (4) at `FAR`.
-STEPS = 64
 #: Nodes of the trapezoidal rule, and where the integrand has fallen to rounding errors.
 NODES, FALL = 160, 42.0
 #: Below this argument the first terms of K's series are all.
 TINY = 1e-10
 
+#: The tables of q^k p^j: of U - 1 and W, and of the derivatives of U in log q and in p.
+VALUES = DEBYE[:, : TERMS + 1] * (np.arange(TERMS + 1) > 0)[:, None]
+RATIOS = SLOPES[:, : TERMS + 1]
+BY_Q = VALUES * np.arange(TERMS + 1.0)[:, None]
+BY_P = np.roll(VALUES * np.arange(TERMS + 1.0), -1, axis=1)
+
 # -- far: Debye's expansion -----------------------------------------------------------------------
 
 
-def _correction(table: Array, q: Array, p: Array) -> Array:
-    """sum_{k=1} q^k P_k(p)."""
-    total = 0.0 * q
-    for k in range(TERMS, 0, -1):
-        row = 0.0 * p + float(table[k, k])
-        for j in range(k - 1, -1, -1):
-            row = row * p + float(table[k, j])
-        total = (total + row) * q
-    return total
+def _correction(xp: Namespace, table: Array, q: Array, p: Array) -> Array:
+    """sum_k sum_j table[k, j] q^k p^j, the powers along an axis of their own."""
+    i = _count(xp, 0, TERMS, q)
+    return xp.sum((q[..., None] ** i @ xp.asarray(table, dtype=q.dtype)) * p[..., None] ** i, axis=-1)
+
+
+def _count(xp: Namespace, first: int, last: int, like: Array) -> Array:
+    """first, ..., last as floats."""
+    return xp.astype(xp.arange(first, last + 1), like.dtype)
 
 
 def _asinh(xp: Namespace, v: Array, x: Array, part: Array) -> Array:
@@ -57,7 +63,7 @@ def _log_far(xp: Namespace, v: Array, x: Array, sign: float, *, scaled: bool) ->
     """(1), for the scaled function without its factor e^{+-x}."""
     r = xp.hypot(v, x)
     t, part = v / r, v / (r + x)
-    corrections = xp.log1p(_correction(DEBYE, sign / r, t * t))
+    corrections = xp.log1p(_correction(xp, VALUES, sign / r, t * t))
     tail = corrections - 0.5 * (math.log(2.0 * math.pi if sign > 0.0 else 2.0 / math.pi) + xp.log(r))
     asinh = _asinh(xp, v, x, part)
     if scaled:
@@ -79,22 +85,17 @@ def _slope_far(xp: Namespace, v: Array, x: Array, sign: float) -> Array:
     r = xp.hypot(v, x)
     t, q = v / r, sign / r
     p, turn = t * t, 2.0 * t * (x / r) ** 2 / r
-    total, change = 0.0 * q, 0.0 * q
-    for k in range(TERMS, 0, -1):
-        row, slope = 0.0 * p + float(DEBYE[k, k]), 0.0 * p
-        for j in range(k - 1, -1, -1):
-            slope = slope * p + row
-            row = row * p + float(DEBYE[k, j])
-        total = (total + row) * q
-        change = (change + (slope * turn - k * (t / r) * row)) * q
-    return change / (1.0 + total) - 0.5 * t / r - sign * _asinh(xp, v, x, v / (r + x))
+    in_q, in_p = _correction(xp, BY_Q, q, p), _correction(xp, BY_P, q, p)
+    change = turn * in_p - t / r * in_q
+    log_u_slope = change / (1.0 + _correction(xp, VALUES, q, p))
+    return log_u_slope - 0.5 * t / r - sign * _asinh(xp, v, x, v / (r + x))
 
 
 def _ratio_far(xp: Namespace, v: Array, x: Array, sign: float) -> Array:
     """I_{v+1} / I_v or K_{v+1} / K_v."""
     r = xp.hypot(v, x)
     q, p = sign / r, (v / r) ** 2
-    parts = _correction(SLOPES, q, p) / (1.0 + _correction(DEBYE, q, p))
+    parts = _correction(xp, RATIOS, q, p) / (1.0 + _correction(xp, VALUES, q, p))
     leading = x / (r + v) if sign > 0.0 else r / x + v / x
     return leading - x / r * parts
 
@@ -103,7 +104,7 @@ def _ratio_complement_far(xp: Namespace, v: Array, x: Array) -> Array:
     """1 - I_{v+1} / I_v: r + v - x = v + v^2 / (r + x)."""
     r = xp.hypot(v, x)
     q, p = 1.0 / r, (v / r) ** 2
-    parts = _correction(SLOPES, q, p) / (1.0 + _correction(DEBYE, q, p))
+    parts = _correction(xp, RATIOS, q, p) / (1.0 + _correction(xp, VALUES, q, p))
     return v / (r + v) * (1.0 + v / (r + x)) + x / r * parts
 
 
@@ -126,29 +127,39 @@ def _gamma_parts(m: Array) -> tuple[Array, Array]:
     return even, odd
 
 
+def _rising(xp: Namespace, v: Array) -> tuple[Array, Array]:
+    """m + 1, ..., m + n along an axis, filled up with ones, and where they are."""
+    n, m = _split(xp, v)
+    k = _count(xp, 1, int(FAR), v)
+    there = n[..., None] >= k
+    return xp.where(there, m[..., None] + k, xp.ones_like(m)[..., None]), there
+
+
 def _log_gamma(xp: Namespace, v: Array) -> Array:
     """log Gamma(1 + v) for v below `FAR`."""
-    n, m = _split(xp, v)
+    _, m = _split(xp, v)
     even, odd = _gamma_parts(m)
-    product = 1.0 + 0.0 * v
-    for k in range(1, int(FAR) + 1):
-        product = product * xp.where(n >= k, m + k, xp.ones_like(m))
-    return xp.log(product / (even + m * odd))
+    return xp.log(xp.prod(_rising(xp, v)[0], axis=-1) / (even + m * odd))
+
+
+def _series(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array]:
+    """The terms a_1, a_2, ... of (3) along an axis, and v + k."""
+    k = _count(xp, 1, SERIES, v)
+    shifted = v[..., None] + k
+    return xp.cumulative_prod((0.25 * x * x)[..., None] / (k * shifted), axis=-1), shifted
 
 
 def _log_iv_near(xp: Namespace, v: Array, x: Array) -> Array:
-    """(3), in one logarithm of all factors but (x/2)^m."""
-    y, total = 0.25 * x * x, 1.0 + 0.0 * v
-    for k in range(SERIES, 0, -1):
-        total = 1.0 + total * y / (k * (v + k))
-    n, m = _split(xp, v)
+    """(3), in one logarithm of all factors but (x/2)^m where its powers are in the range of floats."""
+    total = 1.0 + xp.sum(_series(xp, v, x)[0], axis=-1)
+    _, m = _split(xp, v)
     even, odd = _gamma_parts(m)
-    h = xp.where(x > 2e-12, 0.5 * x, xp.ones_like(x))
-    product = total * (even + m * odd)
-    for k in range(1, int(FAR) + 1):
-        product = product * xp.where(n >= k, h / (m + k), xp.ones_like(m))
-    usual = m * xp.log(h) + xp.log(product)
-    return xp.where(x > 2e-12, usual, v * (_log(xp, x) - math.log(2.0)) - _log_gamma(xp, v))
+    usual = x > (2e-12 if v.dtype == xp.float64 else 2.0)
+    h = xp.where(usual, 0.5 * x, xp.ones_like(x))
+    factors, there = _rising(xp, v)
+    powers = xp.prod(xp.where(there, h[..., None] / factors, xp.ones_like(factors)), axis=-1)
+    value = m * xp.log(h) + xp.log(total * (even + m * odd) * powers)
+    return xp.where(usual, value, v * (_log(xp, x) - math.log(2.0)) - _log_gamma(xp, v) + xp.log(total))
 
 
 def _gamma_part_slopes(m: Array) -> tuple[Array, Array]:
@@ -163,31 +174,24 @@ def _gamma_part_slopes(m: Array) -> tuple[Array, Array]:
 
 def _digamma(xp: Namespace, v: Array) -> Array:
     """d log Gamma(1 + v) / dv for v below `FAR`."""
-    n, m = _split(xp, v)
+    _, m = _split(xp, v)
     (even, odd), (even_slope, odd_slope) = _gamma_parts(m), _gamma_part_slopes(m)
-    digamma = -(even_slope + odd + m * odd_slope) / (even + m * odd)
-    for k in range(1, int(FAR) + 1):
-        digamma = digamma + xp.where(n >= k, 1.0 / (m + k), xp.zeros_like(m))
-    return digamma
+    factors, there = _rising(xp, v)
+    harmonic = xp.sum(xp.where(there, 1.0 / factors, xp.zeros_like(factors)), axis=-1)
+    return harmonic - (even_slope + odd + m * odd_slope) / (even + m * odd)
 
 
 def _iv_slope_near(xp: Namespace, v: Array, x: Array) -> Array:
-    """d/dv of (3), term by term."""
-    y = 0.25 * x * x
-    total, weighted = 1.0 + 0.0 * v, 0.0 * v
-    for k in range(SERIES, 0, -1):  # sum_{j>=k-1} of a_j / a_{k-1}, and of that with h_j - h_{k-1}
-        factor = y / (k * (v + k))
-        weighted = factor * (weighted + total / (v + k))
-        total = 1.0 + factor * total
-    return _log(xp, x) - math.log(2.0) - _digamma(xp, v) - weighted / total
+    """d/dv of (3), term by term: that of a_k is -a_k sum_{j<=k} 1 / (v + j)."""
+    terms, shifted = _series(xp, v, x)
+    weighted = xp.sum(terms * xp.cumulative_sum(1.0 / shifted, axis=-1), axis=-1)
+    return _log(xp, x) - math.log(2.0) - _digamma(xp, v) - weighted / (1.0 + xp.sum(terms, axis=-1))
 
 
 def _iv_ratio_near(xp: Namespace, v: Array, x: Array) -> Array:
-    """(4), as a continued fraction that neither over- nor underflows."""
-    ratio = 0.0 * v
-    for k in range(STEPS, 0, -1):
-        ratio = x / (2.0 * (v + k) + x * ratio)
-    return ratio
+    """The quotient of two series (3)."""
+    above, here = (1.0 + xp.sum(_series(xp, order, x)[0], axis=-1) for order in (v + 1.0, v))
+    return 0.5 * x / (v + 1.0) * above / here
 
 
 def _moments(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array, Array]:
@@ -372,7 +376,7 @@ def log_matern(xp: Namespace, v: Array, s: Array) -> Array:
     """log of 2 (s/2)^v K_v(s) / Gamma(v), for s > 0: Debye's expansion less Stirling's, or the logarithms."""
     _, far = _regions(xp, v, s)
     a, b = _safe(xp, far, v, s, 30.0)
-    log_u = xp.log1p(_correction(DEBYE, -1.0 / xp.hypot(a, b), (a / xp.hypot(a, b)) ** 2))
+    log_u = xp.log1p(_correction(xp, VALUES, -1.0 / xp.hypot(a, b), (a / xp.hypot(a, b)) ** 2))
     away = matern_exponent(xp, a, b) + log_u - stirling(xp, a)
     a, b = _safe(xp, ~far, v, s, 1.0)
     near = a * (xp.log(b) - math.log(2.0)) + xp.log(2.0 * a) - _log_gamma(xp, a) + log_kv(xp, a, b)
