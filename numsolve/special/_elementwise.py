@@ -113,6 +113,8 @@ def _dtype(xp: Namespace, **values: Any) -> Any:
     """float32 where all arrays are, Python numbers apart; float64 otherwise."""
     given = {key: value for key, value in values.items() if not isinstance(value, int | float)}
     for key, value in values.items():
+        if value is None:
+            raise TypeError(f"{key} must be a number or an array, got None")
         arrays.working_dtype(xp, **{key: value})  # complex numbers and words are refused
     kinds = [str(getattr(value, "dtype", None) or np.asarray(value).dtype) for value in given.values()]
     single = bool(kinds) and all(kind.endswith(("float32", "float16")) for kind in kinds)
