@@ -1,4 +1,4 @@
-"""Logarithms of modified Bessel functions, their ratios and derivatives; von Mises-Fisher and Matérn on top."""
+"""Logarithms of modified Bessel functions with all derivatives; von Mises-Fisher and Matérn on top."""
 
 import lazy_loader as _lazy
 

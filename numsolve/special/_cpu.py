@@ -1,7 +1,8 @@
 """The entries: kernels of the logarithms, the ratios and the derivatives.
 
-A vector is first computed as if all of it were far (``_cpu_debye``), then the entries that are near are filled in
-(``_cpu_near``), and what neither is for is left as nan. Each `..._near` kernel returns how many those are.
+A vector is first computed as if all of it were far (``_cpu_debye``), then the entries that are near are
+filled in (``_cpu_near``), and what neither is for is left as nan. Each `..._near` kernel returns how many
+those are.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def fill_kv(v, x, out, scaled):
     for i in range(out.size):
         kind = kind_of(v[i], x[i])
         if kind == 1:
-            low, high, e = kv_one(v[i], x[i])  # noqa: RUF059
+            low, ratio, e = kv_one(v[i], x[i])  # noqa: RUF059
             out[i] = math.log(low) + (e + x[i] if scaled else e)
         elif kind == 2:
             out[i] = math.nan
@@ -81,8 +82,8 @@ def fill_kv_ratio(v, x, out):
     for i in range(out.size):
         kind = kind_of(v[i], x[i])
         if kind == 1:
-            low, high, e = kv_one(v[i], x[i])  # noqa: RUF059
-            out[i] = high / low
+            low, ratio, e = kv_one(v[i], x[i])  # noqa: RUF059
+            out[i] = ratio
         elif kind == 2:
             out[i] = math.nan
             left += 1

@@ -8,8 +8,8 @@ With t = v / r and the upper sign for I, the lower for K::
 As u_k(t) / v^k = P_k(t^2) / r^k, nothing happens at v = 0: there (1) is Hankel's expansion.
 
 Vectors are taken `BLOCK` entries at a time, one loop over them for each step, so that LLVM makes packed
-instructions of every loop: hence no branch in them, and a logarithm of our own. Entries that the formulas are not
-for (`is_far`) get a meaningless value; the kernel of the function itself then computes those.
+instructions of every loop: hence no branch in them, and a logarithm of our own. Entries that the formulas are
+not for (`is_far`) get a meaningless value; the kernel of the function itself then computes those.
 
 Names: ``v`` order, ``x`` argument, ``r`` radius, ``q`` is +-1/r, ``p`` is t^2.
 """
@@ -57,10 +57,10 @@ def _as_float64(typingctx, x):  # noqa: ARG001
 
 @inner(fastmath=FUSED)
 def log_of(u, w):
-    """log u for a normal u, with w = u - 1 known to all digits of its own where it is small.
+    """Log u for a normal u, with w = u - 1 known to all digits of its own where it is small.
 
-    u = 2^e m, sqrt(1/2) <= m < sqrt 2, and log m = 2 atanh(s) with s = (m - 1) / (m + 1), |s| < 0.172: the first
-    term is f - f^2 / 2 + s f^2 / 2 with f = m - 1, of which only the last is rounded twice.
+    u = 2^e m, sqrt(1/2) <= m < sqrt 2, and log m = 2 atanh(s) with s = (m - 1) / (m + 1), |s| < 0.172: the
+    first term is f - f^2 / 2 + s f^2 / 2 with f = m - 1, of which only the last is rounded twice.
     """
     bits = _as_int64(u) + _SPLIT
     e = (bits >> 52) - 1023
@@ -84,7 +84,7 @@ def log_of(u, w):
 
 @inner(fastmath=FUSED)
 def root_of_exponent(v, x):
-    """v eta from its series about the root of eta, where the difference in (2) would keep eps * r only."""
+    """V eta from its series about the root of eta, where the difference in (2) would keep eps * r only."""
     front = float(np.float32(v))  # ROOT has 24 bits, so that the next two products are exact
     miss = ((x - ROOT * front) - ROOT * (v - front)) - ROOT_REST * v
     u = miss / (x + (ROOT + ROOT_REST) * v)
@@ -118,8 +118,8 @@ def prepare(v, x, start, size, sign, work):
     for i in range(size):
         a, b = v[start + i], x[start + i]
         r = math.sqrt(a * a + b * b)
-        most = r if r > most else most
-        r = r if r > FAR else FAR  # near entries get some value that is finite
+        most = max(most, r)
+        r = max(FAR, r)  # near entries get some value that is finite
         inverse = 1.0 / r
         work[i] = r
         work[_Q + i] = sign * inverse

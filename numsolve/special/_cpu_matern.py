@@ -4,8 +4,8 @@ With h = s / 2 and s the scaled distance (DLMF 10.25, 10.29.4)::
 
     k = 2 h^v K_v(s) / Gamma(v),    dk/ds = -k K_{v-1} / K_v                                              (1)
 
-Far, Debye's U and the ratio. Near, the product is formed, not the sum of logarithms, so that nothing cancels: Temme's series gives K_{m+i} h^{m+i}
-times a power of h, and Gamma(v) = Gamma(1 + m) (m + 1) ... (m + n) / v.
+Far, Debye's U and the ratio. Near, the product is formed, not the sum of logarithms, so that nothing cancels:
+Temme's series gives K_{m+i} h^{m+i} times a power of h, and Gamma(v) = Gamma(1 + m) (m + 1) ... (m + n) / v.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["WORK", "matern_far", "matern_near"]
 
 @inner(fastmath=FUSED)
 def matern_one(v, s):
-    """k of (1) and K_{v-1} / K_v."""
+    """K of (1) and K_{v-1} / K_v."""
     n = int(v + 0.5)
     m, h = v - n, 0.5 * s
     # K_{m-1} = K_{1-m}: below v = 1/2 the pair of -m, above that of m, of which `low` is one step behind

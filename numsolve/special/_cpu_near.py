@@ -8,8 +8,8 @@ Its ratio by Miller's recurrence for J_k = I_{v+k} / (x/2)^k, downwards, where i
 
     J_{k-1} = (v + k) J_k + (x^2 / 4) J_{k+1}                                                             (4)
 
-K_m and K_{m+1} for m = v - n, |m| <= 1/2, up to x = 2 by Temme's series [1]_, beyond by Miller's recurrence for
-Steed's continued fraction [2]_, written without divisions; then upwards, where that is stable::
+K_m and K_{m+1} for m = v - n, |m| <= 1/2, up to x = 2 by Temme's series [1]_, beyond by Miller's recurrence
+for Steed's continued fraction [2]_, written without divisions; then upwards, where that is stable::
 
     D_k = 2 (k + x) D_{k+1} - ((k + 1/2)^2 - m^2) D_{k+2}                                                 (5)
     S_k = D_{k+1} + ((k + 1/2)^2 - m^2) / (k + 1) S_{k+1},    K_m = (pi / (2 x))^(1/2) e^{-x} D_1 / S_0   (6)
@@ -59,7 +59,7 @@ def gamma_parts(m):
 
 @inner(fastmath=FUSED)
 def log_iv_one(v, x):
-    """log I by the series (3), in one logarithm of all factors but (x/2)^m."""
+    """Log I by the series (3), in one logarithm of all factors but (x/2)^m."""
     n = int(v + 0.5)
     m, h = v - n, 0.5 * x
     power, product = 1.0, 1.0
@@ -137,7 +137,7 @@ def kv_by_fraction(m, x):
 
 @inner(fastmath=FUSED)
 def kv_one(v, x):
-    """K_v and K_{v+1} as (a, b, e): K_v = a e^e, K_{v+1} = b e^e."""
+    """K_v and K_{v+1} / K_v as (a, ratio, e): K_v = a e^e."""
     n = int(v + 0.5)
     m = v - n
     if x > 2.0:
@@ -145,9 +145,9 @@ def kv_one(v, x):
         for k in range(1, n + 1):
             low, high = high, 2.0 * (m + k) / x * high + low  # (8)
         scale = math.sqrt(0.5 * math.pi / x)
-        return low * scale, high * scale, -x
+        return low * scale, high / low, -x
     low, high = kv_by_series(m, x)
     y = 0.25 * x * x
     for k in range(1, n + 1):
         low, high = high, (m + k) * high + y * low  # (8) for K_{m+k} (x/2)^k
-    return low, high / (0.5 * x), -n * math.log(0.5 * x)
+    return low, high / low / (0.5 * x), -n * math.log(0.5 * x)

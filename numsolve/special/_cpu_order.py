@@ -22,13 +22,15 @@ from ._tuples import DEBYE, RECIPROCAL_GAMMA, TERMS
 
 #: Where the integrand of (9) has fallen by e^-42, the rest is below rounding errors.
 FALL = 42.0
+#: Quotients beyond this may overflow.
+HUGE = 1e290
 #: The fewest nodes of the trapezoidal rule, and nodes for each unit of a long interval.
 NODES, NODES_A_UNIT = 96, 5.0
 
 
 @inner(fastmath=FUSED)
 def slope_far(v, x, sign):
-    """d log I / dv for the upper sign, d log K / dv for the lower, by (1)."""
+    """D log I / dv for the upper sign, d log K / dv for the lower, by (1)."""
     r = math.sqrt(v * v + x * x)
     t, q = v / r, sign / r
     p = t * t
@@ -47,7 +49,7 @@ def slope_far(v, x, sign):
 
 @inner(fastmath=FUSED)
 def iv_slope_near(v, x):
-    """d log I / dv, the series (3) differentiated term by term."""
+    """D log I / dv, the series (3) differentiated term by term."""
     n = int(v + 0.5)
     m, h = v - n, 0.5 * x
     g, slope = 0.0, 0.0
@@ -70,11 +72,12 @@ def iv_slope_near(v, x):
 
 @inner(fastmath=FUSED)
 def kv_slope_near(v, x):
-    """d log K / dv by (9)."""
-    r = math.sqrt(v * v + x * x)
-    peak = math.log1p((v + v * (v / (r + x))) / x)
+    """d log K / dv by (9)."""  # noqa: D403
+    small, large = min(v, x), max(v, x)
+    r = large * math.sqrt(1.0 + (small / large) * (small / large))  # squares of tiny numbers would vanish
+    peak = math.log(2.0 * v) - math.log(x) if v > HUGE * x else math.log1p((v + v * (v / (r + x))) / x)
     # Beyond these distances from the peak the integrand has fallen by e^-FALL.
-    right = math.acosh(1.0 + FALL / r)
+    right = math.acosh(1.0 + FALL / r) if r > 1.0 / HUGE else math.log(2.0 * FALL) - math.log(r)
     left = math.acosh(1.0 + FALL * (r + v) / (x * x)) if x > 1e-150 else peak
     if v > 0.0:
         left = min(left, FALL / v + math.sqrt(2.0 * FALL / v))
@@ -85,16 +88,17 @@ def kv_slope_near(v, x):
     for i in range(nodes + 1):
         w = i * step - left
         u = peak + w
-        back = math.exp(-2.0 * v * u)
+        less = math.expm1(-2.0 * v * u)
         if w < -1.0:  # there the terms below are large and of opposite signs
             fall = 0.5 * (r + v) * math.expm1(w) + 0.5 * x * x / (r + v) * math.expm1(-w) - v * w
         else:
-            fall = 2.0 * r * math.sinh(0.5 * w) ** 2 + v * (math.sinh(w) - w)
+            half = math.sinh(0.5 * w)
+            fall = 2.0 * r * half * half + v * (2.0 * half * math.sqrt(1.0 + half * half) - w)
         weight = math.exp(-fall)
         if i == 0:
             weight *= 0.5
-        total += weight * (1.0 + back)
-        moment -= weight * u * math.expm1(-2.0 * v * u)
+        total += weight * (2.0 + less)
+        moment -= weight * u * less
     return moment / total
 
 

@@ -1,12 +1,13 @@
 """One way into all elementwise functions: which library computes, in which precision, on how many threads.
 
-NumPy arrays go through the compiled kernels in chunks of `CHUNK` entries, converted to float64 on the way; above
-`MANY` entries several threads take a part each. CuPy arrays go through elementwise CUDA kernels, JAX arrays
-through functions with derivatives of their own, those of any other library through `_generic`.
+NumPy arrays go through the compiled kernels in chunks of `CHUNK` entries, converted to float64 on the way;
+above `MANY` entries several threads take a part each. CuPy arrays go through elementwise CUDA kernels, JAX
+arrays through functions with derivatives of their own, those of any other library through `_generic`.
 """
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -97,13 +98,15 @@ def evaluate(name: str, v: Any, x: Any, out: Array | None = None, where: Any = T
     if library == "jax":
         from ._jax import functions
 
-        return functions()[name](v, x)  # type: ignore[no-any-return]
+        traced: Array = functions()[name](v, x)
+        return traced
     dtype = _dtype(xp, v=v, x=x)
     if library == "numpy":
         return _on_host(name, np.asarray(v), np.asarray(x), dtype, out, where)
     a, b = (xp.asarray(value, dtype=dtype) for value in (v, x))
     if library == "cupy":
-        return _on_device(name, a, b, out, where)
+        computed: Array = _on_device(name, a, b, out, where)
+        return computed
     a, b = xp.broadcast_arrays(a, b)
     result: Array = getattr(_generic, name)(xp, a, b)
     return result
@@ -171,9 +174,7 @@ def _fill(name: str, v: Array, x: Array, out: Array) -> None:
         return _fill_part(k, name, v, x, out)
     axis = int(np.argmax(out.shape))
     cuts = [out.shape[axis] * i // threads for i in range(threads + 1)]
-    parts = [
-        (slice(None),) * axis + (slice(low, high),) for low, high in zip(cuts[:-1], cuts[1:], strict=True)
-    ]
+    parts = [(slice(None),) * axis + (slice(low, high),) for low, high in itertools.pairwise(cuts)]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda part: _fill_part(k, name, v[part], x[part], out[part]), parts))
     return None
@@ -185,8 +186,9 @@ def _fill_part(k: Kernels, name: str, v: Array, x: Array, out: Array) -> None:
         return
     run: Callable[..., int] = COMPILED[name]
     work = np.empty(k.WORK)
+    operands: Any = [v, x, out]
     with np.nditer(
-        [v, x, out],
+        operands,
         flags=["external_loop", "buffered", "delay_bufalloc"],
         op_flags=[["readonly", "contig"], ["readonly", "contig"], ["writeonly", "contig"]],
         op_dtypes=[np.float64, np.float64, np.float64],

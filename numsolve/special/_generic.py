@@ -1,4 +1,4 @@
-r"""All functions of the column in plain array code, for JAX and any other array library, and at the ends of the domain.
+r"""All functions of the column in plain array code: for other libraries, and at the ends of the domain.
 
 Names and numbers as in the kernels. There is no branch on values: each formula is evaluated everywhere, on
 arguments that are moved to where it holds, and the right one is selected; so the code can be traced and
@@ -8,7 +8,7 @@ differentiated. K below `FAR` comes from its integral (9) by the trapezoidal rul
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,10 @@ from ._tuples import DEBYE, ETA, FAR, NEAR_ROOT, RECIPROCAL_GAMMA, ROOT, ROOT_RE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numsolve._core.typing import Array, Namespace
+    from numsolve._core.typing import Namespace
+
+    #: Arrays of any library.
+    Values: TypeAlias = Any
 
 #: Terms of the series (3) at `FAR`.
 SERIES = 60
@@ -35,18 +38,18 @@ BY_P = np.roll(VALUES * np.arange(TERMS + 1.0), -1, axis=1)
 # -- far: Debye's expansion -----------------------------------------------------------------------
 
 
-def _correction(xp: Namespace, table: Array, q: Array, p: Array) -> Array:
+def _correction(xp: Namespace, table: Values, q: Values, p: Values) -> Values:
     """sum_k sum_j table[k, j] q^k p^j, the powers along an axis of their own."""
     i = _count(xp, 0, TERMS, q)
     return xp.sum((q[..., None] ** i @ xp.asarray(table, dtype=q.dtype)) * p[..., None] ** i, axis=-1)
 
 
-def _count(xp: Namespace, first: int, last: int, like: Array) -> Array:
+def _count(xp: Namespace, first: int, last: int, like: Values) -> Values:
     """first, ..., last as floats."""
     return xp.astype(xp.arange(first, last + 1), like.dtype)
 
 
-def _asinh(xp: Namespace, v: Array, x: Array, part: Array) -> Array:
+def _asinh(xp: Namespace, v: Values, x: Values, part: Values) -> Values:
     """asinh(v / x), with part = v / (r + x)."""
     large = v > 1e30 * x
     safe = xp.where(large, xp.ones_like(x), x)
@@ -54,12 +57,12 @@ def _asinh(xp: Namespace, v: Array, x: Array, part: Array) -> Array:
     return xp.where(large, _log(xp, v) + xp.log1p(part) - _log(xp, x), xp.log1p(w))
 
 
-def _log(xp: Namespace, x: Array) -> Array:
-    """log x where x > 0, 0 elsewhere."""
+def _log(xp: Namespace, x: Values) -> Values:
+    """Log x where x > 0, 0 elsewhere."""
     return xp.log(xp.where(x > 0.0, x, xp.ones_like(x)))
 
 
-def _log_far(xp: Namespace, v: Array, x: Array, sign: float, *, scaled: bool) -> Array:
+def _log_far(xp: Namespace, v: Values, x: Values, sign: float, *, scaled: bool) -> Values:
     """(1), for the scaled function without its factor e^{+-x}."""
     r = xp.hypot(v, x)
     t, part = v / r, v / (r + x)
@@ -80,7 +83,7 @@ def _log_far(xp: Namespace, v: Array, x: Array, sign: float, *, scaled: bool) ->
     return sign * xp.where(near_root & (v < 1e30), v * eta, exponent) + tail
 
 
-def _slope_far(xp: Namespace, v: Array, x: Array, sign: float) -> Array:
+def _slope_far(xp: Namespace, v: Values, x: Values, sign: float) -> Values:
     """d/dv of (1), term by term."""
     r = xp.hypot(v, x)
     t, q = v / r, sign / r
@@ -91,7 +94,7 @@ def _slope_far(xp: Namespace, v: Array, x: Array, sign: float) -> Array:
     return log_u_slope - 0.5 * t / r - sign * _asinh(xp, v, x, v / (r + x))
 
 
-def _ratio_far(xp: Namespace, v: Array, x: Array, sign: float) -> Array:
+def _ratio_far(xp: Namespace, v: Values, x: Values, sign: float) -> Values:
     """I_{v+1} / I_v or K_{v+1} / K_v."""
     r = xp.hypot(v, x)
     q, p = sign / r, (v / r) ** 2
@@ -100,7 +103,7 @@ def _ratio_far(xp: Namespace, v: Array, x: Array, sign: float) -> Array:
     return leading - x / r * parts
 
 
-def _ratio_complement_far(xp: Namespace, v: Array, x: Array) -> Array:
+def _ratio_complement_far(xp: Namespace, v: Values, x: Values) -> Values:
     """1 - I_{v+1} / I_v: r + v - x = v + v^2 / (r + x)."""
     r = xp.hypot(v, x)
     q, p = 1.0 / r, (v / r) ** 2
@@ -111,13 +114,13 @@ def _ratio_complement_far(xp: Namespace, v: Array, x: Array) -> Array:
 # -- near ------------------------------------------------------------------------------------------
 
 
-def _split(xp: Namespace, v: Array) -> tuple[Array, Array]:
-    """v = n + m with |m| <= 1/2."""
+def _split(xp: Namespace, v: Values) -> tuple[Values, Values]:
+    """V = n + m with |m| <= 1/2."""
     n = xp.floor(v + 0.5)
     return n, v - n
 
 
-def _gamma_parts(m: Array) -> tuple[Array, Array]:
+def _gamma_parts(m: Values) -> tuple[Values, Values]:
     """The even part of 1 / Gamma(1 + m), and its odd part over m."""
     square = m * m
     even, odd = 0.0 * m, 0.0 * m
@@ -127,29 +130,29 @@ def _gamma_parts(m: Array) -> tuple[Array, Array]:
     return even, odd
 
 
-def _rising(xp: Namespace, v: Array) -> tuple[Array, Array]:
-    """m + 1, ..., m + n along an axis, filled up with ones, and where they are."""
+def _rising(xp: Namespace, v: Values) -> tuple[Values, Values]:
+    """M + 1, ..., m + n along an axis, filled up with ones, and where they are."""
     n, m = _split(xp, v)
     k = _count(xp, 1, int(FAR), v)
     there = n[..., None] >= k
     return xp.where(there, m[..., None] + k, xp.ones_like(m)[..., None]), there
 
 
-def _log_gamma(xp: Namespace, v: Array) -> Array:
-    """log Gamma(1 + v) for v below `FAR`."""
+def _log_gamma(xp: Namespace, v: Values) -> Values:
+    """Log Gamma(1 + v) for v below `FAR`."""
     _, m = _split(xp, v)
     even, odd = _gamma_parts(m)
     return xp.log(xp.prod(_rising(xp, v)[0], axis=-1) / (even + m * odd))
 
 
-def _series(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array]:
+def _series(xp: Namespace, v: Values, x: Values) -> tuple[Values, Values]:
     """The terms a_1, a_2, ... of (3) along an axis, and v + k."""
     k = _count(xp, 1, SERIES, v)
     shifted = v[..., None] + k
     return xp.cumulative_prod((0.25 * x * x)[..., None] / (k * shifted), axis=-1), shifted
 
 
-def _log_iv_near(xp: Namespace, v: Array, x: Array) -> Array:
+def _log_iv_near(xp: Namespace, v: Values, x: Values) -> Values:
     """(3), in one logarithm of all factors but (x/2)^m where its powers are in the range of floats."""
     total = 1.0 + xp.sum(_series(xp, v, x)[0], axis=-1)
     _, m = _split(xp, v)
@@ -162,7 +165,7 @@ def _log_iv_near(xp: Namespace, v: Array, x: Array) -> Array:
     return xp.where(usual, value, v * (_log(xp, x) - math.log(2.0)) - _log_gamma(xp, v) + xp.log(total))
 
 
-def _gamma_part_slopes(m: Array) -> tuple[Array, Array]:
+def _gamma_part_slopes(m: Values) -> tuple[Values, Values]:
     """The derivatives of `_gamma_parts`."""
     square = m * m
     even, odd = 0.0 * m, 0.0 * m
@@ -172,8 +175,8 @@ def _gamma_part_slopes(m: Array) -> tuple[Array, Array]:
     return even * m, odd * m
 
 
-def _digamma(xp: Namespace, v: Array) -> Array:
-    """d log Gamma(1 + v) / dv for v below `FAR`."""
+def _digamma(xp: Namespace, v: Values) -> Values:
+    """D log Gamma(1 + v) / dv for v below `FAR`."""
     _, m = _split(xp, v)
     (even, odd), (even_slope, odd_slope) = _gamma_parts(m), _gamma_part_slopes(m)
     factors, there = _rising(xp, v)
@@ -181,21 +184,21 @@ def _digamma(xp: Namespace, v: Array) -> Array:
     return harmonic - (even_slope + odd + m * odd_slope) / (even + m * odd)
 
 
-def _iv_slope_near(xp: Namespace, v: Array, x: Array) -> Array:
+def _iv_slope_near(xp: Namespace, v: Values, x: Values) -> Values:
     """d/dv of (3), term by term: that of a_k is -a_k sum_{j<=k} 1 / (v + j)."""
     terms, shifted = _series(xp, v, x)
     weighted = xp.sum(terms * xp.cumulative_sum(1.0 / shifted, axis=-1), axis=-1)
     return _log(xp, x) - math.log(2.0) - _digamma(xp, v) - weighted / (1.0 + xp.sum(terms, axis=-1))
 
 
-def _iv_ratio_near(xp: Namespace, v: Array, x: Array) -> Array:
+def _iv_ratio_near(xp: Namespace, v: Values, x: Values) -> Values:
     """The quotient of two series (3)."""
     above, here = (1.0 + xp.sum(_series(xp, order, x)[0], axis=-1) for order in (v + 1.0, v))
     return 0.5 * x / (v + 1.0) * above / here
 
 
-def _moments(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array, Array]:
-    """log K, and the means of cosh u and of u sinh(v u) / cosh(v u) under the integrand of (9)."""
+def _moments(xp: Namespace, v: Values, x: Values) -> tuple[Values, Values, Values]:
+    """Log K, and the means of cosh u and of u sinh(v u) / cosh(v u) under the integrand of (9)."""
     r = xp.hypot(v, x)
     peak = xp.log1p((v + v * (v / (r + x))) / x)
     right = xp.acosh(1.0 + FALL / r)
@@ -206,8 +209,9 @@ def _moments(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array, Array]:
     i = xp.astype(xp.arange(NODES + 1), v.dtype)
     w = i * step[..., None] - left[..., None]
     u = peak[..., None] + w
-    half = xp.where(i == 0.0, 0.5, 1.0)
-    # r (cosh w - 1) + v (sinh w - w), left of -1 by exponentials: there it is a small difference of both terms
+    half = xp.where(i == 0.0, 0.5 * xp.ones_like(i), xp.ones_like(i))
+    # r (cosh w - 1) + v (sinh w - w), left of -1 by exponentials: there it is a small difference of both
+    # terms
     usual = 2.0 * r[..., None] * xp.sinh(0.5 * w) ** 2 + v[..., None] * (xp.sinh(w) - w)
     rise, drop = 0.5 * (r + v)[..., None], (0.5 * x * x / (r + v))[..., None]
     fall = xp.where(w < -1.0, rise * xp.expm1(w) + drop * xp.expm1(-w) - v[..., None] * w, usual)
@@ -219,8 +223,8 @@ def _moments(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array, Array]:
     return v * peak - r + xp.log(0.5 * step * total), cosh, sinh
 
 
-def _tiny_parts(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array]:
-    """log K and d log K / dv for x below `TINY`: the first term of Temme's series, from v = 1/2 on two powers."""
+def _tiny_parts(xp: Namespace, v: Values, x: Values) -> tuple[Values, Values, Values]:
+    """Log K, d log K / dv and (x/2) K_{v+1} / K_v below `TINY`: Temme's first term, from v = 1/2 on two powers."""
     L = math.log(2.0) - _log(xp, x)
     low = xp.where(v < 0.5, v, xp.zeros_like(v))
     even, odd = _gamma_parts(low)
@@ -246,26 +250,29 @@ def _tiny_parts(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array]:
     return (
         xp.where(v < 0.5, xp.log(f / both), value),
         xp.where(v < 0.5, f_slope / f - both_slope / both, slope),
+        xp.where(v < 0.5, 0.5 * xp.exp(s) * (even - low * odd) / f, high / (1.0 - second)),
     )
 
 
 # -- the functions ---------------------------------------------------------------------------------
 
 
-def _safe(xp: Namespace, mask: Array, v: Array, x: Array, value: float) -> tuple[Array, Array]:
+def _safe(xp: Namespace, mask: Values, v: Values, x: Values, value: float) -> tuple[Values, Values]:
     """The arguments where a mask holds, and harmless ones elsewhere."""
     other = value * xp.ones_like(v)
     return xp.where(mask, v, other), xp.where(mask, x, other)
 
 
-def _regions(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array]:
+def _regions(xp: Namespace, v: Values, x: Values) -> tuple[Values, Values]:
     """Where the arguments are inside the domain, and where Debye's expansion holds."""
     inside = (v >= 0.0) & (x > 0.0) & xp.isfinite(v) & xp.isfinite(x)
     r = xp.hypot(*_safe(xp, inside, v, x, 1.0))
     return inside, inside & (r >= FAR)
 
 
-def _ends(xp: Namespace, v: Array, x: Array, inside: Array, value: Array, ends: Sequence[float]) -> Array:
+def _ends(
+    xp: Namespace, v: Values, x: Values, inside: Values, value: Values, ends: Sequence[float]
+) -> Values:
     """Put the values at v = inf, x = inf, x = 0 < v and x = v = 0, and nan outside of the domain."""
     at_v, at_x, at_0, at_00 = (end * xp.ones_like(v) for end in ends)
     legal = (v >= 0.0) & (x >= 0.0)
@@ -274,8 +281,8 @@ def _ends(xp: Namespace, v: Array, x: Array, inside: Array, value: Array, ends: 
     return xp.where(inside, value, out)
 
 
-def log_iv(xp: Namespace, v: Array, x: Array, *, scaled: bool = False) -> Array:
-    """log I, or log(I e^{-x})."""
+def log_iv(xp: Namespace, v: Values, x: Values, *, scaled: bool = False) -> Values:
+    """Log I, or log(I e^{-x})."""
     inside, far = _regions(xp, v, x)
     a, b = _safe(xp, inside & ~far, v, x, 1.0)
     near = _log_iv_near(xp, a, b) - (b if scaled else 0.0)
@@ -283,8 +290,8 @@ def log_iv(xp: Namespace, v: Array, x: Array, *, scaled: bool = False) -> Array:
     return _ends(xp, v, x, inside, value, (-math.inf, -math.inf if scaled else math.inf, -math.inf, 0.0))
 
 
-def log_kv(xp: Namespace, v: Array, x: Array, *, scaled: bool = False) -> Array:
-    """log K, or log(K e^x)."""
+def log_kv(xp: Namespace, v: Values, x: Values, *, scaled: bool = False) -> Values:
+    """Log K, or log(K e^x)."""
     inside, far = _regions(xp, v, x)
     a, b = _safe(xp, inside & ~far, v, x, 1.0)
     near = xp.where(b < TINY, _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[0], _middle(xp, a, b)[0])
@@ -293,7 +300,7 @@ def log_kv(xp: Namespace, v: Array, x: Array, *, scaled: bool = False) -> Array:
     return _ends(xp, v, x, inside, value, (math.inf, -math.inf, math.inf, math.inf))
 
 
-def iv_ratio(xp: Namespace, v: Array, x: Array, *, complement: bool = False) -> Array:
+def iv_ratio(xp: Namespace, v: Values, x: Values, *, complement: bool = False) -> Values:
     """I_{v+1} / I_v, or 1 less that, without the cancellation for large x."""
     inside, far = _regions(xp, v, x)
     near = _iv_ratio_near(xp, *_safe(xp, inside & ~far, v, x, 1.0))
@@ -306,28 +313,27 @@ def iv_ratio(xp: Namespace, v: Array, x: Array, *, complement: bool = False) -> 
     return _ends(xp, v, x, inside, xp.where(far, away, near), ends)
 
 
-def kv_ratio(xp: Namespace, v: Array, x: Array) -> Array:
+def kv_ratio(xp: Namespace, v: Values, x: Values) -> Values:
     """K_{v+1} / K_v."""
     inside, far = _regions(xp, v, x)
     a, b = _safe(xp, inside & ~far, v, x, 1.0)
     cosh = _middle(xp, a, b)[1]  # -K' / K, and K_{v+1} / K_v = v / x - K' / K
     c, d = _safe(xp, b < TINY, a, b, 0.5)
-    one_more = xp.exp(_tiny_parts(xp, c + 1.0, d)[0] - _tiny_parts(xp, c, d)[0])
-    near = xp.where(b < TINY, one_more, a / b + cosh)
+    near = xp.where(b < TINY, _tiny_parts(xp, c, d)[2] / (0.5 * d), a / b + cosh)
     value = xp.where(far, _ratio_far(xp, *_safe(xp, far, v, x, 30.0), -1.0), near)
     return _ends(xp, v, x, inside, value, (math.inf, 1.0, math.inf, math.inf))
 
 
-def iv_order_slope(xp: Namespace, v: Array, x: Array) -> Array:
-    """d log I / dv."""
+def iv_order_slope(xp: Namespace, v: Values, x: Values) -> Values:
+    """D log I / dv."""
     inside, far = _regions(xp, v, x)
     near = _iv_slope_near(xp, *_safe(xp, inside & ~far, v, x, 1.0))
     value = xp.where(far, _slope_far(xp, *_safe(xp, far, v, x, 30.0), 1.0), near)
     return _ends(xp, v, x, inside, value, (-math.inf, 0.0, -math.inf, -math.inf))
 
 
-def kv_order_slope(xp: Namespace, v: Array, x: Array) -> Array:
-    """d log K / dv."""
+def kv_order_slope(xp: Namespace, v: Values, x: Values) -> Values:
+    """D log K / dv."""
     inside, far = _regions(xp, v, x)
     a, b = _safe(xp, inside & ~far, v, x, 1.0)
     near = xp.where(b < TINY, _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[1], _middle(xp, a, b)[2])
@@ -335,17 +341,17 @@ def kv_order_slope(xp: Namespace, v: Array, x: Array) -> Array:
     return _ends(xp, v, x, inside, value, (math.inf, 0.0, math.inf, 0.0))
 
 
-def _middle(xp: Namespace, v: Array, x: Array) -> tuple[Array, Array, Array]:
+def _middle(xp: Namespace, v: Values, x: Values) -> tuple[Values, Values, Values]:
     """`_moments` from `TINY` on."""
     return _moments(xp, v, xp.where(x < TINY, xp.ones_like(x), x))
 
 
-def log_ive(xp: Namespace, v: Array, x: Array) -> Array:
+def log_ive(xp: Namespace, v: Values, x: Values) -> Values:
     """log(I e^{-x})."""
     return log_iv(xp, v, x, scaled=True)
 
 
-def log_kve(xp: Namespace, v: Array, x: Array) -> Array:
+def log_kve(xp: Namespace, v: Values, x: Values) -> Values:
     """log(K e^x)."""
     return log_kv(xp, v, x, scaled=True)
 
@@ -353,8 +359,8 @@ def log_kve(xp: Namespace, v: Array, x: Array) -> Array:
 # -- Matérn ----------------------------------------------------------------------------------------
 
 
-def stirling(xp: Namespace, v: Array) -> Array:
-    """log Gamma(v) - (v - 1/2) log v + v - log(2 pi) / 2, for v > 0."""
+def stirling(xp: Namespace, v: Values) -> Values:
+    """Log Gamma(v) - (v - 1/2) log v + v - log(2 pi) / 2, for v > 0."""
     low = xp.where(v < FAR, v, xp.ones_like(v))
     high = xp.where(v < FAR, FAR * xp.ones_like(v), v)
     square = 1.0 / (high * high)
@@ -363,8 +369,8 @@ def stirling(xp: Namespace, v: Array) -> Array:
     return xp.where(v < FAR, plain, series)
 
 
-def log_less_digamma(xp: Namespace, v: Array) -> Array:
-    """log v - psi(v), for v > 0."""
+def log_less_digamma(xp: Namespace, v: Values) -> Values:
+    """Log v - psi(v), for v > 0."""
     low = xp.where(v < FAR, v, xp.ones_like(v))
     high = xp.where(v < FAR, FAR * xp.ones_like(v), v)
     square = 1.0 / (high * high)
@@ -372,8 +378,8 @@ def log_less_digamma(xp: Namespace, v: Array) -> Array:
     return xp.where(v < FAR, xp.log(low) - _digamma(xp, low) + 1.0 / low, series)
 
 
-def log_matern(xp: Namespace, v: Array, s: Array) -> Array:
-    """log of 2 (s/2)^v K_v(s) / Gamma(v), for s > 0: Debye's expansion less Stirling's, or the logarithms."""
+def log_matern(xp: Namespace, v: Values, s: Values) -> Values:
+    """Log of 2 (s/2)^v K_v(s) / Gamma(v), for s > 0: Debye's expansion less Stirling's, or the logarithms."""
     _, far = _regions(xp, v, s)
     a, b = _safe(xp, far, v, s, 30.0)
     log_u = xp.log1p(_correction(xp, VALUES, -1.0 / xp.hypot(a, b), (a / xp.hypot(a, b)) ** 2))
@@ -383,8 +389,15 @@ def log_matern(xp: Namespace, v: Array, s: Array) -> Array:
     return xp.where(far, away, near)
 
 
-def matern_exponent(xp: Namespace, v: Array, s: Array) -> Array:
-    """log k without log U and Stirling's part: -d + v log(1 + d / (2 v)) + log(v / r) / 2, with d = r - v."""
+def matern(xp: Namespace, v: Values, s: Values) -> Values:
+    """The correlation itself, 1 at s = 0."""
+    apart = s > 0.0
+    safe = xp.where(apart, s, xp.ones_like(s))
+    return xp.where(apart, xp.exp(log_matern(xp, v, safe)), xp.ones_like(s))
+
+
+def matern_exponent(xp: Namespace, v: Values, s: Values) -> Values:
+    """Log k without log U and Stirling's part: -d + v log(1 + d / (2 v)) + log(v / r) / 2, with d = r - v."""
     r = xp.hypot(v, s)
     d = s * (s / (r + v))
     return v * xp.log1p(0.5 * d / v) - d + 0.5 * xp.log(v / r)

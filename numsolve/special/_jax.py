@@ -1,7 +1,7 @@
 """The functions for JAX: plain array code, with the derivatives of the logarithms given as a custom JVP.
 
-The derivatives are themselves made of the ratio and of the slope in the order, which JAX differentiates as they are
-written; so ``jit``, ``vmap``, ``grad`` of ``grad`` and both modes compose.
+The derivatives are themselves made of the ratio and of the slope in the order, which JAX differentiates as
+they are written; so ``jit``, ``vmap``, ``grad`` of ``grad`` and both modes compose.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def functions() -> Mapping[str, Callable[[Any, Any], Any]]:
                 raise TypeError(f"v and x must be real, got {dtype}")
             return function(jnp, v.astype(dtype), x.astype(dtype))
 
-        return call
+        return jax.jit(call)  # type: ignore[no-any-return]
 
     def differentiated(name: str, sign: float, shift: float) -> Callable[[Any, Any], Any]:
         """A logarithm: (v / x +- ratio + shift) dx + slope dv, where shift is that of the scaled function."""
@@ -62,5 +62,5 @@ def functions() -> Mapping[str, Callable[[Any, Any], Any]]:
         "log_ive": differentiated("log_ive", 1.0, -1.0),
         "log_kv": differentiated("log_kv", -1.0, 0.0),
         "log_kve": differentiated("log_kve", -1.0, 1.0),
-        **{name: plain(name) for name in ("iv_ratio", "kv_ratio", "iv_order_slope", "kv_order_slope")},
+        **{name: plain(name) for name in ("iv_ratio", "kv_ratio", "iv_order_slope", "kv_order_slope", "matern")},
     }

@@ -5,8 +5,9 @@ r"""The constants that the kernels of all array libraries share.
 
     u_0 = 1,    u_{k+1} = t^2 (1 - t^2) / 2 u_k' + (1/8) int_0^t (1 - 5 s^2) u_k(s) ds                   (1)
 
-``SLOPES[k]`` holds those of Q_k, with :math:`W_k = t (u_{k-1} / 2 + t u_{k-1}') = t^k Q_k(t^2)`, which turn the
-polynomials of the functions into those of their derivatives, ``v_k = u_k - (1 - t^2) W_k`` (DLMF 10.41.10).
+``SLOPES[k]`` holds those of Q_k, with :math:`W_k = t (u_{k-1} / 2 + t u_{k-1}') = t^k Q_k(t^2)`, which turn
+the polynomials of the functions into those of their derivatives, ``v_k = u_k - (1 - t^2) W_k`` (DLMF
+10.41.10).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ __all__ = ["DEBYE", "ETA", "FAR", "NEAR_ROOT", "RECIPROCAL_GAMMA", "ROOT", "ROOT
 
 #: From this radius sqrt(v^2 + x^2) on, the Debye expansion has all digits.
 FAR = 25.0
-#: Its terms: at `FAR` the next one is below 5e-17. The number is the same everywhere, so that a value does not
-#: depend on the entries that are computed beside it.
+#: Its terms: at `FAR` the next one is below 5e-17. The number is the same everywhere, so that a value does
+#: not depend on the entries that are computed beside it.
 TERMS = 17
 
 

@@ -1,11 +1,14 @@
 r"""Logarithms of the modified Bessel functions, their ratios, and their derivatives in argument and order.
 
-For orders v >= 0 and arguments x > 0 of any size, where I_v(x) and K_v(x) themselves leave the range of floats:
+For orders v >= 0 and arguments x > 0 of any size, where I_v(x) and K_v(x) themselves leave the range of
+floats:
 
-- from the radius sqrt(v^2 + x^2) = 25 on, the Debye expansion [1]_, in a form that is regular at v = 0, where it is
-  Hankel's (``_cpu_debye``). Next to the curve x = 0.663 v, where its exponent vanishes, the exponent comes from a
-  series about its root;
-- below, the power series for I, and for K Temme's series [2]_, or Steed's continued fraction [3]_ as a recurrence
+- from the radius sqrt(v^2 + x^2) = 25 on, the Debye expansion [1]_, in a form that is regular at v = 0, where
+  it is
+  Hankel's (``_cpu_debye``). Next to the curve x = 0.663 v, where its exponent vanishes, the exponent comes
+  from a series about its root;
+- below, the power series for I, and for K Temme's series [2]_, or Steed's continued fraction [3]_ as a
+  recurrence
   without divisions (``_cpu_near``).
 
 The published combinations of such expansions [4]_ have seven branches; these are two for I and three for K.
@@ -13,12 +16,12 @@ The published combinations of such expansions [4]_ have seven branches; these ar
 References
 ----------
 .. [1] NIST Digital Library of Mathematical Functions, 10.41(ii), (iv), https://dlmf.nist.gov/10.41.
-.. [2] N. M. Temme, "On the numerical evaluation of the modified Bessel function of the third kind", Journal of
-   Computational Physics 19 (1975) 324-337.
+.. [2] N. M. Temme, "On the numerical evaluation of the modified Bessel function of the third kind",
+   Journal of Computational Physics 19 (1975) 324-337.
 .. [3] I. J. Thompson, A. R. Barnett, "Modified Bessel functions I_v(z) and K_v(z) of real order and complex
    argument, to selected accuracy", Computer Physics Communications 47 (1987) 245-257.
-.. [4] A. Plesner, H. H. B. Sørensen, S. Hauberg, "Accurate computation of the logarithm of modified Bessel functions
-   on GPUs", ICS 2024, https://arxiv.org/abs/2409.08729.
+.. [4] A. Plesner, H. H. B. Sørensen, S. Hauberg, "Accurate computation of the logarithm of modified Bessel
+   functions on GPUs", ICS 2024, https://arxiv.org/abs/2409.08729.
 """
 
 from __future__ import annotations
@@ -43,17 +46,19 @@ def log_iv(v: ArrayLike, x: ArrayLike, *, out: Array | None = None, where: Array
     Parameters
     ----------
     v, x : array_like
-        Order v >= 0 and argument x >= 0, broadcast against each other. NumPy or CuPy arrays, JAX arrays (traced too),
-        or arrays of another library that follows the array API. float32 stays float32.
+        Order v >= 0 and argument x >= 0, broadcast against each other. NumPy or CuPy arrays, JAX arrays
+        (traced too), or arrays of another library that follows the array API. float32 stays float32.
     out : array, optional
         Where to write the result; it may be `v` or `x`. NumPy and CuPy only.
     where : array_like of bool, optional
-        Compute these entries only; the others keep what `out` holds, or are nan without one. NumPy and CuPy only.
+        Compute these entries only; the others keep what `out` holds, or are nan without one. NumPy and CuPy
+        only.
 
     Returns
     -------
     array
-        A scalar if both arguments are. As in `scipy.special`, nan outside of the domain, without an exception:
+        A scalar if both arguments are. As in `scipy.special`, nan outside of the domain, without an
+        exception:
         for x < 0 and v < 0. ``log_iv(0, 0)`` is 0, ``log_iv(v, 0)`` is -inf for v > 0.
 
     Raises
@@ -66,8 +71,8 @@ def log_iv(v: ArrayLike, x: ArrayLike, *, out: Array | None = None, where: Array
     Notes
     -----
     The error is a few 1e-16 times ``max(1, abs(value))``. NumPy arrays of more than 20 000 entries are shared
-    between as many threads as Numba may use (``numba.set_num_threads``). Under JAX the functions are differentiable,
-    in both arguments and more than once; without 64-bit mode they have the digits of float32.
+    between as many threads as Numba may use (``numba.set_num_threads``). Under JAX the functions are
+    differentiable, in both arguments and more than once; without 64-bit mode they have the digits of float32.
 
     Examples
     --------

@@ -1,14 +1,16 @@
 r"""The Matérn correlation of any smoothness, with its derivatives in distance, smoothness and length.
 
-With s = sqrt(2 nu) r / length (Rasmussen, Williams, "Gaussian Processes for Machine Learning", 2006, (4.14))::
+With s = sqrt(2 nu) r / length (Rasmussen, Williams, "Gaussian Processes for Machine Learning", (4.14))::
 
     k = 2^(1 - nu) / Gamma(nu) s^nu K_nu(s)                                                               (1)
     dk / ds = -k K_{nu-1}(s) / K_nu(s)                                                                    (2)
     d log k / d nu = log(s / 2) - psi(nu) + d log K_nu / d nu + (s / (2 nu)) d log k / ds                 (3)
 
-Large orders cancel in (1): there Stirling's formula for Gamma is subtracted from Debye's expansion of K by hand::
+Large orders cancel in (1): there Stirling's formula for Gamma is subtracted from Debye's expansion of K by
+hand::
 
-    log k = -d + nu log(1 + d / (2 nu)) + log(nu / r') / 2 + log U - c(nu),    d = r' - nu,    r'^2 = nu^2 + s^2   (4)
+    log k = -d + nu log(1 + d / (2 nu)) + log(nu / r') / 2 + log U - c(nu),    d = r' - nu,    r'^2 = nu^2 +
+    s^2   (4)
 """
 
 from __future__ import annotations
@@ -58,11 +60,10 @@ def matern(r: ArrayLike, nu: ArrayLike, length: ArrayLike = 1.0) -> Array:
     >>> matern([0.0, 0.5, 1.0], 0.5)  # exp(-r)
     array([1. , 0.606..., 0.367...])
     """
-    xp, r, nu, length, dtype = _arguments(r, nu, length)
-    s = xp.sqrt(2.0 * nu) * (r / length)
-    if arrays.is_numpy(xp):
-        return _on_host(nu, s)[0].astype(dtype)[()]  # type: ignore[no-any-return]
-    return _plain(xp, nu, s)
+    xp, distance, order, scale, dtype = _arguments(r, nu, length)
+    s = xp.sqrt(2.0 * order) * (distance / scale)
+    k: Array = _on_host(order, s)[0].astype(dtype)[()] if arrays.is_numpy(xp) else _plain(xp, order, s)
+    return k
 
 
 def matern_grad(r: ArrayLike, nu: ArrayLike, length: ArrayLike = 1.0) -> tuple[Array, Array, Array, Array]:
@@ -85,31 +86,32 @@ def matern_grad(r: ArrayLike, nu: ArrayLike, length: ArrayLike = 1.0) -> tuple[A
     >>> round(float(d_dr), 12), round(float(d_dlength), 12)  # -exp(-1), exp(-1)
     (-0.367879441171, 0.367879441171)
     """
-    xp, r, nu, length, dtype = _arguments(r, nu, length)
-    rate = xp.sqrt(2.0 * nu) / length
-    s = rate * r
+    xp, distance, order, scale, dtype = _arguments(r, nu, length)
+    rate = xp.sqrt(2.0 * order) / scale
+    s = rate * distance
     if arrays.is_numpy(xp):
-        k, ratio = _on_host(nu, s)
+        k, ratio = _on_host(order, s)
     else:
-        k, ratio = _plain(xp, nu, s), _lower_ratio(xp, nu, s)
+        k, ratio = _plain(xp, order, s), _lower_ratio(xp, order, s)
     apart = s > 0.0
     safe = xp.where(apart, s, xp.ones_like(s))
     with np.errstate(invalid="ignore", over="ignore"):
-        in_order = xp.log(0.5 * safe / nu) + _generic.log_less_digamma(xp, nu)
-        in_order = in_order + evaluate("kv_order_slope", nu, safe)
+        in_order = xp.log(0.5 * safe / order) + _generic.log_less_digamma(xp, order)
+        in_order = in_order + evaluate("kv_order_slope", order, safe)
         slope = -k * ratio  # (2)
         nothing = xp.zeros_like(s)
-        at_0 = xp.where(nu > 0.5, nothing, xp.where(nu == 0.5, -rate, -math.inf * xp.ones_like(s)))
+        at_0 = xp.where(order > 0.5, nothing, xp.where(order == 0.5, -rate, -math.inf * xp.ones_like(s)))
         d_dr = xp.where(apart, slope * rate, at_0)
-        d_dnu = xp.where(apart, k * in_order + 0.5 * safe / nu * slope, nothing)  # (3)
-        d_dlength = xp.where(apart, -slope * safe / length, nothing)
-    parts = (k, d_dr, d_dnu, d_dlength)
+        d_dnu = xp.where(apart, k * in_order + 0.5 * safe / order * slope, nothing)  # (3)
+        d_dlength = xp.where(apart, -slope * safe / scale, nothing)
     if arrays.is_numpy(xp):
-        return tuple(part.astype(dtype)[()] for part in parts)  # type: ignore[return-value]
-    return parts
+        k, d_dr, d_dnu, d_dlength = (a.astype(dtype)[()] for a in (k, d_dr, d_dnu, d_dlength))
+    return k, d_dr, d_dnu, d_dlength
 
 
-def matern_log_det(r: ArrayLike, nu: float, length: float = 1.0, *, noise: float = 0.0) -> tuple[float, float, float]:
+def matern_log_det(
+    r: ArrayLike, nu: float, length: float = 1.0, *, noise: float = 0.0
+) -> tuple[float, float, float]:
     """Log-determinant of a covariance matrix ``matern(r, nu, length) + noise * I``, and its derivatives.
 
     Parameters
@@ -132,7 +134,8 @@ def matern_log_det(r: ArrayLike, nu: float, length: float = 1.0, *, noise: float
 
     Notes
     -----
-    The derivative is the trace of ``inv(C) @ dC``. The digits that the condition number of C takes are lost in it.
+    The derivative is the trace of ``inv(C) @ dC``. The digits that the condition number of C takes are lost
+    in it.
 
     Examples
     --------
@@ -145,21 +148,22 @@ def matern_log_det(r: ArrayLike, nu: float, length: float = 1.0, *, noise: float
     """
     import scipy.linalg
 
-    r = checks.array("r", r, ndim=2, low=0.0, empty=False)
-    if r.shape[0] != r.shape[1] or not np.array_equal(r, r.T):
-        raise ValueError(f"r must be a symmetric matrix of distances, got an array of shape {r.shape}")
+    apart: Array = checks.array("r", r, ndim=2, low=0.0, empty=False)
+    n = len(apart)
+    if apart.shape != (n, n) or not np.array_equal(apart, apart.T):
+        raise ValueError(f"r must be a symmetric matrix of distances, got an array of shape {apart.shape}")
     nu = checks.real("nu", nu, low=0.0, open_low=True)
     length = checks.real("length", length, low=0.0, open_low=True)
     noise = checks.real("noise", noise, low=0.0)
-    C, _, in_nu, in_length = matern_grad(r.astype(np.float64), nu, length)
-    C = C + noise * np.eye(len(r))
+    C, _, in_nu, in_length = matern_grad(apart.astype(np.float64), nu, length)
+    C = C + noise * np.eye(n)
     try:
         factor = scipy.linalg.cho_factor(C, lower=True)
     except np.linalg.LinAlgError as error:
         raise ValueError(
-            f"noise = {noise:g} leaves the matrix of {len(r)} points not positive definite; raise it"
+            f"noise = {noise:g} leaves the matrix of {n} points not positive definite; raise it"
         ) from error
-    inverse = scipy.linalg.cho_solve(factor, np.eye(len(r)))
+    inverse = scipy.linalg.cho_solve(factor, np.eye(n))
     value = 2.0 * float(np.log(np.diag(factor[0])).sum())
     return value, float(np.sum(inverse * in_nu)), float(np.sum(inverse * in_length))
 
@@ -182,7 +186,7 @@ def _arguments(r: Any, nu: Any, length: Any) -> tuple[Namespace, Any, Any, Any, 
 
 
 def _on_host(nu: Array, s: Array) -> tuple[Array, Array]:
-    """k and K_{nu-1} / K_nu, by the compiled kernels."""
+    """K and K_{nu-1} / K_nu, by the compiled kernels."""
     k = arrays.kernels_for(np, __package__, "matern")
     v, x = np.ascontiguousarray(nu).ravel(), np.ascontiguousarray(s).ravel()
     out, ratio, work = np.ones(v.size), np.zeros(v.size), np.empty(k.WORK)
@@ -200,14 +204,17 @@ def _on_host(nu: Array, s: Array) -> tuple[Array, Array]:
 
 def _stirling_once(xp: Namespace, v: Array) -> Array:
     """`stirling`, of one number where all are the same."""
-    return _generic.stirling(xp, v[:1] if (v == v[0]).all() else v)
+    values: Array = _generic.stirling(xp, v[:1] if (v == v[0]).all() else v)
+    return values
 
 
 def _plain(xp: Namespace, nu: Any, s: Any) -> Any:
-    """k in plain array code."""
-    apart = s > 0.0
-    safe = xp.where(apart, s, xp.ones_like(s))
-    return xp.where(apart, xp.exp(_generic.log_matern(xp, nu, safe)), xp.ones_like(s))
+    """K in plain array code."""
+    if arrays.namespace_name(xp) == "jax":
+        from ._jax import functions
+
+        return functions()["matern"](nu, s)
+    return _generic.matern(xp, nu, s)
 
 
 def _lower_ratio(xp: Namespace, nu: Any, s: Any) -> Any:

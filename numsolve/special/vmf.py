@@ -4,20 +4,22 @@ Its density is ``C_d(kappa) exp(kappa mu . x)``, with v = d / 2 - 1 and
 
     log C_d(kappa) = v log kappa - (d / 2) log(2 pi) - log I_v(kappa)                                     (1)
 
-The mean resultant length is A(kappa) = I_{v+1}(kappa) / I_v(kappa). The maximum-likelihood concentration [1]_ solves
+The mean resultant length is A(kappa) = I_{v+1}(kappa) / I_v(kappa). The maximum-likelihood concentration [1]_
+solves
 
     A(kappa) = R,    R = |mean of the data|                                                               (2)
 
-by Newton's method [2]_ with A' = 1 - A^2 - (d - 1) A / kappa, from the start kappa = R (d - R^2) / (1 - R^2) of [1]_.
+by Newton's method [2]_ with A' = 1 - A^2 - (d - 1) A / kappa, from the start kappa = R (d - R^2) / (1 - R^2)
+of [1]_.
 
 References
 ----------
-.. [1] A. Banerjee, I. S. Dhillon, J. Ghosh, S. Sra, "Clustering on the unit hypersphere using von Mises-Fisher
-   distributions", Journal of Machine Learning Research 6 (2005) 1345-1382.
-.. [2] S. Sra, "A short note on parameter approximation for von Mises-Fisher distributions", Computational Statistics
-   27 (2012) 177-190.
-.. [3] A. T. A. Wood, "Simulation of the von Mises Fisher distribution", Communications in Statistics - Simulation and
-   Computation 23 (1994) 157-164.
+.. [1] A. Banerjee, I. S. Dhillon, J. Ghosh, S. Sra, "Clustering on the unit hypersphere using von
+   Mises-Fisher distributions", Journal of Machine Learning Research 6 (2005) 1345-1382.
+.. [2] S. Sra, "A short note on parameter approximation for von Mises-Fisher distributions", Computational
+   Statistics 27 (2012) 177-190.
+.. [3] A. T. A. Wood, "Simulation of the von Mises Fisher distribution", Communications in Statistics - Simulation
+   and Computation 23 (1994) 157-164.
 """
 
 from __future__ import annotations
@@ -94,8 +96,9 @@ def vmf_log_norm(d: int, kappa: ArrayLike) -> Array:
     -2.531024246969291
     """
     d = checks.integer("d", d, low=2)
-    xp, kappa = _concentration(kappa)
-    return _log_norm_scaled(xp, d, kappa) - kappa
+    xp, k = _concentration(kappa)
+    value: Array = _log_norm_scaled(xp, d, k) - k
+    return value
 
 
 def vmf_log_prob(x: ArrayLike, mu: ArrayLike, kappa: ArrayLike) -> Array:
@@ -131,12 +134,14 @@ def vmf_log_prob(x: ArrayLike, mu: ArrayLike, kappa: ArrayLike) -> Array:
     (2, 3)
     """
     xp = arrays.array_namespace(x=x, mu=mu, kappa=kappa)
-    x, mu = _unit("x", x, xp), _unit("mu", mu, xp)
-    _, kappa = _concentration(kappa, xp)
-    if x.shape[-1] != mu.shape[-1]:
-        raise ValueError(f"x and mu must have one last axis, got the shapes {x.shape} and {mu.shape}")
-    cosine = xp.sum(x * mu, axis=-1)
-    return _log_norm_scaled(xp, x.shape[-1], kappa) + kappa * (cosine - 1.0)
+    points, means = _unit("x", x, xp), _unit("mu", mu, xp)
+    _, k = _concentration(kappa, xp)
+    d = points.shape[-1]
+    if d != means.shape[-1]:
+        raise ValueError(f"x and mu must have one last axis, got the shapes {points.shape} and {means.shape}")
+    cosine = xp.sum(points * means, axis=-1)
+    value: Array = _log_norm_scaled(xp, d, k) + k * (cosine - 1.0)
+    return value
 
 
 def vmf_entropy(d: int, kappa: ArrayLike) -> Array:
@@ -162,9 +167,10 @@ def vmf_entropy(d: int, kappa: ArrayLike) -> Array:
     2.531024246969291
     """
     d = checks.integer("d", d, low=2)
-    xp, kappa = _concentration(kappa)
-    v = 0.5 * d - 1.0 + 0.0 * kappa
-    return kappa * _generic.iv_ratio(xp, v, kappa, complement=True) - _log_norm_scaled(xp, d, kappa)
+    xp, k = _concentration(kappa)
+    v = 0.5 * d - 1.0 + 0.0 * k
+    entropy: Array = k * _generic.iv_ratio(xp, v, k, complement=True) - _log_norm_scaled(xp, d, k)
+    return entropy
 
 
 def vmf_fit(
@@ -206,7 +212,8 @@ def vmf_fit(
     Raises
     ------
     ValueError
-        If both or neither of `X` and ``R, d`` are given, a row is not a unit vector, or R is not between 0 and 1.
+        If both or neither of `X` and ``R, d`` are given, a row is not a unit vector, or R is not between 0
+        and 1.
 
     Notes
     -----
@@ -225,7 +232,12 @@ def vmf_fit(
     limits = Limits(maxiter, time_limit, callback, progress)
     normalize = checks.flag("normalize", normalize)
     tol = checks.real("tol", tol, low=0.0)
-    mu, R, d = _summary(X, R, d, weights, normalize=normalize)
+    mu, length, n = _summary(X, R, d, weights, normalize=normalize)
+    return _fit(limits, mu, length, n, tol)
+
+
+def _fit(limits: Limits, mu: Array | None, R: float, d: int, tol: float) -> VMFResult:
+    """Newton's method for (2)."""
     v = 0.5 * d - 1.0
     start = R * (d - R * R) / (1.0 - R * R) if R < 1.0 else math.inf
     with Monitor(
@@ -272,8 +284,8 @@ def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState =
 
     References
     ----------
-    Wood, Commun. Stat. Simul. Comput. 23 (1994) 157-164. Differs from the paper in that 1 - w is computed as such,
-    so that concentrations up to 1e15 keep their digits.
+    Wood, Commun. Stat. Simul. Comput. 23 (1994) 157-164. Differs from the paper in that 1 - w is computed as
+    such, so that concentrations up to 1e15 keep their digits.
 
     Examples
     --------
@@ -283,18 +295,19 @@ def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState =
     >>> print(round(vmf_fit(X).kappa, -1))
     1610.0
     """
-    rng = checks.generator(rng)
-    mu = _unit("mu", mu, np)
-    if mu.ndim != 1:
-        raise ValueError(f"mu must be 1-D, got an array of shape {mu.shape}")
+    generator = checks.generator(rng)
+    mean: Array = _unit("mu", mu, np)
+    if mean.ndim != 1:
+        raise ValueError(f"mu must be 1-D, got an array of shape {mean.shape}")
     kappa = checks.real("kappa", kappa, low=0.0)
     size = checks.integer("size", size, low=0)
-    d = mu.shape[0]
-    drop = _sample_drop(d, kappa, size, rng)
-    tangent = rng.standard_normal((size, d))
-    tangent -= (tangent @ mu)[:, None] * mu
+    d = mean.shape[0]
+    drop = _sample_drop(d, kappa, size, generator)
+    tangent = generator.standard_normal((size, d))
+    tangent -= (tangent @ mean)[:, None] * mean
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    return (1.0 - drop)[:, None] * mu + np.sqrt(drop * (2.0 - drop))[:, None] * tangent
+    out: Array = (1.0 - drop)[:, None] * mean + np.sqrt(drop * (2.0 - drop))[:, None] * tangent
+    return out
 
 
 def _sample_drop(d: int, kappa: float, size: int, rng: np.random.Generator) -> Array:
@@ -316,13 +329,14 @@ def _sample_drop(d: int, kappa: float, size: int, rng: np.random.Generator) -> A
 
 
 def _log_norm_scaled(xp: Any, d: int, kappa: Array) -> Array:
-    """log C_d(kappa) + kappa, by (1)."""
+    """Log C_d(kappa) + kappa, by (1)."""
     v = 0.5 * d - 1.0
     positive = kappa > 0.0
     safe = xp.where(positive, kappa, xp.ones_like(kappa))
     value = v * xp.log(safe) - 0.5 * d * math.log(2.0 * math.pi) - log_ive(v, safe)
     uniform = math.lgamma(0.5 * d) - math.log(2.0) - 0.5 * d * math.log(math.pi)
-    return xp.where(positive, value, uniform)[()]  # type: ignore[no-any-return]
+    chosen: Array = xp.where(positive, value, uniform * xp.ones_like(kappa))
+    return chosen[()] if arrays.is_numpy(xp) else chosen
 
 
 def _slope(d: int, kappa: float, A: float) -> float:
@@ -345,23 +359,24 @@ def _summary(
     if R is not None or d is not None:
         raise ValueError("give either the data X or R and d, not both")
     xp = arrays.array_namespace(X=X, weights=weights)
-    X = checks.array("X", X, xp=xp, ndim=2, empty=False)
-    X = xp.asarray(X, dtype=xp.float64) if arrays.namespace_name(xp) != "jax" else X
-    n, d = int(X.shape[0]), int(X.shape[1])
+    rows: Any = checks.array("X", X, xp=xp, ndim=2, empty=False)
+    rows = rows if arrays.namespace_name(xp) == "jax" else xp.astype(rows, xp.float64)
+    n, d = (int(k) for k in rows.shape)
     if d < 2:
-        raise ValueError(f"X must have at least 2 columns, got shape {tuple(X.shape)}")
+        raise ValueError(f"X must have at least 2 columns, got shape {tuple(rows.shape)}")
     if normalize:
-        length = xp.linalg.vector_norm(X, axis=1, keepdims=True)
-        if float(xp.min(length)) == 0.0:
+        lengths = xp.linalg.vector_norm(rows, axis=1, keepdims=True)
+        if float(xp.min(lengths)) == 0.0:
             raise ValueError("X must have no row of zeros, which has no direction")
-        X = X / length
+        rows = rows / lengths
     else:
-        X = _unit("X", X, xp)
+        rows = _unit("X", rows, xp)
     if weights is None:
-        mean = xp.mean(X, axis=0)
+        mean = xp.mean(rows, axis=0)
     else:
-        w = checks.masses("weights", weights, length=n, xp=xp, dtype=X.dtype)
-        mean = (w / xp.max(w)) @ X / xp.sum(w / xp.max(w))
+        w = checks.masses("weights", weights, length=n, xp=xp, dtype=rows.dtype)
+        w = w / xp.max(w)
+        mean = w @ rows / xp.sum(w)
     R = arrays.norm(xp, mean)
     return (mean / R if R > 0.0 else None), min(R, 1.0), d
 

@@ -1,4 +1,4 @@
-"""The table ``data/references.csv`` (made by ``data/make_references.py`` from mpmath, 80 digits), and the error measure."""
+"""The table that ``data/make_references.py`` made with mpmath, and the measure of errors."""
 
 from __future__ import annotations
 

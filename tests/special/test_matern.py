@@ -35,7 +35,9 @@ def test_value_and_derivatives_against_mpmath():
             want = [exact(*point)]
             for j in range(3):
                 step = mp.mpf(10) ** -25 * point[j]
-                high, low = (exact(*(p + sign * step * (k == j) for k, p in enumerate(point))) for sign in (1, -1))
+                high, low = (
+                    exact(*(p + sign * step * (k == j) for k, p in enumerate(point))) for sign in (1, -1)
+                )
                 want.append((high - low) / (2 * step))
             for a, b in zip((g[i] for g in got), want, strict=True):
                 assert abs(mp.mpf(float(a)) - b) < 1e-13 * max(1, abs(b))

@@ -10,7 +10,14 @@ from numpy.testing import assert_array_equal
 from numsolve import special
 
 RNG = np.random.default_rng(0)
-FUNCTIONS = [special.log_iv, special.log_kv, special.log_ive, special.log_kve, special.iv_ratio, special.kv_ratio]
+FUNCTIONS = [
+    special.log_iv,
+    special.log_kv,
+    special.log_ive,
+    special.log_kve,
+    special.iv_ratio,
+    special.kv_ratio,
+]
 
 
 @pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)

@@ -2,10 +2,10 @@
 
     python tests/special/data/make_references.py
 
-From the radius 400 on, mpmath's own series are out of reach; there the Debye expansion of DLMF 10.41 is summed to
-its term 70 in 100 digits, where the terms still fall. It agrees with mpmath's series below, and with the integral of
-K by the trapezoidal rule (the script checks both at random points, and stops if they differ). Derivatives are central
-differences of these values with steps of 1e-30.
+From the radius 400 on, mpmath's own series are out of reach; there the Debye expansion of DLMF 10.41 is
+summed to its term 70 in 100 digits, where the terms still fall. It agrees with mpmath's series below, and
+with the integral of K by the trapezoidal rule (the script checks both at random points, and stops if they
+differ). Derivatives are central differences of these values with steps of 1e-30.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def main():
         assert abs(log_kv(v, x) - debye(v, x, -1)) < mp.mpf(10) ** -80
     with Path(__file__).with_name("references.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow("v x log_i i_dx i_dv log_k k_dx k_dv".split())
+        table.writerow(["v", "x", "log_i", "i_dx", "i_dv", "log_k", "k_dx", "k_dv"])
         for v, x in points():
             a, b = mp.mpf(v), mp.mpf(x)
             row = (log_iv(a, b), *derivatives(log_iv, a, b), log_kv(a, b), *derivatives(log_kv, a, b))
