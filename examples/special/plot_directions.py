@@ -34,7 +34,9 @@ for d in dimensions:
             scipys.append(vonmises_fisher.fit(X)[1] if d <= 2048 else np.nan)
         except ValueError:
             scipys.append(np.nan)
-    print(f"d = {d:6d}: true {kappa:10.2f}, fitted {ours[-1]:10.2f}, SciPy {scipys[-1]:.4g}")
+    print(
+        f"d = {d:6d}: true {kappa:10.2f}, fitted {ours[-1]:10.2f}, SciPy {scipys[-1]:.4g}"
+    )
 
 # %%
 # To the left: the fits. In the middle, why: the scaled function of SciPy ends where its logarithm is below -745, that
@@ -75,6 +77,8 @@ axes[2].legend()
 for d in (16, 2048, 32768):
     kappa = vmf_fit(R=0.5, d=d).kappa
     saved = (vmf_entropy(d, 0.0) - vmf_entropy(d, kappa)) / d
-    print(f"d = {d:6d}: {saved:.5f} nats, and -log(1 - R^2) / 2 = {-np.log(0.75) / 2:.5f}")
+    print(
+        f"d = {d:6d}: {saved:.5f} nats, and -log(1 - R^2) / 2 = {-np.log(0.75) / 2:.5f}"
+    )
 
 plt.show()

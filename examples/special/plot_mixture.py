@@ -57,11 +57,11 @@ for name, labels in (("k-means", groups), ("mixture", found)):
     print(f"{name:8s} shares {score:.3f} of the information with the true digits")
 
 # %%
-# The mean directions, brighter where a component has more ink than the mean image, sorted by concentration: ones are
+# The mean directions, brighter where a component has more ink than the mean image, sorted by concentration: zeros are
 # alike, eights are not. To the right, the likelihood, which grows in every step, and the digits in each component.
 
 order = np.argsort(kappa)
-fig = plt.figure(figsize=(11, 5), layout="constrained")
+fig = plt.figure(figsize=(11, 4), layout="constrained")
 grid = fig.add_gridspec(2, 9, width_ratios=[1] * 7 + [0.4, 6])
 for place, k in enumerate(order):
     ax = fig.add_subplot(grid[place // 7, place % 7])
@@ -72,7 +72,9 @@ ax = fig.add_subplot(grid[0, 8])
 ax.plot(likelihood, ".-")
 ax.set(xlabel="step", ylabel="log-likelihood", title="EM")
 ax = fig.add_subplot(grid[1, 8])
-table = np.array([[np.sum(data.target[found == k] == j) for k in order] for j in range(10)])
+table = np.array(
+    [[np.sum(data.target[found == k] == j) for k in order] for j in range(10)]
+)
 ax.imshow(table, cmap="Greys", aspect="auto")
 ax.set(xlabel="component, by concentration", ylabel="digit", yticks=range(0, 10, 3))
 # sphinx_gallery_thumbnail_number = 1

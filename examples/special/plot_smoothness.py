@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import scipy.linalg
 from scipy.optimize import minimize
+from scipy.spatial.distance import squareform
 
 from numsolve.special import matern, matern_grad
 
@@ -29,8 +30,10 @@ y = np.linalg.cholesky(C) @ rng.standard_normal(len(t))
 def loss(log_parameters):
     """Value and gradient."""
     nu, length, noise = np.exp(log_parameters)
-    K, _, in_nu, in_length = matern_grad(r, nu, length)
-    factor = scipy.linalg.cho_factor(K + noise * np.eye(len(t)), lower=True)
+    pairs, _, in_nu, in_length = matern_grad(squareform(r), nu, length)
+    in_nu, in_length = squareform(in_nu), squareform(in_length)
+    K = squareform(pairs) + (1.0 + noise) * np.eye(len(t))
+    factor = scipy.linalg.cho_factor(K, lower=True)
     a = scipy.linalg.cho_solve(factor, y)
     inner = scipy.linalg.cho_solve(factor, np.eye(len(t))) - np.outer(a, a)
     value = 0.5 * y @ a + np.log(np.diag(factor[0])).sum()
@@ -51,11 +54,13 @@ assert fit.success and np.abs(fit.jac).max() < 1e-2
 # parameters being the best for each: the half-integers miss its top. To the right, paths of three smoothnesses from
 # the same random numbers.
 
-nus = np.linspace(0.4, 2.9, 6)
+nus = np.linspace(0.4, 2.8, 9)
 profile, best = [], fit.x
 for value in nus:
     kept = [(np.log(value), np.log(value)), *bounds[1:]]
-    one = minimize(loss, [np.log(value), *best[1:]], jac=True, method="L-BFGS-B", bounds=kept)
+    one = minimize(
+        loss, [np.log(value), *best[1:]], jac=True, method="L-BFGS-B", bounds=kept
+    )
     profile.append(fit.fun - one.fun)
 
 grid = np.linspace(0, 10, 300)

@@ -62,5 +62,8 @@ def functions() -> Mapping[str, Callable[[Any, Any], Any]]:
         "log_ive": differentiated("log_ive", 1.0, -1.0),
         "log_kv": differentiated("log_kv", -1.0, 0.0),
         "log_kve": differentiated("log_kve", -1.0, 1.0),
-        **{name: plain(name) for name in ("iv_ratio", "kv_ratio", "iv_order_slope", "kv_order_slope", "matern")},
+        **{
+            name: plain(name)
+            for name in ("iv_ratio", "kv_ratio", "iv_order_slope", "kv_order_slope", "matern")
+        },
     }
