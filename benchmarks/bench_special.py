@@ -23,14 +23,14 @@ class Values:
     """Below the size at which threads start."""
 
     params = (NAMES, list(RANGES))
-    param_names = ("function", "range")
+    param_names = ("function", "place")
 
-    def setup(self, function, range):
-        self.v, self.x = points(range, 19_000)
+    def setup(self, function, place):
+        self.v, self.x = points(place, 19_000)
         self.f = getattr(special, function)
         self.f(1.0, 1.0)
 
-    def time_array(self, function, range):
+    def time_array(self, function, place):
         self.f(self.v, self.x)
 
 

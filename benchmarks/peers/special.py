@@ -1,12 +1,13 @@
 """Log-Bessel functions against SciPy, logbesselk, tensorflow-probability and mpmath.
 
-The ranges are those of the specification. Each side gives the logarithm: SciPy that of its scaled functions. The
-error is the largest over 60 of the values, against mpmath at 60 digits (or Debye's expansion, summed there, from the
-radius 400 on), over max(1, |value|); an infinite or undefined value of a peer counts as infinite.
+The ranges are those of the specification. Each side gives the logarithm: SciPy that of its scaled functions.
+The error is the largest over 60 of the values, against mpmath at 60 digits (or Debye's expansion, summed
+there, from the radius 400 on), over max(1, |value|); an infinite or undefined value of a peer counts as
+infinite.
 
-The hot kernel takes some 15 ns a value for large radii. A hundred and fifty fused multiplications and additions,
-four in one instruction and two instructions in one cycle of 0.4 ns, are 8 ns: it is within a factor of two of the
-floor of its own expansion.
+The hot kernel takes some 15 ns a value for large radii. A hundred and fifty fused multiplications and
+additions, four in one instruction and two instructions in one cycle of 0.4 ns, are 8 ns: it is within a
+factor of two of the floor of its own expansion.
 """
 
 from __future__ import annotations
@@ -144,15 +145,12 @@ def cases(quick):
         tol=0.05,
         first_call=False,
     )
+    scipys = "from scipy.special import ive; ive(1.0, 1.0)"
     code = "from numsolve.special import {0}; {0}(1.0, 1.0)"
     yield Case(
         "first call, empty cache",
         ours=lambda: in_fresh_process(code.format("log_iv")),
-        peers=[
-            Peer(
-                "scipy", lambda: in_fresh_process("from scipy.special import ive; ive(1.0, 1.0)"), "SciPy ive"
-            )
-        ],
+        peers=[Peer("scipy", lambda: in_fresh_process(scipys), "SciPy ive")],
         metric="first call",
         repeats=1,
         first_call=False,

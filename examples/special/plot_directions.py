@@ -2,10 +2,11 @@
 Directions in 32 768 dimensions
 ===============================
 
-Features of neural networks are often compared by their directions alone. The von Mises-Fisher distribution is the
-normal distribution of directions; its normalising constant is a Bessel function whose order is half the dimension.
-Beyond some hundred dimensions that function leaves the range of floats, while its logarithm is an ordinary number.
-This page fits the concentration in 2048 to 32 768 dimensions, where SciPy's fit returns nearly zero without a word.
+Features of neural networks are often compared by their directions alone. The von Mises-Fisher distribution is
+the normal distribution of directions; its normalising constant is a Bessel function whose order is half the
+dimension. Beyond some hundred dimensions that function leaves the range of floats, while its logarithm is an
+ordinary number. This page fits the concentration in 2048 to 32 768 dimensions, where SciPy's fit returns
+nearly zero without a word.
 """
 
 import warnings
@@ -18,8 +19,8 @@ from scipy.stats import vonmises_fisher
 from numsolve.special import iv_ratio, log_iv, vmf_entropy, vmf_fit, vmf_sample
 
 # %%
-# Two hundred directions in each dimension, around a common one. The concentration is that for which their mean has
-# length one half.
+# Two hundred directions in each dimension, around a common one. The concentration is that for which their
+# mean has length one half.
 
 dimensions = np.array([16, 64, 256, 512, 1024, 2048, 8192, 32768])
 truth, ours, scipys = [], [], []
@@ -30,7 +31,7 @@ for d in dimensions:
     ours.append(vmf_fit(X).kappa)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        try:  # its density needs the d by d covariance; beyond 2048 dimensions it is skipped
+        try:  # skipped where it takes long
             scipys.append(vonmises_fisher.fit(X)[1] if d <= 2048 else np.nan)
         except ValueError:
             scipys.append(np.nan)
@@ -39,9 +40,9 @@ for d in dimensions:
     )
 
 # %%
-# To the left: the fits. In the middle, why: the scaled function of SciPy ends where its logarithm is below -745, that
-# of ours goes on. To the right, the mean resultant length as a function of the concentration, each curve in its own
-# dimension: in units of the dimension they become one.
+# To the left: the fits. In the middle, why: the scaled function of SciPy ends where its logarithm is below
+# -745, that of ours goes on. To the right, the mean resultant length as a function of the concentration, each
+# curve in its own dimension: in units of the dimension they become one.
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
 axes[0].loglog(dimensions, truth, "k-", lw=1, label="true")
@@ -71,8 +72,8 @@ axes[2].legend()
 # sphinx_gallery_thumbnail_axes = 1
 
 # %%
-# How much is said by saying that the directions have this concentration? The entropy, less that of the uniform
-# distribution, per dimension:
+# How much is said by saying that the directions have this concentration? The entropy, less that of the
+# uniform distribution, per dimension:
 
 for d in (16, 2048, 32768):
     kappa = vmf_fit(R=0.5, d=d).kappa

@@ -2,10 +2,10 @@
 Digits by direction
 ===================
 
-A mixture of von Mises-Fisher distributions clusters vectors by direction; their lengths do not matter. Here the
-vectors are the handwritten digits that scikit-learn ships, with 64 pixels each, and the length of a vector is how
-dark the ink is. The EM algorithm needs log-densities and one fit of a concentration for each component; both stay
-finite, whatever the dimension and however sharp a component becomes.
+A mixture of von Mises-Fisher distributions clusters vectors by direction; their lengths do not matter. Here
+the vectors are the handwritten digits that scikit-learn ships, with 64 pixels each, and the length of a
+vector is how dark the ink is. The EM algorithm needs log-densities and one fit of a concentration for each
+component; both stay finite, whatever the dimension and however sharp a component becomes.
 """
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,8 @@ X /= np.linalg.norm(X, axis=1, keepdims=True)
 n, d = X.shape
 
 # %%
-# One step of EM: how much each component is responsible for each image, then a weighted fit of each component.
+# One step of EM: how much each component is responsible for each image, then a weighted fit of each
+# component.
 
 
 def responsibilities(weights, mu, kappa):
@@ -57,8 +58,9 @@ for name, labels in (("k-means", groups), ("mixture", found)):
     print(f"{name:8s} shares {score:.3f} of the information with the true digits")
 
 # %%
-# The mean directions, brighter where a component has more ink than the mean image, sorted by concentration: zeros are
-# alike, eights are not. To the right, the likelihood, which grows in every step, and the digits in each component.
+# The mean directions, brighter where a component has more ink than the mean image, sorted by concentration:
+# zeros are alike, eights are not. To the right, the likelihood, which grows in every step, and the digits in
+# each component.
 
 order = np.argsort(kappa)
 fig = plt.figure(figsize=(11, 4), layout="constrained")

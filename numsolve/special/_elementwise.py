@@ -186,15 +186,14 @@ def _fill_part(k: Kernels, name: str, v: Array, x: Array, out: Array) -> None:
         return
     run: Callable[..., int] = COMPILED[name]
     work = np.empty(k.WORK)
-    operands: Any = [v, x, out]
-    with np.nditer(
-        operands,
-        flags=["external_loop", "buffered", "delay_bufalloc"],
-        op_flags=[["readonly", "contig"], ["readonly", "contig"], ["writeonly", "contig"]],
-        op_dtypes=[np.float64, np.float64, np.float64],
-        casting="same_kind",
-        buffersize=CHUNK,
-    ) as chunks:
+    settings: Any = {
+        "flags": ["external_loop", "buffered", "delay_bufalloc"],
+        "op_flags": [["readonly", "contig"], ["readonly", "contig"], ["writeonly", "contig"]],
+        "op_dtypes": [np.float64, np.float64, np.float64],
+        "casting": "same_kind",
+        "buffersize": CHUNK,
+    }
+    with np.nditer([v, x, out], **settings) as chunks:
         chunks.reset()
         for a, b, y in chunks:
             order = np.abs(a) if name in {"log_kv", "log_kve"} else a  # K is even in its order

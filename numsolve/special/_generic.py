@@ -199,6 +199,7 @@ def _iv_ratio_near(xp: Namespace, v: Values, x: Values) -> Values:
 
 def _moments(xp: Namespace, v: Values, x: Values) -> tuple[Values, Values, Values]:
     """Log K, and the means of cosh u and of u sinh(v u) / cosh(v u) under the integrand of (9)."""
+    x = xp.where(x < TINY, xp.ones_like(x), x)
     r = xp.hypot(v, x)
     peak = xp.log1p((v + v * (v / (r + x))) / x)
     right = xp.acosh(1.0 + FALL / r)
@@ -224,7 +225,7 @@ def _moments(xp: Namespace, v: Values, x: Values) -> tuple[Values, Values, Value
 
 
 def _tiny_parts(xp: Namespace, v: Values, x: Values) -> tuple[Values, Values, Values]:
-    """Log K, d log K / dv and (x/2) K_{v+1} / K_v below `TINY`: Temme's first term, from v = 1/2 on two powers."""
+    """Logarithm, slope in v, and (x/2) K_{v+1} / K_v below `TINY`: two powers, or Temme's first term."""
     L = math.log(2.0) - _log(xp, x)
     low = xp.where(v < 0.5, v, xp.zeros_like(v))
     even, odd = _gamma_parts(low)
@@ -294,7 +295,11 @@ def log_kv(xp: Namespace, v: Values, x: Values, *, scaled: bool = False) -> Valu
     """Log K, or log(K e^x)."""
     inside, far = _regions(xp, v, x)
     a, b = _safe(xp, inside & ~far, v, x, 1.0)
-    near = xp.where(b < TINY, _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[0], _middle(xp, a, b)[0])
+    near = xp.where(
+        b < TINY,
+        _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[0],
+        _moments(xp, a, b)[0],
+    )
     near = near + (b if scaled else 0.0)
     value = xp.where(far, _log_far(xp, *_safe(xp, far, v, x, 30.0), -1.0, scaled=scaled), near)
     return _ends(xp, v, x, inside, value, (math.inf, -math.inf, math.inf, math.inf))
@@ -317,7 +322,7 @@ def kv_ratio(xp: Namespace, v: Values, x: Values) -> Values:
     """K_{v+1} / K_v."""
     inside, far = _regions(xp, v, x)
     a, b = _safe(xp, inside & ~far, v, x, 1.0)
-    cosh = _middle(xp, a, b)[1]  # -K' / K, and K_{v+1} / K_v = v / x - K' / K
+    cosh = _moments(xp, a, b)[1]  # -K' / K, and K_{v+1} / K_v = v / x - K' / K
     c, d = _safe(xp, b < TINY, a, b, 0.5)
     near = xp.where(b < TINY, _tiny_parts(xp, c, d)[2] / (0.5 * d), a / b + cosh)
     value = xp.where(far, _ratio_far(xp, *_safe(xp, far, v, x, 30.0), -1.0), near)
@@ -336,14 +341,13 @@ def kv_order_slope(xp: Namespace, v: Values, x: Values) -> Values:
     """D log K / dv."""
     inside, far = _regions(xp, v, x)
     a, b = _safe(xp, inside & ~far, v, x, 1.0)
-    near = xp.where(b < TINY, _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[1], _middle(xp, a, b)[2])
+    near = xp.where(
+        b < TINY,
+        _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[1],
+        _moments(xp, a, b)[2],
+    )
     value = xp.where(far, _slope_far(xp, *_safe(xp, far, v, x, 30.0), -1.0), near)
     return _ends(xp, v, x, inside, value, (math.inf, 0.0, math.inf, 0.0))
-
-
-def _middle(xp: Namespace, v: Values, x: Values) -> tuple[Values, Values, Values]:
-    """`_moments` from `TINY` on."""
-    return _moments(xp, v, xp.where(x < TINY, xp.ones_like(x), x))
 
 
 def log_ive(xp: Namespace, v: Values, x: Values) -> Values:

@@ -1,7 +1,7 @@
 """The functions for CuPy: one elementwise CUDA kernel each, after the formulas and names of the CPU kernels.
 
-A thread computes one entry, in double precision whatever the arrays are. The device code is in `PREAMBLE`; the ends
-of the domain come first, so that no formula sees them.
+A thread computes one entry, in double precision whatever the arrays are. The device code is in `PREAMBLE`;
+the ends of the domain come first, so that no formula sees them.
 """
 
 import cupy
@@ -23,7 +23,8 @@ TABLES = (
     + _table("ETA", ETA)
     + _table("GAMMA", RECIPROCAL_GAMMA)
     + f"#define TERMS {TERMS}\n#define N_ETA {ETA.size}\n#define N_GAMMA {RECIPROCAL_GAMMA.size}\n"
-    + f"#define FAR {FAR!r}\n#define NEAR_ROOT {NEAR_ROOT!r}\n#define ROOT {ROOT!r}\n#define ROOT_REST {ROOT_REST!r}\n"
+    + f"#define FAR {FAR!r}\n#define NEAR_ROOT {NEAR_ROOT!r}\n"
+    + f"#define ROOT {ROOT!r}\n#define ROOT_REST {ROOT_REST!r}\n"
 )
 
 PREAMBLE = (

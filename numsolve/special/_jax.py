@@ -16,6 +16,9 @@ from . import _generic
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+#: What JAX differentiates as it is written.
+PLAIN = ("iv_ratio", "kv_ratio", "iv_order_slope", "kv_order_slope", "matern")
+
 
 @functools.cache
 def functions() -> Mapping[str, Callable[[Any, Any], Any]]:

@@ -18,8 +18,8 @@ References
    Mises-Fisher distributions", Journal of Machine Learning Research 6 (2005) 1345-1382.
 .. [2] S. Sra, "A short note on parameter approximation for von Mises-Fisher distributions", Computational
    Statistics 27 (2012) 177-190.
-.. [3] A. T. A. Wood, "Simulation of the von Mises Fisher distribution", Communications in Statistics - Simulation
-   and Computation 23 (1994) 157-164.
+.. [3] A. T. A. Wood, "Simulation of the von Mises Fisher distribution", Communications in Statistics
+   23 (1994) 157-164.
 """
 
 from __future__ import annotations
@@ -219,10 +219,6 @@ def vmf_fit(
     -----
     Maximum likelihood overestimates kappa where there are few data: even of uniform ones R is about n^(-1/2).
 
-    References
-    ----------
-    Banerjee et al., J. Mach. Learn. Res. 6 (2005) 1345-1382; Sra, Comput. Stat. 27 (2012) 177-190.
-
     Examples
     --------
     >>> from numsolve.special import vmf_fit
@@ -282,9 +278,9 @@ def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState =
     -------
     array of shape (size, d)
 
-    References
-    ----------
-    Wood, Commun. Stat. Simul. Comput. 23 (1994) 157-164. Differs from the paper in that 1 - w is computed as
+    Notes
+    -----
+    Differs from the paper in that 1 - w is computed as
     such, so that concentrations up to 1e15 keep their digits.
 
     Examples

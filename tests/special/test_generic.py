@@ -131,7 +131,8 @@ def test_the_cuda_code_computes_the_same_on_the_host(tmp_path):
         f"log_{f}{e}": f"log_{f}(v, x, {flag})" for f in ("iv", "kv") for e, flag in (("", 0), ("e", 1))
     }
     printed = ", ".join(calls[name] for name in NAMES)
-    source = "#include <algorithm>\n#include <cmath>\n#include <cstdio>\nusing namespace std;\n#define __device__\n"
+    source = "".join(f"#include <{name}>\n" for name in ("algorithm", "cmath", "cstdio"))
+    source += "using namespace std;\n#define __device__\n"
     source += re.sub(r"\bGAMMA\b", "GAMMA_", cuda_source())
     source += 'int main() { double v, x; while (scanf("%lf %lf", &v, &x) == 2) printf("'
     source += "%.17g " * len(NAMES) + f'\\n", {printed}); }}\n'
