@@ -35,9 +35,7 @@ for d in dimensions:
             scipys.append(vonmises_fisher.fit(X)[1] if d <= 2048 else np.nan)
         except ValueError:
             scipys.append(np.nan)
-    print(
-        f"d = {d:6d}: true {kappa:10.2f}, fitted {ours[-1]:10.2f}, SciPy {scipys[-1]:.4g}"
-    )
+    print(f"d = {d:6d}: true {kappa:10.2f}, fitted {ours[-1]:10.2f},", scipys[-1])
 
 # %%
 # To the left: the fits. In the middle, why: the scaled function of SciPy ends where its logarithm is below

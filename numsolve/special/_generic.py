@@ -295,12 +295,8 @@ def log_kv(xp: Namespace, v: Values, x: Values, *, scaled: bool = False) -> Valu
     """Log K, or log(K e^x)."""
     inside, far = _regions(xp, v, x)
     a, b = _safe(xp, inside & ~far, v, x, 1.0)
-    near = xp.where(
-        b < TINY,
-        _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[0],
-        _moments(xp, a, b)[0],
-    )
-    near = near + (b if scaled else 0.0)
+    tiny = _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[0]
+    near = xp.where(b < TINY, tiny, _moments(xp, a, b)[0]) + (b if scaled else 0.0)
     value = xp.where(far, _log_far(xp, *_safe(xp, far, v, x, 30.0), -1.0, scaled=scaled), near)
     return _ends(xp, v, x, inside, value, (math.inf, -math.inf, math.inf, math.inf))
 
@@ -341,11 +337,8 @@ def kv_order_slope(xp: Namespace, v: Values, x: Values) -> Values:
     """D log K / dv."""
     inside, far = _regions(xp, v, x)
     a, b = _safe(xp, inside & ~far, v, x, 1.0)
-    near = xp.where(
-        b < TINY,
-        _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[1],
-        _moments(xp, a, b)[2],
-    )
+    tiny = _tiny_parts(xp, *_safe(xp, b < TINY, a, b, 0.5))[1]
+    near = xp.where(b < TINY, tiny, _moments(xp, a, b)[2])
     value = xp.where(far, _slope_far(xp, *_safe(xp, far, v, x, 30.0), -1.0), near)
     return _ends(xp, v, x, inside, value, (math.inf, 0.0, math.inf, 0.0))
 
