@@ -93,7 +93,7 @@ def kv_slope_near(v, x):
             fall = 0.5 * (r + v) * math.expm1(w) + 0.5 * x * x / (r + v) * math.expm1(-w) - v * w
         else:
             half = math.sinh(0.5 * w)
-            fall = 2.0 * r * half * half + v * (2.0 * half * math.sqrt(1.0 + half * half) - w)
+            fall = 2.0 * r * half * half + 2.0 * v * half * math.cosh(0.5 * w) - v * w
         weight = math.exp(-fall)
         if i == 0:
             weight *= 0.5

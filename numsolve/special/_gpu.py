@@ -251,7 +251,7 @@ __device__ double kv_order_slope(double v, double x) {
         const double w = i * step - left, u = peak + w, half = sinh(0.5 * w);
         const double fall = w < -1.0
             ? 0.5 * (r + v) * expm1(w) + 0.5 * x * x / (r + v) * expm1(-w) - v * w
-            : 2.0 * r * half * half + v * (sinh(w) - w);
+            : 2.0 * r * half * half + 2.0 * v * half * cosh(0.5 * w) - v * w;
         const double weight = exp(-fall) * (i == 0 ? 0.5 : 1.0);
         total += weight * (1.0 + exp(-2.0 * v * u));
         moment -= weight * u * expm1(-2.0 * v * u);
