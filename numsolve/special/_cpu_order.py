@@ -1,0 +1,134 @@
+r"""The derivatives of both logarithms in the order v, entry by entry; names and numbers as in ``_cpu_debye``.
+
+From the radius `FAR` on, (1) differentiated term by term. Below, I by its series (3), and K by its integral
+(DLMF 10.32.9), of which the trapezoidal rule has all digits::
+
+    K_v(x) = int_0^inf exp(-x cosh u) cosh(v u) du,
+    d log K_v / dv = int u exp(-x cosh u) sinh(v u) du / K_v                                              (9)
+
+With u = u_0 + w and sinh(u_0) = v / x, the place of the peak, v u - x cosh u = const - r (cosh w - 1)
+- v (sinh w - w).
+"""
+
+from __future__ import annotations
+
+import math
+
+from numsolve._core.compiled import inner, kernel
+
+from ._cpu_debye import FUSED
+from ._cpu_near import MOST_TERMS, kind_of
+from ._tuples import DEBYE, RECIPROCAL_GAMMA, TERMS
+
+#: Where the integrand of (9) has fallen by e^-42, the rest is below rounding errors.
+FALL = 42.0
+#: Quotients beyond this may overflow.
+HUGE = 1e290
+#: The fewest nodes of the trapezoidal rule, and nodes for each unit of a long interval.
+NODES, NODES_A_UNIT = 96, 5.0
+
+
+@inner(fastmath=FUSED)
+def slope_far(v, x, sign):
+    """D log I / dv for the upper sign, d log K / dv for the lower, by (1)."""
+    r = math.sqrt(v * v + x * x)
+    t, q = v / r, sign / r
+    p = t * t
+    turn = 2.0 * t * (x / r) * (x / r) / r  # dp / dv
+    total, change = 0.0, 0.0
+    for k in range(TERMS, 0, -1):
+        row, slope = DEBYE[k, k], 0.0
+        for j in range(k - 1, -1, -1):
+            slope = slope * p + row
+            row = row * p + DEBYE[k, j]
+        total = (total + row) * q
+        change = (change + (slope * turn - k * (t / r) * row)) * q
+    asinh = math.log1p((v + v * (v / (r + x))) / x)
+    return change / (1.0 + total) - 0.5 * t / r - sign * asinh
+
+
+@inner(fastmath=FUSED)
+def iv_slope_near(v, x):
+    """D log I / dv, the series (3) differentiated term by term."""
+    n = int(v + 0.5)
+    m, h = v - n, 0.5 * x
+    g, slope = 0.0, 0.0
+    for k in range(RECIPROCAL_GAMMA.size - 1, -1, -1):
+        slope = slope * m + g
+        g = g * m + RECIPROCAL_GAMMA[k]
+    digamma = -slope / g
+    for k in range(1, n + 1):
+        digamma += 1.0 / (m + k)
+    y, total, weighted, term, harmonic = h * h, 1.0, 0.0, 1.0, 0.0
+    for k in range(1, MOST_TERMS):
+        term *= y / (k * (v + k))
+        harmonic += 1.0 / (v + k)
+        total += term
+        weighted += term * harmonic
+        if term * harmonic < 1e-17 * weighted:
+            break
+    return math.log(h) - digamma - weighted / total
+
+
+@inner(fastmath=FUSED)
+def kv_slope_near(v, x):
+    """d log K / dv by (9)."""  # noqa: D403
+    small, large = min(v, x), max(v, x)
+    r = large * math.sqrt(1.0 + (small / large) * (small / large))  # squares of tiny numbers would vanish
+    peak = math.log(2.0 * v) - math.log(x) if v > HUGE * x else math.log1p((v + v * (v / (r + x))) / x)
+    # Beyond these distances from the peak the integrand has fallen by e^-FALL.
+    right = math.acosh(1.0 + FALL / r) if r > 1.0 / HUGE else math.log(2.0 * FALL) - math.log(r)
+    left = math.acosh(1.0 + FALL * (r + v) / (x * x)) if x > 1e-150 else peak
+    if v > 0.0:
+        left = min(left, FALL / v + math.sqrt(2.0 * FALL / v))
+    left = min(left, peak)
+    nodes = max(NODES, int(NODES_A_UNIT * (left + right)))
+    step = (left + right) / nodes
+    total, moment = 0.0, 0.0
+    for i in range(nodes + 1):
+        w = i * step - left
+        u = peak + w
+        less = math.expm1(-2.0 * v * u)
+        if w < -1.0:  # there the terms below are large and of opposite signs
+            fall = 0.5 * (r + v) * math.expm1(w) + 0.5 * x * x / (r + v) * math.expm1(-w) - v * w
+        else:
+            half = math.sinh(0.5 * w)
+            fall = 2.0 * r * half * half + 2.0 * v * half * math.cosh(0.5 * w) - v * w
+        weight = math.exp(-fall)
+        if i == 0:
+            weight *= 0.5
+        total += weight * (2.0 + less)
+        moment -= weight * u * less
+    return moment / total
+
+
+@kernel(fastmath=FUSED)
+def iv_order_slope(v, x, out):
+    """Fill `out` with d log I / dv; return how many entries are left nan."""
+    left = 0
+    for i in range(out.size):
+        kind = kind_of(v[i], x[i])
+        if kind == 0:
+            out[i] = slope_far(v[i], x[i], 1.0)
+        elif kind == 1:
+            out[i] = iv_slope_near(v[i], x[i])
+        else:
+            out[i] = math.nan
+            left += 1
+    return left
+
+
+@kernel(fastmath=FUSED)
+def kv_order_slope(v, x, out):
+    """Fill `out` with d log K / dv; return how many entries are left nan."""
+    left = 0
+    for i in range(out.size):
+        kind = kind_of(v[i], x[i])
+        if kind == 0:
+            out[i] = slope_far(v[i], x[i], -1.0)
+        elif kind == 1:
+            out[i] = kv_slope_near(v[i], x[i])
+        else:
+            out[i] = math.nan
+            left += 1
+    return left

@@ -1,0 +1,72 @@
+"""The functions for JAX: plain array code, with the derivatives of the logarithms given as a custom JVP.
+
+The derivatives are themselves made of the ratio and of the slope in the order, which JAX differentiates as
+they are written; so ``jit``, ``vmap``, ``grad`` of ``grad`` and both modes compose.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from numsolve._core import extras
+
+from . import _generic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+#: What JAX differentiates as it is written.
+PLAIN = ("iv_ratio", "kv_ratio", "iv_order_slope", "kv_order_slope", "matern")
+
+
+@functools.cache
+def functions() -> Mapping[str, Callable[[Any, Any], Any]]:
+    """Each function by its name; the arguments are broadcast and made floats."""
+    jax = extras.require("jax", "a function of JAX arrays")
+    jnp = jax.numpy
+
+    def plain(name: str) -> Callable[[Any, Any], Any]:
+        function = getattr(_generic, name)
+
+        def call(v: Any, x: Any) -> Any:
+            v, x = jnp.broadcast_arrays(v, x)
+            dtype = jnp.promote_types(jnp.result_type(v, x), jnp.float32)
+            if jnp.issubdtype(dtype, jnp.complexfloating):
+                raise TypeError(f"v and x must be real, got {dtype}")
+            return function(jnp, v.astype(dtype), x.astype(dtype))
+
+        return jax.jit(call)  # type: ignore[no-any-return]
+
+    def differentiated(name: str, sign: float, shift: float) -> Callable[[Any, Any], Any]:
+        """A logarithm: (v / x +- ratio + shift) dx + slope dv, where shift is that of the scaled function."""
+        value, ratio, slope = plain(name), plain(f"{name[4:6]}_ratio"), plain(f"{name[4:6]}_order_slope")
+
+        @jax.custom_jvp  # type: ignore[untyped-decorator]
+        def call(v: Any, x: Any) -> Any:
+            return value(v, x)
+
+        @call.defjvp  # type: ignore[untyped-decorator]
+        def derivative(primals: Any, tangents: Any) -> Any:
+            (v, x), (dv, dx) = primals, tangents
+            out = call(v, x)
+            in_x = v / x + sign * ratio(v, x) + shift
+            return out, (in_x * dx + slope(v, x) * dv).astype(out.dtype)
+
+        def of_floats(v: Any, x: Any) -> Any:
+            dtype = jnp.promote_types(jnp.result_type(v, x), jnp.float32)
+            v, x = (jnp.asarray(a, dtype) for a in jnp.broadcast_arrays(v, x))
+            return call(jnp.abs(v) if sign < 0.0 else v, x)  # K is even in its order
+
+        return of_floats
+
+    return {
+        "log_iv": differentiated("log_iv", 1.0, 0.0),
+        "log_ive": differentiated("log_ive", 1.0, -1.0),
+        "log_kv": differentiated("log_kv", -1.0, 0.0),
+        "log_kve": differentiated("log_kve", -1.0, 1.0),
+        **{
+            name: plain(name)
+            for name in ("iv_ratio", "kv_ratio", "iv_order_slope", "kv_order_slope", "matern")
+        },
+    }

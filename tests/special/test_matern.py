@@ -1,0 +1,105 @@
+"""The Matérn correlation: half-integers in closed form, mpmath, derivatives, matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mpmath import mp
+from numpy.testing import assert_allclose
+
+from numsolve.special import matern, matern_grad, matern_log_det
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("nu", [0.5, 1.5, 2.5])
+def test_half_integers_are_elementary(nu):
+    r = np.r_[0.0, np.logspace(-8, 2, 60)]
+    s = np.sqrt(2 * nu) * r / 0.7
+    polynomial = {0.5: 1.0, 1.5: 1 + s, 2.5: 1 + s + s * s / 3}[nu]
+    assert_allclose(matern(r, nu, 0.7), polynomial * np.exp(-s), rtol=1e-13, atol=1e-15)
+
+
+def exact(r, nu, length):
+    s = mp.sqrt(2 * nu) * r / length
+    return 2 ** (1 - nu) / mp.gamma(nu) * s**nu * mp.besselk(nu, s)
+
+
+def test_value_and_derivatives_against_mpmath():
+    """Of any smoothness from 0.01 to 60, and at distances from 1e-5 lengths on."""
+    nu, r, length = (10 ** RNG.uniform(*a, 40) for a in ((-2, 1.8), (-5, 0.7), (-0.5, 0.5)))
+    got = matern_grad(r, nu, length)
+    with mp.workdps(80):
+        for i in range(40):
+            point = [mp.mpf(float(a[i])) for a in (r, nu, length)]
+            want = [exact(*point)]
+            for j in range(3):
+                step = mp.mpf(10) ** -25 * point[j]
+                high, low = (
+                    exact(*(p + sign * step * (k == j) for k, p in enumerate(point))) for sign in (1, -1)
+                )
+                want.append((high - low) / (2 * step))
+            for a, b in zip((g[i] for g in got), want, strict=True):
+                assert abs(mp.mpf(float(a)) - b) < 1e-13 * max(1, abs(b))
+
+
+def test_large_smoothness_tends_to_the_normal_kernel():
+    """The difference from exp(-r^2 / 2) falls like 1 / nu."""
+    r, nus = np.linspace(0.1, 3, 30), np.array([1e2, 1e3, 1e4, 1e5, 1e6])
+    miss = [np.abs(matern(r, nu) - np.exp(-r * r / 2)).max() for nu in nus]
+    assert np.polyfit(np.log(nus), np.log(miss), 1)[0] == pytest.approx(-1.0, abs=0.02)
+
+
+def test_at_distance_zero():
+    for nu, slope in ((2.0, 0.0), (0.5, -1 / 3), (0.3, -np.inf)):
+        value, d_dr, d_dnu, d_dlength = matern_grad(0.0, nu, 3.0)
+        assert (value, d_dnu, d_dlength) == (1.0, 0.0, 0.0)
+        assert d_dr == pytest.approx(slope)
+
+
+def test_the_function_solves_its_differential_equation():
+    """s k'' + (1 - 2 nu) k' = s k, with k'' from differences of k'."""
+    for nu in (0.3, 1.2, 7.7, 40.0):
+        s = np.linspace(0.5, 9, 12)
+        scale, h = np.sqrt(2 * nu), 1e-4
+        k, slope, *_ = matern_grad(s / scale, nu)
+        slopes = [matern_grad((s + j * h) / scale, nu)[1] / scale for j in (-2, -1, 1, 2)]
+        second = (slopes[0] - 8 * slopes[1] + 8 * slopes[2] - slopes[3]) / (12 * h)
+        assert_allclose(s * second + (1 - 2 * nu) * slope / scale, s * k, rtol=1e-8)
+
+
+def test_the_log_determinant_and_its_derivatives():
+    X = RNG.normal(size=(25, 2))
+    r = np.sqrt(((X[:, None] - X) ** 2).sum(axis=2))
+    f = lambda nu, length: matern_log_det(r, nu, length, noise=0.1)  # noqa: E731
+    value, d_dnu, d_dlength = f(1.3, 0.8)
+    assert value == pytest.approx(np.linalg.slogdet(matern(r, 1.3, 0.8) + 0.1 * np.eye(25))[1])
+    h = 1e-5
+    assert d_dnu == pytest.approx((f(1.3 + h, 0.8)[0] - f(1.3 - h, 0.8)[0]) / (2 * h), rel=1e-8)
+    assert d_dlength == pytest.approx((f(1.3, 0.8 + h)[0] - f(1.3, 0.8 - h)[0]) / (2 * h), rel=1e-8)
+
+
+def test_float32_and_shapes():
+    k = matern(np.ones((3, 1), np.float32), np.float32(1.2), np.ones(2, np.float32))
+    assert k.dtype == np.float32
+    assert k.shape == (3, 2)
+    assert isinstance(matern(1.0, 1.0), np.float64)
+    assert matern(np.empty((0, 2)), 1.0).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: matern(-1.0, 1.0), ValueError, "r must be at least 0"),
+        (lambda: matern(1.0, 0.0), ValueError, "nu must be above 0"),
+        (lambda: matern(1.0, 1.0, 0.0), ValueError, "length must be above 0"),
+        (lambda: matern(np.nan, 1.0), ValueError, "r must hold finite"),
+        (lambda: matern(1j, 1.0), TypeError, "r is complex"),
+        (lambda: matern_log_det(np.ones((2, 3)), 1.0), ValueError, "r must be a symmetric matrix"),
+        (lambda: matern_log_det(np.zeros((3, 3)), 1.0), ValueError, "noise = 0 leaves"),
+        (lambda: matern_log_det(np.zeros((3, 3)), 1.0, noise=-1.0), ValueError, "noise"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
