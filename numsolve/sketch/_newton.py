@@ -78,6 +78,8 @@ class Newton:
         self.name, self.inner = choose(inner, self.H, self.point.G, preconditioner, rng, sketch_size)
         self.fresh = True
         self.escapes = 0
+        self.tried: Any = None
+        self.shifts = (0.0, 0.0)
 
     # -- one iteration -----------------------------------------------------------------------------
 
@@ -110,9 +112,10 @@ class Newton:
         dw = 0.0
         plain: tuple[Array, float] | None = None
         for retry in range(RETRIES + 1):
-            z, dw, slope = self._direction(dw)
+            z, dw, dc, slope = self._direction(dw)
             if z is None:
                 break
+            self.shifts = dw, dc
             # The first direction is kept: where no shift helps, it is followed in tiny steps.
             plain = plain or (z, slope)
             found, a = self._search(z, slope, SHORT if retry < RETRIES else 0.0)
@@ -125,7 +128,7 @@ class Newton:
         self.shift = dw / RAISE**RETRIES
         return self._search(*plain, 0.0, first=SHORT)[0]
 
-    def _direction(self, dw: float) -> tuple[Array | None, float, float]:
+    def _direction(self, dw: float) -> tuple[Array | None, float, float, float]:
         """The step of (3) with a shift of at least dw that passes (5)."""
         p = self.point
         b = -np.concatenate([p.gL, p.c])
@@ -151,10 +154,10 @@ class Newton:
                     break
                 slope = p.slope(self.H, dx, dl, self.eta1, self.eta2)
             if slope <= -0.5 * self.eta2 * size**2:
-                return step.z, dw, slope
+                return step.z, dw, dc, slope
             if self.inner.exact or rtol <= 1e-12:
                 dw = self._raised(dw)
-        return None, dw, 0.0
+        return None, dw, dc, 0.0
 
     def _raised(self, dw: float) -> float:
         if dw > 0.0:
@@ -178,18 +181,35 @@ class Newton:
 
             def worth(f: float, c: Array, lam: Array = lam, top: float = top, full: bool = full) -> bool:
                 """The part of (1) without derivatives may rule out a trial; not the full step, see above."""
+                self.tried = c
                 low = f + float(lam @ c) + 0.5 * self.eta1 * float(c @ c)
                 return low <= top or (full and arrays.norm(np, c) <= 0.5 * self.least_K)
 
+            self.tried = None
             values = self.problem.evaluate(p.x + a * z[:n], worth)
-            if values is not None:
-                trial = Point.make(values, lam)
-                if full and trial.K <= 0.5 * self.least_K:
-                    return trial, a
-                if trial.merit(self.eta1, self.eta2) <= top:  # (6)
-                    return trial, a
+            trial = None if values is None else self._accepted(Point.make(values, lam), top, full=full)
+            if trial is None and full and self.inner.exact and self.tried is not None:
+                trial = self._corrected(z, top, worth)
+            if trial is not None:
+                return trial, a
             a *= 0.5
         return None, a
+
+    def _accepted(self, trial: Point, top: float, *, full: bool) -> Point | None:
+        if full and trial.K <= 0.5 * self.least_K:
+            return trial
+        return trial if trial.merit(self.eta1, self.eta2) <= top else None  # (6)
+
+    def _corrected(self, z: Array, top: float, worth: Any) -> Point | None:
+        """A second-order correction of a full step that went away from the constraints."""
+        p, n = self.point, self.point.x.size
+        c = self.tried
+        if not arrays.norm(np, c) >= arrays.norm(np, p.c):
+            return None
+        step = self.inner.solve(-np.concatenate([p.gL, p.c + c]), *self.shifts, 0.0)
+        lam = p.lam + step.z[n:]
+        values = self.problem.evaluate(p.x + step.z[:n], lambda f, c: worth(f, c, lam))
+        return None if values is None else self._accepted(Point.make(values, lam), top, full=True)
 
     # -- ends --------------------------------------------------------------------------------------
 
