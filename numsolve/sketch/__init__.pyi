@@ -1,5 +1,8 @@
+from .adasketch import adasketch_newton as adasketch_newton
 from .lstsq import lstsq as lstsq
 from .minimize import minimize as minimize
+from .newton import GLM as GLM
+from .newton import newton_sketch as newton_sketch
 from .operators import Sketch as Sketch
 from .operators import make_sketch as make_sketch
 from .project import sketch_project as sketch_project
@@ -8,12 +11,15 @@ from .result import LstsqResult as LstsqResult
 from .result import SketchResult as SketchResult
 
 __all__ = [
+    "GLM",
     "LinearResult",
     "LstsqResult",
     "Sketch",
     "SketchResult",
+    "adasketch_newton",
     "lstsq",
     "make_sketch",
     "minimize",
+    "newton_sketch",
     "sketch_project",
 ]

@@ -184,23 +184,21 @@ def minimize(
         columns=("fun", "constr_violation"), divergence=float("inf"),
     ) as it:  # fmt: skip
         newton.inner.late = lambda: it.time_is_up
-        saddle = False
         end: Any
         confirmed = newton.point.K <= tol and newton.confirmed()
-        _record(it, newton.point, converged=confirmed and not newton.at_saddle)
+        saddle = confirmed and newton.at_saddle
+        record(it, newton.point, converged=confirmed and not saddle)
         beyond = 0
         for _ in it:
-            if saddle or (confirmed and newton.at_saddle):
+            if saddle:
                 end = None if newton.escape() else (Status.STAGNATED, "A stationary point, but not a minimum.")
             else:
                 end = newton.advance()
             p = newton.point
-            within = p.K <= tol
-            confirmed = within and newton.confirmed()
+            confirmed = p.K <= tol and newton.confirmed()
             saddle = confirmed and newton.at_saddle
-            converged = confirmed and not saddle
-            _record(it, p, converged=converged)
-            beyond += within and not confirmed
+            record(it, p, converged=confirmed and not saddle)
+            beyond += p.K <= tol and not confirmed
             if it.running and end is not None:
                 it.stop(*end)
             elif it.running and beyond > RUNNING_ON:
@@ -231,7 +229,8 @@ def deliver_point(
     )
 
 
-def _record(it: Monitor, p: Point, *, converged: bool) -> None:
+def record(it: Monitor, p: Point, *, converged: bool) -> None:
+    """Take note of an iterate."""
     violation = float(np.max(np.abs(p.c), initial=0.0))
     it.record(p.K, p, converged=converged, fun=p.f, constr_violation=violation)
 

@@ -34,7 +34,7 @@ KINDS = ("kaczmarz", "gaussian", "block", "sparse-sign")
 #: The largest system for which A A' is kept, so that the residual follows each step.
 KEPT = 2000
 #: Random vectors that are drawn together.
-DRAWN = 64
+DRAWN = 1024
 
 
 def sketch_project(
