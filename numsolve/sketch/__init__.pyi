@@ -1,3 +1,4 @@
+from . import problems as problems
 from .adasketch import adasketch_newton as adasketch_newton
 from .lstsq import lstsq as lstsq
 from .minimize import minimize as minimize
@@ -21,5 +22,6 @@ __all__ = [
     "make_sketch",
     "minimize",
     "newton_sketch",
+    "problems",
     "sketch_project",
 ]
