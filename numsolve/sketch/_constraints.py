@@ -36,8 +36,10 @@ def blocks(constraints: Any, x0: Array) -> list[Block]:
     """The blocks of an argument `constraints`."""
     if constraints is None:
         return []
-    if isinstance(constraints, tuple) and constraints and all(callable(c) or c is None for c in constraints):
-        return [_pair(constraints, x0)]
+    if isinstance(constraints, tuple) and constraints and callable(constraints[0]):
+        words = all(callable(part) or part is None or isinstance(part, str) for part in constraints)
+        if words:
+            return [_pair(constraints, x0)]
     if isinstance(constraints, list | tuple):
         return [block for part in constraints for block in blocks(part, x0)]
     return [_block(constraints, x0)]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: The largest dense system, and the largest sparse one that is made dense.
 DENSE, SMALL = 1500, 120
+#: Constraints up to which the rows of a Jacobian that is an operator are worth their products.
+FEW = 200
 NAMES = ("auto", "ldl", "splu", "minres", "kaczmarz", "gaussian", "block", "sparse-sign")
 #: Curvature of the model along a step that counts as positive.
 CURVATURE = 1e-8
@@ -178,7 +180,7 @@ class Minres(Inner):
         P = self.inverse if d is None else (lambda v: v / d)
         if m == 0:
             schur = None
-        elif isinstance(G, LinearOperator):
+        elif isinstance(G, LinearOperator) and m > FEW:
             schur = lambda v: v  # noqa: E731
         elif d is not None and sp.issparse(G):
             S = sp.csc_matrix(G @ sp.diags_array(1.0 / d) @ G.T + 1e-12 * sp.eye_array(m))
