@@ -13,6 +13,7 @@ FLAGSHIPS = {
     "fractional": "solve_riesz_bvp",
     "linear": "ssor_cg",
     "monotone": "solve_lp",
+    "sketch": "lstsq",
     "transport": "solve",
 }
 

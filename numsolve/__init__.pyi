@@ -3,6 +3,7 @@ from . import fractional as fractional
 from . import implicit as implicit
 from . import linear as linear
 from . import monotone as monotone
+from . import sketch as sketch
 from . import transport as transport
 from ._core.result import ConvergenceError as ConvergenceError
 from ._core.result import ConvergenceWarning as ConvergenceWarning
@@ -23,5 +24,6 @@ __all__ = [
     "implicit",
     "linear",
     "monotone",
+    "sketch",
     "transport",
 ]
