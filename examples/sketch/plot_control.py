@@ -40,7 +40,7 @@ for ax, field, title in zip(axes, (target, state, control), titles, strict=True)
     shown = ax.imshow(
         field,
         extent=(-1, 1, -1, 1),
-        cmap="RdBu_r" if title == "control" else "magma",
+        cmap="viridis" if title == "control" else "magma",
         origin="lower",
     )
     figure.colorbar(shown, ax=ax, shrink=0.75)

@@ -43,16 +43,17 @@ print(result)
 # The sketch has this many rows, and its own solution, before the repair, is already close. Its error
 # falls with the size of the sketch; the certificate of the repaired solution is at rounding errors.
 
-sizes = [60, 120, 250, 500, 1000, 2000, 4000]
+sizes = [60, 200, 800, 3200]
 errors = []
 for s in sizes:
-    S = sketch.make_sketch("sparse-sign", s, n, rng=s)
+    S = sketch.make_sketch("sparse-sign", s, n, nnz=4, rng=s)
     rough = np.linalg.lstsq(S @ A, S @ demand)[0]
     fit = A @ (rough - result.x)
     errors.append(np.linalg.norm(fit) / result.residual_norm)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-one = slice(n // 2, n // 2 + 24)
+start = n // 48 * 24
+one = slice(start, start + 24)
 left.plot(24 * day[one], demand[one], ".", color="0.6", label="demand")
 left.plot(24 * day[one], A[one] @ result.x, color="tab:red", label="model")
 left.set(xlabel="hour of a day", ylabel="GW", title="one day of 41 000")

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.linalg as sl
 import scipy.sparse as sp
-from scipy.sparse.linalg import LinearOperator, minres, splu
+from scipy.sparse.linalg import LinearOperator, splu
 
 from numsolve._core import arrays, checks
 
+from ._minres import minres
 from .project import Projector
 
 if TYPE_CHECKING:
@@ -151,25 +152,29 @@ class Minres(Inner):
         self.inverse = None if self.preconditioner is None else self.preconditioner(x)
 
     def solve(self, b: Array, dw: float, dc: float, rtol: float) -> Step:
-        size = self.n + self.m
-        A = LinearOperator((size, size), matvec=lambda z: self.product(z.reshape(-1), dw, dc), dtype=np.dtype(float))
+        size, wanted = self.n + self.m, rtol * arrays.norm(np, b)
         M = self._block_diagonal(dw)
-        z, wanted = np.zeros(size), rtol * arrays.norm(np, b)
-        for _ in range(4):  # MINRES measures in the norm of its preconditioner: the true residual decides
-            r = b - A @ z
-            if arrays.norm(np, r) <= wanted:
+        z, left, limit = np.zeros(size), rtol, min(5 * size, 2000)
+        for _ in range(4):  # restarted, so that the recursion does not drift from the true residual
+            start, r = z, b - self.product(z, dw, dc)
+            size_r, left = arrays.norm(np, r), rtol
+            if size_r <= wanted or self.late():
                 break
-            step, _ = minres(A, r, rtol=min(0.3, rtol), maxiter=min(5 * size, 2000), M=M, callback=self._count)
-            if not np.isfinite(step).all():
-                return Step(np.zeros_like(b), convex=False, regular=False)
-            z = z + step
-        fine = arrays.norm(np, b - A @ z) <= max(2.0 * wanted, 1e-14 * arrays.norm(np, b))
+            steps = minres(lambda v: self.product(v, dw, dc), r, M)
+            for k, (step, estimate) in zip(range(limit), steps, strict=False):
+                self.steps += 1
+                z = start + step
+                # The estimate is in the norm of the preconditioner: the true residual decides.
+                if estimate <= left * wanted / (rtol * size_r) or k % 100 == 99:
+                    if arrays.norm(np, b - self.product(z, dw, dc)) <= wanted or self.late():
+                        break
+                    left *= 0.3
+        if not np.isfinite(z).all():
+            return Step(np.zeros_like(b), convex=False, regular=False)
+        fine = arrays.norm(np, b - self.product(z, dw, dc)) <= max(2.0 * wanted, 1e-14 * arrays.norm(np, b))
         return Step(z, self.curvature(z, -b[self.n :], dw), fine)
 
-    def _count(self, _: Array) -> None:
-        self.steps += 1
-
-    def _block_diagonal(self, dw: float) -> LinearOperator | None:
+    def _block_diagonal(self, dw: float) -> Callable[[Array], Array]:
         H, G, n, m = self.H, self.G, self.n, self.m
         if self.inverse is None and isinstance(H, LinearOperator):
             d = np.ones(n)
@@ -194,11 +199,10 @@ class Minres(Inner):
             schur = lambda v: sl.cho_solve(factor, v)  # noqa: E731
 
         def apply(v: Array) -> Array:
-            v = v.reshape(-1)
             top = np.asarray(P(v[:n])).reshape(-1)
             return top if schur is None else np.concatenate([top, np.asarray(schur(v[n:])).reshape(-1)])
 
-        return LinearOperator((n + m, n + m), matvec=apply, dtype=np.dtype(float))
+        return apply
 
 
 class Project(Inner):
