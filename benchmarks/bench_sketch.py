@@ -1,4 +1,4 @@
-"""Sketching and Newton's method: times, memory, and the counts and errors that do not depend on the machine."""
+"""Sketching and Newton's method: times, memory, and counts and errors that do not depend on the machine."""
 
 import numpy as np
 import scipy.sparse as sp

@@ -1,12 +1,12 @@
 """Sketched least squares, Newton sketch and constrained minimisation beside SciPy, scikit-learn and IPOPT.
 
-Errors of least squares are backward errors (Karlson and Waldén) relative to ``||A||_F``; those of models the norm
-of the gradient relative to the gradient at zero; those of constrained problems the KKT residual with
+Errors of least squares are backward errors (Karlson and Waldén) relative to ``||A||_F``; those of models the
+norm of the gradient relative to the gradient at zero; those of constrained problems the KKT residual with
 least-squares multipliers. IPOPT is measured where cyipopt is installed (``pip install cyipopt-wheels``).
 
-How far from the floor: for a condition below 1e6 `lstsq` is one symmetric product A'A (n d^2 flops at the speed of
-BLAS) and four passes over A; beyond, twice as many flops again. The sparse control problem is one factorisation by
-SuperLU and one of the check at its end.
+How far from the floor: for a condition below 1e6 `lstsq` is one symmetric product A'A (n d^2 flops at the
+speed of BLAS) and four passes over A; beyond, twice as many flops again. The sparse control problem is one
+factorisation by SuperLU and one of the check at its end.
 """
 
 from __future__ import annotations
@@ -141,9 +141,9 @@ def control(n: int) -> Case:
 
     return Case(
         f"control of the Poisson equation, {n} x {n}",
-        ours=lambda: sketch.minimize(
-            p.fun, p.x0, jac=p.jac, hess=p.hess, constraints=p.constraints, tol=1e-6
-        ).x,
+        ours=lambda: (
+            sketch.minimize(p.fun, p.x0, jac=p.jac, hess=p.hess, constraints=p.constraints, tol=1e-6).x
+        ),
         peers=[
             Peer("scipy", trust, name="SciPy trust-constr"),
             Peer("scipy", one_factorisation, name="SciPy splu, one factorisation"),

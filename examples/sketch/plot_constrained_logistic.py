@@ -2,16 +2,17 @@
 Logistic regression under constraints
 =====================================
 
-A classifier of tumours, from the 569 patients of the breast cancer data. Two wishes are equations: coefficients
-of norm one, so that the score has a scale, and a score that does not depend on the size of the tumour: the mean
-score of large and of small tumours among the benign must agree. The exact augmented Lagrangian turns such a
-problem into steps with a merit function.
+A classifier of tumours, from the 569 patients of the breast cancer data. Two wishes are equations:
+coefficients of norm one, so that the score has a scale, and a score that does not depend on the size of the
+tumour: the mean score of large and of small tumours among the benign must agree. The exact augmented
+Lagrangian turns such a problem into steps with a merit function.
 """
 
 # sphinx_gallery_thumbnail_number = 1
 # sphinx_gallery_thumbnail_axes = 0
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.optimize import LinearConstraint
 from sklearn.datasets import load_breast_cancer
 
 from numsolve import sketch
@@ -44,12 +45,13 @@ def hessian(x):
     return (X * (p * (1 - p))[:, None]).T @ X / len(y)
 
 
-sphere = (
-    lambda x: 0.5 * (x @ x - 9.0),
-    lambda x: x[None],
-    lambda x, v: v[0] * np.eye(30),
-)
-fair = (lambda x: gap @ x, lambda x: gap[None])
+def curvature(_, v):
+    """The Hessian of the equation of the sphere, times its multiplier."""
+    return v[0] * np.eye(30)
+
+
+sphere = (lambda x: 0.5 * (x @ x - 9.0), lambda x: x[None], curvature)
+fair = LinearConstraint(gap, 0, 0)
 x0 = np.ones(30)
 
 free = sketch.minimize(loss, x0, jac=gradient, hess=hessian, constraints=[sphere])

@@ -3,8 +3,8 @@ Least squares with a million rows
 =================================
 
 The electricity demand of a region, hour by hour for 114 years: a million rows. A smooth seasonal model has 41
-columns. A sketch reduces the million rows to a few hundred, and what it loses is repaired by one step with the
-whole matrix; the answer comes with its backward error.
+columns. A sketch reduces the million rows to a few hundred, and what it loses is repaired by one step with
+the whole matrix; the answer comes with its backward error.
 """
 
 # sphinx_gallery_thumbnail_number = 1
@@ -61,6 +61,10 @@ left.legend()
 right.loglog(sizes, errors, "o-", label="sketched problem alone")
 right.loglog(sizes, np.sqrt(41 / np.array(sizes)), "--", label="(d / s)$^{1/2}$")
 right.axhline(result.residual, color="tab:red", label="certificate of lstsq")
-right.set(xlabel="rows of the sketch", ylabel="error of the fit", title="what the sketch loses")
+right.set(
+    xlabel="rows of the sketch",
+    ylabel="error of the fit",
+    title="what the sketch loses",
+)
 right.legend()
 plt.show()

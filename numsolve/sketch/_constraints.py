@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numsolve._core.typing import Array
 
 PEERS = (
-    "scipy.optimize.minimize(method='trust-constr' or 'SLSQP') and IPOPT (package cyipopt) take them, and the "
-    "guide shows how slack variables turn them into equalities"
+    "scipy.optimize.minimize(method='trust-constr' or 'SLSQP') and IPOPT (package cyipopt) take them, and "
+    "the guide shows how slack variables turn them into equalities"
 )
 
 
@@ -79,7 +79,9 @@ def _from_dict(constraint: dict[str, Any], x0: Array) -> Block:
     if kind != "eq":
         raise ValueError(f"constraints['type'] must be 'eq', got {kind!r}")
     if unknown := set(constraint) - {"type", "fun", "jac", "hess", "args"}:
-        raise ValueError(f"constraints has the unknown key {sorted(unknown)[0]!r}; known: type, fun, jac, hess, args")
+        raise ValueError(
+            f"constraints has the unknown key {min(unknown)!r}; known: type, fun, jac, hess, args"
+        )
     args = tuple(constraint.get("args", ()))
     fun, jac, hess = (constraint.get(key) for key in ("fun", "jac", "hess"))
     checks.function("constraints['fun']", fun)
@@ -142,17 +144,22 @@ def _made(name: str, c: Any, jac: Any, hess: Any, x0: Array) -> Block:
         if jac == "2-point":
             jac = differences(c)
         elif derivatives is None:
-            raise ValueError(f"{name} needs jac: a function, or '2-point'; c is no function that JAX can trace")
+            raise ValueError(
+                f"{name} needs jac: a function, or '2-point'; c is no function that JAX can trace"
+            )
         else:
             jac = derivatives.jacobian
     if not callable(hess):
         if hess not in {None, "2-point", "jax"}:
-            raise ValueError(f"{name} has hess = {hess!r}; a function hess(x, v), '2-point' or 'jax' is wanted")
+            raise ValueError(
+                f"{name} has hess = {hess!r}; a function hess(x, v), '2-point' or 'jax' is wanted"
+            )
         if hess == "2-point" or (hess is None and derivatives is None and _constant(jac, x0)):
             hess = _second_differences(jac)
         elif derivatives is None:
             raise ValueError(
-                f"{name} needs hess(x, v), the Hessian of v'c, or hess='2-point'; c is no function that JAX can trace"
+                f"{name} needs hess(x, v), the Hessian of v'c, or hess='2-point': "
+                "c is no function that JAX can trace"
             )
         else:
             hess = derivatives.hessian

@@ -16,7 +16,7 @@ WIDTH = 512
 
 @kernel(fastmath={"contract"})
 def scatter_rows(A, target, sign, out):
-    """out += S A for A in C order."""
+    """Add S A to out, for A in C order."""
     n, d = A.shape
     k = target.shape[1]
     for first in range(0, d, WIDTH):
@@ -30,7 +30,7 @@ def scatter_rows(A, target, sign, out):
 
 @kernel(fastmath={"contract"})
 def scatter_columns(A, target, sign, out):
-    """out += S A for A and out in Fortran order, column by column."""
+    """Add S A to out, both A and out in Fortran order, column by column."""
     n, d = A.shape
     k = target.shape[1]
     for j in range(d):
@@ -42,7 +42,7 @@ def scatter_columns(A, target, sign, out):
 
 @kernel
 def scatter_csr(data, indices, indptr, target, sign, out):
-    """out += S A for A in CSR."""
+    """Add S A to out, for A in CSR."""
     k = target.shape[1]
     for i in range(target.shape[0]):
         for t in range(k):
@@ -53,7 +53,7 @@ def scatter_csr(data, indices, indptr, target, sign, out):
 
 @kernel(fastmath={"contract"})
 def gather(u, target, sign, out):
-    """out += S' u for u (s, d)."""
+    """Add S' u to out, for u (s, d)."""
     k, d = target.shape[1], u.shape[1]
     for i in range(target.shape[0]):
         for t in range(k):

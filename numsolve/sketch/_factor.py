@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 #: Rows of A that are worked on together: A N is never stored.
 ROWS = 4096
-#: Where eps cond^2 is at most this, A'A alone gives the factor of (2), for half the work: its relative errors,
-#: of that size, are what a refinement leaves of an error.
+#: Where eps cond^2 is at most this, A'A alone gives the factor of (2), for half the work: its relative
+(errors,)  #: of that size, are what a refinement leaves of an error.
 HARMLESS = 1e-3
 #: Entries beyond these are scaled first, so that no product of two leaves the range of floats.
 LEAST, LARGEST = 1e-100, 1e100

@@ -1,6 +1,6 @@
 """Inner solvers: the system of a Newton step, and whether it is one of a convex model.
 
-    [[H + dw I, G'], [G, -dc I]] z = b                                                                 (3)
+[[H + dw I, G'], [G, -dc I]] z = b                                                                 (3)
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ class Ldl(Inner):
             diagonal = np.arange(self.n + self.m)
             K[diagonal[: self.n], diagonal[: self.n]] += dw
             K[diagonal[self.n :], diagonal[self.n :]] -= dc
-            self.factor, self.pivots, info = sl.lapack.dsytrf(K, lower=1, overwrite_a=1, lwork=_work(K.shape[0]))
+            self.factor, self.pivots, info = sl.lapack.dsytrf(
+                K, lower=1, overwrite_a=1, lwork=_work(K.shape[0])
+            )
             d = np.diag(self.factor)[self.pivots > 0]
             pairs = int(np.sum(self.pivots < 0)) // 2  # a block of two has one eigenvalue of each sign
             self.positive, self.negative = int(np.sum(d > 0)) + pairs, int(np.sum(d < 0)) + pairs
@@ -105,7 +107,9 @@ class Ldl(Inner):
             return Step(np.zeros_like(b), convex=self.negative <= self.m, regular=False)
         z = sl.lapack.dsytrs(self.factor, self.pivots, b, lower=1)[0].reshape(-1)
         if np.isfinite(z).all():  # one refinement
-            z = z + sl.lapack.dsytrs(self.factor, self.pivots, b - self.product(z, dw, dc), lower=1)[0].reshape(-1)
+            z = z + sl.lapack.dsytrs(self.factor, self.pivots, b - self.product(z, dw, dc), lower=1)[
+                0
+            ].reshape(-1)
         good = bool(np.isfinite(z).all())
         return Step(z if good else np.zeros_like(b), self.negative == self.m, self.regular and good)
 
@@ -227,7 +231,9 @@ class Project(Inner):
         while projector.residual() > wanted and projector.steps < limit and not self.late():
             projector.advance(count)
         self.steps += projector.steps
-        return Step(projector.z, self.curvature(projector.z, -b[self.n :], dw), projector.residual() <= wanted)
+        return Step(
+            projector.z, self.curvature(projector.z, -b[self.n :], dw), projector.residual() <= wanted
+        )
 
 
 class User(Inner):
@@ -240,7 +246,14 @@ class User(Inner):
     def solve(self, b: Array, dw: float, dc: float, rtol: float) -> Step:
         size = self.n + self.m
         A = LinearOperator((size, size), matvec=lambda z: self.product(z.reshape(-1), dw, dc),
-                           rmatvec=lambda z: self.product(z.reshape(-1), dw, dc), dtype=np.dtype(float))  # fmt: skip
+                           rmatvec=lambda z: self.product(z.reshape(-1), dw, dc), dtype=np.dtype(float))  #
+                          
+                          
+                          
+                          
+                          
+                           fmt:
+                           skip
         self.steps += 1
         z, _ = self.function(A, b.copy(), rtol, np.zeros(size))
         z = checks.array("the result of inner", z, shape=(size,), dtype=np.float64, check_finite=False)
@@ -265,7 +278,9 @@ def choose(
         if inner == "ldl" and n + m > 4 * DENSE:
             inner = "minres"
     if free and inner != "minres":
-        raise ValueError(f"inner={inner!r} needs matrices; the Hessian or the Jacobian is an operator: use 'minres'")
+        raise ValueError(
+            f"inner={inner!r} needs matrices; the Hessian or the Jacobian is an operator: use 'minres'"
+        )
     if inner == "minres":
         return inner, Minres(n, m, preconditioner)
     if inner in {"ldl", "splu"}:

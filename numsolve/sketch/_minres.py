@@ -1,8 +1,8 @@
 """MINRES with a preconditioner, for symmetric indefinite systems.
 
-C. C. Paige, M. A. Saunders, SIAM J. Numer. Anal. 12, 1975; the form is that of H. Elman, D. Silvester, A. Wathen,
-"Finite elements and fast iterative solvers", algorithm 6.1. SciPy's stops by the norms of A and x; here whoever
-asks for the next step decides.
+C. C. Paige, M. A. Saunders, SIAM J. Numer. Anal. 12, 1975; the form is that of H. Elman, D. Silvester, A.
+Wathen, "Finite elements and fast iterative solvers", algorithm 6.1. SciPy's stops by the norms of A and x;
+here whoever asks for the next step decides.
 """
 
 from __future__ import annotations

@@ -108,7 +108,6 @@ class Newton:
         return self._runaway()
 
     def _step(self) -> Point | None:
-        p = self.point
         dw = 0.0
         plain: tuple[Array, float] | None = None
         for retry in range(RETRIES + 1):
@@ -118,7 +117,7 @@ class Newton:
             self.shifts = dw, dc
             # The first direction is kept: where no shift helps, it is followed in tiny steps.
             plain = plain or (z, slope)
-            found, a = self._search(z, slope, SHORT if retry < RETRIES else 0.0)
+            found = self._search(z, slope, SHORT if retry < RETRIES else 0.0)
             if found is not None:
                 self.shift = dw
                 return found
@@ -126,7 +125,7 @@ class Newton:
         if plain is None:
             return None
         self.shift = dw / RAISE**RETRIES
-        return self._search(*plain, 0.0, first=SHORT)[0]
+        return self._search(*plain, 0.0, first=SHORT)
 
     def _direction(self, dw: float) -> tuple[Array | None, float, float, float]:
         """The step of (3) with a shift of at least dw that passes (5)."""
@@ -164,9 +163,7 @@ class Newton:
             return RAISE * dw
         return max(self.shift / LOWER, 1e-20) if self.shift > 0.0 else FIRST_SHIFT
 
-    def _search(
-        self, z: Array, slope: float, least: float, first: float = 1.0
-    ) -> tuple[Point | None, float]:
+    def _search(self, z: Array, slope: float, least: float, first: float = 1.0) -> Point | None:
         """(6), down to steps of size `least`."""
         p, n = self.point, self.point.x.size
         merit = p.merit(self.eta1, self.eta2)
@@ -189,18 +186,18 @@ class Newton:
             values = self.problem.evaluate(p.x + a * z[:n], worth)
             trial = None if values is None else self._accepted(Point.make(values, lam), top, full=full)
             if trial is None and full and self.inner.exact and self.tried is not None:
-                trial = self._corrected(z, top, worth)
+                trial = self._corrected(top, worth)
             if trial is not None:
-                return trial, a
+                return trial
             a *= 0.5
-        return None, a
+        return None
 
     def _accepted(self, trial: Point, top: float, *, full: bool) -> Point | None:
         if full and trial.K <= 0.5 * self.least_K:
             return trial
         return trial if trial.merit(self.eta1, self.eta2) <= top else None  # (6)
 
-    def _corrected(self, z: Array, top: float, worth: Any) -> Point | None:
+    def _corrected(self, top: float, worth: Any) -> Point | None:
         """A second-order correction of a full step that went away from the constraints."""
         p, n = self.point, self.point.x.size
         c = self.tried
@@ -228,21 +225,21 @@ class Newton:
         if p.f < -BOTTOM * (1.0 + abs(self.first_f)) and violation <= 1e-6 * (1.0 + arrays.norm(np, p.x)):
             return Status.UNBOUNDED, f"The objective fell to {p.f:.3g}."
         self.violations.append(violation)
-        if len(self.violations) > PATIENCE and violation > self.tol:
-            if violation > 0.9 * self.violations[-PATIENCE - 1] and self.restorations < 5:
-                self.restorations += 1
-                self.violations.clear()
-                found = restore(self.problem, p, self.tol)
-                if isinstance(found, tuple):
-                    return found
-                self.point = found
+        stuck = len(self.violations) > PATIENCE and violation > 0.9 * self.violations[-PATIENCE - 1]
+        if stuck and violation > self.tol and self.restorations < 5:
+            self.restorations += 1
+            self.violations.clear()
+            found = restore(self.problem, p, self.tol)
+            if isinstance(found, tuple):
+                return found
+            self.point = found
         return None
 
     def confirmed(self) -> bool:
         """Whether the next Newton step is small: a residual also vanishes where x runs to infinity."""
         self.prepare()
         p = self.point
-        z, _, _ = self._confirming_step()
+        z = self._confirming_step()
         self.fresh = True
         if z is None:
             return True
@@ -273,22 +270,28 @@ class Newton:
 
     @property
     def at_saddle(self) -> bool:
-        """Whether the reduced Hessian has a negative eigenvalue that is no rounding error (dense systems only)."""
+        """Whether the reduced Hessian has a negative eigenvalue beyond rounding (dense systems only)."""
         p = self.point
         if self.name != "ldl" or p.c.size >= p.x.size:
             return False
-        return least_curvature(self.H, p.G, p.x.size)[0] < -1e-6 * max(arrays.norm(np, dense(self.H, p.x.size)), 1e-6)
+        return least_curvature(self.H, p.G, p.x.size)[0] < -1e-6 * max(
+            arrays.norm(np, dense(self.H, p.x.size)), 1e-6
+        )
 
-    def _confirming_step(self) -> tuple[Array | None, float, float]:
+    def _confirming_step(self) -> Array | None:
         p = self.point
         b = -np.concatenate([p.gL, p.c])
         dw = dc = 0.0
         for _ in range(SHIFTS):
             step = self.inner.solve(b, dw, dc, 0.1)
             if step.regular and step.convex:
-                return step.z, dw, 0.0
+                return step.z
             if not step.regular and dc == 0.0 and p.c.size:
                 dc = 1e-8
             else:
                 dw = RAISE * dw if dw > 0.0 else 1e-12
-        return None, dw, 0.0
+        return None
+
+
+def _size(H: Any, n: int) -> float:
+    return arrays.norm(np, dense(H, n))

@@ -38,7 +38,7 @@ class Point:
     c: Array
     g: Array
     G: Matrix
-    gL: Array
+    gL: Array  # noqa: N815  # the paper's name
     K: float  # the KKT residual
 
     @classmethod
@@ -90,7 +90,9 @@ class Problem:
         self.values = self._first_values()
         self.m = self.values[2].size
         if self.m > self.n:
-            raise ValueError(f"there are {self.m} constraints for {self.n} variables; at most as many are wanted")
+            raise ValueError(
+                f"there are {self.m} constraints for {self.n} variables; at most as many are wanted"
+            )
 
     def _objective(self, fun: Any, args: tuple[Any, ...], jac: Any, hess: Any, hessp: Any) -> None:
         """Bind the arguments, and let JAX derive what is missing."""
@@ -101,7 +103,9 @@ class Problem:
         f, jac, hess, hessp = (bound(part) for part in (fun, jac, hess, hessp))
         if jac is True:
             if not callable(hess) and not callable(hessp) and hess != "2-point":
-                raise ValueError("hess or hessp is needed with jac=True; hess='2-point' differences the gradient")
+                raise ValueError(
+                    "hess or hessp is needed with jac=True; hess='2-point' differences the gradient"
+                )
             self.f, self.g = f, None
         needs = jac is None or jac == "jax" or (hess in {None, "jax"} and hessp is None)
         derived = Derivatives(f) if needs and jac is not True and traceable(f, self.x0) else None
@@ -125,7 +129,9 @@ class Problem:
         elif hess == "2-point":
             self.hess = lambda x: _symmetric(differences(self._gradient)(x))
         elif derived is None:
-            raise ValueError("hess or hessp is needed (or hess='2-point'): fun is no function that JAX can trace")
+            raise ValueError(
+                "hess or hessp is needed (or hess='2-point'): fun is no function that JAX can trace"
+            )
         else:
             self.hess = derived.hessian
 
@@ -148,7 +154,10 @@ class Problem:
     def evaluate(self, x: Array, at_most: Callable[[float, Array], bool] | None = None) -> Any:
         """(x, f, c, g, G), or None where one is not finite or `at_most(f, c)` says no before derivatives."""
         self.nfev += 1
-        with np.errstate(all="ignore"), contextlib.suppress(FloatingPointError, OverflowError, ZeroDivisionError):
+        with (
+            np.errstate(all="ignore"),
+            contextlib.suppress(FloatingPointError, OverflowError, ZeroDivisionError),
+        ):
             first = self.f(x.copy())
             g = None
             if self.jac_with_fun:
@@ -171,7 +180,9 @@ class Problem:
         for index, block in enumerate(self.blocks):
             value = np.atleast_1d(np.asarray(block.value(x.copy())))
             want = (self.sizes[index],)
-            parts.append(checks.array(f"constraint {index}", value, shape=want, dtype=np.float64, check_finite=False))
+            parts.append(
+                checks.array(f"constraint {index}", value, shape=want, dtype=np.float64, check_finite=False)
+            )
         return np.concatenate(parts)
 
     def _jacobian(self, x: Array) -> Matrix:
@@ -183,7 +194,9 @@ class Problem:
                 G = np.array(G, dtype=float)  # a copy: the user may use the same array again
                 G = G.reshape(want) if G.shape == (self.n,) and want[0] == 1 else G
             if tuple(G.shape) != want:
-                raise ValueError(f"the Jacobian of constraint {index} must have shape {want}, got {tuple(G.shape)}")
+                raise ValueError(
+                    f"the Jacobian of constraint {index} must have shape {want}, got {tuple(G.shape)}"
+                )
             parts.append(G)
         if not parts:
             return np.zeros((0, self.n))

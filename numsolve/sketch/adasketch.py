@@ -1,7 +1,7 @@
 """AdaSketch-Newton as published: sketch-and-project inside, its accuracy and the penalties adapted together.
 
-I. Hong, S. Na, M. W. Mahoney, M. Kolar, "Constrained optimization via exact augmented Lagrangian and randomized
-iterative sketching", ICML 2023; the constants are those of its code. One iteration::
+I. Hong, S. Na, M. W. Mahoney, M. Kolar, "Constrained optimization via exact augmented Lagrangian and
+randomized iterative sketching", ICML 2023; the constants are those of its code. One iteration::
 
     B = H_L, or H_L + (xi_B + ||H_L||_F) I where H_L is not positive on the null space of G            (1)
     Psi = 20 max(||B||_F^2, 1) / (min(xi_G, 1) min(xi_B, 1)),  Ups = max(||G||_F, ||H_L||_F, 1)        (2)
@@ -13,7 +13,8 @@ iterative sketching", ICML 2023; the constants are those of its code. One iterat
     Armijo's rule on M, x and lam with the same step                                                   (6)
 
 with xi_G the least eigenvalue of G G'. Where the paper's code takes the Hessian of f in the slope of M, here
-it is that of the Lagrangian, which is the gradient. A Jacobian with xi_G < 1e-2 ends the run, as it does there.
+it is that of the Lagrangian, which is the gradient. A Jacobian with xi_G < 1e-2 ends the run, as it does
+there.
 """
 
 from __future__ import annotations

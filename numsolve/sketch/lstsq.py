@@ -7,8 +7,8 @@ For A with n rows, many more than its d columns, and a sketch S with s rows::
     "lsqr"     LSQR on min ||(b - A x) - A N y||,  x <- x + N y, from the sketched solution             (3)
 
 Singular values at the level of rounding errors are dropped in (1), which gives the solution of least norm. A
-matrix with fewer rows than columns is sketched from the right. Every answer is certified by the backward error
-of Karlson and Waldén, with the sketch in place of A::
+matrix with fewer rows than columns is sketched from the right. Every answer is certified by the backward
+error of Karlson and Waldén, with the sketch in place of A::
 
     mu = ||(||x||^2 sigma^2 + ||r||^2)^(-1/2) V'A'r|| / ||A||_F,    r = b - A x                         (4)
 
@@ -23,7 +23,7 @@ direct solvers", 2024, for the restart of (3).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from ._factor import Factor, Task, lsqr
 from .result import LstsqResult
 
 if TYPE_CHECKING:
-    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix, RandomState
+    from numsolve._core.typing import ArrayLike, Callback, Matrix, RandomState
 
 METHODS = ("auto", "cholqr", "lsqr")
 #: A refinement that gains less than this factor is the last.

@@ -1,13 +1,15 @@
 """Minimisation under equality constraints by Newton's method with an exact augmented Lagrangian.
 
-I. Hong, S. Na, M. W. Mahoney, M. Kolar, "Constrained optimization via exact augmented Lagrangian and randomized
-iterative sketching", ICML 2023. Differences, each for fewer evaluations or more problems solved; the method as
-published is `numsolve.sketch.adasketch_newton`:
+I. Hong, S. Na, M. W. Mahoney, M. Kolar, "Constrained optimization via exact augmented Lagrangian and
+randomized iterative sketching", ICML 2023. Differences, each for fewer evaluations or more problems solved;
+the method as published is `numsolve.sketch.adasketch_newton`:
 
 - the first multipliers are those of least squares;
-- the Newton system is solved by a factorisation, or to a relative residual; its accuracy, the constants Psi and
+- the Newton system is solved by a factorisation, or to a relative residual; its accuracy, the constants Psi
+and
   Upsilon of the paper, is replaced by the test of descent, which tightens it where it fails;
-- the Hessian is shifted by as little as the inertia asks for, and the constraints' block where the Jacobian has
+- the Hessian is shifted by as little as the inertia asks for, and the constraints' block where the Jacobian
+has
   not full rank;
 - a step that the line search cuts to less than a twentieth is computed again with a larger shift;
 - the Hessian in the gradient of the merit function is that of the Lagrangian.
@@ -103,10 +105,11 @@ def minimize(
         (products alone), ``"kaczmarz"``, ``"gaussian"``, ``"block"``, ``"sparse-sign"`` (sketch-and-project),
         or ``inner(A, b, rtol, z0) -> (z, info)``. ``"auto"`` looks at the Hessian and the Jacobian.
     tol : float
-        Converged when the KKT residual ``||(grad f + G' lam, c)||`` is at most `tol`, in the units of `fun` and
-        the constraints.
+        Converged when the KKT residual ``||(grad f + G' lam, c)||`` is at most `tol`, in the units of `fun`
+        and the constraints.
     eta1, eta2 : float
-        First penalties of the exact augmented Lagrangian ``f + lam'c + eta1/2 ||c||^2 + eta2/2 ||grad L||^2``.
+        First penalties of the exact augmented Lagrangian ``f + lam'c + eta1/2 ||c||^2 + eta2/2 ||grad
+        L||^2``.
     beta, nu, kappa : float
         Armijo's fraction, the factor of the penalties, and the relative residual of inexact Newton systems.
     preconditioner : callable, optional
@@ -133,8 +136,8 @@ def minimize(
     Raises
     ------
     ValueError
-        If there are bounds or inequalities, if derivatives are missing, if a shape is wrong, or if something is
-        not finite at `x0`.
+        If there are bounds or inequalities, if derivatives are missing, if a shape is wrong, or if something
+        is not finite at `x0`.
 
     Warns
     -----
@@ -191,7 +194,9 @@ def minimize(
         beyond = 0
         for _ in it:
             if saddle:
-                end = None if newton.escape() else (Status.STAGNATED, "A stationary point, but not a minimum.")
+                end = (
+                    None if newton.escape() else (Status.STAGNATED, "A stationary point, but not a minimum.")
+                )
             else:
                 end = newton.advance()
             p = newton.point

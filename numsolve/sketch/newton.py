@@ -1,6 +1,7 @@
 """Newton sketch: Newton's method with a sketched Hessian, for models with many more rows than variables.
 
-For f(x) = sum_i phi(a_i'x, y_i) + l2 / 2 ||x||^2 the Hessian is A'D A + l2 I, D = diag(phi''). With a sketch S::
+For f(x) = sum_i phi(a_i'x, y_i) + l2 / 2 ||x||^2 the Hessian is A'D A + l2 I, D = diag(phi''). With a sketch
+S::
 
     H_S = (S D^1/2 A)'(S D^1/2 A) + l2 I                                                               (1)
     p   = -H_S^-1 grad f                               the published step                               (2)
@@ -279,7 +280,9 @@ class _Run:
         if self.model.family != "logistic" or self.model.l2 > 0.0:
             return True
         margins = np.where(self.model.y > 0, self.z, -self.z)
-        return not (float(margins.min()) > 0.0 and (self.size_of_gradient <= it.threshold or margins.min() > 15.0))
+        return not (
+            float(margins.min()) > 0.0 and (self.size_of_gradient <= it.threshold or margins.min() > 15.0)
+        )
 
     def advance(self, threshold: float) -> bool:
         """One step; False where the line search finds none."""
@@ -342,7 +345,9 @@ class _Run:
         wanted = min(FORCING, math.sqrt(self.size_of_gradient / max(self.first, 1e-300)))
         wanted = max(wanted * self.size_of_gradient, 0.1 * threshold)
         p = np.zeros_like(r)
-        for _, step in zip(range(CG_STEPS), conjugate_gradients(np, product, p, r, precondition), strict=False):
+        for _, step in zip(
+            range(CG_STEPS), conjugate_gradients(np, product, p, r, precondition), strict=False
+        ):
             p = step.x
             self.ncg += 1
             if not step.curvature > 0.0 or arrays.norm(np, step.r) <= wanted:

@@ -39,9 +39,7 @@ BLOCK = 4096
 KEPT = 2**23
 
 
-def make_sketch(
-    kind: Kind, s: int, n: int, *, nnz: int = 8, rng: RandomState = None
-) -> Sketch:
+def make_sketch(kind: Kind, s: int, n: int, *, nnz: int = 8, rng: RandomState = None) -> Sketch:
     """Draw a sketch: a linear operator of shape (s, n) that maps n rows to s.
 
     Parameters

@@ -101,8 +101,8 @@ def logistic_on_sphere(A: Any, y: Any, *, rows: int = 10, rng: RandomState = Non
     y : array of shape (N,)
         Labels -1 and 1.
     rows : int
-        Linear constraints, with standard normal coefficients and right-hand sides divided by 10 d^(1/2), so that
-        they meet the sphere.
+        Linear constraints, with standard normal coefficients and right-hand sides divided by 10 d^(1/2), so
+        that they meet the sphere.
     rng : None, int or Generator
         Where they come from.
 

@@ -114,7 +114,9 @@ def sketch_project(
             projector.sweep()
             it.record(projector.residual(), projector.z)
     residual = float(np.linalg.norm(A @ it.x - b))
-    if it.status is Status.CONVERGED and not residual <= it.threshold:  # pragma: no cover  # it is that residual
+    if (
+        it.status is Status.CONVERGED and not residual <= it.threshold
+    ):  # pragma: no cover  # it is that residual
         it.stop(Status.STAGNATED)
     return it.result(LinearResult, residual=residual, rhs_norm=arrays.norm(np, b))
 
@@ -161,7 +163,9 @@ class Projector:
 
         self.steps += count
         if self.kind == "kaczmarz":
-            rows = np.searchsorted(self.cumulative, self.rng.random(count) * self.cumulative[-1], side="right")
+            rows = np.searchsorted(
+                self.cumulative, self.rng.random(count) * self.cumulative[-1], side="right"
+            )
             rows = np.minimum(rows, self.A.shape[0] - 1)
             if self.square is None:
                 _cpu.kaczmarz_rows(self.A, self.b, self.z, rows, self.inverse)

@@ -47,7 +47,8 @@ class LstsqResult(Result):
     residual_norm : float or array of shape (k,)
         ``||b - A x||``.
     error_estimate : float
-        ``||x - x*|| / ||x*||`` for the exact solution x*, estimated from a further step and the rounding errors.
+        ``||x - x*|| / ||x*||`` for the exact solution x*, estimated from a further step and the rounding
+        errors.
     sketch_size : int
         Rows of the sketch.
     method : str

@@ -106,7 +106,12 @@ def test_a_seed_gives_the_same_run():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"variant": "srht"}, "variant"), ({"theta": 0}, "theta"), ({"delta": 0}, "delta"), ({"xi_B": -1}, "xi_B")],
+    [
+        ({"variant": "srht"}, "variant"),
+        ({"theta": 0}, "theta"),
+        ({"delta": 0}, "delta"),
+        ({"xi_B": -1}, "xi_B"),
+    ],
 )
 def test_bad_input_is_named(change, message):
     with pytest.raises(ValueError, match=message):

@@ -80,8 +80,6 @@ def lsqr(**settings):
     return sketch.lstsq(A, B, method="lsqr", rng=0, **settings)
 
 
-
-
 def fit(**settings):
     return sketch.newton_sketch(MODEL, rng=0, tol=1e-10, **settings)
 

@@ -26,9 +26,7 @@ PROBLEMS = {
     ),
     "HS40": (
         lambda x: -x[0] * x[1] * x[2] * x[3],
-        lambda x: jnp.stack(
-            [x[0] ** 3 + x[1] ** 2 - 1, x[0] ** 2 * x[3] - x[2], x[3] ** 2 - x[1]]
-        ),
+        lambda x: jnp.stack([x[0] ** 3 + x[1] ** 2 - 1, x[0] ** 2 * x[3] - x[2], x[3] ** 2 - x[1]]),
         [0.8] * 4,
         -0.25,
     ),
@@ -56,11 +54,13 @@ PROBLEMS = {
         -2.91970041,
     ),
     "HS79": (
-        lambda x: (x[0] - 1) ** 2
-        + (x[0] - x[1]) ** 2
-        + (x[1] - x[2]) ** 2
-        + (x[2] - x[3]) ** 4
-        + (x[3] - x[4]) ** 4,
+        lambda x: (
+            (x[0] - 1) ** 2
+            + (x[0] - x[1]) ** 2
+            + (x[1] - x[2]) ** 2
+            + (x[2] - x[3]) ** 4
+            + (x[3] - x[4]) ** 4
+        ),
         lambda x: jnp.stack(
             [
                 x[0] + x[1] ** 2 + x[2] ** 3 - 2 - 3 * np.sqrt(2),
@@ -209,7 +209,9 @@ def test_an_inner_solver_of_the_user():
 @pytest.mark.parametrize(("n", "value"), [(3, 9.644442051812), (20, 470.816752865803)])
 def test_the_control_problem_of_the_paper(n, value):
     p = sketch.problems.control(n)
-    r = sketch.minimize(p.fun, p.x0, jac=p.jac, hess=p.hess, constraints=p.constraints, lam0=np.ones(n * n), tol=1e-7)
+    r = sketch.minimize(
+        p.fun, p.x0, jac=p.jac, hess=p.hess, constraints=p.constraints, lam0=np.ones(n * n), tol=1e-7
+    )
     assert r.success
     assert r.nit == 1
     assert r.fun == pytest.approx(value, rel=1e-11)

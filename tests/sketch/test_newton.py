@@ -34,7 +34,9 @@ def test_the_coefficients_of_an_exact_newton_method(kind, precondition):
     linear_model = pytest.importorskip("sklearn.linear_model")
     exact = linear_model.LogisticRegression(C=10.0, solver="newton-cholesky", fit_intercept=False, tol=1e-10)
     expected = exact.fit(A, LABELS).coef_[0]
-    r = sketch.newton_sketch(sketch.GLM(A, LABELS, l2=0.1), sketch=kind, precondition=precondition, rng=0, tol=1e-10)
+    r = sketch.newton_sketch(
+        sketch.GLM(A, LABELS, l2=0.1), sketch=kind, precondition=precondition, rng=0, tol=1e-10
+    )
     assert r.success
     np.testing.assert_allclose(r.x, expected, atol=1e-6)
 

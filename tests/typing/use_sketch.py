@@ -33,7 +33,9 @@ def minima() -> NDArray[Any]:
     assert_type(result, sketch.SketchResult)
     assert_type(result.fun, float)
     assert_type(result.nfev, int)
-    published = sketch.adasketch_newton(lambda x: float(x @ x), X, jac="2-point", hess="2-point", variant="gaussian")
+    published = sketch.adasketch_newton(
+        lambda x: float(x @ x), X, jac="2-point", hess="2-point", variant="gaussian"
+    )
     assert_type(published, sketch.SketchResult)
     model = sketch.GLM(np.ones((10, 3)), np.ones(10), "poisson", l2=1.0)
     assert_type(model.jac(X), NDArray[Any])
