@@ -245,15 +245,11 @@ class User(Inner):
 
     def solve(self, b: Array, dw: float, dc: float, rtol: float) -> Step:
         size = self.n + self.m
-        A = LinearOperator((size, size), matvec=lambda z: self.product(z.reshape(-1), dw, dc),
-                           rmatvec=lambda z: self.product(z.reshape(-1), dw, dc), dtype=np.dtype(float))  #
-                          
-                          
-                          
-                          
-                          
-                           fmt:
-                           skip
+
+        def product(z: Array) -> Array:
+            return self.product(z.reshape(-1), dw, dc)
+
+        A = LinearOperator((size, size), matvec=product, rmatvec=product, dtype=np.dtype(float))
         self.steps += 1
         z, _ = self.function(A, b.copy(), rtol, np.zeros(size))
         z = checks.array("the result of inner", z, shape=(size,), dtype=np.float64, check_finite=False)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def minres(
     product: Callable[[Array], Array], b: Array, precondition: Callable[[Array], Array]
 ) -> Iterator[tuple[Array, float]]:
-    """Yield x and the norm of its residual, that of the preconditioner, relative to b's; ends at a breakdown."""
+    """Yield x and the norm of its residual, in that of the preconditioner, over b's; end at a breakdown."""
     x, before, v = np.zeros_like(b), np.zeros_like(b), b.copy()
     z = precondition(v)
     gamma_before, gamma = 1.0, _root(z @ v)

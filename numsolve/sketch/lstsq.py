@@ -25,8 +25,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
@@ -37,6 +35,8 @@ from ._factor import Factor, Task, lsqr
 from .result import LstsqResult
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from numsolve._core.typing import ArrayLike, Callback, Matrix, RandomState
 
 METHODS = ("auto", "cholqr", "lsqr")

@@ -107,8 +107,13 @@ def sketch_project(
     size = None if block is None else checks.integer("block", block, low=1, high=A.shape[0])
     projector = Projector(np.ascontiguousarray(A), b, kind, size, checks.generator(rng), x0)
     with Monitor(
-        limits, rtol=rtol, atol=atol, reference=arrays.norm(np, b), maxiter=10_000, label=f"projections, {kind}"
-    ) as it:  # fmt: skip
+        limits,
+        rtol=rtol,
+        atol=atol,
+        reference=arrays.norm(np, b),
+        maxiter=10_000,
+        label=f"projections, {kind}",
+    ) as it:
         it.record(projector.residual(), projector.z)
         for _ in it:
             projector.sweep()

@@ -15,7 +15,7 @@ METHODS = ["cholqr", "lsqr"]
 
 
 def backward_error(A, b, x):
-    """Karlson and Waldén's, with the singular values of A itself, within a factor of 1.3 of the optimal one."""
+    """Karlson and Waldén's, with the singular values of A itself: within a factor of 1.3 of the optimal."""
     r = b - A @ x
     _, s, Vt = np.linalg.svd(A, full_matrices=False)
     w = np.hypot(np.linalg.norm(x) * s, np.linalg.norm(r))
