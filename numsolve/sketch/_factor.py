@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Rows of A that are worked on together: A N is never stored.
 ROWS = 4096
 #: Where eps cond^2 is at most this, A'A alone gives the factor of (2), for half the work: its relative
-(errors,)  #: of that size, are what a refinement leaves of an error.
+#: errors, of that size, are what a refinement leaves of an error.
 HARMLESS = 1e-3
 #: Entries beyond these are scaled first, so that no product of two leaves the range of floats.
 LEAST, LARGEST = 1e-100, 1e100
@@ -127,6 +127,7 @@ class Factor:
             c = task.b if wide else S @ task.b
         if wide:
             U, sigma, Vt = sl.svd(B, full_matrices=False, check_finite=False)
+            Q = U
         else:
             Q, R = sl.qr(B, mode="economic", check_finite=False)
             U, sigma, Vt = sl.svd(R, check_finite=False)

@@ -29,7 +29,7 @@ def buckets(target: Any, sign: Any, s: int) -> tuple[Any, Any]:
 
 def scatter(xp: Namespace, A: Array, source: Array, weight: Array) -> Array:
     """S A by the tables of `buckets`: no two terms of one row of the result are added at once."""
-    total = xp.zeros((source.shape[0], A.shape[1]), dtype=A.dtype)
+    total: Array = xp.zeros((source.shape[0], A.shape[1]), dtype=A.dtype)
     for column in range(source.shape[1]):
         total = total + weight[:, column : column + 1] * xp.take(A, source[:, column], axis=0)
     return total
@@ -37,7 +37,7 @@ def scatter(xp: Namespace, A: Array, source: Array, weight: Array) -> Array:
 
 def gather(xp: Namespace, u: Array, target: Array, sign: Array) -> Array:
     """S' u."""
-    total = xp.zeros((target.shape[0], u.shape[1]), dtype=u.dtype)
+    total: Array = xp.zeros((target.shape[0], u.shape[1]), dtype=u.dtype)
     for column in range(target.shape[1]):
         total = total + sign[:, column : column + 1] * xp.take(u, target[:, column], axis=0)
     return total

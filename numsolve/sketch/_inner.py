@@ -179,34 +179,39 @@ class Minres(Inner):
         return Step(z, self.curvature(z, -b[self.n :], dw), fine)
 
     def _block_diagonal(self, dw: float) -> Callable[[Array], Array]:
-        H, G, n, m = self.H, self.G, self.n, self.m
+        H, n, m = self.H, self.n, self.m
         if self.inverse is None and isinstance(H, LinearOperator):
             d = np.ones(n)
         elif self.inverse is None:
             d = np.maximum(np.abs((H.diagonal() if sp.issparse(H) else np.diag(H)) + dw), 1e-8)
         else:
             d = None
-        P = self.inverse if d is None else (lambda v: v / d)
-        if m == 0:
-            schur = None
-        elif isinstance(G, LinearOperator) and m > FEW:
-            schur = lambda v: v  # noqa: E731
-        elif d is not None and sp.issparse(G):
-            S = sp.csc_matrix(G @ sp.diags_array(1.0 / d) @ G.T + 1e-12 * sp.eye_array(m))
-            schur = splu(S).solve
-        else:
-            D = dense(G, n)
-            columns = D.T / d[:, None] if d is not None else np.column_stack([P(row) for row in D])
-            S = D @ columns
-            S = 0.5 * (S + S.T) + 1e-12 * max(float(np.trace(S)) / m, 1e-300) * np.eye(m)
-            factor = sl.cho_factor(S)
-            schur = lambda v: sl.cho_solve(factor, v)  # noqa: E731
+        P: Any = self.inverse if d is None else (lambda v: v / d)
+        schur = self._schur(P, d) if m else None
 
         def apply(v: Array) -> Array:
             top = np.asarray(P(v[:n])).reshape(-1)
             return top if schur is None else np.concatenate([top, np.asarray(schur(v[n:])).reshape(-1)])
 
         return apply
+
+    def _schur(self, P: Any, d: Any) -> Callable[[Array], Any]:
+        """The inverse of G P^-1 G', or the identity where there is none or it is too much work."""
+        G, n, m = self.G, self.n, self.m
+        if isinstance(G, LinearOperator) and m > FEW:
+            return lambda v: v
+        try:
+            if d is not None and sp.issparse(G):
+                S = sp.csc_matrix(G @ sp.diags_array(1.0 / d) @ G.T + 1e-12 * sp.eye_array(m))
+                inverse: Callable[[Array], Any] = splu(S).solve
+                return inverse
+            D = dense(G, n)
+            S = D @ (D.T / d[:, None] if d is not None else np.column_stack([P(row) for row in D]))
+            S = 0.5 * (S + S.T) + 1e-12 * max(float(np.trace(S)) / m, 1e-300) * np.eye(m)
+            factor = sl.cho_factor(S)
+        except (np.linalg.LinAlgError, RuntimeError, ValueError):  # dependent rows
+            return lambda v: v
+        return lambda v: sl.cho_solve(factor, v)
 
 
 class Project(Inner):

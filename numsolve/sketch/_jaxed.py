@@ -37,13 +37,10 @@ def traceable(function: Callable[..., Any], x: Array) -> bool:
 
 def double() -> Any:
     """Double precision inside the block, whatever JAX's user chose for himself."""
-    import jax
-
+    jax: Any = extras.require("jax", "derivatives of JAX functions")
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
-    from jax.experimental import enable_x64  # before JAX 0.8
-
-    return enable_x64(True)
+    return jax.experimental.enable_x64(True)  # before JAX 0.8
 
 
 class Derivatives:

@@ -8,7 +8,7 @@ here whoever asks for the next step decides.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,5 +49,5 @@ def minres(
         yield x, abs(eta) / first
 
 
-def _root(square: float) -> float:
-    return math.sqrt(square) if square > 0.0 else 0.0
+def _root(square: Any) -> float:
+    return math.sqrt(float(square)) if square > 0.0 else 0.0

@@ -96,11 +96,9 @@ class Newton:
     def advance(self) -> tuple[Status, str] | None:
         """One step; a status where there is none."""
         self.prepare()
-        found = self._step()
-        if found is None:
-            found = self._restore()
-            if isinstance(found, tuple):
-                return found
+        found: Point | tuple[Status, str] = self._step() or self._restore()
+        if isinstance(found, tuple):
+            return found
         self.last_step = arrays.norm(np, found.x - self.point.x)
         self.point = found
         self.least_K = min(self.least_K, found.K)

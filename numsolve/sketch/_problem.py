@@ -81,7 +81,7 @@ class Problem:
     ) -> None:
         checks.function("fun", fun)
         self.x0 = checks.array("x0", x0, ndim=1, dtype=np.float64, empty=False).copy()
-        args = args if isinstance(args, tuple) else (args,)
+        args = _tuple(args)
         self.nfev = self.njev = self.nhev = 0
         self.n = self.x0.size
         self.jac_with_fun = jac is True
@@ -146,7 +146,7 @@ class Problem:
             value = np.atleast_1d(np.asarray(block.value(self.x0.copy())))
             checks.array(f"constraint {index}", value, ndim=1, check_finite=False)
             self.sizes.append(value.size)
-        values = self.evaluate(self.x0)
+        values: tuple[Any, ...] | None = self.evaluate(self.x0)
         if values is None:
             raise ValueError("fun, the constraints and their derivatives must be finite numbers at x0")
         return values
@@ -236,7 +236,7 @@ class Problem:
     def _hess_of_fun(self, x: Array) -> Any:
         if self.hess is not None:
             return self._checked("the Hessian of fun", self.hess(x.copy()))
-        x, hessp = x.copy(), self.hessp
+        x, hessp = x.copy(), checks.function("hessp", self.hessp)
 
         def product(p: Array) -> Array:
             self.nhev += 1
@@ -307,3 +307,7 @@ def _square(G: Any) -> Any:
 
 def _largest(v: Array) -> float:
     return float(np.max(np.abs(v), initial=0.0))
+
+
+def _tuple(args: Any) -> tuple[Any, ...]:
+    return args if isinstance(args, tuple) else (args,)

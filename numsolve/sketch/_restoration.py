@@ -56,4 +56,4 @@ def _step(G: Matrix, c: Array, damping: float) -> Array:
     """-(G'G + damping)^-1 G'c, as a least-squares problem."""
     n = G.shape[1]
     stacked = np.concatenate([G, math.sqrt(damping) * np.eye(n)])
-    return -np.linalg.lstsq(stacked, np.concatenate([c, np.zeros(n)]), rcond=None)[0]
+    return np.asarray(-np.linalg.lstsq(stacked, np.concatenate([c, np.zeros(n)]), rcond=None)[0])

@@ -188,8 +188,8 @@ def _advance(
     B = H
     if m < n and least_curvature(H, G, n)[0] < INDEFINITE:
         B = H + (xi_B + np.linalg.norm(H)) * np.eye(n)  # (1)
-    psi = 20.0 * max(np.linalg.norm(B) ** 2, 1.0) / (min(xi_G, 1.0) * min(xi_B, 1.0))  # (2)
-    ups = max(np.linalg.norm(G), np.linalg.norm(H), 1.0)
+    psi = 20.0 * max(float(np.linalg.norm(B)) ** 2, 1.0) / (min(xi_G, 1.0) * min(xi_B, 1.0))  # (2)
+    ups = max(float(np.linalg.norm(G)), float(np.linalg.norm(H)), 1.0)
 
     def trial() -> float:
         return float((0.5 - beta) * state.eta2 / ((1 + state.eta1 + state.eta2) * ups**2 * psi**2))

@@ -232,6 +232,6 @@ def _iterate(task: Task, factor: Factor, it: Monitor) -> None:
             it.record(now, x, converged=last and now <= it.threshold)
             if last:
                 break
-        if it.running and not now < GAIN * before:
+        if not now < GAIN * before:
             return
         before = now

@@ -83,10 +83,11 @@ def make_sketch(kind: Kind, s: int, n: int, *, nnz: int = 8, rng: RandomState = 
     nnz = checks.integer("nnz", nnz, low=1)
     if kind == "sparse-sign" and nnz > s:
         raise ValueError(f"nnz must be at most s = {s}, got {nnz}")
-    return KINDS[kind](s, n, checks.generator(rng), 1 if kind == "countsketch" else nnz)
+    made: Sketch = KINDS[kind](s, n, checks.generator(rng), 1 if kind == "countsketch" else nnz)
+    return made
 
 
-class Sketch(LinearOperator):
+class Sketch(LinearOperator):  # type: ignore[misc]  # SciPy has no types
     """A sketch; `make_sketch` draws one."""
 
     def __init__(self, s: int, n: int) -> None:
@@ -154,7 +155,7 @@ class Gaussian(Sketch):
         return np.concatenate([block.astype(X.dtype, copy=False).T @ X for _, block in self.blocks()])
 
     def _apply_generic(self, xp: Namespace, A: Array) -> Array:
-        out = xp.zeros((self.shape[0], A.shape[1]), dtype=A.dtype)
+        out: Array = xp.zeros((self.shape[0], A.shape[1]), dtype=A.dtype)
         for columns, block in self.blocks():
             out = out + _moved(xp, block, A) @ A[columns, :]
         return out
@@ -237,7 +238,8 @@ class SRHT(Sketch):
     def _apply_generic(self, xp: Namespace, A: Array) -> Array:
         zeros = xp.zeros((self.padded - A.shape[0], A.shape[1]), dtype=A.dtype)
         x = _generic.hadamard(xp, xp.concat([A * _moved(xp, self.signs, A), zeros]))
-        return xp.take(x, _moved(xp, self.rows, A), axis=0)
+        out: Array = xp.take(x, _moved(xp, self.rows, A), axis=0)
+        return out
 
 
 class Rows(Sketch):
@@ -260,7 +262,8 @@ class Rows(Sketch):
         return out
 
     def _apply_generic(self, xp: Namespace, A: Array) -> Array:
-        return xp.take(A, _moved(xp, self.rows, A), axis=0) * self.weight
+        out: Array = xp.take(A, _moved(xp, self.rows, A), axis=0) * self.weight
+        return out
 
 
 KINDS: dict[str, Any] = {

@@ -105,7 +105,7 @@ def sketch_project(
     b = checks.array("b", b, shape=(A.shape[0],), dtype=np.float64)
     x0 = np.zeros(A.shape[1]) if x0 is None else checks.array("x0", x0, shape=(A.shape[1],), dtype=np.float64)
     size = None if block is None else checks.integer("block", block, low=1, high=A.shape[0])
-    projector = Projector(np.ascontiguousarray(A), b, kind, size, checks.generator(rng), x0)
+    projector = Projector(np.ascontiguousarray(A), np.asarray(b), kind, size, checks.generator(rng), x0)
     with Monitor(
         limits,
         rtol=rtol,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import LinearConstraint
 
 from numsolve import ConvergenceWarning, Status, sketch
 
@@ -92,9 +93,13 @@ def test_the_control_problem_of_the_paper(variant):
 
 def test_dependent_constraints_are_refused_as_in_the_paper():
     with pytest.warns(ConvergenceWarning, match="close to dependent"):
-        r = sketch.adasketch_newton(lambda x: x @ x, np.ones(3), jac=lambda x: 2 * x,
-                                    hess=lambda x: 2 * np.eye(3), constraints=(lambda x: np.array([x[0] - 2, 2 * x[0] - 4]),
-                                                 lambda x: np.array([[1.0, 0, 0], [2.0, 0, 0]])))  # fmt: skip
+        r = sketch.adasketch_newton(
+            lambda x: x @ x,
+            np.ones(3),
+            jac=lambda x: 2 * x,
+            hess=lambda x: 2 * np.eye(3),
+            constraints=LinearConstraint([[1, 0, 0], [2, 0, 0]], [2, 4], [2, 4]),
+        )
     assert r.status is Status.BREAKDOWN
 
 
