@@ -50,6 +50,7 @@ def least_squares(n: int, d: int, cond: float) -> Case:
         error=backward_error(A, b),
         tol=1e-15,
         repeats=3,
+        budget=20.0,
     )
 
 
@@ -103,7 +104,7 @@ def constrained_model(n: int, d: int) -> Case:
 
     def trust() -> Any:
         equations = NonlinearConstraint(c, 0, 0, jac, hess)
-        options = {"gtol": 1e-8, "xtol": 1e-12, "maxiter": 500}
+        options = {"gtol": 1e-8, "xtol": 1e-12, "maxiter": 100}
         return scipy_minimize(
             p.fun, p.x0, jac=p.jac, hess=p.hess, method="trust-constr", constraints=equations, options=options
         ).x

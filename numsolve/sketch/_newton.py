@@ -37,6 +37,10 @@ SHIFTS = 40
 SHORT, RETRIES = 0.05, 6
 #: Bounds of the penalties.
 ETA1_MOST, ETA2_LEAST = 1e8, 1e-8
+#: How often multipliers and penalties begin anew where no step is found.
+RESETS = 5
+#: Saddle points that are left.
+ESCAPES = 3
 #: Halvings of a step.
 HALVINGS = 40
 #: At a solution the next Newton step is small: relative to x, and to the step before.
@@ -77,7 +81,8 @@ class Newton:
         self.H = problem.hessian(self.point.x, self.point.lam)
         self.name, self.inner = choose(inner, self.H, self.point.G, preconditioner, rng, sketch_size)
         self.fresh = True
-        self.escapes = 0
+        self.escapes = self.resets = 0
+        self.flat = False  # no lower point along the negative curvature
         self.tried: Any = None
         self.shifts = (0.0, 0.0)
 
@@ -96,7 +101,7 @@ class Newton:
     def advance(self) -> tuple[Status, str] | None:
         """One step; a status where there is none."""
         self.prepare()
-        found: Point | tuple[Status, str] = self._step() or self._restore()
+        found: Point | tuple[Status, str] = self._step() or self._reset() or self._restore()
         if isinstance(found, tuple):
             return found
         self.last_step = arrays.norm(np, found.x - self.point.x)
@@ -208,6 +213,18 @@ class Newton:
 
     # -- ends --------------------------------------------------------------------------------------
 
+    def _reset(self) -> Point | None:
+        """A step from the first penalties, with the multipliers of least squares."""
+        if self.resets >= RESETS:
+            return None
+        self.resets += 1
+        self.eta1, self.eta2, self.shift = self.rules.eta1, self.rules.eta2, 0.0
+        self.point = self.point.with_multipliers(multipliers(self.point.G, self.point.g))
+        self.H = self.problem.hessian(self.point.x, self.point.lam)
+        self.fresh = True
+        self.prepare()
+        return self._step()
+
     def _restore(self) -> Point | tuple[Status, str]:
         """A step towards the constraints alone, where the merit function allows none."""
         p = self.point
@@ -248,10 +265,10 @@ class Newton:
         contracts = self.last_step == 0.0 or step <= CONTRACTION * self.last_step
         return contracts and step <= FINAL_STEP * max(1.0, arrays.norm(np, p.x))
 
-    def escape(self) -> bool:
-        """Leave a stationary point that is no minimum, along a direction of negative curvature."""
-        if self.escapes >= 3:
-            return False
+    def escape(self) -> tuple[Status, str] | None:
+        """Leave a stationary point along a direction of negative curvature, if a lower point lies there."""
+        if self.escapes >= ESCAPES:
+            return Status.STAGNATED, "A stationary point, but not a minimum."
         self.escapes += 1
         p = self.point
         _, v = least_curvature(self.H, p.G, p.x.size)
@@ -263,14 +280,15 @@ class Newton:
                 if trial is not None and trial.merit(self.eta1, self.eta2) < merit - 1e-12 * abs(merit):
                     self.point, self.fresh = trial, False
                     self.least_K, self.last_step = math.inf, 0.0
-                    return True
-        return False
+                    return None
+        self.flat = True  # the curvature is that of a degenerate constraint
+        return None
 
     @property
     def at_saddle(self) -> bool:
         """Whether the reduced Hessian has a negative eigenvalue beyond rounding (dense systems only)."""
         p = self.point
-        if self.name != "ldl" or p.c.size >= p.x.size:
+        if self.flat or self.name != "ldl" or p.c.size >= p.x.size:
             return False
         return least_curvature(self.H, p.G, p.x.size)[0] < -1e-6 * max(
             arrays.norm(np, dense(self.H, p.x.size)), 1e-6

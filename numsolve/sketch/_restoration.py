@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 STEPS, ENOUGH = 200, 0.1
 #: ||G'c|| over ||G|| ||c|| at which no step lowers the violation.
 STATIONARY = 1e-8
+#: The same where the steps end in rounding errors.
+ROUNDED = 1e-6
 
 
 def restore(problem: Problem, point: Point, tol: float) -> Point | tuple[Status, str]:
@@ -45,10 +47,11 @@ def restore(problem: Problem, point: Point, tol: float) -> Point | tuple[Status,
             damping *= 10
         else:
             # The gradient of the violation is not zero, but no step along it helps: rounding, or a kink.
-            status = Status.INFEASIBLE if slope <= 1e-3 * scale * size else Status.STAGNATED
+            unit = max(scale, size / max(1.0, arrays.norm(np, p.x)))
+            status = Status.INFEASIBLE if slope <= ROUNDED * unit * size else Status.STAGNATED
             return status, f"The violation falls no further: ||c|| = {size:.3g}."
-    if arrays.norm(np, p.c) > max(0.9 * first, tol):
-        return Status.INFEASIBLE, f"The violation falls no further: ||c|| = {arrays.norm(np, p.c):.3g}."
+    if arrays.norm(np, p.c) > max(0.99 * first, tol):
+        return Status.STAGNATED, f"The violation falls no further: ||c|| = {arrays.norm(np, p.c):.3g}."
     return p
 
 

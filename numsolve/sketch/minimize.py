@@ -194,9 +194,7 @@ def minimize(
         beyond = 0
         for _ in it:
             if saddle:
-                end = (
-                    None if newton.escape() else (Status.STAGNATED, "A stationary point, but not a minimum.")
-                )
+                end = newton.escape()
             else:
                 end = newton.advance()
             p = newton.point
