@@ -187,16 +187,12 @@ def minimize(
         columns=("fun", "constr_violation"), divergence=float("inf"),
     ) as it:  # fmt: skip
         newton.inner.late = lambda: it.time_is_up
-        end: Any
         confirmed = newton.point.K <= tol and newton.confirmed()
         saddle = confirmed and newton.at_saddle
         record(it, newton.point, converged=confirmed and not saddle)
         beyond = 0
         for _ in it:
-            if saddle:
-                end = newton.escape()
-            else:
-                end = newton.advance()
+            end = newton.escape() if saddle else newton.advance()
             p = newton.point
             confirmed = p.K <= tol and newton.confirmed()
             saddle = confirmed and newton.at_saddle

@@ -16,7 +16,7 @@ A = RNG.normal(size=(1000, 20))
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_mean_of_the_gram_matrix_is_the_identity(kind):
-    n, draws = 24, 3000
+    n, draws = 24, 800
     total = np.zeros((n, n))
     for seed in range(draws):
         S = sketch.make_sketch(kind, 12, n, nnz=4, rng=seed) @ np.eye(n)
