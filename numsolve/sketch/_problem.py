@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, Matrix
 
+#: Steps of LSMR for the first multipliers of sparse Jacobians: a start need not be exact.
+LSMR_STEPS = 50
+
 
 @dataclass(frozen=True, eq=False)
 class Point:
@@ -263,7 +266,7 @@ def multipliers(G: Matrix, g: Array) -> Array:
         from scipy.sparse.linalg import lsmr
 
         with np.errstate(all="ignore"):
-            lam = lsmr(G.T, -g, atol=1e-10, btol=1e-10, maxiter=min(4 * m, 500))[0]
+            lam = lsmr(G.T, -g, atol=1e-10, btol=1e-10, maxiter=min(4 * m, LSMR_STEPS))[0]
     else:
         try:
             lam = np.linalg.lstsq(G.T, -g, rcond=None)[0]
