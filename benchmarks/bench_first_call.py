@@ -14,6 +14,7 @@ FLAGSHIPS = {
     "linear": "ssor_cg",
     "monotone": "solve_lp",
     "special": "log_iv",
+    "sketch": "lstsq",
     "transport": "solve",
 }
 

@@ -4,6 +4,7 @@ from . import implicit as implicit
 from . import linear as linear
 from . import monotone as monotone
 from . import special as special
+from . import sketch as sketch
 from . import transport as transport
 from ._core.result import ConvergenceError as ConvergenceError
 from ._core.result import ConvergenceWarning as ConvergenceWarning
@@ -25,5 +26,6 @@ __all__ = [
     "linear",
     "monotone",
     "special",
+    "sketch",
     "transport",
 ]

@@ -1,0 +1,5 @@
+"""Sketching: operators, least squares, Newton sketch, and Newton's method under equality constraints."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,62 @@
+"""Back to the constraints: least squares for c(x) = 0, by the method of Levenberg and Marquardt."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from numsolve._core import arrays
+from numsolve._core.result import Status
+
+from ._inner import dense
+from ._problem import Point, Problem, multipliers
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, Matrix
+
+#: Steps, and the part of the violation that may be left.
+STEPS, ENOUGH = 200, 0.1
+#: ||G'c|| over ||G|| ||c|| at which no step lowers the violation.
+STATIONARY = 1e-8
+#: The same where the steps end in rounding errors.
+ROUNDED = 1e-6
+
+
+def restore(problem: Problem, point: Point, tol: float) -> Point | tuple[Status, str]:
+    """A point with a tenth of the violation, or INFEASIBLE where the violation is least and not zero."""
+    p, first = point, arrays.norm(np, point.c)
+    damping = 1e-8
+    for _ in range(STEPS):
+        size = arrays.norm(np, p.c)
+        if size <= max(ENOUGH * first, tol):
+            break
+        G = dense(p.G, problem.n)
+        slope, scale = arrays.norm(np, G.T @ p.c), arrays.norm(np, G)
+        if slope <= STATIONARY * max(scale, 1e-8) * size:
+            return Status.INFEASIBLE, f"The violation is stationary: ||c|| = {size:.3g}."
+        for _ in range(20):
+            trial = problem.evaluate(p.x + _step(G, p.c, damping * scale**2))
+            step = None if trial is None else trial[0] - p.x
+            wanted = math.inf if step is None else 1e-4 * abs(float((G.T @ p.c) @ step)) / size
+            if trial is not None and arrays.norm(np, trial[2]) < size - wanted:
+                p = Point.make(trial, multipliers(trial[4], trial[3]))
+                damping = max(damping / 10, 1e-12)
+                break
+            damping *= 10
+        else:
+            # The gradient of the violation is not zero, but no step along it helps: rounding, or a kink.
+            unit = max(scale, size / max(1.0, arrays.norm(np, p.x)))
+            status = Status.INFEASIBLE if slope <= ROUNDED * unit * size else Status.STAGNATED
+            return status, f"The violation falls no further: ||c|| = {size:.3g}."
+    if arrays.norm(np, p.c) > max(0.99 * first, tol):
+        return Status.STAGNATED, f"The violation falls no further: ||c|| = {arrays.norm(np, p.c):.3g}."
+    return p
+
+
+def _step(G: Matrix, c: Array, damping: float) -> Array:
+    """-(G'G + damping)^-1 G'c, as a least-squares problem."""
+    n = G.shape[1]
+    stacked = np.concatenate([G, math.sqrt(damping) * np.eye(n)])
+    return np.asarray(-np.linalg.lstsq(stacked, np.concatenate([c, np.zeros(n)]), rcond=None)[0])

@@ -1,0 +1,198 @@
+"""Sketch-and-project: linear systems by projections onto random combinations of their equations.
+
+With a sketch S of s columns, drawn anew for each step::
+
+    z <- z - A' S (S'A A'S)^+ S'(A z - b)                                                              (1)
+
+S one column of the identity is the randomised Kaczmarz method, whose rows are drawn by the squares of their
+norms; its mean squared error falls by 1 - sigma_min^2 / ||A||_F^2 a step at least.
+
+R. M. Gower, P. Richtárik, "Randomized iterative methods for linear systems", SIAM J. Matrix Anal. Appl. 36,
+2015; T. Strohmer, R. Vershynin, "A randomized Kaczmarz algorithm with exponential convergence", J. Fourier
+Anal. Appl. 15, 2009.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from numsolve._core import arrays, checks
+from numsolve._core.limits import Limits
+from numsolve._core.monitor import Monitor
+from numsolve._core.result import Status
+
+from .operators import make_sketch
+from .result import LinearResult
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix, RandomState
+
+KINDS = ("kaczmarz", "gaussian", "block", "sparse-sign")
+#: The largest system for which A A' is kept, so that the residual follows each step.
+KEPT = 2000
+#: Random vectors that are drawn together.
+DRAWN = 1024
+
+
+def sketch_project(
+    A: Matrix,
+    b: ArrayLike,
+    x0: ArrayLike | None = None,
+    *,
+    kind: Literal["kaczmarz", "gaussian", "block", "sparse-sign"] = "kaczmarz",
+    block: int | None = None,
+    rtol: float = 1e-6,
+    atol: float = 0.0,
+    rng: RandomState = None,
+    maxiter: int | None = None,
+    callback: Callback | None = None,
+    progress: bool = False,
+    time_limit: float | None = None,
+) -> LinearResult:
+    """Solve a consistent system by projections onto random combinations of its equations.
+
+    Parameters
+    ----------
+    A : array or sparse matrix of shape (n, d)
+        Of any shape and rank; a sparse matrix is made dense.
+    b : array of shape (n,)
+        In the range of A.
+    x0 : array of shape (d,), optional
+        The start; zeros by default, which leads to the solution of least norm.
+    kind : {"kaczmarz", "gaussian", "block", "sparse-sign"}
+        One equation, a Gaussian combination of all, `block` equations, or `block` sparse combinations a step.
+    block : int, optional
+        Equations or combinations of a step; a tenth of n by default, and at least 10.
+    rtol, atol : float
+        Converged when ``||A x - b|| <= max(rtol * ||b||, atol)``.
+    rng : None, int or Generator
+        Where the random numbers come from.
+    maxiter, callback, progress, time_limit
+        The run settings, as in `numsolve.sketch.minimize`; an iteration is a sweep of n steps, for blocks n /
+        `block` of them.
+
+    Returns
+    -------
+    LinearResult
+        With `x`, `nit` (sweeps), `residual` and `rhs_norm`.
+
+    Raises
+    ------
+    ValueError
+        If a shape is wrong, an entry is not finite, or a setting is out of range.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the tolerance was not reached: the system may be inconsistent, or too ill conditioned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numsolve import sketch
+    >>> A = np.random.default_rng(0).normal(size=(50, 20))
+    >>> result = sketch.sketch_project(A, A @ np.ones(20), rng=0)
+    >>> print(result.success, np.abs(result.x - 1).max() < 1e-4)
+    True True
+    """
+    limits = Limits(maxiter, time_limit, callback, progress)
+    checks.choice("kind", kind, KINDS)
+    A = A.toarray() if arrays.is_sparse(A) else A
+    A = checks.array("A", A, ndim=2, dtype=np.float64, empty=False)
+    b = checks.array("b", b, shape=(A.shape[0],), dtype=np.float64)
+    x0 = np.zeros(A.shape[1]) if x0 is None else checks.array("x0", x0, shape=(A.shape[1],), dtype=np.float64)
+    size = None if block is None else checks.integer("block", block, low=1, high=A.shape[0])
+    projector = Projector(np.ascontiguousarray(A), np.asarray(b), kind, size, checks.generator(rng), x0)
+    with Monitor(
+        limits,
+        rtol=rtol,
+        atol=atol,
+        reference=arrays.norm(np, b),
+        maxiter=10_000,
+        label=f"projections, {kind}",
+    ) as it:
+        it.record(projector.residual(), projector.z)
+        for _ in it:
+            projector.sweep()
+            it.record(projector.residual(), projector.z)
+    residual = float(np.linalg.norm(A @ it.x - b))
+    if (
+        it.status is Status.CONVERGED and not residual <= it.threshold
+    ):  # pragma: no cover  # it is that residual
+        it.stop(Status.STAGNATED)
+    return it.result(LinearResult, residual=residual, rhs_norm=arrays.norm(np, b))
+
+
+class Projector:
+    """The state of (1)."""
+
+    def __init__(
+        self,
+        A: Array,
+        b: Array,
+        kind: str,
+        size: int | None,
+        rng: np.random.Generator,
+        z: Array | None = None,
+        *,
+        uniform: bool = False,
+    ) -> None:
+        n, d = A.shape
+        self.A, self.b, self.kind, self.rng = A, b, kind, rng
+        self.z = np.zeros(d) if z is None else z.copy()
+        self.size = min(n, max(10, n // 10)) if size is None else min(size, n)
+        self.steps = 0
+        squares = np.sum(A * A, axis=1)
+        self.inverse = np.divide(1.0, squares, out=np.zeros(n), where=squares > 0)
+        total = float(squares.sum())
+        self.weights = np.full(n, 1.0 / n) if uniform or total == 0.0 else squares / total
+        self.cumulative = np.cumsum(self.weights)
+        few = n <= KEPT and kind in {"kaczmarz", "gaussian"}
+        self.square = A @ A.T if few or kind == "gaussian" else None
+
+    def residual(self) -> float:
+        """||A z - b||, computed anew."""
+        return arrays.norm(np, self.A @ self.z - self.b)
+
+    def sweep(self) -> None:
+        """One iteration of `sketch_project`."""
+        n = self.A.shape[0]
+        self.advance(n if self.kind in {"kaczmarz", "gaussian"} else math.ceil(n / self.size))
+
+    def advance(self, count: int) -> None:
+        """Do `count` steps of (1)."""
+        from . import _cpu
+
+        self.steps += count
+        if self.kind == "kaczmarz":
+            rows = np.searchsorted(
+                self.cumulative, self.rng.random(count) * self.cumulative[-1], side="right"
+            )
+            rows = np.minimum(rows, self.A.shape[0] - 1)
+            if self.square is None:
+                _cpu.kaczmarz_rows(self.A, self.b, self.z, rows, self.inverse)
+            else:
+                _cpu.kaczmarz(self.A, self.z, self.A @ self.z - self.b, rows, self.inverse, self.square)
+        elif self.kind == "gaussian":
+            r = self.A @ self.z - self.b
+            for first in range(0, count, DRAWN):
+                sketches = self.rng.normal(size=(min(DRAWN, count - first), self.A.shape[0]))
+                _cpu.gaussian_vector(self.A, self.z, r, sketches, self.square)
+        else:
+            for _ in range(count):
+                self._project()
+
+    def _project(self) -> None:
+        """(1) for a block."""
+        n = self.A.shape[0]
+        r = self.A @ self.z - self.b
+        if self.kind == "block":
+            rows = self.rng.choice(n, size=self.size, replace=False)
+            B, right = self.A[rows], r[rows]
+        else:
+            S: Any = make_sketch("sparse-sign", self.size, n, nnz=min(8, self.size), rng=self.rng)
+            B, right = S @ self.A, S @ r
+        self.z -= np.linalg.lstsq(B, right, rcond=None)[0]
