@@ -3,6 +3,7 @@ from . import fractional as fractional
 from . import implicit as implicit
 from . import linear as linear
 from . import monotone as monotone
+from . import neural_ode as neural_ode
 from . import transport as transport
 from ._core.result import ConvergenceError as ConvergenceError
 from ._core.result import ConvergenceWarning as ConvergenceWarning
@@ -23,5 +24,6 @@ __all__ = [
     "implicit",
     "linear",
     "monotone",
+    "neural_ode",
     "transport",
 ]

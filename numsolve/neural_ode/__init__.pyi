@@ -1,0 +1,27 @@
+from .baselines import steer_end as steer_end
+from .baselines import steer_times as steer_times
+from .baselines import taylor_dynamics as taylor_dynamics
+from .ode import odesolve as odesolve
+from .penalties import cost_penalty as cost_penalty
+from .penalties import error_penalty as error_penalty
+from .penalties import local_penalty as local_penalty
+from .penalties import stiffness_penalty as stiffness_penalty
+from .result import ODEResult as ODEResult
+from .result import SDEResult as SDEResult
+from .schedules import CostTarget as CostTarget
+from .schedules import ExponentialDecay as ExponentialDecay
+
+__all__ = [
+    "CostTarget",
+    "ExponentialDecay",
+    "ODEResult",
+    "SDEResult",
+    "cost_penalty",
+    "error_penalty",
+    "local_penalty",
+    "odesolve",
+    "steer_end",
+    "steer_times",
+    "stiffness_penalty",
+    "taylor_dynamics",
+]
