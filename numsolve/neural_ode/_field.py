@@ -67,6 +67,23 @@ class Packing:
             at += width
         return jax.tree.unflatten(self.tree, leaves)
 
+    def check_weights(self, error_weight: Any) -> tuple[float, ...] | None:
+        """One number for each array of the state, as the argument `error_weight` gives them."""
+        import jax
+
+        if error_weight is None:
+            return None
+        leaves = jax.tree.leaves(error_weight)
+        if len(leaves) != len(self.shapes):
+            raise ValueError(
+                f"error_weight must have a number for each of the {len(self.shapes)} arrays of y0, "
+                f"got {len(leaves)}"
+            )
+        weights = tuple(checks.real("error_weight", leaf, low=0.0) for leaf in leaves)
+        if not any(weights):
+            raise ValueError("error_weight must not be 0 everywhere")
+        return weights
+
     def weights(self, weight: tuple[float, ...] | None) -> Any:
         """The weight of each entry in the norm of the error, or None where all are one."""
         import numpy as np

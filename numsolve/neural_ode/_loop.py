@@ -146,7 +146,8 @@ def run(
         bad = jnp.where(good, 0, c.bad + 1)
         trips = c.trips + 1
         status = jnp.where(trips >= limit, Status.MAXITER.value, RUNNING)
-        status = jnp.where(t + h_next <= t, Status.BREAKDOWN.value, status)
+        lost = (t + h_next <= t) | (h_next < scheme.resolution)
+        status = jnp.where(lost, Status.BREAKDOWN.value, status)
         status = jnp.where(
             bad >= (1 if controller.fixed else control.PATIENCE), Status.NONFINITE.value, status
         )

@@ -42,6 +42,8 @@ class RungeKutta:
     norms: Norms
     sign: Any  #: of t1 - t0: time runs backwards by a change of variables
 
+    resolution = 0.0  #: the least step, beside that of the floats
+
     @property
     def calls(self) -> int:
         """Calls of f in one attempt, its first stage being known."""

@@ -75,6 +75,11 @@ def make_settings(
     )
 
 
+def usual_rtol(dtype: Any) -> float:
+    """The relative tolerance where the caller gives none: well above the rounding of the type."""
+    return 1e-6 if np.finfo(np.dtype(dtype)).eps < 1e-10 else 1e-4
+
+
 def warn_of_rounding(rtol: float, dtype: Any) -> None:
     """Warn where the tolerance lies below what the state's type resolves."""
     eps = float(np.finfo(np.dtype(dtype)).eps)

@@ -26,7 +26,7 @@ from ._field import hoist, make_packing, require_jax
 from ._loop import Raw, run
 from ._norms import Norms
 from ._runge_kutta import RungeKutta
-from ._settings import check_span, check_times, is_traced, make_settings, warn_of_rounding
+from ._settings import check_span, check_times, is_traced, make_settings, usual_rtol, warn_of_rounding
 from ._tableaus import TABLEAUS
 from .result import ODEResult, register
 
@@ -49,7 +49,7 @@ def odesolve(
     *,
     ts: ArrayLike | None = None,
     method: Literal["tsit5", "dopri5", "bosh3"] = "tsit5",
-    rtol: float = 1e-6,
+    rtol: float | None = None,
     atol: float = 1e-8,
     controller: Literal["i", "pi", "pid", "fixed"] | tuple[float, float, float] = "i",
     norm: Literal["batch", "sample"] = "batch",
@@ -81,7 +81,8 @@ def odesolve(
     method : {"tsit5", "dopri5", "bosh3"}
         The Runge-Kutta pair. Bosh3 has no estimate of stiffness.
     rtol, atol : float
-        A step is accepted if the root mean square of error / (atol + rtol |y|) is at most 1.
+        A step is accepted if the root mean square of error / (atol + rtol |y|) is at most 1. By default
+        `rtol` is 1e-6, and 1e-4 for a state in single precision.
     controller : str or tuple of float
         How the step size follows the error: ``"i"``, ``"pi"``, ``"pid"``, or the coefficients (p, i, d) of
         diffrax's controller; ``"fixed"`` takes steps of `h0` whatever the error.
@@ -142,7 +143,7 @@ def odesolve(
     >>> import jax.numpy as jnp
     >>> from numsolve.neural_ode import odesolve
     >>> def end(a):
-    ...     return odesolve(lambda t, y, a: -a * y, jnp.ones(1), (0.0, 1.0), a, rtol=1e-5).y[0]
+    ...     return odesolve(lambda t, y, a: -a * y, jnp.ones(1), (0.0, 1.0), a).y[0]
     >>> print(f"{jax.grad(end)(1.0):.4f}")
     -0.3679
     """
@@ -156,7 +157,7 @@ def odesolve(
     packing = make_packing(y0, lanes=lanes)
     settings = make_settings(
         method,
-        rtol,
+        usual_rtol(packing.dtype) if rtol is None else rtol,
         atol,
         controller,
         order=tableau.order,
@@ -166,7 +167,7 @@ def odesolve(
         checkpoint=checkpoint,
         max_steps=max_steps,
         dense=dense or adjoint == "interpolating",
-        weight=_weights(error_weight, packing),
+        weight=packing.check_weights(error_weight),
     )
     if lanes and adjoint in CONTINUOUS:
         raise ValueError(f'adjoint="{adjoint}" needs norm="batch"; "discrete" and "forward" take both norms')
@@ -205,7 +206,7 @@ class Program:
 
     def __init__(self, f: Any, field: Any, settings: Settings, sign: float | None) -> None:
         self.field, self.settings, self.sign = field, settings, sign
-        self.key = (_identity(f), str(field.jaxpr), field.packing, settings, sign)
+        self.key = (identity_of(f), str(field.jaxpr), field.packing, settings, sign)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -230,7 +231,7 @@ class Program:
         y0 = _moved(self.field, theta, y0, t0, -1.0, norms.lanes)
         times = None if ts is None else sign * still(ts)
         h0 = None if h0 is None else jnp.abs(jnp.asarray(h0, packing.dtype))
-        solve = {"discrete": _discrete.solve, "forward": _plain}.get(settings.adjoint, _continuous.solve)
+        solve = {"discrete": _discrete.solve, "forward": plain_solve}.get(settings.adjoint, _continuous.solve)
         try:
             raw = solve(scheme, theta, sign * still(t0), sign * still(t1), y0, h0, times, settings)
         except TypeError as error:
@@ -247,7 +248,7 @@ class Program:
         return _result(raw, y, ys, sign, packing, settings)
 
 
-def _plain(
+def plain_solve(
     scheme: Any, theta: Any, t0: Any, t1: Any, y0: Any, h0: Any, ts: Any, settings: Settings
 ) -> Raw:
     """The loop without a rule of its own."""
@@ -312,22 +313,6 @@ def _moved(field: Any, theta: Any, y: Any, t: Any, sign: float, lanes: bool) -> 
     return move(theta, y, t)
 
 
-def _weights(error_weight: Any, packing: Packing) -> tuple[float, ...] | None:
-    import jax
-
-    if error_weight is None:
-        return None
-    leaves = jax.tree.leaves(error_weight)
-    if len(leaves) != len(packing.shapes):
-        raise ValueError(
-            f"error_weight must have a number for each of the {len(packing.shapes)} arrays of y0, got {len(leaves)}"
-        )
-    weights = tuple(checks.real("error_weight", leaf, low=0.0) for leaf in leaves)
-    if not any(weights):
-        raise ValueError("error_weight must not be 0 everywhere")
-    return weights
-
-
 def _first(h0: Any, t0: Any, t1: Any, plain: bool) -> Any:
     if h0 is None or is_traced(h0):
         return h0
@@ -347,7 +332,8 @@ def check_start(start: Any) -> None:
             checks.finite("y0", np.asarray(leaf))
 
 
-def _identity(f: Any) -> Any:
+def identity_of(f: Any) -> Any:
+    """What tells a function from another one."""
     try:
         hash(f)
     except TypeError:

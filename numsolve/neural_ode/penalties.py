@@ -68,7 +68,7 @@ def error_penalty(sol: ODEResult, reduce: Literal["sum", "mean", "max"] = "sum")
     --------
     >>> import jax.numpy as jnp
     >>> from numsolve.neural_ode import error_penalty, odesolve
-    >>> sol = odesolve(lambda t, y, p: -y, jnp.ones(1), (0.0, 1.0), rtol=1e-4)
+    >>> sol = odesolve(lambda t, y, p: -y, jnp.ones(1), (0.0, 1.0))
     >>> bool(error_penalty(sol) > 0)
     True
     """
@@ -102,7 +102,7 @@ def stiffness_penalty(sol: ODEResult, reduce: Literal["sum", "mean", "max"] = "m
 
     >>> import jax.numpy as jnp
     >>> from numsolve.neural_ode import odesolve, stiffness_penalty
-    >>> sol = odesolve(lambda t, y, p: -2 * y, jnp.ones(1), (0.0, 1.0), rtol=1e-4)
+    >>> sol = odesolve(lambda t, y, p: -2 * y, jnp.ones(1), (0.0, 1.0))
     >>> print(f"{stiffness_penalty(sol) * sol.stability_size:.3f}")
     2.000
     """
@@ -135,7 +135,7 @@ def cost_penalty(sol: ODEResult) -> Any:
     --------
     >>> import jax.numpy as jnp
     >>> from numsolve.neural_ode import cost_penalty, odesolve
-    >>> sol = odesolve(lambda t, y, p: -y, jnp.ones(1), (0.0, 1.0), rtol=1e-4)
+    >>> sol = odesolve(lambda t, y, p: -y, jnp.ones(1), (0.0, 1.0))
     >>> bool(cost_penalty(sol) <= sol.naccepted)
     True
     """
@@ -202,7 +202,7 @@ def local_penalty(
     >>> def f(t, y, a):
     ...     return -a * y
     >>> def loss(a):
-    ...     sol = odesolve(f, jnp.ones(1), (0.0, 1.0), a, rtol=1e-4, adjoint="backsolve")
+    ...     sol = odesolve(f, jnp.ones(1), (0.0, 1.0), a, adjoint="backsolve")
     ...     return sol.y[0] + 0.1 * local_penalty(f, sol, a, jax.random.key(0))
     >>> bool(jnp.isfinite(jax.grad(loss)(1.0)))
     True
