@@ -2,6 +2,7 @@ from . import problems as problems
 from .baselines import steer_end as steer_end
 from .baselines import steer_times as steer_times
 from .baselines import taylor_dynamics as taylor_dynamics
+from .heuristics import heuristics as heuristics
 from .ode import odesolve as odesolve
 from .penalties import cost_penalty as cost_penalty
 from .penalties import error_penalty as error_penalty
@@ -25,6 +26,7 @@ __all__ = [
     "brownian_path",
     "cost_penalty",
     "error_penalty",
+    "heuristics",
     "local_penalty",
     "odesolve",
     "problems",

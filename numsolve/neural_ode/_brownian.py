@@ -67,20 +67,12 @@ class Path:
 
         place = jnp.round(u * CELLS).astype(jnp.int32)
         zero = jnp.zeros(self.shape, self.dtype)
-        x, z = self._normals(0)
-        whole = Interval(
-            jnp.int32(1),
-            jnp.int32(0),
-            jnp.int32(CELLS),
-            Point(zero, zero),
-            jnp.sqrt(self.span) * x,
-            jnp.sqrt(self.span / 12) * z,
-        )
+        root = Interval(jnp.int32(0), jnp.int32(0), jnp.int32(CELLS), Point(zero, zero), zero, zero)
 
         def between(i: Interval) -> Any:
-            return (place != i.left) & (place != i.left + i.width)
+            return (i.node == 0) | ((place != i.left) & (place != i.left + i.width))
 
-        i = jax.lax.while_loop(between, lambda i: self._half(i, place), whole)
+        i = jax.lax.while_loop(between, lambda i: self._next(i, place), root)
         end = self._end(i)
         return Point(*(jnp.where(place == i.left, a, b) for a, b in zip(i.start, end, strict=True)))
 
@@ -97,12 +89,21 @@ class Path:
         h = self._length(i)
         return Point(i.start.value + i.w, i.start.integral + h * (i.start.value + 0.5 * i.w + i.H))  # (2)
 
-    def _half(self, i: Interval, place: Any) -> Interval:
+    def _next(self, i: Interval, place: Any) -> Interval:
+        """The whole span after node 0, then the half that the place is in; one use of the generator for both."""
+        import jax
+        import jax.numpy as jnp
+
+        x, z = self._normals(i.node)
+        whole = i._replace(node=jnp.int32(1), w=jnp.sqrt(self.span) * x, H=jnp.sqrt(self.span / 12) * z)
+        half = self._half(i, place, x, z)
+        return jax.tree.map(lambda a, b: jnp.where(i.node == 0, a, b), whole, half)
+
+    def _half(self, i: Interval, place: Any, x: Any, z: Any) -> Interval:
         """The half that the place is in."""
         import jax.numpy as jnp
 
         h = self._length(i)
-        x, z = self._normals(i.node)
         w_1 = 0.5 * i.w + 1.5 * i.H + jnp.sqrt(h) / 4 * x  # (1)
         common, apart = 0.25 * i.H - jnp.sqrt(h) / 8 * x, jnp.sqrt(h / 48) * z  # (1)
         half = i.width // 2

@@ -43,7 +43,7 @@ class Controller:
     fixed: bool = False
 
     def divisor(self, xp: Any, e: Any, e1: Any, e2: Any) -> Any:
-        """q of (1), for this error and the two remembered ones."""
+        """Q of (1), for this error and the two remembered ones."""
         q = e**self.b1 / SAFETY
         if self.b2:
             q = q * e1**-self.b2

@@ -156,9 +156,7 @@ def _pull(
     last = None if ts is None else jnp.full(n_steps.shape, ts.shape[0] - 1, jnp.int32)
     state = (ybar, jax.tree.map(jnp.zeros_like, floats), last)
     trips, do = (most, one) if every == 1 else (-(-most // every), segment)
-    ybar, floats_bar, saved = jax.lax.fori_loop(
-        0, trips, lambda i, state: do(trips - 1 - i, state), state
-    )
+    ybar, floats_bar, saved = jax.lax.fori_loop(0, trips, lambda i, state: do(trips - 1 - i, state), state)
     if wants["saved"]:  # times at t0 itself
         index = jnp.arange(ts.shape[0]).reshape(-1, *(1,) * y0.ndim)
         ybar = ybar + jnp.sum(jnp.where((ts <= t0).reshape(index.shape), bar.ys, 0.0), axis=0)

@@ -148,9 +148,8 @@ def run(
         status = jnp.where(trips >= limit, Status.MAXITER.value, RUNNING)
         lost = (t + h_next <= t) | (h_next < scheme.resolution)
         status = jnp.where(lost, Status.BREAKDOWN.value, status)
-        status = jnp.where(
-            bad >= (1 if controller.fixed else control.PATIENCE), Status.NONFINITE.value, status
-        )
+        hopeless = bad >= (1 if controller.fixed else control.PATIENCE)
+        status = jnp.where(hopeless | (lost & ~good), Status.NONFINITE.value, status)
         status = jnp.where(accept & last, Status.CONVERGED.value, status)
         kept = jnp.maximum(error, control.LEAST_ERROR)
         return Carry(

@@ -170,9 +170,7 @@ class Diagonal:
         del part, h
         return [stages[0] + cotangent], start
 
-    def _sosri(
-        self, f: Any, g: Any, t: Any, h: Any, y: Array, w: Any, z: Any
-    ) -> tuple[Any, Any, Any]:
+    def _sosri(self, f: Any, g: Any, t: Any, h: Any, y: Array, w: Any, z: Any) -> tuple[Any, Any, Any]:
         import jax.numpy as jnp
 
         root = jnp.sqrt(h)

@@ -45,7 +45,12 @@ def plot_steps(result: ODEResult, ax: Axes | None, sample: int, **style: Any) ->
     right = axes.twinx()
     middle = t + 0.5 * h
     right.plot(
-        middle, rows("error_estimate", "naccepted"), ".-", color=COLOURS["error"], lw=1.0, label="scaled error"
+        middle,
+        rows("error_estimate", "naccepted"),
+        ".-",
+        color=COLOURS["error"],
+        lw=1.0,
+        label="scaled error",
     )
     limit = sizes * rows("stiffness", "naccepted") / result.stability_size
     if np.isfinite(limit).all():
@@ -55,7 +60,12 @@ def plot_steps(result: ODEResult, ax: Axes | None, sample: int, **style: Any) ->
     right.set_ylabel("part of what is allowed")
     handles = [*axes.get_lines(), *right.get_lines()[:-1]]
     axes.legend(
-        handles, [str(line.get_label()) for line in handles], loc="lower center", ncols=4,
-        bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize="small",
+        handles,
+        [str(line.get_label()) for line in handles],
+        loc="lower center",
+        ncols=4,
+        bbox_to_anchor=(0.5, 1.0),
+        frameon=False,
+        fontsize="small",
     )
     return axes

@@ -83,7 +83,7 @@ def usual_rtol(dtype: Any) -> float:
 def warn_of_rounding(rtol: float, dtype: Any) -> None:
     """Warn where the tolerance lies below what the state's type resolves."""
     eps = float(np.finfo(np.dtype(dtype)).eps)
-    if rtol < NOISE * eps:
+    if 0.0 < rtol < NOISE * eps:
         warnings.warn(
             f"rtol = {rtol:g} is below {NOISE} roundings of {np.dtype(dtype).name} ({NOISE * eps:.1g}): "
             "the error estimate then measures rounding, and so would a penalty on it. "

@@ -102,7 +102,7 @@ def _derivatives(f: Any, t: Any, y: Any, params: Any, order: int) -> tuple[Any, 
         return jax.tree.unflatten(tree, first), jax.tree.unflatten(tree, first)
     try:
         top = _by_jet(g, leaves, t, first, order)
-    except NotImplementedError:  # an operation that jet does not know
+    except (NotImplementedError, KeyError):  # an operation that jet does not know
         top = _by_jvp(g, leaves, t, order)
     return jax.tree.unflatten(tree, first), jax.tree.unflatten(tree, top)
 

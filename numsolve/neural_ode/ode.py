@@ -18,7 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from numsolve._core import checks
-from numsolve._core.result import Status, deliver
+from numsolve._core.result import deliver
 
 from . import _continuous, _discrete
 from ._control import GROWTH
@@ -197,7 +197,7 @@ CONTINUOUS = ("backsolve", "interpolating")
 FOREIGN = {
     "RK45": 'SciPy\'s RK45 is "dopri5" here',
     "RK23": 'SciPy\'s RK23 is "bosh3" here',
-    **{name: "implicit and other stiff methods: see diffrax" for name in ("Radau", "BDF", "LSODA", "kvaerno5")},
+    **dict.fromkeys(("Radau", "BDF", "LSODA", "kvaerno5"), "implicit and other stiff methods: see diffrax"),
 }
 
 

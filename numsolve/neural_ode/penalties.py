@@ -305,4 +305,6 @@ def _senses_stiffness(sol: ODEResult) -> None:
     assert sol.settings is not None
     tableau = TABLEAUS.get(sol.settings.method)
     if tableau is not None and not tableau.senses_stiffness:
-        raise ValueError(f'method="{sol.settings.method}" has no estimate of stiffness; use "tsit5" or "dopri5"')
+        raise ValueError(
+            f'method="{sol.settings.method}" has no estimate of stiffness; use "tsit5" or "dopri5"'
+        )

@@ -124,12 +124,12 @@ class ODEResult(Result):
         pytree of arrays
             The states, along a leading axis if `t` is an array.
         """
-        import jax
-        import jax.numpy as jnp
-
         settings = self.settings
         if self.stages is None or settings is None or settings.norm == "sample":
             raise ValueError("the result has no dense output; call odesolve with dense=True and a batch norm")
+        import jax
+        import jax.numpy as jnp
+
         dense = TABLEAUS[settings.method].dense
         count = self.naccepted
         sign = jnp.sign(self.h[0])

@@ -230,9 +230,7 @@ class Program:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Program) and self.key == other.key
 
-    def __call__(
-        self, floats: Any, others: Any, y0: Any, t0: Any, t1: Any, h0: Any, ts: Any
-    ) -> SDEResult:
+    def __call__(self, floats: Any, others: Any, y0: Any, t0: Any, t1: Any, h0: Any, ts: Any) -> SDEResult:
         """Solve, on packed data."""
         import jax
         import jax.numpy as jnp

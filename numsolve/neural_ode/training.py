@@ -179,9 +179,11 @@ def train(
     trained = tuple(k for k, leaf in enumerate(leaves) if _is_float(leaf))
     if not trained:
         raise ValueError("params must hold at least one array of floats")
-    fixed = tuple((k, leaf) for k, leaf in enumerate(leaves) if k not in trained)
+    static = tuple(
+        (k, leaf) for k, leaf in enumerate(leaves) if not hasattr(leaf, "dtype") and k not in trained
+    )
     steps_a_epoch = n // size
-    program = _Program(loss, optimizer, coefficient, tree, trained, size, steps_a_epoch)
+    program = _Program(loss, optimizer, coefficient, tree, trained, static, size, steps_a_epoch)
     floats = [jax.numpy.asarray(leaves[k]) for k in trained]
     first = coefficient.init() if isinstance(coefficient, CostTarget) else jax.numpy.zeros(())
     state = (floats, optimizer.init(floats), first)
@@ -189,9 +191,14 @@ def train(
     if checkpoint is not None:
         state, done, table.columns = load(checkpoint, state)
     total = epochs * steps_a_epoch
-    rest = [leaf for _, leaf in fixed]
+    known = {*trained, *dict(static)}
+    rest = [leaf for k, leaf in enumerate(leaves) if k not in known]
     with Monitor(
-        limits, maxiter=max(total - done, 1), divergence=np.inf, columns=("nfev", "coefficient"), label="train"
+        limits,
+        maxiter=max(total - done, 1),
+        divergence=np.inf,
+        columns=("nfev", "coefficient"),
+        label="train",
     ) as it:
         if done >= total:
             it.record(float("nan"), program.assemble(state[0], rest), converged=True)
@@ -253,6 +260,7 @@ class _Program:
     coefficient: Any
     tree: Any
     trained: tuple[int, ...]
+    static: tuple[tuple[int, Any], ...]  #: leaves that are no arrays: functions, Python's integers
     size: int
     steps_a_epoch: int
 
@@ -260,9 +268,12 @@ class _Program:
         """The model, from what is trained and what is not."""
         import jax
 
-        given, others = iter(floats), iter(rest)
-        count = len(floats) + len(rest)
-        leaves = [next(given) if k in self.trained else next(others) for k in range(count)]
+        given, others, static = iter(floats), iter(rest), dict(self.static)
+        count = len(floats) + len(rest) + len(static)
+        leaves = [
+            static[k] if k in static else next(given) if k in self.trained else next(others)
+            for k in range(count)
+        ]
         return jax.tree.unflatten(self.tree, leaves)
 
     def __call__(self, state: Any, rest: list[Any], data: Any, seed: Any, step: Any) -> Any:
@@ -284,9 +295,7 @@ class _Program:
             strength = jnp.asarray(strength, jnp.result_type(float))
 
         def value(floats: list[Any]) -> Any:
-            return self.loss(
-                self.assemble(floats, rest), batch, strength, jax.random.fold_in(step_key, step)
-            )
+            return self.loss(self.assemble(floats, rest), batch, strength, jax.random.fold_in(step_key, step))
 
         (loss, sol), grads = jax.value_and_grad(value, has_aux=True)(floats)
         updates, opt_state = self.optimizer.update(grads, opt_state, floats)
@@ -320,5 +329,3 @@ def _samples(data: Any) -> int:
     if length == 0:
         raise ValueError("data must hold at least one sample, got 0")
     return int(length)
-
-

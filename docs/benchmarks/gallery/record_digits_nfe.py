@@ -91,31 +91,29 @@ def local(sampling):
 STEPS = EPOCHS * (1150 // 128)
 plain = penalised(lambda params, sol, key: 0.0)
 error = penalised(lambda params, sol, key: node.error_penalty(sol))
+cost = penalised(lambda params, sol, key: node.cost_penalty(sol))
+stiffness = penalised(lambda params, sol, key: node.stiffness_penalty(sol))
 unbiased, biased = penalised(local("unbiased")), penalised(local("biased"))
-#: name: (loss, coefficients)
-METHODS = {
-    "none": (plain, [0.0]),
-    "error": (error, [0.01, 0.03, 0.1, 0.3, 1.0]),
-    "predicted cost": (
-        penalised(lambda params, sol, key: node.cost_penalty(sol)),
-        [0.01, 0.03, 0.1],
-    ),
-    "stiffness": (
-        penalised(lambda params, sol, key: node.stiffness_penalty(sol)),
-        [0.1, 0.3, 1.0],
-    ),
-    "local, unbiased": (
-        unbiased,
-        [node.ExponentialDecay(a, a / 10, STEPS) for a in (0.3, 1.0, 3.0, 10.0)],
-    ),
-    "local, biased": (
-        biased,
-        [node.ExponentialDecay(a, a / 10, STEPS) for a in (0.3, 1.0, 3.0, 10.0)],
-    ),
-    "budget of 10 steps": (error, [node.CostTarget(attempts=10)]),
-    "STEER": (steered, [0.5]),
-    "TayNODE": (taylor, [0.001, 0.01, 0.1]),
-}
+
+
+def annealed(*starts):
+    """Coefficients that fall to a tenth."""
+    return [node.ExponentialDecay(a, a / 10, STEPS) for a in starts]
+
+
+#: name, loss, coefficients
+METHODS = [
+    ("none", plain, [0.0]),
+    ("error", error, [0.1]),
+    ("local, unbiased", unbiased, annealed(1.0, 3.0)),
+    ("local, biased", biased, annealed(1.0, 3.0)),
+    ("budget of 10 steps", error, [node.CostTarget(attempts=10)]),
+    ("error", error, [0.3]),
+    ("predicted cost", cost, [0.03]),
+    ("stiffness", stiffness, [0.3]),
+    ("STEER", steered, [0.5]),
+    ("TayNODE", taylor, [0.01]),
+]
 
 
 def run(loss, coefficient, parts):
@@ -132,13 +130,7 @@ def run(loss, coefficient, parts):
 
         def evaluate(params):
             accuracy, nfev, attempts = judge(params, *parts[2])
-            validation = judge(params, *parts[1])[0]
-            return {
-                "accuracy": accuracy,
-                "validation": validation,
-                "test_nfev": nfev,
-                "attempts": attempts,
-            }
+            return {"accuracy": accuracy, "test_nfev": nfev, "attempts": attempts}
 
         began = time.process_time()
         result = node.train(
@@ -153,8 +145,9 @@ def run(loss, coefficient, parts):
             evaluate=evaluate,
         )
         seconds = time.process_time() - began
-        table = {name: values.tolist() for name, values in result.table.items()}
-        out.append(table | {"seconds": seconds, "success": bool(result.success)})
+        row = {name: values.tolist() for name, values in result.table.items()}
+        row["validation"] = [float(judge(result.x, *parts[1])[0])]
+        out.append(row | {"seconds": seconds, "success": bool(result.success)})
     return out
 
 
@@ -162,10 +155,11 @@ def main():
     """Run all, and write the file anew after each, so that a look is possible."""
     jax.config.update("jax_enable_x64", True)
     parts, rows = data(), []
-    for name, (loss, coefficients) in METHODS.items():
+    for name, loss, coefficients in METHODS:
         for coefficient in coefficients:
             seeds = run(loss, coefficient, parts)
-            last = {key: [seed[key][-1] for seed in seeds] for key in seeds[0] if key not in {"seconds", "success"}}
+            names = ("accuracy", "validation", "test_nfev", "attempts", "coefficient")
+            last = {key: [seed[key][-1] for seed in seeds] for key in names}
             rows.append(
                 {
                     "penalty": name,
@@ -175,14 +169,25 @@ def main():
                     "nfev": last["test_nfev"],
                     "attempts": last["attempts"],
                     "last_coefficient": last["coefficient"],
-                    "seconds_of_training": [round(seed["seconds"], 2) for seed in seeds],
+                    "seconds_of_training": [
+                        round(seed["seconds"], 2) for seed in seeds
+                    ],
                     "success": all(seed["success"] for seed in seeds),
-                    "nfev_by_epoch": [[round(v) for v in seed["test_nfev"]] for seed in seeds],
-                    "accuracy_by_epoch": [[round(v, 4) for v in seed["accuracy"]] for seed in seeds],
+                    "nfev_by_epoch": [
+                        [round(v) for v in seed["test_nfev"]] for seed in seeds
+                    ],
+                    "accuracy_by_epoch": [
+                        [round(v, 4) for v in seed["accuracy"]] for seed in seeds
+                    ],
                 }
             )
             mean = np.mean(rows[-1]["accuracy"]), np.mean(rows[-1]["nfev"])
-            print(name, rows[-1]["coefficient"], "accuracy %.4f, evaluations %.1f" % mean, flush=True)
+            print(
+                name,
+                rows[-1]["coefficient"],
+                "accuracy %.4f, evaluations %.1f" % mean,
+                flush=True,
+            )
             about = {
                 "date": datetime.now(UTC).date().isoformat(),
                 "processor": processor(),
@@ -190,7 +195,9 @@ def main():
                 "tolerance": TOL,
                 "epochs": EPOCHS,
             }
-            text = json.dumps(about | {"rows": rows}, default=float).replace("}, {", "},\n{")
+            text = json.dumps(about | {"rows": rows}, default=float).replace(
+                "}, {", "},\n{"
+            )
             (HERE / "digits_nfe.json").write_text(text + "\n")
 
 
