@@ -1,8 +1,8 @@
-"""One Brownian path for each key: W(u) and its integral at any time of a grid, computed when they are asked for.
+"""One Brownian path for each key: W(u) and its integral at any time of a grid, made when asked for.
 
-The span is halved again and again. In an interval of length h that starts at W_l, with the increment w and the
-deviation of its mean from the chord, H ~ N(0, h / 12), the middle follows from two normal numbers x, z, which
-depend on nothing but the key and the place of the interval:
+The span is halved again and again. In an interval of length h that starts at W_l, with the increment w and
+the deviation of its mean from the chord, H ~ N(0, h / 12), the middle follows from two normal numbers x, z,
+which depend on nothing but the key and the place of the interval:
 
     w_1 = w / 2 + 3 H / 2 + sqrt(h) x / 4,
     H_1, H_2 = H / 4 - sqrt(h) x / 8 +- sqrt(h / 48) z,                                     (1)
@@ -90,14 +90,15 @@ class Path:
         return Point(i.start.value + i.w, i.start.integral + h * (i.start.value + 0.5 * i.w + i.H))  # (2)
 
     def _next(self, i: Interval, place: Any) -> Interval:
-        """The whole span after node 0, then the half that the place is in; one use of the generator for both."""
+        """The whole span after node 0, then the half that the place is in; the generator is used once."""
         import jax
         import jax.numpy as jnp
 
         x, z = self._normals(i.node)
         whole = i._replace(node=jnp.int32(1), w=jnp.sqrt(self.span) * x, H=jnp.sqrt(self.span / 12) * z)
         half = self._half(i, place, x, z)
-        return jax.tree.map(lambda a, b: jnp.where(i.node == 0, a, b), whole, half)
+        chosen: Interval = jax.tree.map(lambda a, b: jnp.where(i.node == 0, a, b), whole, half)
+        return chosen
 
     def _half(self, i: Interval, place: Any, x: Any, z: Any) -> Interval:
         """The half that the place is in."""

@@ -16,8 +16,8 @@ def save(path: str | os.PathLike[str], state: Any, step: int, table: dict[str, l
     import jax
 
     path = Path(path)
-    arrays = {f"leaf_{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
-    columns = {f"table_{name}": np.asarray(values) for name, values in table.items()}
+    arrays: Any = {f"leaf_{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
+    columns: Any = {f"table_{name}": np.asarray(values) for name, values in table.items()}
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         np.savez(file, step=np.asarray(step), **arrays, **columns)

@@ -2,11 +2,12 @@
 
     a' = -(df/dy)^T a,  thetabar' = -(df/dtheta)^T a,                                       (1)
 
-from a(t1) = the cotangent of y(t1) to t0, with a jump by its cotangent at each saved time. ``"backsolve"`` solves
-y' = f backwards beside it, from the end or from the last saved state, and keeps nothing; ``"interpolating"`` takes
-y(t) from the stages of the forward solve. Neither is the derivative of the steps that were done; the error is of
-the size of the tolerance. The parameters' part is an integral that nothing depends on, so it does not count in
-the norm of the error (P. Kidger, R. T. Q. Chen, T. Lyons, "Hey, that's not an ODE", ICML 2021).
+from a(t1) = the cotangent of y(t1) to t0, with a jump by its cotangent at each saved time. ``"backsolve"``
+solves y' = f backwards beside it, from the end or from the last saved state, and keeps nothing;
+``"interpolating"`` takes y(t) from the stages of the forward solve. Neither is the derivative of the steps
+that were done; the error is of the size of the tolerance. The parameters' part is an integral that nothing
+depends on, so it does not count in the norm of the error (P. Kidger, R. T. Q. Chen, T. Lyons, "Hey, that's
+not an ODE", ICML 2021).
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def solve(
         floats, fixed, y, ys, status, path = saved
         if not (is_zero(bar.rows.error) and is_zero(bar.rows.stiffness) and is_zero(bar.rows.stages)):
             raise ValueError(
-                f'adjoint="{settings.adjoint}" does not see the steps, so errors, stiffness and dense output have '
-                'no gradient; use adjoint="discrete", or a local penalty'
+                f'adjoint="{settings.adjoint}" does not see the steps, so errors, stiffness and dense output '
+                'have no gradient; use adjoint="discrete", or a local penalty'
             )
         ok = jax.numpy.where(status == Status.CONVERGED.value, 0.0, jax.numpy.nan)
         grads = _back(scheme, floats, fixed, y, ys, path, bar, settings)
@@ -66,7 +67,7 @@ def solve(
 
 @dataclass(frozen=True)
 class Backwards:
-    """The right-hand side of (1) in s = -t, on the vector (y, a, thetabar), or (a, thetabar) if `path` gives y."""
+    """The right-hand side of (1) in s = -t, on (y, a, thetabar), or on (a, thetabar) if `path` gives y."""
 
     f: Callable[[Any, Any, Any], Any]
     shape: tuple[int, ...]

@@ -1,13 +1,13 @@
 """The exact adjoint of the steps that were done, by replaying them backwards.
 
-From the last accepted step to the first, step n is computed again from its start y_n, and the cotangents of its
-new state, error and stiffness are pulled back:
+From the last accepted step to the first, step n is computed again from its start y_n, and the cotangents of
+its new state, error and stiffness are pulled back:
 
     (ybar_n, thetabar) += (d step_n / d (y, theta))^T (ybar_{n+1}, Ebar_n, Sbar_n, kbar_n).          (1)
 
-The step sizes, and which attempts were accepted, count as given. Saved times are linear in the stages of their
-step, so that their cotangents join kbar. With ``checkpoint=m`` only each m-th state was kept; the others are
-computed again, m at a time.
+The step sizes, and which attempts were accepted, count as given. Saved times are linear in the stages of
+their step, so that their cotangents join kbar. With ``checkpoint=m`` only each m-th state was kept; the
+others are computed again, m at a time.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _pull(
 
     def outputs(floats: Any, y: Any, t: Any, h: Any) -> dict[str, Any]:
         step = scheme.replay((floats, others), t, h, y)
-        out = {"y": step.y}
+        out: dict[str, Any] = {"y": step.y}
         if wants["error"]:
             out["error"] = step.error
         if wants["stiffness"]:
@@ -106,7 +106,7 @@ def _pull(
         ybar, floats_bar, saved = state
         active = n < n_steps
         t, h = row(rows.t, n), row(rows.h, n)
-        given = {"y": jnp.where(wide(active, ybar), ybar, 0.0)}
+        given: dict[str, Any] = {"y": jnp.where(wide(active, ybar), ybar, 0.0)}
         direct = 0.0
         for name in ("error", "stiffness"):
             if wants[name]:
@@ -156,7 +156,7 @@ def _pull(
     last = None if ts is None else jnp.full(n_steps.shape, ts.shape[0] - 1, jnp.int32)
     state = (ybar, jax.tree.map(jnp.zeros_like, floats), last)
     trips, do = (most, one) if every == 1 else (-(-most // every), segment)
-    ybar, floats_bar, saved = jax.lax.fori_loop(0, trips, lambda i, state: do(trips - 1 - i, state), state)
+    ybar, floats_bar, _ = jax.lax.fori_loop(0, trips, lambda i, state: do(trips - 1 - i, state), state)
     if wants["saved"]:  # times at t0 itself
         index = jnp.arange(ts.shape[0]).reshape(-1, *(1,) * y0.ndim)
         ybar = ybar + jnp.sum(jnp.where((ts <= t0).reshape(index.shape), bar.ys, 0.0), axis=0)

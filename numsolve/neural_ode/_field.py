@@ -1,7 +1,7 @@
 """A user's right-hand side as a function of one array, with everything that it closes over as an argument.
 
-The right-hand side is traced once. What it closed over comes out of the trace as arrays; they are handed to the
-solver with the parameters, so that a closure is differentiated like an argument.
+The right-hand side is traced once. What it closed over comes out of the trace as arrays; they are handed to
+the solver with the parameters, so that a closure is differentiated like an argument.
 """
 
 from __future__ import annotations
@@ -40,18 +40,16 @@ class Packing:
             return (self.shapes[0][0], sum(self._widths()))
         return (sum(self._widths()),)
 
-    def pack(self, tree: Any, lead: int = 0) -> Array:
+    def pack(self, tree: Any, lead: int = 0) -> Any:
         """One array of a state; `lead` axes stand in front of it."""
         import jax
         import jax.numpy as jnp
 
         leaves = [jnp.asarray(leaf, self.dtype) for leaf in jax.tree.leaves(tree)]
         if len(leaves) == 1:
-            out: Array = leaves[0]
-            return out
+            return leaves[0]
         kept = lead + (1 if self.lanes else 0)
-        out = jnp.concatenate([leaf.reshape(*leaf.shape[:kept], -1) for leaf in leaves], axis=-1)
-        return out
+        return jnp.concatenate([leaf.reshape(*leaf.shape[:kept], -1) for leaf in leaves], axis=-1)
 
     def unpack(self, y: Array) -> Any:
         """The state of an array, which may have further axes in front."""
@@ -117,7 +115,8 @@ def make_packing(y0: Any, *, lanes: bool) -> Packing:
             raise TypeError(f"y0 must hold numbers, got {leaf!r}") from error
         if jnp.issubdtype(array.dtype, jnp.complexfloating):
             raise TypeError(
-                f"y0 is complex ({array.dtype}); complex states are not supported: stack real and imaginary parts"
+                f"y0 is complex ({array.dtype}); complex states are not supported: stack real and imaginary "
+                "parts"
             )
         checks.refuse_masked("y0", leaf)
         if array.size == 0:
@@ -129,7 +128,8 @@ def make_packing(y0: Any, *, lanes: bool) -> Packing:
     shapes = tuple(tuple(a.shape) for a in arrays)
     if lanes and (any(not shape for shape in shapes) or len({shape[0] for shape in shapes}) > 1):
         raise ValueError(
-            f'norm="sample" needs a common leading axis in all of y0, got shapes {", ".join(map(str, shapes))}'
+            f'norm="sample" needs a common leading axis in all of y0, '
+            f"got shapes {', '.join(map(str, shapes))}"
         )
     return Packing(tree, shapes, dtype, lanes)
 
@@ -138,7 +138,8 @@ def make_packing(y0: Any, *, lanes: bool) -> Packing:
 class Field:
     """A right-hand side after its trace: ``field(theta, t, y)`` on packed states.
 
-    ``theta = (floats, others)``: the arrays of `params` and of the closure that have derivatives, and the rest.
+    ``theta = (floats, others)``: the arrays of `params` and of the closure that have derivatives, and the
+    rest.
     """
 
     jaxpr: Any
@@ -154,7 +155,8 @@ class Field:
         consts, params = given[: len(self.jaxpr.constvars)], given[len(self.jaxpr.constvars) :]
         leaves = jax.tree.leaves(self.packing.unpack(y))
         out = jax.core.eval_jaxpr(self.jaxpr, consts, t, *leaves, *params)
-        return self.packing.pack(out)
+        slope: Array = self.packing.pack(out)
+        return slope
 
 
 def hoist(
@@ -173,7 +175,7 @@ def hoist(
             full[k] = leaf
         return f(t, jax.tree.unflatten(packing.tree, state), jax.tree.unflatten(tree, full))
 
-    state = [jax.ShapeDtypeStruct(shape, packing.dtype) for shape in packing.shapes]
+    state = [struct(jax)(shape, packing.dtype) for shape in packing.shapes]
     given = [jnp.asarray(leaves[k]) if not _is_key(leaves[k]) else leaves[k] for k in arrays]
     closed, out = jax.make_jaxpr(call, return_shape=True)(t, state, given)
     _check_output(name, out, packing)
@@ -181,6 +183,11 @@ def hoist(
     floats = tuple(k for k, leaf in enumerate(every) if _is_float(leaf))
     theta = [every[k] for k in floats], [leaf for k, leaf in enumerate(every) if k not in floats]
     return Field(closed.jaxpr, floats, packing), theta
+
+
+def struct(jax: Any) -> Any:
+    """JAX's word for a shape and a type, which checkers do not know."""
+    return jax.ShapeDtypeStruct
 
 
 def _check_output(name: str, out: Any, packing: Packing) -> None:
@@ -205,7 +212,7 @@ def _is_array(leaf: Any) -> bool:
 def _is_key(leaf: Any) -> bool:
     import jax
 
-    return hasattr(leaf, "dtype") and bool(jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+    return hasattr(leaf, "dtype") and bool(jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
 def _is_float(leaf: Any) -> bool:

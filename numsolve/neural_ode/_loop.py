@@ -1,7 +1,8 @@
 """The adaptive loop: one compiled while loop, whose buffers have a row for each accepted step.
 
-A scheme (`RungeKutta`, `Diagonal` for noise) brings `begin`, `clip`, `attempt` and `between`. With one step for
-the batch, the numbers of the loop are scalars; with one for each sample they are vectors, and so are the indices.
+A scheme (`RungeKutta`, `Diagonal` for noise) brings `begin`, `clip`, `attempt` and `between`. With one step
+for the batch, the numbers of the loop are scalars; with one for each sample they are vectors, and so are the
+indices.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One step of an equation with diagonal noise, y' = f dt + g dW.
 
-SOSRI, four stages, strong order 1.5 (Ch. Rackauckas, Q. Nie, "Stability-optimized high order methods and stiffness
-detection for pathwise stiff stochastic differential equations", 2018; after A. Rößler, SIAM J. Numer. Anal. 48
-(2010)). With the increment w of W, and z ~ N(0, h) independent of it,
+SOSRI, four stages, strong order 1.5 (Ch. Rackauckas, Q. Nie, "Stability-optimized high order methods and
+stiffness detection for pathwise stiff stochastic differential equations", 2018; after A. Rößler, SIAM J.
+Numer. Anal. 48 (2010)). With the increment w of W, and z ~ N(0, h) independent of it,
 
     x1 = (w^2 - h) / (2 sqrt h),  x2 = (w + z / sqrt 3) / 2,  x3 = (w^3 - 3 h w) / (6 h),
     H0_i = y + h sum a0_ij k_j + x2 sum b0_ij G_j,   k_i = f(t + c0_i h, H0_i),             (1)
@@ -116,8 +116,8 @@ class Diagonal:
         start = Point(jnp.zeros_like(y), jnp.zeros_like(y))
         if h0 is not None:
             return start, h0 / path.span + 0 * u0, 0
-        scale = self.norms.atol + self.norms.rtol * jnp.abs(y)
-        size = jnp.abs(f(t0, y)) + 3.0 * jnp.abs(g(t0, y))
+        scale: Any = self.norms.atol + self.norms.rtol * jnp.abs(y)
+        size: Any = jnp.abs(f(t0, y)) + 3.0 * jnp.abs(g(t0, y))
         h = control.first_step(jnp, self.norms(y / scale), self.norms(size / scale)) / path.span
         return start, jnp.where(jnp.isfinite(h), jnp.clip(h, 1e-4, 0.05), 1e-3) * u1, 1
 

@@ -16,7 +16,7 @@ def _plain() -> object:
 
     from numsolve.neural_ode import heuristics
 
-    return heuristics(lambda t, y: -y, (0.0, 1.0), np.ones(2))
+    return heuristics(lambda _, y: -y, (0.0, 1.0), np.ones(2))
 
 
 CALLS: dict[str, Callable[[], object]] = {"heuristics": _plain}

@@ -4,13 +4,13 @@ TayNODE adds the mean square of a total derivative along the solution to the los
 
     R_K = int |d^K y / dt^K|^2 / dim dt,                                                    (1)
 
-which costs an evaluation of the derivatives at every stage of training, and nothing later. STEER ends each solve of
-training at a random time.
+which costs an evaluation of the derivatives at every stage of training, and nothing later. STEER ends each
+solve of training at a random time.
 
-[1] J. Kelly, J. Bettencourt, M. J. Johnson, D. Duvenaud, "Learning differential equations that are easy to solve",
-NeurIPS 2020.
-[2] A. Ghosh, H. S. Behl, E. Dupont, P. H. S. Torr, V. Namboodiri, "STEER: Simple temporal regularization for neural
-ODEs", NeurIPS 2020.
+[1] J. Kelly, J. Bettencourt, M. J. Johnson, D. Duvenaud, "Learning differential equations that are easy to
+solve", NeurIPS 2020.
+[2] A. Ghosh, H. S. Behl, E. Dupont, P. H. S. Torr, V. Namboodiri, "STEER: Simple temporal regularization for
+neural ODEs", NeurIPS 2020.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def taylor_dynamics(
     Returns
     -------
     f_augmented : callable
-        Dynamics of the pair (y, c): start at c = 0.0 (with ``norm="sample"``, at zeros of shape (B,)), and give
-        the pair to `odesolve` with ``error_weight=(1.0, 0.0)``.
+        Dynamics of the pair (y, c): start at c = 0.0 (with ``norm="sample"``, at zeros of shape (B,)), and
+        give the pair to `odesolve` with ``error_weight=(1.0, 0.0)``.
     split : callable
         ``split(sol.y)`` is the state and the penalty (1), a number.
 
@@ -110,7 +110,9 @@ def _derivatives(f: Any, t: Any, y: Any, params: Any, order: int) -> tuple[Any, 
 def _by_jet(g: Any, leaves: list[Any], t: Any, first: list[Any], order: int) -> list[Any]:
     """Taylor-mode differentiation: each pass gives one derivative more."""
     import jax.numpy as jnp
-    from jax.experimental.jet import jet
+    from jax.experimental import jet as taylor
+
+    jet: Any = taylor.jet
 
     series = [[slope] for slope in first]
     for k in range(1, order):

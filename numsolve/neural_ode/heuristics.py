@@ -96,8 +96,7 @@ def heuristics(
     """
     limits = Limits(maxiter, time_limit, callback, progress)
     checks.function("fun", fun)
-    method = checks.choice("method", method, TABLEAUS)
-    tableau = TABLEAUS[method]
+    tableau = TABLEAUS[checks.choice("method", method, TABLEAUS)]
     settings = make_settings(
         method, rtol, atol, controller, order=tableau.order, growth=control.GROWTH, adjoint="forward"
     )

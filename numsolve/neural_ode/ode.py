@@ -3,13 +3,14 @@
     y' = f(t, y, theta),  y(t0) = y0.                                                       (1)
 
 A step h from (t_n, y_n) gives a scaled error E_n and an estimate S_n of the stiffness for nothing (see
-`_runge_kutta`). A step is accepted if E_n <= 1; the next one follows from `_control`. All accepted E_n, S_n and h_n
-come back, and are differentiable functions of theta at fixed steps: what is small in them is cheap to solve
-(A. Pal, Y. Ma, V. Shah, C. Rackauckas, "Opening the Blackbox", ICML 2021).
+`_runge_kutta`). A step is accepted if E_n <= 1; the next one follows from `_control`. All accepted E_n, S_n
+and h_n come back, and are differentiable functions of theta at fixed steps: what is small in them is cheap
+to solve (A. Pal, Y. Ma, V. Shah, C. Rackauckas, "Opening the Blackbox", ICML 2021).
 
-Differs from the paper's code: the controller is the elementary one, ``"i"``, which takes about half the steps of
-``"pi"`` on smooth problems; stiffness is a quotient of norms, as in A. Pal, A. Edelman, C. Rackauckas, "Locally
-Regularized Neural Differential Equations" (ICML 2023), and is not divided by the size of the stability region.
+Differs from the paper's code: the controller is the elementary one, ``"i"``, which takes about half the
+steps of ``"pi"`` on smooth problems; stiffness is a quotient of norms, as in A. Pal, A. Edelman, C.
+Rackauckas, "Locally Regularized Neural Differential Equations" (ICML 2023), and is not divided by the size
+of the stability region.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numsolve._core.result import deliver
 
 from . import _continuous, _discrete
 from ._control import GROWTH
-from ._field import hoist, make_packing, require_jax
+from ._field import hoist, make_packing, require_jax, struct
 from ._loop import Raw, run
 from ._norms import Norms
 from ._runge_kutta import RungeKutta
@@ -62,8 +63,8 @@ def odesolve(
 ) -> ODEResult:
     """Solve an ordinary differential equation so that its solution and its cost can be differentiated.
 
-    Call it under ``jax.jit``: then nothing can raise or warn, a failed solve has a `status` and is nan, and so
-    are its gradients.
+    Call it under ``jax.jit``: then nothing can raise or warn, a failed solve has a `status` and is nan, and
+    so are its gradients.
 
     Parameters
     ----------
@@ -150,8 +151,7 @@ def odesolve(
     jax = require_jax()
     register()
     checks.function("f", f)
-    method = checks.choice("method", method, TABLEAUS, foreign=FOREIGN)
-    tableau = TABLEAUS[method]
+    tableau = TABLEAUS[checks.choice("method", method, TABLEAUS, foreign=FOREIGN)]
     t0, t1, plain = check_span(t_span)
     lanes = checks.choice("norm", norm, ("batch", "sample")) == "sample"
     packing = make_packing(y0, lanes=lanes)
@@ -178,7 +178,7 @@ def odesolve(
     times = None if ts is None else check_times(ts, t0, t1)
     check_start(y0)
     start = packing.pack(y0)
-    time = jax.ShapeDtypeStruct(
+    time = struct(jax)(
         (packing.shapes[0][:1] + (1,) * (len(packing.shapes[0]) - 1)) if lanes else (), packing.dtype
     )
     field, theta = hoist("f", f, time, packing, params)
@@ -197,7 +197,7 @@ CONTINUOUS = ("backsolve", "interpolating")
 FOREIGN = {
     "RK45": 'SciPy\'s RK45 is "dopri5" here',
     "RK23": 'SciPy\'s RK23 is "bosh3" here',
-    **dict.fromkeys(("Radau", "BDF", "LSODA", "kvaerno5"), "implicit and other stiff methods: see diffrax"),
+    **dict.fromkeys(("Radau", "BDF", "LSODA", "kvaerno5"), "implicit methods are not here: see diffrax"),
 }
 
 
@@ -223,7 +223,9 @@ class Program:
         t0, t1 = (jnp.asarray(t, packing.dtype) for t in (t0, t1))
         ts = None if ts is None else jnp.asarray(ts, packing.dtype)
         still = jax.lax.stop_gradient
-        sign = jnp.where(still(t1 >= t0), 1.0, -1.0).astype(packing.dtype) if self.sign is None else self.sign
+        sign: Any = (
+            jnp.where(still(t1 >= t0), 1.0, -1.0).astype(packing.dtype) if self.sign is None else self.sign
+        )
         norms = Norms(
             settings.norm == "sample", settings.rtol, settings.atol, packing.weights(settings.weight)
         )
@@ -238,8 +240,8 @@ class Program:
             if "forward-mode" not in str(error):
                 raise
             raise TypeError(
-                f'adjoint="{settings.adjoint}" has no forward-mode derivatives (jax.jvp, jax.jacfwd, hessians); '
-                'use adjoint="forward"'
+                f'adjoint="{settings.adjoint}" has no forward-mode derivatives (jax.jvp, jax.jacfwd, '
+                'hessians); use adjoint="forward"'
             ) from error
         y = _moved(self.field, theta, raw.y, t1, 1.0, norms.lanes)
         ys = raw.ys
@@ -257,7 +259,6 @@ def plain_solve(
 
 def _result(raw: Raw, y: Any, ys: Any, sign: Any, packing: Packing, settings: Settings) -> ODEResult:
     import jax
-    import jax.numpy as jnp
 
     rows, still = raw.rows, jax.lax.stop_gradient
     states = None if rows.states is None or settings.checkpoint > 1 else packing.unpack(still(rows.states))
@@ -281,9 +282,15 @@ def _result(raw: Raw, y: Any, ys: Any, sign: Any, packing: Packing, settings: Se
         nfev=raw.nfev,
         status=raw.status,
         nit=raw.naccepted,
-        residual=still(jnp.max(rows.error, axis=0)),
+        residual=_largest(rows.error),
         settings=settings,
     )
+
+
+def _largest(errors: Any) -> Any:
+    import jax
+
+    return jax.lax.stop_gradient(jax.numpy.max(errors, axis=0))
 
 
 def _moved(field: Any, theta: Any, y: Any, t: Any, sign: float, lanes: bool) -> Any:
@@ -309,8 +316,9 @@ def _moved(field: Any, theta: Any, y: Any, t: Any, sign: float, lanes: bool) -> 
         slope = field(theta, time, y)
         return y, dy + sign * slope * dt
 
-    move.defjvp(rule, symbolic_zeros=True)
-    return move(theta, y, t)
+    moved: Any = move
+    moved.defjvp(rule, symbolic_zeros=True)
+    return moved(theta, y, t)
 
 
 def _first(h0: Any, t0: Any, t1: Any, plain: bool) -> Any:

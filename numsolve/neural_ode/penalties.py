@@ -6,17 +6,17 @@ Global ones sum what the solver computed anyway over its accepted steps,
     R_S = sum_n S_n / size,   size the extent of the stability region,                      (2)
     R_N = sum_n E_n^(1/p),    p the order: the steps that the solver would need,            (3)
 
-and need the discrete or the forward adjoint. A local one takes E h or S / size of a single step, from a random time
-and with the state there held fixed (4), under any adjoint.
+and need the discrete or the forward adjoint. A local one takes E h or S / size of a single step, from a
+random time and with the state there held fixed (4), under any adjoint.
 
-[1] A. Pal, Y. Ma, V. Shah, C. Rackauckas, "Opening the Blackbox: Accelerating Neural Differential Equations by
-Regularizing Internal Solver Heuristics", ICML 2021: (1) and (2).
-[2] A. Pal, A. Edelman, C. Rackauckas, "Locally Regularized Neural Differential Equations: Some Black Boxes Were
-Meant to Remain Closed!", ICML 2023: (4).
+[1] A. Pal, Y. Ma, V. Shah, C. Rackauckas, "Opening the Blackbox: Accelerating Neural Differential Equations
+by Regularizing Internal Solver Heuristics", ICML 2021: (1) and (2).
+[2] A. Pal, A. Edelman, C. Rackauckas, "Locally Regularized Neural Differential Equations: Some Black Boxes
+Were Meant to Remain Closed!", ICML 2023: (4).
 
-Differs from the papers' code: (1) is the sum, as the paper writes, where the code takes the mean; in (4) the first
-slope is differentiated, for a frozen one makes the gradient of E wrong, and the step is the one that the solver
-took there, not a first guess. (3) is ours.
+Differs from the papers' code: (1) is the sum, as the paper writes, where the code takes the mean; in (4) the
+first slope is differentiated, for a frozen one makes the gradient of E wrong, and the step is the one that
+the solver took there, not a first guess. (3) is ours.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from numsolve._core import checks
 from numsolve._core.result import Status
 
-from ._field import hoist, make_packing, require_jax
+from ._field import hoist, make_packing, require_jax, struct
 from ._norms import Norms
 from ._runge_kutta import RungeKutta
 from ._tableaus import TABLEAUS
@@ -236,11 +236,13 @@ def local_penalty(
         picked = sol.error_estimate[n] * lengths[n] if kind == "error" else _scaled(sol, sol.stiffness[n])
         return ok * picked
     if isinstance(sol, SDEResult):
-        raise ValueError("local_penalty of an SDEResult needs detach=False: its step depends on the path")
+        raise ValueError(  # noqa: TRY004
+            "local_penalty of an SDEResult needs detach=False: its step depends on the path"
+        )
     if sol.states is None:
         raise ValueError("local_penalty needs the states of all steps; solve with checkpoint=1")
     packing = make_packing(sol.x, lanes=False)
-    field, theta = hoist("f", f, jax.ShapeDtypeStruct((), packing.dtype), packing, params)
+    field, theta = hoist("f", f, struct(jax)((), packing.dtype), packing, params)
     sign = jnp.sign(end - sol.t[0])
     norms = Norms(False, settings.rtol, settings.atol, packing.weights(settings.weight))
     scheme = RungeKutta(TABLEAUS[settings.method], field, norms, still(sign))
@@ -297,7 +299,8 @@ def _sees_steps(sol: ODEResult) -> None:
     assert sol.settings is not None
     if sol.settings.adjoint in {"backsolve", "interpolating"}:
         raise ValueError(
-            f'adjoint="{sol.settings.adjoint}" does not see the steps; use adjoint="discrete", or local_penalty'
+            f'adjoint="{sol.settings.adjoint}" does not see the steps; use adjoint="discrete", '
+            "or local_penalty"
         )
 
 

@@ -97,9 +97,10 @@ def mlp_params(key: Any, sizes: Sequence[int], *, time: bool = True) -> list[Any
     jax = require_jax()
     jnp = jax.numpy
     layers = []
-    for key, m, n in zip(jax.random.split(key, len(sizes) - 1), sizes[:-1], sizes[1:], strict=True):
+    keys = jax.random.split(key, len(sizes) - 1)
+    for own, m, n in zip(keys, sizes[:-1], sizes[1:], strict=True):
         inputs = checks.integer("sizes", m, low=1) + int(time)
-        w = jax.random.normal(key, (inputs, checks.integer("sizes", n, low=1))) / jnp.sqrt(inputs)
+        w = jax.random.normal(own, (inputs, checks.integer("sizes", n, low=1))) / jnp.sqrt(inputs)
         layers.append((w, jnp.zeros(n)))
     return layers
 

@@ -148,8 +148,8 @@ class ODEResult(Result):
             ]
             return jax.tree.unflatten(tree, out)
 
-        t = jnp.asarray(t, self.t.dtype)
-        return one(t) if t.ndim == 0 else jax.vmap(one)(t)
+        times = jnp.asarray(t, self.t.dtype)
+        return one(times) if times.ndim == 0 else jax.vmap(one)(times)
 
     def plot(self, ax: Axes | None = None, *, sample: int = 0, **style: Unpack[LineStyle]) -> Axes:
         """Draw step sizes, errors, stiffness and rejected attempts against time.

@@ -53,8 +53,9 @@ class ExponentialDecay:
 class CostTarget:
     """A coefficient that finds itself: it grows while solves cost more than wanted, and falls else.
 
-    After each batch the coefficient c becomes ``c exp(rate clip(cost / target - 1, -1, 1))``; within `band` of
-    the target it stays. Its state is c itself, an array, so that it can be kept, and updated under ``jax.jit``.
+    After each batch the coefficient c becomes ``c exp(rate clip(cost / target - 1, -1, 1))``; within `band`
+    of the target it stays. Its state is c itself, an array, so that it can be kept, and updated under
+    ``jax.jit``.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from numsolve._core.result import deliver
 from . import _discrete
 from ._brownian import CELLS, Path
 from ._control import GROWTH_OF_SDE
-from ._field import hoist, make_packing, require_jax
+from ._field import hoist, make_packing, require_jax, struct
 from ._noise import METHODS, Diagonal
 from ._norms import Norms
 from ._settings import check_span, check_times, is_traced, make_settings
@@ -59,7 +59,8 @@ def sdesolve(
     Parameters
     ----------
     f, g : callable
-        Drift and diffusion (1), ``f(t, y, params)`` and ``g(t, y, params)``, both like y; in operations of JAX.
+        Drift and diffusion (1), ``f(t, y, params)`` and ``g(t, y, params)``, both like y; in operations of
+        JAX.
     y0 : array or pytree of arrays
         The start; several paths along the first axis share their steps.
     t_span : tuple of float
@@ -102,7 +103,8 @@ def sdesolve(
 
     References
     ----------
-    .. [1] Ch. Rackauckas, Q. Nie, "Stability-optimized high order methods and stiffness detection for pathwise
+    .. [1] Ch. Rackauckas, Q. Nie, "Stability-optimized high order methods and stiffness detection for
+    pathwise
        stiff stochastic differential equations", 2018.
     .. [2] A. Rößler, "Runge-Kutta methods for the strong approximation of solutions of stochastic
        differential equations", SIAM J. Numer. Anal. 48 (2010).
@@ -125,8 +127,8 @@ def sdesolve(
     checks.function("f", f)
     checks.function("g", g)
     checks.choice("noise", noise, ("diagonal",))
-    method = checks.choice("method", method, METHODS)
-    adjoint = checks.choice("adjoint", adjoint, ("discrete", "forward"))
+    checks.choice("method", method, METHODS)
+    checks.choice("adjoint", adjoint, ("discrete", "forward"))
     t0, t1, plain = check_span(t_span)
     if plain and t1 < t0:
         raise ValueError(f"t_span must grow, for a path has a direction; got ({t0:g}, {t1:g})")
@@ -154,7 +156,7 @@ def sdesolve(
     times = None if ts is None else check_times(ts, t0, t1)
     check_start(y0)
     start = packing.pack(y0)
-    time = jax.ShapeDtypeStruct((), packing.dtype)
+    time = struct(jax)((), packing.dtype)
     drift, (floats_f, others_f) = hoist("f", f, time, packing, params)
     diffusion, (floats_g, others_g) = hoist("g", g, time, packing, params)
     data_of_key, impl = _key_data(key)
@@ -268,9 +270,15 @@ class Program:
             nfev=raw.nfev,
             status=raw.status,
             nit=raw.naccepted,
-            residual=still(jnp.max(rows.error)),
+            residual=_largest(rows.error),
             settings=settings,
         )
+
+
+def _largest(errors: Any) -> Any:
+    import jax
+
+    return jax.lax.stop_gradient(jax.numpy.max(errors))
 
 
 def _key_data(key: Any) -> tuple[Any, Any]:

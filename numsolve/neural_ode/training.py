@@ -1,8 +1,8 @@
 """Training that watches what its solves cost, and resumes bit for bit.
 
-Everything random in a step follows from the seed and the number of the step, so that a checkpoint holds parameters,
-the optimiser's state, the penalty's coefficient and one number, and the steps after it are those of a run that was
-never interrupted.
+Everything random in a step follows from the seed and the number of the step, so that a checkpoint holds
+parameters, the optimiser's state, the penalty's coefficient and one number, and the steps after it are those
+of a run that was never interrupted.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ __all__ = ["TrainResult", "train"]
 class TrainResult(Result):
     """A trained model, and what its solves cost on the way.
 
-    `x` is the model's parameters: those after the last step if all epochs are done; those of the best batch if
-    the run was stopped before. `residual` is the loss of a batch, with its penalty, and `history` has the
+    `x` is the model's parameters: those after the last step if all epochs are done; those of the best batch
+    if the run was stopped before. `residual` is the loss of a batch, with its penalty, and `history` has the
     columns `nfev` and `coefficient` beside it.
 
     Attributes
     ----------
     table : dict of str to array
-        One row for each epoch: `epoch`, `loss`, `nfev` and `coefficient` of training, and what `evaluate` gave,
-        such as accuracy against evaluations. Epochs before a resumption are in it.
+        One row for each epoch: `epoch`, `loss`, `nfev` and `coefficient` of training, and what `evaluate`
+        gave, such as accuracy against evaluations. Epochs before a resumption are in it.
     steps : int
         Steps done in all, those before a resumption too.
     coefficient : float
@@ -321,7 +321,7 @@ def _samples(data: Any) -> int:
     import jax
 
     leaves = jax.tree.leaves(data)
-    lengths = {getattr(leaf, "shape", ())[:1] for leaf in leaves}
+    lengths: set[Any] = {getattr(leaf, "shape", ())[:1] for leaf in leaves}
     if not leaves or lengths == {()} or len(lengths) > 1:
         shapes = [getattr(leaf, "shape", type(leaf).__name__) for leaf in leaves]
         raise ValueError(f"data must hold arrays with a common first axis, got {shapes}")

@@ -1,4 +1,4 @@
-"""Double precision for the tests of this column; the root conftest.py switches it off again after each file."""
+"""Double precision for the tests of this column; the root conftest.py switches it off after each file."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """The discrete adjoint is the derivative of the steps that were done; the others approach that of the equation."""
 
+# ruff: noqa: E402, E501
 from __future__ import annotations
 
 from functools import cache, partial

@@ -1,5 +1,6 @@
 """Penalties, baselines and schedules: what they are, and where their gradients go."""
 
+# ruff: noqa: E402, E501
 from __future__ import annotations
 
 from functools import partial

@@ -1,5 +1,6 @@
 """SOSRI and its Brownian path: strong order, the law of the path, one path for a key, and its adjoint."""
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 from functools import partial
