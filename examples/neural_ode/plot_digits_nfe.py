@@ -53,7 +53,9 @@ result = node.train(
 # the penalty rises while solves take more, and rests when they do not.
 
 axes = result.plot(color="#3b6fb6")
-print(f"{result.table['nfev'][-1]:.1f} evaluations, coefficient {result.coefficient:.4f}")
+print(
+    f"{result.table['nfev'][-1]:.1f} evaluations, coefficient {result.coefficient:.4f}"
+)
 
 # %%
 # The whole table

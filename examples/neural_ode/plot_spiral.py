@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import optax
+from scipy.integrate import solve_ivp
 
 from numsolve import neural_ode as node
 from numsolve.neural_ode.problems import mlp, mlp_params, spiral
@@ -22,7 +23,14 @@ A = jnp.array([[-0.1, 2.0], [-2.0, -0.1]])
 TS = jnp.linspace(0.0, 1.0, 30)
 START = jnp.array([[2.0, 0.0]])
 
-data = node.odesolve(spiral, START, (0.0, 1.0), A, ts=TS).ys[:, 0]
+field = solve_ivp(
+    lambda t, y: y**3 @ np.asarray(A),
+    (0, 1),
+    [2.0, 0.0],
+    t_eval=np.linspace(0, 1, 30),
+    rtol=1e-8,
+)
+data = jnp.asarray(field.y.T, jnp.float32)
 
 
 def f(t, y, layers):
@@ -37,10 +45,14 @@ def loss(layers, batch, coefficient, key):
     return fit + coefficient * node.error_penalty(sol), sol
 
 
-layers = [(0.1 * w, b) for w, b in mlp_params(jax.random.key(0), (2, 16, 2), time=False)]
+layers = [
+    (0.1 * w, b) for w, b in mlp_params(jax.random.key(0), (2, 16, 2), time=False)
+]
 optimizer = optax.adam(optax.cosine_decay_schedule(0.03, 250))
 runs = {
-    weight: node.train(loss, layers, data[None], optimizer, epochs=250, coefficient=weight)
+    weight: node.train(
+        loss, layers, data[None], optimizer, epochs=250, coefficient=weight
+    )
     for weight in (0.0, 0.3)
 }
 

@@ -24,7 +24,10 @@ __all__ = ["ODEResult", "SDEResult"]
 
 #: what a status means here
 MEANING = {
-    Status.MAXITER: "max_steps attempts did not reach the end; raise max_steps or loosen the tolerance.",
+    Status.MAXITER: (
+        "The iteration limit was reached before the end of the span: raise max_steps (maxiter in "
+        "heuristics), or loosen the tolerance."
+    ),
     Status.NONFINITE: "The right-hand side gave a NaN or an infinity at every step that was tried.",
     Status.BREAKDOWN: (
         "The step became smaller than the spacing of floats: the solution blows up, jumps, or is stiff. "

@@ -183,9 +183,11 @@ def train(
         (k, leaf) for k, leaf in enumerate(leaves) if not hasattr(leaf, "dtype") and k not in trained
     )
     steps_a_epoch = n // size
-    program = _Program(loss, optimizer, coefficient, tree, trained, static, size, steps_a_epoch)
     floats = [jax.numpy.asarray(leaves[k]) for k in trained]
     first = coefficient.init() if isinstance(coefficient, CostTarget) else jax.numpy.zeros(())
+    rule = coefficient if callable(coefficient) or isinstance(coefficient, CostTarget) else None
+    number = coefficient if rule is None else 0.0
+    program = _Program(loss, optimizer, rule, tree, trained, static, size, steps_a_epoch)
     state = (floats, optimizer.init(floats), first)
     done, table = 0, _Table()
     if checkpoint is not None:
@@ -204,7 +206,7 @@ def train(
             it.record(float("nan"), program.assemble(state[0], rest), converged=True)
         for _ in it:
             before = state[0]
-            state, value, nfev, strength = _compiled()(program, state, rest, data, seed, done)
+            state, value, nfev, strength = _compiled()(program, state, rest, data, seed, done, number)
             done += 1
             value, nfev, strength = float(value), float(nfev), float(strength)
             end = done == total
@@ -276,7 +278,7 @@ class _Program:
         ]
         return jax.tree.unflatten(self.tree, leaves)
 
-    def __call__(self, state: Any, rest: list[Any], data: Any, seed: Any, step: Any) -> Any:
+    def __call__(self, state: Any, rest: list[Any], data: Any, seed: Any, step: Any, number: Any) -> Any:
         """One step; `seed` and `step` decide the batch and the key."""
         import jax
         import jax.numpy as jnp
@@ -291,7 +293,7 @@ class _Program:
         if isinstance(self.coefficient, CostTarget):
             strength = steered
         else:
-            strength = self.coefficient(step) if callable(self.coefficient) else self.coefficient
+            strength = number if self.coefficient is None else self.coefficient(step)
             strength = jnp.asarray(strength, jnp.result_type(float))
 
         def value(floats: list[Any]) -> Any:

@@ -50,5 +50,9 @@ assert_type(result, neural_ode.TrainResult)
 assert_type(result.steps, int)
 
 layers = mlp_params(None, (2, 8, 2))
-slope = mlp(0.0, np.ones(2), layers), spiral(0.0, np.ones(2), np.ones((2, 2))), van_der_pol(0.0, np.ones(2), 1.0)
+slope = (
+    mlp(0.0, np.ones(2), layers),
+    spiral(0.0, np.ones(2), np.ones((2, 2))),
+    van_der_pol(0.0, np.ones(2), 1.0),
+)
 problems = neural_ode.problems.geometric_brownian(0.0, 1.0, 1.0, 0.1, 0.2, 0.3)
