@@ -13,7 +13,6 @@ import json
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import optax
@@ -26,7 +25,7 @@ digits = load_digits()
 pixels, labels = digits.data.astype(np.float32) / 16, digits.target
 
 
-def loss(params, batch, coefficient, key):
+def loss(params, batch, coefficient, _):
     """Cross-entropy at the end, and the errors of the steps."""
     sol = node.odesolve(mlp, batch[0], (0.0, 1.0), params["ode"], rtol=2e-5, atol=2e-5)
     scores = sol.y @ params["out"]

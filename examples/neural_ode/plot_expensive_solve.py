@@ -17,7 +17,7 @@ from numsolve.neural_ode import heuristics
 MU = 20.0
 
 
-def oscillator(t, y):
+def oscillator(_, y):
     """Position and velocity."""
     return np.array([y[1], MU * (1 - y[0] ** 2) * y[1] - y[0]])
 

@@ -24,7 +24,7 @@ TS = jnp.linspace(0.0, 1.0, 30)
 START = jnp.array([[2.0, 0.0]])
 
 field = solve_ivp(
-    lambda t, y: y**3 @ np.asarray(A),
+    lambda _, y: y**3 @ np.asarray(A),
     (0, 1),
     [2.0, 0.0],
     t_eval=np.linspace(0, 1, 30),
@@ -38,7 +38,7 @@ def f(t, y, layers):
     return mlp(t, y**3, layers)
 
 
-def loss(layers, batch, coefficient, key):
+def loss(layers, batch, coefficient, _):
     """Mean square distance at the saved times, and the solver's errors."""
     sol = node.odesolve(f, START, (0.0, 1.0), layers, ts=TS, max_steps=64, rtol=1e-4)
     fit = jnp.mean((sol.ys[:, 0] - batch[0]) ** 2)
@@ -82,12 +82,12 @@ right.grid(alpha=0.3)
 # and shorter steps follow the same one, which makes the lines of the right picture agree.
 
 
-def noise(t, y, scale):
+def noise(_, y, scale):
     """Diagonal, in proportion to the state."""
     return scale * y
 
 
-def cubic(t, y, scale):
+def cubic(t, y, _):
     """The spiral again, with its matrix closed over."""
     return spiral(t, y, A)
 

@@ -12,12 +12,10 @@ from numsolve._core.plotting import new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .result import ODEResult
-
 COLOURS = {"h": "#3b6fb6", "error": "#c8553d", "stiffness": "#4d8b57", "rejected": "#7a7a7a"}
 
 
-def plot_steps(result: ODEResult, ax: Axes | None, sample: int, **style: Any) -> Axes:
+def plot_steps(result: Any, ax: Axes | None, sample: int, **style: Any) -> Axes:
     """Step sizes on the left axis; error and h S / stability size, both against 1, on the right one."""
     axes = new_axes(ax, figsize=(7.5, 4.0))
 

@@ -233,7 +233,8 @@ class Program:
         y0 = _moved(self.field, theta, y0, t0, -1.0, norms.lanes)
         times = None if ts is None else sign * still(ts)
         h0 = None if h0 is None else jnp.abs(jnp.asarray(h0, packing.dtype))
-        solve = {"discrete": _discrete.solve, "forward": plain_solve}.get(settings.adjoint, _continuous.solve)
+        rules: dict[str, Any] = {"discrete": _discrete.solve, "forward": plain_solve}
+        solve = rules.get(settings.adjoint, _continuous.solve)
         try:
             raw = solve(scheme, theta, sign * still(t0), sign * still(t1), y0, h0, times, settings)
         except TypeError as error:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["geometric_brownian", "mlp", "mlp_params", "spiral", "van_der_pol"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def spiral(t: Any, y: Any, A: Any) -> Any:
     """Return the slope of the cubic spiral, y' = y^3 A.
 

@@ -98,9 +98,7 @@ def test_masked_arrays_are_refused_by_name():
         "tangents": lambda: root_jvp(square, x, (x,), (masked,)),
         "theta": lambda: solution_jacobian(square, x, masked),
         "b": lambda: solve_dense(np.eye(2), masked),
-        "jac_x": lambda: (
-            solution_jacobian(None, x, x, jac_x=np.ma.array(np.eye(2)), jac_theta=np.eye(2)) @ x
-        ),
+        "jac_x": lambda: solution_jacobian(None, x, x, jac_x=np.ma.array(np.eye(2)), jac_theta=np.eye(2)) @ x,
         "matvec": lambda: solve_cg(np.ma.array(np.eye(2)), x),
     }.items():
         with pytest.raises(TypeError, match=f"{name} is a masked array"):

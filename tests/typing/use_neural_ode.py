@@ -28,7 +28,7 @@ def loss(params: Any, batch: Any, coefficient: Any, key: Any) -> tuple[Any, neur
 
 sol = neural_ode.odesolve(f, np.ones(3), (0.0, 1.0), 1.0, ts=[0.5], norm="sample", controller="pi")
 assert_type(sol, neural_ode.ODEResult)
-neural_ode.odesolve(f, np.ones(3), (0.0, 1.0), method="rk4")  # type: ignore[arg-type]  # pyright: ignore
+neural_ode.odesolve(f, np.ones(3), (0.0, 1.0), method="rk4")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 path = neural_ode.sdesolve(f, f, np.ones(3), (0.0, 1.0), 1.0, key=None)
 assert_type(path, neural_ode.SDEResult)
