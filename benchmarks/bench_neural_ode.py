@@ -43,7 +43,7 @@ class Plain:
         self.solve()
 
     def solve(self):
-        def fun(t, y):
+        def fun(_, y):
             return np.array([y[1], 20 * (1 - y[0] ** 2) * y[1] - y[0]])
 
         return neural_ode.heuristics(fun, (0.0, 10.0), np.array([2.0, 0.0]))

@@ -1,8 +1,9 @@
 """Gradients of a solve beside diffrax, what a penalty adds, and steps for each sample.
 
-Attempts are forced equal: both sides take the same number of steps of one length, through their adaptive machinery,
-errors and acceptance included (diffrax with `factormin = factormax = 1`). diffrax has as many checkpoints as it takes
-steps at most, which is its best setting here. Values and gradients are compared with each other's.
+Attempts are forced equal: both sides take the same number of steps of one length, through their adaptive
+machinery, errors and acceptance included (diffrax with `factormin = factormax = 1`). diffrax has as many
+checkpoints as it takes steps at most, which is its best setting here. The error is the relative distance between
+both gradients.
 
 How far from the floor: a step costs 6 evaluations forward; backward it costs 7 more to compute it again and 7
 products with the transposed Jacobian, each worth two evaluations. On wide networks matrix products are all of it.
@@ -148,7 +149,7 @@ def compile_case(name: str) -> Case:
     params, y0, steps = problem(name)
 
     def fresh(loss: Any) -> Callable[[], Any]:
-        return lambda: jax.jit(jax.grad(lambda p, y: loss(p, y))).lower(params, y0).compile()
+        return lambda: jax.jit(jax.grad(partial(loss))).lower(params, y0).compile()
 
     return Case(
         name,

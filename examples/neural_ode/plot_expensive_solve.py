@@ -27,10 +27,10 @@ print(f"{sol.naccepted} steps, {sol.nrejected} rejected, {sol.nfev} evaluations"
 
 # %%
 # Blue: the step sizes. Red: the scaled error, which must stay below one. Green: the
-# step times the estimated eigenvalue, over the extent of the stability region. On the
-# slow branches green is near one: stability limits the step, and a smoother solution
-# would not help. In the jumps green falls, and the error decides. Crosses are attempts
-# that were rejected: most lie where one regime ends and the other begins.
+# step times the estimated eigenvalue, over the extent of the stability region. Where a
+# slow branch begins, green is near one: stability limits the step, and a smoother
+# solution would not help. Towards the jumps green falls, and the error decides. Crosses
+# are attempts that were rejected: most lie in the jumps.
 
 figure, (top, bottom) = plt.subplots(
     2, 1, figsize=(7.5, 6.4), layout="constrained", height_ratios=(2, 1), sharex=True

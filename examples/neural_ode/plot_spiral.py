@@ -46,14 +46,14 @@ def loss(layers, batch, coefficient, _):
 
 
 layers = [
-    (0.1 * w, b) for w, b in mlp_params(jax.random.key(0), (2, 16, 2), time=False)
+    (0.1 * w, b) for w, b in mlp_params(jax.random.key(0), (2, 32, 2), time=False)
 ]
-optimizer = optax.adam(optax.cosine_decay_schedule(0.03, 250))
+optimizer = optax.adam(optax.cosine_decay_schedule(0.05, 250))
 runs = {
     weight: node.train(
         loss, layers, data[None], optimizer, epochs=250, coefficient=weight
     )
-    for weight in (0.0, 0.3)
+    for weight in (0.0, 0.1)
 }
 
 # %%
@@ -69,7 +69,9 @@ for (weight, run), colour in zip(runs.items(), ("#3b6fb6", "#c8553d"), strict=Tr
     left.plot(*sol.ys[:, 0].T, color=colour, label=label)
     right.semilogy(run.history["iteration"], run.history["residual"], color=colour)
     print(f"coefficient {weight}: mean square {error:.1e}, {int(sol.nfev)} evaluations")
-left.legend(frameon=False, fontsize="small")
+left.legend(
+    frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1)
+)
 left.set_aspect("equal")
 right.set_xlabel("step of training")
 right.set_ylabel("loss")

@@ -15,7 +15,8 @@ __all__ = ["geometric_brownian", "mlp", "mlp_params", "spiral", "van_der_pol"]
 
 
 def __dir__() -> list[str]:
-    return __all__
+    """What is public."""
+    return list(__all__)
 
 
 def spiral(t: Any, y: Any, A: Any) -> Any:

@@ -152,11 +152,14 @@ def run(loss, coefficient, parts):
     return out
 
 
-def main():
-    """Run all, and write the file anew after each, so that a look is possible."""
+def main(chosen):
+    """Run all, or those chosen by name, and write the file after each; other rows in it stay."""
     jax.config.update("jax_enable_x64", True)
-    parts, rows = data(), []
+    parts, kept = data(), HERE / "digits_nfe.json"
+    rows = json.loads(kept.read_text())["rows"] if chosen and kept.exists() else []
     for name, loss, coefficients in METHODS:
+        if chosen and name not in chosen:
+            continue
         for coefficient in coefficients:
             seeds = run(loss, coefficient, parts)
             names = ("accuracy", "validation", "test_nfev", "attempts", "coefficient")
@@ -195,8 +198,8 @@ def main():
             text = json.dumps(about | {"rows": rows}, default=float).replace(
                 "}, {", "},\n{"
             )
-            (HERE / "digits_nfe.json").write_text(text + "\n")
+            kept.write_text(text + "\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(sys.argv[1:])
