@@ -2,11 +2,12 @@
 
 Attempts are forced equal: both sides take the same number of steps of one length, through their adaptive
 machinery, errors and acceptance included (diffrax with `factormin = factormax = 1`). diffrax has as many
-checkpoints as it takes steps at most, which is its best setting here. The error is the relative distance between
+checkpoints as it takes steps at most, which is its best setting here. The error is the relative distance of
 both gradients.
 
 How far from the floor: a step costs 6 evaluations forward; backward it costs 7 more to compute it again and 7
-products with the transposed Jacobian, each worth two evaluations. On wide networks matrix products are all of it.
+products with the transposed Jacobian, each worth two evaluations. On wide networks matrix products are all
+of it.
 """
 
 from __future__ import annotations

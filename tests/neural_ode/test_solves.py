@@ -110,10 +110,11 @@ def test_states_agree_with_dop853(spiral):
 
 def test_dense_output_agrees_with_the_saved_times_and_is_continuous(spiral):
     _, ts, sol = spiral
-    assert np.abs(sol(ts) - sol.ys).max() < 1e-12
     n = int(sol.naccepted)
-    assert np.abs(sol(sol.t[1:n]) - sol.states[1:n]).max() < 1e-13
-    assert np.isnan(sol(3.0)).all()
+    found = np.asarray(sol(np.concatenate([ts, sol.t[1:n], [3.0]])))
+    assert np.abs(found[:7] - sol.ys).max() < 1e-12
+    assert np.abs(found[7:-1] - sol.states[1:n]).max() < 1e-13
+    assert np.isnan(found[-1]).all()
 
 
 def test_the_compiled_loop_agrees_with_the_plain_one(spiral):
@@ -128,7 +129,7 @@ def test_the_compiled_loop_agrees_with_the_plain_one(spiral):
     assert np.abs(sol.y - plain.y).max() < 1e-12
 
 
-@pytest.mark.parametrize("controller", ["pi", "pid", (0.2, 0.4, 0.0)])
+@pytest.mark.parametrize("controller", ["pi", "pid"])
 def test_each_controller_meets_the_tolerance_by_its_own_steps(controller):
     @jax.jit
     def run(y0):
@@ -179,8 +180,9 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("adjoint", ["discrete", "forward"])
-@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize(
+    ("name", "adjoint"), [*((name, "discrete") for name in FAILURES), ("too few steps", "forward")]
+)
 def test_a_failed_solve_is_nan_and_so_are_its_gradients(name, adjoint):
     f, settings, status = FAILURES[name]
 
