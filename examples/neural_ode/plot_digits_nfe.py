@@ -57,8 +57,8 @@ print(
 )
 
 # %%
-# The whole table
-# ---------------
+# Longer runs
+# -----------
 # Double precision, tolerance 1e-8, forty epochs, five seeds; kept beside the page that
 # trained it, ``docs/benchmarks/gallery/record_digits_nfe.py``. Each point is the mean
 # of one setting, its bar the spread of the seeds.
