@@ -27,7 +27,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 collect_ignore = ["docs/_build", "docs/_ext", "docs/api", "docs/conf.py", "docs/gallery"]
 collect_ignore_glob = ["numsolve/*/_gpu*.py"]  # these import CuPy when they are loaded
 if importlib.util.find_spec("jax") is None:  # their examples need it
-    collect_ignore_glob += ["numsolve/implicit/*", "docs/guide/implicit.md"]
+    collect_ignore_glob += [
+        *("numsolve/implicit/*", "numsolve/neural_ode/*"),
+        *("docs/guide/implicit.md", "docs/guide/neural_ode.md"),
+    ]
 
 # The code blocks of one page run in order and share their names.
 pytest_collect_file = Sybil(

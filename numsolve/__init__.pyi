@@ -5,6 +5,7 @@ from . import linear as linear
 from . import monotone as monotone
 from . import special as special
 from . import sketch as sketch
+from . import neural_ode as neural_ode
 from . import transport as transport
 from ._core.result import ConvergenceError as ConvergenceError
 from ._core.result import ConvergenceWarning as ConvergenceWarning
@@ -27,5 +28,6 @@ __all__ = [
     "monotone",
     "special",
     "sketch",
+    "neural_ode",
     "transport",
 ]

@@ -1,0 +1,357 @@
+"""Adaptive Runge-Kutta solves under JAX that show, and let training lower, their own cost.
+
+    y' = f(t, y, theta),  y(t0) = y0.                                                       (1)
+
+A step h from (t_n, y_n) gives a scaled error E_n and an estimate S_n of the stiffness for nothing (see
+`_runge_kutta`). A step is accepted if E_n <= 1; the next one follows from `_control`. All accepted E_n, S_n
+and h_n come back, and are differentiable functions of theta at fixed steps: what is small in them is cheap
+to solve (A. Pal, Y. Ma, V. Shah, C. Rackauckas, "Opening the Blackbox", ICML 2021).
+
+Differs from the paper's code: the controller is the elementary one, ``"i"``, which takes about half the
+steps of ``"pi"`` on smooth problems; stiffness is a quotient of norms, as in A. Pal, A. Edelman, C.
+Rackauckas, "Locally Regularized Neural Differential Equations" (ICML 2023), and is not divided by the size
+of the stability region.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from numsolve._core import checks
+from numsolve._core.result import deliver
+
+from . import _continuous, _discrete
+from ._control import GROWTH
+from ._field import hoist, make_packing, require_jax, struct
+from ._loop import Raw, run
+from ._norms import Norms
+from ._runge_kutta import RungeKutta
+from ._settings import check_span, check_times, is_traced, make_settings, usual_rtol, warn_of_rounding
+from ._tableaus import TABLEAUS
+from .result import ODEResult, register
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numsolve._core.typing import ArrayLike
+
+    from ._field import Packing
+    from ._settings import Settings
+
+__all__ = ["odesolve"]
+
+
+def odesolve(
+    f: Callable[[Any, Any, Any], Any],
+    y0: Any,
+    t_span: tuple[Any, Any],
+    params: Any = None,
+    *,
+    ts: ArrayLike | None = None,
+    method: Literal["tsit5", "dopri5", "bosh3"] = "tsit5",
+    rtol: float | None = None,
+    atol: float = 1e-8,
+    controller: Literal["i", "pi", "pid", "fixed"] | tuple[float, float, float] = "i",
+    norm: Literal["batch", "sample"] = "batch",
+    adjoint: Literal["discrete", "backsolve", "interpolating", "forward"] = "discrete",
+    checkpoint: int = 1,
+    max_steps: int = 256,
+    h0: float | None = None,
+    dense: bool = False,
+    error_weight: Any = None,
+) -> ODEResult:
+    """Solve an ordinary differential equation so that its solution and its cost can be differentiated.
+
+    Call it under ``jax.jit``: then nothing can raise or warn, a failed solve has a `status` and is nan, and
+    so are its gradients.
+
+    Parameters
+    ----------
+    f : callable
+        The right-hand side, ``f(t, y, params)``, in operations of JAX; it is traced once. It may close over
+        arrays, which are differentiated like `params`.
+    y0 : array or pytree of arrays
+        The start; usually a batch along the first axis. Integers become floats.
+    t_span : tuple of float
+        Start and end; time may run backwards. Both may be values of a trace, with derivatives.
+    params : pytree, optional
+        What `f` gets as its third argument: arrays, and anything else that does not change.
+    ts : array_like, optional
+        Times to save, sorted from t0 to t1. They cost no evaluations and do not shorten steps.
+    method : {"tsit5", "dopri5", "bosh3"}
+        The Runge-Kutta pair. Bosh3 has no estimate of stiffness.
+    rtol, atol : float
+        A step is accepted if the root mean square of error / (atol + rtol |y|) is at most 1. By default
+        `rtol` is 1e-6, and 1e-4 for a state in single precision.
+    controller : str or tuple of float
+        How the step size follows the error: ``"i"``, ``"pi"``, ``"pid"``, or the coefficients (p, i, d) of
+        diffrax's controller; ``"fixed"`` takes steps of `h0` whatever the error.
+    norm : {"batch", "sample"}
+        One step for the whole state, or one for each sample along the first axis, which then does not
+        depend on the others; `f` gets times of shape (B, 1, ...).
+    adjoint : {"discrete", "backsolve", "interpolating", "forward"}
+        How gradients are computed: exactly for the steps that were done; by the adjoint equation backwards
+        in time, with the state solved back or interpolated; or ``"forward"``, which allows ``jax.jvp`` and
+        ``jax.jacfwd`` of any order and no reverse mode.
+    checkpoint : int
+        The discrete adjoint keeps one state in so many, and computes the others again.
+    max_steps : int
+        Most attempts, accepted or not: the length of the arrays of the result.
+    h0 : float, optional
+        The first step; chosen with one more evaluation by default.
+    dense : bool
+        Keep the stages, so that the result can be called at any time.
+    error_weight : pytree of float, optional
+        The weight of each array of the state in the norm of the error: 0 for one that shall not influence
+        the steps.
+
+    Returns
+    -------
+    ODEResult
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or `f` does not return what `y0` is like; JAX traces are not checked
+        for values.
+    TypeError
+        If `y0` is complex or does not hold numbers.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the solve failed, outside of ``jax.jit``.
+    PrecisionWarning
+        If `rtol` is below what the type of `y0` resolves.
+
+    Notes
+    -----
+    Stiff problems need implicit steps, and events need root finding; this function has neither, diffrax has
+    both. Outside of ``jax.jit`` the compiled solve is kept for the function object `f`.
+
+    References
+    ----------
+    .. [1] Ch. Tsitouras, "Runge-Kutta pairs of order 5(4)", Comput. Math. Appl. 62 (2011).
+    .. [2] A. Pal et al., "Opening the Blackbox", ICML 2021; "Locally Regularized Neural Differential
+       Equations", ICML 2023.
+
+    Examples
+    --------
+    The derivative of exp(-a) in a, and the steps that it took:
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from numsolve.neural_ode import odesolve
+    >>> def end(a):
+    ...     return odesolve(lambda t, y, a: -a * y, jnp.ones(1), (0.0, 1.0), a).y[0]
+    >>> print(f"{jax.grad(end)(1.0):.4f}")
+    -0.3679
+    """
+    jax = require_jax()
+    register()
+    checks.function("f", f)
+    tableau = TABLEAUS[checks.choice("method", method, TABLEAUS, foreign=FOREIGN)]
+    t0, t1, plain = check_span(t_span)
+    lanes = checks.choice("norm", norm, ("batch", "sample")) == "sample"
+    packing = make_packing(y0, lanes=lanes)
+    settings = make_settings(
+        method,
+        usual_rtol(packing.dtype) if rtol is None else rtol,
+        atol,
+        controller,
+        order=tableau.order,
+        growth=GROWTH,
+        norm=norm,
+        adjoint=adjoint,
+        checkpoint=checkpoint,
+        max_steps=max_steps,
+        dense=dense or adjoint == "interpolating",
+        weight=packing.check_weights(error_weight),
+    )
+    if lanes and adjoint in CONTINUOUS:
+        raise ValueError(f'adjoint="{adjoint}" needs norm="batch"; "discrete" and "forward" take both norms')
+    if settings.controller.fixed and h0 is None:
+        raise ValueError('controller="fixed" needs h0, the step')
+    warn_of_rounding(settings.rtol, packing.dtype)
+    h0 = _first(h0, t0, t1, plain)
+    times = None if ts is None else check_times(ts, t0, t1)
+    check_start(y0)
+    start = packing.pack(y0)
+    time = struct(jax)(
+        (packing.shapes[0][:1] + (1,) * (len(packing.shapes[0]) - 1)) if lanes else (), packing.dtype
+    )
+    field, theta = hoist("f", f, time, packing, params)
+    sign: Any = (1.0 if t1 > t0 else -1.0) if plain else None
+    program = Program(f, field, settings, sign)
+    data = (theta, start, t0, t1, h0, times)
+    traced = any(is_traced(leaf) for leaf in jax.tree.leaves(data))
+    result: ODEResult = program(*data) if traced else _compiled()(program, *data)
+    if not is_traced(result.status):
+        deliver(result)
+    return result
+
+
+CONTINUOUS = ("backsolve", "interpolating")
+#: words of other packages
+FOREIGN = {
+    "RK45": 'SciPy\'s RK45 is "dopri5" here',
+    "RK23": 'SciPy\'s RK23 is "bosh3" here',
+    **dict.fromkeys(("Radau", "BDF", "LSODA", "kvaerno5"), "implicit methods are not here: see diffrax"),
+}
+
+
+class Program:
+    """One kind of solve: equal programs share their compiled code."""
+
+    def __init__(self, f: Any, field: Any, settings: Settings, sign: float | None) -> None:
+        self.field, self.settings, self.sign = field, settings, sign
+        self.key = (identity_of(f), str(field.jaxpr), field.packing, settings, sign)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Program) and self.key == other.key
+
+    def __call__(self, theta: Any, y0: Any, t0: Any, t1: Any, h0: Any, ts: Any) -> ODEResult:
+        """Solve, on packed data."""
+        import jax
+        import jax.numpy as jnp
+
+        settings, packing = self.settings, self.field.packing
+        t0, t1 = (jnp.asarray(t, packing.dtype) for t in (t0, t1))
+        ts = None if ts is None else jnp.asarray(ts, packing.dtype)
+        still = jax.lax.stop_gradient
+        sign: Any = (
+            jnp.where(still(t1 >= t0), 1.0, -1.0).astype(packing.dtype) if self.sign is None else self.sign
+        )
+        norms = Norms(
+            settings.norm == "sample", settings.rtol, settings.atol, packing.weights(settings.weight)
+        )
+        scheme = RungeKutta(TABLEAUS[settings.method], self.field, norms, sign)
+        y0 = _moved(self.field, theta, y0, t0, -1.0, norms.lanes)
+        times = None if ts is None else sign * still(ts)
+        h0 = None if h0 is None else jnp.abs(jnp.asarray(h0, packing.dtype))
+        rules: dict[str, Any] = {"discrete": _discrete.solve, "forward": plain_solve}
+        solve = rules.get(settings.adjoint, _continuous.solve)
+        try:
+            raw = solve(scheme, theta, sign * still(t0), sign * still(t1), y0, h0, times, settings)
+        except TypeError as error:
+            if "forward-mode" not in str(error):
+                raise
+            raise TypeError(
+                f'adjoint="{settings.adjoint}" has no forward-mode derivatives (jax.jvp, jax.jacfwd, '
+                'hessians); use adjoint="forward"'
+            ) from error
+        y = _moved(self.field, theta, raw.y, t1, 1.0, norms.lanes)
+        ys = raw.ys
+        if ys is not None and is_traced(ts):
+            ys = jax.vmap(lambda y, t: _moved(self.field, theta, y, t, 1.0, norms.lanes))(ys, ts)
+        return _result(raw, y, ys, sign, packing, settings)
+
+
+def plain_solve(
+    scheme: Any, theta: Any, t0: Any, t1: Any, y0: Any, h0: Any, ts: Any, settings: Settings
+) -> Raw:
+    """The loop without a rule of its own."""
+    return run(scheme, theta, t0, t1, y0, h0, ts, settings, keep=True)
+
+
+def _result(raw: Raw, y: Any, ys: Any, sign: Any, packing: Packing, settings: Settings) -> ODEResult:
+    import jax
+
+    rows, still = raw.rows, jax.lax.stop_gradient
+    states = None if rows.states is None or settings.checkpoint > 1 else packing.unpack(still(rows.states))
+    stages = None
+    if rows.stages is not None:
+        stages = packing.unpack(rows.stages) if settings.norm == "batch" else rows.stages
+        stages = jax.tree.map(lambda k: sign * k, stages)
+    return ODEResult(
+        x=packing.unpack(y),
+        ys=None if ys is None else packing.unpack(ys),
+        t=sign * still(rows.t),
+        h=sign * still(rows.h),
+        error_estimate=rows.error,
+        stiffness=rows.stiffness,
+        states=states,
+        stages=stages,
+        rejected_t=sign * still(rows.rejected_t),
+        rejected_h=sign * still(rows.rejected_h),
+        naccepted=raw.naccepted,
+        nrejected=raw.nrejected,
+        nfev=raw.nfev,
+        status=raw.status,
+        nit=raw.naccepted,
+        residual=_largest(rows.error),
+        settings=settings,
+    )
+
+
+def _largest(errors: Any) -> Any:
+    import jax
+
+    return jax.lax.stop_gradient(jax.numpy.max(errors, axis=0))
+
+
+def _moved(field: Any, theta: Any, y: Any, t: Any, sign: float, lanes: bool) -> Any:
+    """The state itself, with the derivative ``sign f(t, y)`` in the time at which it stands."""
+    import jax
+    import jax.numpy as jnp
+
+    if not is_traced(t):
+        return y
+
+    @jax.custom_jvp
+    def move(_: Any, y: Any, __: Any) -> Any:
+        return y
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        (theta, y, t), (_, dy, dt) = primals, tangents
+        zero = jax.custom_derivatives.SymbolicZero
+        if isinstance(dy, zero):
+            dy = jnp.zeros_like(y)
+        if isinstance(dt, zero):
+            return y, dy
+        time = jnp.broadcast_to(t, y.shape[:1] + (1,) * (y.ndim - 1)) if lanes else t
+        slope = field(theta, time, y)
+        return y, dy + sign * slope * dt
+
+    moved: Any = move
+    moved.defjvp(rule, symbolic_zeros=True)
+    return moved(theta, y, t)
+
+
+def _first(h0: Any, t0: Any, t1: Any, plain: bool) -> Any:
+    if h0 is None or is_traced(h0):
+        return h0
+    h0 = checks.real("h0", h0)
+    if h0 == 0.0 or (plain and h0 * (t1 - t0) < 0):
+        raise ValueError(f"h0 must point from t0 to t1, got {h0:g}")
+    return h0
+
+
+def check_start(start: Any) -> None:
+    """Refuse a start that is not finite, where its numbers are known."""
+    import jax
+    import numpy as np
+
+    for leaf in jax.tree.leaves(start):
+        if not is_traced(leaf):
+            checks.finite("y0", np.asarray(leaf))
+
+
+def identity_of(f: Any) -> Any:
+    """What tells a function from another one."""
+    try:
+        hash(f)
+    except TypeError:
+        return id(f)
+    return f
+
+
+@cache
+def _compiled() -> Any:
+    import jax
+
+    return jax.jit(lambda program, *data: program(*data), static_argnums=0)

@@ -1,0 +1,187 @@
+"""What is refused, and in which words; and the plain loop on other array libraries."""
+
+# ruff: noqa: E402
+from __future__ import annotations
+
+import warnings
+
+import array_api_strict as xp
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+
+from numsolve import PrecisionWarning, neural_ode
+from numsolve.neural_ode import heuristics, odesolve, sdesolve
+
+Y = np.ones(2)
+SPAN = (0.0, 1.0)
+KEY = jax.random.key(0)
+
+
+def f(t, y, p):
+    return -y
+
+
+def solve(**settings):
+    return odesolve(f, Y, SPAN, **settings)
+
+
+def noisy(**settings):
+    return sdesolve(f, f, Y, SPAN, **{"key": KEY, **settings})
+
+
+def plain(**settings):
+    return heuristics(lambda t, y: -y, SPAN, Y, **settings)
+
+
+#: name: (call, exception, a fragment of its message)
+BAD = {
+    "no span": (lambda: odesolve(f, Y, (1.0, 1.0)), ValueError, "t_span must have two different ends"),
+    "infinite span": (lambda: odesolve(f, Y, (0.0, np.inf)), ValueError, r"t_span\[1\] must be a finite"),
+    "one time": (lambda: odesolve(f, Y, 1.0), ValueError, "t_span must be a pair"),
+    "negative rtol": (lambda: solve(rtol=-1.0), ValueError, "rtol"),
+    "no tolerance": (lambda: solve(rtol=0.0, atol=0.0), ValueError, "must not both be 0"),
+    "nan atol": (lambda: solve(atol=np.nan), ValueError, "atol"),
+    "no steps": (lambda: solve(max_steps=0), ValueError, "max_steps must be an integer at least 1"),
+    "no checkpoint": (lambda: solve(checkpoint=0), ValueError, "checkpoint"),
+    "method": (lambda: solve(method="RK45"), ValueError, 'is "dopri5" here'),
+    "stiff method": (lambda: solve(method="BDF"), ValueError, "see diffrax"),
+    "controller": (lambda: solve(controller="h211b"), ValueError, "'i', 'pi', 'pid', 'fixed'"),
+    "two coefficients": (lambda: solve(controller=(0.1, 0.2)), ValueError, "three coefficients"),
+    "norm": (lambda: solve(norm="max"), ValueError, "norm must be one of"),
+    "adjoint": (lambda: solve(adjoint="direct"), ValueError, "'discrete', 'backsolve'"),
+    "backsolve by sample": (
+        lambda: odesolve(f, np.ones((2, 2)), SPAN, norm="sample", adjoint="backsolve"),
+        ValueError,
+        'needs norm="batch"',
+    ),
+    "fixed without a step": (lambda: solve(controller="fixed"), ValueError, "needs h0"),
+    "step the wrong way": (lambda: solve(h0=-0.1), ValueError, "h0 must point from t0 to t1"),
+    "unsorted times": (lambda: solve(ts=[0.5, 0.2]), ValueError, "ts must be sorted"),
+    "times outside": (lambda: solve(ts=[0.5, 2.0]), ValueError, "ts must lie in t_span"),
+    "no times": (lambda: solve(ts=[]), ValueError, "ts"),
+    "no function": (lambda: odesolve(3, Y, SPAN), TypeError, "f must be callable"),
+    "structure": (
+        lambda: odesolve(lambda t, y, p: (y, y), Y, SPAN),
+        ValueError,
+        "f must return the structure of y0",
+    ),
+    "shape": (
+        lambda: odesolve(lambda t, y, p: y[:1], Y, SPAN),
+        ValueError,
+        r"f must return shape \(2,\), that of y0; it returns \(1,\)",
+    ),
+    "dtype": (
+        lambda: odesolve(lambda t, y, p: y.astype("float32"), Y, SPAN),
+        ValueError,
+        "f must return float64, the type of the state; it returns float32",
+    ),
+    "empty start": (lambda: odesolve(f, np.ones(0), SPAN), ValueError, "y0 must not be empty"),
+    "no start": (lambda: odesolve(f, (), SPAN), ValueError, "y0 must hold at least one array"),
+    "complex start": (lambda: odesolve(f, 1j * Y, SPAN), TypeError, "y0 is complex"),
+    "words": (lambda: odesolve(f, "start", SPAN), TypeError, "y0 must hold numbers"),
+    "start with a nan": (lambda: odesolve(f, np.array([1, np.nan]), SPAN), ValueError, "y0 must hold finite"),
+    "no common axis": (
+        lambda: odesolve(f, (np.ones(2), np.ones(3)), SPAN, norm="sample"),
+        ValueError,
+        "needs a common leading axis",
+    ),
+    "weights": (lambda: solve(error_weight=(1.0, 0.0)), ValueError, "error_weight must have a number"),
+    "weights of zero": (lambda: solve(error_weight=0.0), ValueError, "error_weight must not be 0 everywhere"),
+    "no key": (lambda: noisy(key="key"), TypeError, "key must be a key of jax.random"),
+    "many keys": (lambda: noisy(key=jax.random.split(KEY)), ValueError, "key must be a single key"),
+    "shape of g": (
+        lambda: sdesolve(f, lambda t, y, p: jnp.ones((2, 2)), Y, SPAN, key=KEY),
+        ValueError,
+        "g must return shape",
+    ),
+    "kind of noise": (lambda: noisy(noise="general"), ValueError, "noise must be one of 'diagonal'"),
+    "backwards noise": (lambda: sdesolve(f, f, Y, (1.0, 0.0), key=KEY), ValueError, "t_span must grow"),
+    "Euler without a step": (lambda: noisy(method="euler"), ValueError, "fixed steps need h0"),
+    "Euler with control": (
+        lambda: noisy(method="euler", controller="pi", h0=0.1),
+        ValueError,
+        "has no error estimate",
+    ),
+    "STEER beyond": (
+        lambda: neural_ode.steer_end(KEY, SPAN, 1.0),
+        ValueError,
+        "b must be less than the span",
+    ),
+    "order of Taylor": (lambda: neural_ode.taylor_dynamics(f, 0), ValueError, "order"),
+    "decay to zero": (lambda: neural_ode.ExponentialDecay(1.0, 0.0, 3), ValueError, "stop"),
+    "two budgets": (
+        lambda: neural_ode.CostTarget(attempts=3, nfev=4),
+        ValueError,
+        "one of attempts and nfev",
+    ),
+    "plain method": (lambda: plain(method="rk4"), ValueError, "method must be one of"),
+    "plain shape": (
+        lambda: heuristics(lambda t, y: y[:1], SPAN, Y),
+        ValueError,
+        "fun must return shape",
+    ),
+    "plain complex": (lambda: heuristics(lambda t, y: y, SPAN, 1j * Y), TypeError, "y0 is complex"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_refused(name):
+    call, error, message = BAD[name]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_penalty_of_bosh3_for_stiffness_is_refused():
+    sol = plain(method="bosh3")
+    with pytest.raises(ValueError, match="has no estimate of stiffness"):
+        neural_ode.stiffness_penalty(sol)
+    with pytest.raises(ValueError, match="reduce must be one of"):
+        neural_ode.error_penalty(sol, "median")
+
+
+def test_a_tolerance_below_rounding_warns():
+    """The published setting of the digits in single precision."""
+    with pytest.warns(PrecisionWarning, match="below 100 roundings of float32"):
+        odesolve(f, Y.astype(np.float32), SPAN, rtol=1.4e-8, method="bosh3", controller="fixed", h0=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solve(rtol=1e-8, method="bosh3", controller="fixed", h0=0.5)
+
+
+@pytest.mark.parametrize("method", ["tsit5", "dopri5", "bosh3"])
+def test_any_array_library_gives_the_same(method):
+    """`array_api_strict` has the functions of the standard and nothing else."""
+    y0 = np.array([[2.0, 0.0], [0.5, 1.0]])
+
+    def fun(t, y, lib=np):
+        return lib.stack([y[:, 1], (1 - y[:, 0] ** 2) * y[:, 1] - y[:, 0]], axis=1)
+
+    ours = heuristics(fun, (0.0, 3.0), y0, method=method)
+    other = heuristics(lambda t, y: fun(t, y, xp), (0.0, 3.0), xp.asarray(y0), method=method)
+    assert other.x.__array_namespace__() is xp
+    assert other.nfev == ours.nfev
+    assert np.allclose(other.h, ours.h, rtol=1e-9)
+    assert np.allclose(np.from_dlpack(other.x), ours.x, rtol=1e-12)
+
+
+def test_a_plain_solve_runs_backwards_and_fails_with_nan():
+    there = heuristics(lambda t, y: y * np.cos(t), (0.0, 2.0), np.ones(1), rtol=1e-9, atol=1e-9)
+    back = heuristics(lambda t, y: y * np.cos(t), (2.0, 0.0), there.x, rtol=1e-9, atol=1e-9)
+    assert float(back.x[0]) == pytest.approx(1.0, rel=1e-6)
+    assert (back.h < 0).all()
+    with pytest.warns(match="smaller than the spacing"):
+        assert np.isnan(heuristics(lambda t, y: y * y, (0.0, 2.0), np.ones(1)).x).all()
+
+
+def test_pictures_and_words_of_a_result():
+    import matplotlib.pyplot as plt
+
+    sol = plain()
+    assert {line.get_label() for line in sol.plot().get_lines()} >= {"step size"}
+    plt.close("all")
+    assert "naccepted" in repr(sol)
+    with pytest.raises(ValueError, match="dense output"):
+        sol(0.5)

@@ -1,0 +1,137 @@
+"""Training: what every solver owes its user, and checkpoints that resume bit for bit."""
+
+# ruff: noqa: E402
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from contract import Call, Conduct
+
+jax = pytest.importorskip("jax")
+optax = pytest.importorskip("optax")
+jnp = jax.numpy
+
+from numsolve import ConvergenceWarning, Status
+from numsolve.neural_ode import CostTarget, ExponentialDecay, error_penalty, heuristics, odesolve, train
+
+DATA = (np.linspace(1.0, 2.0, 12), 0.2 * np.linspace(1.0, 2.0, 12))
+ADAM = optax.adam(0.05)
+
+
+def loss(params, batch, coefficient, key):
+    sol = odesolve(lambda t, y, a: -a * y, batch[0], (0.0, 1.0), params["rate"], method="bosh3", rtol=1e-3)
+    noise = 1e-3 * jax.random.normal(key)
+    return jnp.mean((sol.y - batch[1] + noise) ** 2) + coefficient * error_penalty(sol), sol
+
+
+START = {"rate": np.ones(())}
+
+
+def run(**settings):
+    return train(loss, START, DATA, ADAM, **{"batch_size": 4, "epochs": 2, "seed": 1, **settings})
+
+
+def long(**settings):
+    def fun(t, y):
+        return np.array([y[1], 1e3 * (1 - y[0] ** 2) * y[1] - y[0]])
+
+    return heuristics(fun, (0.0, 1e4), np.array([2.0, 0.0]), **{"maxiter": 10**8, **settings})
+
+
+class TestConduct(Conduct):
+    calls: ClassVar = {
+        "train": Call(run=run, start=False, changes=False),
+        "heuristics": Call(
+            run=lambda **kw: heuristics(lambda t, y: -y, (0.0, 5.0), np.ones(2), **kw), long=long
+        ),
+    }
+
+
+def same(x, y):
+    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True))
+
+
+@pytest.mark.parametrize("coefficient", [0.1, CostTarget(attempts=3)], ids=["number", "budget"])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, coefficient):
+    """Cut in the middle of an epoch: from the last checkpoint, the steps come out the same."""
+    settings = {"epochs": 4, "coefficient": coefficient, "evaluate": lambda p: {"rate": p["rate"]}}
+    whole = run(**settings)
+    path = tmp_path / "state.npz"
+    with pytest.warns(ConvergenceWarning):
+        run(**settings, checkpoint=path, maxiter=7)
+    rest = run(**settings, checkpoint=path)
+    assert rest.nit == 12 - 6
+    assert rest.steps == whole.steps == 12
+    assert same((rest.x, rest.opt_state), (whole.x, whole.opt_state))
+    assert rest.coefficient == whole.coefficient
+    assert set(rest.table) == {"epoch", "loss", "nfev", "coefficient", "rate"}
+    assert all(np.array_equal(rest.table[name], whole.table[name]) for name in whole.table)
+    again = run(**settings, checkpoint=path)
+    assert again.success
+    assert same(again.x, whole.x)
+
+
+def test_training_finds_the_rate_and_each_epoch_sees_each_sample():
+    seen = []
+
+    def spy(params, batch, coefficient, key):
+        jax.debug.callback(lambda x: seen.append(np.sort(x)), batch[0], ordered=True)
+        return loss(params, batch, coefficient, key)
+
+    result = train(spy, START, DATA, ADAM, batch_size=4, epochs=40)
+    jax.effects_barrier()
+    assert float(result.x["rate"]) == pytest.approx(np.log(5), rel=0.02)
+    for k in range(0, 9, 3):
+        assert np.array_equal(np.sort(np.concatenate(seen[k : k + 3])), DATA[0])
+    assert np.array_equal(result.table["epoch"], np.arange(1, 41))
+    assert result.history["nfev"][0] >= 5
+
+
+def test_a_schedule_is_a_function_of_the_step():
+    decay = ExponentialDecay(1.0, 0.1, 6)
+    result = run(coefficient=decay)
+    assert result.history["coefficient"] == pytest.approx([decay(i) for i in range(6)])
+
+
+def test_a_loss_that_is_no_number_ends_the_run():
+    def bad(params, batch, coefficient, key):
+        value, sol = loss(params, batch, coefficient, key)
+        return value * jnp.nan, sol
+
+    with pytest.warns(ConvergenceWarning):
+        result = train(bad, START, DATA, ADAM, epochs=3)
+    assert result.status is Status.NONFINITE
+
+
+BAD = {
+    "epochs": ({"epochs": 0}, ValueError, "epochs must be an integer at least 1"),
+    "batch": ({"batch_size": 13}, ValueError, "batch_size must be .* at most 12"),
+    "seed": ({"seed": -1}, ValueError, "seed"),
+    "coefficient": ({"coefficient": -1.0}, ValueError, "coefficient"),
+    "evaluate": ({"evaluate": 3}, TypeError, "evaluate must be callable"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_settings_are_named(name):
+    settings, error, message = BAD[name]
+    with pytest.raises(error, match=message):
+        run(**settings)
+
+
+def test_bad_models_data_and_checkpoints_are_named(tmp_path):
+    with pytest.raises(ValueError, match="data must hold arrays with a common first axis"):
+        train(loss, START, (np.ones(3), np.ones(4)), ADAM)
+    with pytest.raises(ValueError, match="params must hold at least one array of floats"):
+        train(loss, {"n": 3}, DATA, ADAM)
+    with pytest.raises(TypeError, match="optimizer must have init and update"):
+        train(loss, START, DATA, 0.1)
+    path = tmp_path / "other.npz"
+    path.write_text("no checkpoint")
+    with pytest.raises(ValueError, match="checkpoint must be a file written by train"):
+        run(checkpoint=path)
+    np.savez(path, step=1, leaf_0=np.ones(3))
+    with pytest.raises(ValueError, match="checkpoint must be of the same model"):
+        run(checkpoint=path)
