@@ -13,8 +13,8 @@ FLAGSHIPS = {
     "fractional": "solve_riesz_bvp",
     "linear": "ssor_cg",
     "monotone": "solve_lp",
-    "special": "log_iv",
     "sketch": "lstsq",
+    "special": "log_iv",
     "transport": "solve",
 }
 

@@ -3,9 +3,9 @@ from . import fractional as fractional
 from . import implicit as implicit
 from . import linear as linear
 from . import monotone as monotone
-from . import special as special
-from . import sketch as sketch
 from . import neural_ode as neural_ode
+from . import sketch as sketch
+from . import special as special
 from . import transport as transport
 from ._core.result import ConvergenceError as ConvergenceError
 from ._core.result import ConvergenceWarning as ConvergenceWarning
@@ -26,8 +26,8 @@ __all__ = [
     "implicit",
     "linear",
     "monotone",
-    "special",
-    "sketch",
     "neural_ode",
+    "sketch",
+    "special",
     "transport",
 ]
