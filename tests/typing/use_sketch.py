@@ -12,6 +12,21 @@ from numsolve import Status, sketch
 X = np.ones(3)
 
 
+def square(x: NDArray[Any]) -> float:
+    """A function of the user's, with its derivatives."""
+    return float(x @ x)
+
+
+def gradient(x: NDArray[Any]) -> NDArray[Any]:
+    """Of `square`."""
+    return 2 * x
+
+
+def hessian(x: NDArray[Any]) -> NDArray[Any]:
+    """Of `square`."""
+    return 2 * np.eye(x.size)
+
+
 def linear_algebra() -> NDArray[Any]:
     """Operators, least squares and projections."""
     S = sketch.make_sketch("srht", 10, 100, rng=0)
@@ -29,13 +44,11 @@ def linear_algebra() -> NDArray[Any]:
 
 def minima() -> NDArray[Any]:
     """Both methods give the same kind of result."""
-    result = sketch.minimize(lambda x: float(x @ x), X, jac=lambda x: 2 * x, hess=lambda x: 2 * np.eye(3))
+    result = sketch.minimize(square, X, jac=gradient, hess=hessian)
     assert_type(result, sketch.SketchResult)
     assert_type(result.fun, float)
     assert_type(result.nfev, int)
-    published = sketch.adasketch_newton(
-        lambda x: float(x @ x), X, jac="2-point", hess="2-point", variant="gaussian"
-    )
+    published = sketch.adasketch_newton(square, X, jac="2-point", hess="2-point", variant="gaussian")
     assert_type(published, sketch.SketchResult)
     model = sketch.GLM(np.ones((10, 3)), np.ones(10), "poisson", l2=1.0)
     assert_type(model.jac(X), NDArray[Any])
@@ -50,5 +63,5 @@ def mistakes() -> None:
     sketch.make_sketch("hash", 10, 100)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     sketch.lstsq(np.eye(3), X, method="qr")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     sketch.sketch_project(np.eye(3), X, kind="srht")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    sketch.adasketch_newton(lambda x: 0.0, X, variant="block")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    sketch.adasketch_newton(square, X, variant="block")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     sketch.GLM(np.eye(3), X, "probit")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
