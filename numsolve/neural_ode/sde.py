@@ -77,7 +77,7 @@ def sdesolve(
         SOSRI, strong order 1.5, in the sense of Itô; Euler-Maruyama; or Euler-Heun, in the sense of
         Stratonovich. The last two take fixed steps of `h0`.
     rtol, atol : float
-        As in `odesolve`.
+        As in `odesolve`. The estimate is cautious: with 0.1 the error of a path is some twenty times smaller.
     controller : str or tuple of float, optional
         As in `odesolve`; ``"pi"`` by default, and fixed steps for the methods of Euler.
     adjoint : {"discrete", "forward"}
@@ -104,8 +104,7 @@ def sdesolve(
     References
     ----------
     .. [1] Ch. Rackauckas, Q. Nie, "Stability-optimized high order methods and stiffness detection for
-    pathwise
-       stiff stochastic differential equations", 2018.
+       pathwise stiff stochastic differential equations", 2018.
     .. [2] A. Rößler, "Runge-Kutta methods for the strong approximation of solutions of stochastic
        differential equations", SIAM J. Numer. Anal. 48 (2010).
 
@@ -116,8 +115,9 @@ def sdesolve(
     >>> import jax
     >>> import jax.numpy as jnp
     >>> from numsolve.neural_ode import sdesolve
+    >>> drift, diffusion = lambda t, y, p: -y, lambda t, y, p: 0.1 + 0 * y
     >>> sol = sdesolve(
-    ...     lambda t, y, p: -y, lambda t, y, p: 0.1 + 0 * y, jnp.ones(500), (0.0, 1.0), key=jax.random.key(0)
+    ...     drift, diffusion, jnp.ones(500), (0.0, 1.0), key=jax.random.key(0), rtol=0.1, atol=0.1
     ... )
     >>> print(f"{sol.y.mean():.1f}")
     0.4
