@@ -3,7 +3,7 @@
 import sys
 
 
-def reset(gallery_conf, fname):
+def reset(*_):
     """Single precision again, as in a new process."""
     if "jax" in sys.modules:
         sys.modules["jax"].config.update("jax_enable_x64", False)
