@@ -24,7 +24,7 @@ settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50
 settings.register_profile("dev", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-collect_ignore = ["docs/_build", "docs/_ext", "docs/api", "docs/conf.py", "docs/gallery"]
+collect_ignore = ["docs/_build", "docs/_ext", "docs/api", "docs/benchmarks", "docs/conf.py", "docs/gallery"]
 collect_ignore_glob = ["numsolve/*/_gpu*.py"]  # these import CuPy when they are loaded
 if importlib.util.find_spec("jax") is None:  # their examples need it
     collect_ignore_glob += [
