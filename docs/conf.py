@@ -58,11 +58,14 @@ numpydoc_validation_exclude = {
     r"Result(\.keys|\.raise_for_status)?$",
     # what other files of the package call, and users need not
     r"AtomDFT\.(field|first_potential)$",
+    r"GLM\.(slopes|value)$",
     r"RieszSplineOperator\.assemble$",
     r"SequenceHistory\.append$",
     r"SweepPlan\.(halves|pattern_for)$",
     # what a class inherits is documented where it comes from
     r"(Gradient|Active)(\.\w+)?$",
+    r"Sketch(\.(dot|transpose))?$",
+    r"EqualityProblem$",
     r"CloudPlan(\.(dot|matmat|matvec|rmatmat|rmatvec|transpose))?$",
     r"(Sample|Divergence|SparseTransport)Result\.(vjp|barycentric_map)$",
     r"problems\.Diffusion\.",

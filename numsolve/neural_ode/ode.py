@@ -82,7 +82,7 @@ def odesolve(
     method : {"tsit5", "dopri5", "bosh3"}
         The Runge-Kutta pair. Bosh3 has no estimate of stiffness.
     rtol, atol : float
-        A step is accepted if the root mean square of error / (atol + rtol |y|) is at most 1. By default
+        A step is accepted if the root mean square of ``error / (atol + rtol |y|)`` is at most 1. By default
         `rtol` is 1e-6, and 1e-4 for a state in single precision.
     controller : str or tuple of float
         How the step size follows the error: ``"i"``, ``"pi"``, ``"pid"``, or the coefficients (p, i, d) of

@@ -105,7 +105,12 @@ class CostTarget:
         checks.real("band", self.band, low=0.0)
 
     def init(self) -> Any:
-        """Return the first state, which is the coefficient."""
+        """Return the first state, which is the coefficient.
+
+        Returns
+        -------
+        array of shape ()
+        """
         jnp = require_jax().numpy
         return jnp.asarray(self.start, jnp.result_type(float))
 

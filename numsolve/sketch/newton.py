@@ -118,15 +118,45 @@ class GLM:
         return z - self.y, np.ones_like(z)
 
     def fun(self, x: Array) -> float:
-        """The objective."""
+        """Compute the objective.
+
+        Parameters
+        ----------
+        x : array of shape (d,)
+            The coefficients.
+
+        Returns
+        -------
+        float
+        """
         return self.value(self.A @ x, x)
 
     def jac(self, x: Array) -> Array:
-        """The gradient."""
+        """Compute the gradient.
+
+        Parameters
+        ----------
+        x : array of shape (d,)
+            The coefficients.
+
+        Returns
+        -------
+        array of shape (d,)
+        """
         return np.asarray(self.A.T @ self.slopes(self.A @ x)[0] + self.l2 * x)
 
     def hess(self, x: Array) -> Array:
-        """The Hessian, a dense matrix."""
+        """Compute the Hessian.
+
+        Parameters
+        ----------
+        x : array of shape (d,)
+            The coefficients.
+
+        Returns
+        -------
+        array of shape (d, d)
+        """
         weights = self.slopes(self.A @ x)[1]
         total = np.diag(np.full(x.size, self.l2))
         for first in range(0, self.A.shape[0], ROWS):
@@ -139,7 +169,19 @@ class GLM:
         return total
 
     def hessp(self, x: Array, p: Array) -> Array:
-        """The Hessian times p."""
+        """Compute the Hessian times a vector.
+
+        Parameters
+        ----------
+        x : array of shape (d,)
+            The coefficients.
+        p : array of shape (d,)
+            The vector.
+
+        Returns
+        -------
+        array of shape (d,)
+        """
         weights = self.slopes(self.A @ x)[1]
         return np.asarray(self.A.T @ (weights * (self.A @ p)) + self.l2 * p)
 
