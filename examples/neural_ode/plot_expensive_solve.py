@@ -8,7 +8,7 @@ one after the other.
 """
 
 # sphinx_gallery_thumbnail_number = 1
-# sphinx_gallery_thumbnail_axes = 0
+# sphinx_gallery_thumbnail_axes = 1
 import matplotlib.pyplot as plt
 import numpy as np
 
