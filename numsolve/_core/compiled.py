@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from . import clock
 
 _before = perf_counter()
-from numba import njit  # noqa: E402
+from numba import njit, types  # noqa: E402
 from numba.core import event  # noqa: E402
+from numba.extending import intrinsic  # noqa: E402
 
 clock.preparing += perf_counter() - _before  # Numba takes half a second to load
 
@@ -89,3 +90,19 @@ class _FirstCall(event.Listener):
 
 
 event.register("numba:compile", _FirstCall())  # type: ignore[no-untyped-call]
+
+
+@intrinsic
+def as_int64(_: Any, x: Any) -> Any:  # noqa: ARG001
+    """Take the bits of a float for an integer: kernels that split off exponents."""
+    return types.int64(types.float64), _bitcast
+
+
+@intrinsic
+def as_float64(_: Any, x: Any) -> Any:  # noqa: ARG001
+    """Take the bits of an integer for a float."""
+    return types.float64(types.int64), _bitcast
+
+
+def _bitcast(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    return builder.bitcast(args[0], context.get_value_type(signature.return_type))

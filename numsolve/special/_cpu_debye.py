@@ -19,10 +19,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
-from numsolve._core.compiled import inner, kernel
+from numsolve._core.compiled import as_float64, as_int64, inner, kernel
 
 from ._tuples import DEBYE, ETA, FAR, NEAR_ROOT, ROOT, ROOT_REST, SLOPES, TERMS
 
@@ -39,22 +37,6 @@ LEAST, MOST = 1e-140, 1e140
 _SPLIT = 0x3FF0000000000000 - 0x3FE6A09E667F3BCD
 
 
-@intrinsic
-def _as_int64(typingctx, x):  # noqa: ARG001
-    def codegen(context, builder, signature, args):  # noqa: ARG001
-        return builder.bitcast(args[0], context.get_value_type(types.int64))
-
-    return types.int64(types.float64), codegen
-
-
-@intrinsic
-def _as_float64(typingctx, x):  # noqa: ARG001
-    def codegen(context, builder, signature, args):  # noqa: ARG001
-        return builder.bitcast(args[0], context.get_value_type(types.float64))
-
-    return types.float64(types.int64), codegen
-
-
 @inner(fastmath=FUSED)
 def log_of(u, w):
     """Log u for a normal u, with w = u - 1 known to all digits of its own where it is small.
@@ -62,9 +44,9 @@ def log_of(u, w):
     u = 2^e m, sqrt(1/2) <= m < sqrt 2, and log m = 2 atanh(s) with s = (m - 1) / (m + 1), |s| < 0.172: the
     first term is f - f^2 / 2 + s f^2 / 2 with f = m - 1, of which only the last is rounded twice.
     """
-    bits = _as_int64(u) + _SPLIT
+    bits = as_int64(u) + _SPLIT
     e = (bits >> 52) - 1023
-    f = w if e == 0 else _as_float64((bits & 0xFFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD) - 1.0
+    f = w if e == 0 else as_float64((bits & 0xFFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD) - 1.0
     s = f / (2.0 + f)
     z = s * s
     tail = 2.0 / 21.0

@@ -21,32 +21,15 @@ last group is short, its last row is taken again, with nothing of it where that 
 """
 
 import numpy as np
-from numba import get_num_threads, types
-from numba.extending import intrinsic
+from numba import get_num_threads
 
-from numsolve._core.compiled import inner, kernel
+from numsolve._core.compiled import as_float64, as_int64, inner, kernel
 
 LOG2E = 1.4426950408889634
 _MAGIC = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, kept in the low bits
 
 _ELEMENTWISE = {"contract", "nsz"}
 _REDUCTION = {"contract", "nsz", "reassoc"}
-
-
-@intrinsic
-def _as_int64(typingctx, x):  # noqa: ARG001
-    def codegen(context, builder, signature, args):  # noqa: ARG001
-        return builder.bitcast(args[0], context.get_value_type(types.int64))
-
-    return types.int64(types.float64), codegen
-
-
-@intrinsic
-def _as_float64(typingctx, x):  # noqa: ARG001
-    def codegen(context, builder, signature, args):  # noqa: ARG001
-        return builder.bitcast(args[0], context.get_value_type(types.float64))
-
-    return types.float64(types.int64), codegen
 
 
 @inner(fastmath=_ELEMENTWISE)
@@ -72,7 +55,7 @@ def _exp2(t):
     q = q * r + 0.24022650695909095
     q = q * r + 0.6931471805599492
     q = q * r + 1.0
-    return _as_float64(_as_int64(q) + (_as_int64(k) << 52))
+    return as_float64(as_int64(q) + (as_int64(k) << 52))
 
 
 @kernel(fastmath=_ELEMENTWISE)

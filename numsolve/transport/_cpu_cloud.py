@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numsolve._core.compiled import inner, kernel
+from numsolve._core.compiled import as_float64, as_int64, inner, kernel
 
-from ._cpu import _ELEMENTWISE, _REDUCTION, _as_float64, _as_int64, _exp2, _row_plan, _row_sum
+from ._cpu import _ELEMENTWISE, _REDUCTION, _exp2, _row_plan, _row_sum
 
 SQUARED = None
 EUCLIDEAN, CITYBLOCK, POWER = range(3)
@@ -59,9 +59,9 @@ class Work(NamedTuple):
 @inner(fastmath=_ELEMENTWISE)
 def _log2(x):
     """log2(x) for finite x >= 0 to 2e-16 absolute plus relative; about -1023 at 0."""
-    bits = _as_int64(x)
+    bits = as_int64(x)
     k = ((bits - 0x3FE6A09E00000000) >> 52) + 0.0  # the mantissa falls into [sqrt(1/2), sqrt(2))
-    m = _as_float64(bits - (np.int64(k) << 52))
+    m = as_float64(bits - (np.int64(k) << 52))
     s = (m - 1.0) / (m + 1.0)
     z = s * s
     q = 0.15186263588304877
