@@ -9,9 +9,11 @@ with nearly the best.
 from __future__ import annotations
 
 import inspect
+import os
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from threading import RLock
 from time import perf_counter
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpack
@@ -47,8 +49,10 @@ if TYPE_CHECKING:
     from .warm_start import Rule
 
 SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
-#: A solve that fails counts as this many times the largest cost so far.
+#: A solve that breaks down counts as this many times the largest cost of a solve that succeeded.
 FAILURE = 10.0
+#: Statuses of solves that were cut off: they cost what they were given.
+CAPPED = frozenset({Status.MAXITER, Status.TIME_LIMIT})
 #: Statuses of solves that somebody ended: they say nothing of the arm.
 ENDED = frozenset({Status.STOPPED, Status.INTERRUPTED})
 
@@ -113,6 +117,8 @@ class SequenceHistory:
         What the tuner knew before the solve; nan without a context.
     seconds : list of float
         Time of each solve.
+    solved : list of bool
+        Whether each solve succeeded.
     """
 
     arms: list[Any] = field(default_factory=list)
@@ -120,17 +126,19 @@ class SequenceHistory:
     costs: list[float] = field(default_factory=list)
     contexts: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    solved: list[bool] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.arms)
 
-    def append(self, arm: Any, index: int, cost: float, context: float, seconds: float) -> None:
+    def append(self, arm: Any, index: int, cost: float, context: float, seconds: float, solved: bool) -> None:
         """Add one system."""
         self.arms.append(arm)
         self.indices.append(index)
         self.costs.append(cost)
         self.contexts.append(context)
         self.seconds.append(seconds)
+        self.solved.append(solved)
 
     def __repr__(self) -> str:
         return f"SequenceHistory({len(self)} systems, total cost {sum(self.costs):.6g})"
@@ -155,14 +163,15 @@ class TunedSolver:
     cost : {"iterations", "time"} or callable
         What is to be small. Iterations are reproducible, but of one price only among arms of one kind.
         Seconds are noisy; an outlier is replaced by what the last solves of its arm let expect, and a solver
-        of this package is called once more for the first system, since the first call compiles. A callable
-        gets the result.
+        of this package is called once more for the first system in each process, since the first call
+        compiles. A callable gets the result.
     warm_start : {"previous", "linear", "quadratic", "galerkin:k", "zero"}
         The start of each solve, from the solutions before.
     rng : None, int or Generator
         Randomness of the tuner that "auto" makes.
     **settings
-        Handed to the solver in each call: rtol, atol, maxiter, time_limit (for each solve), ... Checkers know
+        Handed to the solver in each call: rtol, atol, maxiter, time_limit (for each solve), ... A solver of this
+        package gets ``stop="b"``, so that a system which the warm start solves costs nothing. Checkers know
         those of this package; `functools.partial` binds others to a solver of your own.
 
     Attributes
@@ -172,6 +181,12 @@ class TunedSolver:
     history : SequenceHistory
         Arms, costs, contexts and times of all solves, except those that a callback or Ctrl-C ended: they
         teach the tuner nothing.
+
+    Notes
+    -----
+    A solve that was cut off, by maxiter or time_limit, costs what it was given, and at least as much as the
+    worst of the last solves that succeeded; one that broke down costs ten times that. Calls from several
+    threads take turns.
 
     See Also
     --------
@@ -210,11 +225,20 @@ class TunedSolver:
             checks.choice("cost", cost, ("iterations", "time"))
         self.context: Any = context
         self.solver, self.cost = solver, cost
-        self.settings: dict[str, Any] = dict(settings)
+        # A system that the warm start solves already costs nothing.
+        self.settings: dict[str, Any] = {"stop": "b", **settings} if isinstance(solver, str) else {**settings}
         self.warm_start = WarmStart(warm_start)
         self.tuner = self._tuner(tuner, arms, rng)
         self.history = SequenceHistory()
         self._clock = Clock()
+        self._compiled_in = 0  # the process that has paid for the first call
+        self._turn = RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_turn"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _turn=RLock())
 
     def _tuner(self, tuner: Any, arms: Any, rng: Any) -> Any:
         if arms is not None and not isinstance(tuner, str):
@@ -261,6 +285,10 @@ class TunedSolver:
         LinearResult
             Or what the solver of the caller returns.
         """
+        with self._turn:
+            return self._call(A, b, x0, context)
+
+    def _call(self, A: Matrix, b: ArrayLike, x0: ArrayLike | None, context: float | None) -> LinearResult:
         if context is None and self.context is not None:
             context = self.context(A, b) if callable(self.context) else automatic_context(A)
         if context is not None:
@@ -268,8 +296,9 @@ class TunedSolver:
         checks.refuse_masked("b", b)
         arm = self.tuner.suggest(context)
         start = self.warm_start.start(A, np.asarray(b)) if x0 is None and self.warm_start.depth else x0
-        if self.cost == "time" and isinstance(self.solver, str) and not self.history.arms:
+        if self.cost == "time" and isinstance(self.solver, str) and self._compiled_in != os.getpid():
             self._solve(A, b, start, arm)
+            self._compiled_in = os.getpid()
         began = perf_counter()
         result = self._solve(A, b, start, arm)
         seconds = perf_counter() - began
@@ -289,7 +318,7 @@ class TunedSolver:
             cost = self._cost(result, seconds, repr(arm))
             self.tuner.observe(cost)
             known = float("nan") if context is None else float(context)
-            self.history.append(arm, -1 if index is None else index, cost, known, seconds)
+            self.history.append(arm, -1 if index is None else index, cost, known, seconds, _succeeded(result))
 
     def _solve(self, A: Matrix, b: ArrayLike, start: ArrayLike | None, arm: Any) -> Any:
         if isinstance(self.solver, str):
@@ -303,10 +332,13 @@ class TunedSolver:
             cost = float(result[1] if isinstance(result, tuple) else np.sum(result.nit))
             if self.cost == "time":
                 cost = self._clock.trimmed(arm, seconds, cost)
-        if not np.all(getattr(result, "success", True)):
-            # A solve that breaks down at once must not look cheap.
-            cost = max([cost, *(FAILURE * c for c in self.history.costs[-1000:])])
-        return cost
+        if _succeeded(result):
+            return cost
+        # A solve that fails must not look cheap; but no failure makes the next one dearer.
+        done = zip(self.history.costs[-1000:], self.history.solved[-1000:], strict=True)
+        worst = max((c for c, solved in done if solved), default=0.0)
+        capped = np.isin(result.status, list(CAPPED)).any() if hasattr(result, "status") else False
+        return max(cost, worst if capped else FAILURE * worst)
 
     def regret(self, table: ArrayLike) -> Array:
         """What was paid beyond the best arm for each system, added up.
@@ -397,6 +429,10 @@ class TunedSolver:
     def __repr__(self) -> str:
         name = self.solver if isinstance(self.solver, str) else getattr(self.solver, "__name__", "solver")
         return f"TunedSolver({name}, {self.tuner!r}, total cost {sum(self.history.costs):.6g})"
+
+
+def _succeeded(result: Any) -> bool:
+    return bool(np.all(getattr(result, "success", True)))
 
 
 def was_ended(result: Any) -> bool:

@@ -7,10 +7,12 @@ import signal
 import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.sparse.linalg import spsolve
 
 from numsolve import ConvergenceWarning, Status, linear
 from numsolve._core.keyboard import thread as threads
@@ -195,13 +197,70 @@ def test_a_tuner_of_the_callers():
     assert Alternate.paid == solver.history.costs
 
 
-def test_a_solve_that_fails_does_not_look_cheap():
+def test_a_solve_that_breaks_down_does_not_look_cheap():
     A = laplacian(4)
     solver = linear.TunedSolver("ssor_cg", context=None, warm_start="zero", rng=0)
     good = solver(A, np.ones(16))
-    with pytest.warns(ConvergenceWarning):
-        solver(-A, np.ones(16))
-    assert solver.history.costs[1] >= 10 * good.nit
+    for _ in range(5):
+        with pytest.warns(ConvergenceWarning):
+            solver(-A, np.ones(16))
+    assert solver.history.costs[1:] == [10 * good.nit] * 5  # and no failure makes the next one dearer
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_solve_that_is_cut_off_costs_its_cap_or_the_worst_success(every):
+    A = laplacian(10)
+    solver = linear.TunedSolver("ssor_cg", warm_start="zero", rng=0)
+    for t in range(400):
+        solver.settings["maxiter"] = 5 if t % every == 0 else None
+        if t % every:
+            solver(A, np.ones(100))
+        else:
+            with pytest.warns(ConvergenceWarning):
+                solver(A, np.ones(100))
+    costs, solved = np.array(solver.history.costs), np.array(solver.history.solved)
+    assert solved.sum() == np.count_nonzero(np.arange(400) % every)
+    so_far = np.maximum.accumulate(np.where(solved, costs, 5.0))
+    assert np.array_equal(costs[~solved], so_far[~solved])
+
+
+@pytest.mark.parametrize("solve", ["sor", "ssor", "ssor_cg"])
+def test_the_same_system_again_costs_nothing(solve):
+    solver = linear.TunedSolver(solve, arms=[1.2], context=None, rtol=1e-6)
+    first, *again = [solver(laplacian(6), np.ones(36)) for _ in range(3)]
+    assert first.nit > 0
+    assert [r.nit for r in again] == [0, 0]
+
+
+def test_calls_from_several_threads_take_turns():
+    A, b = laplacian(8), np.arange(1.0, 65.0)
+    solver = linear.TunedSolver("ssor_cg", rtol=1e-10, warm_start="zero", rng=0)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda scale: (scale, solver(A, scale * b).x), range(1, 41)))
+    x = spsolve(A.tocsc(), b)
+    assert all(np.allclose(got, scale * x, rtol=1e-8) for scale, got in results)
+    assert solver.tuner.rounds == len(solver.history) == 40
+
+
+def test_a_restored_solver_does_not_learn_how_long_compiling_takes(monkeypatch):
+    calls = []
+
+    def counted(A, b, x0, *, omega, **settings):
+        calls.append(omega)
+        return linear.ssor_cg(A, b, x0, omega=omega, **settings)
+
+    def make():
+        return linear.TunedSolver("ssor_cg", cost="time", warm_start="zero", rng=0)
+
+    state = make()
+    for _ in range(3):
+        state(laplacian(4), np.ones(16))
+    monkeypatch.setitem(linear.sequence.SOLVERS, "ssor_cg", counted)
+    second = make().load_state_dict(state.state_dict())
+    second(laplacian(4), np.ones(16))
+    second(laplacian(4), np.ones(16))
+    assert len(calls) == 3  # one that compiles, or finds the cache, and two that count
+    assert len(second.history) == 5
 
 
 # -- the loop --------------------------------------------------------------------------------------
