@@ -170,7 +170,7 @@ class TunedSolver:
     rng : None, int or Generator
         Randomness of the tuner that "auto" makes.
     **settings
-        Handed to the solver in each call: rtol, atol, maxiter, time_limit (for each solve), ... A solver of this
+        Handed to the solver in each call: rtol, atol, maxiter, time_limit (for each solve), ... One of this
         package gets ``stop="b"``, so that a system which the warm start solves costs nothing. Checkers know
         those of this package; `functools.partial` binds others to a solver of your own.
 
