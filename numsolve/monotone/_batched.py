@@ -95,6 +95,11 @@ class Batch:
         out: Array = times_transposed(self.A, y)
         return out
 
+    def sizes_y(self, y: Array) -> Array:
+        """|A|'y of each program."""
+        out: Array = times_transposed(abs(self.A), y)
+        return out
+
     @np.errstate(over="ignore", invalid="ignore")
     def _start(self, size: int, x: Array | None, y: Array | None) -> g.State:
         xp, s = self.xp, _open(self.lp).scaled(self.rows, self.columns)
@@ -113,18 +118,16 @@ class Batch:
         y = xp.zeros_like(lc) if y is None else spread(y / self.rows, m)
         x = g.clip(xp, x, lx, ux)
         y = xp.where(((y > 0) & ~xp.isfinite(lc)) | ((y < 0) & ~xp.isfinite(uc)), 0.0, y)
-        ax, norm_b, norm_c = self.times_x(x), number(self.lp.norm_b()), number(self.lp.norm_c())
-        size_b, size_c = number(s.norm_b()), number(s.norm_c())
-        known, zero = (size_b > 0) & (size_c > 0), xp.zeros_like(norm_b)
+        ax, size_b, size_c = self.times_x(x), number(s.size_b()), number(s.size_c())
+        known, zero = (size_b > 0) & (size_c > 0), xp.zeros_like(size_c)
         return g.State(
             c=c,
             lc=lc,
             uc=uc,
             lx=lx,
             ux=ux,
-            norm_b=norm_b,
-            norm_c=norm_c,
-            size_b=size_b,
+            unit_b=number(self.lp.small_bound()),
+            unit_c=number(self.lp.small_cost()),
             size_c=size_c,
             x=x,
             y=y,
@@ -145,6 +148,7 @@ class Batch:
             age=zero,
             restarts=zero,
             rejected=zero,
+            balanced=zero,
         )
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the residuals
@@ -180,7 +184,9 @@ class Batch:
         with np.errstate(over="ignore", invalid="ignore"):
             rays = {
                 Status.UNBOUNDED: arrays.to_host(g.primal_rays(xp, s))[:, 0],
-                Status.INFEASIBLE: arrays.to_host(g.dual_rays(xp, s, slack))[:, 0],
+                Status.INFEASIBLE: arrays.to_host(g.dual_rays(xp, s, slack, self.times_y, self.sizes_y))[
+                    :, 0
+                ],
             }
         status = self.status.copy()  # the verdicts hold when all are made
         for kind, found in rays.items():
@@ -227,7 +233,9 @@ class Batch:
         xp, lp = self.xp, self.lp
         parts = [*self.finished, (self.running, self.state.xh, self.state.yh)]
         order = xp.asarray(np.argsort(np.concatenate([index for index, _, _ in parts])))
-        x = xp.take(xp.concat([x for _, x, _ in parts]), order, axis=0) * self.columns
+        x = xp.take(xp.concat([x for _, x, _ in parts]), order, axis=0)
+        low, high = x == lp.lx / self.columns, x == lp.ux / self.columns  # there it stays
+        x = xp.where(low, lp.lx, xp.where(high, lp.ux, x * self.columns))
         y = xp.take(xp.concat([y for _, _, y in parts]), order, axis=0) * self.rows
         if lp.batch is None:
             x, y = x[0, :], y[0, :]

@@ -91,8 +91,10 @@ class Compiled:
     @np.errstate(over="ignore", invalid="ignore")
     def unscaled(self, point: tuple[Array, Array]) -> tuple[Array, Array]:
         """A point of the iteration in the caller's units."""
-        x, y = point
-        return np.clip(x * self.columns, self.lp.lx, self.lp.ux), y * self.rows
+        (x, y), s, lp = point, self.scaled, self.lp
+        inside = np.clip(x * self.columns, lp.lx, lp.ux)
+        # What lies on a bound stays there, whatever the scaling rounds.
+        return np.where(x == s.lx, lp.lx, np.where(x == s.ux, lp.ux, inside)), y * self.rows
 
 
 class Run:
@@ -115,9 +117,9 @@ class Run:
         self.col = Columns(**data, **iterates, aty0=aty, slack=np.empty(x.size))
         iterates = {name: y.copy() for name in ("y", "y0", "yh")}
         iterates |= {name: ax.copy() for name in ("ax", "ax0", "axh")}
-        self.row = Rows(low=s.lc, high=s.uc, scale=solver.rows, **iterates)
+        self.row = Rows(low=s.lc, high=s.uc, scale=solver.rows, **iterates, ray=np.empty(y.size))
         step = SAFETY / solver.norm if solver.norm > 0 else 1.0
-        size_b, size_c = s.norm_b(), s.norm_c()
+        size_b, size_c = s.size_b(), s.size_c()
         primal, dual, gap = shares
         self.numbers = record(
             LP_RUN,
@@ -125,9 +127,8 @@ class Run:
             base=step,
             cap=np.inf,
             weight=size_c / size_b if size_b > 0 and size_c > 0 else 1.0,
-            norm_b=lp.norm_b(),
-            norm_c=lp.norm_c(),
-            size_b=size_b,
+            unit_b=lp.small_bound(),
+            unit_c=lp.small_cost(),
             size_c=size_c,
             primal=primal,
             dual=dual,

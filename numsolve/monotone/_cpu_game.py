@@ -15,15 +15,15 @@ from ._cpu_lp import row_dot, wants_restart
 
 
 @kernel
-def advance(A, At, x, y, run, unit, steps, every, stop_at, table):
+def advance(A, At, x, y, run, stake, steps, every, stop_at, table):
     """Do up to `steps` iterations, with a look at the residual at each `every`-th and at the last.
 
-    A look fills a row of `table`: residual, gap, weight; `unit` is the largest payoff. Returns the number of
-    looks, the number of iterations, and why it stopped, which only a look at an `every`-th iteration decides.
-    With no steps there is one look.
+    A look fills a row of `table`: residual, gap, weight; `stake` is what payoffs are divided by there.
+    Returns the number of looks, the number of iterations, and why it stopped, which only a look at an
+    `every`-th iteration decides. With no steps there is one look.
     """
     if steps == 0:
-        _look(x, y, run, unit, table[0])
+        _look(x, y, run, stake, table[0])
         return 1, 0, RUNNING
     looks = 0
     for step in range(1, steps + 1):
@@ -43,7 +43,7 @@ def advance(A, At, x, y, run, unit, steps, every, stop_at, table):
         run.total += 1
         decides = still or run.total % every == 0
         if decides or step == steps:
-            _look(x, y, run, unit, table[looks])
+            _look(x, y, run, stake, table[looks])
             looks += 1
             if decides:
                 if table[looks - 1, 0] <= stop_at:
@@ -96,9 +96,9 @@ def _anchor(p):
 
 
 @inner
-def _look(x, y, run, unit, out):
+def _look(x, y, run, stake, out):
     """The residual at the PDHG points, the gap, and the weight."""
-    out[0] = math.sqrt(_step_length(x, -1.0 / unit) + _step_length(y, 1.0 / unit))
+    out[0] = math.sqrt(_step_length(x, -1.0 / stake) + _step_length(y, 1.0 / stake))
     highest, lowest = y.payh[0], x.payh[0]
     for i in range(y.payh.size):
         highest = max(highest, y.payh[i])

@@ -20,21 +20,23 @@ from numba.extending import overload
 from numsolve._core.codes import CONVERGED, INFEASIBLE, RUNNING, STAGNATED, UNBOUNDED
 from numsolve._core.compiled import inner, kernel
 
+from ._rules import (
+    ARTIFICIAL,
+    BACK,
+    GROW,
+    NECESSARY,
+    PATIENCE,
+    REJECTIONS,
+    RELAX,
+    SAFE,
+    STUCK,
+    SUFFICIENT,
+    is_certificate,
+)
+
 _REDUCTION = {"contract", "nsz", "reassoc"}
 
-#: Restart when the fixed-point residual has fallen to this share of its first value ...
-SUFFICIENT = 0.1
-#: ... or to this share, and grows again ...
-NECESSARY = 0.8
-#: ... or when the iterations since the last restart are this share of all.
-ARTIFICIAL = 0.36
-#: At a restart the step grows by at most GROW, up to SAFE over the steepness met since the last one; a step
-#: that was too long comes back to BACK of itself, and that limit is let go by RELAX a restart.
-GROW, SAFE, BACK, RELAX = 1.5, 0.7, 0.7, 1.05
-#: After so many steps that were too long, the step is the proven one for good.
-REJECTIONS = 100
-#: A ray is a certificate when every feasible point would have to be larger than the data by this factor.
-RAY = 1e8
+_is_certificate = inner(inline="always")(is_certificate)
 
 
 def row_dot(M, i, v):
@@ -67,6 +69,40 @@ def _row_dot(M, i, v):  # noqa: ARG001
         total = 0.0
         for k in range(indptr[i], indptr[i + 1]):
             total += data[k] * v[indices[k]]
+        return total
+
+    return sparse
+
+
+def row_size(M, i, v):
+    """The sum of the sizes of the products in `row_dot`."""
+    raise NotImplementedError("for compiled code")
+
+
+@overload(
+    row_size,
+    jit_options={  # type: ignore[typeddict-unknown-key]  # as above
+        "error_model": "numpy",
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+    },
+)
+def _row_size(M, i, v):  # noqa: ARG001
+    if isinstance(M, types.Array):
+
+        def dense(M, i, v):
+            total = 0.0
+            for j in range(v.size):
+                total += abs(M[i, j] * v[j])
+            return total
+
+        return dense
+
+    def sparse(M, i, v):
+        indptr, indices, data = M
+        total = 0.0
+        for k in range(indptr[i], indptr[i + 1]):
+            total += abs(data[k] * v[indices[k]])
         return total
 
     return sparse
@@ -186,8 +222,15 @@ def _restart(At, col, row, run):
         row.y[i] = row.y0[i] = yh
         row.ax[i] = row.ax0[i] = row.axh[i]
     dx, dy = math.sqrt(dx2), math.sqrt(dy2)
-    if dx > 1e-10 * math.sqrt(x2) and dy > 1e-10 * math.sqrt(y2):
+    x_moved, y_moved = dx > 1e-10 * math.sqrt(x2), dy > 1e-10 * math.sqrt(y2)
+    if x_moved and y_moved:
         run.weight = math.sqrt(run.weight * dy / dx)
+        run.balanced = 1
+    elif run.balanced == 0 and run.restarts >= PATIENCE:
+        if x_moved:
+            run.weight /= STUCK
+        elif y_moved:
+            run.weight *= STUCK
     for j in range(col.x.size):
         col.aty0[j] = row_dot(At, j, row.yh)
 
@@ -227,78 +270,113 @@ def _adapt_step(rejected, run):
 def _look(At, col, row, run, out):
     """Fill the residuals of the PDHG point in the caller's units, and test the way since the anchor as a ray.
 
-    A multiplier or reduced cost whose bound is infinite counts as dual residual, not in the objective.
+    They are measured against the bounds that are crossed or have a multiplier, and the costs of variables
+    between their bounds: others may be as large as they like. A multiplier or reduced cost whose bound is
+    infinite counts as dual residual, not in the objective.
     """
-    primal2 = dual2 = value = bound = 0.0
+    primal2 = dual2 = b2 = c2 = value = bound = 0.0
     for i in range(row.yh.size):
         ax, y = row.axh[i], row.yh[i]
-        d = 0.0
-        if ax < row.low[i]:
-            d = (ax - row.low[i]) / row.scale[i]
-        elif ax > row.high[i]:
-            d = (ax - row.high[i]) / row.scale[i]
-        primal2 += d * d
+        limit = d = 0.0
         if y > 0.0:
-            bound += y * row.low[i]
+            limit = row.low[i]
         elif y < 0.0:
-            bound += y * row.high[i]
+            limit = row.high[i]
+        bound += y * limit
+        if ax < row.low[i]:
+            limit = row.low[i]
+            d = ax - limit
+        elif not ax <= row.high[i]:
+            limit = row.high[i]
+            d = ax - limit
+        primal2 += (d / row.scale[i]) ** 2
+        b2 += (limit / row.scale[i]) ** 2
     for j in range(col.xh.size):
         r = col.c[j] - row_dot(At, j, row.yh)
         col.slack[j] = r
-        value += col.c[j] * col.xh[j]
+        x = col.xh[j]
+        value += col.c[j] * x
         limit = col.low[j] if r > 0.0 else col.high[j]
         if math.isfinite(limit):
             bound += r * limit
         else:
             dual2 += (r / col.scale[j]) ** 2
-    out[1] = math.sqrt(primal2) / (1.0 + run.norm_b)
-    out[2] = math.sqrt(dual2) / (1.0 + run.norm_c)
-    out[3] = abs(value - bound) / (1.0 + abs(value) + abs(bound))
+        if not (math.isfinite(limit) and x == limit):
+            c2 += (col.c[j] / col.scale[j]) ** 2
+    out[1] = math.sqrt(primal2) / (run.unit_b + math.sqrt(b2))
+    out[2] = math.sqrt(dual2) / (run.unit_c + math.sqrt(c2))
+    out[3] = abs(value - bound) / (run.unit_b * run.unit_c + abs(value) + abs(bound))
     out[0] = max(run.primal * out[1], run.dual * out[2], run.gap * out[3])
     if math.isnan(out[1] + out[2] + out[3]):  # max may lose it
         out[0] = math.nan
     out[4] = run.weight
-    if _is_dual_ray(col, row, run):
+    if _is_dual_ray(At, col, row):
         return INFEASIBLE
     if _is_primal_ray(col, row, run):
         return UNBOUNDED
     return RUNNING
 
 
-@inner(inline="always")
-def _is_dual_ray(col, row, run):
+@inner
+def _is_dual_ray(At, col, row):
     """Whether v = y^ - y0 proves infeasibility: a feasible x has |x|_1 >= (bound of v) / (violation of v)."""
-    bound = violation = moved = size = 0.0
-    signs = True
+    bound = violation = moved = size = largest = sizes = 0.0
     for i in range(row.yh.size):
         v = row.yh[i] - row.y0[i]
         moved += v * v
         size += row.yh[i] ** 2
-        limit = row.low[i] if v > 0.0 else row.high[i]
-        if math.isfinite(limit):
+        if v != 0.0:
+            limit = row.low[i] if v > 0.0 else row.high[i]
+            if not math.isfinite(limit):
+                return False
             bound += v * limit
-        elif v != 0.0:
-            signs = False
+            largest = max(largest, abs(limit))
+            sizes += abs(v * limit)
     # Too short a way: its differences may be rounding errors.
-    if not (signs and moved > 1e-4 * size):
+    if not moved > 1e-4 * size:
         return False
     for j in range(col.xh.size):
         r = (col.aty0[j] - col.c[j]) + col.slack[j]  # -A'v
         limit = col.low[j] if r > 0.0 else col.high[j]
         if math.isfinite(limit):
             bound += r * limit
+            sizes += abs(r * limit)
         else:
             violation = max(violation, abs(r))
-    return bound > RAY * (1.0 + run.size_b) * violation and bound > 0.0
+    if not _is_certificate(bound, violation, largest, 0.0, sizes):
+        return False
+    return _is_proof(At, col, row, largest)
+
+
+@inner
+def _is_proof(At, col, row, largest):
+    """The same from the products themselves, whose rounding errors are known; it is seldom called."""
+    bound = violation = sizes = 0.0
+    for i in range(row.yh.size):
+        v = row.ray[i] = row.yh[i] - row.y0[i]
+        if v != 0.0:
+            limit = row.low[i] if v > 0.0 else row.high[i]
+            bound += v * limit
+            sizes += abs(v * limit)
+    for j in range(col.xh.size):
+        r = -row_dot(At, j, row.ray)
+        limit = col.low[j] if r > 0.0 else col.high[j]
+        if math.isfinite(limit):
+            bound += r * limit
+            sizes += abs(limit) * row_size(At, j, row.ray)
+        else:
+            violation = max(violation, abs(r))
+    return _is_certificate(bound, violation, largest, row.yh.size + col.xh.size, sizes)
 
 
 @inner(inline="always")
 def _is_primal_ray(col, row, run):
     """Whether v = x^ - x0 proves unboundedness: a dual point has |y|_1 + |r|_1 >= -c'v / (violation of v)."""
-    descent = violation = moved = size = 0.0
+    descent = violation = moved = size = sizes = 0.0
     for j in range(col.xh.size):
         v = col.xh[j] - col.x0[j]
         descent -= col.c[j] * v
+        sizes += abs(col.c[j] * v)
         moved += v * v
         size += col.xh[j] ** 2
         if math.isfinite(col.low[j] if v < 0.0 else col.high[j]):
@@ -309,4 +387,4 @@ def _is_primal_ray(col, row, run):
         v = row.axh[i] - row.ax0[i]
         if math.isfinite(row.low[i] if v < 0.0 else row.high[i]):
             violation = max(violation, abs(v))
-    return descent > RAY * (1.0 + run.size_c) * violation
+    return _is_certificate(descent, violation, run.size_c, col.xh.size, sizes)

@@ -10,13 +10,24 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from ._rules import (
+    ARTIFICIAL,
+    BACK,
+    GROW,
+    NECESSARY,
+    PATIENCE,
+    REJECTIONS,
+    RELAX,
+    SAFE,
+    STUCK,
+    SUFFICIENT,
+    is_certificate,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numsolve._core.typing import Array, Namespace
-
-SUFFICIENT, NECESSARY, ARTIFICIAL, RAY = 0.1, 0.8, 0.36, 1e8
-GROW, SAFE, BACK, RELAX, REJECTIONS = 1.5, 0.7, 0.7, 1.05, 100
 
 
 @dataclass
@@ -28,9 +39,8 @@ class State:
     uc: Array
     lx: Array
     ux: Array
-    norm_b: Array
-    norm_c: Array
-    size_b: Array
+    unit_b: Array
+    unit_c: Array
     size_c: Array
     x: Array
     y: Array
@@ -51,6 +61,7 @@ class State:
     age: Array
     restarts: Array
     rejected: Array
+    balanced: Array
 
     def take(self, xp: Namespace, index: Array) -> State:
         """The programs of an index."""
@@ -116,9 +127,13 @@ def adapt_step(xp: Namespace, s: State, restarted: Array, rejected: Array, base:
 def restart(xp: Namespace, s: State, wanted: Array, times_a: Callable[[Array], Array]) -> None:
     """Move anchor and iterate of some programs to their PDHG points, and balance their weights."""
     dx, dy = length(xp, s.xh - s.x0), length(xp, s.yh - s.y0)
-    moved = wanted & (dx > 1e-10 * length(xp, s.xh)) & (dy > 1e-10 * length(xp, s.yh))
-    ratio = xp.where(moved, dy, 1.0) / xp.where(moved, dx, 1.0)
-    s.weight = xp.where(moved, xp.sqrt(s.weight * ratio), s.weight)
+    x_moved, y_moved = dx > 1e-10 * length(xp, s.xh), dy > 1e-10 * length(xp, s.yh)
+    both = x_moved & y_moved
+    balanced = xp.sqrt(s.weight * xp.where(both, dy, 1.0) / xp.where(both, dx, 1.0))
+    pushed = xp.where(x_moved, s.weight / STUCK, xp.where(y_moved, s.weight * STUCK, s.weight))
+    pushed = xp.where((s.balanced > 0) | (s.restarts < PATIENCE), s.weight, pushed)
+    s.weight = xp.where(wanted, xp.where(both, balanced, pushed), s.weight)
+    s.balanced = xp.where(wanted & both, 1.0, s.balanced)
     s.x, s.x0 = xp.where(wanted, s.xh, s.x), xp.where(wanted, s.xh, s.x0)
     s.y, s.y0 = xp.where(wanted, s.yh, s.y), xp.where(wanted, s.yh, s.y0)
     s.ax, s.ax0 = xp.where(wanted, s.axh, s.ax), xp.where(wanted, s.axh, s.ax0)
@@ -131,29 +146,53 @@ def measure(
     xp: Namespace, s: State, times_a: Callable[[Array], Array], rows: Array, columns: Array
 ) -> tuple[Array, Array, Array, Array]:
     """Primal and dual residual and gap of the PDHG points, and their reduced costs."""
-    primal = length(xp, (s.axh - clip(xp, s.axh, s.lc, s.uc)) / rows) / (1.0 + s.norm_b)
+    low, high = s.axh < s.lc, s.axh > s.uc
+    crossed = xp.where(low, s.lc, xp.where(high, s.uc, 0.0))
+    beyond = xp.where(low | high | xp.isnan(s.axh), xp.abs(s.axh - crossed), 0.0)
+    leant = xp.where(s.yh > 0, s.lc, xp.where(s.yh < 0, s.uc, 0.0))
+    b = xp.where(low | high, crossed, xp.where(xp.isfinite(leant), leant, 0.0))
+    primal = length(xp, beyond / rows) / (s.unit_b + length(xp, b / rows))
     slack = s.c - times_a(s.yh)
     bound = total_of(xp, times(xp, s.yh, xp.where(s.yh > 0, s.lc, s.uc)))
     limit = xp.where(slack > 0, s.lx, s.ux)
     finite = xp.isfinite(limit)
     bound = bound + total_of(xp, xp.where(finite, slack, 0.0) * xp.where(finite, limit, 0.0))
-    dual = length(xp, xp.where(finite, 0.0, slack) / columns) / (1.0 + s.norm_c)
+    c = xp.where(s.xh == limit, 0.0, s.c)
+    dual = length(xp, xp.where(finite, 0.0, slack) / columns) / (s.unit_c + length(xp, c / columns))
     value = total_of(xp, s.c * s.xh)
-    gap = xp.abs(value - bound) / (1.0 + xp.abs(value) + xp.abs(bound))
+    gap = xp.abs(value - bound) / (s.unit_b * s.unit_c + xp.abs(value) + xp.abs(bound))
     return primal, dual, gap, slack
 
 
-def dual_rays(xp: Namespace, s: State, slack: Array) -> Array:
-    """Which ways y^ - y0 prove infeasibility."""
+def dual_rays(
+    xp: Namespace,
+    s: State,
+    slack: Array,
+    times_a: Callable[[Array], Array],
+    sizes_a: Callable[[Array], Array],
+) -> Array:
+    """Which ways y^ - y0 prove infeasibility; `sizes_a` is `times_a` of absolute values."""
     v = s.yh - s.y0
-    r = (s.aty0 - s.c) + slack
-    limit_v, limit_r = xp.where(v > 0, s.lc, s.uc), xp.where(r > 0, s.lx, s.ux)
-    finite = xp.isfinite(limit_r)
+    limit_v = xp.where(v > 0, s.lc, s.uc)
     signs = xp.all(xp.isfinite(limit_v) | (v == 0), axis=1, keepdims=True)
-    bound = total_of(xp, times(xp, v, limit_v)) + total_of(xp, times(xp, r, limit_r))
-    violation = xp.max(xp.where(finite, 0.0, xp.abs(r)), axis=1, keepdims=True)
     far = total_of(xp, v * v) > 1e-4 * total_of(xp, s.yh * s.yh)
-    found: Array = signs & far & (bound > 0) & (bound > RAY * (1.0 + s.size_b) * violation)
+    rows = times(xp, v, limit_v)
+    used = largest(xp, xp.where((v != 0) & xp.isfinite(limit_v), xp.abs(limit_v), 0.0))
+
+    def proves(r: Array, sizes: Array, terms: int) -> Array:
+        limit = xp.where(r > 0, s.lx, s.ux)
+        finite = xp.isfinite(limit)
+        bound = total_of(xp, rows) + total_of(xp, times(xp, r, limit))
+        violation = largest(xp, xp.where(finite, 0.0, xp.abs(r)))
+        all_sizes = total_of(xp, xp.abs(rows)) + total_of(xp, times(xp, sizes, xp.abs(limit)))
+        out: Array = is_certificate(bound, violation, used, terms, all_sizes)
+        return out
+
+    found: Array = signs & far
+    r = (s.aty0 - s.c) + slack
+    found = found & proves(r, xp.abs(r), 0)
+    if bool(xp.any(found)):  # then from the products themselves, whose rounding errors are known
+        found = found & proves(-times_a(v), sizes_a(xp.abs(v)), v.shape[1] + r.shape[1])
     return found
 
 
@@ -163,13 +202,19 @@ def primal_rays(xp: Namespace, s: State) -> Array:
     stopped = xp.isfinite(xp.where(v < 0, s.lx, s.ux))
     held = xp.isfinite(xp.where(av < 0, s.lc, s.uc))
     violation = xp.maximum(
-        xp.max(xp.where(stopped, xp.abs(v), 0.0), axis=1, keepdims=True),
-        xp.max(xp.where(held, xp.abs(av), 0.0), axis=1, keepdims=True),
+        largest(xp, xp.where(stopped, xp.abs(v), 0.0)), largest(xp, xp.where(held, xp.abs(av), 0.0))
     )
     descent = -total_of(xp, s.c * v)
     far = total_of(xp, v * v) > 1e-4 * total_of(xp, s.xh * s.xh)
-    found: Array = far & (descent > 0) & (descent > RAY * (1.0 + s.size_c) * violation)
+    sizes = total_of(xp, xp.abs(s.c * v))
+    found: Array = far & (descent > 0) & is_certificate(descent, violation, s.size_c, v.shape[1], sizes)
     return found
+
+
+def largest(xp: Namespace, v: Array) -> Array:
+    """The largest entry of each row."""
+    out: Array = xp.max(v, axis=1, keepdims=True)
+    return out
 
 
 def clip(xp: Namespace, v: Array, low: Array, high: Array) -> Array:

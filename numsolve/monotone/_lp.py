@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 #: Data whose largest entry is this far from one, either way, get units of their own.
 FAR = 1e100
+#: An inequality's bound says nothing of the size of a solution if it is so many times the least of all.
+OUTLIER = 1e8
+#: A bound from which on it is none, as in HiGHS, unless no bound is smaller.
+ENDLESS = 1e20
 
 
 class Units(NamedTuple):
@@ -85,15 +89,31 @@ class LinearProgram:
         bounds |= {name: getattr(self, name) / units.matrix / units.bounds for name in ("lc", "uc")}
         return replace(self, A=self.A / units.matrix, c=self.c / units.costs, **bounds)
 
-    def norm_b(self) -> Any:
-        """The 2-norm of the larger of both bounds of each row, where finite."""
+    def size_b(self) -> Any:
+        """The 2-norm of the larger of both bounds of each row, where finite.
+
+        Inequalities are left out that are switched off by a bound far above the others.
+        """
         xp = self.xp
         low, high = (xp.where(xp.isfinite(v), xp.abs(v), 0.0) for v in (self.lc, self.uc))
-        return norm(xp, xp.maximum(low, high))
+        sizes = xp.maximum(low, high)
+        least = xp.min(xp.where(sizes > 0.0, sizes, float("inf")), axis=-1, keepdims=True)
+        return norm(xp, xp.where((self.lc == self.uc) | (sizes <= OUTLIER * least), sizes, 0.0))
 
-    def norm_c(self) -> Any:
+    def size_c(self) -> Any:
         """The 2-norm of the cost."""
         return norm(self.xp, self.c)
+
+    def small_bound(self) -> Any:
+        """What is small for a bound: one, or less where all bounds are smaller."""
+        xp = self.xp
+        bounds = (self.lc, self.uc, self.lx, self.ux)
+        sizes = [_along(xp, xp.where(xp.isfinite(v), xp.abs(v), 0.0)) for v in bounds]
+        return _at_most_one(xp, xp.maximum(xp.maximum(*sizes[:2]), xp.maximum(*sizes[2:])))
+
+    def small_cost(self) -> Any:
+        """What is small for a cost: one, or less where all costs are smaller."""
+        return _at_most_one(self.xp, _along(self.xp, self.xp.abs(self.c)))
 
     def scaled(self, rows: Array, columns: Array) -> LinearProgram:
         """The program in the units of the iteration, but for its matrix."""
@@ -123,13 +143,18 @@ class LinearProgram:
         r = self.c - aty
         limit = xp.where(r > 0, self.lx, self.ux)
         reduced = xp.where(xp.isfinite(limit), r, 0.0)
-        primal = norm(xp, ax - xp.minimum(xp.maximum(ax, self.lc), self.uc)) / (1.0 + self.norm_b())
-        dual = norm(xp, r - reduced) / (1.0 + self.norm_c())
+        low, high, small_b, small_c = ax < self.lc, ax > self.uc, self.small_bound(), self.small_cost()
+        crossed = xp.where(low, self.lc, xp.where(high, self.uc, 0.0))
+        beyond = xp.where(low | high | xp.isnan(ax), xp.abs(ax - crossed), 0.0)
+        leant = xp.where(y > 0, self.lc, xp.where(y < 0, self.uc, 0.0))
+        b = xp.where(low | high, crossed, xp.where(xp.isfinite(leant), leant, 0.0))
+        primal = norm(xp, beyond) / (small_b + norm(xp, b))
+        dual = norm(xp, r - reduced) / (small_c + norm(xp, xp.where(x == limit, 0.0, self.c)))
         fun = xp.sum(self.c * x, axis=-1)
         bound = _support(xp, y, xp.where(y > 0, self.lc, self.uc)) + _support(xp, reduced, limit)
-        gap = xp.abs(fun - bound) / (1.0 + xp.abs(fun) + xp.abs(bound))
+        gap = xp.abs(fun - bound) / (small_b * small_c + xp.abs(fun) + xp.abs(bound))
         if fun.ndim == 0:
-            fun, gap = float(fun), float(gap)
+            fun, gap, primal, dual = float(fun), float(gap), float(primal), float(dual)
             worst: Any = max(primal, dual, gap)
         else:
             worst = xp.maximum(xp.maximum(primal, dual), gap)
@@ -144,7 +169,7 @@ class LinearProgram:
 
 
 def prepare(c: Any, A: Any, lc: Any, uc: Any, lx: Any, ux: Any) -> LinearProgram:
-    """Check the arguments of a solver; None is no bound."""
+    """Check the arguments of a solver; None is no bound, and neither is `ENDLESS` beside smaller ones."""
     given = {"c": c, "A": A, "lc": lc, "uc": uc, "lx": lx, "ux": ux}
     xp = arrays.array_namespace(**given)
     sparse = arrays.is_sparse(A)
@@ -171,7 +196,20 @@ def prepare(c: Any, A: Any, lc: Any, uc: Any, lx: Any, ux: Any) -> LinearProgram
     sizes = {name: v.shape[0] for name, v in {"c": c, **bounds}.items() if v.ndim == 2}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"the leading axes of a batch must have one length, got {sizes}")
-    return LinearProgram(xp, c, A, **bounds)
+    return LinearProgram(xp, c, A, **_without_endless(xp, bounds))
+
+
+def _without_endless(xp: Namespace, bounds: dict[str, Array]) -> dict[str, Array]:
+    """The bounds, infinite where they are so large that others write infinity with them."""
+    sizes = {name: xp.where(xp.isfinite(v), xp.abs(v), 0.0) for name, v in bounds.items()}
+    if max(_largest(xp, v) for v in sizes.values()) < ENDLESS:
+        return bounds
+    if not any(bool(xp.any((v > 0.0) & (v < ENDLESS))) for v in sizes.values()):
+        return bounds  # a program in units in which all is as large
+    inf = float("inf")
+    return {
+        name: xp.where(sizes[name] < ENDLESS, v, xp.where(v > 0.0, inf, -inf)) for name, v in bounds.items()
+    }
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -201,6 +239,15 @@ def times_transposed(A: Matrix, y: Array) -> Any:
 
 def _largest(xp: Namespace, v: Array) -> float:
     return float(xp.max(v)) if math.prod(v.shape) else 0.0
+
+
+def _along(xp: Namespace, v: Array) -> Any:
+    """The largest entry along the last axis, zero if there is none; nan, if one is."""
+    return xp.max(v, axis=-1) if v.shape[-1] else xp.sum(v, axis=-1)
+
+
+def _at_most_one(xp: Namespace, largest: Array) -> Any:
+    return xp.where((largest > 0.0) & (largest < 1.0), largest, 1.0)
 
 
 def _unit(largest: float) -> float:

@@ -26,8 +26,9 @@ _RULE = [
 ]
 
 #: A run on a linear program: also the proven step, the cap on longer ones, the steepness met since the last
-#: restart and how many steps were too long; the norms of bounds and costs in the caller's units and in those
-#: of the iteration; and which residuals count: primal, dual, gap.
+#: restart, how many steps were too long, whether the weight was balanced yet; what is small among the
+#: caller's bounds and costs; the norm of the costs in the units of the iteration; and which residuals count:
+#: primal, dual, gap.
 LP_RUN = np.dtype(
     [
         *_RULE,
@@ -35,9 +36,9 @@ LP_RUN = np.dtype(
         ("cap", "f8"),
         ("steep", "f8"),
         ("rejected", "i8"),
-        ("norm_b", "f8"),
-        ("norm_c", "f8"),
-        ("size_b", "f8"),
+        ("balanced", "i8"),
+        ("unit_b", "f8"),
+        ("unit_c", "f8"),
         ("size_c", "f8"),
         ("primal", "f8"),
         ("dual", "f8"),
@@ -82,7 +83,7 @@ class Columns(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What has length m: the same for y, and A x at the iterate, the anchor and the PDHG point."""
+    """What has length m: the same for y; A x at the iterate, the anchor and the PDHG point; work space."""
 
     low: Array
     high: Array
@@ -93,6 +94,7 @@ class Rows(NamedTuple):
     ax: Array
     ax0: Array
     axh: Array
+    ray: Array
 
 
 class Player(NamedTuple):

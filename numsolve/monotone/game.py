@@ -65,8 +65,10 @@ def solve_game(
     A : array or sparse matrix of shape (m, n)
         The payoffs.
     tol : float
-        Largest residual: the 2-norm of what a projected step along the payoffs, divided by the largest
-        absolute one, changes in x and y. It does not depend on the unit of the payoffs.
+        Largest residual: the 2-norm of what a projected step along the payoffs, divided by what is usually at
+        stake, changes in x and y. At stake in a choice is half the difference of its highest and its lowest
+        payoff; usual is the median of all rows and columns. So neither a unit, nor a constant added to all
+        payoffs, nor a huge one that nobody will choose changes when the method stops.
     method : {"auto", "lp", "simplex-pdhg"}
         The form that is solved: as a scaled linear program, or as it stands. "auto" takes the linear
         program if the largest payoffs of two rows, or of two columns, differ by more than a factor of ten.
@@ -111,11 +113,13 @@ def solve_game(
     if 0 in payoffs.shape:
         raise ValueError(f"A is empty (shape {tuple(payoffs.shape)})")
     start = _strategies(payoffs, x0)
+    payoffs, offset = _centred(payoffs)
     sizes = abs(payoffs)
     row_max, column_max = (_flat(sizes.max(axis=axis)) for axis in (1, 0))
     largest = float(row_max.max())
     unit = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
     payoffs = payoffs if unit == 1.0 else payoffs / unit
+    stake = _stake(payoffs)
     if method == "auto":
         least = min(row_max.min(), column_max.min())
         method = "lp" if least < largest / SPREAD else "simplex-pdhg"
@@ -128,27 +132,27 @@ def solve_game(
         step_seconds=1e-9 * _entries(payoffs) + 1e-8 * sum(payoffs.shape),
     ) as it:
         form = LPForm if method == "lp" else SimplexForm
-        game = form(payoffs, largest / unit if largest else 1.0, start, limits)
+        game = form(payoffs, stake, start, limits)
         drive(it, game, EVERY, COLUMNS)
     x, y = it.x
-    quality = measured(payoffs, game.largest, x, y)
+    quality = measured(payoffs, stake, x, y)
     return it.result(
         GameResult,
         x=x,
         y=y,
         residual=quality["residual"],
-        value=float(y @ (payoffs @ x)) * unit,
+        value=float(y @ (payoffs @ x)) * unit + offset,
         gap=quality["gap"] * unit,
         nrestart=game.nrestart,
         method=method,
     )
 
 
-def measured(A: Matrix, largest: float, x: Array, y: Array) -> dict[str, float]:
+def measured(A: Matrix, stake: float, x: Array, y: Array) -> dict[str, float]:
     """Residual and gap of two strategies."""
     pay_y, pay_x = A @ x, A.T @ y
-    dx = project_simplex(x - pay_x / largest) - x
-    dy = project_simplex(y + pay_y / largest) - y
+    dx = project_simplex(x - pay_x / stake) - x
+    dy = project_simplex(y + pay_y / stake) - y
     return {
         "residual": math.hypot(arrays.norm(np, dx), arrays.norm(np, dy)),
         "gap": float(pay_y.max() - pay_x.min()),
@@ -158,11 +162,11 @@ def measured(A: Matrix, largest: float, x: Array, y: Array) -> dict[str, float]:
 class SimplexForm:
     """The game on its simplices, by the kernels of `_cpu_game`."""
 
-    def __init__(self, A: Matrix, largest: float, start: tuple[Array, Array], limits: Limits) -> None:
+    def __init__(self, A: Matrix, stake: float, start: tuple[Array, Array], limits: Limits) -> None:
         from . import _cpu_game
 
         self.kernels: Kernels = _cpu_game
-        self.largest = largest
+        self.stake = stake
         self.A, self.At = by_rows(in_rows(A)), by_rows(in_rows(A.T))
         # A constant off all payoffs changes no strategy, and the mean is what lowers their norm the most.
         shift = float(A.mean())
@@ -188,7 +192,7 @@ class SimplexForm:
         """Iterate; returns a table with a row for each look, the iterations done, and why it stopped."""
         table = np.empty((-(-steps // every) + 1, 3))
         looks, done, code = self.kernels.advance(
-            *(self.A, self.At, self.x, self.y, self.numbers, self.largest),
+            *(self.A, self.At, self.x, self.y, self.numbers, self.stake),
             *(steps, every, stop_at, table),
         )
         return table[:looks], done, code
@@ -201,9 +205,9 @@ def _player(z: Array, pay: Array) -> Player:
 class LPForm:
     """The game as ``min v, A x <= v, sum(x) = 1, x >= 0``, whose multipliers are -y and v."""
 
-    def __init__(self, A: Matrix, largest: float, start: tuple[Array, Array], limits: Limits) -> None:
+    def __init__(self, A: Matrix, stake: float, start: tuple[Array, Array], limits: Limits) -> None:
         m, n = A.shape
-        self.game, self.largest, inf = A, largest, float("inf")
+        self.game, self.stake, inf = A, stake, float("inf")
         if arrays.is_sparse(A):
             from scipy.sparse import block_array, csr_array
 
@@ -239,12 +243,28 @@ class LPForm:
     def advance(self, steps: int, every: int, stop_at: float) -> tuple[Array, int, int]:
         """Iterate up to the next look, which is at the residual of the game."""
         _, done, code = self.run.advance(min(steps, every), every, -1.0)
-        quality = measured(self.game, self.largest, *self.point)
+        quality = measured(self.game, self.stake, *self.point)
         row = np.array([[quality["residual"], quality["gap"], self.run.weight]])
         if quality["residual"] <= stop_at:
             return row, done, CONVERGED
         # The program of a game has a solution: whatever seems a ray is none.
         return row, done, STAGNATED if code == STAGNATED else RUNNING
+
+
+def _centred(A: Matrix) -> tuple[Any, float]:
+    """The payoffs and the constant that was taken off: their middle, if all are of one sign."""
+    low, high = float(A.min()), float(A.max())
+    if low <= 0.0 <= high:
+        return A, 0.0
+    middle = low + (high - low) / 2
+    return (A.toarray() if arrays.is_sparse(A) else A) - middle, middle
+
+
+def _stake(A: Matrix) -> float:
+    """Half the difference of the payoffs of a choice: the median of the rows and columns that have one."""
+    spreads = np.concatenate([_flat(A.max(axis=axis)) - _flat(A.min(axis=axis)) for axis in (0, 1)])
+    spreads = spreads[spreads > 0]
+    return float(np.quantile(spreads, 0.5, method="lower")) / 2 if spreads.size else 1.0
 
 
 def _dense(A: ArrayLike) -> Any:

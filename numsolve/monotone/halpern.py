@@ -31,7 +31,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
 from ._lp import norm
-from .prox import resolvent
+from .prox import resolvent, same_kind
 from .result import MonotoneResult
 
 if TYPE_CHECKING:
@@ -144,8 +144,8 @@ def halpern(
         checks.choice("restart", restart, ("adaptive",))
         if method not in {"halpern", "eag"}:
             raise ValueError(f"restart moves an anchor, which {method!r} does not have")
-    J = resolvent(prox)
     xp = arrays.array_namespace(x0=x0)
+    J = resolvent(prox, xp)
     start = checks.array("x0", x0, xp=xp, empty=False)
     if gamma is None:
         gamma = STEPS[method] / L
@@ -257,14 +257,6 @@ class _Counted:
     def __call__(self, u: Array) -> Array:
         self.calls += 1
         return same_kind("operator", self._operator(u), self._like, self._xp)
-
-
-def same_kind(name: str, value: Any, like: Array, xp: Namespace) -> Array:
-    """What a user's function returned, as an array of the wanted shape; NaN may pass, the monitor sees it."""
-    out: Array = xp.asarray(value, dtype=like.dtype)
-    if out.shape != like.shape:
-        raise ValueError(f"{name} must return shape {tuple(like.shape)}, got {tuple(out.shape)}")
-    return out
 
 
 def distance(xp: Namespace, u: Array, v: Array) -> float:

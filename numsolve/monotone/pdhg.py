@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 #: float32 data do not support tighter tolerances.
 FLOAT32_TOL = 1e-4
+#: What the scaling may round off a residual.
+SLACK = 1.01
 
 
 @answers(
@@ -205,6 +207,8 @@ def _solve_single(
         fields |= {name: fields[name].astype(kind) for name in ("x", "y", "reduced_costs")}
     if not math.isfinite(quality["residual"]) or settled(lp.xp, it.status, fields) is not it.status:
         it.stop(Status.NONFINITE)
+    elif it.status is Status.CONVERGED and not extra and quality["residual"] > SLACK * tol:
+        it.stop(Status.ROUNDING, f"In your units the residual is {quality['residual']:.1e}.")
     if it.status is Status.CONVERGED and extra:
         it.detail = f"Polished; the gap was below {it.threshold:.1e} and is {quality['gap']:.1e}."
     return it.result(LPResult, nit=it.nit + extra, nrestart=run.nrestart, certificate=certificate, **fields)

@@ -17,7 +17,7 @@ from numsolve._core import arrays, checks
 from ._tuples import BOX, L1, L2_BALL, NOTHING, SIMPLEX, Resolvent
 
 if TYPE_CHECKING:
-    from numsolve._core.typing import Array, ArrayLike
+    from numsolve._core.typing import Array, ArrayLike, Namespace
 
 #: A projection ``prox(v)`` of this file, or any resolvent ``prox(v, gamma)``.
 Prox: TypeAlias = Callable[..., Any]
@@ -204,7 +204,7 @@ def prox_nonnegative(v: ArrayLike, gamma: float = 1.0) -> Array:
 _PROJECTIONS = (project_simplex, project_box, project_l2_ball)
 
 
-def resolvent(prox: Prox | None) -> Callable[[Array, float], Array]:
+def resolvent(prox: Prox | None, xp: Namespace) -> Callable[[Array, float], Array]:
     """Make the function ``J(v, gamma)`` of a solver's `prox` argument; None is no operator at all."""
     if prox is None:
         return _same
@@ -212,7 +212,23 @@ def resolvent(prox: Prox | None) -> Callable[[Array, float], Array]:
     if getattr(prox, "func", prox) in _PROJECTIONS:
         projection = prox
         return lambda v, _: projection(v)
-    return prox
+    return lambda v, gamma: same_kind("prox", prox(v, gamma), v, xp)
+
+
+def same_kind(name: str, value: Any, like: Array, xp: Namespace) -> Array:
+    """A copy of what a user's function returned, of the wanted shape; NaN may pass, the monitor sees it."""
+    if getattr(value, "dtype", None) != like.dtype or type(value) is not type(like):
+        try:
+            value = xp.asarray(value)
+        except (TypeError, ValueError) as error:
+            kind = f"{type(like).__module__}.{type(like).__name__}"
+            raise TypeError(f"{name} must return an array like x0 ({kind}), got {value!r}") from error
+        arrays.working_dtype(xp, **{name: value})  # refuses complex numbers, and what is no number
+        value = xp.astype(value, like.dtype)
+    if value.shape != like.shape:
+        raise ValueError(f"{name} must return shape {tuple(like.shape)}, got {tuple(value.shape)}")
+    out: Array = xp.asarray(value, copy=True)  # the function may use its own array again
+    return out
 
 
 def catalogued(prox: Prox | None, size: int) -> Resolvent | None:

@@ -64,11 +64,14 @@ class LPResult(Result):
         ``c - A'y``, with zero where its sign has no bound to lean on: at least 0 where `lx` is active and at
         most 0 where `ux` is.
     primal_residual : float
-        ``|A x - clip(A x, lc, uc)| / (1 + |b|)`` in the 2-norm; b has the larger bound of each row.
+        ``|A x - clip(A x, lc, uc)| / (s + |b|)`` in the 2-norm; b has the bounds that are crossed or have a
+        multiplier, so that one which is far away loosens nothing; s is one, or the largest bound if that is
+        smaller.
     dual_residual : float
-        ``|c - A'y - reduced_costs| / (1 + |c|)``.
+        ``|c - A'y - reduced_costs| / (t + |c'|)``; c' has the costs of variables between their bounds, and
+        of those where there is such a difference; t is one, or the largest cost if that is smaller.
     gap : float
-        ``|p - d| / (1 + |p| + |d|)`` with the primal and the dual objective.
+        ``|p - d| / (s t + |p| + |d|)`` with the primal and the dual objective.
     residual : float
         The largest of these three, which is what `tol` bounds. If the largest cost, entry of A or bound
         is below 1e-100 or above 1e100, they are measured in units in which it is about one.
@@ -223,7 +226,8 @@ class GameResult(Result):
     gap : float
         ``max(A x) - min(A'y)``: what the two could still gain by deviating; the game's value lies between.
     residual : float
-        The 2-norm of what a projected step along the payoffs changes, with payoffs divided by the largest.
+        The 2-norm of what a projected step along the payoffs changes, with payoffs divided by what is usually
+        at stake; see `numsolve.monotone.solve_game`.
     nrestart : int
         Restarts.
     method : str

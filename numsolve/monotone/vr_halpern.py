@@ -43,8 +43,8 @@ from numsolve._core.result import Status, caller_level
 
 from ._tuples import COUNTS, Estimator, Resolvent, Splitting, record
 from .finite_sum import AffineFiniteSum, BilinearGame, FiniteSum
-from .halpern import Restarts, distance, same_kind
-from .prox import catalogued, resolvent
+from .halpern import Restarts, distance
+from .prox import catalogued, resolvent, same_kind
 from .result import MonotoneResult
 
 if TYPE_CHECKING:
@@ -376,7 +376,7 @@ class _Components:
         rng: np.random.Generator,
     ) -> None:
         self.problem, self.n, self.rng = problem, problem.n, rng
-        self.J = resolvent(prox)
+        self.J = resolvent(prox, np)
         self.counts = record(COUNTS)
 
     @property

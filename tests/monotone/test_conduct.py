@@ -43,20 +43,24 @@ def lp_residual(lp):
     """The largest of the three residuals, written anew."""
 
     def measure(r):
-        c, A, lc, uc, lx, ux = lp
+        c, A, lc, uc, lx, _ = lp
         ax, d = A @ r.x, c - A.T @ r.y
-        b = np.where(np.isfinite(uc), abs(uc), 0.0)
-        primal = np.linalg.norm(ax - np.clip(ax, lc, uc)) / (1 + np.linalg.norm(b))
-        dual = np.linalg.norm(d[(d < 0) & np.isinf(ux)]) / (1 + np.linalg.norm(c))
+        leant = np.where(r.y > 0, lc, np.where(r.y < 0, uc, 0.0))
+        b = np.where(ax < lc, lc, np.where(ax > uc, uc, leant))
+        small_b, small_c = min(1.0, abs(uc).max()), min(1.0, abs(c).max())
+        primal = np.linalg.norm(ax - np.clip(ax, lc, uc)) / (small_b + np.linalg.norm(b))
+        between = (r.x > lx) | (d <= 0)  # ux is infinite in all of these
+        dual = np.linalg.norm(d[d < 0]) / (small_c + np.linalg.norm(c[between]))
         bound = r.y[r.y < 0] @ uc[r.y < 0] + r.y[r.y > 0] @ lc[r.y > 0] + d[d > 0] @ lx[d > 0]
-        return max(primal, dual, abs(c @ r.x - bound) / (1 + abs(c @ r.x) + abs(bound)))
+        return max(primal, dual, abs(c @ r.x - bound) / (small_b * small_c + abs(c @ r.x) + abs(bound)))
 
     return measure
 
 
 def game_residual(A):
     def measure(r):
-        unit = abs(A).max()
+        spreads = np.concatenate([np.ptp(A, axis=0), np.ptp(A, axis=1)])
+        unit = np.sort(spreads)[(spreads.size - 1) // 2] / 2
         dx = monotone.project_simplex(r.x - A.T @ r.y / unit) - r.x
         dy = monotone.project_simplex(r.y + A @ r.x / unit) - r.y
         return np.hypot(np.linalg.norm(dx), np.linalg.norm(dy))

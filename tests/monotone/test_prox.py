@@ -90,7 +90,7 @@ def test_the_compiled_catalogue_is_the_same(name):
     compiled = catalogued(prox, 4)
     for _ in range(20):
         v = 2 * rng.normal(size=4)
-        expected = resolvent(prox)(v, 0.4)
+        expected = resolvent(prox, np)(v, 0.4)
         _cpu_vr.apply_to(compiled, v, 0.4)
         np.testing.assert_allclose(v, expected, atol=1e-12)
 

@@ -1,0 +1,185 @@
+"""Success means it: programs and games that tempt a relative tolerance, judged by HiGHS or by arithmetic."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog as highs
+
+from numsolve import monotone
+from numsolve._core.result import ConvergenceWarning, Status
+
+INF = float("inf")
+
+
+def solve(c, A, lc, uc, lx, ux, kind, **settings):
+    """By the compiled kernel, or by the array code of batches."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if kind == "single":
+            r = monotone.solve_lp(c, A, lc, uc, lx, ux, **settings)
+            return r.success, r.fun, r.status
+        r = monotone.solve_lp(np.array([c]), A, lc, uc, lx, ux, **settings)
+        return r.success[0], r.fun[0], r.status[0]
+
+
+@pytest.mark.parametrize("kind", ["single", "batch"])
+@pytest.mark.parametrize("cost", [1e-10, 1.0, 1e6])
+@pytest.mark.parametrize("big", [1e4, 1e7, 1e12, 1e20, 1e30])
+def test_a_large_bound_and_a_small_cost_loosen_nothing(big, cost, kind):
+    """The minimum of x + 2y where x + y >= 3, x <= big and -big <= x - y: 3 at (3, 0)."""
+    A = np.array([[1.0, 1.0], [1.0, 0.0], [1.0, -1.0]])
+    low, high = np.array([3.0, -INF, -big]), np.array([INF, big, big])
+    success, fun, _ = solve(cost * np.array([1.0, 2.0]), A, low, high, 0, None, kind, maxiter=20_000)
+    assert success
+    assert fun == pytest.approx(3 * cost, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["single", "batch"])
+def test_a_cost_that_forbids_a_variable_loosens_nothing(kind):
+    """An artificial variable at 1e9 stays at zero, and the others are as exact as without it."""
+    A = np.array([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0]])
+    success, fun, _ = solve(
+        np.array([1.0, 2.0, 1e9]),
+        A,
+        np.array([3.0, -1.0]),
+        np.array([3.0, 1.0]),
+        0,
+        None,
+        kind,
+        maxiter=20_000,
+    )
+    assert success
+    assert fun == pytest.approx(4.0, rel=1e-5)
+
+
+def programs():
+    """Small programs with a solution whose bounds and costs spread over many decades."""
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        m, n = rng.integers(1, 7, 2)
+        A = rng.integers(-3, 4, (m, n)).astype(float)
+        x = rng.integers(0, 4, n).astype(float)
+        wide = 10.0 ** rng.uniform(0, 9, m)
+        uc = A @ x + np.where(rng.random(m) < 0.5, wide, 0.0)
+        lc = np.where(rng.random(m) < 0.3, A @ x, -INF)
+        c = rng.integers(-2, 6, n) * 10.0 ** rng.integers(-3, 4, n)
+        yield c, A, np.minimum(lc, uc), uc, np.zeros(n), np.full(n, 10.0)
+
+
+@pytest.mark.parametrize(("kind", "maxiter"), [("single", 20_000), ("batch", 600)])
+def test_every_success_is_one_by_highs(kind, maxiter):
+    solved = 0
+    for c, A, lc, uc, lx, ux in programs():
+        rows = np.vstack([A, -A[np.isfinite(lc)]])
+        truth = highs(c, rows, np.append(uc, -lc[np.isfinite(lc)]), bounds=np.column_stack([lx, ux]))
+        assert truth.status == 0
+        success, fun, status = solve(c, A, lc, uc, lx, ux, kind, maxiter=maxiter)
+        assert status not in {Status.INFEASIBLE, Status.UNBOUNDED}
+        if success:
+            assert fun == pytest.approx(truth.fun, rel=1e-4, abs=1e-4 * abs(c).max())
+        solved += success
+    assert solved >= 60  # the others say that they are not
+
+
+@pytest.mark.parametrize("kind", ["single", "batch"])
+def test_a_corner_of_the_box_is_a_feasible_point(kind):
+    """Rows that all ones satisfy, and no other point of the unit box: rounding errors are no certificate."""
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        n = int(rng.integers(1, 12))
+        row = rng.integers(1, 100, n) / 10.0
+        c = rng.integers(-50, 50, n) / 10.0
+        _, fun, status = solve(c, row[None, :], row.sum(), row.sum(), 0, 1, kind, maxiter=3000)
+        assert status != Status.INFEASIBLE
+        if status == Status.CONVERGED:
+            assert fun == pytest.approx(c.sum(), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["single", "batch"])
+def test_one_part_in_ten_thousand_beyond_the_corner_is_infeasible(kind):
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        n = int(rng.integers(1, 12))
+        row = rng.integers(1, 100, n) / 10.0
+        right = 1.0001 * row.sum()
+        _, _, status = solve(np.ones(n), row[None, :], right, right, 0, 1, kind)
+        assert status == Status.INFEASIBLE
+
+
+ROUND = np.array([[0.0, -1.0, 2.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
+
+
+@pytest.mark.parametrize("method", ["lp", "simplex-pdhg"])
+@pytest.mark.parametrize("offset", [-1e8, -3.0, 1e3, 1e6])
+def test_an_offset_changes_no_strategy(offset, method):
+    r = monotone.solve_game(ROUND + offset, method=method)
+    np.testing.assert_allclose(r.x, [1 / 3, 5 / 12, 1 / 4], atol=1e-5)
+    assert r.value == pytest.approx(offset + 1 / 12, abs=1e-5 + 1e-15 * abs(offset))
+    assert r.gap == pytest.approx(
+        ((ROUND @ r.x).max() - (ROUND.T @ r.y).min()), abs=1e-15 * abs(offset) + 1e-12
+    )
+
+
+@pytest.mark.parametrize("forbidden", [1e2, 1e4, 1e7])
+def test_a_payoff_that_nobody_would_choose_leaves_the_others_their_digits(forbidden):
+    """A fourth column costs its player a fortune in every row."""
+    A = np.column_stack([ROUND, np.full(3, forbidden)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        r = monotone.solve_game(A, maxiter=2000)
+    if r.success:
+        np.testing.assert_allclose(r.x, [1 / 3, 5 / 12, 1 / 4, 0.0], atol=1e-4)
+        np.testing.assert_allclose(r.y, [1 / 4, 5 / 12, 1 / 3], atol=1e-4)
+    assert r.success or forbidden > 100
+
+
+# -- what functions return -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["halpern", "eag", "popov", "eg"])
+@pytest.mark.parametrize("wrong", [lambda v, gamma: v[:1], lambda v, gamma: v.max(), lambda v, gamma: [1, 2]])
+def test_a_prox_of_another_shape_is_named(method, wrong):
+    with pytest.raises(ValueError, match="prox must return shape"):
+        monotone.halpern(lambda u: u - 1.0, np.zeros(3), L=1, prox=wrong, method=method)
+
+
+@pytest.mark.parametrize(
+    ("returned", "error"), [(1j * np.ones(2), TypeError), ("no", TypeError), (np.ones((2, 1)), ValueError)]
+)
+def test_what_an_operator_returns_is_looked_at(returned, error):
+    with pytest.raises(error, match="operator"):
+        monotone.halpern(lambda u: returned, np.ones(2), L=1)
+    with pytest.raises(error, match="prox"):
+        monotone.halpern(lambda u: u, np.ones(2), L=1, prox=lambda v, gamma: returned)
+    with pytest.raises(error, match="full"):
+        monotone.vr_halpern(
+            monotone.FiniteSum(4, lambda u: returned, lambda u, i: u, L=1.0), np.ones(2), rng=0
+        )
+
+
+@pytest.mark.parametrize("method", ["halpern", "eag", "popov", "eg"])
+def test_functions_may_return_the_same_array_each_time(method):
+    kept = {"operator": np.empty(2), "prox": np.empty(2)}
+    turn = np.array([[1.0, 1.0], [-1.0, 1.0]])
+
+    def operator(u):
+        kept["operator"][:] = turn @ u - 1.0
+        return kept["operator"]
+
+    def prox(v, gamma):
+        kept["prox"][:] = np.maximum(v, 0.0)
+        return kept["prox"]
+
+    settings = {
+        "L": 2.0,
+        "method": method,
+        "tol": 1e-8,
+        "restart": "adaptive" if method in {"halpern", "eag"} else None,
+    }
+    plain = monotone.halpern(lambda u: turn @ u - 1.0, [3.0, 4.0], prox=monotone.prox_nonnegative, **settings)
+    r = monotone.halpern(operator, [3.0, 4.0], prox=prox, **settings)
+    assert r.nit == plain.nit
+    assert np.array_equal(r.x, plain.x)
