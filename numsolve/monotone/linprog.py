@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
     Pair = tuple[float | None, float | None]
 
-OPTIONS = ("tol", "maxiter")
+OPTIONS = ("tol", "maxiter", "disp", "time_limit", "presolve")
+#: SciPy's methods, which its callers name; there is one here.
+METHODS = ("highs", "highs-ds", "highs-ipm", "interior-point", "revised simplex", "simplex")
 #: What SciPy's options are here.
 THEIR_OPTIONS = {
-    "disp": "give linprog progress=True",
-    "time_limit": "give linprog time_limit=...",
-    "presolve": "there is no presolve",
     "primal_feasibility_tolerance": "it is called 'tol' here, for primal and dual alike",
     "dual_feasibility_tolerance": "it is called 'tol' here, for primal and dual alike",
     "ipm_optimality_tolerance": "it is called 'tol' here",
@@ -36,7 +35,6 @@ THEIR_OPTIONS = {
 
 
 @answers(
-    method="there is one method here, that of solve_lp: leave method out",
     rtol="tol",
     atol="tol",
     max_iter="maxiter",
@@ -49,6 +47,7 @@ def linprog(
     A_eq: Matrix | None = None,
     b_eq: ArrayLike | None = None,
     bounds: Pair | Sequence[Pair] | Array | None = (0, None),
+    method: str | None = None,
     *,
     tol: float | None = None,
     x0: ArrayLike | tuple[ArrayLike, ArrayLike] | LPResult | None = None,
@@ -78,12 +77,16 @@ def linprog(
     bounds : pair, or sequence of n pairs, optional
         Lower and upper bound of all variables or of each; None in a pair is no bound. By default, and if it
         is None, all variables are nonnegative.
+    method : str, optional
+        Any of SciPy's names, so that its callers need not change: there is one method here, that of
+        `solve_lp`.
     tol : float, optional
         Largest relative primal residual, dual residual and gap, 1e-6 by default.
     x0 : array, pair (x, y) or LPResult, optional
         Where to start; zeros by default.
     options : dict, optional
-        SciPy's way to give `tol` and `maxiter`.
+        SciPy's way to give `tol`, `maxiter`, `time_limit`, and "disp" for `progress`; "presolve" changes
+        nothing.
     maxiter, callback, progress, time_limit : optional
         As in `solve_lp`. A callback that wants SciPy's fields calls its parameter ``intermediate_result``.
 
@@ -121,6 +124,8 @@ def linprog(
     >>> round(result.fun, 3), result.x.round(3), result["ineqlin"].marginals.round(3)
     (-22.0, array([10., -3.]), array([ 0., -1.]))
     """
+    if method is not None:
+        checks.choice("method", method, METHODS)
     chosen = _options(options)
     xp = arrays.array_namespace(c=c, A_ub=A_ub, b_ub=b_ub, A_eq=A_eq, b_eq=b_eq)
     cost = checks.array("c", c, xp=xp, ndim=1)
@@ -139,8 +144,8 @@ def linprog(
         x0=x0,
         maxiter=chosen.get("maxiter") if maxiter is None else maxiter,
         callback=_answering(callback),
-        progress=progress,
-        time_limit=time_limit,
+        progress=progress or bool(chosen.get("disp", False)),
+        time_limit=chosen.get("time_limit") if time_limit is None else time_limit,
     )
     k, r, x = b_ub.shape[0], result.reduced_costs, result.x
     slack, con = b_ub - A_ub @ x, b_eq - A_eq @ x
