@@ -17,7 +17,7 @@ import math
 from numsolve._core.compiled import inner, kernel
 
 from ._cpu_debye import FUSED
-from ._cpu_near import MOST_TERMS, kind_of
+from ._cpu_near import MOST_TERMS
 from ._tuples import DEBYE, RECIPROCAL_GAMMA, TERMS
 
 #: Where the integrand of (9) has fallen by e^-42, the rest is below rounding errors.
@@ -103,32 +103,12 @@ def kv_slope_near(v, x):
 
 
 @kernel(fastmath=FUSED)
-def iv_order_slope(v, x, out):
-    """Fill `out` with d log I / dv; return how many entries are left nan."""
-    left = 0
+def order_slope(v, x, out, far, sign):
+    """Fill `out` with d log I / dv for the upper sign, d log K / dv for the lower."""
     for i in range(out.size):
-        kind = kind_of(v[i], x[i])
-        if kind == 0:
-            out[i] = slope_far(v[i], x[i], 1.0)
-        elif kind == 1:
+        if far:
+            out[i] = slope_far(v[i], x[i], sign)
+        elif sign > 0.0:
             out[i] = iv_slope_near(v[i], x[i])
         else:
-            out[i] = math.nan
-            left += 1
-    return left
-
-
-@kernel(fastmath=FUSED)
-def kv_order_slope(v, x, out):
-    """Fill `out` with d log K / dv; return how many entries are left nan."""
-    left = 0
-    for i in range(out.size):
-        kind = kind_of(v[i], x[i])
-        if kind == 0:
-            out[i] = slope_far(v[i], x[i], -1.0)
-        elif kind == 1:
             out[i] = kv_slope_near(v[i], x[i])
-        else:
-            out[i] = math.nan
-            left += 1
-    return left

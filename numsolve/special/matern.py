@@ -24,7 +24,7 @@ from numsolve._core import arrays, checks
 
 from . import _generic
 from ._elementwise import evaluate
-from ._tuples import FAR
+from ._host import CHUNK, Sorter
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike, Namespace
@@ -187,25 +187,29 @@ def _arguments(r: Any, nu: Any, length: Any) -> tuple[Namespace, Any, Any, Any, 
 
 def _on_host(nu: Array, s: Array) -> tuple[Array, Array]:
     """K and K_{nu-1} / K_nu, by the compiled kernels."""
-    k = arrays.kernels_for(np, __package__, "matern")
-    v, x = np.ascontiguousarray(nu).ravel(), np.ascontiguousarray(s).ravel()
-    out, ratio, work = np.ones(v.size), np.zeros(v.size), np.empty(k.WORK)
-    k.matern_far(v, x, out, ratio, work)
-    far = np.hypot(v, x) >= FAR
-    xp = arrays.array_namespace(nu=nu)
-    if far.any():
-        a = v[far]
-        log_k = _generic.matern_exponent(xp, a, x[far]) + out[far]
-        out[far] = np.exp(log_k - _stirling_once(xp, a))  # (4)
-    k.matern_near(v, x, out, ratio)
-    out[x == 0.0], ratio[x == 0.0] = 1.0, 0.0
+    v, x = np.ascontiguousarray(nu).reshape(-1), np.ascontiguousarray(s).reshape(-1)
+    out, ratio = np.empty((2, v.size))
+    sorter = Sorter(arrays.kernels_for(np, __package__, "matern"), min(v.size, CHUNK))
+    for start in range(0, v.size, CHUNK):
+        chunk = slice(start, start + CHUNK)
+        for kind, part in sorter.parts(v[chunk], x[chunk]):
+            _fill_kind(sorter, kind, *(a[part] for a in (sorter.v, sorter.x, sorter.y, sorter.z)))
+        sorter.k.put_back(sorter.y, sorter.place, out[chunk])
+        sorter.k.put_back(sorter.z, sorter.place, ratio[chunk])
     return out.reshape(nu.shape), ratio.reshape(nu.shape)
 
 
-def _stirling_once(xp: Namespace, v: Array) -> Array:
-    """`stirling`, of one number where all are the same."""
-    values: Array = _generic.stirling(xp, v[:1] if (v == v[0]).all() else v)
-    return values
+def _fill_kind(sorter: Sorter, kind: int, v: Array, x: Array, out: Array, ratio: Array) -> None:
+    """Fill in entries that are all of one kind."""
+    k, xp = sorter.k, arrays.array_namespace(v=v)
+    if kind == k.NEITHER:
+        out[:], ratio[:] = _generic.matern(xp, v, x), np.where(x > 0.0, _lower_ratio(xp, v, x), 0.0)
+    elif kind <= k.AT_ROOT:
+        k.matern_far(v, x, out, ratio, k.TERMS[kind], sorter.work)
+        constant = _generic.stirling(xp, v[:1] if (v == v[0]).all() else v)
+        out[:] = np.exp(_generic.matern_exponent(xp, v, x) + out - constant)  # (4)
+    else:
+        k.matern_near(v, x, out, ratio, kind == k.SMALL, sorter.work)
 
 
 def _plain(xp: Namespace, nu: Any, s: Any) -> Any:
