@@ -16,8 +16,9 @@ for Steed's continued fraction [2]_, written without divisions; then upwards, wh
     K_{m+1} / K_m = (m + x + 1/2 - (1/4 - m^2) D_2 / D_1) / x                                             (7)
     K_{v+1} = (2 v / x) K_v + K_{v-1}                                                                     (8)
 
-The entries of a block take the same number of steps. One that needs fewer is left alone: in a recurrence until
-its own first step comes, in a product by factors of one, in a series by terms that no longer change the sum.
+The entries of a block take the same number of steps. One that needs fewer is left alone: in a recurrence
+until its own first step comes, in a product by factors of one, in a series by terms that no longer change the
+sum.
 
 Names as in ``_cpu_debye``; ``h`` is x / 2 and ``y`` is x^2 / 4.
 
@@ -128,7 +129,7 @@ def log_iv_near(v, x, out, scaled, work):
 def converged(size, work, term, total):
     """Whether all last terms are below half of the last bit of their sums."""
     for i in range(size):
-        if work[term + i] > 1e-17 * work[total + i]:
+        if work[term + i] > 1e-17 * work[total + i]:  # noqa: SIM110  # a generator takes longer to compile
             return False
     return True
 

@@ -6,7 +6,14 @@ From the radius `FAR` on, (1) differentiated term by term. Below, I by its serie
     K_v(x) = int_0^inf exp(-x cosh u) cosh(v u) du,
     d log K_v / dv = int u exp(-x cosh u) sinh(v u) du / K_v                                              (9)
 
-With u = u_0 + w and sinh(u_0) = v / x, the place of the peak, v u - x cosh u = const - r (cosh w - 1)
+For v < 1/2 and x > 2 the terms of the series cancel; there I by its own integrals (DLMF 10.32.4), with the
+rule of Gauss::
+
+    I_v(x) = (1/pi) int_0^pi exp(x cos t) cos(v t) dt - sin(pi v)/pi int_0^inf exp(-x cosh u - v u) du,
+    -dI/dv = (1/pi) int_0^pi t exp(x cos t) sin(v t) dt                                                  (10)
+             + int_0^inf (cos(pi v) - u sin(pi v)/pi) exp(-x cosh u - v u) du
+
+In (9), with u = u_0 + w and sinh(u_0) = v / x, the place of the peak, v u - x cosh u = const - r (cosh w - 1)
 - v (sinh w - w).
 """
 
@@ -18,10 +25,12 @@ from numsolve._core.compiled import inner, kernel
 
 from ._cpu_debye import FUSED
 from ._cpu_near import MOST_TERMS
-from ._tuples import DEBYE, RECIPROCAL_GAMMA, TERMS
+from ._tuples import DEBYE, GAUSS_NODES, GAUSS_WEIGHTS, RECIPROCAL_GAMMA, TERMS
 
 #: Where the integrand of (9) has fallen by e^-42, the rest is below rounding errors.
 FALL = 42.0
+#: Below this order -K / I counts in d log I / dv.
+LEAST_ORDER = 1e-6
 #: Quotients beyond this may overflow.
 HUGE = 1e290
 #: The fewest nodes of the trapezoidal rule, and nodes for each unit of a long interval.
@@ -30,7 +39,10 @@ NODES, NODES_A_UNIT = 96, 5.0
 
 @inner(fastmath=FUSED)
 def slope_far(v, x, sign):
-    """D log I / dv for the upper sign, d log K / dv for the lower, by (1)."""
+    """D log I / dv for the upper sign, d log K / dv for the lower, by (1).
+
+    At the least orders d log I / dv has also a part -K / I, which is not in its expansion.
+    """
     r = math.sqrt(v * v + x * x)
     t, q = v / r, sign / r
     p = t * t
@@ -44,7 +56,28 @@ def slope_far(v, x, sign):
         total = (total + row) * q
         change = (change + (slope * turn - k * (t / r) * row)) * q
     asinh = math.log1p((v + v * (v / (r + x))) / x)
-    return change / (1.0 + total) - 0.5 * t / r - sign * asinh
+    slope = change / (1.0 + total) - 0.5 * t / r - sign * asinh
+    if sign > 0.0 and v < LEAST_ORDER and x < 700.0:
+        other = 0.0
+        for k in range(TERMS, 0, -1):
+            other = -(other + DEBYE[k, 0]) * q  # t = 0
+        slope -= math.pi * math.exp(-2.0 * x) * (1.0 + other) / (1.0 + total)
+    return slope
+
+
+@inner(fastmath=FUSED)
+def iv_slope_by_integral(v, x):
+    """D log I / dv by (10), all exponentials less e^x."""
+    end = math.acosh(1.0 + FALL / x)
+    sine, cosine = math.sin(math.pi * v), math.cos(math.pi * v)
+    value, change = 0.0, 0.0
+    for i in range(GAUSS_NODES.size):
+        t, u = math.pi * GAUSS_NODES[i], end * GAUSS_NODES[i]
+        wave = math.pi * GAUSS_WEIGHTS[i] * math.exp(-2.0 * x * math.sin(0.5 * t) ** 2)
+        decay = end * GAUSS_WEIGHTS[i] * math.exp(-x * (math.cosh(u) + 1.0) - v * u)
+        value += wave * math.cos(v * t) - decay * sine
+        change += wave * t * math.sin(v * t) + decay * (math.pi * cosine - u * sine)
+    return -change / value
 
 
 @inner(fastmath=FUSED)
@@ -108,6 +141,8 @@ def order_slope(v, x, out, far, sign):
     for i in range(out.size):
         if far:
             out[i] = slope_far(v[i], x[i], sign)
+        elif sign > 0.0 and v[i] < 0.5 and x[i] > 2.0:
+            out[i] = iv_slope_by_integral(v[i], x[i])
         elif sign > 0.0:
             out[i] = iv_slope_near(v[i], x[i])
         else:

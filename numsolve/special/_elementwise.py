@@ -1,11 +1,12 @@
 """One way into all elementwise functions: which library computes, and in which precision.
 
-NumPy arrays go through the compiled kernels (``_host``), CuPy arrays through elementwise CUDA kernels, JAX arrays
-through functions with derivatives of their own, those of any other library through ``_generic``.
+NumPy arrays go through the compiled kernels (``_host``), CuPy arrays through elementwise CUDA kernels, JAX
+arrays through functions with derivatives of their own, those of any other library through ``_generic``.
 """
 
 from __future__ import annotations
 
+import numbers
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def evaluate(name: str, v: Any, x: Any, out: Array | None = None, where: Any = T
             return _host.evaluate(name, a, b, np.float64, out, where)
     xp = arrays.array_namespace(v=v, x=x, out=out)
     library = arrays.namespace_name(xp)
+    v, x = _value(xp, "v", v), _value(xp, "x", x)
     if library not in {"numpy", "cupy"} and (out is not None or where is not True):
         raise TypeError(f"out and where are for NumPy and CuPy arrays, not for those of {library}")
     for key, value in (("v", v), ("x", x)):
@@ -61,6 +63,16 @@ def evaluate(name: str, v: Any, x: Any, out: Array | None = None, where: Any = T
     return result
 
 
+def _value(xp: Namespace, name: str, value: Any) -> Any:
+    """Python's numbers as floats, its lists as arrays."""
+    try:
+        if isinstance(value, numbers.Real) and not isinstance(value, np.generic):
+            return float(value)
+        return xp.asarray(value) if isinstance(value, list | tuple) else value
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must hold real numbers, got what is no array of floats: {error}") from None
+
+
 def _dtype(xp: Namespace, **values: Any) -> Any:
     """float32 where all arrays are, Python numbers apart; float64 otherwise."""
     given = {key: value for key, value in values.items() if not isinstance(value, int | float)}
@@ -68,7 +80,8 @@ def _dtype(xp: Namespace, **values: Any) -> Any:
         if value is None:
             raise TypeError(f"{key} must be a number or an array, got None")
         arrays.working_dtype(xp, **{key: value})  # complex numbers and words are refused
-    kinds = [str(getattr(value, "dtype", None) or np.asarray(value).dtype) for value in given.values()]
+    dtypes = [getattr(value, "dtype", None) or np.asarray(value).dtype for value in given.values()]
+    kinds = [getattr(dtype, "name", str(dtype)) for dtype in dtypes]  # without the order of bytes
     single = bool(kinds) and all(kind.endswith(("float32", "float16")) for kind in kinds)
     return xp.float32 if single else xp.float64
 

@@ -1,8 +1,8 @@
 """The elementwise functions of NumPy arrays, by the compiled kernels.
 
-Arrays are taken in chunks of `CHUNK` entries, converted to float64 on the way. The entries of a chunk are sorted
-by the formula that they take, each formula fills in its part, and the values are put back in order. Above `MANY`
-entries several threads take a part of the array each.
+Arrays are taken in chunks of `CHUNK` entries, converted to float64 on the way. The entries of a chunk are
+sorted by the formula that they take, each formula fills in its part, and the values are put back in order.
+Above `MANY` entries several threads take a part of the array each.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def evaluate(name: str, v: Array, x: Array, dtype: Any, out: Array | None, where
     mask = None if where is True else _mask(where)
     shape = v.shape
     if shape != x.shape or mask is not None:
-        shape = np.broadcast_shapes(v.shape, x.shape, *([] if mask is None else [mask.shape]))
+        shape = _common_shape(v=v, x=x) if mask is None else _common_shape(v=v, x=x, where=mask)
     if out is None:
         result = np.empty(shape, dtype) if mask is None else np.full(shape, np.nan, dtype)
     else:
@@ -48,6 +48,15 @@ def evaluate(name: str, v: Array, x: Array, dtype: Any, out: Array | None, where
     else:
         _fill(name, v, x, result)
     return result if out is not None else result[()]
+
+
+def _common_shape(**given: Array) -> tuple[int, ...]:
+    shapes = [a.shape for a in given.values()]
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        names, found = ", ".join(given), ", ".join(map(str, shapes))
+        raise ValueError(f"{names} must have shapes that broadcast, got {found}") from None
 
 
 def _mask(where: Any) -> Array:

@@ -16,7 +16,19 @@ from fractions import Fraction
 
 import numpy as np
 
-__all__ = ["DEBYE", "ETA", "FAR", "NEAR_ROOT", "RECIPROCAL_GAMMA", "ROOT", "ROOT_REST", "SLOPES", "TERMS"]
+__all__ = [
+    "DEBYE",
+    "ETA",
+    "FAR",
+    "GAUSS_NODES",
+    "GAUSS_WEIGHTS",
+    "NEAR_ROOT",
+    "RECIPROCAL_GAMMA",
+    "ROOT",
+    "ROOT_REST",
+    "SLOPES",
+    "TERMS",
+]
 
 #: From this radius sqrt(v^2 + x^2) on, the Debye expansion has all digits.
 FAR = 25.0
@@ -94,3 +106,7 @@ ETA = np.array(
 )
 #: Where it is used: below, the terms left out are below 1e-18.
 NEAR_ROOT = 0.05
+
+#: Gauss-Legendre quadrature from 0 to 1, for the integrals (10).
+GAUSS_NODES, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(40)
+GAUSS_NODES, GAUSS_WEIGHTS = 0.5 * (1.0 + GAUSS_NODES), 0.5 * GAUSS_WEIGHTS

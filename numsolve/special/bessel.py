@@ -32,6 +32,7 @@ import numpy as np
 
 from numsolve._core import arrays
 
+from . import _generic
 from ._elementwise import evaluate
 
 if TYPE_CHECKING:
@@ -252,6 +253,10 @@ def _gradient(kind: str, v: Any, x: Any, sign: float) -> tuple[Array, Array, Arr
         d_dv = evaluate(f"{kind}_order_slope", order, x)
         if kind == "kv":
             d_dv = d_dv * xp.sign(v)
+            tiny = (x > 0.0) & (x < 1e-250) & xp.isfinite(order)
+            if arrays.namespace_name(xp) == "jax" or bool(xp.any(tiny)):  # beyond the range of the quotients
+                a, b = (xp.where(tiny, value, 1e-300 * xp.ones_like(x)) for value in (order, x))
+                d_dx = xp.where(tiny, _generic.kv_argument_slope(xp, a, b), d_dx)
         bad = (x <= 0.0) | xp.isinf(x) | xp.isinf(v)
         d_dx, d_dv = (xp.where(bad, xp.nan, d) for d in (d_dx, d_dv))
     return value, d_dx[()], d_dv[()]

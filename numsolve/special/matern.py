@@ -22,7 +22,7 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 
-from . import _generic
+from . import _generic, _generic_matern
 from ._elementwise import evaluate
 from ._host import CHUNK, Sorter
 
@@ -96,7 +96,7 @@ def matern_grad(r: ArrayLike, nu: ArrayLike, length: ArrayLike = 1.0) -> tuple[A
     apart = s > 0.0
     safe = xp.where(apart, s, xp.ones_like(s))
     with np.errstate(invalid="ignore", over="ignore"):
-        in_order = xp.log(0.5 * safe / order) + _generic.log_less_digamma(xp, order)
+        in_order = xp.log(0.5 * safe / order) + _generic_matern.log_less_digamma(xp, order)
         in_order = in_order + evaluate("kv_order_slope", order, safe)
         slope = -k * ratio  # (2)
         nothing = xp.zeros_like(s)
@@ -203,11 +203,11 @@ def _fill_kind(sorter: Sorter, kind: int, v: Array, x: Array, out: Array, ratio:
     """Fill in entries that are all of one kind."""
     k, xp = sorter.k, arrays.array_namespace(v=v)
     if kind == k.NEITHER:
-        out[:], ratio[:] = _generic.matern(xp, v, x), np.where(x > 0.0, _lower_ratio(xp, v, x), 0.0)
+        out[:], ratio[:] = _generic_matern.matern(xp, v, x), np.where(x > 0.0, _lower_ratio(xp, v, x), 0.0)
     elif kind <= k.AT_ROOT:
         k.matern_far(v, x, out, ratio, k.TERMS[kind], sorter.work)
-        constant = _generic.stirling(xp, v[:1] if (v == v[0]).all() else v)
-        out[:] = np.exp(_generic.matern_exponent(xp, v, x) + out - constant)  # (4)
+        constant = _generic_matern.stirling(xp, v[:1] if (v == v[0]).all() else v)
+        out[:] = np.exp(_generic_matern.matern_exponent(xp, v, x) + out - constant)  # (4)
     else:
         k.matern_near(v, x, out, ratio, kind == k.SMALL, sorter.work)
 
@@ -218,7 +218,7 @@ def _plain(xp: Namespace, nu: Any, s: Any) -> Any:
         from ._jax import functions
 
         return functions()["matern"](nu, s)
-    return _generic.matern(xp, nu, s)
+    return _generic_matern.matern(xp, nu, s)
 
 
 def _lower_ratio(xp: Namespace, nu: Any, s: Any) -> Any:
