@@ -5,7 +5,8 @@ With h = s / 2 and s the scaled distance (DLMF 10.25, 10.29.4)::
     k = 2 h^v K_v(s) / Gamma(v),    dk/ds = -k K_{v-1} / K_v                                              (1)
 
 Far, Debye's U and the ratio. Near, the product is formed, not the sum of logarithms, so that nothing
-cancels: Gamma(v) = Gamma(1 + m) (m + 1) ... (m + n) / v, and the pairs of ``_cpu_near``, climbed up to K_{v-1} and K_v.
+cancels: Gamma(v) = Gamma(1 + m) (m + 1) ... (m + n) / v, and the pairs of ``_cpu_near`` climb up to K_{v-1}
+and K_v.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def matern_near(v, s, out, ratio, small, work):
 @inner(fastmath=FUSED)
 def has_order_zero(size, work):
     """Whether n = 0 for any entry."""
-    for i in range(size):
-        if work[N + i] == 0.0:  # noqa: SIM110  # a generator costs Numba much more to compile
+    for i in range(size):  # noqa: SIM110  # a generator takes longer to compile
+        if work[N + i] == 0.0:
             return True
     return False

@@ -128,8 +128,8 @@ def log_iv_near(v, x, out, scaled, work):
 @inner(fastmath=FUSED)
 def converged(size, work, term, total):
     """Whether all last terms are below half of the last bit of their sums."""
-    for i in range(size):
-        if work[term + i] > 1e-17 * work[total + i]:  # noqa: SIM110  # a generator takes longer to compile
+    for i in range(size):  # noqa: SIM110  # a generator takes longer to compile
+        if work[term + i] > 1e-17 * work[total + i]:
             return False
     return True
 

@@ -91,7 +91,22 @@ def functions() -> Mapping[str, Callable[[Any, Any], Any]]:
 
         return of_floats
 
+    @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+    def log_norm(d: int, kappa: Any) -> Any:
+        from ._directions import plain_log_norm_scaled
+
+        return plain_log_norm_scaled(jnp, d, kappa)
+
+    @log_norm.defjvp  # type: ignore[untyped-decorator]
+    def _(d: int, primals: Any, tangents: Any) -> Any:
+        """The derivative of log C + kappa is 1 - A."""
+        (kappa,) = primals
+        order = jnp.full_like(kappa, 0.5 * d - 1.0)
+        rest = _generic.iv_ratio(jnp, order, kappa, complement=True)
+        return log_norm(d, kappa), rest * tangents[0]
+
     return {
+        "vmf_log_norm_scaled": log_norm,
         "log_iv": differentiated("log_iv", 1.0, 0.0),
         "log_ive": differentiated("log_ive", 1.0, -1.0),
         "log_kv": differentiated("log_kv", -1.0, 0.0),

@@ -259,4 +259,6 @@ def _gradient(kind: str, v: Any, x: Any, sign: float) -> tuple[Array, Array, Arr
                 d_dx = xp.where(tiny, _generic.kv_argument_slope(xp, a, b), d_dx)
         bad = (x <= 0.0) | xp.isinf(x) | xp.isinf(v)
         d_dx, d_dv = (xp.where(bad, xp.nan, d) for d in (d_dx, d_dv))
-    return value, d_dx[()], d_dv[()]
+    if arrays.is_numpy(xp):
+        d_dx, d_dv = d_dx[()], d_dv[()]
+    return value, d_dx, d_dv
