@@ -23,8 +23,8 @@ import math
 
 from numsolve._core.compiled import inner, kernel
 
-from ._cpu_debye import FUSED
-from ._cpu_near import MOST_TERMS
+from ._cpu_debye import BLOCK, FUSED, log_of
+from ._cpu_near import MOST_TERMS, exp_of
 from ._tuples import DEBYE, GAUSS_NODES, GAUSS_WEIGHTS, RECIPROCAL_GAMMA, TERMS
 
 #: Where the integrand of (9) has fallen by e^-42, the rest is below rounding errors.
@@ -33,6 +33,8 @@ FALL = 42.0
 LEAST_ORDER = 1e-6
 #: Quotients beyond this may overflow.
 HUGE = 1e290
+#: Above this argument the integral (9) is short enough for so many nodes.
+USUAL, MANY_NODES = 1e-8, 120
 #: The fewest nodes of the trapezoidal rule, and nodes for each unit of a long interval.
 NODES, NODES_A_UNIT = 96, 5.0
 
@@ -135,15 +137,54 @@ def kv_slope_near(v, x):
     return moment / total
 
 
+@inner(fastmath=FUSED)
+def kv_slope_block(v, x, out, work):
+    """Fill in d log K / dv by (9) where x > `USUAL`, in packed instructions."""
+    peak, left, step, grown, shrunk = 0, BLOCK, 2 * BLOCK, 3 * BLOCK, 4 * BLOCK
+    total, moment = 5 * BLOCK, 6 * BLOCK
+    for i in range(v.size):
+        a, b = v[i], max(x[i], USUAL)
+        r = math.sqrt(a * a + b * b)
+        w = (a + a * (a / (r + b))) / b
+        work[peak + i] = log_of(1.0 + w, w)
+        y, z = FALL / r, FALL * (r + a) / (b * b)
+        y, z = y + math.sqrt(y * (2.0 + y)), z + math.sqrt(z * (2.0 + z))
+        before = min(work[peak + i], log_of(1.0 + z, z), FALL / a + math.sqrt(2.0 * FALL / a))
+        work[left + i] = before
+        work[step + i] = (log_of(1.0 + y, y) + before) * (1.0 / MANY_NODES)
+        work[grown + i], work[shrunk + i] = 0.5 * (r + a), 0.5 * b * b / (r + a)
+        work[total + i] = work[moment + i] = 0.0
+    for k in range(MANY_NODES + 1):
+        for i in range(v.size):
+            a, w = v[i], k * work[step + i] - work[left + i]
+            turn = exp_of(w)
+            fall = work[grown + i] * (turn - 1.0) + work[shrunk + i] * (1.0 / turn - 1.0) - a * w
+            weight = exp_of(max(-fall, -700.0)) * (0.5 if k == 0 else 1.0)
+            u = work[peak + i] + w
+            y = 2.0 * a * u
+            back, series = exp_of(max(-y, -700.0)), 1.0
+            for j in range(12, 1, -1):
+                series = 1.0 - y * series * (1.0 / j)
+            work[total + i] += weight * (1.0 + back)
+            work[moment + i] += weight * u * (y * series if y < 0.5 else 1.0 - back)
+    for i in range(v.size):
+        out[i] = work[moment + i] / work[total + i]
+
+
 @kernel(fastmath=FUSED)
-def order_slope(v, x, out, far, sign):
+def order_slope(v, x, out, far, sign, work):
     """Fill `out` with d log I / dv for the upper sign, d log K / dv for the lower."""
-    for i in range(out.size):
-        if far:
-            out[i] = slope_far(v[i], x[i], sign)
-        elif sign > 0.0 and v[i] < 0.5 and x[i] > 2.0:
-            out[i] = iv_slope_by_integral(v[i], x[i])
-        elif sign > 0.0:
-            out[i] = iv_slope_near(v[i], x[i])
-        else:
-            out[i] = kv_slope_near(v[i], x[i])
+    for start in range(0, out.size, BLOCK):
+        a, b, z = v[start : start + BLOCK], x[start : start + BLOCK], out[start : start + BLOCK]
+        if not far and sign < 0.0:
+            kv_slope_block(a, b, z, work)
+        for i in range(z.size):
+            if far:
+                z[i] = slope_far(a[i], b[i], sign)
+            elif sign < 0.0:
+                if b[i] <= USUAL:
+                    z[i] = kv_slope_near(a[i], b[i])
+            elif a[i] < 0.5 and b[i] > 2.0:
+                z[i] = iv_slope_by_integral(a[i], b[i])
+            else:
+                z[i] = iv_slope_near(a[i], b[i])

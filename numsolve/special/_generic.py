@@ -23,7 +23,7 @@ from ._generic_near import (
     powers,
     tiny_parts,
 )
-from ._tuples import DEBYE, ETA, FAR, NEAR_ROOT, ROOT, ROOT_REST, SLOPES, TERMS
+from ._tuples import BY_P, BY_Q, DEBYE, ETA, FAR, NEAR_ROOT, ROOT, ROOT_REST, SLOPES, TERMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +33,8 @@ if TYPE_CHECKING:
     #: Arrays of any library.
     Values: TypeAlias = Any
 
-#: The tables of q^k p^j: of U - 1 and W, and of the derivatives of U in log q and in p.
-VALUES = DEBYE[:, : TERMS + 1] * (np.arange(TERMS + 1) > 0)[:, None]
-RATIOS = SLOPES[:, : TERMS + 1]
-BY_Q = VALUES * np.arange(TERMS + 1.0)[:, None]
-BY_P = np.roll(VALUES * np.arange(TERMS + 1.0), -1, axis=1)
+#: The table of U - 1.
+VALUES = DEBYE * (np.arange(TERMS + 1) > 0)[:, None]
 
 #: Below this order d log I / dv has a part -K / I that is not in the expansion (DLMF 10.38.4 at v = 0).
 LEAST_ORDER = 1e-6
@@ -45,10 +42,10 @@ LEAST_ORDER = 1e-6
 # -- far: Debye's expansion -----------------------------------------------------------------------
 
 
-def _correction(xp: Namespace, table: Values, q: Values, p: Values) -> Values:
+def _correction(xp: Namespace, table: np.ndarray, q: Values, p: Values) -> Values:
     """sum_k sum_j table[k, j] q^k p^j, the powers along an axis of their own."""
     q = xp.where(xp.abs(q) < 1e-30, 1e-30 * xp.ones_like(q), q)  # squares of the least quotients would vanish
-    rows = powers(xp, q, TERMS + 1) @ xp.asarray(table, dtype=q.dtype)
+    rows = powers(xp, q, TERMS + 1) @ xp.asarray(table[:, : TERMS + 1], dtype=q.dtype)
     return xp.sum(rows * powers(xp, p, TERMS + 1), axis=-1)
 
 
@@ -111,7 +108,7 @@ def _ratio_far(xp: Namespace, v: Values, x: Values, sign: float) -> Values:
     """I_{v+1} / I_v or K_{v+1} / K_v."""
     v, x, r, _ = radius(xp, v, x)
     q, p = sign / r, (v / r) ** 2
-    parts = _correction(xp, RATIOS, q, p) / (1.0 + debye_sum(xp, q, p))
+    parts = _correction(xp, SLOPES, q, p) / (1.0 + debye_sum(xp, q, p))
     leading = x / (r + v) if sign > 0.0 else (r + v) / x
     return leading - x / r * parts
 
@@ -120,7 +117,7 @@ def _ratio_complement_far(xp: Namespace, v: Values, x: Values) -> Values:
     """1 - I_{v+1} / I_v: r + v - x = v + v^2 / (r + x)."""
     v, x, r, _ = radius(xp, v, x)
     q, p = 1.0 / r, (v / r) ** 2
-    parts = _correction(xp, RATIOS, q, p) / (1.0 + debye_sum(xp, q, p))
+    parts = _correction(xp, SLOPES, q, p) / (1.0 + debye_sum(xp, q, p))
     return v / (r + v) * (1.0 + v / (r + x)) + x / r * parts
 
 

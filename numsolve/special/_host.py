@@ -119,11 +119,11 @@ def _fill_part(k: Kernels, name: str, v: Array, x: Array, out: Array) -> None:
 
 
 class Sorter:
-    """Room for up to `size` entries, sorted by kind, and for two values of each."""
+    """Room for up to `size` entries, sorted by kind, and for three values of each."""
 
     def __init__(self, k: Kernels, size: int) -> None:
         self.k = k
-        self.v, self.x, self.y, self.z = np.empty((4, size))
+        self.v, self.x, self.y, self.z, self.w = np.empty((5, size))
         self.kinds, self.place = np.empty((2, size), np.int16)
         self.ends = np.empty(k.NEITHER + 1, np.int64)
         self.work = np.empty(k.WORK)
@@ -163,7 +163,7 @@ class _Function(Sorter):
             with np.errstate(all="ignore"):
                 y[:] = getattr(_generic, self.name)(arrays.array_namespace(v=v), v, x)
         elif what == "order_slope":
-            k.order_slope(v, x, y, far, sign)
+            k.order_slope(v, x, y, far, sign, work)
         elif what == "ratio" and far:
             k.ratio_far(v, x, y, k.TERMS[kind], sign, work)
         elif far:

@@ -17,6 +17,8 @@ from fractions import Fraction
 import numpy as np
 
 __all__ = [
+    "BY_P",
+    "BY_Q",
     "DEBYE",
     "ETA",
     "FAR",
@@ -56,6 +58,10 @@ DEBYE = _debye(TERMS)
 SLOPES = np.zeros_like(DEBYE)
 for _k in range(1, TERMS + 1):
     SLOPES[_k, :_k] = DEBYE[_k - 1, :_k] * (_k - 0.5 + 2.0 * np.arange(_k))
+
+#: The coefficients of the derivatives of U in log q and in p.
+BY_Q = DEBYE * (np.arange(TERMS + 1.0)[:, None] * (np.arange(TERMS + 1) > 0)[:, None])
+BY_P = np.roll(DEBYE * np.arange(DEBYE.shape[1]), -1, axis=1) * (np.arange(TERMS + 1) > 0)[:, None]
 
 #: 1 / Gamma(1 + z) = sum d_k z^k (DLMF 5.7.1); for |z| <= 1/2 the next term is below 2e-18.
 RECIPROCAL_GAMMA = np.array(
