@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 UNIT = 1e-6
 #: The largest dimension: half of it, less one, is a float.
 MOST_DIMENSIONS = 10**15
+#: Below this |x - mu|^2, two digits and more of 2 - 2 x . mu cancel.
+CANCELS = 0.02
 #: Directions within rounding errors of each other have a smaller 1 - R.
 ONE_DIRECTION = 2e-30
 
@@ -106,6 +108,23 @@ def summary(
     return mu, 1.0 - gap, gap, d
 
 
+def squared_distance(xp: Any, x: Any, mu: Any) -> Any:
+    """|x - mu|^2 of unit vectors: from their products, and from the difference where these cancel."""
+    if not arrays.is_numpy(xp):
+        return xp.sum((x - mu) ** 2, axis=-1)
+    out = np.asarray(2.0 - 2.0 * np.vecdot(x, mu))
+    flat = out.reshape(-1)
+    near = np.flatnonzero(flat < CANCELS)
+    x, mu = np.broadcast_arrays(x, mu)
+    rows = max(1, 8 * CHUNK // x.shape[-1])
+    for start in range(0, near.size, rows):
+        part = near[start : start + rows]
+        pair = np.unravel_index(part, out.shape)
+        apart = x[pair] - mu[pair]
+        flat[part] = np.vecdot(apart, apart)
+    return out
+
+
 def complement(xp: Namespace, v: Any, kappa: Any) -> Any:
     """1 - I_{v+1} / I_v, also where the quotient is nearly 1; for NumPy without the memory of array code."""
     if not arrays.is_numpy(xp):
@@ -119,8 +138,17 @@ def complement(xp: Namespace, v: Any, kappa: Any) -> Any:
     return out.reshape(np.shape(kappa))
 
 
+def log_norm(xp: Any, d: int, kappa: Any) -> Any:
+    """Log C_d(kappa), by (1) of ``vmf``, with a derivative of its own under JAX."""
+    if arrays.namespace_name(xp) == "jax":
+        from ._jax import functions
+
+        return functions()["vmf_log_norm"](d, kappa)
+    return plain_log_norm_scaled(xp, d, kappa) - kappa
+
+
 def log_norm_scaled(xp: Any, d: int, kappa: Any) -> Any:
-    """Log C_d(kappa) + kappa, by (1) of ``vmf``, with a derivative of its own under JAX."""
+    """Log C_d(kappa) + kappa, as `log_norm`."""
     if arrays.namespace_name(xp) == "jax":
         from ._jax import functions
 

@@ -50,9 +50,10 @@ def _fill(sorter: Sorter, r: Array, nu: Array, length: Array, out: list[Array]) 
     s = np.minimum(np.sqrt(2.0 * v) * (r / length), FARTHEST)
     gradient = len(out) > 1
     values, ratio, in_order = np.empty((3, v.size))
-    for kind, part in sorter.parts(v, s):
+    for kind, part in sorter.parts(v, np.where(s > 0.0, s, 1.0)):
         _fill_kind(sorter, kind, part, gradient=gradient)
     sorter.k.put_back(sorter.y, sorter.place, values)
+    values[s == 0.0] = 1.0
     out[0][:] = values
     if gradient:
         sorter.k.put_back(sorter.z, sorter.place, ratio)
@@ -60,7 +61,7 @@ def _fill(sorter: Sorter, r: Array, nu: Array, length: Array, out: list[Array]) 
         slope = -values * ratio  # (2)
         at_0 = np.where(v > 0.5, 0.0, np.where(v == 0.5, -rate, -math.inf))
         out[1][:] = np.where(r > 0.0, slope * rate, at_0)
-        out[2][:] = np.where(nu < MOST, values * in_order, 0.0)
+        out[2][:] = np.where((nu < MOST) & (r > 0.0), values * in_order, 0.0)
         out[3][:] = -slope * s / length
     tiny = (s < LEAST) & (r > 0.0)
     if tiny.any():
@@ -74,9 +75,8 @@ def _fill_kind(sorter: Sorter, kind: int, part: slice, *, gradient: bool) -> Non
     kernels, xp, work = sorter.k, arrays.array_namespace(v=v), sorter.work
     one = v[:1] if (v == v[0]).all() else v  # formulas of nu alone
     if kind == kernels.NEITHER:
-        apart = s > 0.0
         k[:] = np.where(s < FARTHEST, _generic_matern.matern(xp, v, s), 0.0)
-        ratio[:] = np.where(apart, _generic_matern.lower_ratio(xp, v, s), 0.0)
+        ratio[:] = _generic_matern.lower_ratio(xp, v, s)
         in_order[:] = 0.0
     elif kind <= kernels.AT_ROOT:
         terms = kernels.TERMS[kind]

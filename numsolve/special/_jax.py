@@ -91,22 +91,27 @@ def functions() -> Mapping[str, Callable[[Any, Any], Any]]:
 
         return of_floats
 
-    @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-    def log_norm(d: int, kappa: Any) -> Any:
-        from ._directions import plain_log_norm_scaled
+    def constant(*, scaled: bool) -> Callable[[int, Any], Any]:
+        """Log C of von Mises and Fisher, whose derivative is -A; scaled, log C + kappa and 1 - A."""
 
-        return plain_log_norm_scaled(jnp, d, kappa)
+        @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+        def value(d: int, kappa: Any) -> Any:
+            from ._directions import plain_log_norm_scaled
 
-    @log_norm.defjvp  # type: ignore[untyped-decorator]
-    def _(d: int, primals: Any, tangents: Any) -> Any:
-        """The derivative of log C + kappa is 1 - A."""
-        (kappa,) = primals
-        order = jnp.full_like(kappa, 0.5 * d - 1.0)
-        rest = _generic.iv_ratio(jnp, order, kappa, complement=True)
-        return log_norm(d, kappa), rest * tangents[0]
+            return plain_log_norm_scaled(jnp, d, kappa) - (0.0 if scaled else kappa)
+
+        @value.defjvp  # type: ignore[untyped-decorator]
+        def _(d: int, primals: Any, tangents: Any) -> Any:
+            (kappa,), (change,) = primals, tangents
+            order = jnp.full_like(kappa, 0.5 * d - 1.0)
+            A = _generic.iv_ratio(jnp, order, kappa, complement=scaled)
+            return value(d, kappa), (A if scaled else -A) * change
+
+        return value  # type: ignore[no-any-return]
 
     return {
-        "vmf_log_norm_scaled": log_norm,
+        "vmf_log_norm": constant(scaled=False),
+        "vmf_log_norm_scaled": constant(scaled=True),
         "log_iv": differentiated("log_iv", 1.0, 0.0),
         "log_ive": differentiated("log_ive", 1.0, -1.0),
         "log_kv": differentiated("log_kv", -1.0, 0.0),

@@ -16,11 +16,13 @@ hand::
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.result import PrecisionWarning, caller_level
 
 from . import _generic_matern
 from ._directions import is_traced
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["matern", "matern_grad", "matern_log_det"]
 
 
+#: The relative error from which on the user hears of it.
+NOTICEABLE = 1e-6
 #: How far a matrix of distances may be from symmetric, over its largest entry.
 SYMMETRIC = 1e-12
 
@@ -140,6 +144,11 @@ def matern_log_det(
     ValueError
         If the matrix is not positive definite in floating-point numbers; some `noise` makes it so.
 
+    Warns
+    -----
+    PrecisionWarning
+        If the condition number of the matrix takes more than ten digits of the derivatives.
+
     Notes
     -----
     The derivative is the trace of ``inv(C) @ dC``. The digits that the condition number of C takes are lost
@@ -181,6 +190,16 @@ def matern_log_det(
         raise ValueError(
             f"noise = {noise:g} leaves the matrix of {n} points not positive definite; raise it"
         ) from error
+    share, _ = scipy.linalg.lapack.dpocon(factor[0], np.abs(C).sum(axis=0).max(), uplo="L")
+    lost = n * np.finfo(np.float64).eps / max(share, 1e-300)
+    if lost > 1.0:
+        raise ValueError(f"noise = {noise:g} leaves the matrix of {n} points without a digit; raise it")
+    if lost > NOTICEABLE:
+        warnings.warn(
+            f"the matrix is nearly singular: expect errors of {lost:.0e} in the derivatives; raise noise",
+            PrecisionWarning,
+            stacklevel=caller_level(),
+        )
     inverse = scipy.linalg.cho_solve(factor, np.eye(n))
     value = 2.0 * float(np.log(np.diag(factor[0])).sum())
     return value, float(np.sum(inverse * in_nu)), float(np.sum(inverse * in_length))

@@ -35,7 +35,16 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Result, Status
 
-from ._directions import complement, concentration, dimension, log_norm_scaled, summary, unit
+from ._directions import (
+    complement,
+    concentration,
+    dimension,
+    log_norm,
+    log_norm_scaled,
+    squared_distance,
+    summary,
+    unit,
+)
 from ._elementwise import evaluate
 
 if TYPE_CHECKING:
@@ -97,7 +106,7 @@ def vmf_log_norm(d: int, kappa: ArrayLike) -> Array:
     """
     d = dimension(d)
     xp, k = concentration(kappa)
-    value: Array = log_norm_scaled(xp, d, k) - k
+    value: Array = log_norm(xp, d, k)
     return value[()] if arrays.is_numpy(xp) else value
 
 
@@ -123,6 +132,7 @@ def vmf_log_prob(x: ArrayLike, mu: ArrayLike, kappa: ArrayLike) -> Array:
         If a row is longer or shorter than 1 by 1e-6, or a concentration is negative. Values that JAX traces
         are not looked at. Accepted rows are divided by their length.
 
+
     Examples
     --------
     The mixture model in the gallery compares each point with each of K components:
@@ -145,7 +155,7 @@ def vmf_log_prob(x: ArrayLike, mu: ArrayLike, kappa: ArrayLike) -> Array:
         shapes = f"{points.shape[:-1]}, {means.shape[:-1]} and {k.shape}"
         raise ValueError(f"x and mu less their last axes, and kappa, must broadcast, got {shapes}") from None
     with np.errstate(over="ignore"):
-        value: Array = log_norm_scaled(xp, d, k) - 0.5 * k * xp.sum((points - means) ** 2, axis=-1)
+        value: Array = log_norm_scaled(xp, d, k) - 0.5 * k * squared_distance(xp, points, means)
     return value[()] if arrays.is_numpy(xp) else value
 
 
