@@ -65,7 +65,7 @@ def log_of(u, w):
     return e * 0.6931471803691238 - ((half - (s * (half + z * tail) + e * 1.9082149292705877e-10)) - f)
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def root_of_exponent(v, x):
     """V eta from its series about the root of eta, where the difference in (2) would keep eps * r only."""
     front = float(np.float32(v))  # ROOT has 24 bits, so that the next two products are exact
@@ -94,7 +94,7 @@ def correction(table, terms, size, work, total):
             work[total + i] = (work[total + i] + work[_ROW + i]) * work[_Q + i]
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def prepare(v, x, sign, work):
     """Fill in r, +-1/r and t^2 of a block."""
     for i in range(v.size):

@@ -126,7 +126,7 @@ def matern_near(v, s, out, ratio, small, work):
             z[i] = work[_BEFORE + i] / low / h if first else low * h / high
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def has_order_zero(size, work):
     """Whether n = 0 for any entry."""
     for i in range(size):  # noqa: SIM110  # a generator takes longer to compile

@@ -30,8 +30,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from numsolve._core.compiled import as_float64, as_int64, inner, kernel
 
 from ._cpu_debye import BLOCK, FUSED, log_of
@@ -46,6 +44,8 @@ A, B, C, D, F, G = (k * BLOCK for k in range(6, 12))
 MOST_TERMS, TEMME = 100, 14
 #: Below this x / 2 its powers might underflow; their logarithms do not, and cancel nothing.
 TINY = 1e-8
+#: 1.5 * 2^52: to add and subtract it rounds a float to an integer.
+ROUND = 6755399441055744.0
 #: What the function of K is to give.
 LOG, SCALED, RATIO = range(3)
 
@@ -53,10 +53,8 @@ LOG, SCALED, RATIO = range(3)
 @inner(fastmath=FUSED)
 def exp_of(s):
     """e^s, |s| < 700: 2^j e^f with |f| <= log(2) / 2, and the series of e^f."""
-    shifted = (
-        s * 1.4426950408889634 + 6755399441055744.0
-    )  # 1.5 * 2^52: rounds to an integer, in the last bits
-    j = shifted - 6755399441055744.0
+    shifted = s * 1.4426950408889634 + ROUND  # an integer, in the last bits
+    j = shifted - ROUND
     f = (s - j * 0.6931471803691238) - j * 1.9082149292705877e-10
     total = 1.0
     for k in range(14, 0, -1):
@@ -74,12 +72,12 @@ def gamma_parts(m):
     return even, odd
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def split_order(v, work):
     """Fill in the rows n and m; return the largest n."""
     most = 0.0
     for i in range(v.size):
-        work[N + i] = np.floor(v[i] + 0.5)
+        work[N + i] = (v[i] + ROUND) - ROUND
         work[M + i] = v[i] - work[N + i]
     for i in range(v.size):
         most = max(most, work[N + i])
@@ -125,7 +123,7 @@ def log_iv_near(v, x, out, scaled, work):
             z[i] = log - b[i] if scaled else log
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def converged(size, work, term, total):
     """Whether all last terms are below half of the last bit of their sums."""
     for i in range(size):  # noqa: SIM110  # a generator takes longer to compile
@@ -142,7 +140,7 @@ def iv_ratio_near(v, x, out, work):
         a, b, z = v[start : start + BLOCK], x[start : start + BLOCK], out[start : start + BLOCK]
         most = 0.0
         for i in range(z.size):
-            work[first + i] = np.floor(20.0 + 1.7 * b[i])
+            work[first + i] = 20.0 + 1.7 * b[i]
             work[D + i], work[F + i] = a[i], 0.25 * b[i] * b[i]
             work[here + i], work[above + i] = 1.0, 0.0
         for i in range(z.size):
@@ -158,7 +156,7 @@ def iv_ratio_near(v, x, out, work):
             z[i] = 0.5 * b[i] * work[above + i] / work[here + i]
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def pair_by_series(x, work):
     """K_m and (x/2) K_{m+1} by Temme's series; x up to 2."""
     f, p, q, c, y = A, B, C, D, F
@@ -191,13 +189,13 @@ def pair_by_series(x, work):
             work[HIGH + i] += work[c + i] * (work[p + i] - k * following)
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def pair_by_fraction(x, work):
     """K_m and K_{m+1}, both times e^x, by (5) to (7); x from 2 on."""
     first, here, following, total, square = A, B, C, D, F
     most = 0.0
     for i in range(x.size):
-        work[first + i] = np.floor(10.0 + 160.0 / x[i])
+        work[first + i] = 10.0 + 160.0 / x[i]
         work[here + i], work[following + i], work[total + i] = 1.0, 0.0, 1.0
         work[square + i], work[G + i] = work[M + i] * work[M + i], x[i]
     for i in range(x.size):
@@ -219,7 +217,7 @@ def pair_by_fraction(x, work):
         work[E + i], work[STEP + i] = -x[i], 2.0 / x[i]
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def climb(x, most, less, small, work):
     """Go up from m by n - `less` orders with (8), or with that for K_{m+k} (x/2)^k."""
     for i in range(x.size):

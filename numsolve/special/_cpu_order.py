@@ -39,7 +39,7 @@ USUAL, MANY_NODES = 1e-8, 120
 NODES, NODES_A_UNIT = 96, 5.0
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def slope_far(v, x, sign):
     """D log I / dv for the upper sign, d log K / dv for the lower, by (1).
 
@@ -67,7 +67,7 @@ def slope_far(v, x, sign):
     return slope
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def iv_slope_by_integral(v, x):
     """D log I / dv by (10), all exponentials less e^x."""
     end = math.acosh(1.0 + FALL / x)
@@ -82,7 +82,7 @@ def iv_slope_by_integral(v, x):
     return -change / value
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def iv_slope_near(v, x):
     """D log I / dv, the series (3) differentiated term by term."""
     n = int(v + 0.5)
@@ -105,7 +105,7 @@ def iv_slope_near(v, x):
     return math.log(h) - digamma - weighted / total
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def kv_slope_near(v, x):
     """d log K / dv by (9)."""  # noqa: D403
     small, large = min(v, x), max(v, x)
@@ -137,7 +137,7 @@ def kv_slope_near(v, x):
     return moment / total
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def kv_slope_block(v, x, out, work):
     """Fill in d log K / dv by (9) where x > `USUAL`, in packed instructions."""
     peak, left, step, grown, shrunk = 0, BLOCK, 2 * BLOCK, 3 * BLOCK, 4 * BLOCK

@@ -115,11 +115,11 @@ def squared_distance(xp: Any, x: Any, mu: Any) -> Any:
     out = np.asarray(2.0 - 2.0 * np.vecdot(x, mu))
     flat = out.reshape(-1)
     near = np.flatnonzero(flat < CANCELS)
-    x, mu = np.broadcast_arrays(x, mu)
+    x, mu = np.broadcast_arrays(np.atleast_2d(x), mu)
     rows = max(1, 8 * CHUNK // x.shape[-1])
     for start in range(0, near.size, rows):
         part = near[start : start + rows]
-        pair = np.unravel_index(part, out.shape)
+        pair = np.unravel_index(part, x.shape[:-1])
         apart = x[pair] - mu[pair]
         flat[part] = np.vecdot(apart, apart)
     return out

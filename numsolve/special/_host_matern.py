@@ -103,10 +103,21 @@ def _next_to_zero(r: Array, nu: Array, length: Array) -> tuple[Array, ...]:
     rough = nu < 1.0
     v = np.where(rough, nu, 0.5)
     log_h = 0.5 * np.log(0.5 * v) + np.log(r) - np.log(length)
-    log_gap = 2.0 * v * log_h + scipy.special.gammaln(1.0 - v) - scipy.special.gammaln(1.0 + v)
+    log_gap = 2.0 * v * log_h + _log_gamma_quotient(v)
     gap = np.exp(log_gap)
     in_order = 2.0 * log_h + 1.0 - scipy.special.psi(1.0 - v) - scipy.special.psi(1.0 + v)
     k = np.where(rough, -np.expm1(log_gap), 1.0)
     d_dr = np.where(rough, -2.0 * v * np.exp(log_gap - np.log(r)), 0.0)
     d_dlength = np.where(rough, 2.0 * v * gap / length, 0.0)
     return k, d_dr, np.where(rough, -gap * in_order, 0.0), d_dlength
+
+
+def _log_gamma_quotient(v: Array) -> Array:
+    """Log(Gamma(1 - v) / Gamma(1 + v)), near v = 0 by its series."""
+    import scipy.special
+
+    series = 2.0 * v * np.euler_gamma
+    for k in (3, 5, 7):
+        series = series + 2.0 * scipy.special.zeta(k) * v**k / k
+    whole: Array = scipy.special.gammaln(1.0 - v) - scipy.special.gammaln(1.0 + v)
+    return np.where(v < 0.01, series, whole)

@@ -71,7 +71,7 @@ def log_iv(v: ArrayLike, x: ArrayLike, *, out: Array | None = None, where: Array
 
     Notes
     -----
-    The error is a few 1e-16 times ``max(1, abs(value))``. NumPy arrays of more than 20 000 entries are shared
+    The error is a few 1e-16 times ``max(1, abs(value))``. NumPy arrays of more than 40 000 entries are shared
     between as many threads as Numba may use (``numba.set_num_threads``). Under JAX the functions are
     differentiable, in both arguments and more than once; without 64-bit mode they have the digits of float32.
 

@@ -165,13 +165,13 @@ def matern_log_det(
     """
     import scipy.linalg
 
-    if not arrays.is_numpy(arrays.array_namespace(r=r)):
-        raise TypeError(f"r must be a NumPy array here, got {type(r).__name__}")
-    apart: Array = checks.array("r", r, ndim=2, low=0.0, empty=False)
+    if arrays.namespace_name(arrays.array_namespace(r=r)) not in {"numpy", "jax"}:
+        raise TypeError(f"r must be an array of NumPy or JAX, got {type(r).__name__}")
+    apart: Array = checks.array("r", np.asarray(r), ndim=2, low=0.0, empty=False)
     n = len(apart)
     if apart.shape != (n, n):
         raise ValueError(f"r must be a square matrix of distances, got an array of shape {apart.shape}")
-    apart = apart.astype(np.float64)
+    apart = np.asarray(apart, np.float64)
     miss = float(np.abs(apart - apart.T).max())
     if miss > SYMMETRIC * float(apart.max()):
         raise ValueError(f"r must be a symmetric matrix of distances, got entries that differ by {miss:.3g}")

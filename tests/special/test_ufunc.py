@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numba
 import numpy as np
 import pytest
@@ -48,6 +50,14 @@ def test_scalars_and_dtypes():
     assert special.log_kv_grad(v, x)[2].dtype == np.float32
 
 
+def test_numbers_of_any_kind():
+    """Python's integers and fractions of any size, and either order of bytes."""
+    assert special.log_iv(10**30, Fraction(1, 2)) == special.log_iv(1e30, 0.5)
+    v = RNG.uniform(0, 60, 5).astype(">f4")
+    assert special.log_iv(v, v).dtype == np.float32
+    assert_array_equal(special.log_iv(v, v), special.log_iv(v.astype("f4"), v.astype("f4")))
+
+
 def test_out_may_be_an_argument():
     v, x = RNG.uniform(0, 60, (2, 30_000))
     want = special.log_iv(v, x)
@@ -79,7 +89,9 @@ def test_where_leaves_the_others_alone():
         (lambda: special.log_iv(1, np.ones(2, complex)), TypeError, "x is complex"),
         (lambda: special.log_iv("one", 1), TypeError, "v has dtype"),
         (lambda: special.log_iv(None, 1), TypeError, "v"),
-        (lambda: special.log_iv(np.ones(2), np.ones(3)), ValueError, "shape"),
+        (lambda: special.log_iv(np.ones(2), np.ones(3)), ValueError, "v, x must have shapes that broadcast"),
+        (lambda: special.log_iv([[1], [1, 2]], 3), ValueError, "v must hold real numbers"),
+        (lambda: special.log_iv(10**400, 3), ValueError, "v must hold real numbers"),
         (lambda: special.log_iv(np.ma.ones(2), 1), TypeError, "v is a masked array"),
         (lambda: special.log_iv(np.ones(2), 1, out=np.ones(3)), ValueError, "out must have the shape"),
         (lambda: special.log_iv(np.ones(2), 1, out=np.ones(2, int)), TypeError, "out must hold real floats"),
