@@ -13,7 +13,7 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 
-from . import _generic
+from . import _generic, _generic_directions
 from ._elementwise import evaluate
 from ._host import CHUNK
 
@@ -144,7 +144,7 @@ def log_norm(xp: Any, d: int, kappa: Any) -> Any:
         from ._jax import functions
 
         return functions()["vmf_log_norm"](d, kappa)
-    return plain_log_norm_scaled(xp, d, kappa) - kappa
+    return _plain(xp, d, kappa) - kappa
 
 
 def log_norm_scaled(xp: Any, d: int, kappa: Any) -> Any:
@@ -153,18 +153,8 @@ def log_norm_scaled(xp: Any, d: int, kappa: Any) -> Any:
         from ._jax import functions
 
         return functions()["vmf_log_norm_scaled"](d, kappa)
-    return plain_log_norm_scaled(xp, d, kappa)
+    return _plain(xp, d, kappa)
 
 
-def plain_log_norm_scaled(xp: Any, d: int, kappa: Any) -> Any:
-    """The value; up to kappa = 1, where v log kappa would cancel in (1), by the series of I."""
-    v = 0.5 * d - 1.0
-    small = kappa <= 1.0
-    y = 0.25 * xp.where(small, kappa, xp.ones_like(kappa)) ** 2
-    series = xp.zeros_like(y)
-    for k in range(12, 0, -1):
-        series = y / (k * (v + k)) * (1.0 + series)
-    uniform = math.lgamma(0.5 * d) - math.log(2.0) - 0.5 * d * math.log(math.pi)
-    safe = xp.where(small, xp.ones_like(kappa), kappa)
-    value = v * xp.log(safe) - 0.5 * d * math.log(2.0 * math.pi) - evaluate("log_ive", v, safe)
-    return xp.where(small, uniform - xp.log1p(series) + kappa, value)
+def _plain(xp: Any, d: int, kappa: Any) -> Any:
+    return _generic_directions.log_norm_scaled(xp, d, kappa, lambda v, k: evaluate("log_ive", v, k))

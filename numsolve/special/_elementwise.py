@@ -6,7 +6,7 @@ arrays through functions with derivatives of their own, those of any other libra
 
 from __future__ import annotations
 
-import numbers
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +66,7 @@ def evaluate(name: str, v: Any, x: Any, out: Array | None = None, where: Any = T
 def _value(xp: Namespace, name: str, value: Any) -> Any:
     """Python's numbers as floats, its lists as arrays."""
     try:
-        if isinstance(value, numbers.Real) and not isinstance(value, np.generic):
+        if isinstance(value, int | float | Fraction):
             return float(value)
         return xp.asarray(value) if isinstance(value, list | tuple) else value
     except (ValueError, OverflowError) as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from numsolve._core import extras
 
-from . import _generic, _generic_matern
+from . import _generic, _generic_directions, _generic_matern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,9 +96,9 @@ def functions() -> Mapping[str, Callable[[Any, Any], Any]]:
 
         @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
         def value(d: int, kappa: Any) -> Any:
-            from ._directions import plain_log_norm_scaled
-
-            return plain_log_norm_scaled(jnp, d, kappa) - (0.0 if scaled else kappa)
+            log_ive = differentiated("log_ive", 1.0, -1.0)
+            with_kappa = _generic_directions.log_norm_scaled(jnp, d, kappa, log_ive)
+            return with_kappa - (0.0 if scaled else kappa)
 
         @value.defjvp  # type: ignore[untyped-decorator]
         def _(d: int, primals: Any, tangents: Any) -> Any:

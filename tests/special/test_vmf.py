@@ -197,11 +197,15 @@ def test_derivatives_of_constant_and_entropy_under_jax():
     """d log C / d kappa = -A, d entropy / d kappa = -kappa A'; both vanish at kappa = 0."""
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
-    for d, kappa in ((2, 30.0), (3, 0.0), (3, 1e-300), (2048, 1e-3), (2048, 5.0)):
-        A = float(iv_ratio(d / 2 - 1, kappa))
-        assert_allclose(jax.grad(lambda k, d=d: vmf_log_norm(d, k))(kappa), -A, rtol=1e-12)
-        slope = 1 - A * A - ((d - 1) * A / kappa if kappa > 1e-100 else (d - 1) / d)
-        assert_allclose(jax.grad(lambda k, d=d: vmf_entropy(d, k))(kappa), -kappa * slope, atol=1e-10)
+    kappa = np.array([0.0, 1e-300, 1e-3, 5.0, 30.0])
+    d = 2
+    A = iv_ratio(d / 2 - 1, kappa)
+    slope = 1 - A * A - np.r_[(d - 1) / d, (d - 1) / d, (d - 1) * A[2:] / kappa[2:]]
+    constant, entropy = (
+        jax.jit(jax.vmap(jax.grad(lambda k, f=f: f(d, k)))) for f in (vmf_log_norm, vmf_entropy)
+    )
+    assert_allclose(constant(kappa), -A, rtol=1e-12)
+    assert_allclose(entropy(kappa), -kappa * slope, atol=1e-10)
     with pytest.raises(ValueError, match="unit vectors"):
         vmf_fit(jax.numpy.eye(3) * 2)
     with pytest.raises(TypeError, match="not traced"):
