@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from numsolve._core import arrays
+
+from . import _generic_integral, _jax_integral
 from ._tuples import FAR, GAUSS_NODES, GAUSS_WEIGHTS, RECIPROCAL_GAMMA
 
 if TYPE_CHECKING:
@@ -21,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Terms of the series (3) at `FAR`.
 SERIES = 60
-#: Nodes of the trapezoidal rule, and where the integrand has fallen to rounding errors.
-NODES, FALL = 160, 42.0
 #: Below this argument the first terms of K's series are all.
 TINY = 1e-10
 #: The coefficients of 1 / Gamma(1 + m).
@@ -128,7 +129,7 @@ def _small_order_slope(xp: Namespace, v: Values, x: Values) -> Values:
     """D log I / dv by the integrals (10), in which nothing cancels below v = 1/2."""
     v, x = v[..., None], x[..., None]
     nodes, weights = (xp.asarray(a, dtype=v.dtype) for a in (GAUSS_NODES, GAUSS_WEIGHTS))
-    t, end = math.pi * nodes, xp.acosh(1.0 + FALL / x)
+    t, end = math.pi * nodes, xp.acosh(1.0 + _generic_integral.FALL / x)
     wave = math.pi * weights * xp.exp(-2.0 * x * xp.sin(0.5 * t) ** 2)
     u = end * nodes
     decay = end * weights * xp.exp(-x * (xp.cosh(u) + 1.0) - v * u)
@@ -143,31 +144,12 @@ def iv_ratio_near(xp: Namespace, v: Values, x: Values) -> Values:
     return x / (2.0 * (v + 1.0)) * above / here
 
 
-def moments(xp: Namespace, v: Values, x: Values) -> tuple[Values, Values, Values]:
-    """Log K, and the means of cosh u and of u sinh(v u) / cosh(v u) under the integrand of (9)."""
+def moments(xp: Namespace, v: Values, x: Values) -> Values:
+    """Log K and the two means of ``_generic_integral``, under JAX with derivatives of their own."""
     x = xp.where(x < TINY, xp.ones_like(x), x)
-    r = xp.hypot(v, x)
-    peak = xp.log1p((v + v * (v / (r + x))) / x)
-    right = xp.acosh(1.0 + FALL / r)
-    safe = xp.where(v > 0.01, v, xp.ones_like(v))
-    left = xp.where(v > 0.01, FALL / safe + xp.sqrt(2.0 * FALL / safe), peak)
-    left = xp.minimum(peak, xp.minimum(left, xp.acosh(1.0 + FALL * (r + v) / (x * x))))
-    step = (left + right) / NODES
-    i = xp.astype(xp.arange(NODES + 1), v.dtype)
-    w = i * step[..., None] - left[..., None]
-    u = peak[..., None] + w
-    half = xp.where(i == 0.0, 0.5 * xp.ones_like(i), xp.ones_like(i))
-    # r (cosh w - 1) + v (sinh w - w), left of -1 by exponentials: there it is a small difference of both
-    # terms
-    usual = 2.0 * r[..., None] * xp.sinh(0.5 * w) ** 2 + v[..., None] * (xp.sinh(w) - w)
-    rise, drop = 0.5 * (r + v)[..., None], (0.5 * x * x / (r + v))[..., None]
-    fall = xp.where(w < -1.0, rise * xp.expm1(w) + drop * xp.expm1(-w) - v[..., None] * w, usual)
-    weight = xp.exp(-fall) * half
-    back = xp.exp(-2.0 * v[..., None] * u)
-    total = xp.sum(weight * (1.0 + back), axis=-1)
-    cosh = xp.sum(weight * (1.0 + back) * xp.cosh(u), axis=-1) / total
-    sinh = -xp.sum(weight * u * xp.expm1(-2.0 * v[..., None] * u), axis=-1) / total
-    return v * peak - r + xp.log(0.5 * step * total), cosh, sinh
+    if arrays.namespace_name(xp) == "jax":
+        return _jax_integral.moments()(v, x)
+    return _generic_integral.moments(xp, v, x)[:3]
 
 
 def tiny_parts(xp: Namespace, v: Values, x: Values) -> tuple[Values, Values, Values]:
