@@ -8,10 +8,11 @@ With t = v / r and the upper sign for I, the lower for K::
 As u_k(t) / v^k = P_k(t^2) / r^k, nothing happens at v = 0: there (1) is Hankel's expansion.
 
 Vectors are taken `BLOCK` entries at a time, one loop over them for each step, so that LLVM makes packed
-instructions of every loop: hence no branch in them, and a logarithm of our own. Entries that the formulas are
-not for (`is_far`) get a meaningless value; the kernel of the function itself then computes those.
+instructions of every loop: hence no branch in them, and a logarithm of our own. How many terms of U are taken
+is up to the caller: ``_cpu_sort`` groups entries by it.
 
-Names: ``v`` order, ``x`` argument, ``r`` radius, ``q`` is +-1/r, ``p`` is t^2.
+Names: ``v`` order, ``x`` argument, ``r`` radius, ``q`` is +-1/r, ``p`` is t^2. ``work`` holds rows of `BLOCK`
+floats, each named by where it begins; rows of one array cannot overlap, so LLVM need not look.
 """
 
 from __future__ import annotations
@@ -22,17 +23,16 @@ import numpy as np
 
 from numsolve._core.compiled import as_float64, as_int64, inner, kernel
 
-from ._tuples import DEBYE, ETA, FAR, NEAR_ROOT, ROOT, ROOT_REST, SLOPES, TERMS
+from ._tuples import DEBYE, ETA, ROOT, ROOT_REST, SLOPES
 
-#: Entries of a block; its five vectors of work fit into the first cache.
+#: Entries of a block; its rows of work fit into the first cache.
 BLOCK = 256
-#: Where the parts of the work begin: r at 0, then q, p, a row of the table, U - 1 and W.
+#: The rows of this file: r at 0, then q, p, a row of the table, U - 1 and W.
 _Q, _P, _ROW, U, W = BLOCK, 2 * BLOCK, 3 * BLOCK, 4 * BLOCK, 5 * BLOCK
-WORK = 6 * BLOCK
+#: Room for the rows of any kernel.
+WORK = 13 * BLOCK
 #: A product and a sum may become one fused instruction; nothing else is reordered.
 FUSED = {"contract"}
-#: Squares of numbers outside this range, and quotients of two inside, are no longer good floats.
-LEAST, MOST = 1e-140, 1e140
 #: The bits of 1, less those of the square root of 1/2: moves the split of a number from 1 to there.
 _SPLIT = 0x3FF0000000000000 - 0x3FE6A09E667F3BCD
 
@@ -42,11 +42,12 @@ def log_of(u, w):
     """Log u for a normal u, with w = u - 1 known to all digits of its own where it is small.
 
     u = 2^e m, sqrt(1/2) <= m < sqrt 2, and log m = 2 atanh(s) with s = (m - 1) / (m + 1), |s| < 0.172: the
-    first term is f - f^2 / 2 + s f^2 / 2 with f = m - 1, of which only the last is rounded twice.
+    first term is f - f^2 / 2 + s f^2 / 2 with f = m - 1, of which only the last is rounded twice. The
+    exponent becomes a float as the last bits of 2^52 + e, for want of a packed conversion.
     """
     bits = as_int64(u) + _SPLIT
-    e = (bits >> 52) - 1023
-    f = w if e == 0 else as_float64((bits & 0xFFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD) - 1.0
+    e = as_float64(((bits & 0x7FF0000000000000) >> 52) | 0x4330000000000000) - (4503599627370496.0 + 1023.0)
+    f = w if e == 0.0 else as_float64((bits & 0xFFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD) - 1.0
     s = f / (2.0 + f)
     z = s * s
     tail = 2.0 / 21.0
@@ -64,7 +65,7 @@ def log_of(u, w):
     return e * 0.6931471803691238 - ((half - (s * (half + z * tail) + e * 1.9082149292705877e-10)) - f)
 
 
-@inner(fastmath=FUSED)
+@inner(fastmath=FUSED, inline="always")
 def root_of_exponent(v, x):
     """V eta from its series about the root of eta, where the difference in (2) would keep eps * r only."""
     front = float(np.float32(v))  # ROOT has 24 bits, so that the next two products are exact
@@ -77,11 +78,11 @@ def root_of_exponent(v, x):
 
 
 @inner(fastmath=FUSED)
-def correction(table, size, work, total):
+def correction(table, terms, size, work, total):
     """Fill in sum_k q^k P_k(p) of either table: Horner's rule in p inside that in q."""
     for i in range(size):
         work[total + i] = 0.0
-    for k in range(TERMS, 0, -1):
+    for k in range(terms, 0, -1):
         for i in range(size):
             work[_ROW + i] = 0.0
         for j in range(k // 4 * 4, -1, -4):  # four coefficients at a time: fewer loads and stores
@@ -93,56 +94,48 @@ def correction(table, size, work, total):
             work[total + i] = (work[total + i] + work[_ROW + i]) * work[_Q + i]
 
 
-@inner(fastmath=FUSED)
-def prepare(v, x, start, size, sign, work):
-    """Fill in r, +-1/r and t^2 of a block; return whether any of it is far."""
-    most = 0.0
-    for i in range(size):
-        a, b = v[start + i], x[start + i]
-        r = math.sqrt(a * a + b * b)
-        most = max(most, r)
-        r = max(FAR, r)  # near entries get some value that is finite
+@inner(fastmath=FUSED, inline="always")
+def prepare(v, x, sign, work):
+    """Fill in r, +-1/r and t^2 of a block."""
+    for i in range(v.size):
+        r = math.sqrt(v[i] * v[i] + x[i] * x[i])
         inverse = 1.0 / r
         work[i] = r
         work[_Q + i] = sign * inverse
-        work[_P + i] = (a * inverse) * (a * inverse)
-    return most >= FAR
+        work[_P + i] = (v[i] * inverse) * (v[i] * inverse)
 
 
 @kernel(fastmath=FUSED)
-def log_far(v, x, out, sign, scaled, work):
+def log_far(v, x, out, terms, at_root, sign, scaled, work):
     """Fill `out` with (1), or with that of the scaled function: without its factor e^{+-x}."""
     under_root = 2.0 * math.pi if sign > 0.0 else 2.0 / math.pi
     for start in range(0, out.size, BLOCK):
-        size = min(BLOCK, out.size - start)
-        if not prepare(v, x, start, size, sign, work):
-            continue
-        correction(DEBYE, size, work, U)
-        for i in range(size):
-            a, b, r, u = v[start + i], x[start + i], work[i], 1.0 + work[U + i]
-            part = a / (r + b)  # r - x = v^2 / (r + x)
-            w = (a + a * part) / b
+        a, b, y = v[start : start + BLOCK], x[start : start + BLOCK], out[start : start + BLOCK]
+        prepare(a, b, sign, work)
+        correction(DEBYE, terms, y.size, work, U)
+        for i in range(y.size):
+            r, u = work[i], 1.0 + work[U + i]
+            part = a[i] / (r + b[i])  # r - x = v^2 / (r + x)
+            w = (a[i] + a[i] * part) / b[i]
             asinh = log_of(1.0 + w, w)
-            y = under_root * r / (u * u)
-            tail = -0.5 * log_of(y, y - 1.0)
-            work[_ROW + i] = tail
-            out[start + i] = sign * ((a * part if scaled else r) - a * asinh) + tail
-        for i in range(0 if scaled else size):
-            a, b = v[start + i], x[start + i]
-            if abs(b - ROOT * a) < NEAR_ROOT * (b + ROOT * a) and a < MOST:
-                out[start + i] = sign * root_of_exponent(a, b) + work[_ROW + i]
+            z = under_root * r / (u * u)
+            tail = -0.5 * log_of(z, z - 1.0)
+            work[U + i] = tail
+            y[i] = sign * ((a[i] * part if scaled else r) - a[i] * asinh) + tail
+        if at_root and not scaled:
+            for i in range(y.size):
+                y[i] = sign * root_of_exponent(a[i], b[i]) + work[U + i]
 
 
 @kernel(fastmath=FUSED)
-def ratio_far(v, x, out, sign, work):
+def ratio_far(v, x, out, terms, sign, work):
     """Fill `out` with I_{v+1} / I_v, or with K_{v+1} / K_v."""
     for start in range(0, out.size, BLOCK):
-        size = min(BLOCK, out.size - start)
-        if not prepare(v, x, start, size, sign, work):
-            continue
-        correction(DEBYE, size, work, U)
-        correction(SLOPES, size, work, W)
-        for i in range(size):
-            a, b, r = v[start + i], x[start + i], work[i]
-            leading = b / (r + a) if sign > 0.0 else (r + a) / b  # r - v = x^2 / (r + v)
-            out[start + i] = leading - b / r * (work[W + i] / (1.0 + work[U + i]))
+        a, b, y = v[start : start + BLOCK], x[start : start + BLOCK], out[start : start + BLOCK]
+        prepare(a, b, sign, work)
+        correction(DEBYE, terms, y.size, work, U)
+        correction(SLOPES, terms, y.size, work, W)
+        for i in range(y.size):
+            r = work[i]
+            leading = b[i] / (r + a[i]) if sign > 0.0 else (r + a[i]) / b[i]  # r - v = x^2 / (r + v)
+            y[i] = leading - b[i] / r * (work[W + i] / (1.0 + work[U + i]))

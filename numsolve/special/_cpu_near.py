@@ -1,4 +1,4 @@
-r"""Both functions below the radius `FAR`, entry by entry.
+r"""Both functions below the radius `FAR`, in packed instructions as in ``_cpu_debye``.
 
 The power series of I (DLMF 10.25.2), whose terms are positive::
 
@@ -16,6 +16,10 @@ for Steed's continued fraction [2]_, written without divisions; then upwards, wh
     K_{m+1} / K_m = (m + x + 1/2 - (1/4 - m^2) D_2 / D_1) / x                                             (7)
     K_{v+1} = (2 v / x) K_v + K_{v-1}                                                                     (8)
 
+The entries of a block take the same number of steps. One that needs fewer is left alone: in a recurrence
+until its own first step comes, in a product by factors of one, in a series by terms that no longer change the
+sum.
+
 Names as in ``_cpu_debye``; ``h`` is x / 2 and ``y`` is x^2 / 4.
 
 .. [1] Temme, J. Comput. Phys. 19 (1975) 324.
@@ -26,25 +30,36 @@ from __future__ import annotations
 
 import math
 
-from numsolve._core.compiled import inner
+from numsolve._core.compiled import as_float64, as_int64, inner, kernel
 
-from ._cpu_debye import FUSED, LEAST, MOST, log_of
-from ._tuples import FAR, RECIPROCAL_GAMMA
+from ._cpu_debye import BLOCK, FUSED, log_of
+from ._tuples import RECIPROCAL_GAMMA
 
-#: More terms than the series (3) and Temme's ever need below `FAR`.
-MOST_TERMS = 100
-#: Below this x / 2 its powers might underflow; their logarithms do not.
-TINY = 1e-12
+#: The rows of K: n and m of the order, then K_m and K_{m+1}, or the two that they have become. They are to be
+#: multiplied by e^E; while the order grows by one, the second is K_{v+1} times the step: 1, or x / 2.
+N, M, LOW, HIGH, E, STEP = (k * BLOCK for k in range(6))
+#: Rows of one function at a time.
+A, B, C, D, F, G = (k * BLOCK for k in range(6, 12))
+#: More terms than the series (3) ever needs below `FAR`, and the terms that Temme's takes up to x = 2.
+MOST_TERMS, TEMME = 100, 14
+#: Below this x / 2 its powers might underflow; their logarithms do not, and cancel nothing.
+TINY = 1e-8
+#: 1.5 * 2^52: to add and subtract it rounds a float to an integer.
+ROUND = 6755399441055744.0
+#: What the function of K is to give.
+LOG, SCALED, RATIO = range(3)
 
 
 @inner(fastmath=FUSED)
-def kind_of(v, x):
-    """0 where Debye's expansion holds, 1 near, 2 where neither does."""
-    if not (0.0 <= v <= MOST and 0.0 < x <= MOST):
-        return 2
-    if v * v + x * x < FAR * FAR:
-        return 1
-    return 0 if x >= LEAST else 2
+def exp_of(s):
+    """e^s, |s| < 700: 2^j e^f with |f| <= log(2) / 2, and the series of e^f."""
+    shifted = s * 1.4426950408889634 + ROUND  # an integer, in the last bits
+    j = shifted - ROUND
+    f = (s - j * 0.6931471803691238) - j * 1.9082149292705877e-10
+    total = 1.0
+    for k in range(14, 0, -1):
+        total = 1.0 + total * f * (1.0 / k)
+    return total * as_float64((as_int64(shifted) + 1023) << 52)
 
 
 @inner(fastmath=FUSED)
@@ -57,97 +72,179 @@ def gamma_parts(m):
     return even, odd
 
 
-@inner(fastmath=FUSED)
-def log_iv_one(v, x):
-    """Log I by the series (3), in one logarithm of all factors but (x/2)^m."""
-    n = int(v + 0.5)
-    m, h = v - n, 0.5 * x
-    power, product = 1.0, 1.0
-    for k in range(1, n + 1):
-        power *= h
-        product *= m + k
-    y, total, term = h * h, 1.0, 1.0
-    for k in range(1, MOST_TERMS):
-        term *= y / (k * (v + k))
-        total += term
-        if term < 1e-17 * total:
-            break
-    even, odd = gamma_parts(m)
-    total *= (even + m * odd) / product
-    if h < TINY:
-        return v * math.log(h) + math.log(total)
-    total *= power
-    return m * log_of(h, h - 1.0) + log_of(total, total - 1.0)
+@inner(fastmath=FUSED, inline="always")
+def split_order(v, work):
+    """Fill in the rows n and m; return the largest n."""
+    most = 0.0
+    for i in range(v.size):
+        work[N + i] = (v[i] + ROUND) - ROUND
+        work[M + i] = v[i] - work[N + i]
+    for i in range(v.size):
+        most = max(most, work[N + i])
+    return int(most)
 
 
-@inner(fastmath=FUSED)
-def iv_ratio_one(v, x):
-    """I_{v+1} / I_v by (4)."""
-    y = 0.25 * x * x
-    above, here = 0.0, 1.0
-    for k in range(int(20.0 + 1.7 * x), 0, -1):
-        above, here = here, (v + k) * here + y * above
-    return 0.5 * x * above / here
+@kernel(fastmath=FUSED)
+def log_iv_near(v, x, out, scaled, work):
+    """Fill `out` with log I by the series (3), in one logarithm of all factors but (x/2)^m."""
+    power, product, term, total = LOW, HIGH, C, D
+    for start in range(0, out.size, BLOCK):
+        a, b, z = v[start : start + BLOCK], x[start : start + BLOCK], out[start : start + BLOCK]
+        size = z.size
+        most = split_order(a, work)
+        for i in range(size):
+            h = 0.5 * b[i]
+            work[A + i] = h * h
+            work[B + i] = h if h >= TINY else 1.0
+            work[F + i] = a[i]
+            work[power + i] = work[product + i] = work[term + i] = work[total + i] = 1.0
+        for k in range(1, most + 1):
+            for i in range(size):
+                there = work[N + i] >= k
+                work[power + i] *= work[B + i] if there else 1.0
+                work[product + i] *= work[M + i] + k if there else 1.0
+        for first in range(1, MOST_TERMS, 4):
+            for i in range(size):
+                y, order, last, s = work[A + i], work[F + i], work[term + i], work[total + i]
+                for k in range(first, first + 4):
+                    last *= y / (k * (order + k))
+                    s += last
+                work[term + i], work[total + i] = last, s
+            if converged(size, work, term, total):
+                break
+        for i in range(size):
+            even, odd = gamma_parts(work[M + i])
+            h, s = (
+                0.5 * b[i],
+                work[total + i] * (even + work[M + i] * odd) / work[product + i] * work[power + i],
+            )
+            exponent = work[M + i] if h >= TINY else a[i]
+            log = exponent * log_of(h, h - 1.0) + log_of(s, s - 1.0)
+            z[i] = log - b[i] if scaled else log
 
 
-@inner(fastmath=FUSED)
-def kv_by_series(m, x):
+@inner(fastmath=FUSED, inline="always")
+def converged(size, work, term, total):
+    """Whether all last terms are below half of the last bit of their sums."""
+    for i in range(size):  # noqa: SIM110  # a generator takes longer to compile
+        if work[term + i] > 1e-17 * work[total + i]:
+            return False
+    return True
+
+
+@kernel(fastmath=FUSED)
+def iv_ratio_near(v, x, out, work):
+    """Fill `out` with I_{v+1} / I_v by (4)."""
+    first, here, above = A, B, C
+    for start in range(0, out.size, BLOCK):
+        a, b, z = v[start : start + BLOCK], x[start : start + BLOCK], out[start : start + BLOCK]
+        most = 0.0
+        for i in range(z.size):
+            work[first + i] = 20.0 + 1.7 * b[i]
+            work[D + i], work[F + i] = a[i], 0.25 * b[i] * b[i]
+            work[here + i], work[above + i] = 1.0, 0.0
+        for i in range(z.size):
+            most = max(most, work[first + i])
+        for k in range(int(most), 0, -1):
+            for i in range(z.size):
+                there = work[first + i] >= k
+                last = work[here + i]
+                following = (work[D + i] + k) * last + work[F + i] * work[above + i]
+                work[here + i] = following if there else 1.0
+                work[above + i] = last if there else 0.0
+        for i in range(z.size):
+            z[i] = 0.5 * b[i] * work[above + i] / work[here + i]
+
+
+@inner(fastmath=FUSED, inline="always")
+def pair_by_series(x, work):
     """K_m and (x/2) K_{m+1} by Temme's series; x up to 2."""
-    even, odd = gamma_parts(m)
-    at_plus, at_minus = even + m * odd, even - m * odd  # 1 / Gamma(1 +- m)
-    log = -math.log(0.5 * x)
-    s = m * log
-    grown = math.exp(s)
-    if abs(s) > 0.5:
-        sinh = 0.5 * (grown - 1.0 / grown) / s
-    else:
-        square, sinh = s * s, 0.0
+    f, p, q, c, y = A, B, C, D, F
+    for i in range(x.size):
+        m, h = work[M + i], 0.5 * x[i]
+        even, odd = gamma_parts(m)
+        at_plus, at_minus = even + m * odd, even - m * odd  # 1 / Gamma(1 +- m)
+        log = -log_of(h, h - 1.0)
+        s = m * log
+        grown = exp_of(s)
+        square, series = s * s, 0.0
         for k in range(17, 1, -2):
-            sinh = (sinh + 1.0) * square / (k * (k - 1))
-        sinh += 1.0
-    f = (even * log * sinh - odd * 0.5 * (grown + 1.0 / grown)) / (at_plus * at_minus)
-    p, q = 0.5 * grown / at_plus, 0.5 / (grown * at_minus)
-    c, y = 1.0, 0.25 * x * x
-    low, high = f, p
-    for k in range(1, MOST_TERMS):
-        inverse = 1.0 / (k * k - m * m)
-        f = (k * f + p + q) * inverse
-        p *= (k + m) * inverse
-        q *= (k - m) * inverse
-        c *= y / k
-        low += c * f
-        high += c * (p - k * f)
-        if c * f < 1e-17 * low:
-            break
-    return low, high
+            series = (series + 1.0) * square * (1.0 / (k * (k - 1)))
+        sinh = 0.5 * (grown - 1.0 / grown) / s if abs(s) > 0.5 else series + 1.0
+        first = (even * log * sinh - odd * 0.5 * (grown + 1.0 / grown)) / (at_plus * at_minus)
+        work[p + i], work[q + i] = 0.5 * grown / at_plus, 0.5 / (grown * at_minus)
+        work[f + i], work[c + i], work[y + i] = first, 1.0, h * h
+        work[LOW + i], work[HIGH + i] = first, work[p + i]
+        work[E + i], work[STEP + i] = work[N + i] * log, 1.0
+    for k in range(1, TEMME):
+        for i in range(x.size):
+            m = work[M + i]
+            inverse = 1.0 / (k * k - m * m)
+            following = (k * work[f + i] + work[p + i] + work[q + i]) * inverse
+            work[f + i] = following
+            work[p + i] *= (k + m) * inverse
+            work[q + i] *= (k - m) * inverse
+            work[c + i] *= work[y + i] * (1.0 / k)
+            work[LOW + i] += work[c + i] * following
+            work[HIGH + i] += work[c + i] * (work[p + i] - k * following)
 
 
-@inner(fastmath=FUSED)
-def kv_by_fraction(m, x):
-    """K_m and K_{m+1}, both times (2 x / pi)^(1/2) e^x, by (5) to (7); x from 2 on."""
-    following, here = 0.0, 1.0
-    total = 1.0
-    for k in range(int(10.0 + 160.0 / x), 0, -1):
-        a = (k + 0.5) * (k + 0.5) - m * m
-        following, here = here, 2.0 * (k + x) * here - a * following
-        total = here + ((k - 0.5) * (k - 0.5) - m * m) / k * total
-    low = here / total
-    return low, low * (m + x + 0.5 - (0.25 - m * m) * following / here) / x
+@inner(fastmath=FUSED, inline="always")
+def pair_by_fraction(x, work):
+    """K_m and K_{m+1}, both times e^x, by (5) to (7); x from 2 on."""
+    first, here, following, total, square = A, B, C, D, F
+    most = 0.0
+    for i in range(x.size):
+        work[first + i] = 10.0 + 160.0 / x[i]
+        work[here + i], work[following + i], work[total + i] = 1.0, 0.0, 1.0
+        work[square + i], work[G + i] = work[M + i] * work[M + i], x[i]
+    for i in range(x.size):
+        most = max(most, work[first + i])
+    for k in range(int(most), 0, -1):
+        for i in range(x.size):
+            there, m2, last = work[first + i] >= k, work[square + i], work[here + i]
+            d = 2.0 * (k + work[G + i]) * last - ((k + 0.5) * (k + 0.5) - m2) * work[following + i]
+            s = d + ((k - 0.5) * (k - 0.5) - m2) * (1.0 / k) * work[total + i]
+            work[following + i] = last if there else 0.0
+            work[here + i] = d if there else 1.0
+            work[total + i] = s if there else 1.0
+    for i in range(x.size):
+        m = work[M + i]
+        low = work[here + i] / work[total + i] * math.sqrt(0.5 * math.pi / x[i])
+        quotient = work[following + i] / work[here + i]
+        work[LOW + i] = low
+        work[HIGH + i] = low * (m + x[i] + 0.5 - (0.25 - m * m) * quotient) / x[i]
+        work[E + i], work[STEP + i] = -x[i], 2.0 / x[i]
 
 
-@inner(fastmath=FUSED)
-def kv_one(v, x):
-    """K_v and K_{v+1} / K_v as (a, ratio, e): K_v = a e^e."""
-    n = int(v + 0.5)
-    m = v - n
-    if x > 2.0:
-        low, high = kv_by_fraction(m, x)
-        for k in range(1, n + 1):
-            low, high = high, 2.0 * (m + k) / x * high + low  # (8)
-        scale = math.sqrt(0.5 * math.pi / x)
-        return low * scale, high / low, -x
-    low, high = kv_by_series(m, x)
-    y = 0.25 * x * x
-    for k in range(1, n + 1):
-        low, high = high, (m + k) * high + y * low  # (8) for K_{m+k} (x/2)^k
-    return low, high / low / (0.5 * x), -n * math.log(0.5 * x)
+@inner(fastmath=FUSED, inline="always")
+def climb(x, most, less, small, work):
+    """Go up from m by n - `less` orders with (8), or with that for K_{m+k} (x/2)^k."""
+    for i in range(x.size):
+        work[A + i] = 0.25 * x[i] * x[i] if small else 1.0
+    for k in range(1, most - less + 1):
+        for i in range(x.size):
+            there, low, high = work[N + i] - less >= k, work[LOW + i], work[HIGH + i]
+            following = (work[M + i] + k) * work[STEP + i] * high + work[A + i] * low
+            work[LOW + i] = high if there else low
+            work[HIGH + i] = following if there else high
+
+
+@kernel(fastmath=FUSED)
+def kv_near(v, x, out, small, kind, work):
+    """Fill `out` with log K, log(K e^x), or K_{v+1} / K_v."""
+    for start in range(0, out.size, BLOCK):
+        a, b, z = v[start : start + BLOCK], x[start : start + BLOCK], out[start : start + BLOCK]
+        most = split_order(a, work)
+        if small:
+            pair_by_series(b, work)
+        else:
+            pair_by_fraction(b, work)
+        climb(b, most, 0, small, work)
+        if kind == RATIO:
+            for i in range(z.size):
+                z[i] = work[HIGH + i] / work[LOW + i] * (2.0 / b[i] / work[STEP + i])
+        else:
+            for i in range(z.size):
+                low = work[LOW + i]
+                z[i] = log_of(low, low - 1.0) + (work[E + i] + (b[i] if kind == SCALED else 0.0))

@@ -6,7 +6,19 @@ the ends of the domain come first, so that no formula sees them.
 
 import cupy
 
-from ._tuples import DEBYE, ETA, FAR, NEAR_ROOT, RECIPROCAL_GAMMA, ROOT, ROOT_REST, SLOPES, TERMS
+from ._tuples import (
+    DEBYE,
+    ETA,
+    FAR,
+    GAUSS_NODES,
+    GAUSS_WEIGHTS,
+    NEAR_ROOT,
+    RECIPROCAL_GAMMA,
+    ROOT,
+    ROOT_REST,
+    SLOPES,
+    TERMS,
+)
 
 __all__ = ["KERNELS", "put"]
 
@@ -22,7 +34,10 @@ TABLES = (
     + _table("SLOPES", SLOPES[:, : TERMS + 1])
     + _table("ETA", ETA)
     + _table("GAMMA", RECIPROCAL_GAMMA)
+    + _table("NODES", GAUSS_NODES)
+    + _table("WEIGHTS", GAUSS_WEIGHTS)
     + f"#define TERMS {TERMS}\n#define N_ETA {ETA.size}\n#define N_GAMMA {RECIPROCAL_GAMMA.size}\n"
+    + f"#define N_NODES {GAUSS_NODES.size}\n"
     + f"#define FAR {FAR!r}\n#define NEAR_ROOT {NEAR_ROOT!r}\n"
     + f"#define ROOT {ROOT!r}\n#define ROOT_REST {ROOT_REST!r}\n"
 )
@@ -44,8 +59,11 @@ __device__ double correction(const double* table, double q, double p) {
     return total;
 }
 
-__device__ double asinh_quotient(double v, double x, double r) {
-    const double turn = 1.0 + v / (r + x);
+// A power of two by which v and x are multiplied where r + v might overflow.
+__device__ double scale_of(double v, double x) { return fmax(v, x) > 1e300 ? 9.5367431640625e-07 : 1.0; }
+
+__device__ double asinh_quotient(double v, double x) {
+    const double c = scale_of(v, x), turn = 1.0 + c * v / (hypot(c * v, c * x) + c * x);
     return v > 1e200 * x ? log(v) - log(x) + log(turn) : log1p(v / x * turn);
 }
 
@@ -59,16 +77,21 @@ __device__ double root_of_exponent(double v, double x) {
 }
 
 __device__ double log_far(double v, double x, double sign, bool scaled) {
+    const double asinh_q = asinh_quotient(v, x), c = scale_of(v, x);
+    v *= c;
+    x *= c;
     const double r = hypot(v, x), t = v / r;
     const double tail = log1p(correction(DEBYE, sign / r, t * t))
-        - 0.5 * (log(sign > 0.0 ? 2.0 * PI : 2.0 / PI) + log(r));
-    const double asinh_q = asinh_quotient(v, x, r);
+        - 0.5 * (log(sign > 0.0 ? 2.0 * PI : 2.0 / PI) + log(r) - log(c));
     double exponent;
     if (scaled) exponent = v * (v / (r + x) - asinh_q);
     else if (fabs(x - ROOT * v) < NEAR_ROOT * (x + ROOT * v) && v < 1e30) exponent = root_of_exponent(v, x);
     else exponent = r * (1.0 - t * asinh_q);
-    return sign * exponent + tail;
+    return sign * exponent / c + tail;
 }
+
+// log(x / 2), also where x / 2 is no normal number.
+__device__ double log_half(double x) { return x < 1e-300 ? log(x) - log(2.0) : log(0.5 * x); }
 
 __device__ void gamma_parts(double m, double* even, double* odd) {
     *even = 0.0;
@@ -94,7 +117,7 @@ __device__ double log_iv_near(double v, double x) {
     }
     gamma_parts(m, &even, &odd);
     total *= (even + m * odd) / product;
-    return h < 1e-12 ? v * log(h) + log(total) : m * log(h) + log(power * total);
+    return h < 1e-8 ? v * log_half(x) + log(total) : m * log(h) + log(power * total);
 }
 
 __device__ double iv_ratio_near(double v, double x) {
@@ -112,7 +135,7 @@ __device__ void kv_by_series(double m, double x, double* low, double* high) {
     double even, odd;
     gamma_parts(m, &even, &odd);
     const double at_plus = even + m * odd, at_minus = even - m * odd, y = 0.25 * x * x;
-    const double L = -log(0.5 * x), s = m * L, grown = exp(s);
+    const double L = -log_half(x), s = m * L, grown = exp(s);
     const double shc = s == 0.0 ? 1.0 : sinh(s) / s;
     double f = (even * L * shc - odd * cosh(s)) / (at_plus * at_minus);
     double p = 0.5 * grown / at_plus, q = 0.5 / (grown * at_minus), c = 1.0;
@@ -154,8 +177,8 @@ __device__ double kv_near(double v, double x, bool ratio, bool scaled) {
         low = high;
         high = next;
     }
-    if (ratio) return small ? high / (h * low) : high / low;
-    if (small) return log(low) - n * log(h) + (scaled ? x : 0.0);
+    if (ratio) return small ? 2.0 * (high / low) / x : high / low;
+    if (small) return log(low) - n * log_half(x) + (scaled ? x : 0.0);
     return log(low * sqrt(0.5 * PI / x)) - (scaled ? 0.0 : x);
 }
 
@@ -177,26 +200,31 @@ __device__ double log_kv(double v, double x, bool scaled) {
     return hypot(v, x) >= FAR ? log_far(v, x, -1.0, scaled) : kv_near(v, x, false, scaled);
 }
 
-__device__ double ratio_part(double v, double x, double r, double sign) {
+__device__ double ratio_far(double v, double x, double sign) {
+    const double c = scale_of(v, x), r = hypot(c * v, c * x);
+    v *= c;
+    x *= c;
     const double q = sign / r, p = (v / r) * (v / r);
-    return x / r * (correction(SLOPES, q, p) / (1.0 + correction(DEBYE, q, p)));
+    const double part = x / r * (correction(SLOPES, q, p) / (1.0 + correction(DEBYE, q, p)));
+    return (sign > 0.0 ? x / (r + v) : (r + v) / x) - part;
 }
 
 __device__ double iv_ratio(double v, double x) {
     if (illegal(v, x)) return NOTHING;
     if (isinf(x) || x == 0.0 || isinf(v)) return isinf(x) ? 1.0 : 0.0;
-    const double r = hypot(v, x);
-    return r >= FAR ? x / (r + v) - ratio_part(v, x, r, 1.0) : iv_ratio_near(v, x);
+    return hypot(v, x) >= FAR ? ratio_far(v, x, 1.0) : iv_ratio_near(v, x);
 }
 
 __device__ double kv_ratio(double v, double x) {
     if (illegal(v, x)) return NOTHING;
     if (isinf(x) || x == 0.0 || isinf(v)) return isinf(x) ? 1.0 : INF;
-    const double r = hypot(v, x);
-    return r >= FAR ? r / x + v / x - ratio_part(v, x, r, -1.0) : kv_near(v, x, true, false);
+    return hypot(v, x) >= FAR ? ratio_far(v, x, -1.0) : kv_near(v, x, true, false);
 }
 
 __device__ double slope_far(double v, double x, double sign) {
+    const double asinh_q = asinh_quotient(v, x), c = scale_of(v, x);
+    v *= c;
+    x *= c;
     const double r = hypot(v, x), t = v / r, q = sign / r, p = t * t;
     const double turn = 2.0 * t * (x / r) * (x / r) / r;
     double total = 0.0, change = 0.0;
@@ -209,13 +237,29 @@ __device__ double slope_far(double v, double x, double sign) {
         total = (total + row) * q;
         change = (change + (slope * turn - k * (t / r) * row)) * q;
     }
-    return change / (1.0 + total) - 0.5 * t / r - sign * asinh_quotient(v, x, r);
+    const double slope = change / (1.0 + total) - 0.5 * t / r - sign * asinh_q;
+    if (sign < 0.0 || v >= 1e-6 || x >= 700.0) return slope;
+    return slope - PI * exp(-2.0 * x) * (1.0 + correction(DEBYE, -q, p)) / (1.0 + total);
+}
+
+__device__ double iv_slope_by_integral(double v, double x) {
+    const double end = acosh(1.0 + 42.0 / x), sine = sin(PI * v), cosine = cos(PI * v);
+    double value = 0.0, change = 0.0;
+    for (int i = 0; i < N_NODES; ++i) {
+        const double t = PI * NODES[i], u = end * NODES[i], s = sin(0.5 * t);
+        const double wave = PI * WEIGHTS[i] * exp(-2.0 * x * s * s);
+        const double decay = end * WEIGHTS[i] * exp(-x * (cosh(u) + 1.0) - v * u);
+        value += wave * cos(v * t) - decay * sine;
+        change += wave * t * sin(v * t) + decay * (PI * cosine - u * sine);
+    }
+    return -change / value;
 }
 
 __device__ double iv_order_slope(double v, double x) {
     if (illegal(v, x)) return NOTHING;
     if (isinf(x) || x == 0.0 || isinf(v)) return isinf(x) ? 0.0 : -INF;
     if (hypot(v, x) >= FAR) return slope_far(v, x, 1.0);
+    if (v < 0.5 && x > 2.0) return iv_slope_by_integral(v, x);
     const int n = (int)(v + 0.5);
     const double m = v - n, h = 0.5 * x;
     double g = 0.0, slope = 0.0;
@@ -232,7 +276,7 @@ __device__ double iv_order_slope(double v, double x) {
         weighted += term * harmonic;
         if (term * harmonic < 1e-17 * weighted) break;
     }
-    return log(h) - digamma - weighted / total;
+    return log_half(x) - digamma - weighted / total;
 }
 
 __device__ double kv_order_slope(double v, double x) {
@@ -240,7 +284,7 @@ __device__ double kv_order_slope(double v, double x) {
     if (isinf(x) || x == 0.0 || isinf(v)) return isinf(x) || v == 0.0 ? 0.0 : INF;
     const double r = hypot(v, x);
     if (r >= FAR) return slope_far(v, x, -1.0);
-    const double peak = asinh_quotient(v, x, r), right = acosh(1.0 + 42.0 / r);
+    const double peak = asinh_quotient(v, x), right = acosh(1.0 + 42.0 / r);
     double left = x > 1e-150 ? acosh(1.0 + 42.0 * (r + v) / (x * x)) : peak;
     if (v > 0.0) left = fmin(left, 42.0 / v + sqrt(84.0 / v));
     left = fmin(left, peak);

@@ -16,7 +16,21 @@ from fractions import Fraction
 
 import numpy as np
 
-__all__ = ["DEBYE", "ETA", "FAR", "NEAR_ROOT", "RECIPROCAL_GAMMA", "ROOT", "ROOT_REST", "SLOPES", "TERMS"]
+__all__ = [
+    "BY_P",
+    "BY_Q",
+    "DEBYE",
+    "ETA",
+    "FAR",
+    "GAUSS_NODES",
+    "GAUSS_WEIGHTS",
+    "NEAR_ROOT",
+    "RECIPROCAL_GAMMA",
+    "ROOT",
+    "ROOT_REST",
+    "SLOPES",
+    "TERMS",
+]
 
 #: From this radius sqrt(v^2 + x^2) on, the Debye expansion has all digits.
 FAR = 25.0
@@ -44,6 +58,10 @@ DEBYE = _debye(TERMS)
 SLOPES = np.zeros_like(DEBYE)
 for _k in range(1, TERMS + 1):
     SLOPES[_k, :_k] = DEBYE[_k - 1, :_k] * (_k - 0.5 + 2.0 * np.arange(_k))
+
+#: The coefficients of the derivatives of U in log q and in p.
+BY_Q = DEBYE * (np.arange(TERMS + 1.0)[:, None] * (np.arange(TERMS + 1) > 0)[:, None])
+BY_P = np.roll(DEBYE * np.arange(DEBYE.shape[1]), -1, axis=1) * (np.arange(TERMS + 1) > 0)[:, None]
 
 #: 1 / Gamma(1 + z) = sum d_k z^k (DLMF 5.7.1); for |z| <= 1/2 the next term is below 2e-18.
 RECIPROCAL_GAMMA = np.array(
@@ -94,3 +112,7 @@ ETA = np.array(
 )
 #: Where it is used: below, the terms left out are below 1e-18.
 NEAR_ROOT = 0.05
+
+#: Gauss-Legendre quadrature from 0 to 1, for the integrals (10).
+GAUSS_NODES, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(40)
+GAUSS_NODES, GAUSS_WEIGHTS = 0.5 * (1.0 + GAUSS_NODES), 0.5 * GAUSS_WEIGHTS

@@ -32,6 +32,7 @@ import numpy as np
 
 from numsolve._core import arrays
 
+from . import _generic
 from ._elementwise import evaluate
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def log_iv(v: ArrayLike, x: ArrayLike, *, out: Array | None = None, where: Array
 
     Notes
     -----
-    The error is a few 1e-16 times ``max(1, abs(value))``. NumPy arrays of more than 20 000 entries are shared
+    The error is a few 1e-16 times ``max(1, abs(value))``. NumPy arrays of more than 40 000 entries are shared
     between as many threads as Numba may use (``numba.set_num_threads``). Under JAX the functions are
     differentiable, in both arguments and more than once; without 64-bit mode they have the digits of float32.
 
@@ -252,6 +253,12 @@ def _gradient(kind: str, v: Any, x: Any, sign: float) -> tuple[Array, Array, Arr
         d_dv = evaluate(f"{kind}_order_slope", order, x)
         if kind == "kv":
             d_dv = d_dv * xp.sign(v)
+            tiny = (x > 0.0) & (x < 1e-250) & xp.isfinite(order)
+            if arrays.namespace_name(xp) == "jax" or bool(xp.any(tiny)):  # beyond the range of the quotients
+                a, b = (xp.where(tiny, value, 1e-300 * xp.ones_like(x)) for value in (order, x))
+                d_dx = xp.where(tiny, _generic.kv_argument_slope(xp, a, b), d_dx)
         bad = (x <= 0.0) | xp.isinf(x) | xp.isinf(v)
         d_dx, d_dv = (xp.where(bad, xp.nan, d) for d in (d_dx, d_dv))
-    return value, d_dx[()], d_dv[()]
+    if arrays.is_numpy(xp):
+        d_dx, d_dv = d_dx[()], d_dv[()]
+    return value, d_dx, d_dv

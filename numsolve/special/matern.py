@@ -16,20 +16,29 @@ hand::
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.result import PrecisionWarning, caller_level
 
-from . import _generic
+from . import _generic_matern
+from ._directions import is_traced
 from ._elementwise import evaluate
-from ._tuples import FAR
+from ._host_matern import host_values
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike, Namespace
 
 __all__ = ["matern", "matern_grad", "matern_log_det"]
+
+
+#: The relative error from which on the user hears of it.
+NOTICEABLE = 1e-6
+#: How far a matrix of distances may be from symmetric, over its largest entry.
+SYMMETRIC = 1e-12
 
 
 def matern(r: ArrayLike, nu: ArrayLike, length: ArrayLike = 1.0) -> Array:
@@ -61,8 +70,10 @@ def matern(r: ArrayLike, nu: ArrayLike, length: ArrayLike = 1.0) -> Array:
     array([1. , 0.606..., 0.367...])
     """
     xp, distance, order, scale, dtype = _arguments(r, nu, length)
-    s = xp.sqrt(2.0 * order) * (distance / scale)
-    k: Array = _on_host(order, s)[0].astype(dtype)[()] if arrays.is_numpy(xp) else _plain(xp, order, s)
+    if arrays.is_numpy(xp):
+        on_host: Array = host_values(distance, order, scale)[0].astype(dtype)[()]
+        return on_host
+    k: Array = _plain(xp, order, xp.sqrt(2.0 * order) * (distance / scale))
     return k
 
 
@@ -87,26 +98,27 @@ def matern_grad(r: ArrayLike, nu: ArrayLike, length: ArrayLike = 1.0) -> tuple[A
     (-0.367879441171, 0.367879441171)
     """
     xp, distance, order, scale, dtype = _arguments(r, nu, length)
+    if arrays.is_numpy(xp):
+        k, d_dr, d_dnu, d_dlength = (
+            a.astype(dtype)[()] for a in host_values(distance, order, scale, gradient=True)
+        )
+        return k, d_dr, d_dnu, d_dlength
     rate = xp.sqrt(2.0 * order) / scale
     s = rate * distance
-    if arrays.is_numpy(xp):
-        k, ratio = _on_host(order, s)
-    else:
-        k, ratio = _plain(xp, order, s), _lower_ratio(xp, order, s)
     apart = s > 0.0
     safe = xp.where(apart, s, xp.ones_like(s))
-    with np.errstate(invalid="ignore", over="ignore"):
-        in_order = xp.log(0.5 * safe / order) + _generic.log_less_digamma(xp, order)
-        in_order = in_order + evaluate("kv_order_slope", order, safe)
-        slope = -k * ratio  # (2)
-        nothing = xp.zeros_like(s)
-        at_0 = xp.where(order > 0.5, nothing, xp.where(order == 0.5, -rate, -math.inf * xp.ones_like(s)))
-        d_dr = xp.where(apart, slope * rate, at_0)
-        d_dnu = xp.where(apart, k * in_order + 0.5 * safe / order * slope, nothing)  # (3)
-        d_dlength = xp.where(apart, -slope * safe / scale, nothing)
-    if arrays.is_numpy(xp):
-        k, d_dr, d_dnu, d_dlength = (a.astype(dtype)[()] for a in (k, d_dr, d_dnu, d_dlength))
-    return k, d_dr, d_dnu, d_dlength
+    in_order = xp.log(0.5 * safe / order) + _generic_matern.log_less_digamma(xp, order)
+    in_order = in_order + evaluate("kv_order_slope", order, safe)
+    value: Array = _plain(xp, order, s)
+    slope = -value * _generic_matern.lower_ratio(xp, order, s)  # (2)
+    nothing = xp.zeros_like(s)
+    at_0 = xp.where(order > 0.5, nothing, xp.where(order == 0.5, -rate, -math.inf * xp.ones_like(s)))
+    return (
+        value,
+        xp.where(apart, slope * rate, at_0),
+        xp.where(apart, value * in_order + 0.5 * safe / order * slope, nothing),  # (3)
+        xp.where(apart, -slope * safe / scale, nothing),
+    )
 
 
 def matern_log_det(
@@ -132,6 +144,11 @@ def matern_log_det(
     ValueError
         If the matrix is not positive definite in floating-point numbers; some `noise` makes it so.
 
+    Warns
+    -----
+    PrecisionWarning
+        If the condition number of the matrix takes more than ten digits of the derivatives.
+
     Notes
     -----
     The derivative is the trace of ``inv(C) @ dC``. The digits that the condition number of C takes are lost
@@ -148,14 +165,24 @@ def matern_log_det(
     """
     import scipy.linalg
 
-    apart: Array = checks.array("r", r, ndim=2, low=0.0, empty=False)
+    if arrays.namespace_name(arrays.array_namespace(r=r)) not in {"numpy", "jax"}:
+        raise TypeError(f"r must be an array of NumPy or JAX, got {type(r).__name__}")
+    apart: Array = checks.array("r", np.asarray(r), ndim=2, low=0.0, empty=False)
     n = len(apart)
-    if apart.shape != (n, n) or not np.array_equal(apart, apart.T):
-        raise ValueError(f"r must be a symmetric matrix of distances, got an array of shape {apart.shape}")
+    if apart.shape != (n, n):
+        raise ValueError(f"r must be a square matrix of distances, got an array of shape {apart.shape}")
+    apart = np.asarray(apart, np.float64)
+    miss = float(np.abs(apart - apart.T).max())
+    if miss > SYMMETRIC * float(apart.max()):
+        raise ValueError(f"r must be a symmetric matrix of distances, got entries that differ by {miss:.3g}")
+    if float(np.diag(apart).max()) > SYMMETRIC * float(apart.max()):
+        raise ValueError(f"r must be 0 on its diagonal, got a distance of {np.diag(apart).max():.3g} there")
+    apart = 0.5 * (apart + apart.T)
+    np.fill_diagonal(apart, 0.0)
     nu = checks.real("nu", nu, low=0.0, open_low=True)
     length = checks.real("length", length, low=0.0, open_low=True)
     noise = checks.real("noise", noise, low=0.0)
-    C, _, in_nu, in_length = matern_grad(apart.astype(np.float64), nu, length)
+    C, _, in_nu, in_length = matern_grad(apart, nu, length)
     C = C + noise * np.eye(n)
     try:
         factor = scipy.linalg.cho_factor(C, lower=True)
@@ -163,6 +190,16 @@ def matern_log_det(
         raise ValueError(
             f"noise = {noise:g} leaves the matrix of {n} points not positive definite; raise it"
         ) from error
+    share, _ = scipy.linalg.lapack.dpocon(factor[0], np.abs(C).sum(axis=0).max(), uplo="L")
+    lost = n * np.finfo(np.float64).eps / max(share, 1e-300)
+    if lost > 1.0:
+        raise ValueError(f"noise = {noise:g} leaves the matrix of {n} points without a digit; raise it")
+    if lost > NOTICEABLE:
+        warnings.warn(
+            f"the matrix is nearly singular: expect errors of {lost:.0e} in the derivatives; raise noise",
+            PrecisionWarning,
+            stacklevel=caller_level(),
+        )
     inverse = scipy.linalg.cho_solve(factor, np.eye(n))
     value = 2.0 * float(np.log(np.diag(factor[0])).sum())
     return value, float(np.sum(inverse * in_nu)), float(np.sum(inverse * in_length))
@@ -171,41 +208,23 @@ def matern_log_det(
 def _arguments(r: Any, nu: Any, length: Any) -> tuple[Namespace, Any, Any, Any, Any]:
     """Checked and broadcast, in float64 on the host; the library and the dtype of the result."""
     xp = arrays.array_namespace(r=r, nu=nu, length=length)
-    if arrays.namespace_name(xp) == "jax":
+    given = {"r": r, "nu": nu, "length": length}
+    if any(is_traced(value) for value in given.values()):
         r, nu, length = xp.broadcast_arrays(*(xp.asarray(a) * 1.0 for a in (r, nu, length)))
         return xp, r, nu, length, r.dtype
-    given = {"r": r, "nu": nu, "length": length}
     dtype = arrays.working_dtype(xp, **{k: a for k, a in given.items() if not isinstance(a, int | float)})
     wide = xp.float64 if arrays.is_numpy(xp) else dtype
     checked = [checks.array(name, value, xp=xp, dtype=wide, low=0.0) for name, value in given.items()]
     for name, value in zip(("nu", "length"), checked[1:], strict=True):
         if math.prod(value.shape) and float(xp.min(value)) <= 0.0:
             raise ValueError(f"{name} must be above 0, got {float(xp.min(value))}")
+    try:
+        np.broadcast_shapes(*(value.shape for value in checked))
+    except ValueError:
+        found = ", ".join(str(value.shape) for value in checked)
+        raise ValueError(f"r, nu and length must have shapes that broadcast, got {found}") from None
     r, nu, length = xp.broadcast_arrays(*checked)
     return xp, r, nu, length, dtype
-
-
-def _on_host(nu: Array, s: Array) -> tuple[Array, Array]:
-    """K and K_{nu-1} / K_nu, by the compiled kernels."""
-    k = arrays.kernels_for(np, __package__, "matern")
-    v, x = np.ascontiguousarray(nu).ravel(), np.ascontiguousarray(s).ravel()
-    out, ratio, work = np.ones(v.size), np.zeros(v.size), np.empty(k.WORK)
-    k.matern_far(v, x, out, ratio, work)
-    far = np.hypot(v, x) >= FAR
-    xp = arrays.array_namespace(nu=nu)
-    if far.any():
-        a = v[far]
-        log_k = _generic.matern_exponent(xp, a, x[far]) + out[far]
-        out[far] = np.exp(log_k - _stirling_once(xp, a))  # (4)
-    k.matern_near(v, x, out, ratio)
-    out[x == 0.0], ratio[x == 0.0] = 1.0, 0.0
-    return out.reshape(nu.shape), ratio.reshape(nu.shape)
-
-
-def _stirling_once(xp: Namespace, v: Array) -> Array:
-    """`stirling`, of one number where all are the same."""
-    values: Array = _generic.stirling(xp, v[:1] if (v == v[0]).all() else v)
-    return values
 
 
 def _plain(xp: Namespace, nu: Any, s: Any) -> Any:
@@ -214,13 +233,4 @@ def _plain(xp: Namespace, nu: Any, s: Any) -> Any:
         from ._jax import functions
 
         return functions()["matern"](nu, s)
-    return _generic.matern(xp, nu, s)
-
-
-def _lower_ratio(xp: Namespace, nu: Any, s: Any) -> Any:
-    """K_{nu-1} / K_nu in plain array code, from the derivative of K."""
-    safe = xp.where(s > 0.0, s, xp.ones_like(s))
-    upper = nu >= 1.0
-    one_less = xp.where(upper, nu - 1.0, xp.zeros_like(nu))
-    logs = _generic.log_kv(xp, xp.abs(nu - 1.0), safe) - _generic.log_kv(xp, nu, safe)
-    return xp.where(upper, 1.0 / _generic.kv_ratio(xp, one_less, safe), xp.exp(logs))
+    return _generic_matern.matern(xp, nu, s)

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,16 +35,25 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Result, Status
 
-from . import _generic
-from .bessel import iv_ratio, log_ive
+from ._directions import (
+    complement,
+    concentration,
+    dimension,
+    log_norm,
+    log_norm_scaled,
+    squared_distance,
+    summary,
+    unit,
+)
+from ._elementwise import evaluate
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike, Callback, RandomState
 
 __all__ = ["VMFResult", "vmf_entropy", "vmf_fit", "vmf_log_norm", "vmf_log_prob", "vmf_sample"]
 
-#: How far the length of a row may be from 1.
-UNIT = 1e-6
+#: Beyond this concentration, squares of samples' distances leave the range of floats.
+MOST_CONCENTRATED = 1e300
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -95,10 +104,10 @@ def vmf_log_norm(d: int, kappa: ArrayLike) -> Array:
     >>> float(vmf_log_norm(3, 0.0))  # -log(4 pi)
     -2.531024246969291
     """
-    d = checks.integer("d", d, low=2)
-    xp, k = _concentration(kappa)
-    value: Array = _log_norm_scaled(xp, d, k) - k
-    return value
+    d = dimension(d)
+    xp, k = concentration(kappa)
+    value: Array = log_norm(xp, d, k)
+    return value[()] if arrays.is_numpy(xp) else value
 
 
 def vmf_log_prob(x: ArrayLike, mu: ArrayLike, kappa: ArrayLike) -> Array:
@@ -121,7 +130,8 @@ def vmf_log_prob(x: ArrayLike, mu: ArrayLike, kappa: ArrayLike) -> Array:
     ------
     ValueError
         If a row is longer or shorter than 1 by 1e-6, or a concentration is negative. Values that JAX traces
-        are not looked at.
+        are not looked at. Accepted rows are divided by their length.
+
 
     Examples
     --------
@@ -134,14 +144,19 @@ def vmf_log_prob(x: ArrayLike, mu: ArrayLike, kappa: ArrayLike) -> Array:
     (2, 3)
     """
     xp = arrays.array_namespace(x=x, mu=mu, kappa=kappa)
-    points, means = _unit("x", x, xp), _unit("mu", mu, xp)
-    _, k = _concentration(kappa, xp)
+    points, means = unit("x", x, xp), unit("mu", mu, xp)
+    _, k = concentration(kappa, xp)
     d = points.shape[-1]
     if d != means.shape[-1]:
         raise ValueError(f"x and mu must have one last axis, got the shapes {points.shape} and {means.shape}")
-    cosine = xp.sum(points * means, axis=-1)
-    value: Array = _log_norm_scaled(xp, d, k) + k * (cosine - 1.0)
-    return value
+    try:
+        np.broadcast_shapes(points.shape[:-1], means.shape[:-1], k.shape)
+    except ValueError:
+        shapes = f"{points.shape[:-1]}, {means.shape[:-1]} and {k.shape}"
+        raise ValueError(f"x and mu less their last axes, and kappa, must broadcast, got {shapes}") from None
+    with np.errstate(over="ignore"):
+        value: Array = log_norm_scaled(xp, d, k) - 0.5 * k * squared_distance(xp, points, means)
+    return value[()] if arrays.is_numpy(xp) else value
 
 
 def vmf_entropy(d: int, kappa: ArrayLike) -> Array:
@@ -166,11 +181,10 @@ def vmf_entropy(d: int, kappa: ArrayLike) -> Array:
     >>> float(vmf_entropy(3, 0.0))  # the logarithm of the sphere's area, log(4 pi)
     2.531024246969291
     """
-    d = checks.integer("d", d, low=2)
-    xp, k = _concentration(kappa)
-    v = 0.5 * d - 1.0 + 0.0 * k
-    entropy: Array = k * _generic.iv_ratio(xp, v, k, complement=True) - _log_norm_scaled(xp, d, k)
-    return entropy
+    d = dimension(d)
+    xp, k = concentration(kappa)
+    entropy: Array = k * complement(xp, 0.5 * d - 1.0 + 0.0 * k, k) - log_norm_scaled(xp, d, k)
+    return entropy[()] if arrays.is_numpy(xp) else entropy
 
 
 def vmf_fit(
@@ -228,36 +242,61 @@ def vmf_fit(
     limits = Limits(maxiter, time_limit, callback, progress)
     normalize = checks.flag("normalize", normalize)
     tol = checks.real("tol", tol, low=0.0)
-    mu, length, n = _summary(X, R, d, weights, normalize=normalize)
-    return _fit(limits, mu, length, n, tol)
+    if X is None:
+        if R is None or d is None:
+            raise ValueError("give the data X, or their mean resultant length R and the dimension d")
+        if weights is not None or normalize:
+            raise ValueError("weights and normalize belong to the data X, which are not given")
+        R = checks.real("R", R, low=0.0, high=1.0)
+        return _fit(limits, None, R, 1.0 - R, dimension(d), tol)
+    if R is not None or d is not None:
+        raise ValueError("give either the data X or R and d, not both")
+    return _fit(limits, *summary(X, weights, normalize=normalize), tol)
 
 
-def _fit(limits: Limits, mu: Array | None, R: float, d: int, tol: float) -> VMFResult:
-    """Newton's method for (2)."""
+def _fit(limits: Limits, mu: Array | None, R: float, gap: float, d: int, tol: float) -> VMFResult:
+    """Newton's method for (2), of which `gap` is 1 - R to all digits of its own."""
     v = 0.5 * d - 1.0
-    start = R * (d - R * R) / (1.0 - R * R) if R < 1.0 else math.inf
+    kappa = R * (d - R * R) / (gap * (2.0 - gap)) if gap > 0.0 else math.inf
+    least = min(R, gap)
+    near = v * v + kappa * kappa < 1000.0  # there 1 - A is a difference
     with Monitor(
         limits,
-        atol=tol * min(R, 1.0 - R),
+        atol=tol * least,
         maxiter=50,
         label="von Mises-Fisher",
-        rounding=1e-15 * R,  # that of A itself
+        rounding=1e-15 * (R if near else least),  # that of A itself, or of 1 - A
         patience=8,
         columns=("kappa",),
     ) as it:
-        kappa = start
-        A = float(iv_ratio(v, kappa))
-        it.record(abs(A - R), kappa, kappa=kappa)  # (2)
+        miss, slope = _equation(d, kappa, R, gap)
+        it.record(abs(miss), kappa, kappa=kappa)  # (2)
         for _ in it:
-            kappa = max(kappa - (A - R) / _slope(d, kappa, A), 0.5 * kappa)
-            A = float(iv_ratio(v, kappa))
-            it.record(abs(A - R), kappa, kappa=kappa)  # (2)
+            kappa = max(kappa - miss / slope, 0.5 * kappa)
+            miss, slope = _equation(d, kappa, R, gap)
+            it.record(abs(miss), kappa, kappa=kappa)  # (2)
         if not math.isfinite(it.x):
             it.stop(Status.UNBOUNDED, "The data are one single direction.")
     log_likelihood = math.inf
     if math.isfinite(it.x):
-        log_likelihood = float(vmf_log_norm(d, it.x)) + it.x * R
+        log_likelihood = float(log_norm_scaled(arrays.array_namespace(), d, np.asarray(it.x))) - it.x * gap
     return it.result(VMFResult, mu=mu, R=R, d=d, log_likelihood=log_likelihood)
+
+
+def _equation(d: int, kappa: float, R: float, gap: float) -> tuple[float, float]:
+    """A - R, or as (1 - R) - (1 - A) where these are small, and A'."""
+    v = 0.5 * d - 1.0
+    if gap < 0.25:
+        rest = float(complement(arrays.array_namespace(), v, np.asarray(kappa)))
+        A, miss = 1.0 - rest, gap - rest
+    else:
+        A = float(evaluate("iv_ratio", v, kappa))
+        rest, miss = 1.0 - A, A - R
+    if kappa == 0.0:
+        return miss, 1.0 / d
+    if kappa < 1e5 * d:
+        return miss, rest * (1.0 + A) - (d - 1) * A / kappa
+    return miss, 0.5 * (d - 1) / kappa / kappa  # the leading term, where the difference loses its digits
 
 
 def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState = None) -> Array:
@@ -292,10 +331,10 @@ def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState =
     1610.0
     """
     generator = checks.generator(rng)
-    mean: Array = _unit("mu", mu, np)
+    mean: Array = unit("mu", mu, arrays.array_namespace())
     if mean.ndim != 1:
         raise ValueError(f"mu must be 1-D, got an array of shape {mean.shape}")
-    kappa = checks.real("kappa", kappa, low=0.0)
+    kappa = checks.real("kappa", kappa, low=0.0, high=MOST_CONCENTRATED)
     size = checks.integer("size", size, low=0)
     d = mean.shape[0]
     drop = _sample_drop(d, kappa, size, generator)
@@ -322,79 +361,3 @@ def _sample_drop(d: int, kappa: float, size: int, rng: np.random.Generator) -> A
         drop[missing[good]] = one_less_w[good]
         missing = missing[~good]
     return drop
-
-
-def _log_norm_scaled(xp: Any, d: int, kappa: Array) -> Array:
-    """Log C_d(kappa) + kappa, by (1)."""
-    v = 0.5 * d - 1.0
-    positive = kappa > 0.0
-    safe = xp.where(positive, kappa, xp.ones_like(kappa))
-    value = v * xp.log(safe) - 0.5 * d * math.log(2.0 * math.pi) - log_ive(v, safe)
-    uniform = math.lgamma(0.5 * d) - math.log(2.0) - 0.5 * d * math.log(math.pi)
-    chosen: Array = xp.where(positive, value, uniform * xp.ones_like(kappa))
-    return chosen[()] if arrays.is_numpy(xp) else chosen
-
-
-def _slope(d: int, kappa: float, A: float) -> float:
-    """A'(kappa); for large kappa, where the difference loses its digits, by the leading term of A."""
-    slope = 1.0 - A * A - (d - 1) * A / kappa
-    leading = 0.5 * (d - 1) / (kappa * kappa)
-    return slope if kappa < 1e5 * d else leading
-
-
-def _summary(
-    X: ArrayLike | None, R: float | None, d: int | None, weights: ArrayLike | None, *, normalize: bool
-) -> tuple[Array | None, float, int]:
-    """The mean direction, the mean resultant length and the dimension."""
-    if X is None:
-        if R is None or d is None:
-            raise ValueError("give the data X, or their mean resultant length R and the dimension d")
-        if weights is not None or normalize:
-            raise ValueError("weights and normalize belong to the data X, which are not given")
-        return None, checks.real("R", R, low=0.0, high=1.0), checks.integer("d", d, low=2)
-    if R is not None or d is not None:
-        raise ValueError("give either the data X or R and d, not both")
-    xp = arrays.array_namespace(X=X, weights=weights)
-    rows: Any = checks.array("X", X, xp=xp, ndim=2, empty=False)
-    rows = rows if arrays.namespace_name(xp) == "jax" else xp.astype(rows, xp.float64)
-    n, d = (int(k) for k in rows.shape)
-    if d < 2:
-        raise ValueError(f"X must have at least 2 columns, got shape {tuple(rows.shape)}")
-    if normalize:
-        lengths = xp.linalg.vector_norm(rows, axis=1, keepdims=True)
-        if float(xp.min(lengths)) == 0.0:
-            raise ValueError("X must have no row of zeros, which has no direction")
-        rows = rows / lengths
-    else:
-        rows = _unit("X", rows, xp)
-    if weights is None:
-        mean = xp.mean(rows, axis=0)
-    else:
-        w = checks.masses("weights", weights, length=n, xp=xp, dtype=rows.dtype)
-        w = w / xp.max(w)
-        mean = w @ rows / xp.sum(w)
-    R = arrays.norm(xp, mean)
-    return (mean / R if R > 0.0 else None), min(R, 1.0), d
-
-
-def _unit(name: str, x: Any, xp: Any) -> Any:
-    """Check that the last axis holds unit vectors, of dimension 2 at least."""
-    if arrays.namespace_name(xp) == "jax":
-        x = xp.asarray(x)
-    else:
-        x = checks.array(name, x, xp=xp)
-        if x.ndim and math.prod(x.shape):
-            miss = float(xp.max(xp.abs(xp.linalg.vector_norm(x, axis=-1) - 1.0)))
-            if miss > UNIT:
-                raise ValueError(f"{name} must hold unit vectors, got one whose length is off by {miss:.3g}")
-    if x.ndim == 0 or x.shape[-1] < 2:
-        raise ValueError(f"{name} must hold vectors of at least 2 entries, got shape {tuple(x.shape)}")
-    return x
-
-
-def _concentration(kappa: Any, xp: Any = None) -> tuple[Any, Any]:
-    """The library and the concentrations, checked."""
-    xp = arrays.array_namespace(kappa=kappa) if xp is None else xp
-    if arrays.namespace_name(xp) == "jax":
-        return xp, xp.asarray(kappa)
-    return xp, checks.array("kappa", kappa, xp=xp, low=0.0)

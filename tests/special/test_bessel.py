@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +22,41 @@ def test_the_references_agree_with_published_values():
     """I_0(1) and K_0(1), as in Abramowitz and Stegun, tables 9.8 and 9.9, with the digits of mpmath."""
     assert_allclose(np.exp(special.log_iv(0, 1)), 1.2660658777520083, rtol=1e-15)
     assert_allclose(np.exp(special.log_kv(0, 1)), 0.4210244382407083, rtol=1e-15)
+
+
+#: From functions.wolfram.com, as the tests of Boost.Math quote them (test_bessel_i.hpp, test_bessel_k.hpp).
+PUBLISHED_I = [
+    (0, 4, "11.30192195213633049635627018321"),
+    (0, 200, "2.03968717340972461954167312678e85"),
+    (5, 10, "777.188286403259959907293484802"),
+    (100, 9, "2.74306601746058997093587654669e-93"),
+    (100, 80, "4.65194832850610205318128191404e8"),
+    (5.5, 3.125, "0.05835140459893715004609465362"),
+    (2.25, 2.0**-20, "2.34379212133481347189068464681e-15"),
+    (144794 / 1024, 200, "2.23699739472246928794922868978e64"),
+    (10, 1e-100, "2.69114445546737213403880070547e-1010"),
+    (1.125, 2.0**-513, "8.02269390325932403421158766283e-175"),
+]
+PUBLISHED_K = [
+    (0, 2.0**-60, "41.70476234925513101384464731887"),
+    (1, 50, "3.44410222671755561259185303592e-23"),
+    (10, 2.0**-30, "3.78470202927236255215249281535e98"),
+    (100, 5, "7.03986019306167654653386616797e115"),
+    (-1000, 664, "0.00372564418019942154373086796"),
+    (0.5, 0.875, "0.55853223164660864611572976701"),
+    (5.5, 3217 / 1024, "1.30623288775012596319554857588"),
+    (144793 / 1024, 200, "9.11950412043225432171915100043e-68"),
+    (-1.125, 2.0**-513, "5.53984048006472105611199242328e173"),
+]
+
+
+@pytest.mark.parametrize(("f", "published"), [(special.log_iv, PUBLISHED_I), (special.log_kv, PUBLISHED_K)])
+def test_published_values(f, published):
+    from mpmath import mp
+
+    for v, x, value in published:
+        with mp.workdps(30):
+            assert error(f(v, x), float(mp.log(mp.mpf(value)))) < 2e-15
 
 
 @pytest.mark.parametrize(("name", "column"), [("log_iv", "log_i"), ("log_kv", "log_k")])
@@ -165,3 +202,47 @@ def test_the_tables_of_constants():
             return mp.sqrt(1 + z * z) - mp.asinh(1 / z)
 
         assert_allclose(_tuples.ETA, [float(c) for c in mp.taylor(eta, 0, 13)[1:]], rtol=1e-15)
+
+
+def test_the_slope_of_i_at_order_zero_is_that_of_dlmf_10_38_4():
+    """dI_v / dv = -K_0 at v = 0: exponentially small, where the terms of the series cancel."""
+    x = np.array([0.3, 2.0, 2.1, 9.0, 15.0, 24.9, 25.1, 60.0, 300.0])
+    assert_allclose(
+        special.log_iv_grad(0.0, x)[2], -np.exp(special.log_kv(0, x) - special.log_iv(0, x)), rtol=2e-13
+    )
+
+
+@pytest.mark.parametrize(("v", "x"), [(1e-8, 15.0), (1e-3, 24.0), (0.1, 24.5), (0.49, 2.1), (1e-5, 30.0)])
+def test_the_slope_of_i_in_small_orders_is_relatively_accurate(v, x):
+    from mpmath import mp
+
+    with mp.workdps(60):
+        h = mp.mpf(10) ** -20
+        slope = (mp.log(mp.besseli(v + h, x)) - mp.log(mp.besseli(v - h, x))) / (2 * h)
+        assert abs(special.log_iv_grad(v, x)[2] / slope - 1) < 1e-13
+
+
+def test_subnormal_arguments_keep_their_digits():
+    """The first term of the series: v log(x / 2) - log Gamma(v + 1)."""
+    x = np.array([5e-324, 1.5e-323, 2e-310])
+    want = 2.5 * (np.log(x) - np.log(2)) - math.lgamma(3.5)
+    assert_allclose(special.log_iv(2.5, x), want, rtol=1e-15)
+    assert_allclose(special.log_kv(2.5, x), -np.log(5) - want, rtol=1e-15)
+    assert_array_equal(special.log_iv(0, x), 0.0)
+    assert_allclose(special.log_kv(0, x), np.log(np.log(2) - np.log(x) - np.euler_gamma), rtol=1e-15)
+
+
+def test_the_largest_floats():
+    """The functions become homogeneous: log I(c v, c x) = c log I(v, x), and the ratios do not change."""
+    for ratio in (0.3, 0.5, 1.0, 3.0):
+        v, x = 1e307 * min(1.0, ratio), 1e307 * min(1.0, 1 / ratio)
+        for f in (special.log_iv, special.log_kv):
+            assert_allclose(f(17 * v, 17 * x), 17 * f(v, x), rtol=1e-14)
+    assert_allclose(special.iv_ratio(1.7e308, 1.7e308), math.tan(math.pi / 8), rtol=1e-15)
+    assert_allclose(special.kv_ratio(1.7e308, 1.7e308), 1 / math.tan(math.pi / 8), rtol=1e-15)
+    assert_allclose(special.log_iv_grad(1.7e308, 1e300)[2], -math.asinh(1.7e8), rtol=1e-14)
+    assert_allclose(
+        special.log_ive(1e154, 1e308), -0.5 - 0.5 * (np.log(2 * np.pi) + np.log(1e308)), rtol=1e-15
+    )
+    assert_allclose(special.log_kv_grad(1e8, 1e-300)[1], -1e308, rtol=1e-14)
+    assert special.log_kv_grad(0.5, 1e-310)[1] == -INF

@@ -16,11 +16,10 @@ from special.references import error, table
 from numsolve import special
 from numsolve._core.arrays import array_namespace
 from numsolve.special import _generic, matern, matern_grad, vmf_entropy, vmf_fit, vmf_log_prob
-from numsolve.special._elementwise import COMPILED, evaluate
+from numsolve.special._elementwise import NAMES, evaluate
 
 T = table()
 V, X = T["v"], T["x"]
-NAMES = list(COMPILED)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -93,6 +92,19 @@ class TestJAX:
         slopes = [special.log_iv_grad(v + j * h, x)[1] for j in (-2, -1, 1, 2)]
         differences = (slopes[0] - 8 * slopes[1] + 8 * slopes[2] - slopes[3]) / (12 * h)
         assert_allclose(mixed, differences, rtol=1e-9)
+
+    def test_second_derivatives_at_order_zero(self, jax):
+        """K is even in v: d2 log K / dv dx = 0; and its logarithmic derivative as in Bessel's equation."""
+        x = np.array([20.0, 30.0])
+        mixed, second = jax.jit(
+            jax.vmap(jax.jacfwd(jax.grad(special.log_kv, argnums=1), argnums=(0, 1)), in_axes=(None, 0))
+        )(0.0, x)
+        y = special.log_kv_grad(0.0, x)[1]
+        assert_allclose(mixed, 0.0, atol=1e-15)
+        assert_allclose(second, 1 - y / x - y * y, rtol=1e-9)
+        A = special.iv_ratio(0.0, 30.0)
+        slope = jax.jit(jax.jacfwd(special.iv_ratio, argnums=1))
+        assert_allclose(slope(0.0, 30.0), 1 - A * A - A / 30, rtol=1e-11)
 
     def test_the_order_of_a_covariance_has_a_derivative(self, jax):
         """Through K and its order, as in the fit of a Gaussian process."""

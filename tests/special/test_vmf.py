@@ -138,6 +138,80 @@ def test_no_direction_and_one_direction():
     assert vmf_fit(np.array([[1.0, 0.0], [-1.0, 0.0]])).mu is None
 
 
+def test_next_to_one_the_fit_has_the_digits_of_one_less_r():
+    """In three dimensions A = 1 / tanh kappa - 1 / kappa, so that kappa = 1 / (1 - R)."""
+    for gap in (2.0**-20, 2.0**-30, 2.0**-50):
+        r = vmf_fit(R=1 - gap, d=3)
+        assert r.success
+        assert_allclose(r.kappa, 1 / gap, rtol=2e-15)
+        assert_allclose(r.log_likelihood, np.log(r.kappa / (2 * np.pi)) - 1, rtol=1e-14)
+
+
+def test_one_direction_has_no_maximum_however_it_is_rounded():
+    for row in vmf_sample(np.eye(5)[0], 7.0, 8, rng=0):
+        with pytest.warns(ConvergenceWarning, match="one single direction"):
+            r = vmf_fit(np.repeat(row[None], 7, axis=0))
+        assert r.kappa == math.inf
+
+
+def test_lengths_and_scales_do_not_count():
+    """Rows off by rounding in single precision, rows at the ends of the range."""
+    X = vmf_sample(np.eye(3)[0], 1e8, 500, rng=0)
+    want = vmf_fit(X).kappa
+    assert_allclose(vmf_fit(X * (1 - 9e-7)).kappa, want, rtol=1e-6)
+    assert_allclose(vmf_fit(X.astype(np.float32)).kappa, want, rtol=1e-2)
+    A = np.array([[3.0, 4.0], [1.0, 0.0], [1.0, 1.0]])
+    for scale in (1e-300, 1e-161, 1e154, 1e307):
+        assert_allclose(
+            vmf_fit(A * scale, normalize=True).kappa, vmf_fit(A, normalize=True).kappa, rtol=1e-14
+        )
+
+
+def test_the_density_is_largest_at_the_mean():
+    mu = unit(1, 10)[0]
+    for kappa in (1.0, 1e8, 1e16):
+        peak = vmf_log_prob(mu, mu, kappa)
+        assert_allclose(peak, vmf_log_prob(np.eye(10)[0], np.eye(10)[0], kappa), rtol=1e-13)
+        assert (vmf_log_prob(vmf_sample(mu, kappa, 50, rng=0), mu, kappa) <= peak).all()
+    points, means = unit(6, 10), unit(3, 10)
+    assert_allclose(
+        vmf_log_prob(points[:, None], means, 10.0),
+        vmf_log_norm(10, 10.0) + 10.0 * points @ means.T,
+        rtol=1e-13,
+    )
+
+
+def test_the_constant_of_nearly_uniform_directions():
+    """-log(sphere's area) - log 0F1(; d / 2; kappa^2 / 4)."""
+    for d in (2, 17, 50):
+        for kappa in (1e-300, 1e-5, 0.7, 1.0):
+            y = kappa * kappa / 4
+            series = (
+                y / (d / 2) * (1 + y / (d + 2) * (1 + y / (3 * (d / 2 + 2)) * (1 + y / (4 * (d / 2 + 3)))))
+            )
+            want = float(vmf_log_norm(d, 0.0)) - math.log1p(series)
+            assert_allclose(vmf_log_norm(d, kappa), want, rtol=1e-6 if kappa > 0.1 else 1e-14, atol=1e-14)
+
+
+def test_derivatives_of_constant_and_entropy_under_jax():
+    """d log C / d kappa = -A, d entropy / d kappa = -kappa A'; both vanish at kappa = 0."""
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    kappa = np.array([0.0, 1e-300, 1e-3, 5.0, 30.0])
+    d = 2
+    A = iv_ratio(d / 2 - 1, kappa)
+    slope = 1 - A * A - np.r_[(d - 1) / d, (d - 1) / d, (d - 1) * A[2:] / kappa[2:]]
+    constant, entropy = (
+        jax.jit(jax.vmap(jax.grad(lambda k, f=f: f(d, k)))) for f in (vmf_log_norm, vmf_entropy)
+    )
+    assert_allclose(constant(kappa), -A, rtol=1e-12)
+    assert_allclose(entropy(kappa), -kappa * slope, atol=1e-10)
+    with pytest.raises(ValueError, match="unit vectors"):
+        vmf_fit(jax.numpy.eye(3) * 2)
+    with pytest.raises(TypeError, match="not traced"):
+        jax.jit(vmf_fit)(jax.numpy.eye(3))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -156,6 +230,9 @@ def test_no_direction_and_one_direction():
         (lambda: vmf_log_norm(3, -1.0), ValueError, "kappa"),
         (lambda: vmf_log_prob(np.eye(3), np.ones(3), 1.0), ValueError, "mu must hold unit vectors"),
         (lambda: vmf_log_prob(np.eye(3), np.eye(2)[0], 1.0), ValueError, "last axis"),
+        (lambda: vmf_log_prob(np.eye(3), np.eye(3)[:2], 1.0), ValueError, "must broadcast"),
+        (lambda: vmf_fit(R=0.5, d=10**400), ValueError, "d must be"),
+        (lambda: vmf_sample(np.eye(3)[0], 1.7e308), ValueError, "kappa"),
         (lambda: vmf_sample(np.eye(3), 1.0), ValueError, "mu must be 1-D"),
         (lambda: vmf_sample(np.eye(3)[0], np.inf), ValueError, "kappa"),
         (lambda: vmf_sample(np.eye(3)[0], 1.0, -1), ValueError, "size"),
