@@ -1,0 +1,290 @@
+"""The levels of the multigrid method, built from the flags of a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._layout import block_tables, coarser, layout
+from ._tuples import (
+    BLACK_END,
+    CONSTANT,
+    EDGES,
+    EXTRAS,
+    MOVED,
+    MOVED_END,
+    OFF,
+    PARENTS,
+    RED_END,
+    RED_EXTRAS,
+    SIZE,
+    WOFF,
+    Hierarchy,
+)
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array, Dtype
+
+    from .grid import GridPoisson
+
+
+@dataclass
+class Level:
+    """One level while it is built."""
+
+    shape: tuple[int, ...]
+    row: Array  #: of `Hierarchy.levels`
+    d: Array
+    linked: int  #: nodes with edges
+    weights: tuple[Array | None, Array, Array] | None = None  #: of the faces; None where they are constant
+    links: Array | None = None
+    opened: Array | None = None
+    cell_of: Array | None = None
+    ends: Array | None = None  #: edges of extra nodes
+    values: Array | None = None
+    moved: Array | None = None
+    parents: Array | None = None
+
+
+def build(problem: GridPoisson, dtype: Dtype, coarse_size: int) -> tuple[Hierarchy, list[int]]:
+    """All levels, and the number of nodes of each."""
+    levels = [_finest(problem, dtype)]
+    counts = [problem.n]
+    while counts[-1] > coarse_size:
+        if levels[-1].weights is None:
+            levels.append(_first(problem, levels[-1]))
+        else:
+            levels.append(_next(levels[-1]))
+        counts.append(levels[-1].linked)
+    return _assemble(problem, levels, dtype), counts
+
+
+def _empty_edges(dtype: Dtype) -> tuple[Array, Array]:
+    return np.empty((3, 0), dtype=np.int32), np.empty(0, dtype=dtype)
+
+
+def _finest(problem: GridPoisson, dtype: Dtype) -> Level:
+    """Level 0: constant weights, or those of the faces."""
+    row = problem.row.copy()
+    if problem.weights is None:
+        row[CONSTANT] = 1
+        return Level(problem.grid_shape, row, problem.inverse_diagonal(dtype), problem.n)
+    weights = tuple(None if w is None else w.astype(dtype) for w in problem.weights)
+    return _level(
+        problem.grid_shape, row, weights, problem.opened.astype(dtype),
+        np.empty(0, dtype=np.int32), *_empty_edges(dtype),
+    )  # fmt: skip
+
+
+def _level(
+    shape: tuple[int, ...], row: Array, weights: tuple, opened: Array, cell_of: Array, ends: Array, values: Array
+) -> Level:
+    """A level of given weights."""
+    from . import _cpu_coarsen as k
+
+    links, d = np.empty(opened.shape[1], dtype=opened.dtype), np.empty(opened.shape[1], dtype=opened.dtype)
+    links[:] = 0
+    linked = int(k.diagonals(row, *weights, ends, values, opened, links, d))
+    return Level(shape, row, d, linked, weights, links, opened, cell_of, ends, values)
+
+
+def _blank(row: Array, extras: int, dtype: Dtype, *, three: bool) -> tuple[tuple, Array]:
+    """Zero weights of a new level."""
+    n = 2 * int(row[SIZE])
+    weights = (np.zeros(n, dtype) if three else None, np.zeros(n, dtype), np.zeros(n, dtype))
+    return weights, np.zeros((6, n + extras), dtype)
+
+
+def _first(problem: GridPoisson, fine: Level) -> Level:
+    """The first coarse level, from the patterns of the blocks alone."""
+    from . import _cpu_setup as k
+
+    components, labels = block_tables()
+    shape = coarser(fine.shape)
+    row, dtype = layout(shape), fine.d.dtype
+    patterns = np.empty((1, *shape) if len(shape) == 2 else shape, dtype=np.uint8)
+    extras, split = k.find_patterns(problem.cells, fine.row, row, components, patterns)
+    base = np.full(2 * int(row[SIZE]), -1, dtype=np.int32)
+    cell_of, moved = np.empty(extras, np.int32), np.empty((3, 8 * split), np.int32)
+    counts = np.zeros(2, dtype=np.int64)
+    if split:
+        k.number_split(patterns, fine.row, row, components, labels, base, moved, cell_of, counts)
+    row[RED_EXTRAS], row[EXTRAS] = counts[0], extras
+    weights, opened = _blank(row, extras, dtype, three=len(shape) == 3)
+    ends, values = np.empty((3, 24 * split), np.int32), np.empty(24 * split, dtype)
+    ratio = problem.ratio
+    n = k.first_weights(patterns, fine.row, row, ratio, labels, base, *weights, ends, values)
+    if problem.n_contacts:
+        k.first_contacts(problem.cells, patterns, fine.row, row, ratio, labels, base, opened)
+    fine.moved, fine.parents = moved[:, : counts[1]], np.empty(0, np.int32)
+    ends, values = _merged(ends[:, :n], values[:n], 2 * int(row[SIZE]) + extras)
+    return _level(shape, row, weights, opened, cell_of, ends, values)
+
+
+def _next(fine: Level) -> Level:
+    """A coarse level from any other."""
+    from . import _cpu_coarsen as k
+
+    shape = coarser(fine.shape)
+    row, dtype, old = layout(shape), fine.d.dtype, 2 * int(fine.row[SIZE])
+    top = 2 * int(row[SIZE])
+    total = old + int(fine.row[EXTRAS])
+    parent = np.full(total, -1, dtype=np.int32)
+    new_cells = np.empty(fine.linked, dtype=np.int32)
+    group, touched = np.empty(total, np.int32), np.zeros(top, np.uint8)
+    graph = (fine.cell_of, fine.ends)
+    extras = k.aggregate(
+        fine.row, row, *fine.weights, fine.links, *graph, group, touched, parent, new_cells
+    )  # fmt: skip
+    cell_of = new_cells[:extras]
+    black = cell_of >= top // 2
+    order = np.argsort(black, kind="stable")
+    rank = np.empty(extras, dtype=np.int32)
+    rank[order] = np.arange(extras, dtype=np.int32)
+    cell_of = cell_of[order]
+    if extras:
+        beyond = parent >= top
+        parent[beyond] = top + rank[parent[beyond] - top]
+    row[RED_EXTRAS], row[EXTRAS] = extras - np.count_nonzero(black), extras
+    inside = np.zeros((3, total), dtype)
+    k.inner_weights(fine.row, *fine.weights, *graph, fine.values, inside)
+    room = 16 * extras
+    while True:
+        weights, opened = _blank(row, extras, dtype, three=len(shape) == 3)
+        ends, values = np.empty((3, room), np.int32), np.empty(room, dtype)
+        n = k.next_weights(
+            fine.row, row, *fine.weights, *graph, fine.values, inside, parent, *weights, ends, values
+        )
+        if n <= room:
+            break
+        room = n
+    k.next_contacts(fine.row, fine.cell_of, fine.opened, inside, parent, opened)
+    red = np.flatnonzero(parent[: old // 2] >= top).astype(np.int32)
+    fine.moved = np.stack([red, cell_of[parent[red] - top], parent[red]])
+    fine.parents = parent[old : old + int(fine.row[RED_EXTRAS])]
+    ends, values = _merged(ends[:, :n], values[:n], top + extras)
+    return _level(shape, row, weights, opened, cell_of, ends, values)
+
+
+def _merged(ends: Array, values: Array, total: int) -> tuple[Array, Array]:
+    """Edges between the same two nodes as one."""
+    if not values.size:
+        return ends, values
+    key = ends[0].astype(np.int64) * total + ends[1]
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    sums = np.bincount(place, values, first.size).astype(values.dtype)
+    return np.ascontiguousarray(ends[:, first]), sums
+
+
+def _directed(level: Level) -> tuple[Array, Array, int]:
+    """The edges of extra nodes in both directions, those of red targets first; their number."""
+    assert level.ends is not None
+    top, ends = 2 * int(level.row[SIZE]), level.ends
+    target, source = np.concatenate([ends[0], ends[1]]), np.concatenate([ends[1], ends[0]])
+    cell = target.copy()
+    beyond = target >= top
+    cell[beyond] = level.cell_of[target[beyond] - top]
+    black = cell >= top // 2
+    order = np.lexsort((target, black))
+    both = np.stack([target[order], source[order]])
+    return both, np.concatenate([level.values, level.values])[order], int(np.count_nonzero(~black))
+
+
+def _assemble(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> Hierarchy:
+    """All levels in one record."""
+    offset = start = edges = moved = parents = 0
+    parts: dict[str, list[Array]] = {name: [] for name in ("w0", "w1", "w2", "edges", "values")}
+    for level in levels:
+        row, size = level.row, level.d.size
+        row[OFF], row[WOFF] = offset, start
+        offset += size
+        if level.weights is not None:
+            start += 2 * int(row[SIZE])
+            for name, w in zip(("w0", "w1", "w2"), level.weights, strict=True):
+                parts[name] += [] if w is None else [w]
+            both, values, red = _directed(level)
+            parts["edges"].append(both)
+            parts["values"].append(values)
+            row[EDGES], row[RED_END], row[BLACK_END] = edges, edges + red, edges + values.size
+            edges += values.size
+        if level.moved is not None:
+            assert level.parents is not None
+            row[MOVED], row[MOVED_END], row[PARENTS] = moved, moved + level.moved.shape[1], parents
+            moved, parents = moved + level.moved.shape[1], parents + level.parents.size
+    nodes, inverse = coarsest(problem, levels, dtype)
+    work = np.zeros((2, offset), dtype)
+    listed = [level for level in levels if level.moved is not None]
+    kept = offset - levels[0].d.size
+    return Hierarchy(
+        levels=np.stack([level.row for level in levels]),
+        ratio=problem.ratio.astype(dtype),
+        d=_joined([level.d for level in levels], dtype),
+        w0=None if len(problem.grid_shape) == 2 else _joined(parts["w0"], dtype),
+        w1=_joined(parts["w1"], dtype),
+        w2=_joined(parts["w2"], dtype),
+        edges=_joined([np.empty((2, 0), np.int32), *parts["edges"]], np.int32),
+        values=_joined(parts["values"], dtype),
+        moved=_joined([np.empty((3, 0), np.int32), *[level.moved for level in listed]], np.int32),
+        parents=_joined([level.parents for level in listed], np.int32),
+        nodes=nodes,
+        inverse=inverse,
+        u=work[0],
+        f=work[1],
+        r=np.zeros(max(level.d.size for level in levels), dtype),
+        line=np.zeros(max(*problem.grid_shape, nodes.size) + 2, dtype),
+        kept=np.zeros((2, max(kept, 1)), dtype),
+        bookkeeping=np.zeros((4, len(levels))),
+    )
+
+
+def _joined(parts: list[Array], dtype: Dtype) -> Array:
+    """Arrays one after the other along their last axis."""
+    return np.ascontiguousarray(np.concatenate(parts, axis=-1)) if parts else np.zeros(0, dtype)
+
+
+def coarsest(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> tuple[Array, Array]:
+    """The nodes of the last level, and the inverse of their matrix; constants are shifted away."""
+    level = levels[-1]
+    if len(levels) == 1:
+        matrix, nodes = problem.to_csr(scaled=True).toarray(), problem.places()
+    else:
+        nodes, matrix = _dense(level)
+    if not nodes.size:
+        return np.zeros(0, np.int64), np.zeros((0, 0), dtype)
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    count, part = connected_components(csr_array(matrix != 0), directed=False)
+    slack = matrix.sum(axis=1)
+    largest = matrix.diagonal().max() or 1.0
+    closed = np.bincount(part, slack, count) <= 1e-10 * np.bincount(part, matrix.diagonal(), count)
+    for c in np.flatnonzero(closed):
+        own = np.flatnonzero(part == c)
+        matrix[np.ix_(own, own)] += largest / own.size
+    inverse = np.linalg.inv(matrix)
+    return nodes.astype(np.int64), np.ascontiguousarray((inverse + inverse.T) / 2, dtype)
+
+
+def _dense(level: Level) -> tuple[Array, Array]:
+    """The matrix of a level in double precision, and the places of its nodes."""
+    from ._cpu_coarsen import all_edges
+
+    assert level.links is not None
+    assert level.weights is not None
+    nodes = np.flatnonzero(level.links > 0)
+    number = np.full(level.links.size, -1)
+    number[nodes] = np.arange(nodes.size)
+    assert level.values is not None
+    room = 3 * 2 * int(level.row[SIZE]) + level.values.size
+    ends, values = np.empty((2, room), np.int64), np.empty(room)
+    n = all_edges(level.row, *level.weights, level.ends, level.values, ends, values)
+    i, j, w = number[ends[0, :n]], number[ends[1, :n]], values[:n]
+    matrix = np.zeros((nodes.size,) * 2)
+    np.add.at(matrix, (i, j), -w)
+    matrix += matrix.T
+    opened = level.opened[:, nodes].astype(float).sum(axis=0)
+    np.fill_diagonal(matrix, opened - matrix.sum(axis=1))
+    return nodes, matrix
+
