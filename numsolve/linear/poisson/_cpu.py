@@ -34,7 +34,7 @@ from ._tuples import (
     ROW,
     SIZE,
     STRIDE,
-    TWICE,
+    SWEEPS_OF,
     WOFF,
 )
 
@@ -258,18 +258,18 @@ def cycle(h, sweeps):
         w1, w2, r = h.w1[level[WOFF] :], h.w2[level[WOFF] :], h.r
         uc, fc = h.u[coarse[OFF] :], h.f[coarse[OFF] :]
         if down:
-            for s in range(sweeps):
+            for s in range(sweeps * level[SWEEPS_OF]):
                 if s == 0:
                     _first_red(level, u, f, d)
                 else:
                     neighbours(level, r, u, d, w0, w1, w2, h.ratio, h.edges, h.values, 0, False)
                     _again_red(level, r, u, f, d)
                 relax(level, u, f, d, w0, w1, w2, h.ratio, h.edges, h.values, 1)
-            neighbours(level, r, u, d, w0, w1, w2, h.ratio, h.edges, h.values, 0, sweeps > 1)
+            neighbours(level, r, u, d, w0, w1, w2, h.ratio, h.edges, h.values, 0, sweeps * level[SWEEPS_OF] > 1)
             _restrict(level, coarse, r, fc, h.moved, h.parents, h.line)
         else:
             _prolong(level, coarse, u, d, uc, h.moved, h.parents, h.line)
-            for _ in range(sweeps):
+            for _ in range(sweeps * level[SWEEPS_OF]):
                 relax(level, u, f, d, w0, w1, w2, h.ratio, h.edges, h.values, 1)
                 relax(level, u, f, d, w0, w1, w2, h.ratio, h.edges, h.values, 0)
 

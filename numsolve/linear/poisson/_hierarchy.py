@@ -20,6 +20,7 @@ from ._tuples import (
     RED_END,
     RED_EXTRAS,
     SIZE,
+    SWEEPS_OF,
     WOFF,
     Hierarchy,
 )
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from numsolve._core.typing import Array, Dtype
 
     from .grid import GridPoisson
+
+
+#: Sweeps on each level, times those of the finest; the last number holds for all further levels. On coarse
+#: levels they cost little, and keep the number of iterations from growing with the number of levels.
+SWEEPS = (1, 1, 2, 4)
 
 
 @dataclass
@@ -196,8 +202,9 @@ def _assemble(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> Hierar
     """All levels in one record."""
     offset = start = edges = moved = parents = 0
     parts: dict[str, list[Array]] = {name: [] for name in ("w0", "w1", "w2", "edges", "values")}
-    for level in levels:
+    for k, level in enumerate(levels):
         row, size = level.row, level.d.size
+        row[SWEEPS_OF] = SWEEPS[min(k, len(SWEEPS) - 1)]
         row[OFF], row[WOFF] = offset, start
         offset += size
         if level.weights is not None:
@@ -216,7 +223,6 @@ def _assemble(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> Hierar
     nodes, inverse = coarsest(problem, levels, dtype)
     work = np.zeros((2, offset), dtype)
     listed = [level for level in levels if level.moved is not None]
-    kept = offset - levels[0].d.size
     return Hierarchy(
         levels=np.stack([level.row for level in levels]),
         ratio=problem.ratio.astype(dtype),
@@ -234,8 +240,6 @@ def _assemble(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> Hierar
         f=work[1],
         r=np.zeros(max(level.d.size for level in levels), dtype),
         line=np.zeros(max(*problem.grid_shape, nodes.size) + 2, dtype),
-        kept=np.zeros((2, max(kept, 1)), dtype),
-        bookkeeping=np.zeros((4, len(levels))),
     )
 
 

@@ -14,8 +14,8 @@ OFF, WOFF, SIZE, ROW, N0, N1, N2, STRIDE, FIRST = 0, 1, 2, 3, 4, 5, 6, 7, 8
 RED_EXTRAS, EXTRAS, EDGES, RED_END, BLACK_END = 9, 10, 11, 12, 13
 #: Red nodes whose parent is not the first node of its cell; parents of red extra nodes.
 MOVED, MOVED_END, PARENTS = 14, 15, 16
-#: Whether the weights are one number for each axis; whether two steps are made on the level (K cycle).
-CONSTANT, TWICE = 17, 18
+#: Whether the weights are one number for each axis; sweeps on the level, times those of the finest.
+CONSTANT, SWEEPS_OF = 17, 18
 COLUMNS = 19
 
 
@@ -37,6 +37,4 @@ class Hierarchy(NamedTuple):
     u: Array  #: places to work in: solution,
     f: Array  #: right-hand side,
     r: Array  #: residual of the red nodes,
-    line: Array  #: one row,
-    kept: Array  #: and two vectors for levels with two steps
-    bookkeeping: Array  #: visits of each level, and the numbers of its first step
+    line: Array  #: and one row

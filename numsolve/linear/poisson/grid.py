@@ -169,8 +169,10 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         -------
         array of shape (n,)
         """
-        grid = checks.array("grid", grid, shape=self.grid_shape, check_finite=False)
-        packed: Array = np.asarray(grid)[self.flags == UNKNOWN]
+        values = np.asarray(grid)
+        if values.shape != self.grid_shape:
+            raise ValueError(f"grid must have shape {self.grid_shape}, got {values.shape}")
+        packed: Array = values[self.flags == UNKNOWN]
         return packed
 
     def unpack(self, vector: ArrayLike, fill: float = 0.0) -> Array:
