@@ -265,7 +265,9 @@ def cycle(h, sweeps):
                     neighbours(level, r, u, d, w0, w1, w2, h.ratio, h.edges, h.values, 0, False)
                     _again_red(level, r, u, f, d)
                 relax(level, u, f, d, w0, w1, w2, h.ratio, h.edges, h.values, 1)
-            neighbours(level, r, u, d, w0, w1, w2, h.ratio, h.edges, h.values, 0, sweeps * level[SWEEPS_OF] > 1)
+            neighbours(
+                level, r, u, d, w0, w1, w2, h.ratio, h.edges, h.values, 0, sweeps * level[SWEEPS_OF] > 1
+            )
             _restrict(level, coarse, r, fc, h.moved, h.parents, h.line)
         else:
             _prolong(level, coarse, u, d, uc, h.moved, h.parents, h.line)

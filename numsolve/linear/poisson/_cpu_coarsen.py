@@ -1,10 +1,10 @@
 """Compiled kernels of the set-up: one level from the one before, for any weights and any extra nodes.
 
-    links      sum of the weights of the edges of each node; nodes without edges have no parent
-    opened     weights towards open cells, for each direction: back and forth along each axis
-    cell_of    the place of the cell of each extra node
-    ends       of each edge that touches an extra node: the node behind, the one ahead, the axis
-    parent     of each node: its node on the next level, or -1
+links      sum of the weights of the edges of each node; nodes without edges have no parent
+opened     weights towards open cells, for each direction: back and forth along each axis
+cell_of    the place of the cell of each extra node
+ends       of each edge that touches an extra node: the node behind, the one ahead, the axis
+parent     of each node: its node on the next level, or -1
 """
 
 import numpy as np

@@ -85,7 +85,13 @@ def _finest(problem: GridPoisson, dtype: Dtype) -> Level:
 
 
 def _level(
-    shape: tuple[int, ...], row: Array, weights: tuple, opened: Array, cell_of: Array, ends: Array, values: Array
+    shape: tuple[int, ...],
+    row: Array,
+    weights: tuple,
+    opened: Array,
+    cell_of: Array,
+    ends: Array,
+    values: Array,
 ) -> Level:
     """A level of given weights."""
     from . import _cpu_coarsen as k
@@ -291,4 +297,3 @@ def _dense(level: Level) -> tuple[Array, Array]:
     opened = level.opened[:, nodes].astype(float).sum(axis=0)
     np.fill_diagonal(matrix, opened - matrix.sum(axis=1))
     return nodes, matrix
-

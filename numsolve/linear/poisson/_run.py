@@ -206,5 +206,3 @@ class Components:
         out = v.copy()
         out[self.places] -= means[self.rank]
         return out
-
-

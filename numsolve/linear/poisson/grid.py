@@ -20,7 +20,7 @@ from scipy.sparse.linalg import LinearOperator
 from numsolve._core import arrays, checks
 
 from ._layout import layout
-from ._tuples import N0, N1, N2, ROW, SIZE, STRIDE
+from ._tuples import FIRST, N0, N1, N2, ROW, SIZE, STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -213,13 +213,10 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
 
     def places(self) -> Array:
         """The places of the unknowns in the order of the kernels."""
-        grid = np.indices(self.grid_shape)
-        a, b, j = (np.zeros_like(grid[0]), *grid) if self.flags.ndim == 2 else grid
-        from ._tuples import FIRST
-
+        cells = np.nonzero(self.flags == UNKNOWN)
+        a, b, j = (0, *cells) if self.flags.ndim == 2 else cells
         row = self.row[FIRST] + a * self.row[STRIDE] + b
-        at = ((a + b + j) & 1) * self.row[SIZE] + row * self.row[ROW] + (j >> 1) + 1
-        places: Array = at[self.flags == UNKNOWN]
+        places: Array = ((a + b + j) & 1) * self.row[SIZE] + row * self.row[ROW] + (j >> 1) + 1
         return places
 
     def arguments(self) -> tuple[Any, ...]:
@@ -284,7 +281,7 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         """The scaled weight of each face, for each axis, as `face_coefficients` has them."""
         shape, out = self.grid_shape, []
         for axis in range(len(shape)):
-            faces = tuple(n - (a == axis) for a, n in enumerate(shape))
+            faces = tuple(max(n - (a == axis), 0) for a, n in enumerate(shape))
             w = np.full(faces, self.ratio[3 - len(shape) + axis])
             if self.faces is not None:
                 w = w * (self.faces[axis] / self._largest)
@@ -377,7 +374,9 @@ def _spacing(spacing: float | Sequence[float], ndim: int) -> tuple[float, ...]:
 
 def _faces(faces: Sequence[ArrayLike], shape: tuple[int, ...]) -> tuple[Array, ...]:
     if len(faces) != len(shape):
-        raise ValueError(f"face_coefficients must be {len(shape)} arrays, one for each axis, got {len(faces)}")
+        raise ValueError(
+            f"face_coefficients must be {len(shape)} arrays, one for each axis, got {len(faces)}"
+        )
     out = []
     for axis, k in enumerate(faces):
         name = f"face_coefficients[{axis}]"

@@ -105,7 +105,9 @@ def maze(rooms: int, *, rng: RandomState = None) -> Array:
         steps = [
             (da, db)
             for da, db in ((0, 1), (1, 0), (0, -1), (-1, 0))
-            if 0 <= a + da < rooms and 0 <= b + db < rooms and flags[2 * (a + da) + 1, 2 * (b + db) + 1] == WALL
+            if 0 <= a + da < rooms
+            and 0 <= b + db < rooms
+            and flags[2 * (a + da) + 1, 2 * (b + db) + 1] == WALL
         ]
         if not steps:
             path.pop()

@@ -260,7 +260,14 @@ class _Sides:
 
 
 def _plain(
-    method: str, problem: GridPoisson, sides: _Sides, limits: Limits, *, project: bool, rtol: float, atol: float
+    method: str,
+    problem: GridPoisson,
+    sides: _Sides,
+    limits: Limits,
+    *,
+    project: bool,
+    rtol: float,
+    atol: float,
 ) -> LinearResult:
     """One of the methods to compare with, on the matrix."""
     components = Components(problem)
@@ -289,6 +296,3 @@ def _plain(
 
     x = np.stack([back(c) for c in out.x.T], axis=-1) if sides.several else back(out.x)
     return replace(out, x=sides.cast(x))
-
-
-
