@@ -1,14 +1,14 @@
 """Compiled kernels of the multigrid cycle.
 
 Cells of one colour (the parity of the sum of their coordinates) are stored together: a level of n0 x n1 x n2
-cells has ``size`` places for each colour, with ``row = ceil(n2 / 2) + 2`` places for each row of the grid, one
-of them padding at each end; there is a row of padding on each side, and a plane in three dimensions. The cell
-(a, b, j) is at ``colour * size + (first + a * stride + b) * row + j // 2 + 1``. So a sweep over one colour
-reads and writes contiguous memory. In two dimensions n0 is 1 and there are no planes of padding. Nodes
-beyond the first in a cell come behind both colours, the red ones first.
+cells has ``size`` places for each colour, with ``row = ceil(n2 / 2) + 2`` places for each row of the grid,
+one of them padding at each end; there is a row of padding on each side, and a plane in three dimensions. The
+cell (a, b, j) is at ``colour * size + (first + a * stride + b) * row + j // 2 + 1``. So a sweep over one
+colour reads and writes contiguous memory. In two dimensions n0 is 1 and there are no planes of padding.
+Nodes beyond the first in a cell come behind both colours, the red ones first.
 
     u, f, d     the solution, the right-hand side, the inverse diagonal (0 where there is no unknown)
-    w0, w1, w2  weight of the face between a cell and the next one along each axis; w0 is None in two dimensions
+    w0, w1, w2  weight of the face between a cell and the next one along each axis; w0 is None in 2-D
     level       a row of `Hierarchy.levels`
 """
 
@@ -91,7 +91,7 @@ def _sum_row(r, u, d, w0, w1, w2, ratio, constant, less, at, left, row, plane, n
 
 @inner
 def _places(level, colour, a, b):
-    """Where a row of a colour starts, where the same places of the other colour are, and the left neighbour."""
+    """Where a row of a colour starts, the same places of the other colour, and the left neighbours."""
     row = U((level[FIRST] + a * level[STRIDE] + b) * level[ROW] + 1)
     own, other = row + U(colour * level[SIZE]), row + U((1 - colour) * level[SIZE])
     return (own, other), other + U((colour + a + b) & 1) - U(1)

@@ -26,7 +26,7 @@ def spread(values, cells, level, factor, packed, out):
             for j in range(level[N2]):
                 kind = cells[a + 1, b + 1, j + 1]
                 at = ((a + b + j) & 1) * level[SIZE] + row + (j >> 1)
-                if kind == 1 or kind == 2:
+                if 1 <= kind <= 2:
                     out[at] = 0
                     n += not packed
                 else:
@@ -43,7 +43,7 @@ def collect(values, cells, level, factor, packed, fill, out):
             row = (level[FIRST] + a * level[STRIDE] + b) * level[ROW] + 1
             for j in range(level[N2]):
                 kind = cells[a + 1, b + 1, j + 1]
-                if kind != 1 and kind != 2:
+                if not 1 <= kind <= 2:
                     out[n] = values[((a + b + j) & 1) * level[SIZE] + row + (j >> 1)] * factor
                     n += 1
                 elif not packed:

@@ -7,8 +7,6 @@ ends       of each edge that touches an extra node: the node behind, the one ahe
 parent     of each node: its node on the next level, or -1
 """
 
-import numpy as np
-
 from numsolve._core.compiled import inner, kernel
 
 from ._cpu_setup import place, position
@@ -181,17 +179,17 @@ def next_weights(
                         continue
                     other = place(level, a + (axis == 0), b + (axis == 1), j + (axis == 2))
                     g = _series(c, inside[axis, i], inside[axis, other])
-                    I, J = parent[i], parent[other]
-                    if I < top and J < top:
+                    P, Q = parent[i], parent[other]
+                    if P < top and Q < top:
                         if axis == 0 and v0 is not None:
-                            v0[I] += g
+                            v0[P] += g
                         elif axis == 1:
-                            v1[I] += g
+                            v1[P] += g
                         else:
-                            v2[I] += g
+                            v2[P] += g
                     else:
                         if n < new_values.size:
-                            new_ends[0, n], new_ends[1, n], new_ends[2, n] = I, J, axis
+                            new_ends[0, n], new_ends[1, n], new_ends[2, n] = P, Q, axis
                             new_values[n] = g
                         n += 1
     for e in range(values.size):
@@ -199,17 +197,17 @@ def next_weights(
         if _within(level, cell_of, i, axis):
             continue
         g = _series(values[e], inside[axis, i], inside[axis, other])
-        I, J = parent[i], parent[other]
-        if I < top and J < top:
+        P, Q = parent[i], parent[other]
+        if P < top and Q < top:
             if axis == 0 and v0 is not None:
-                v0[I] += g
+                v0[P] += g
             elif axis == 1:
-                v1[I] += g
+                v1[P] += g
             else:
-                v2[I] += g
+                v2[P] += g
         else:
             if n < new_values.size:
-                new_ends[0, n], new_ends[1, n], new_ends[2, n] = I, J, axis
+                new_ends[0, n], new_ends[1, n], new_ends[2, n] = P, Q, axis
                 new_values[n] = g
             n += 1
     return n

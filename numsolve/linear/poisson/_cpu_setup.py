@@ -5,11 +5,9 @@ Flags are padded by one wall on each side and always have three axes. In `cells`
 arrays is that of `_cpu`. The rule for the weights is told in `multigrid`.
 """
 
-import numpy as np
-
 from numsolve._core.compiled import inner, kernel
 
-from ._tuples import EXTRAS, FIRST, N0, N1, N2, RED_EXTRAS, ROW, SIZE, STRIDE
+from ._tuples import FIRST, N0, N1, N2, ROW, SIZE, STRIDE
 
 
 @inner
@@ -80,10 +78,10 @@ def find_patterns(cells, level, coarse, components, patterns):
                     for b in range(2 * B, min(2 * B + 2, level[N1])):
                         at = ((a & 1) << 2) + ((b & 1) << 1)
                         v, w = cells[a + 1, b + 1, 2 * J + 1], 1
-                        bits |= (v == 0 or v == 4) << at
+                        bits |= (v & 3 == 0) << at
                         if 2 * J + 1 < level[N2]:
                             w = cells[a + 1, b + 1, 2 * J + 2]
-                        bits |= (w == 0 or w == 4) << (at + 1)
+                        bits |= (w & 3 == 0) << (at + 1)
                 patterns[A, B, J] = bits
                 if components[bits] > 1:
                     extras += components[bits] - 1
@@ -131,7 +129,7 @@ def _node(own, label, base):
 
 
 @kernel
-def first_weights(patterns, level, coarse, ratio, labels, base, w0, w1, w2, ends, values):
+def first_weights(patterns, coarse, ratio, labels, base, w0, w1, w2, ends, values):
     """Weights between the nodes of the first coarse level; returns the number of edges beside the grid."""
     n = 0
     for A in range(coarse[N0]):
@@ -161,12 +159,12 @@ def first_weights(patterns, level, coarse, ratio, labels, base, w0, w1, w2, ends
                         if plain:
                             total += g
                             continue
-                        I = _node(own, labels[bits, corner | over], base)
-                        J_ = _node(other, labels[there, corner], base)
-                        if I == own and J_ == other:
+                        P = _node(own, labels[bits, corner | over], base)
+                        Q = _node(other, labels[there, corner], base)
+                        if P == own and Q == other:
                             total += g
                         else:
-                            ends[0, n], ends[1, n], ends[2, n], values[n] = I, J_, axis, g
+                            ends[0, n], ends[1, n], ends[2, n], values[n] = P, Q, axis, g
                             n += 1
                     if axis == 0 and w0 is not None:
                         w0[own] = total
@@ -179,7 +177,7 @@ def first_weights(patterns, level, coarse, ratio, labels, base, w0, w1, w2, ends
 
 @kernel
 def first_contacts(cells, patterns, level, coarse, ratio, labels, base, open_weights):
-    """Weights towards open cells, for each direction (two for each axis: back, forth), on the first coarse level."""
+    """Weights of the first coarse level towards open cells, for each direction: back, forth on each axis."""
     for a in range(level[N0]):
         for b in range(level[N1]):
             for j in range(level[N2]):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -30,10 +30,20 @@ if TYPE_CHECKING:
 
     from .grid import GridPoisson
 
+    Weights: TypeAlias = tuple[Array | None, Array, Array]
+
 
 #: Sweeps on each level, times those of the finest; the last number holds for all further levels. On coarse
 #: levels they cost little, and keep the number of iterations from growing with the number of levels.
 SWEEPS = (1, 1, 2, 4)
+
+
+def _nothing() -> Array:
+    return np.empty(0)
+
+
+def _no_moves() -> Array:
+    return np.empty((3, 0), np.int32)
 
 
 @dataclass
@@ -44,14 +54,14 @@ class Level:
     row: Array  #: of `Hierarchy.levels`
     d: Array
     linked: int  #: nodes with edges
-    weights: tuple[Array | None, Array, Array] | None = None  #: of the faces; None where they are constant
-    links: Array | None = None
-    opened: Array | None = None
-    cell_of: Array | None = None
-    ends: Array | None = None  #: edges of extra nodes
-    values: Array | None = None
-    moved: Array | None = None
-    parents: Array | None = None
+    weights: Weights | None = None  #: of the faces; None where they are constant
+    links: Array = field(default_factory=_nothing)
+    opened: Array = field(default_factory=_nothing)
+    cell_of: Array = field(default_factory=_nothing)
+    ends: Array = field(default_factory=_nothing)  #: edges of extra nodes
+    values: Array = field(default_factory=_nothing)
+    moved: Array = field(default_factory=_no_moves)
+    parents: Array = field(default_factory=_nothing)
 
 
 def build(problem: GridPoisson, dtype: Dtype, coarse_size: int) -> tuple[Hierarchy, list[int]]:
@@ -77,9 +87,10 @@ def _finest(problem: GridPoisson, dtype: Dtype) -> Level:
     if problem.weights is None:
         row[CONSTANT] = 1
         return Level(problem.grid_shape, row, problem.inverse_diagonal(dtype), problem.n)
-    weights = tuple(None if w is None else w.astype(dtype) for w in problem.weights)
+    w0, w1, w2 = problem.weights
+    weights = None if w0 is None else w0.astype(dtype), w1.astype(dtype), w2.astype(dtype)
     return _level(
-        problem.grid_shape, row, weights, problem.opened.astype(dtype),
+        problem.grid_shape, row, weights, np.asarray(problem.opened, dtype=dtype),
         np.empty(0, dtype=np.int32), *_empty_edges(dtype),
     )  # fmt: skip
 
@@ -87,7 +98,7 @@ def _finest(problem: GridPoisson, dtype: Dtype) -> Level:
 def _level(
     shape: tuple[int, ...],
     row: Array,
-    weights: tuple,
+    weights: Weights,
     opened: Array,
     cell_of: Array,
     ends: Array,
@@ -102,7 +113,7 @@ def _level(
     return Level(shape, row, d, linked, weights, links, opened, cell_of, ends, values)
 
 
-def _blank(row: Array, extras: int, dtype: Dtype, *, three: bool) -> tuple[tuple, Array]:
+def _blank(row: Array, extras: int, dtype: Dtype, *, three: bool) -> tuple[Weights, Array]:
     """Zero weights of a new level."""
     n = 2 * int(row[SIZE])
     weights = (np.zeros(n, dtype) if three else None, np.zeros(n, dtype), np.zeros(n, dtype))
@@ -127,7 +138,7 @@ def _first(problem: GridPoisson, fine: Level) -> Level:
     weights, opened = _blank(row, extras, dtype, three=len(shape) == 3)
     ends, values = np.empty((3, 24 * split), np.int32), np.empty(24 * split, dtype)
     ratio = problem.ratio
-    n = k.first_weights(patterns, fine.row, row, ratio, labels, base, *weights, ends, values)
+    n = k.first_weights(patterns, row, ratio, labels, base, *weights, ends, values)
     if problem.n_contacts:
         k.first_contacts(problem.cells, patterns, fine.row, row, ratio, labels, base, opened)
     fine.moved, fine.parents = moved[:, : counts[1]], np.empty(0, np.int32)
@@ -146,6 +157,7 @@ def _next(fine: Level) -> Level:
     parent = np.full(total, -1, dtype=np.int32)
     new_cells = np.empty(fine.linked, dtype=np.int32)
     group, touched = np.empty(total, np.int32), np.zeros(top, np.uint8)
+    assert fine.weights is not None
     graph = (fine.cell_of, fine.ends)
     extras = k.aggregate(
         fine.row, row, *fine.weights, fine.links, *graph, group, touched, parent, new_cells
@@ -192,7 +204,6 @@ def _merged(ends: Array, values: Array, total: int) -> tuple[Array, Array]:
 
 def _directed(level: Level) -> tuple[Array, Array, int]:
     """The edges of extra nodes in both directions, those of red targets first; their number."""
-    assert level.ends is not None
     top, ends = 2 * int(level.row[SIZE]), level.ends
     target, source = np.concatenate([ends[0], ends[1]]), np.concatenate([ends[1], ends[0]])
     cell = target.copy()
@@ -222,13 +233,11 @@ def _assemble(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> Hierar
             parts["values"].append(values)
             row[EDGES], row[RED_END], row[BLACK_END] = edges, edges + red, edges + values.size
             edges += values.size
-        if level.moved is not None:
-            assert level.parents is not None
+        if level is not levels[-1]:
             row[MOVED], row[MOVED_END], row[PARENTS] = moved, moved + level.moved.shape[1], parents
             moved, parents = moved + level.moved.shape[1], parents + level.parents.size
     nodes, inverse = coarsest(problem, levels, dtype)
     work = np.zeros((2, offset), dtype)
-    listed = [level for level in levels if level.moved is not None]
     return Hierarchy(
         levels=np.stack([level.row for level in levels]),
         ratio=problem.ratio.astype(dtype),
@@ -238,8 +247,8 @@ def _assemble(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> Hierar
         w2=_joined(parts["w2"], dtype),
         edges=_joined([np.empty((2, 0), np.int32), *parts["edges"]], np.int32),
         values=_joined(parts["values"], dtype),
-        moved=_joined([np.empty((3, 0), np.int32), *[level.moved for level in listed]], np.int32),
-        parents=_joined([level.parents for level in listed], np.int32),
+        moved=_joined([level.moved for level in levels], np.int32),
+        parents=_joined([level.parents for level in levels], np.int32),
         nodes=nodes,
         inverse=inverse,
         u=work[0],
@@ -251,7 +260,7 @@ def _assemble(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> Hierar
 
 def _joined(parts: list[Array], dtype: Dtype) -> Array:
     """Arrays one after the other along their last axis."""
-    return np.ascontiguousarray(np.concatenate(parts, axis=-1)) if parts else np.zeros(0, dtype)
+    return np.concatenate(parts, axis=-1, dtype=dtype, casting="unsafe") if parts else np.zeros(0, dtype)
 
 
 def coarsest(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> tuple[Array, Array]:
@@ -281,12 +290,10 @@ def _dense(level: Level) -> tuple[Array, Array]:
     """The matrix of a level in double precision, and the places of its nodes."""
     from ._cpu_coarsen import all_edges
 
-    assert level.links is not None
     assert level.weights is not None
     nodes = np.flatnonzero(level.links > 0)
     number = np.full(level.links.size, -1)
     number[nodes] = np.arange(nodes.size)
-    assert level.values is not None
     room = 3 * 2 * int(level.row[SIZE]) + level.values.size
     ends, values = np.empty((2, room), np.int64), np.empty(room)
     n = all_edges(level.row, *level.weights, level.ends, level.values, ends, values)

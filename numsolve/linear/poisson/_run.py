@@ -127,7 +127,8 @@ class Run:
     @property
     def answer(self) -> Array:
         """The solution in the caller's units."""
-        return self.x * self.back
+        x: Array = self.x * self.back
+        return x
 
     def _begin(self, x: Array, r: Array, size: float) -> None:
         self.vectors = np.zeros((4, x.size))

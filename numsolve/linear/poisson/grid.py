@@ -189,9 +189,9 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         -------
         array of the shape of the grid
         """
-        vector = checks.array("vector", vector, shape=(self.n,), check_finite=False)
-        grid = np.full(self.grid_shape, fill, dtype=vector.dtype)
-        grid[self.flags == UNKNOWN] = vector
+        values: Array = checks.array("vector", vector, shape=(self.n,), check_finite=False)
+        grid = np.full(self.grid_shape, fill, dtype=values.dtype)
+        grid[self.flags == UNKNOWN] = values
         return grid
 
     def spread(self, values: Array, factor: float = 1.0) -> Array:
@@ -214,7 +214,7 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
     def places(self) -> Array:
         """The places of the unknowns in the order of the kernels."""
         cells = np.nonzero(self.flags == UNKNOWN)
-        a, b, j = (0, *cells) if self.flags.ndim == 2 else cells
+        a, b, j = (np.zeros_like(cells[0]), *cells) if self.flags.ndim == 2 else cells
         row = self.row[FIRST] + a * self.row[STRIDE] + b
         places: Array = ((a + b + j) & 1) * self.row[SIZE] + row * self.row[ROW] + (j >> 1) + 1
         return places

@@ -16,11 +16,11 @@ from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.result import deliver
+from numsolve.linear._system import ENDS, FOREIGN
+from numsolve.linear.cg import cg
+from numsolve.linear.result import LinearResult
+from numsolve.linear.ssor_cg import ssor_cg
 
-from .._system import ENDS, FOREIGN
-from ..cg import cg
-from ..result import LinearResult
-from ..ssor_cg import ssor_cg
 from ._run import Components, Run
 from .grid import OPEN, UNKNOWN, GridPoisson
 from .multigrid import PoissonMultigrid, poisson_multigrid
@@ -141,7 +141,12 @@ def solve_poisson(
             components.check(column)
     if M is None:
         M = poisson_multigrid(problem, n_smooth=n_smooth or 1)
-    loop = {"rtol": rtol, "atol": atol, "maxiter": MAXITER, "n_smooth": n_smooth or M.n_smooth}
+    loop: dict[str, Any] = {
+        "rtol": rtol,
+        "atol": atol,
+        "maxiter": MAXITER,
+        "n_smooth": n_smooth or M.n_smooth,
+    }
     setup_time = perf_counter() - began
     runs: list[Run] = []
     for k, b_k in enumerate(columns):
@@ -162,9 +167,9 @@ def solve_poisson(
         return replace(out, x=sides.cast(out.x))
     for run in runs:
         run.finish()
-    x = [sides.present(components.centred(run.answer)) for run in runs]
+    solutions = [sides.present(components.centred(run.answer)) for run in runs]
     out = LinearResult(
-        x=sides.cast(np.stack(x, axis=-1)) if x else np.zeros(sides.shape),
+        x=sides.cast(np.stack(solutions, axis=-1)) if runs else np.zeros(sides.shape),
         status=np.array([int(run.status) for run in runs], dtype=int),  # type: ignore[arg-type]
         nit=np.array([run.nit for run in runs], dtype=int),  # type: ignore[arg-type]
         residual=np.array([run.true for run in runs]),  # type: ignore[arg-type]
@@ -185,10 +190,10 @@ class _Sides:
         xp = arrays.array_namespace(b=b, x0=x0, boundary_values=boundary_values)
         if not arrays.is_numpy(xp):
             raise TypeError(f"b is a {arrays.namespace_name(xp)} array; a NumPy array is wanted")
-        b = checks.array("b", b, check_finite=False)
-        self.single = b.dtype == np.float32
-        self.b = b.astype(float)
-        shape, grid = b.shape, problem.grid_shape
+        given = checks.array("b", b, check_finite=False)
+        self.single = given.dtype == np.float32
+        self.b: Array = given.astype(float)
+        shape, grid = self.b.shape, problem.grid_shape
         self.shape = shape
         self.packed = shape != grid and shape[:-1] != grid
         self.several = shape not in {grid, (problem.n,)}
@@ -198,7 +203,7 @@ class _Sides:
                 f"more axis at the end; got {shape}"
             )
         self.count = shape[-1] if self.several else 1
-        self.x0 = None
+        self.x0: Array | None = None
         if x0 is not None:
             self.x0 = checks.array("x0", x0, check_finite=False).astype(float)
             if self.x0.shape != shape:
