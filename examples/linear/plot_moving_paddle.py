@@ -33,9 +33,9 @@ inflow = np.exp(-(a**2 + (b + 0.4 * n) ** 2) / 20)
 
 
 # %%
-# Any solver works in a tuned sequence as a function of the system, the start and the arm. The arms are numbers
-# of sweeps. The cost is the work in sweeps: each iteration has two times that number, and about two more for
-# the rest of an iteration. Whoever wants wall time instead says ``cost="time"``.
+# Any solver works in a tuned sequence, as a function of the system, the start and the arm. The arms are
+# numbers of sweeps. The cost is the work in sweeps: each iteration has two times that number, and about two
+# more for the rest of an iteration. For wall time say ``cost="time"``.
 
 preconditioner = linear.poisson_multigrid(flags_at(0.0))
 
@@ -55,13 +55,15 @@ def solve(problem, rhs, x0, sweeps):
 def run(arms, warm_start):
     """Turn the paddle by a quarter; return the solver, and the iterations of each solve."""
     work = {1: 4.0, 2: 6.0, 3: 8.0, 4: 10.0}
+
+    def one_step(problem, rhs, x0, sweeps):
+        result = solve(problem, rhs, x0, sweeps)
+        return result.x, result.nit * work[sweeps]
+
     solver = linear.TunedSolver(
-        lambda A, b, x0, arm: (
-            (result := solve(A, b, x0, arm)).x,
-            result.nit * work[arm],
-        ),
+        one_step,
         arms=arms,
-        context=lambda A, b: 0.0,  # nothing is known of a system before its solve
+        context=lambda problem, rhs: float(problem.n),
         warm_start=warm_start,
         rng=0,
     )
@@ -102,3 +104,4 @@ right.grid(alpha=0.3)
 right.legend()
 plt.show()
 # sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_axes = 0

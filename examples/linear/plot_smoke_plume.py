@@ -39,12 +39,15 @@ def carried(field, a, b, v, u, dt):
     """Values of a field where the flow at the points (a, b) comes from."""
     speed_v = map_coordinates(v, (a + 0.5, b), order=1, mode="nearest")
     speed_u = map_coordinates(u, (a, b + 0.5), order=1, mode="nearest")
-    shift = np.array([0.5 * (n - m) for n, m in zip(field.shape, flags.shape)])
+    shift = np.array(
+        [0.5 * (n - m) for n, m in zip(field.shape, flags.shape, strict=True)]
+    )
     there = (a - dt * speed_v + shift[0], b - dt * speed_u + shift[1])
     return map_coordinates(field, there, order=1, mode="nearest")
 
 
 def divergence(v, u):
+    """The flow out of each fluid cell."""
     return np.where(fluid, np.diff(v, axis=0) + np.diff(u, axis=1), 0.0)
 
 
@@ -82,7 +85,7 @@ print(f"largest divergence at the end: {abs(divergence(v, u)).max():.1e}")
 # The plume parts at the disc and rolls up behind the plate.
 
 fig, axes = plt.subplots(1, 4, figsize=(10, 5.4), layout="constrained")
-for ax, (step, picture) in zip(axes, frames.items()):
+for ax, (step, picture) in zip(axes, frames.items(), strict=True):
     shown = np.ma.masked_where(~fluid, picture)
     colours = plt.get_cmap("magma").with_extremes(bad="0.6")
     ax.imshow(shown, origin="lower", cmap=colours, vmin=0, vmax=1)
@@ -99,3 +102,4 @@ ax.grid(alpha=0.3)
 ax.legend()
 plt.show()
 # sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_axes = [2, 3]
