@@ -63,7 +63,7 @@ def run(arms, warm_start):
     solver = linear.TunedSolver(
         one_step,
         arms=arms,
-        context=lambda problem, rhs: float(problem.n),
+        context=lambda problem, _: float(problem.n),
         warm_start=warm_start,
         rng=0,
     )

@@ -234,6 +234,27 @@ def _direct(u, f, nodes, inverse, line):
 
 
 @inner
+def _factorised(u, f, nodes, order, columns, factor):
+    """The coarsest level, by L D L': forward, the pivots, backward; `columns` has n + 1 starts first."""
+    n = nodes.size
+    x = factor[factor.size - n :]
+    for k in range(n):
+        x[k] = f[nodes[order[k]]]
+    for k in range(n):
+        for e in range(columns[k], columns[k + 1]):
+            x[columns[n + 1 + e]] -= factor[e] * x[k]
+    m = columns[n]
+    for step in range(n):
+        k = n - 1 - step
+        total = x[k] / factor[m + k]
+        for e in range(columns[k], columns[k + 1]):
+            total -= factor[e] * x[columns[n + 1 + e]]
+        x[k] = total
+    for k in range(n):
+        u[nodes[order[k]]] = x[k]
+
+
+@inner
 def _from(w, start):
     """The end of an array, or None in two dimensions."""
     if w is None:
@@ -251,7 +272,10 @@ def cycle(h, sweeps):
         level = h.levels[at]
         u, f, d = h.u[level[OFF] :], h.f[level[OFF] :], h.d[level[OFF] :]
         if at == last:
-            _direct(u, f, h.nodes, h.inverse, h.line)
+            if h.order.size:
+                _factorised(u, f, h.nodes, h.order, h.columns, h.factor)
+            else:
+                _direct(u, f, h.nodes, h.inverse, h.line)
             continue
         coarse = h.levels[at + 1]
         w0 = _from(h.w0, level[WOFF])

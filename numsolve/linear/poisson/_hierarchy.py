@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from scipy.sparse import coo_array, diags_array, tril
 
 from ._layout import block_tables, coarser, layout
 from ._tuples import (
@@ -26,7 +27,7 @@ from ._tuples import (
 )
 
 if TYPE_CHECKING:
-    from numsolve._core.typing import Array, Dtype
+    from numsolve._core.typing import Array, Dtype, Matrix
 
     from .grid import GridPoisson
 
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 #: Sweeps on each level, times those of the finest; the last number holds for all further levels. On coarse
 #: levels they cost little, and keep the number of iterations from growing with the number of levels.
 SWEEPS = (1, 1, 2, 4)
+
+
+#: A level with at most so many edges a node is nearly a tree: its factors have next to no fill.
+CORRIDOR, LARGEST_CORRIDOR = 1.25, 2_000_000
 
 
 def _nothing() -> Array:
@@ -68,7 +73,7 @@ def build(problem: GridPoisson, dtype: Dtype, coarse_size: int) -> tuple[Hierarc
     """All levels, and the number of nodes of each."""
     levels = [_finest(problem, dtype)]
     counts = [problem.n]
-    while counts[-1] > coarse_size:
+    while counts[-1] > coarse_size and not _is_corridor(levels[-1]):
         if levels[-1].weights is None:
             levels.append(_first(problem, levels[-1]))
         else:
@@ -236,7 +241,7 @@ def _assemble(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> Hierar
         if level is not levels[-1]:
             row[MOVED], row[MOVED_END], row[PARENTS] = moved, moved + level.moved.shape[1], parents
             moved, parents = moved + level.moved.shape[1], parents + level.parents.size
-    nodes, inverse = coarsest(problem, levels, dtype)
+    last = coarsest(problem, levels, dtype)
     work = np.zeros((2, offset), dtype)
     return Hierarchy(
         levels=np.stack([level.row for level in levels]),
@@ -249,12 +254,11 @@ def _assemble(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> Hierar
         values=_joined(parts["values"], dtype),
         moved=_joined([level.moved for level in levels], np.int32),
         parents=_joined([level.parents for level in levels], np.int32),
-        nodes=nodes,
-        inverse=inverse,
+        **last,
         u=work[0],
         f=work[1],
         r=np.zeros(max(level.d.size for level in levels), dtype),
-        line=np.zeros(max(*problem.grid_shape, nodes.size) + 2, dtype),
+        line=np.zeros(max(*problem.grid_shape, last["nodes"].size) + 2, dtype),
     )
 
 
@@ -263,31 +267,67 @@ def _joined(parts: list[Array], dtype: Dtype) -> Array:
     return np.concatenate(parts, axis=-1, dtype=dtype, casting="unsafe") if parts else np.zeros(0, dtype)
 
 
-def coarsest(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> tuple[Array, Array]:
-    """The nodes of the last level, and the inverse of their matrix; constants are shifted away."""
+def _is_corridor(level: Level) -> bool:
+    """Whether a level is nearly a tree, which coarsens slowly and is eliminated without fill."""
+    if level.weights is None or level.linked > LARGEST_CORRIDOR:
+        return False
+    edges = sum(np.count_nonzero(w) for w in level.weights if w is not None) + level.values.size
+    return bool(edges <= CORRIDOR * level.linked)
+
+
+def coarsest(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> dict[str, Array]:
+    """The nodes of the last level, and the inverse or the factors of their matrix.
+
+    Constants on closed components are shifted away: by the mean for an inverse, at one node for factors.
+    """
     level = levels[-1]
-    if len(levels) == 1:
-        matrix, nodes = problem.to_csr(scaled=True).toarray(), problem.places()
-    else:
-        nodes, matrix = _dense(level)
-    if not nodes.size:
-        return np.zeros(0, np.int64), np.zeros((0, 0), dtype)
-    from scipy.sparse import csr_array
+    nodes, matrix = (problem.places(), problem.to_csr(scaled=True)) if len(levels) == 1 else _matrix(level)
+    n = nodes.size
+    out = {
+        "nodes": nodes.astype(np.int64),
+        "inverse": np.zeros((0, 0), dtype),
+        "order": np.zeros(0, np.int64),
+        "columns": np.zeros(0, np.int64),
+        "factor": np.zeros(0),
+    }
+    if not n:
+        return out
     from scipy.sparse.csgraph import connected_components
 
-    count, part = connected_components(csr_array(matrix != 0), directed=False)
-    slack = matrix.sum(axis=1)
-    largest = matrix.diagonal().max() or 1.0
-    closed = np.bincount(part, slack, count) <= 1e-10 * np.bincount(part, matrix.diagonal(), count)
+    count, part = connected_components(matrix, directed=False)
+    diagonal = matrix.diagonal()
+    largest = diagonal.max() or 1.0
+    closed = np.bincount(part, matrix.sum(axis=1), count) <= 1e-10 * np.bincount(part, diagonal, count)
+    if n > 400 and _is_corridor(level):
+        shift = np.zeros(n)
+        shift[np.unique(part, return_index=True)[1][closed]] = largest
+        return out | _factors(matrix + diags_array(shift))
+    dense = matrix.toarray()
     for c in np.flatnonzero(closed):
         own = np.flatnonzero(part == c)
-        matrix[np.ix_(own, own)] += largest / own.size
-    inverse = np.linalg.inv(matrix)
-    return nodes.astype(np.int64), np.ascontiguousarray((inverse + inverse.T) / 2, dtype)
+        dense[np.ix_(own, own)] += largest / own.size
+    inverse = np.linalg.inv(dense)
+    return out | {"inverse": np.ascontiguousarray((inverse + inverse.T) / 2, dtype)}
 
 
-def _dense(level: Level) -> tuple[Array, Array]:
-    """The matrix of a level in double precision, and the places of its nodes."""
+def _factors(matrix: Matrix) -> dict[str, Array]:
+    """L D L' of a symmetric positive definite matrix, by SuperLU without pivoting."""
+    from scipy.sparse.linalg import splu
+
+    lu = splu(
+        matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )
+    assert (lu.perm_r == lu.perm_c).all()
+    n, L = matrix.shape[0], tril(lu.L, -1, format="csc")
+    return {
+        "order": np.argsort(lu.perm_c).astype(np.int64),
+        "columns": np.concatenate([L.indptr, L.indices]).astype(np.int64),
+        "factor": np.concatenate([L.data, lu.U.diagonal(), np.zeros(n)]),
+    }
+
+
+def _matrix(level: Level) -> tuple[Array, Matrix]:
+    """The places of the nodes of a level, and their matrix in double precision."""
     from ._cpu_coarsen import all_edges
 
     assert level.weights is not None
@@ -298,9 +338,7 @@ def _dense(level: Level) -> tuple[Array, Array]:
     ends, values = np.empty((2, room), np.int64), np.empty(room)
     n = all_edges(level.row, *level.weights, level.ends, level.values, ends, values)
     i, j, w = number[ends[0, :n]], number[ends[1, :n]], values[:n]
-    matrix = np.zeros((nodes.size,) * 2)
-    np.add.at(matrix, (i, j), -w)
-    matrix += matrix.T
+    edges = coo_array((-w, (i, j)), shape=(nodes.size,) * 2).tocsr()
+    edges = edges + edges.T
     opened = level.opened[:, nodes].astype(float).sum(axis=0)
-    np.fill_diagonal(matrix, opened - matrix.sum(axis=1))
-    return nodes, matrix
+    return nodes, (edges + diags_array(opened - edges.sum(axis=1))).tocsr()

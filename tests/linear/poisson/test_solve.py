@@ -227,6 +227,18 @@ def test_a_maze_is_a_tree_with_one_exit():
     assert (A.n, off_diagonal, A.is_singular) == (799, 798, False)
 
 
+@pytest.mark.parametrize("rooms", [45, 90])
+@pytest.mark.parametrize("closed", [False, True])
+def test_mazes_are_eliminated_and_take_few_iterations(rooms, closed):
+    flags = maze(rooms, rng=0)
+    if closed:
+        flags[flags == 2] = 1
+    b = np.random.default_rng(0).normal(size=flags.shape)
+    r = linear.solve_poisson(flags, b, rtol=1e-8, project=closed)
+    assert r.success
+    assert r.nit <= 12
+
+
 # -- what is asked for beyond rounding ----------------------------------------------------------------
 
 
