@@ -119,6 +119,8 @@ def cases(quick: bool) -> Iterator[Case]:
             budget=40.0,
             note="set-up included",
         )
+        if large:
+            continue
         yield Case(
             f"obstacles, {size}",
             ours=lambda q=p: linear.solve_poisson(q.flags, q.grid, rtol=TOL).nit,

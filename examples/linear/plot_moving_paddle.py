@@ -53,7 +53,7 @@ def solve(problem, rhs, x0, sweeps):
 
 
 def run(arms, warm_start):
-    """Turn the paddle by a quarter; return the solver, and the iterations of each solve."""
+    """Turn the paddle by a quarter."""
     work = {1: 4.0, 2: 6.0, 3: 8.0, 4: 10.0}
 
     def one_step(problem, rhs, x0, sweeps):

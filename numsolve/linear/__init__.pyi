@@ -4,6 +4,8 @@ from . import theory as theory
 from .cg import cg as cg
 from .chebcb import ChebCB as ChebCB
 from .context import automatic_context as automatic_context
+from .poisson.dcdm import DCDMResult as DCDMResult
+from .poisson.dcdm import dcdm as dcdm
 from .poisson.grid import GridPoisson as GridPoisson
 from .poisson.multigrid import PoissonMultigrid as PoissonMultigrid
 from .poisson.multigrid import poisson_multigrid as poisson_multigrid
@@ -27,6 +29,7 @@ from .tsallis import TsallisINFCB as TsallisINFCB
 __all__ = [
     "SSOR",
     "ChebCB",
+    "DCDMResult",
     "GridPoisson",
     "LinearResult",
     "PoissonMultigrid",
@@ -38,6 +41,7 @@ __all__ = [
     "TunedSolver",
     "automatic_context",
     "cg",
+    "dcdm",
     "gauss_seidel",
     "optimal_omega",
     "optimality",

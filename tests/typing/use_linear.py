@@ -92,3 +92,6 @@ def poisson() -> None:
     assert_type(problem.n_components, int)
     result = linear.solve_poisson(preconditioner, np.ones((8, 9)), project=True, rtol=1e-8)
     assert_type(result, linear.LinearResult)
+    directions = linear.dcdm(A, b, lambda r: r, n_orth=2, rtol=1e-4)
+    assert_type(directions, linear.DCDMResult)
+    assert_type(directions.nfallback, int)

@@ -227,7 +227,7 @@ def _direct(u, f, nodes, inverse, line):
     for k in range(n):
         line[k] = f[nodes[k]]
     for i in range(n):
-        total = line[0] * 0
+        total = 0.0
         for k in range(n):
             total += inverse[i, k] * line[k]
         u[nodes[i]] = total

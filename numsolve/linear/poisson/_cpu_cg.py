@@ -128,11 +128,11 @@ def _advance(alpha, p, q, x, r, f):
 
 
 @kernel
-def cg(h, sweeps, flexible, level, diag, w0, w1, w2, ratio, plane, vectors, state, stop_at, norms):
+def cg(h, sweeps, level, diag, w0, w1, w2, ratio, plane, vectors, state, stop_at, norms):
     """Steps of preconditioned conjugate gradients until ||r|| <= stop_at.
 
-    The rows of `vectors` are x, r, p and a place for A p; `state` holds r'z and the step length from one call
-    to the next, 0 at the start. The cycle's right-hand side is r already.
+    The rows of `vectors` are x, r, p and a place for A p; `state` holds r'z from one call to the next, 0
+    at the start. The cycle's right-hand side is r already.
     """
     x, r, p, q = vectors[0], vectors[1], vectors[2], vectors[3]
     n, code, done = x.size, RUNNING, 0
@@ -145,14 +145,14 @@ def cg(h, sweeps, flexible, level, diag, w0, w1, w2, ratio, plane, vectors, stat
             break
         beta = 0.0
         if state[0] > 0:
-            beta = -state[1] * _dot(z, q, n) / state[0] if flexible else rho / state[0]
+            beta = rho / state[0]
         _direction(beta, z, p)
         curvature = _product(level, p, q, diag, w0, w1, w2, ratio, plane)
         if not curvature > 0:
             code = BREAKDOWN if curvature > -np.inf else NONFINITE
             break
-        state[0], state[1] = rho, rho / curvature
-        rr = _advance(state[1], p, q, x, r, h.f)
+        state[0] = rho
+        rr = _advance(rho / curvature, p, q, x, r, h.f)
         norms[step] = np.sqrt(rr)
         done = step + 1
         if norms[step] <= stop_at:

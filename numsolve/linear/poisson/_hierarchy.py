@@ -241,7 +241,7 @@ def _assemble(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> Hierar
         if level is not levels[-1]:
             row[MOVED], row[MOVED_END], row[PARENTS] = moved, moved + level.moved.shape[1], parents
             moved, parents = moved + level.moved.shape[1], parents + level.parents.size
-    last = coarsest(problem, levels, dtype)
+    last = coarsest(problem, levels)
     work = np.zeros((2, offset), dtype)
     return Hierarchy(
         levels=np.stack([level.row for level in levels]),
@@ -275,7 +275,7 @@ def _is_corridor(level: Level) -> bool:
     return bool(edges <= CORRIDOR * level.linked)
 
 
-def coarsest(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> dict[str, Array]:
+def coarsest(problem: GridPoisson, levels: list[Level]) -> dict[str, Array]:
     """The nodes of the last level, and the inverse or the factors of their matrix.
 
     Constants on closed components are shifted away: by the mean for an inverse, at one node for factors.
@@ -285,7 +285,7 @@ def coarsest(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> dict[st
     n = nodes.size
     out = {
         "nodes": nodes.astype(np.int64),
-        "inverse": np.zeros((0, 0), dtype),
+        "inverse": np.zeros((0, 0)),
         "order": np.zeros(0, np.int64),
         "columns": np.zeros(0, np.int64),
         "factor": np.zeros(0),
@@ -307,7 +307,7 @@ def coarsest(problem: GridPoisson, levels: list[Level], dtype: Dtype) -> dict[st
         own = np.flatnonzero(part == c)
         dense[np.ix_(own, own)] += largest / own.size
     inverse = np.linalg.inv(dense)
-    return out | {"inverse": np.ascontiguousarray((inverse + inverse.T) / 2, dtype)}
+    return out | {"inverse": np.ascontiguousarray((inverse + inverse.T) / 2)}
 
 
 def _factors(matrix: Matrix) -> dict[str, Array]:

@@ -104,6 +104,14 @@ class Run:
                         else:
                             self._stuck(x, true)
                         last = true
+                if code == Status.BREAKDOWN and self.M.precision == "float32":
+                    # Rounding errors of the cycle outweigh the smallest eigenvalues: once more, in double.
+                    self.M = self.M.in_double_precision()
+                    r, true = self.residual(x)
+                    self._begin(x.copy(), r, true)
+                    if not norms.size:
+                        continue
+                    code = RUNNING
                 it.extend(norms, code, x)
         assert it.status is not None
         self.status, self.nit = it.status, it.nit
@@ -133,7 +141,7 @@ class Run:
     def _begin(self, x: Array, r: Array, size: float) -> None:
         self.vectors = np.zeros((4, x.size))
         self.vectors[0], self.vectors[1] = x, r
-        self.state = np.zeros(2)
+        self.state = np.zeros(1)
         self.M.hierarchy.f[: x.size] = r
         self.floor = BELIEVED * EPS * size / self.unit
 
@@ -142,7 +150,7 @@ class Run:
 
         problem, norms = self.problem, np.empty(n)
         done, code = cg(
-            self.M.hierarchy, n_smooth, self.M.nonlinear, problem.row, *problem.arguments(),
+            self.M.hierarchy, n_smooth, problem.row, *problem.arguments(),
             self.vectors, self.state, stop_at, norms,
         )  # fmt: skip
         return norms[:done], code

@@ -33,7 +33,7 @@ class Hierarchy(NamedTuple):
     moved: Array  #: node, the first node of its parent's cell, its parent
     parents: Array  #: of red extra nodes; -1 for none
     nodes: Array  #: places of the unknowns of the coarsest level
-    inverse: Array  #: of its matrix, or of no size where that is factorised
+    inverse: Array  #: of its matrix, in double precision; of no size where that is factorised
     order: Array  #: of elimination: rows of `nodes`
     columns: Array  #: starts of the columns of the factor L, and rows of their entries
     factor: Array  #: the entries, and the pivots, in double precision

@@ -62,7 +62,6 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
     def _set_up(self, problem: GridPoisson) -> None:
         began = perf_counter()
         self.problem = problem
-        self.nonlinear = False
         self.hierarchy, self.levels = build(problem, np.dtype(self.precision), self.coarse_size)
         self.setup_time = perf_counter() - began
         super().__init__(np.dtype(float), (problem.n, problem.n))
@@ -96,6 +95,15 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
             h.f[:n] = places
         apply(h, self.n_smooth)
         return h.u[:n].astype(float)
+
+    def in_double_precision(self) -> PoissonMultigrid:
+        """The same operator with a cycle in double precision.
+
+        Returns
+        -------
+        PoissonMultigrid
+        """
+        return _again(self.problem, self.n_smooth, "float64", self.coarse_size)
 
     def _matvec(self, x: Array) -> Array:
         x = np.asarray(x, dtype=float).reshape(-1)
