@@ -91,6 +91,13 @@ def _poisson(*shape: int) -> Callable[[], object]:
     return call
 
 
+def _dcdm() -> object:
+    from numsolve import linear
+
+    A, b = _system()
+    return linear.dcdm(A, b, lambda r: r, rtol=1e-8)
+
+
 RANGE = (0.0, 1.0)
 CALLS: dict[str, Callable[[], object]] = {
     "ssor_cg": _solve("ssor_cg"),
@@ -106,6 +113,7 @@ CALLS: dict[str, Callable[[], object]] = {
     "ChebCB": _tuner("ChebCB", context_range=RANGE),
     "SmoothCB": _tuner("SmoothCB"),
     "TunedSolver": _tuned,
+    "dcdm": _dcdm,
     "solve_poisson": _poisson(40, 40),
     "solve_poisson, 3-D": _poisson(12, 12, 12),
 }
