@@ -4,6 +4,12 @@ from . import theory as theory
 from .cg import cg as cg
 from .chebcb import ChebCB as ChebCB
 from .context import automatic_context as automatic_context
+from .poisson.dcdm import DCDMResult as DCDMResult
+from .poisson.dcdm import dcdm as dcdm
+from .poisson.grid import GridPoisson as GridPoisson
+from .poisson.multigrid import PoissonMultigrid as PoissonMultigrid
+from .poisson.multigrid import poisson_multigrid as poisson_multigrid
+from .poisson.solve import solve_poisson as solve_poisson
 from .result import LinearResult as LinearResult
 from .sequence import SequenceHistory as SequenceHistory
 from .sequence import TunedSolver as TunedSolver
@@ -23,7 +29,10 @@ from .tsallis import TsallisINFCB as TsallisINFCB
 __all__ = [
     "SSOR",
     "ChebCB",
+    "DCDMResult",
+    "GridPoisson",
     "LinearResult",
+    "PoissonMultigrid",
     "SequenceHistory",
     "SmoothCB",
     "SweepPlan",
@@ -32,10 +41,13 @@ __all__ = [
     "TunedSolver",
     "automatic_context",
     "cg",
+    "dcdm",
     "gauss_seidel",
     "optimal_omega",
     "optimality",
+    "poisson_multigrid",
     "problems",
+    "solve_poisson",
     "solve_sequence",
     "sor",
     "ssor",

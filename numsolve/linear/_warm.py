@@ -76,6 +76,28 @@ def _tuned() -> object:
     return [solver(*_system()) for _ in range(3)]
 
 
+def _poisson(*shape: int) -> Callable[[], object]:
+    """Enough unknowns for a few levels."""
+
+    def call() -> object:
+        import numpy as np
+
+        from numsolve import linear
+
+        flags = np.zeros(shape, dtype=int)
+        flags[0], flags[1::3, ::3] = 2, 1
+        return linear.solve_poisson(flags, np.ones(shape), rtol=1e-8)
+
+    return call
+
+
+def _dcdm() -> object:
+    from numsolve import linear
+
+    A, b = _system()
+    return linear.dcdm(A, b, lambda r: r, rtol=1e-8)
+
+
 RANGE = (0.0, 1.0)
 CALLS: dict[str, Callable[[], object]] = {
     "ssor_cg": _solve("ssor_cg"),
@@ -91,4 +113,7 @@ CALLS: dict[str, Callable[[], object]] = {
     "ChebCB": _tuner("ChebCB", context_range=RANGE),
     "SmoothCB": _tuner("SmoothCB"),
     "TunedSolver": _tuned,
+    "dcdm": _dcdm,
+    "solve_poisson": _poisson(40, 40),
+    "solve_poisson, 3-D": _poisson(12, 12, 12),
 }

@@ -18,6 +18,7 @@ from scipy.sparse.linalg import spsolve
 from numsolve._core import checks
 
 from ._mesh import Mesh, narrow
+from .poisson.problems import maze, random_obstacles
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -33,7 +34,9 @@ __all__ = [
     "heat_equation",
     "heated_mesh",
     "laplacian",
+    "maze",
     "newton_steps",
+    "random_obstacles",
     "shifted_laplacians",
     "sine_solve",
 ]

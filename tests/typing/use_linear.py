@@ -79,3 +79,19 @@ def mistakes() -> None:
     linear.optimal_omega(A, method="lanzcos")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     linear.SweepPlan(A, "levels")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     linear.TunedSolver(warm_start="prevous")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def poisson() -> None:
+    """Grids with obstacles."""
+    flags = np.zeros((8, 9), dtype=int)
+    problem = linear.GridPoisson(flags, spacing=(1.0, 2.0))
+    preconditioner = linear.poisson_multigrid(problem, n_smooth=2, dtype="float32")
+    assert_type(preconditioner, linear.PoissonMultigrid)
+    assert_type(preconditioner.levels, list[int])
+    assert_type(preconditioner.refit(flags), linear.PoissonMultigrid)
+    assert_type(problem.n_components, int)
+    result = linear.solve_poisson(preconditioner, np.ones((8, 9)), project=True, rtol=1e-8)
+    assert_type(result, linear.LinearResult)
+    directions = linear.dcdm(A, b, lambda r: r, n_orth=2, rtol=1e-4)
+    assert_type(directions, linear.DCDMResult)
+    assert_type(directions.nfallback, int)

@@ -1,0 +1,58 @@
+"""Poisson's equation on grids with obstacles: set-up, solve, memory, and iterations."""
+
+import numpy as np
+
+from numsolve import linear
+
+
+class Solve:
+    """From the flags to a residual of 1e-8, and its parts."""
+
+    params = ["128 x 128", "256 x 256", "32 x 32 x 32"]
+    param_names = ("grid",)
+
+    def setup(self, grid):
+        shape = tuple(int(n) for n in grid.split(" x "))
+        self.flags = linear.problems.random_obstacles(shape, rng=0)
+        self.b = np.random.default_rng(0).standard_normal(shape)
+        self.preconditioner = linear.poisson_multigrid(self.flags)
+        self.time_solve(grid)
+
+    def time_solve(self, grid):
+        return linear.solve_poisson(self.flags, self.b, rtol=1e-8)
+
+    def time_set_up(self, grid):
+        linear.poisson_multigrid(self.flags)
+
+    def time_refit(self, grid):
+        self.preconditioner.refit(self.flags)
+
+    def time_set_up_before(self, grid):
+        linear.solve_poisson(self.preconditioner, self.b, rtol=1e-8)
+
+    def peakmem_solve(self, grid):
+        self.time_solve(grid)
+
+    def track_iterations(self, grid):
+        return self.time_solve(grid).nit
+
+
+Solve.track_iterations.unit = "iterations"
+
+
+class Maze:
+    """Corridors of one cell: a graph that coarsens slowly."""
+
+    def setup(self):
+        self.flags = linear.problems.maze(45, rng=0)
+        self.b = np.random.default_rng(0).standard_normal(self.flags.shape)
+        self.time_solve()
+
+    def time_solve(self):
+        return linear.solve_poisson(self.flags, self.b, rtol=1e-8)
+
+    def track_iterations(self):
+        return self.time_solve().nit
+
+
+Maze.track_iterations.unit = "iterations"
