@@ -1,0 +1,66 @@
+"""How a run behaves: the contract of the house."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from contract import Call, Conduct
+
+from numsolve import bilevel
+
+QUADRATIC = bilevel.problems.quadratic(20, 4, rng=0)
+START = np.zeros(4), np.zeros(20)
+LARGE = bilevel.problems.quadratic(400, 60, kappa=1e6, rng=1)
+LARGE_START = np.zeros(60), np.zeros(400)
+BLOCKS, _ = bilevel.problems.multiblock_quadratic(6, 4, 2, rng=2)
+MANY, _ = bilevel.problems.multiblock_quadratic(40, 30, 5, rng=3)
+TOY = bilevel.problems.coupled_toy(4)
+
+
+def certificate(r):
+    """The norm of the hypergradient, made anew from x and q, and the error that the result tells."""
+    if not np.isfinite(r.grad).all():
+        return float("inf")
+    d = QUADRATIC.r * r.theta + QUADRATIC.B.T @ r.q
+    return np.linalg.norm(d) + r.error_estimate
+
+
+def published(r):
+    """The same with MAID's bound."""
+    if not np.isfinite(r.grad).all():
+        return float("inf")
+    return np.linalg.norm(QUADRATIC.r * r.theta + QUADRATIC.B.T @ r.q) + r.error_bound
+
+
+def run(method, problem=QUADRATIC, start=START, **fixed):
+    return lambda **kw: bilevel.minimize_bilevel(problem, *start, method=method, **{**fixed, **kw})
+
+
+def hyper(problem, start, **fixed):
+    return lambda **kw: bilevel.hypergradient(problem, np.ones_like(start[0]), start[1], **{**fixed, **kw})
+
+
+class TestConduct(Conduct):
+    calls: ClassVar = {
+        "qn": Call(run("qn", step=0.1), run("qn", LARGE, LARGE_START, tol=0.0), certificate),
+        "maid": Call(run("maid", tol=1e-2), run("maid", LARGE, LARGE_START, tol=0.0), published),
+        "hoag": Call(run("hoag", tol=1.0), run("hoag", LARGE, LARGE_START, tol=0.0), certificate),
+        "penalty": Call(run("penalty", tol=1e-2), run("penalty", LARGE, LARGE_START, tol=0.0)),
+        "lvhba": Call(run("lvhba", TOY, (np.full(4, 10.0), np.full(8, 10.0)), tol=1e-3)),
+        "soba": Call(
+            run("soba", bilevel.problems.quadratic(6, 2, kappa=2.0, rng=0), (np.zeros(2), np.zeros(6)), tol=0.05),
+            run("soba", LARGE, LARGE_START, tol=0.0, maxiter=10**9),
+        ),
+        "hypergradient": Call(hyper(QUADRATIC, START), None),
+        "bsvrb": Call(
+            lambda **kw: bilevel.bsvrb(
+                BLOCKS, np.zeros(2), np.zeros(4), **{**{"block_batch": 6, "step_theta": 0.05, "step_x": 0.9,
+                "variant": "v1", "tol": 1e-4, "rng": 0}, **kw}
+            ),  # fmt: skip
+            lambda **kw: bilevel.bsvrb(
+                MANY, np.zeros(5), np.zeros(30), **{**{"block_batch": 10, "step_theta": 1e-4, "step_x": 0.1,
+                "tol": 0.0, "maxiter": 10**9, "rng": 0}, **kw}
+            ),  # fmt: skip
+        ),
+    }
