@@ -88,7 +88,7 @@ class Adjoint:
         reached = arrays.norm(xp, r)
         known = self._constants(theta, lower, q, in_x, in_theta, r)
         size, steep = arrays.norm(xp, q), arrays.norm(xp, in_x)
-        mu = oracle.problem.constant("mu", theta)
+        mu = oracle.constant("mu", theta)
         least = oracle.least if math.isfinite(oracle.least) and oracle.least > 0.0 else mu
         numbers = []
         for m in (mu, max(least or 0.0, mu or 0.0) or None):
@@ -175,9 +175,9 @@ class Adjoint:
         self, theta: Array, lower: LowerPoint, q: Array, in_x: Array, in_theta: Array, r: Array
     ) -> bool:
         """Set L_F, L_H, L_C and ||C||; True if the problem knows all of them."""
-        problem, oracle, xp = self.oracle.problem, self.oracle, self.oracle.xp
+        oracle, xp = self.oracle, self.oracle.xp
         given = {
-            name: problem.constant(name, theta)
+            name: oracle.constant(name, theta)
             for name in ("lipschitz_upper", "lipschitz_hess", "lipschitz_cross", "cross_norm")
         }
         size = arrays.norm(xp, q)

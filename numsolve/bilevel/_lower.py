@@ -141,7 +141,7 @@ def _line(oracle: Oracle, theta: Array, point: LowerPoint, p: Array) -> LowerPoi
 def fista(oracle: Oracle, theta: Array, point: LowerPoint, tol: float) -> LowerPoint:
     """The accelerated gradient method with the constants mu and L (1)."""
     xp = oracle.xp
-    mu, L = (oracle.problem.constant(name, theta) for name in ("mu", "L"))
+    mu, L = (oracle.constant(name, theta) for name in ("mu", "L"))
     if mu is None or L is None:
         raise ValueError("FISTA needs the constants mu and L of the problem; or give lower_hvp")
     kappa, t = min(mu / L, 1.0 - 1e-12), 0.0

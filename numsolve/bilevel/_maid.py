@@ -53,7 +53,7 @@ SCHEDULES = {
 #: Steps of the power iteration for L
 POWER_STEPS = 10
 #: SOBA's rho_0 over 1/L, and the quotient rho / gamma
-SOBA_STEP, SOBA_RATIO = 1.0, 10.0
+SOBA_STEP, SOBA_RATIO = 1.0, 100.0
 
 
 def maid(oracle: Oracle, settings: Settings) -> Points:
@@ -88,7 +88,7 @@ def maid(oracle: Oracle, settings: Settings) -> Points:
 
 
 def _mu(oracle: Oracle, theta: Array) -> float:
-    mu = oracle.problem.constant("mu", theta)
+    mu = oracle.constant("mu", theta)
     if mu is None:
         raise ValueError("method 'maid' needs mu, the lower problem's strong convexity; 'qn' does not")
     return mu
@@ -169,7 +169,7 @@ def soba(oracle: Oracle, settings: Settings) -> Points:
     xp = oracle.xp
     theta, x = settings.clip(oracle.theta0), oracle.x0
     v = xp.zeros_like(x)
-    L = oracle.problem.constant("L", theta)
+    L = oracle.constant("L", theta)
     if L is None:
         w = xp.asarray(np.random.default_rng(0).standard_normal(oracle.size), dtype=oracle.dtype)
         for _ in range(POWER_STEPS):

@@ -83,7 +83,7 @@ class Oracle:
         self.size = math.prod(self.x_shape)
         self.rounding = float(xp.finfo(start.dtype).eps)
         self.nfev = self.nhvp = self.nproj = self.nupper = 0
-        self.watched = False
+        self.watched, self.judging = False, True
         self.steepest = 0.0
         self._steps: dict[float, float] = {}
         self.batch_size, self._rng = batch_size, checks.generator(rng)
@@ -111,6 +111,10 @@ class Oracle:
         """Theta in the caller's shape, and beside x."""
         out = theta.reshape(self.theta_shape)
         return out if arrays.is_numpy(self.xp) else self.xp.asarray(out, dtype=self.dtype)
+
+    def constant(self, name: str, theta: Array) -> float | None:
+        """One of the problem's constants."""
+        return self.problem.constant(name, theta.reshape(self.theta_shape))
 
     def _flat(self, name: str, value: Any) -> Array:
         """What a function of x returned."""
@@ -190,13 +194,13 @@ class Oracle:
 
     def _look(self, theta: Array, v: Array, product: Array) -> None:
         square = dot(self.xp, v, v)
-        if not square > 0.0:
+        if not square > 0.0 or not self.judging:
             return
         curvature = dot(self.xp, v, product) / square
         size = arrays.norm(self.xp, product) / math.sqrt(square)
         # Directions of CG near its end are all rounding, and so is their curvature.
         noise = max(FLAT, 100 * self.rounding) * max(size, self.most)
-        mu, L = self.problem.constant("mu", theta), self.problem.constant("L", theta)
+        mu, L = self.constant("mu", theta), self.constant("L", theta)
         if curvature < -noise:
             raise Halt(
                 Status.BREAKDOWN,
@@ -234,7 +238,7 @@ class Oracle:
     def step_of(self, sigma: float) -> float:
         """The step of a gradient method for sigma F + f: 1/L, or the longest that has not failed."""
         if sigma not in self._steps:
-            L, upper = (self.problem.constant(c, self.theta0) for c in ("L", "lipschitz_upper"))
+            L, upper = (self.constant(c, self.theta0) for c in ("L", "lipschitz_upper"))
             known = callable(self.problem.constants["L"]) is False and L is not None and upper is not None
             longest = max(self._steps.values(), default=1.0)
             self._steps[sigma] = 1.0 / (L + sigma * upper) if known else longest  # type: ignore[operator]

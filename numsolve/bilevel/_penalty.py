@@ -107,8 +107,8 @@ class Combined(NamedTuple):
     points: tuple[Array, ...]
 
 
-def _combined(
-    oracle: Oracle, settings: Settings, theta: Array, points: tuple[Array, ...], sigma: float, tol: float
+def combined(
+    oracle: Oracle, order: int, theta: Array, points: tuple[Array, ...], sigma: float, tol: float
 ) -> Combined:
     """(3), or (2) alone for `order=1`, with an estimate of the bias that is left."""
     y, half, z = points
@@ -116,7 +116,7 @@ def _combined(
     one, first, y, z = gradient_of_penalty(oracle, theta, y, z, sigma, inner)
     two, second, half, z = gradient_of_penalty(oracle, theta, half, z, 0.5 * sigma, inner)
     bias = float(np.linalg.norm(two - one))  # to first order the error of `two`
-    if settings.order == 1:
+    if order == 1:
         return Combined(one, first, 2 * bias, (y, half, z))
     return Combined(2 * two - one, 2 * second - first, bias, (y, half, z))
 
@@ -127,17 +127,17 @@ def penalty(oracle: Oracle, settings: Settings) -> Points:
     start = oracle.project(oracle.x0, 1.0)
     sigma = SIGMA if settings.sigma is None else settings.sigma
     tol = 1.0
-    here = _combined(oracle, settings, theta, (start, start, start), sigma, tol)
+    here = combined(oracle, settings.order, theta, (start, start, start), sigma, tol)
     length, memory = settings.step or math.sqrt(theta.size), Memory()
     accepted, bias, share, stuck = math.nan, here.bias, 1.0, False
     for _ in iter(int, 1):  # the driver ends the run
         free = settings.gap(theta, here.d)
         if bias > max(0.1 * free, 0.5 * settings.tol) and sigma > LEAST and not stuck:
             tol = min(tol, max(0.1 * free, 0.1 * settings.tol))
-            here = _combined(oracle, settings, theta, here.points, sigma, tol)
+            here = combined(oracle, settings.order, theta, here.points, sigma, tol)
             bias = max(bias, here.bias * share)
             sigma *= CONTINUE
-            there = _combined(oracle, settings, theta, here.points, sigma, tol)
+            there = combined(oracle, settings.order, theta, here.points, sigma, tol)
             # The errors of (3) are as 16 to 1 now, so their difference tells both.
             second = float(np.linalg.norm(there.d - here.d)) / 8 if settings.order == 2 else math.inf
             stuck = min(there.bias, second) > 0.9 * bias  # rounding, which a smaller sigma makes worse
@@ -155,7 +155,7 @@ def penalty(oracle: Oracle, settings: Settings) -> Points:
         for _ in range(TRIALS):
             there_theta = settings.project(theta + step * p)
             s = there_theta - theta
-            there = _combined(oracle, settings, there_theta, here.points, sigma, tol)
+            there = combined(oracle, settings.order, there_theta, here.points, sigma, tol)
             slope = float(here.d @ s)
             noise = ROUNDING * (abs(here.value) + abs(oracle.lower(z, theta)) / sigma)
             enough = there.value <= here.value + 1e-4 * slope + noise

@@ -1,10 +1,10 @@
 r"""The default method: L-BFGS on the upper variable, with inexact values and hypergradients under control.
 
 At each point the tolerances of the lower solve and of the adjoint are tightened until the hypergradient's error
-is at most a twentieth of its norm (1). A step is accepted where the upper objective falls for every value that
+is at most a tenth of its norm (1). A step is accepted where the upper objective falls for every value that
 the half-widths w of both values allow (2); where they leave it open, they are tightened (3):
 
-    omega <= 0.05 ||d||                                                                       (1)
+    omega <= 0.1 ||d||                                                                        (1)
     F(x+) + w+ - (F(x) - w) <= 1e-4 d's                                                       (2)
 
 with s the step within the bounds. What steers the iteration is the error estimate, in which the least curvature
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from ._run import Points, Settings
 
 #: Relative error of a hypergradient that is good enough for a step (1): a hundredth costs twice as much on digits.
-GOOD = 0.05
+GOOD = 0.1
 #: Rounds of tightening at one point.
 ROUNDS = 30
 #: The least factor of one tightening.
 TIGHTER = 1e-2
 #: Margin of the error that is estimated from a change.
-CAUTION = 2.0
+CAUTION = 5.0
 #: Trials of one line search.
 TRIALS = 30
 #: Sufficient decrease (2).

@@ -38,6 +38,14 @@ SINGULAR = 1e-12
 
 def check_derivatives(oracle: Oracle, theta: Array, x: Array, *names: str) -> None:
     """Raise ValueError if one of the named oracles contradicts the function that it derives."""
+    oracle.judging = False  # a lie is to be called one
+    try:
+        _check(oracle, theta, x, names)
+    finally:
+        oracle.judging = True
+
+
+def _check(oracle: Oracle, theta: Array, x: Array, names: tuple[str, ...]) -> None:
     rng = np.random.default_rng(0)
     xp = oracle.xp
     size = max(arrays.norm(xp, x) / math.sqrt(oracle.size), 1e-3)

@@ -230,10 +230,12 @@ def bsvrb(
         limits, atol=checks.real("tol", tol, low=0.0), maxiter=1000, label="BSVRB", keep="reference",
         columns=("cost",), present=lambda state: state[0],
     ) as it:  # fmt: skip
-        it.record(1e300, (run.theta, run.y), cost=0)
+        it.record(run.start(), (run.theta, run.y), converged=False, cost=run.nfev)
         for _ in it:
-            residual = run.advance()
-            it.record(residual, (run.theta, run.y), cost=run.nfev + run.nhvp)
+            residual, known = run.advance(), run.visited.all()
+            it.record(
+                residual, (run.theta, run.y), converged=None if known else False, cost=run.nfev + run.nhvp
+            )
     if it.status is not Status.CONVERGED and it.status is not Status.NONFINITE:
         theta, y = run.theta, run.y  # the last iterate: no residual of a sample can name a better one
     else:
@@ -278,6 +280,15 @@ class _Run:
         self.nfev = self.nhvp = 0
         self.first = True
 
+    def start(self) -> float:
+        """The lower gradients of all blocks at the start, their root mean square."""
+        everything = np.arange(self.oracle.n_blocks)
+        g = self.oracle.lower_grad(self.theta, self.y, everything, None)
+        if np.shape(g) != self.y.shape:
+            raise ValueError(f"lower_grad must return shape {self.y.shape}, got {np.shape(g)}")
+        self.nfev += self.oracle.n_blocks
+        return math.sqrt(float(np.mean(np.sum(g**2, axis=1))))
+
     def advance(self) -> float:
         """One iteration; returns the norm of what is tracked."""
         m = self.oracle.n_blocks
@@ -300,7 +311,7 @@ class _Run:
         self.visited[blocks] = True
         self.first = False
         rest = math.sqrt(float(np.mean(np.sum(self.s**2 + self.u**2, axis=1))))
-        return float(np.linalg.norm(self.z)) + rest if self.visited.all() else 1e300
+        return float(np.linalg.norm(self.z)) + rest
 
     def _samples(self, n: int | None, k: int) -> Array | None:
         if n is None or self.batch is None or self.batch >= n:

@@ -24,7 +24,8 @@ from ._lower import measure, solve_lower
 from ._oracle import Halt, Oracle
 from ._run import Seen, watched
 from ._truth import check_curvature, check_derivatives
-from .minimize import IMPLICIT, linear_solver, refuse
+from ._penalty import combined
+from .minimize import FIRST_ORDER, IMPLICIT, linear_solver, refuse
 from .problem import BilevelProblem
 from .result import HypergradientResult
 
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
 
 #: Rounds of tightening, and the factor of one.
 ROUNDS, TIGHTER = 100, 0.1
+#: How well the penalty's two problems are solved, over sigma.
+INNER = 1e-8
 #: Margin of the error that is estimated from a change.
-CAUTION = 2.0
+CAUTION = 5.0
 
 
 def hypergradient(
@@ -48,13 +51,15 @@ def hypergradient(
     theta: ArrayLike,
     x0: ArrayLike,
     *,
-    method: Literal["implicit", "unrolled"] = "implicit",
+    method: Literal["implicit", "unrolled", "penalty"] = "implicit",
     tol: float = 1e-8,
     eps: float | None = None,
     delta: float | None = None,
     solve: Literal["auto", "cg", "dense", "gmres"] | Callable[..., Any] = "auto",
     q0: ArrayLike | None = None,
     n_steps: int = 100,
+    sigma: float = 1e-3,
+    order: Literal[1, 2] = 2,
     check: bool = True,
     maxiter: int | None = None,
     callback: Callback | None = None,
@@ -71,9 +76,11 @@ def hypergradient(
         Where.
     x0 : array
         A guess of the lower solution.
-    method : {"implicit", "unrolled"}
-        Solve an adjoint system, or differentiate `n_steps` gradient steps, as automatic differentiation
-        would. The second stores all steps and needs many of them: a baseline.
+    method : {"implicit", "unrolled", "penalty"}
+        Solve an adjoint system; differentiate `n_steps` gradient steps, as automatic differentiation would
+        (this stores all steps and needs many of them); or take the difference quotient of the penalty methods,
+        which needs no Hessian products and takes constraints on x. The last two are baselines, the last without
+        a bound.
     tol : float
         The tolerances of both solves are tightened until the error of the hypergradient is at most `tol`:
         its bound, or its estimate where the problem has no mu.
@@ -86,6 +93,8 @@ def hypergradient(
         A guess of q, such as the last one.
     n_steps : int
         Gradient steps of "unrolled", of length 1/L.
+    sigma, order : float, int
+        Of "penalty": the weight of the upper objective, and the order of the bias in it.
     check : bool
         Compare the problem's derivatives with differences, and look for directions in which the lower
         objective is flat if the problem has no mu.
@@ -123,8 +132,9 @@ def hypergradient(
     limits = watched(maxiter, time_limit, callback, progress, first="grad")
     if not isinstance(problem, BilevelProblem):
         raise TypeError(f"problem must be a BilevelProblem, got {type(problem).__name__}")
-    checks.choice("method", method, ("implicit", "unrolled"))
-    problem.require("a hypergradient", *IMPLICIT)
+    checks.choice("method", method, ("implicit", "unrolled", "penalty"))
+    needed = FIRST_ORDER if method == "penalty" else IMPLICIT
+    problem.require("this hypergradient", *needed)
     refuse(problem, method)
     tol = checks.real("tol", tol, low=0.0)
     eps = None if eps is None else checks.real("eps", eps, low=0.0, open_low=True)
@@ -136,20 +146,22 @@ def hypergradient(
         q = checks.array("q0", q0, xp=oracle.xp, dtype=oracle.dtype, shape=oracle.x_shape)
         q = oracle.xp.reshape(q, (-1,))
     adjoint = Adjoint(oracle, linear_solver(solve))
-    checked = checks.flag("check", check)
-    if checked:
-        check_derivatives(oracle, oracle.theta0, oracle.x0, "upper_grad", "lower_grad", *IMPLICIT)
-    own = None if eps is None and delta is None else (eps if eps is not None else delta, delta)
-    rounds = _unrolled(adjoint, n_steps) if method == "unrolled" else _implicit(adjoint, q, own)
+    if method == "penalty":
+        rounds = _penalized(oracle, checks.real("sigma", sigma, low=0.0, open_low=True),
+                            checks.integer("order", order, low=1, high=2))  # fmt: skip
+    elif method == "unrolled":
+        rounds = _unrolled(adjoint, n_steps)
+    else:
+        own = None if eps is None and delta is None else (eps if eps is not None else delta, delta)
+        rounds = _implicit(adjoint, q, own)
+    if checks.flag("check", check):
+        rounds = _checked(oracle, rounds, needed)
     oracle.watched = True
     with Monitor(
         limits, atol=tol, maxiter=ROUNDS, label="hypergradient", keep="reference", divergence=math.inf,
         columns=("cost", "error_bound"), present=lambda here: _seen(oracle, here),
     ) as it:  # fmt: skip
-        if checked and problem.constants["mu"] is None:
-            _next(it, _curvature(oracle), oracle)
-        if it.status is None:
-            _next(it, rounds, oracle)
+        _next(it, rounds, oracle)
         if len(it.history) == 0:
             it.record(math.inf, None)
         for _ in it:
@@ -165,17 +177,18 @@ def _next(it: Monitor, rounds: Rounds, oracle: Oracle) -> None:
         it.stop(halt.status, halt.detail)
         return
     if pair is None:
-        if it.nit or len(it.history):
-            it.stop(Status.STAGNATED, "Rounding does not allow a smaller error.")
+        it.stop(Status.STAGNATED, "These settings, or rounding, do not allow a smaller error.")
         return
     here, done = pair
     it.record(_error(here), here, converged=done, cost=oracle.cost, error_bound=here.bound)
 
 
-def _curvature(oracle: Oracle) -> Rounds:
-    """Look for flat directions; yields nothing."""
-    check_curvature(oracle, oracle.theta0, oracle.x0)
-    yield from ()
+def _checked(oracle: Oracle, rounds: Rounds, needed: tuple[str, ...]) -> Rounds:
+    """Look at the problem first."""
+    check_derivatives(oracle, oracle.theta0, oracle.x0, "upper_grad", "lower_grad", *needed)
+    if "lower_hvp" in needed and oracle.problem.constants["mu"] is None:
+        check_curvature(oracle, oracle.theta0, oracle.x0)
+    yield from rounds
 
 
 def _error(here: Hyper) -> float:
@@ -189,7 +202,7 @@ def _implicit(adjoint: Adjoint, q: Array, own: tuple[Any, Any] | None) -> Rounds
     lower = measure(oracle, theta, oracle.x0)
     if own is not None:
         eps, delta = own[0], own[0] if own[1] is None else own[1]
-        mu = oracle.problem.constant("mu", theta)
+        mu = oracle.constant("mu", theta)
         lower = solve_lower(oracle, theta, lower, eps * (mu or 1.0))
         here = adjoint.at(theta, lower, q, delta)
         yield here, lower.norm <= eps * (mu or 1.0) and here.delta <= delta
@@ -221,7 +234,7 @@ def _unrolled(adjoint: Adjoint, n_steps: int) -> Rounds:
     """(2); its error is that of the adjoint that the backward steps add up to, and of the steps' own C."""
     oracle = adjoint.oracle
     theta, xp = oracle.theta0, oracle.xp
-    L = oracle.problem.constant("L", theta)
+    L = oracle.constant("L", theta)
     if L is None:
         check_curvature(oracle, theta, oracle.x0)  # meets the largest curvature on the way
         L = 1.1 * oracle.steepest
@@ -238,6 +251,20 @@ def _unrolled(adjoint: Adjoint, n_steps: int) -> Rounds:
     here = adjoint.at(theta, measure(oracle, theta, points[-1]), q, math.inf)
     wrong = adjoint.L_C * drift
     yield replace(here, d=d, q=q, bound=here.bound + wrong, estimate=here.estimate + wrong), None
+
+
+def _penalized(oracle: Oracle, sigma: float, order: int) -> Rounds:
+    """The gradient of the penalty function (3 there), whose error is estimated by its bias."""
+    theta = oracle.theta0
+    start = oracle.project(oracle.x0, 1.0)
+    here = combined(oracle, order, theta, (start, start, start), sigma, INNER)
+    z = measure(oracle, theta, here.points[2])
+    zero = oracle.xp.zeros_like(z.x)
+    fun = oracle.upper(z.x, theta)
+    yield (
+        Hyper(theta, z, zero, here.d, fun, zero, math.nan, math.inf, here.bias, math.inf, math.inf, math.nan, False),
+        None,
+    )  # fmt: skip
 
 
 def _seen(oracle: Oracle, here: Hyper | None) -> Seen:

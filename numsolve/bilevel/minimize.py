@@ -168,9 +168,18 @@ def minimize_bilevel(
         order=checks.integer("order", order, low=1, high=2),
         schedule=checks.choice("schedule", schedule, ("geometric", "quadratic", "cubic")),
     )
+    points = METHODS[method](oracle, settings)
     if checks.flag("check", check):
-        check_derivatives(oracle, oracle.theta0, oracle.x0, "upper_grad", "lower_grad", *NEEDS[method])
-    return drive(oracle, METHODS[method](oracle, settings), settings, limits, method)
+        points = _checked(oracle, points, NEEDS[method])
+    return drive(oracle, points, settings, limits, method)
+
+
+def _checked(oracle: Oracle, points: Points, needed: tuple[str, ...]) -> Points:
+    """Look at the problem first."""
+    check_derivatives(oracle, oracle.theta0, oracle.x0, "upper_grad", "lower_grad", *needed)
+    if needed == IMPLICIT and oracle.problem.constants["mu"] is None:
+        check_curvature(oracle, oracle.theta0, oracle.x0)
+    yield from points
 
 
 def refuse(problem: BilevelProblem, method: str) -> None:
