@@ -1,6 +1,8 @@
 from . import problems as problems
 from .bsvrb import BlockOracle as BlockOracle
 from .bsvrb import bsvrb as bsvrb
+from .estimators import EstimatorProblem as EstimatorProblem
+from .estimators import from_estimator as from_estimator
 from .hypergradient import hypergradient as hypergradient
 from .minimize import minimize_bilevel as minimize_bilevel
 from .problem import BilevelProblem as BilevelProblem
@@ -13,8 +15,10 @@ __all__ = [
     "BilevelResult",
     "BlockOracle",
     "BlockResult",
+    "EstimatorProblem",
     "HypergradientResult",
     "bsvrb",
+    "from_estimator",
     "hypergradient",
     "minimize_bilevel",
     "problems",

@@ -84,3 +84,46 @@ def tv_cross(x, q, weight, smooth):
                     first += part
                     second -= part * smooth / s
     return weight * first, weight * second
+
+
+@kernel
+def elastic_net(gram, right, w, l1, l2, tol, sweeps):
+    """Coordinate descent for w'gram w / 2 - right'w + sum(l1 |w| + l2 w^2 / 2), from w on, in place.
+
+    Ends when the subgradient of least norm is at most tol.
+    """
+    d = w.size
+    g = np.empty(d)  # gram w - right
+    for i in range(d):
+        g[i] = -right[i]
+        for j in range(d):
+            g[i] += gram[i, j] * w[j]
+    for _ in range(sweeps):
+        for j in range(d):
+            curvature = gram[j, j] + l2[j]
+            if curvature <= 0.0:
+                continue
+            z = gram[j, j] * w[j] - g[j]
+            new = 0.0
+            if z > l1[j]:
+                new = (z - l1[j]) / curvature
+            elif z < -l1[j]:
+                new = (z + l1[j]) / curvature
+            change = new - w[j]
+            if change != 0.0:
+                w[j] = new
+                for i in range(d):
+                    g[i] += gram[i, j] * change
+        square = 0.0
+        for j in range(d):
+            r = g[j] + l2[j] * w[j]
+            if w[j] > 0.0:
+                r += l1[j]
+            elif w[j] < 0.0:
+                r -= l1[j]
+            else:
+                r = max(abs(r) - l1[j], 0.0)
+            square += r * r
+        if math.sqrt(square) <= 0.5 * tol:
+            break
+    return w

@@ -185,8 +185,9 @@ def _next(it: Monitor, rounds: Rounds, oracle: Oracle) -> None:
 
 def _checked(oracle: Oracle, rounds: Rounds, needed: tuple[str, ...]) -> Rounds:
     """Look at the problem first."""
-    check_derivatives(oracle, oracle.theta0, oracle.x0, "upper_grad", "lower_grad", *needed)
-    if "lower_hvp" in needed and oracle.problem.constants["mu"] is None:
+    named = ("upper_grad", "lower_grad", *needed) if oracle.problem.smooth else ("upper_grad",)
+    check_derivatives(oracle, oracle.theta0, oracle.x0, *named)
+    if "lower_hvp" in needed and oracle.problem.constants["mu"] is None and oracle.problem.smooth:
         check_curvature(oracle, oracle.theta0, oracle.x0)
     yield from rounds
 

@@ -176,8 +176,9 @@ def minimize_bilevel(
 
 def _checked(oracle: Oracle, points: Points, needed: tuple[str, ...]) -> Points:
     """Look at the problem first."""
-    check_derivatives(oracle, oracle.theta0, oracle.x0, "upper_grad", "lower_grad", *needed)
-    if needed == IMPLICIT and oracle.problem.constants["mu"] is None:
+    named = ("upper_grad", "lower_grad", *needed) if oracle.problem.smooth else ("upper_grad",)
+    check_derivatives(oracle, oracle.theta0, oracle.x0, *named)
+    if needed == IMPLICIT and oracle.problem.constants["mu"] is None and oracle.problem.smooth:
         check_curvature(oracle, oracle.theta0, oracle.x0)
     yield from points
 

@@ -180,6 +180,8 @@ class BilevelProblem:
                 raise ValueError("samples must be a pair, (upper, lower)")
             samples = tuple(checks.integer(f"samples[{i}]", n, low=1) for i, n in enumerate(samples))  # type: ignore[assignment]
         self.samples = samples
+        #: False where derivatives have corners, so that differences cannot judge them
+        self.smooth = True
 
     def require(self, who: str, *names: str) -> None:
         """Refuse a method whose oracles are missing.
