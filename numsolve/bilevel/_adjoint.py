@@ -69,8 +69,10 @@ class Hyper:
 class Adjoint:
     """Solves H q = dF/dx, and measures constants on the way."""
 
-    def __init__(self, oracle: Oracle, solve: Any = "cg") -> None:
+    def __init__(self, oracle: Oracle, solve: Any = "cg", *, measured: bool = False) -> None:
         self.oracle, self.solve = oracle, solve
+        #: whether only differences count, without a margin, as published for MAID
+        self.measured, self.margin = measured, 1.0 if measured else MARGIN
         self.rng = np.random.default_rng(0)
         self.L_F = self.L_H = self.L_C = self.C = 0.0
         self._v: Array | None = None
@@ -180,10 +182,16 @@ class Adjoint:
             name: oracle.constant(name, theta)
             for name in ("lipschitz_upper", "lipschitz_hess", "lipschitz_cross", "cross_norm")
         }
+        if self.measured:
+            given.update(dict.fromkeys(("lipschitz_hess", "lipschitz_cross", "cross_norm")))
         size = arrays.norm(xp, q)
         x, products = lower.x, in_x - r  # H q
         missing = [name for name in given if given[name] is None]
-        if missing and size > 0.0:
+        if missing:
+            if size == 0.0:  # q says nothing yet
+                q = xp.asarray(self.rng.standard_normal(oracle.size), dtype=oracle.dtype)
+                size = arrays.norm(xp, q)
+                products = oracle.hvp(x, theta, q) if given["lipschitz_hess"] is None else q
             u = xp.asarray(self.rng.standard_normal(oracle.size), dtype=oracle.dtype)
             if lower.norm > 0.0:  # half random, half towards the solution
                 u = u / arrays.norm(xp, u) - lower.gradient / lower.norm
@@ -191,16 +199,16 @@ class Adjoint:
             u = u * (h / arrays.norm(xp, u))
             if given["lipschitz_hess"] is None:
                 change = arrays.norm(xp, oracle.hvp(x + u, theta, q) - products)
-                self.L_H = max(self.L_H, MARGIN * change / (h * size))
+                self.L_H = max(self.L_H, self.margin * change / (h * size))
             if given["lipschitz_upper"] is None:
                 other_x, other_theta = oracle.upper_grad(x + u, theta)
                 change = math.hypot(arrays.norm(xp, other_x - in_x), np.linalg.norm(other_theta - in_theta))
-                self.L_F = max(self.L_F, MARGIN * change / h)
+                self.L_F = max(self.L_F, self.margin * change / h)
             if given["lipschitz_cross"] is None:
                 change = np.linalg.norm(oracle.cross(x + u, theta, q) - oracle.cross(x, theta, q))
-                self.L_C = max(self.L_C, MARGIN * float(change) / (h * size))
+                self.L_C = max(self.L_C, self.margin * float(change) / (h * size))
             if given["cross_norm"] is None:
-                self.C = MARGIN * self._cross_norm(theta, lower)
+                self.C = self.margin * self._cross_norm(theta, lower)
         for name, attribute in {
             "lipschitz_upper": "L_F", "lipschitz_hess": "L_H", "lipschitz_cross": "L_C", "cross_norm": "C"
         }.items():  # fmt: skip

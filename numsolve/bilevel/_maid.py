@@ -11,6 +11,9 @@ optimization with application to hyperparameter learning", arXiv 2308.10098), wi
     5. backtracking: alpha = beta rho^i, accept where the upper objective surely falls
     6. all J trials failed: eps, delta *= tau, J += 1; else beta = alpha rho_up, eps, delta *= nu
 
+L_H, L_C and ||C|| come from differences along one direction for each hypergradient, the largest so far (||C||: the
+last), as in the paper's code, so that omega is an estimate; L_F is the problem's where it is known.
+
 HOAG (F. Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016): tolerances that fall by a
 schedule, and a step 1/Lh that adapts to what the upper objective does.
 
@@ -58,7 +61,7 @@ SOBA_STEP, SOBA_RATIO = 1.0, 100.0
 
 def maid(oracle: Oracle, settings: Settings) -> Points:
     """Yield MAID's accepted points."""
-    adjoint = Adjoint(oracle, settings.solve)
+    adjoint = Adjoint(oracle, settings.solve, measured=True)
     eps = settings.eps if math.isfinite(settings.eps) else ACCURACY
     delta = settings.delta if math.isfinite(settings.delta) else ACCURACY
     beta = BETA if settings.step is None else settings.step
