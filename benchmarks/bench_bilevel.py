@@ -92,6 +92,6 @@ class Blocks:
 
     def time_iterations(self, variant):
         bilevel.bsvrb(
-            self.oracle, np.zeros(2000), np.zeros(20), variant=variant, step_theta=10.0, step_x=0.5, maxiter=100,
-            rng=0,
+            self.oracle, np.zeros(2000), np.zeros(20), variant=variant, step_theta=10.0, step_x=0.5,
+            maxiter=100, rng=0,
         )  # fmt: skip

@@ -1,16 +1,17 @@
-"""Penalties by hypergradients against jaxopt, scikit-learn's grid and sparse-ho, and against published methods.
+"""Penalties by hypergradients against jaxopt, scikit-learn's grid, sparse-ho and published methods.
 
-Three real data sets (breast cancer, digits, diabetes, all of scikit-learn), halved into training and validation.
-Each side is asked for the validation loss of the peer's own optimum, plus 1 %: the grid's best for the grid,
-that of one shared penalty for jaxopt and sparse-ho. `error` is the excess over that loss, computed anew.
+Three real data sets (breast cancer, digits, diabetes, all of scikit-learn), halved into training and
+validation. Each side is asked for the validation loss of the peer's own optimum, plus 1 %: the grid's best
+for the grid, that of one shared penalty for jaxopt and sparse-ho. `error` is the excess over that loss,
+computed anew.
 
 Costs are gradients of the lower objective plus products with its Hessian, as in the papers.
 
 The batched iteration of many blocks is set beside loops over blocks and samples, written here after the
 description of the released code, which is not imported.
 
-The floor: a product of digits is two products with a 600 x 64 matrix and ten columns, 1.5 Mflop or 0.2 ms on one
-core; a run is hardly more than its products.
+The floor: a product of digits is two products with a 600 x 64 matrix and ten columns, 1.5 Mflop or 0.2 ms
+on one core; a run is hardly more than its products.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import warnings
 import numpy as np
 
 from _harness import Case, Peer, main
-
 from numsolve import bilevel
 
 SLACK = 1.01
@@ -62,7 +62,7 @@ def by_numsolve(estimator, data, target, weights):
     return problem.fitted(result)
 
 
-def by_grid(estimator, data):
+def by_grid(data):
     """Ten penalties (scikit-learn's default grid), the best one by the validation half."""
     from sklearn.linear_model import LogisticRegressionCV
     from sklearn.model_selection import PredefinedSplit
@@ -119,9 +119,15 @@ def by_sparse_ho(data):
 
     X, y, X_val, y_val = data
     both = np.asfortranarray(np.concatenate([X, X_val])), np.concatenate([y, y_val])
-    model, algo, monitor = ElasticNet(estimator=Net(fit_intercept=False, warm_start=True)), ImplicitForward(), Monitor()
+    model, algo, monitor = (
+        ElasticNet(estimator=Net(fit_intercept=False, warm_start=True)),
+        ImplicitForward(),
+        Monitor(),
+    )
     criterion = HeldOutMSE(np.arange(len(y)), len(y) + np.arange(len(y_val)))
-    grad_search(algo, criterion, model, LineSearch(n_outer=20, tol=1e-7), *both, np.array([0.1, 0.1]), monitor)
+    grad_search(
+        algo, criterion, model, LineSearch(n_outer=20, tol=1e-7), *both, np.array([0.1, 0.1]), monitor
+    )
     best = int(np.argmin(monitor.objs))
     a, b = np.asarray(monitor.alphas[best])
     fit = Net(alpha=a + b, l1_ratio=a / (a + b), fit_intercept=False).fit(X, y)
@@ -162,8 +168,8 @@ def tv():
     tiles = [
         load_sample_image(name)[top : top + 96, left : left + 96].mean(axis=2) / 255
         for name, top, left in (
-            ("china.jpg", 60, 100), ("china.jpg", 200, 100), ("china.jpg", 300, 400), ("flower.jpg", 120, 180),
-            ("flower.jpg", 250, 300),
+            ("china.jpg", 60, 100), ("china.jpg", 200, 100), ("china.jpg", 300, 400),
+            ("flower.jpg", 120, 180), ("flower.jpg", 250, 300),
         )
     ]  # fmt: skip
     clean = np.stack(tiles)
@@ -227,8 +233,8 @@ def blocks(quick):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             bilevel.bsvrb(
-                oracle, np.zeros(n), np.zeros(features), step_theta=1.0, step_x=1.0, maxiter=iterations, rng=0,
-                theta_estimator="storm",
+                oracle, np.zeros(n), np.zeros(features), step_theta=1.0, step_x=1.0, maxiter=iterations,
+                rng=0, theta_estimator="storm",
             )  # fmt: skip
 
     def loops():
@@ -272,12 +278,12 @@ def cases(quick):
     for name in ("breast_cancer", "digits"):
         data = halves(name)
         model = LogisticRegression()
-        best = loss_of(by_grid(model, data), *data[2:])
+        best = loss_of(by_grid(data), *data[2:])
         yield Case(
             f"{name}: one penalty, logistic regression",
             ours=lambda m=model, d=data, b=best: by_numsolve(m, d, SLACK * b, "shared"),
             peers=[
-                Peer("scikit-learn", lambda m=model, d=data: by_grid(m, d), "LogisticRegressionCV"),
+                Peer("scikit-learn", lambda d=data: by_grid(d), "LogisticRegressionCV"),
                 Peer("jaxopt", lambda d=data: by_jaxopt(d, "shared", True, 15), "jaxopt LBFGS, implicit"),
             ],
             error=lambda m, d=data, b=best: loss_of(m, *d[2:]) / b - 1,
@@ -289,7 +295,9 @@ def cases(quick):
         yield Case(
             f"{name}: a penalty for each feature, logistic regression",
             ours=lambda m=model, d=data, b=target: by_numsolve(m, d, SLACK * b, "feature"),
-            peers=[Peer("jaxopt", lambda d=data: by_jaxopt(d, "feature", True, 15), "jaxopt LBFGS, implicit")],
+            peers=[
+                Peer("jaxopt", lambda d=data: by_jaxopt(d, "feature", True, 15), "jaxopt LBFGS, implicit")
+            ],
             error=lambda m, d=data, b=target: loss_of(m, *d[2:]) / b - 1,
             tol=SLACK - 1 + 1e-6,
             repeats=3,

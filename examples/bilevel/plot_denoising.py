@@ -14,7 +14,6 @@ from sklearn.datasets import load_sample_image
 from numsolve import bilevel
 
 
-
 def picture(name, top, left):
     """A square of a photograph, in grey, 72 x 72 pixels."""
     square = load_sample_image(name)[top : top + 288, left : left + 288]
@@ -92,9 +91,9 @@ def experts(data, clean):
         return 0.5 * np.sum((x - data) ** 2) + np.exp(t) @ parts
 
     return bilevel.BilevelProblem(
-        lambda x, t: 0.5 * np.sum((x - clean) ** 2),
+        lambda x, _: 0.5 * np.sum((x - clean) ** 2),
         lower,
-        upper_grad=lambda x, t: (x - clean, None),
+        upper_grad=lambda x, _: (x - clean, None),
         lower_grad=lambda x, t: combine(x - data, np.exp(t), slopes(x)),
         lower_hvp=product,
         lower_cross_vjp=cross,

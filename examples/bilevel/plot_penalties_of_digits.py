@@ -46,9 +46,7 @@ def accuracy(result):
 
 
 for name, result in {"one": one, "640, MAID": maid, "640": ours}.items():
-    print(
-        f"{name}: validation loss {result.fun:.3f}, test accuracy {accuracy(result):.3f}"
-    )
+    print(f"{name}: loss {result.fun:.3f}, test accuracy {accuracy(result):.3f}")
 
 fig, (left, *right) = plt.subplots(
     1, 3, figsize=(11, 3.6), layout="constrained", width_ratios=[1.6, 1, 1]

@@ -1,19 +1,20 @@
 r"""The hypergradient of an approximate lower solution, and how far it may be from the true one.
 
-With e >= ||x - x*||, delta = ||H q - dF/dx|| and the constants of the problem (L_F, L_H, L_C: Lipschitz constants
-in x of the upper gradient, of H and of C):
+With e >= ||x - x*||, delta = ||H q - dF/dx|| and the constants of the problem (L_F, L_H, L_C: Lipschitz
+constants in x of the upper gradient, of H and of C):
 
     d = dF/dtheta - C'q                                                                       (1)
     ||q - q*|| <= (delta + L_F e + L_H e ||q||) / mu                                          (2)
     ||d - grad phi|| <= omega = L_F e + L_C e ||q|| + (||C|| + L_C e) ||q - q*||              (3)
     |F(x) - phi| <= ||dF/dx|| e + L_F e^2 / 2, to first order |q'df/dx|                       (4)
 
-where e = ||df/dx|| / mu. (2) holds because ``H(x*) (q - q*) = (H(x) q - dF/dx(x)) + (dF/dx(x) - dF/dx(x*)) +
-(H(x*) - H(x)) q``. It is MAID's bound (M. Salehi, S. Mukherjee, L. Roberts, M. Ehrhardt, "An adaptively inexact
-first-order method for bilevel optimization", arXiv 2308.10098) with the measured ||q|| in place of ||dF/dx|| / mu.
+where e = ||df/dx|| / mu. (2) holds because ``H(x*) (q - q*) = (H(x) q - dF/dx(x)) + (dF/dx(x) - dF/dx(x*))
++ (H(x*) - H(x)) q``. It is MAID's bound (M. Salehi, S. Mukherjee, L. Roberts, M. Ehrhardt, "An adaptively
+inexact first-order method for bilevel optimization", arXiv 2308.10098) with the measured ||q|| in place of
+||dF/dx|| / mu.
 
-Constants that the problem does not know are measured by differences along random directions and along the lower
-gradient; the largest so far counts, with a margin.
+Constants that the problem does not know are measured by differences along random directions and along the
+lower gradient; the largest so far counts, with a margin.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from numsolve._core import arrays
 from numsolve._core.krylov import conjugate_gradients
 from numsolve._core.result import Status
 
-from ._lower import LowerPoint
 from ._oracle import Halt
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array
 
+    from ._lower import LowerPoint
     from ._oracle import Oracle
 
 #: Steps of CG for the adjoint.
@@ -77,9 +78,7 @@ class Adjoint:
         self.L_F = self.L_H = self.L_C = self.C = 0.0
         self._v: Array | None = None
 
-    def at(
-        self, theta: Array, lower: LowerPoint, q: Array, delta: float, relative: float = 0.0
-    ) -> Hyper:
+    def at(self, theta: Array, lower: LowerPoint, q: Array, delta: float, relative: float = 0.0) -> Hyper:
         """(1) at an approximate lower solution, from q on; delta may be relative to ||dF/dx||."""
         oracle, xp, x = self.oracle, self.oracle.xp, lower.x
         fun = oracle.upper(x, theta)
@@ -107,10 +106,8 @@ class Adjoint:
             max(least or 0.0, mu or 0.0) or math.nan, known and mu is not None,
         )  # fmt: skip
 
-    def _system(
-        self, theta: Array, x: Array, b: Array, q: Array, delta: float
-    ) -> tuple[Array, Array]:
-        """q and b - H q with a residual of at most delta, or what rounding allows."""
+    def _system(self, theta: Array, x: Array, b: Array, q: Array, delta: float) -> tuple[Array, Array]:
+        """Q and b - H q with a residual of at most delta, or what rounding allows."""
         oracle, xp = self.oracle, self.oracle.xp
 
         def product(v: Array) -> Array:
@@ -202,11 +199,12 @@ class Adjoint:
                 self.L_H = max(self.L_H, self.margin * change / (h * size))
             if given["lipschitz_upper"] is None:
                 other_x, other_theta = oracle.upper_grad(x + u, theta)
-                change = math.hypot(arrays.norm(xp, other_x - in_x), np.linalg.norm(other_theta - in_theta))
+                in_t = float(np.linalg.norm(other_theta - in_theta))
+                change = math.hypot(arrays.norm(xp, other_x - in_x), in_t)
                 self.L_F = max(self.L_F, self.margin * change / h)
             if given["lipschitz_cross"] is None:
-                change = np.linalg.norm(oracle.cross(x + u, theta, q) - oracle.cross(x, theta, q))
-                self.L_C = max(self.L_C, self.margin * float(change) / (h * size))
+                change = float(np.linalg.norm(oracle.cross(x + u, theta, q) - oracle.cross(x, theta, q)))
+                self.L_C = max(self.L_C, self.margin * change / (h * size))
             if given["cross_norm"] is None:
                 self.C = self.margin * self._cross_norm(theta, lower)
         for name, attribute in {
@@ -234,6 +232,8 @@ class Adjoint:
             norm = max(norm, arrays.norm(xp, Cv))
             v = oracle.cross(lower.x, theta, Cv)
             if norm > 0.0:
-                norm = max(norm, float(np.linalg.norm(v)) / arrays.norm(xp, Cv) if arrays.norm(xp, Cv) else 0.0)
+                norm = max(
+                    norm, float(np.linalg.norm(v)) / arrays.norm(xp, Cv) if arrays.norm(xp, Cv) else 0.0
+                )
         self._v = v
         return norm

@@ -66,12 +66,18 @@ def multiblock_quadratic(
 
 
 def multiblock_logistic(
-    X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, temperatures: ArrayLike, *, l2: float = 1e-5
+    X: ArrayLike,
+    y: ArrayLike,
+    X_val: ArrayLike,
+    y_val: ArrayLike,
+    temperatures: ArrayLike,
+    *,
+    l2: float = 1e-5,
 ) -> BlockOracle:
-    """Make one logistic regression for each temperature, with a weight for each training sample that all share.
+    """Make a logistic regression for each temperature; all share a weight for each training sample.
 
-    ``f_i = mean_j s(theta_j) log(1 + exp(-y_j a_j'x_i / T_i)) + l2 |x_i|^2 / 2`` with the logistic function s,
-    and F_i is the mean loss of block i on the validation data.
+    ``f_i = mean_j s(theta_j) log(1 + exp(-y_j a_j'x_i / T_i)) + l2 |x_i|^2 / 2`` with the logistic function
+    s, and F_i is the mean loss of block i on the validation data.
 
     Parameters
     ----------
@@ -126,7 +132,7 @@ def multiblock_logistic(
     def share(t: Array, batch: Array | None) -> Array:
         """The samples' weights over their number."""
         s = _sigmoid(rows(t, batch))
-        return s[None, :] / n if batch is None else s / batch.shape[1]
+        return np.asarray(s[None, :] / n if batch is None else s / batch.shape[1])
 
     def upper_grad(t: Array, x: Array, i: Array, batch: Array | None) -> tuple[Array, None]:
         z = margins(signed_val, x, i, batch)
@@ -138,7 +144,7 @@ def multiblock_logistic(
 
     def curvature(t: Array, x: Array, i: Array, batch: Array | None) -> Array:
         p = _sigmoid(margins(signed, x, i, batch))
-        return p * (1 - p) * share(t, batch) / T[i][:, None] ** 2
+        return np.asarray(p * (1 - p) * share(t, batch) / T[i][:, None] ** 2)
 
     def lower_hvp(t: Array, x: Array, i: Array, batch: Array | None, v: Array) -> Array:
         along = margins(signed, v, i, batch) * T[i][:, None]
@@ -147,7 +153,9 @@ def multiblock_logistic(
     def lower_hess(t: Array, x: Array, i: Array, batch: Array | None) -> Array:
         c = curvature(t, x, i, batch)
         picked = np.broadcast_to(signed, (len(i), *signed.shape)) if batch is None else signed[batch]
-        return np.matmul(np.swapaxes(picked, 1, 2), c[:, :, None] * picked) + l2 * np.eye(features)
+        return np.asarray(
+            np.matmul(np.swapaxes(picked, 1, 2), c[:, :, None] * picked) + l2 * np.eye(features)
+        )
 
     def cross(t: Array, x: Array, i: Array, batch: Array | None, q: Array) -> Array:
         z = margins(signed, x, i, batch)
@@ -155,7 +163,7 @@ def multiblock_logistic(
         along = margins(signed, q, i, batch)  # a_j'q / T
         each = -_sigmoid(-z) * along * (s * (1 - s))
         if batch is None:
-            return each / n
+            return np.asarray(each / n)
         out = np.zeros((len(i), n))
         np.add.at(out, (np.arange(len(i))[:, None], batch), each / batch.shape[1])
         return out

@@ -1,8 +1,8 @@
 """Kernels of total variation.
 
-x, y, v : (images, rows, columns); weight: half of e^t0; smooth: e^(2 t1).
-The sum of sqrt(d^2 + smooth) over the differences d along rows and columns has the derivative d / sqrt and the
-second derivative smooth / sqrt^3.
+x, y, v : (images, rows, columns); weight: half of e^t0; smooth: e^(2 t1). The sum of sqrt(d^2 + smooth)
+over the differences d along rows and columns has the derivative d / sqrt and the second derivative smooth /
+sqrt^3.
 """
 
 from __future__ import annotations

@@ -79,7 +79,8 @@ def failed(solver: str, norm: float, tol: float) -> Halt:
     """The end of a run whose lower problem was not solved."""
     return Halt(
         Status.STAGNATED,
-        f"The lower problem was not solved: {solver} ended at a gradient of {norm:.3g}, {tol:.3g} was wanted.",
+        f"The lower problem was not solved: {solver} ended at a gradient of {norm:.3g}, "
+        f"{tol:.3g} was wanted.",
     )
 
 
@@ -174,5 +175,6 @@ def _check_steepness(oracle: Oracle, dx: Array, dg: Array, L: float) -> None:
         if moved > 1e-6 and change > L * (1 + 1e-3) * moved:
             raise Halt(
                 Status.BREAKDOWN,
-                f"Two lower gradients differ by {change / moved:.3g} times their distance, more than L = {L:.3g}.",
+                f"Two lower gradients differ by {change / moved:.3g} times their distance, "
+                f"more than L = {L:.3g}.",
             )

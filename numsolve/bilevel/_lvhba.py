@@ -1,7 +1,8 @@
 r"""LV-HBA: coupled affine constraints in the lower problem, whose solution need not be unique.
 
-W. Yao, C. Yu, S. Zeng, J. Zhang, "Constrained bi-level optimization: proximal Lagrangian value function approach
-and Hessian-free algorithm", ICLR 2024 (arXiv 2401.16164). With g(x, theta) = A_x x + A_theta theta - b and
+W. Yao, C. Yu, S. Zeng, J. Zhang, "Constrained bi-level optimization: proximal Lagrangian value function
+approach and Hessian-free algorithm", ICLR 2024 (arXiv 2401.16164). With g(x, theta) = A_x x + A_theta theta
+- b and
 
     v(x, theta, z) = min_u max_lam f(u, theta) + lam'g(u, theta) + |u - x|^2/(2 g1) - |lam - z|^2/(2 g2)   (1)
 
@@ -10,16 +11,18 @@ and Hessian-free algorithm", ICLR 2024 (arXiv 2401.16164). With g(x, theta) = A_
 
     grad_theta v = df/dtheta(u) + A_theta'lam,   grad_x v = (x - u)/g1,   grad_z v = (lam - z)/g2.        (2)
 
-Published are single steps of u, lam, x, theta and z with c growing as (k + 1)^p; the settings of the released toy
-problem diverge. Here c grows from 1 in powers of ten, each penalty is minimised by L-BFGS within the coupling,
-and the multipliers move by z <- lam between. The error is c1/c + O(1/c^2), so that two values of c give a better point,
+Published are single steps of u, lam, x, theta and z with c growing as (k + 1)^p; the settings of the
+released toy problem diverge. Here c grows from 1 in powers of ten, each penalty is minimised by L-BFGS
+within the coupling, and the multipliers move by z <- lam between. The error is c1/c + O(1/c^2), so that two
+values of c give a better point,
 
     w + (w - w_before) / 9,                                                                   (3)
 
-and two of these the error. The maximum over lam in (1) is explicit, lam = z + g2 g (its positive
-part for inequalities), so that u minimises a smooth, strongly convex function: Newton's method with CG where there
-are Hessian products, accelerated gradients otherwise. The projection on the coupling uses one factorisation; for
-inequalities it is a least-distance problem (C. Lawson, R. Hanson, "Solving least squares problems", 1974).
+and two of these the error. The maximum over lam in (1) is explicit, lam = z + g2 g (its positive part for
+inequalities), so that u minimises a smooth, strongly convex function: Newton's method with CG where there
+are Hessian products, accelerated gradients otherwise. The projection on the coupling uses one
+factorisation; for inequalities it is a least-distance problem (C. Lawson, R. Hanson, "Solving least squares
+problems", 1974).
 """
 
 from __future__ import annotations
@@ -66,7 +69,9 @@ class Coupling:
         for name, (A_x, A_theta, _) in zip(("lower_eq", "lower_ineq"), parts, strict=True):
             if A_x.shape[1] != oracle.size or A_theta.shape[1] != oracle.theta0.size:
                 wanted = f"{oracle.size} and {oracle.theta0.size}"
-                raise ValueError(f"{name} must have {wanted} columns, got {A_x.shape[1]} and {A_theta.shape[1]}")
+                raise ValueError(
+                    f"{name} must have {wanted} columns, got {A_x.shape[1]} and {A_theta.shape[1]}"
+                )
         self.A_x, self.A_theta = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
         self.b = np.concatenate([part[2] for part in parts])
         self.equal = np.arange(self.b.size) < parts[0][2].size
@@ -98,7 +103,7 @@ class Coupling:
         r = E @ y - e
         if not abs(r[-1]) > 1e-14:
             raise Halt(Status.INFEASIBLE, "The coupled constraints contradict each other.")
-        return near - r[:-1] / r[-1]
+        return np.asarray(near - r[:-1] / r[-1])
 
 
 class Value(NamedTuple):
@@ -157,14 +162,19 @@ def _point(
     """A point; its residual is the estimated error of (x, theta), told at the end of each c."""
     x, theta = w[: oracle.size], w[oracle.size :]
     return Point(
-        theta, x, oracle.upper(x, theta), here.gradient[oracle.size :], change if done else max(min(change, 1e300), free),
+        theta, x, oracle.upper(x, theta), here.gradient[oracle.size :],
+        change if done else max(change, free),
         estimate=change if done else math.inf, step=change, eps=here.gap, delta=1.0 / c, may_end=done,
     )  # fmt: skip
 
 
 def _reduced(coupling: Coupling, settings: Settings, w: Array, d: Array, n: int) -> float:
     """How far the gradient is from being held back by the set."""
-    if coupling.equal.all() and settings.onto is None and not np.isfinite([settings.low, settings.high]).any():
+    if (
+        coupling.equal.all()
+        and settings.onto is None
+        and not np.isfinite([settings.low, settings.high]).any()
+    ):
         return float(np.linalg.norm(coupling.tangent(d)))
     scale = 1.0 / max(1.0, float(np.linalg.norm(d)))
     return float(np.linalg.norm(w - _onto(coupling, settings, w - scale * d, n))) / scale
@@ -193,7 +203,11 @@ def _step(
 ) -> tuple[Array, Value] | None:  # fmt: skip
     """A step of L-BFGS along the equations, or a projected gradient step; None where none descends."""
     n = oracle.size
-    smooth = coupling.equal.all() and settings.onto is None and not np.isfinite([settings.low, settings.high]).any()
+    smooth = (
+        coupling.equal.all()
+        and settings.onto is None
+        and not np.isfinite([settings.low, settings.high]).any()
+    )
     d = coupling.tangent(here.gradient)
     p = -memory.times(d, np.ones(d.shape, dtype=bool)) if len(memory) and smooth else -d
     if not len(memory) or not smooth:
@@ -220,7 +234,12 @@ def _penalty(oracle: Oracle, coupling: Coupling, w: Array, z: Array, u: Array, c
     x, theta = w[:n], w[n:]
     u, lam, inexact = _saddle(oracle, coupling, x, theta, z, u)
     residual = coupling.A_x @ u + coupling.A_theta @ theta - coupling.b
-    v = oracle.lower(u, theta) + lam @ residual + (u - x) @ (u - x) / (2 * G1) - (lam - z) @ (lam - z) / (2 * G2)
+    v = (
+        oracle.lower(u, theta)
+        + lam @ residual
+        + (u - x) @ (u - x) / (2 * G1)
+        - (lam - z) @ (lam - z) / (2 * G2)
+    )
     in_x, in_theta = oracle.upper_grad(x, theta)
     gap = oracle.lower(x, theta) - v
     d_x = in_x + c * (oracle.grad(x, theta) - (x - u) / G1)
@@ -239,10 +258,10 @@ def _saddle(
 
     def multipliers(u: Array) -> Array:
         lam = z + G2 * (coupling.A_x @ u + fixed)
-        return np.where(coupling.equal, lam, np.maximum(lam, 0.0))
+        return np.asarray(np.where(coupling.equal, lam, np.maximum(lam, 0.0)))
 
     def gradient(u: Array) -> Array:
-        return oracle.grad(u, theta) + coupling.A_x.T @ multipliers(u) + (u - x) / G1
+        return np.asarray(oracle.grad(u, theta) + coupling.A_x.T @ multipliers(u) + (u - x) / G1)
 
     g = gradient(u)
     scale = float(np.linalg.norm(g)) + 1.0
@@ -270,7 +289,7 @@ def _newton(oracle: Oracle, coupling: Coupling, u: Array, theta: Array, g: Array
     rows = coupling.A_x[active]
 
     def product(v: Array) -> Array:
-        return oracle.hvp(u, theta, v) + G2 * (rows.T @ (rows @ v)) + v / G1
+        return np.asarray(oracle.hvp(u, theta, v) + G2 * (rows.T @ (rows @ v)) + v / G1)
 
     from numsolve._core.krylov import conjugate_gradients
 

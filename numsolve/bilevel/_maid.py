@@ -11,11 +11,12 @@ optimization with application to hyperparameter learning", arXiv 2308.10098), wi
     5. backtracking: alpha = beta rho^i, accept where the upper objective surely falls
     6. all J trials failed: eps, delta *= tau, J += 1; else beta = alpha rho_up, eps, delta *= nu
 
-L_H, L_C and ||C|| come from differences along one direction for each hypergradient, the largest so far (||C||: the
-last), as in the paper's code, so that omega is an estimate; L_F is the problem's where it is known.
+L_H, L_C and ||C|| come from differences along one direction for each hypergradient, the largest so far
+(||C||: the last), as in the paper's code, so that omega is an estimate; L_F is the problem's where it is
+known.
 
-HOAG (F. Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016): tolerances that fall by a
-schedule, and a step 1/Lh that adapts to what the upper objective does.
+HOAG (F. Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016): tolerances that
+fall by a schedule, and a step 1/Lh that adapts to what the upper objective does.
 
 SOBA (M. Dagreou, P. Ablin, S. Vaiter, T. Moreau, NeurIPS 2022): x, v and theta move together,
 ``x -= rho_t df/dx``, ``v -= rho_t (H v + dF/dx)``, ``theta -= gamma_t (C'v + dF/dtheta)`` with
@@ -36,6 +37,8 @@ from ._lower import LowerPoint, fista, measure, solve_lower
 from ._run import Point, point_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numsolve._core.typing import Array
 
     from ._oracle import Oracle
@@ -48,7 +51,7 @@ BETA, TRIALS = 0.01, 10  #: first step, first number of trials
 ACCURACY = 0.1  #: the first eps and delta
 ROUNDS = 200  #: most cuts of the accuracies at one point
 #: HOAG's schedules of the tolerance, by the iteration k = 1, 2, ...
-SCHEDULES = {
+SCHEDULES: dict[str, Callable[[float, int], float]] = {
     "geometric": lambda eps, k: eps * 0.9**k,
     "quadratic": lambda eps, k: eps / k**2,
     "cubic": lambda eps, k: eps / k**3,
@@ -71,6 +74,7 @@ def maid(oracle: Oracle, settings: Settings) -> Points:
     accepted = math.nan
     fresh = True
     for _ in iter(int, 1):  # the driver ends the run
+        omega, here = math.inf, None
         for _ in range(ROUNDS):
             lower = fista(oracle, theta, lower, eps * _mu(oracle, theta))  # 1
             here = adjoint.at(theta, lower, oracle.xp.zeros_like(lower.x), delta)  # 2
@@ -79,6 +83,7 @@ def maid(oracle: Oracle, settings: Settings) -> Points:
             if omega <= (1 - ETA) * free or free + omega <= settings.tol or lower.floor:  # 4
                 break
             eps, delta = TAU * eps, TAU * delta
+        assert here is not None
         if fresh:
             yield _maid_point(here, omega, settings, accepted, eps)
         trial = _backtrack(oracle, adjoint, settings, here, eps, beta, trials)  # 5

@@ -109,8 +109,10 @@ class Oracle:
 
     def to_theta(self, theta: Array) -> Array:
         """Theta in the caller's shape, and beside x."""
-        out = theta.reshape(self.theta_shape)
-        return out if arrays.is_numpy(self.xp) else self.xp.asarray(out, dtype=self.dtype)
+        out: Array = theta.reshape(self.theta_shape)
+        if not arrays.is_numpy(self.xp):
+            out = self.xp.asarray(out, dtype=self.dtype)
+        return out
 
     def constant(self, name: str, theta: Array) -> float | None:
         """One of the problem's constants."""
@@ -204,8 +206,8 @@ class Oracle:
         if curvature < -noise:
             raise Halt(
                 Status.BREAKDOWN,
-                f"The lower problem is not convex: a curvature of {curvature:.3g} was met, so x is no minimum "
-                "or lower_hvp is wrong.",
+                f"The lower problem is not convex: a curvature of {curvature:.3g} was met, so x is no "
+                "minimum, or lower_hvp is wrong.",
             )
         if mu is not None and curvature < mu * (1 - SLACK) - noise:
             raise Halt(Status.BREAKDOWN, f"A curvature of {curvature:.3g} was met, below mu = {mu:.3g}.")

@@ -6,16 +6,16 @@ stochastic approximation", ICLR 2024 (arXiv 2309.01753). With y in argmin sigma 
     psi_sigma = (min_y (sigma F + f) - min_z f) / sigma,                                      (1)
     grad psi_sigma = dF/dtheta(y) + (df/dtheta(y) - df/dtheta(z)) / sigma = grad phi + O(sigma).  (2)
 
-The double loop solves for y and z by accelerated proximal gradients (A. Beck, M. Teboulle, 2009, restarted where
-the momentum points uphill) to a tolerance well below sigma, and takes a step of L-BFGS in theta (where the paper has a fixed
-step), or a projected gradient step. Of two
-values of sigma, Richardson's combination cancels the first-order part of the bias:
+The double loop solves for y and z by accelerated proximal gradients (A. Beck, M. Teboulle, 2009, restarted
+where the momentum points uphill) to a tolerance well below sigma, and takes a step of L-BFGS in theta
+(where the paper has a fixed step), or a projected gradient step. Of two values of sigma, Richardson's
+combination cancels the first-order part of the bias:
 
     g = 2 grad psi_{sigma/2} - grad psi_sigma = grad phi + O(sigma^2)                         (3)
 
-sigma falls to a quarter where the gradient has come near to the bias. The single loop moves y, z and theta once in
-each iteration, along directions with momentum, d_k = g_k + (1 - eta_k)(d_{k-1} - g(w_{k-1}))  (4), the same
-samples at both points.
+sigma falls to a quarter where the gradient has come near to the bias. The single loop moves y, z and theta
+once in each iteration, along directions with momentum, d_k = g_k + (1 - eta_k)(d_{k-1} - g(w_{k-1}))  (4),
+the same samples at both points.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _accelerated(oracle: Oracle, theta: Array, x: Array, sigma: float, tol: floa
         return g + sigma * oracle.upper_grad(v, theta)[0] if sigma else g
 
     z, t, x_old = x, 1.0, x
-    best, idle = math.inf, 0
+    best, idle, residual = math.inf, 0, math.inf
     g = gradient(z)
     for _ in range(INNER_STEPS):
         x = oracle.project(z - s * g, s)
@@ -202,7 +202,7 @@ def single_loop(oracle: Oracle, settings: Settings) -> Points:
             directions = now
         else:
             old = _directions(oracle, before[0], before[1], before[2], sigma)
-            directions = tuple(  # type: ignore[assignment]
+            directions = tuple(
                 g + (1 - eta) * (d - o) for g, d, o in zip(now, directions, old, strict=True)
             )  # (4)
         d_theta, d_y, d_z = directions
@@ -213,7 +213,7 @@ def single_loop(oracle: Oracle, settings: Settings) -> Points:
         yield Point(theta, z, oracle.upper(z, theta), d_theta, residual, estimate=rest / sigma, delta=sigma)
         before = theta, y, z
         rate = k**-SINGLE_RATE
-        step = s * k**-(SINGLE_STEP - SINGLE_RATE)
+        step = s * k ** -(SINGLE_STEP - SINGLE_RATE)
         y, z = oracle.project(y - step * d_y, step), oracle.project(z - step * d_z, step)
         theta = settings.project(theta - alpha * rate * d_theta)
 

@@ -1,16 +1,16 @@
 r"""The default method: L-BFGS on the upper variable, with inexact values and hypergradients under control.
 
-At each point the tolerances of the lower solve and of the adjoint are tightened until the hypergradient's error
-is at most a tenth of its norm (1). A step is accepted where the upper objective falls for every value that
-the half-widths w of both values allow (2); where they leave it open, they are tightened (3):
+At each point the tolerances of the lower solve and of the adjoint are tightened until the hypergradient's
+error is at most a tenth of its norm (1). A step is accepted where the upper objective falls for every value
+that the half-widths w of both values allow (2); where they leave it open, they are tightened (3):
 
     omega <= 0.1 ||d||                                                                        (1)
     F(x+) + w+ - (F(x) - w) <= 1e-4 d's                                                       (2)
 
-with s the step within the bounds. What steers the iteration is the error estimate, in which the least curvature
-met stands for mu; the end is certified with the bound, if mu is known. The first step has length sqrt(n): a unit
-move in each of n logarithmic parameters. Later ones are those of L-BFGS (J. Nocedal, Math. Comp. 35, 1980),
-restricted to the variables that no bound holds.
+with s the step within the bounds. What steers the iteration is the error estimate, in which the least
+curvature met stands for mu; the end is certified with the bound, if mu is known. The first step has length
+sqrt(n): a unit move in each of n logarithmic parameters. Later ones are those of L-BFGS (J. Nocedal, Math.
+Comp. 35, 1980), restricted to the variables that no bound holds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ._oracle import Oracle
     from ._run import Points, Settings
 
-#: Relative error of a hypergradient that is good enough for a step (1): a hundredth costs twice as much on digits.
+#: Relative error of a hypergradient that is good enough for a step (1); a hundredth costs twice as much.
 GOOD = 0.1
 #: Rounds of tightening at one point.
 ROUNDS = 30
@@ -62,7 +62,16 @@ def quasi_newton(oracle: Oracle, settings: Settings) -> Points:
     lower = measure(oracle, theta, oracle.x0)
     q = oracle.xp.zeros_like(lower.x)
     eps = settings.eps if math.isfinite(settings.eps) else 0.1 * lower.norm
-    here = settle(adjoint, settings, theta, lower, q, eps, 0.0 if math.isnan(settings.delta) else settings.delta, relative=0.1)
+    here = settle(
+        adjoint,
+        settings,
+        theta,
+        lower,
+        q,
+        eps,
+        0.0 if math.isnan(settings.delta) else settings.delta,
+        relative=0.1,
+    )
     yield point_of(here, settings, math.nan, here.lower.norm)
     memory = Memory()
     longest = math.inf

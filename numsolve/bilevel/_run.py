@@ -22,7 +22,7 @@ from ._oracle import Halt, at_solution
 from .result import BilevelResult, nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
     from typing import TypeAlias
 
     from numsolve._core.typing import Array, Callback
@@ -146,18 +146,18 @@ def drive(oracle: Oracle, points: Points, settings: Settings, limits: Limits, me
         limits, atol=settings.tol, maxiter=MAXITER, label=method, keep="reference", columns=columns,
         divergence=math.inf, present=lambda p: Seen(oracle.to_theta(p.theta), oracle.to_x(p.x)),
     ) as it:  # fmt: skip
-        best = _next(it, points, None, oracle)
+        best = _next(it, points, oracle)
         if best is None:  # not even the first point: the start is all there is
-            it.record(math.inf, start, **dict.fromkeys(columns, math.nan))
+            it.record(math.inf, start)
             best = start
         for _ in it:
-            point = _next(it, points, best, oracle)
+            point = _next(it, points, oracle)
             if point is None:
                 break
             if key(point) < key(best) or it.status is Status.CONVERGED:
                 best = point
     assert best is not None
-    return _result(oracle, it, best, settings, method)
+    return _result(oracle, it, best, method)
 
 
 def _fun(point: Point) -> float:
@@ -168,7 +168,7 @@ def _residual(point: Point) -> float:
     return point.residual
 
 
-def _next(it: Monitor, points: Points, best: Point | None, oracle: Oracle) -> Point | None:
+def _next(it: Monitor, points: Points, oracle: Oracle) -> Point | None:
     """Ask for the next point and record it; None at the end of the method."""
     try:
         point = next(points, None)
@@ -186,7 +186,7 @@ def _next(it: Monitor, points: Points, best: Point | None, oracle: Oracle) -> Po
     return point
 
 
-def _result(oracle: Oracle, it: Monitor, best: Point, settings: Settings, method: str) -> BilevelResult:
+def _result(oracle: Oracle, it: Monitor, best: Point, method: str) -> BilevelResult:
     def lower_fun() -> float:
         try:
             return oracle.lower(best.x, best.theta)

@@ -107,9 +107,10 @@ def _compare(
             best, nearest = relative, difference
         if best <= AGREES * max(1.0, root * 1e-2):
             return
-    of = {"lower_hvp": "lower_grad", "lower_cross_vjp": "lower_grad"}.get(name, name.split("_")[0])
+    of = "lower_grad" if name in {"lower_hvp", "lower_cross_vjp"} else name.partition("_")[0]
     raise ValueError(
-        f"{name} contradicts {of}{where}: it gives a slope of {slope:.6g}, differences of {of} give {nearest:.6g}"
+        f"{name} contradicts {of}{where}: it gives a slope of {slope:.6g}, "
+        f"differences of {of} give {nearest:.6g}"
     )
 
 

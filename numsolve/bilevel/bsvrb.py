@@ -1,7 +1,7 @@
 r"""BSVRB: many lower problems, of which each iteration sees a few, with a few samples of each.
 
-Q. Hu, Z. Qiu, Z. Guo, L. Zhang, T. Yang, "Blockwise stochastic variance-reduced methods with parallel speedup for
-multi-block bilevel optimization", ICML 2023 (arXiv 2305.18730):
+Q. Hu, Z. Qiu, Z. Guo, L. Zhang, T. Yang, "Blockwise stochastic variance-reduced methods with parallel
+speedup for multi-block bilevel optimization", ICML 2023 (arXiv 2305.18730):
 
     minimise (1/m) sum_i F_i(theta, y_i*(theta)),   y_i*(theta) = argmin_y f_i(theta, y).
 
@@ -9,14 +9,16 @@ For the sampled blocks i, with the same samples at the new point w_t and at the 
 
     s_i <- (1 - a) s_i + a g(w_t) + gamma (g(w_t) - g(w_{t-1})),   y_i <- y_i - tau s_i       (1)
 
-with g = df_i/dy. Version 1 tracks the Hessian H_i by the same formula, keeps its eigenvalues above mu_min, and
-solves with it (2). Version 2 tracks ``u = H_i v_i - dF_i/dy`` by the same formula and moves v_i <- v_i - tau_v u_i,
-within a ball (3). The blocks' hypergradients are ``G_i = dF_i/dtheta - C_i'v_i``, and theta's direction
+with g = df_i/dy. Version 1 tracks the Hessian H_i by the same formula, keeps its eigenvalues above mu_min,
+and solves with it (2). Version 2 tracks ``u = H_i v_i - dF_i/dy`` by the same formula and moves v_i <- v_i
+- tau_v u_i, within a ball (3). The blocks' hypergradients are ``G_i = dF_i/dtheta - C_i'v_i``, and theta's
+direction
 
     storm:  z <- (1 - b) (z - mean G_i(w_{t-1})) + mean G_i(w_t)                              (4)
     saga:   z = mean over the sampled of (G_i - T_i) + mean over all of T,   T_i <- G_i       (5)
 
-The theory's gamma = (m - I) / (I (1 - a)) + 1 - a is unstable for few sampled blocks; by default it is at most 1.
+The theory's gamma = (m - I) / (I (1 - a)) + 1 - a is unstable for few sampled blocks; by default it is at
+most 1.
 """
 
 from __future__ import annotations
@@ -47,9 +49,9 @@ TABLE = 10**8
 class BlockOracle:
     """Many lower problems, evaluated for several blocks at once.
 
-    Every function is called as ``(theta, y, blocks, batch, ...)``: `y` of shape (k, n) holds the variables of the
-    k blocks whose numbers are in `blocks`, and row j of `batch`, of shape (k, B), the samples of block j; None
-    for all samples.
+    Every function is called as ``(theta, y, blocks, batch, ...)``: `y` of shape (k, n) holds the variables
+    of the k blocks whose numbers are in `blocks`, and row j of `batch`, of shape (k, B), the samples of
+    block j; None for all samples.
 
     Parameters
     ----------
@@ -219,7 +221,11 @@ def bsvrb(
             step_x,
             step_x if step_v is None else checks.real("step_v", step_v, low=0.0, open_low=True),
         ),
-        (a, checks.real("gamma", gamma, low=0.0), checks.real("beta", beta, low=0.0, high=1.0, open_low=True)),
+        (
+            a,
+            checks.real("gamma", gamma, low=0.0),
+            checks.real("beta", beta, low=0.0, high=1.0, open_low=True),
+        ),
         theta_estimator,
         checks.real("mu_min", mu_min, low=0.0, open_low=True),
         math.inf if v_radius is None else checks.real("v_radius", v_radius, low=0.0, open_low=True),
@@ -354,7 +360,7 @@ class _Run:
     def _solve(self, H: Array, b: Array) -> Array:
         values, vectors = np.linalg.eigh(0.5 * (H + np.swapaxes(H, 1, 2)))
         inside = np.einsum("kji,kj->ki", vectors, b) / np.maximum(values, self.mu_min)
-        return np.einsum("kij,kj->ki", vectors, inside)
+        return np.asarray(np.einsum("kij,kj->ki", vectors, inside))
 
     def _track(self, blocks: Array, now: Any, old: Any) -> tuple[Array, Array]:
         """(1) and its likes; returns the new y and v of the blocks."""

@@ -3,9 +3,10 @@ r"""The penalties of scikit-learn's linear models, fitted to a validation set: `
     f(x, theta) = loss(A x, y) + sum_j e^theta_j w_j^2 / 2           ridge, logistic, support vectors
     f(x, theta) = |A x - y|^2 / (2 n) + sum_j e^theta_j (rho |w_j| + (1 - rho) w_j^2 / 2)     elastic net
 
-x holds the coefficients w and, below them, the intercept, which is not penalised. The elastic net is solved by
-coordinate descent (J. Friedman, T. Hastie, R. Tibshirani, J. Stat. Softw. 33, 2010), and its implicit equation
-is restricted to the support (Q. Bertrand et al., "Implicit differentiation of Lasso-type models", ICML 2020).
+x holds the coefficients w and, below them, the intercept, which is not penalised. The elastic net is solved
+by coordinate descent (J. Friedman, T. Hastie, R. Tibshirani, J. Stat. Softw. 33, 2010), and its implicit
+equation is restricted to the support (Q. Bertrand et al., "Implicit differentiation of Lasso-type models",
+ICML 2020).
 """
 
 from __future__ import annotations
@@ -208,7 +209,11 @@ def _targets(name: str, y: ArrayLike, y_val: ArrayLike, n: int, m: int) -> tuple
     if not np.isin(two, classes).all() or len(classes) < 2:
         raise ValueError(f"y must hold at least two classes, and all of y_val's; it holds {classes}")
     if len(classes) == 2:
-        return np.where(one == classes[1], 1.0, -1.0)[:, None], np.where(two == classes[1], 1.0, -1.0)[:, None], classes
+        return (
+            np.where(one == classes[1], 1.0, -1.0)[:, None],
+            np.where(two == classes[1], 1.0, -1.0)[:, None],
+            classes,
+        )
     if name == "squared_hinge":
         raise ValueError("LinearSVC is taken for two classes only; LogisticRegression takes several")
     return (one[:, None] == classes).astype(float), (two[:, None] == classes).astype(float), classes
@@ -242,10 +247,10 @@ class _Model:
             return each
         return each.sum(axis=1) if self.weights == "feature" else np.asarray(each.sum())
 
-    def upper(self, x: Array, t: Array) -> float:  # noqa: ARG002
+    def upper(self, x: Array, t: Array) -> float:
         return self.loss.value(self.V @ x, self.W) / len(self.V)
 
-    def upper_grad(self, x: Array, t: Array) -> tuple[Array, None]:  # noqa: ARG002
+    def upper_grad(self, x: Array, t: Array) -> tuple[Array, None]:
         return self.V.T @ self.loss.slope(self.V @ x, self.W) / len(self.V), None
 
     def ridge(self) -> EstimatorProblem:
@@ -268,7 +273,7 @@ class _Model:
         free = np.arange(A.shape[1]) >= self.features  # the intercept
 
         def support(x: Array) -> Array:
-            return (x[:, 0] != 0.0) | free
+            return np.asarray((x[:, 0] != 0.0) | free)
 
         def lower(x: Array, t: Array) -> float:
             e = spread(t)
@@ -296,7 +301,9 @@ class _Model:
             from ._cpu import elastic_net
 
             e = spread(t)[:, 0]
-            return np.asarray(elastic_net(gram, right, x[:, 0].copy(), rho * e, (1 - rho) * e, tol, 100_000))[:, None]
+            return np.asarray(elastic_net(gram, right, x[:, 0].copy(), rho * e, (1 - rho) * e, tol, 100_000))[
+                :, None
+            ]
 
         problem = EstimatorProblem(
             self.upper, lower, upper_grad=self.upper_grad, lower_grad=grad, lower_hvp=product,

@@ -1,4 +1,4 @@
-r"""The derivative of the upper objective at the lower solution: by the implicit function theorem, or unrolled.
+r"""The derivative of the upper objective at the lower solution: implicit, unrolled, or by a penalty.
 
     implicit:   H q = dF/dx,   grad phi = dF/dtheta - C'q                                     (1)
     unrolled:   x_{k+1} = x_k - s df/dx(x_k), k < K, differentiated backwards:                (2)
@@ -22,9 +22,9 @@ from numsolve._core.result import Status
 from ._adjoint import Adjoint, Hyper
 from ._lower import measure, solve_lower
 from ._oracle import Halt, Oracle
+from ._penalty import combined
 from ._run import Seen, watched
 from ._truth import check_curvature, check_derivatives
-from ._penalty import combined
 from .minimize import FIRST_ORDER, IMPLICIT, linear_solver, refuse
 from .problem import BilevelProblem
 from .result import HypergradientResult
@@ -78,15 +78,15 @@ def hypergradient(
         A guess of the lower solution.
     method : {"implicit", "unrolled", "penalty"}
         Solve an adjoint system; differentiate `n_steps` gradient steps, as automatic differentiation would
-        (this stores all steps and needs many of them); or take the difference quotient of the penalty methods,
-        which needs no Hessian products and takes constraints on x. The last two are baselines, the last without
-        a bound.
+        (this stores all steps and needs many of them); or take the difference quotient of the penalty
+        methods, which needs no Hessian products and takes constraints on x. The last two are baselines, the
+        last without a bound.
     tol : float
         The tolerances of both solves are tightened until the error of the hypergradient is at most `tol`:
         its bound, or its estimate where the problem has no mu.
     eps, delta : float, optional
-        Tolerances of your own, in place of `tol`: of the distance to the lower solution (of the lower gradient
-        where the problem has no mu), and of ``||H q - dF/dx||``. One alone counts for both.
+        Tolerances of your own, in place of `tol`: of the distance to the lower solution (of the lower
+        gradient where the problem has no mu), and of ``||H q - dF/dx||``. One alone counts for both.
     solve : {"auto", "cg", "dense", "gmres"} or callable
         As in `minimize_bilevel`.
     q0 : array, optional
@@ -263,7 +263,8 @@ def _penalized(oracle: Oracle, sigma: float, order: int) -> Rounds:
     zero = oracle.xp.zeros_like(z.x)
     fun = oracle.upper(z.x, theta)
     yield (
-        Hyper(theta, z, zero, here.d, fun, zero, math.nan, math.inf, here.bias, math.inf, math.inf, math.nan, False),
+        Hyper(theta, z, zero, here.d, fun, zero, math.nan, math.inf, here.bias, math.inf, math.inf, math.nan,
+              False),
         None,
     )  # fmt: skip
 

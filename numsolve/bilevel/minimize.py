@@ -1,4 +1,4 @@
-"""The public solver of bilevel problems: `minimize_bilevel`, which hands the problem to one of the methods."""
+"""The solver of bilevel problems, `minimize_bilevel`, which hands them to one of the methods."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numsolve._core import checks
 from numsolve._core.foreign import answers
 
-from ._oracle import Oracle
 from ._lvhba import lvhba
 from ._maid import hoag, maid, soba
+from ._oracle import Oracle
 from ._penalty import penalty, single_loop
 from ._qn import quasi_newton
 from ._run import Settings, drive, watched

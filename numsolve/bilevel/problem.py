@@ -68,8 +68,8 @@ class BilevelProblem:
     theta_project : callable, optional
         The projection of theta on a convex set: penalty methods and LV-HBA.
     samples : tuple of int, optional
-        How many samples ``(upper, lower)`` the two objectives are means over, for the stochastic methods. Each
-        function is then called with a keyword `batch` too: an array of indices, or None for all.
+        How many samples ``(upper, lower)`` the two objectives are means over, for the stochastic methods.
+        Each function is then called with a keyword `batch` too: an array of indices, or None for all.
     backend : {"numpy", "jax"}
         With "jax", `upper` and `lower` are JAX functions, and whatever derivative is not given comes from
         JAX, in double precision. Arrays go in and come out as NumPy's.
@@ -158,17 +158,18 @@ class BilevelProblem:
         self.theta_project = checks.function("theta_project", theta_project, optional=True)
         self.backend = backend
         self.constants: dict[str, Constant] = {}
-        for name, value in {
+        for name, constant in {
             "mu": mu, "L": L, "lipschitz_upper": lipschitz_upper, "lipschitz_hess": lipschitz_hess,
             "lipschitz_cross": lipschitz_cross, "cross_norm": cross_norm,
         }.items():  # fmt: skip
-            if value is not None and not callable(value):
+            if constant is not None and not callable(constant):
                 positive = name in {"mu", "L"}
-                self.constants[name] = checks.real(name, value, low=0.0, open_low=positive)
+                self.constants[name] = checks.real(name, constant, low=0.0, open_low=positive)
             else:
-                self.constants[name] = value
+                self.constants[name] = constant
         numbers = [self.constants["mu"], self.constants["L"]]
-        if all(isinstance(number, float) for number in numbers) and numbers[0] > numbers[1]:  # type: ignore[operator]
+        known = [number for number in numbers if isinstance(number, float)]
+        if len(known) == 2 and known[0] > known[1]:
             raise ValueError(f"mu must be at most L, got mu = {mu} and L = {L}")
         self.lower_eq = self._coupling("lower_eq", lower_eq)
         self.lower_ineq = self._coupling("lower_ineq", lower_ineq)
@@ -178,7 +179,11 @@ class BilevelProblem:
                 raise ValueError("samples are for NumPy callables; with JAX, draw inside of them")
             if len(samples) != 2:
                 raise ValueError("samples must be a pair, (upper, lower)")
-            samples = tuple(checks.integer(f"samples[{i}]", n, low=1) for i, n in enumerate(samples))  # type: ignore[assignment]
+            upper_samples, lower_samples = samples
+            samples = (
+                checks.integer("samples[0]", upper_samples, low=1),
+                checks.integer("samples[1]", lower_samples, low=1),
+            )
         self.samples = samples
         #: False where derivatives have corners, so that differences cannot judge them
         self.smooth = True

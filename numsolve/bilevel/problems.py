@@ -1,4 +1,4 @@
-"""Test problems, ready to be solved: each function returns a `BilevelProblem` with all that is known of it."""
+"""Test problems, ready to be solved, with all that is known of them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ __all__ = [
     "quadratic",
     "tv_denoising",
 ]
+
+
+def __dir__() -> list[str]:
+    """What is public."""
+    return list(__all__)
 
 
 class Quadratic(BilevelProblem):
@@ -177,9 +182,7 @@ class LeastSquares(BilevelProblem):
     optimum: float
 
 
-def multinomial_logistic(
-    X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike
-) -> BilevelProblem:
+def multinomial_logistic(X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike) -> BilevelProblem:
     """Make multinomial logistic regression with a penalty for each coefficient, chosen by validation data.
 
     ``f = mean cross-entropy + sum_ij e^theta_ij x_ij^2 / 2`` on the training data, and F is the mean
@@ -223,7 +226,7 @@ def multinomial_logistic(
 
     def hvp(x: Array, t: Array, v: Array) -> Array:
         p, Av = probabilities(x), A @ v
-        return A.T @ (p * (Av - np.sum(p * Av, axis=1, keepdims=True))) / len(A) + np.exp(t) * v
+        return np.asarray(A.T @ (p * (Av - np.sum(p * Av, axis=1, keepdims=True))) / len(A) + np.exp(t) * v)
 
     return BilevelProblem(
         lambda x, t: _cross_entropy(V @ x, W),
@@ -246,8 +249,10 @@ def multinomial_logistic(
 def _one_hot(name: str, y: ArrayLike, rows: int, k: int) -> Array:
     labels = np.asarray(y)
     if labels.shape != (rows,) or not np.issubdtype(labels.dtype, np.integer) or labels.min(initial=0) < 0:
-        raise ValueError(f"{name} must hold {rows} class numbers 0, 1, ..., got {labels.dtype} {labels.shape}")
-    return np.eye(k)[labels]
+        raise ValueError(
+            f"{name} must hold {rows} class numbers 0, 1, ..., got {labels.dtype} {labels.shape}"
+        )
+    return np.asarray(np.eye(k)[labels])
 
 
 def _softmax(z: Array) -> Array:
@@ -260,9 +265,7 @@ def _cross_entropy(z: Array, Y: Array) -> float:
     return float(np.mean(top + np.log(np.exp(z - top[:, None]).sum(axis=1)) - np.sum(z * Y, axis=1)))
 
 
-def tv_denoising(
-    noisy: ArrayLike, clean: ArrayLike
-) -> BilevelProblem:
+def tv_denoising(noisy: ArrayLike, clean: ArrayLike) -> BilevelProblem:
     """Make denoising by total variation, whose weight and smoothing are learned from images.
 
     ``f = |x - noisy|^2/2 + e^t0 sum sqrt(dx^2 + e^(2 t1))/2`` over the differences dx along both axes, and

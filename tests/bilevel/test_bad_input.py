@@ -177,5 +177,8 @@ def test_settings_of_the_blocks_are_refused(settings, message):
     oracle, _ = bilevel.problems.multiblock_quadratic(8, 3, 2, rng=0)
     with pytest.raises(ValueError, match=message):
         bilevel.bsvrb(
-            oracle, np.zeros(2), np.zeros(3), **{"step_theta": 0.1, "step_x": 0.1, "block_batch": 4, **settings}
+            oracle,
+            np.zeros(2),
+            np.zeros(3),
+            **{"step_theta": 0.1, "step_x": 0.1, "block_batch": 4, **settings},
         )

@@ -41,6 +41,11 @@ def hyper(problem, start, **fixed):
     return lambda **kw: bilevel.hypergradient(problem, np.ones_like(start[0]), start[1], **{**fixed, **kw})
 
 
+def blocks(oracle, **fixed):
+    n, d = (4, 2) if oracle is BLOCKS else (30, 5)
+    return lambda **kw: bilevel.bsvrb(oracle, np.zeros(d), np.zeros(n), **{"rng": 0, **fixed, **kw})
+
+
 class TestConduct(Conduct):
     calls: ClassVar = {
         "qn": Call(run("qn", step=0.1), run("qn", LARGE, LARGE_START, tol=0.0), certificate),
@@ -49,18 +54,18 @@ class TestConduct(Conduct):
         "penalty": Call(run("penalty", tol=0.3), run("penalty", LARGE, LARGE_START, tol=0.0)),
         "lvhba": Call(run("lvhba", TOY, (np.full(4, 10.0), np.full(8, 10.0)), tol=1e-3)),
         "soba": Call(
-            run("soba", bilevel.problems.quadratic(6, 2, kappa=2.0, rng=0), (np.zeros(2), np.zeros(6)), tol=0.3, step=1.5),
+            run(
+                "soba",
+                bilevel.problems.quadratic(6, 2, kappa=2.0, rng=0),
+                (np.zeros(2), np.zeros(6)),
+                tol=0.3,
+                step=1.5,
+            ),
             run("soba", LARGE, LARGE_START, tol=0.0, maxiter=10**9),
         ),
         "hypergradient": Call(hyper(QUADRATIC, START), None),
         "bsvrb": Call(
-            lambda **kw: bilevel.bsvrb(
-                BLOCKS, np.zeros(2), np.zeros(4), **{**{"block_batch": 6, "step_theta": 0.05, "step_x": 0.9,
-                "variant": "v1", "tol": 1e-4, "rng": 0}, **kw}
-            ),  # fmt: skip
-            lambda **kw: bilevel.bsvrb(
-                MANY, np.zeros(5), np.zeros(30), **{**{"block_batch": 10, "step_theta": 1e-4, "step_x": 0.1,
-                "tol": 0.0, "maxiter": 10**9, "rng": 0}, **kw}
-            ),  # fmt: skip
+            blocks(BLOCKS, block_batch=6, step_theta=0.05, step_x=0.9, variant="v1", tol=1e-4),
+            blocks(MANY, block_batch=10, step_theta=1e-4, step_x=0.1, tol=0.0, maxiter=10**9),
         ),
     }

@@ -60,7 +60,9 @@ def test_the_solvers_of_implicit_solve_the_adjoint_system():
     def solve(product, b, init, tol):
         return np.asarray(implicit.solve_host("cg")(product, b, init=init, tol=tol))
 
-    own = bilevel.hypergradient(QUADRATIC, THETA, X0, solve=lambda p, b, **kw: np.linalg.solve(QUADRATIC.H, b))
+    own = bilevel.hypergradient(
+        QUADRATIC, THETA, X0, solve=lambda p, b, **kw: np.linalg.solve(QUADRATIC.H, b)
+    )
     assert_allclose(own.grad, QUADRATIC.exact_hypergradient(THETA), atol=1e-8)
     assert callable(solve)
 

@@ -28,9 +28,7 @@ def digits(n=300):
     return bilevel.problems.multinomial_logistic(X[train] / 16, y[train], X[val] / 16, y[val])
 
 
-@pytest.mark.parametrize(
-    ("method", "tol"), [("qn", 1e-7), ("maid", 1e-2), ("penalty", 1e-2), ("hoag", 3.0)]
-)
+@pytest.mark.parametrize(("method", "tol"), [("qn", 1e-7), ("maid", 1e-2), ("penalty", 1e-2), ("hoag", 3.0)])
 def test_the_solution_of_a_quadratic_is_found(method, tol):
     result = bilevel.minimize_bilevel(QUADRATIC, *START, method=method, tol=tol)
     assert result.success
@@ -81,7 +79,10 @@ def test_ridge_regression_with_one_penalty_agrees_with_a_scalar_search():
     result = bilevel.minimize_bilevel(problem, np.float64(0.0), np.zeros(6), tol=1e-9)
     assert result.theta.shape == ()
     best = minimize_scalar(
-        lambda t: 0.5 * np.sum((V @ solve(t) - c) ** 2), bounds=(-5, 8), method="bounded", options={"xatol": 1e-10}
+        lambda t: 0.5 * np.sum((V @ solve(t) - c) ** 2),
+        bounds=(-5, 8),
+        method="bounded",
+        options={"xatol": 1e-10},
     )
     assert result.fun == pytest.approx(best.fun, rel=1e-10)
 
@@ -105,6 +106,7 @@ def test_the_default_needs_a_twentieth_of_maids_cost_on_digits():
     start = np.full((64, 10), -3.0), np.zeros((64, 10))
     with pytest.warns(ConvergenceWarning):
         maid = bilevel.minimize_bilevel(problem, *start, method="maid", max_cost=10_000)
+    with pytest.warns(ConvergenceWarning):
         ours = bilevel.minimize_bilevel(problem, *start, max_cost=500)
     assert 20 * cost_to(ours, maid.fun) <= maid.cost
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_type
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, assert_type
 
 from numsolve import Status, bilevel
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def problems(images: NDArray[np.float64]) -> None:
