@@ -111,7 +111,8 @@ class Oracle:
         """Theta in the caller's shape, and beside x."""
         out: Array = theta.reshape(self.theta_shape)
         if not arrays.is_numpy(self.xp):
-            out = self.xp.asarray(out, dtype=self.dtype)
+            there: Array = self.xp.asarray(out, dtype=self.dtype)
+            return there
         return out
 
     def constant(self, name: str, theta: Array) -> float | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_type
 
+from numpy.typing import NDArray
+
 from numsolve import Status, bilevel
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
 
 def problems(images: NDArray[np.float64]) -> None:
