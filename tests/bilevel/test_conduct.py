@@ -11,8 +11,14 @@ from numsolve import bilevel
 
 QUADRATIC = bilevel.problems.quadratic(20, 4, rng=0)
 START = np.zeros(4), np.zeros(20)
-LARGE = bilevel.problems.quadratic(400, 60, kappa=1e6, rng=1)
-LARGE_START = np.zeros(60), np.zeros(400)
+RNG = np.random.default_rng(1)
+# Soon at its first step, and far from its last.
+LARGE = bilevel.problems.multinomial_logistic(
+    *(part for _ in range(2) for part in (RNG.normal(size=(300, 40)), RNG.integers(0, 8, 300)))
+)
+LARGE_START = np.full((40, 8), -3.0), np.zeros((40, 8))
+ROUND = bilevel.problems.quadratic(300, 40, kappa=30.0, rng=1)
+ROUND_START = np.zeros(40), np.zeros(300)
 BLOCKS, _ = bilevel.problems.multiblock_quadratic(6, 4, 2, rng=2)
 MANY, _ = bilevel.problems.multiblock_quadratic(40, 30, 5, rng=3)
 TOY = bilevel.problems.coupled_toy(4)
@@ -51,7 +57,7 @@ class TestConduct(Conduct):
         "qn": Call(run("qn", step=0.1), run("qn", LARGE, LARGE_START, tol=0.0), certificate),
         "maid": Call(run("maid", tol=1.0), run("maid", LARGE, LARGE_START, tol=0.0), published),
         "hoag": Call(run("hoag", tol=1.0), run("hoag", LARGE, LARGE_START, tol=0.0), certificate),
-        "penalty": Call(run("penalty", tol=0.3), run("penalty", LARGE, LARGE_START, tol=0.0)),
+        "penalty": Call(run("penalty", tol=0.3), run("penalty", ROUND, ROUND_START, tol=0.0)),
         "lvhba": Call(run("lvhba", TOY, (np.full(4, 10.0), np.full(8, 10.0)), tol=1e-3)),
         "soba": Call(
             run(
