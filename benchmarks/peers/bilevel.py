@@ -79,7 +79,7 @@ def by_grid(data):
 
 @functools.cache
 def compiled(name, weights):
-    """jaxopt's L-BFGS, differentiated implicitly: the value and derivative of the validation loss, compiled."""
+    """The validation loss and its derivative through jaxopt's L-BFGS, compiled."""
     import jax
     import jax.numpy as jnp
     import jaxopt
@@ -311,9 +311,7 @@ def cases(quick):
         yield Case(
             f"{name}: a penalty for each feature, logistic regression",
             ours=lambda m=model, d=data, b=target: by_numsolve(m, d, SLACK * b, "feature"),
-            peers=[
-                Peer("jaxopt", lambda n=name: by_jaxopt(n, "feature"), "jaxopt LBFGS, implicit")
-            ],
+            peers=[Peer("jaxopt", lambda n=name: by_jaxopt(n, "feature"), "jaxopt LBFGS, implicit")],
             error=lambda m, d=data, b=target: loss_of(m, *d[2:]) / b - 1,
             tol=SLACK - 1 + 1e-6,
             repeats=3,

@@ -2,8 +2,8 @@
 Which labels are wrong: data hyper-cleaning
 ===========================================
 
-A third of the labels of a training set are wrong. Each sample gets a weight, and the weights are fitted so that
-a classifier that is trained with them does well on a small clean set.
+A third of the labels of a training set are wrong. Each sample gets a weight, and the weights are fitted so
+that a classifier that is trained with them does well on a small clean set.
 """
 
 import matplotlib.pyplot as plt
@@ -30,22 +30,26 @@ ridge = 1e-3
 
 
 def lower(x, t):
+    """The lower objective."""
     losses = -np.sum(Y * log_softmax(A @ x, axis=1), axis=1)
     return np.mean(expit(t) * losses) + 0.5 * ridge * np.sum(x**2)
 
 
 def lower_grad(x, t):
+    """Its gradient in x."""
     residual = softmax(A @ x, axis=1) - Y
     return A.T @ (expit(t)[:, None] * residual) / len(A) + ridge * x
 
 
 def lower_hvp(x, t, v):
+    """Its Hessian times v."""
     p, Av = softmax(A @ x, axis=1), A @ v
     inside = p * (Av - np.sum(p * Av, axis=1, keepdims=True))
     return A.T @ (expit(t)[:, None] * inside) / len(A) + ridge * v
 
 
 def lower_cross_vjp(x, t, q):
+    """Its cross derivative, transposed, times q."""
     along = np.sum((softmax(A @ x, axis=1) - Y) * (A @ q), axis=1)
     return expit(t) * expit(-t) * along / len(A)
 
@@ -71,6 +75,7 @@ print(result.message, f"{result.cost} gradients and Hessian products")
 
 
 def accuracy(x):
+    """On digits that neither level has seen."""
     return np.mean(np.argmax(X[test] @ x, axis=1) == y[test])
 
 
@@ -82,7 +87,9 @@ print(f"test accuracy {accuracy(plain):.3f} before, {accuracy(result.x):.3f} aft
 
 weights = expit(result.theta)
 caught = np.mean(weights[wrong] < 0.5), np.mean(weights[~wrong] < 0.5)
-print(f"below one half: {caught[0]:.0%} of the wrong labels, {caught[1]:.0%} of the right")
+print(
+    f"below one half: {caught[0]:.0%} of the wrong labels, {caught[1]:.0%} of the right"
+)
 
 fig = plt.figure(figsize=(10, 3.6), layout="constrained")
 left, right = fig.subfigures(1, 2, width_ratios=[1, 1.3])

@@ -2,8 +2,8 @@
 A matching whose cost is learned
 ================================
 
-Eighty objects were measured twice, and for half of them we know which second measurement belongs to which first
-one. Entropic transport matches the two sets; what it should look at, and how sharply, is fitted to the known
+Eighty objects were measured twice, and for half of them we know which second measurement belongs to which
+first one. Entropic transport matches the two sets; what it should look at, and how sharply, is fitted to the known
 half. The plans are computed by :mod:`numsolve.transport`.
 """
 
@@ -37,6 +37,7 @@ uniform = np.full(n, 1 / n)
 
 
 def cost(t):
+    """The cost matrix of the known half."""
     return known @ np.exp(t[:13])
 
 
@@ -46,32 +47,38 @@ def logs(x, t):
 
 
 def shift(x):
+    """The gradient of the term that fixes the constant."""
     return weight * (x[:n].sum() - x[n:].sum()) * np.r_[np.ones(n), -np.ones(n)]
 
 
 def lower(x, t):
+    """The lower objective."""
     total = np.exp(t[13]) * np.exp(logs(x, t)).sum() - x.sum() / n
     return total + 0.5 * weight * (x[:n].sum() - x[n:].sum()) ** 2
 
 
 def lower_grad(x, t):
+    """Its gradient in x."""
     P = np.exp(logs(x, t))
     return np.r_[P.sum(axis=1), P.sum(axis=0)] - 1 / n + shift(x)
 
 
 def lower_hvp(x, t, v):
+    """Its Hessian times v."""
     P = np.exp(logs(x, t)) / np.exp(t[13])
     rows = P.sum(axis=1) * v[:n] + P @ v[n:]
     return np.r_[rows, P.sum(axis=0) * v[n:] + v[:n] @ P] + shift(v)
 
 
 def lower_cross_vjp(x, t, q):
+    """Its cross derivative, transposed, times q."""
     P, along = np.exp(logs(x, t)), q[:n, None] + q[None, n:]
     by_cost = -np.exp(t[:13]) * np.einsum("ij,ijk->k", P * along, known) / np.exp(t[13])
     return np.r_[by_cost, -np.sum(P * along * logs(x, t))]
 
 
 def upper_grad(x, t):
+    """The upper gradient, in x and in theta."""
     in_cost = np.exp(t[:13]) * known[np.arange(n), np.arange(n)].mean(axis=0)
     scale = np.exp(-t[13])
     in_x = -np.full(2 * n, scale / n)
@@ -132,9 +139,7 @@ for ax, t, name in zip(
 weights = np.exp(result.theta[:13] - result.theta[13])
 colours = np.where(np.arange(13) % 2, "tab:orange", "tab:blue")
 axes[2].bar(np.arange(13), weights, color=colours)
-axes[2].set(
-    xlabel="feature (orange: unreliable)", ylabel="weight over regularisation"
-)
+axes[2].set(xlabel="feature (orange: unreliable)", ylabel="weight over regularisation")
 
 # sphinx_gallery_thumbnail_number = 1
 # sphinx_gallery_thumbnail_axes = [1]

@@ -2,8 +2,8 @@
 How much to smooth, and where
 =============================
 
-A noisy field is smoothed by a linear system, with one weight for each of sixteen regions. The weights are fitted
-to a second noisy measurement: no clean data are needed, since the noise of two measurements is independent.
+A noisy field is smoothed by a linear system, with one weight for each of sixteen regions. The weights are
+fitted to a second noisy measurement: no clean data are needed, since the noise of two measurements is independent.
 All linear systems are solved by :mod:`numsolve.linear`.
 """
 
@@ -15,7 +15,9 @@ from numsolve import bilevel, linear
 
 n = 64
 X, Y = np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 1, n))
-truth = np.where(X < 0.5, X + Y, np.sin(40 * X * Y))  # calm on the left, wild on the right
+truth = np.where(
+    X < 0.5, X + Y, np.sin(40 * X * Y)
+)  # calm on the left, wild on the right
 rng = np.random.default_rng(0)
 first, second = truth + 0.3 * rng.standard_normal((2, n, n))
 
@@ -49,13 +51,14 @@ def matrix(theta):
 
 
 # %%
-# SSOR-preconditioned conjugate gradients solve the lower problem and, as `solve`, the adjoint system. Whatever
-# they return is measured by `lower_grad`.
+# SSOR-preconditioned conjugate gradients solve the lower problem and, as `solve`, the adjoint system.
+# Whatever they return is measured by `lower_grad`.
 
 current = {}
 
 
 def lower_solver(theta, x, tol):
+    """Solve the lower problem."""
     current["A"] = matrix(theta)
     b = first.ravel()
     return linear.ssor_cg(
@@ -64,14 +67,17 @@ def lower_solver(theta, x, tol):
 
 
 def solve(_, b, init, tol):
+    """Solve the adjoint system."""
     return linear.ssor_cg(current["A"], b, init, omega=1.3, rtol=0.5 * tol).x
 
 
 def product(v, theta):
+    """The matrix times v."""
     return v + difference.T @ (np.exp(theta)[region] * (difference @ v))
 
 
 def cross(x, theta, q):
+    """The cross derivative, transposed, times q."""
     each = (difference @ x) * (difference @ q)
     return np.exp(theta) * np.bincount(region, each, minlength=16)
 
@@ -102,6 +108,7 @@ print(result.message, f"bound of the hypergradient's error: {result.error_bound:
 
 
 def error(image):
+    """Root mean square."""
     return np.sqrt(np.mean((image - truth) ** 2))
 
 

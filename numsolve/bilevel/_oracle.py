@@ -109,7 +109,7 @@ class Oracle:
 
     def to_theta(self, theta: Array) -> Array:
         """Theta in the caller's shape, and beside x."""
-        out: Array = theta.reshape(self.theta_shape)
+        out = np.asarray(theta).reshape(self.theta_shape)
         if not arrays.is_numpy(self.xp):
             there: Array = self.xp.asarray(out, dtype=self.dtype)
             return there

@@ -70,8 +70,8 @@ def test_the_noise_falls_at_least_as_one_over_the_sampled_blocks(estimator):
         path = []
         with pytest.warns(ConvergenceWarning):
             bilevel.bsvrb(
-                ORACLE, SOLUTION, np.zeros(5), variant="v1", block_batch=int(size), step_theta=0.02, step_x=0.9,
-                maxiter=400, tol=0.0, rng=0, theta_estimator=estimator,
+                ORACLE, SOLUTION, np.zeros(5), variant="v1", block_batch=int(size), step_theta=0.02,
+                step_x=0.9, maxiter=400, tol=0.0, rng=0, theta_estimator=estimator,
                 callback=lambda theta, path=path: path.append(theta.copy()),
             )  # fmt: skip
         noise.append(np.mean(np.sum((np.array(path[200:]) - SOLUTION) ** 2, axis=1)))
@@ -105,7 +105,12 @@ def test_samples_are_unbiased():
     theta, x, i = rng.normal(size=30), rng.normal(size=(4, 3)), np.arange(4)
     v = rng.normal(size=(4, 3))
     every = np.broadcast_to(np.arange(30), (4, 30))  # each sample once: the full mean
-    for name, extra in {"lower_grad": (), "lower_hvp": (v,), "lower_cross_vjp": (v,), "lower_hess": ()}.items():
+    for name, extra in {
+        "lower_grad": (),
+        "lower_hvp": (v,),
+        "lower_cross_vjp": (v,),
+        "lower_hess": (),
+    }.items():
         f = getattr(oracle, name)
         assert_allclose(f(theta, x, i, every, *extra), f(theta, x, i, None, *extra), atol=1e-13)
 
