@@ -3,8 +3,8 @@ A matching whose cost is learned
 ================================
 
 Eighty objects were measured twice, and for half of them we know which second measurement belongs to which
-first one. Entropic transport matches the two sets; what it should look at, and how sharply, is fitted to the known
-half. The plans are computed by :mod:`numsolve.transport`.
+first one. Entropic transport matches the two sets; what it should look at, and how sharply, is fitted to
+the known half. The plans are computed by :mod:`numsolve.transport`.
 """
 
 import matplotlib.pyplot as plt

@@ -3,8 +3,8 @@ How much to smooth, and where
 =============================
 
 A noisy field is smoothed by a linear system, with one weight for each of sixteen regions. The weights are
-fitted to a second noisy measurement: no clean data are needed, since the noise of two measurements is independent.
-All linear systems are solved by :mod:`numsolve.linear`.
+fitted to a second noisy measurement: no clean data are needed, since the noise of two measurements is
+independent. All linear systems are solved by :mod:`numsolve.linear`.
 """
 
 import matplotlib.pyplot as plt

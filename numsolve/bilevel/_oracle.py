@@ -129,7 +129,8 @@ class Oracle:
         with np.errstate(over="ignore", invalid="ignore"):
             if not math.isfinite(float(xp.sum(out))) and not bool(xp.all(xp.isfinite(out))):
                 raise Halt(Status.NONFINITE, f"{name} returned a NaN or an infinity.")
-        return out
+        flat: Array = out
+        return flat
 
     def _host(self, name: str, value: Any) -> Array:
         """What a function of theta returned."""
