@@ -1,4 +1,5 @@
 from . import atomic as atomic
+from . import bilevel as bilevel
 from . import fractional as fractional
 from . import implicit as implicit
 from . import linear as linear
@@ -22,6 +23,7 @@ __all__ = [
     "Status",
     "__version__",
     "atomic",
+    "bilevel",
     "fractional",
     "implicit",
     "linear",

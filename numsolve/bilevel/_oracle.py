@@ -1,0 +1,296 @@
+"""A bilevel problem as the methods see it: flat vectors, every call counted, checked and within the limits.
+
+x stays in the caller's array library; theta is a NumPy vector, handed to the caller's functions in its own
+shape and, where x is of another library, in that library.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import arrays, checks
+from numsolve._core.krylov import dot
+from numsolve._core.result import Result, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numsolve._core.limits import Limits
+    from numsolve._core.typing import Array, Namespace
+
+    from .problem import BilevelProblem
+
+#: A curvature below so much of the product's length counts as zero: what rounding leaves of it.
+FLAT = 1e-13
+#: How far a curvature may lie outside of [mu, L] before the constants count as wrong.
+SLACK = 1e-3
+
+
+class Halt(Exception):  # noqa: N818  # not an error: how a run ends
+    """The run ends here, for this reason."""
+
+    def __init__(self, status: Status, detail: str = "") -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+
+
+class Oracle:
+    """The problem's functions on flat vectors.
+
+    Attributes
+    ----------
+    nfev, nhvp, nproj, nupper : int
+        Gradients of the lower objective, products with its Hessian, projections and upper gradients so far.
+    least, most : float
+        The least and the largest curvature ``v'Hv / v'v`` that products have shown since `fresh`.
+    steepest : float
+        The largest of all.
+    """
+
+    def __init__(
+        self,
+        problem: BilevelProblem,
+        theta: Any,
+        x: Any,
+        limits: Limits,
+        *,
+        max_cost: int | None = None,
+        theta_bounds: Any = None,
+        batch_size: int = 64,
+        rng: Any = None,
+    ) -> None:
+        for name, value in {"theta0": theta, "x0": x}.items():
+            if arrays.is_sparse(value):
+                raise TypeError(f"{name} must be a dense array, got a sparse one")
+        if "int" in str(getattr(theta, "dtype", "")):
+            raise TypeError(f"theta0 must hold floats, got an array of {theta.dtype}")
+        self.problem = problem
+        self.limits, self.max_cost = limits, max_cost
+        xp = arrays.array_namespace(x0=x)
+        if problem.backend == "jax" and arrays.namespace_name(xp) == "jax":
+            x, xp = arrays.to_host(x), arrays.array_namespace(x0=np.empty(0))
+        self.xp: Namespace = xp
+        self.theta0 = np.array(
+            checks.array("theta0", arrays.to_host(theta), empty=False), dtype=np.float64
+        ).reshape(-1)
+        self.theta_shape = tuple(np.shape(arrays.to_host(theta)))
+        start = checks.array("x0", x, xp=xp, empty=False)
+        self.x_shape, self.dtype = tuple(start.shape), start.dtype
+        self.x0: Array = xp.reshape(xp.asarray(start, copy=True), (-1,))
+        self.size = math.prod(self.x_shape)
+        self.rounding = float(xp.finfo(start.dtype).eps)
+        self.nfev = self.nhvp = self.nproj = self.nupper = 0
+        self.watched, self.judging = False, True
+        self.steepest = 0.0
+        self._steps: dict[float, float] = {}
+        self.batch_size, self._rng = batch_size, checks.generator(rng)
+        self._batches: tuple[Array, ...] | None = None
+        self.low, self.high = self._box(problem.theta_bounds if theta_bounds is None else theta_bounds)
+        self.fresh()
+
+    def fresh(self) -> None:
+        """Forget the curvatures that were met."""
+        self.least, self.most = math.inf, 0.0
+
+    @property
+    def cost(self) -> int:
+        """Gradients and Hessian products."""
+        return self.nfev + self.nhvp
+
+    # -- the caller's shapes ------------------------------------------------------------------------
+
+    def to_x(self, x: Array) -> Array:
+        """X in the caller's shape."""
+        out: Array = self.xp.reshape(x, self.x_shape)
+        return out
+
+    def to_theta(self, theta: Array) -> Array:
+        """Theta in the caller's shape, and beside x."""
+        out = np.asarray(theta).reshape(self.theta_shape)
+        if not arrays.is_numpy(self.xp):
+            there: Array = self.xp.asarray(out, dtype=self.dtype)
+            return there
+        return out
+
+    def constant(self, name: str, theta: Array) -> float | None:
+        """One of the problem's constants."""
+        return self.problem.constant(name, theta.reshape(self.theta_shape))
+
+    def _flat(self, name: str, value: Any) -> Array:
+        """What a function of x returned."""
+        xp = self.xp
+        out = xp.asarray(value, dtype=self.dtype)
+        if tuple(out.shape) != self.x_shape:
+            raise ValueError(f"{name} must return shape {self.x_shape}, got {tuple(out.shape)}")
+        out = xp.reshape(out, (-1,))
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not math.isfinite(float(xp.sum(out))) and not bool(xp.all(xp.isfinite(out))):
+                raise Halt(Status.NONFINITE, f"{name} returned a NaN or an infinity.")
+        flat: Array = out
+        return flat
+
+    def _host(self, name: str, value: Any) -> Array:
+        """What a function of theta returned."""
+        out = np.asarray(arrays.to_host(value), dtype=np.float64)
+        if out.size != self.theta0.size:
+            raise ValueError(f"{name} must return the shape of theta, {self.theta_shape}, got {out.shape}")
+        if not np.isfinite(out).all():
+            raise Halt(Status.NONFINITE, f"{name} returned a NaN or an infinity.")
+        return out.reshape(-1)
+
+    def _number(self, name: str, value: Any) -> float:
+        number = float(value)
+        if math.isnan(number):
+            raise Halt(Status.NONFINITE, f"{name} returned a NaN.")
+        return number
+
+    def pause(self) -> None:
+        """End the run if its time or its budget is over."""
+        if not self.watched:
+            return
+        if self.limits.expired:
+            raise Halt(Status.TIME_LIMIT)
+        if self.max_cost is not None and self.cost >= self.max_cost:
+            raise Halt(Status.MAXITER, f"The {self.max_cost} gradients and products of max_cost are used up.")
+
+    # -- the functions ------------------------------------------------------------------------------
+
+    def upper(self, x: Array, theta: Array) -> float:
+        """F."""
+        return self._number("upper", self.problem.upper(self.to_x(x), self.to_theta(theta), **self._batch(0)))
+
+    def lower(self, x: Array, theta: Array) -> float:
+        """The lower objective."""
+        return self._number("lower", self.problem.lower(self.to_x(x), self.to_theta(theta), **self._batch(1)))
+
+    def upper_grad(self, x: Array, theta: Array) -> tuple[Array, Array]:
+        """DF/dx and dF/dtheta."""
+        assert self.problem.upper_grad is not None
+        self.nupper += 1
+        pair = self.problem.upper_grad(self.to_x(x), self.to_theta(theta), **self._batch(0))
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError("upper_grad must return a pair, dF/dx and dF/dtheta (or None)")
+        in_x = self._flat("upper_grad", pair[0])
+        if pair[1] is None:
+            return in_x, np.zeros(self.theta0.size)
+        return in_x, self._host("upper_grad", pair[1])
+
+    def grad(self, x: Array, theta: Array) -> Array:
+        """Df/dx."""
+        self.pause()
+        self.nfev += 1
+        assert self.problem.lower_grad is not None
+        out = self.problem.lower_grad(self.to_x(x), self.to_theta(theta), **self._batch(1))
+        return self._flat("lower_grad", out)
+
+    def hvp(self, x: Array, theta: Array, v: Array) -> Array:
+        """H v; its curvature along v is looked at."""
+        self.pause()
+        self.nhvp += 1
+        assert self.problem.lower_hvp is not None
+        arguments = self.to_x(x), self.to_theta(theta), self.to_x(v)
+        out = self._flat("lower_hvp", self.problem.lower_hvp(*arguments, **self._batch(1)))
+        self._look(theta, v, out)
+        return out
+
+    def _look(self, theta: Array, v: Array, product: Array) -> None:
+        square = dot(self.xp, v, v)
+        if not square > 0.0 or not self.judging:
+            return
+        curvature = dot(self.xp, v, product) / square
+        size = arrays.norm(self.xp, product) / math.sqrt(square)
+        # Directions of CG near its end are all rounding, and so is their curvature.
+        noise = max(FLAT, 100 * self.rounding) * max(size, self.most)
+        mu, L = self.constant("mu", theta), self.constant("L", theta)
+        if curvature < -noise:
+            raise Halt(
+                Status.BREAKDOWN,
+                f"The lower problem is not convex: a curvature of {curvature:.3g} was met, so x is no "
+                "minimum, or lower_hvp is wrong.",
+            )
+        if mu is not None and curvature < mu * (1 - SLACK) - noise:
+            raise Halt(Status.BREAKDOWN, f"A curvature of {curvature:.3g} was met, below mu = {mu:.3g}.")
+        if L is not None and curvature > L * (1 + SLACK) + noise:
+            raise Halt(Status.BREAKDOWN, f"A curvature of {curvature:.3g} was met, above L = {L:.3g}.")
+        self.least, self.most = min(self.least, curvature), max(self.most, curvature)
+        self.steepest = max(self.steepest, self.most)
+
+    def cross(self, x: Array, theta: Array, q: Array) -> Array:
+        """C'q."""
+        assert self.problem.lower_cross_vjp is not None
+        arguments = self.to_x(x), self.to_theta(theta), self.to_x(q)
+        return self._host("lower_cross_vjp", self.problem.lower_cross_vjp(*arguments, **self._batch(1)))
+
+    def grad_theta(self, x: Array, theta: Array) -> Array:
+        """Df/dtheta."""
+        assert self.problem.lower_grad_theta is not None
+        out = self.problem.lower_grad_theta(self.to_x(x), self.to_theta(theta), **self._batch(1))
+        return self._host("lower_grad_theta", out)
+
+    # -- for the methods without Hessians -------------------------------------------------------------
+
+    def project(self, x: Array, step: float) -> Array:
+        """The projection of x, or the proximal map with this step."""
+        if self.problem.lower_project is None:
+            return x
+        self.nproj += 1
+        return self._flat("lower_project", self.problem.lower_project(self.to_x(x), step))
+
+    def step_of(self, sigma: float) -> float:
+        """The step of a gradient method for sigma F + f: 1/L, or the longest that has not failed."""
+        if sigma not in self._steps:
+            L, upper = (self.constant(c, self.theta0) for c in ("L", "lipschitz_upper"))
+            known = callable(self.problem.constants["L"]) is False and L is not None and upper is not None
+            longest = max(self._steps.values(), default=1.0)
+            self._steps[sigma] = 1.0 / (L + sigma * upper) if known else longest  # type: ignore[operator]
+        return self._steps[sigma]
+
+    def remember_step(self, sigma: float, step: float) -> None:
+        """Keep a step that was too long from being tried again."""
+        self._steps[sigma] = step
+
+    def draw(self) -> None:
+        """Draw the samples that the next calls see, if the problem has any."""
+        if self.problem.samples is not None:
+            upper, lower = self.problem.samples
+            size = self.batch_size
+            self._batches = tuple(self._rng.integers(0, n, min(size, n)) for n in (upper, lower))
+
+    def _batch(self, level: int) -> dict[str, Any]:
+        if self.problem.samples is None:
+            return {}
+        return {"batch": None if self._batches is None else self._batches[level]}
+
+    def own_solve(self, theta: Array, x: Array, tol: float) -> Array:
+        """The lower solution by the caller's own solver."""
+        assert self.problem.lower_solver is not None
+        self.pause()
+        out = self.problem.lower_solver(self.to_theta(theta), self.to_x(x), tol)
+        return self._flat("lower_solver", out.x if isinstance(out, Result) else out)
+
+    def _box(self, bounds: Any) -> tuple[Array, Array]:
+        """The bounds of theta."""
+        low, high = -math.inf, math.inf
+        if bounds is not None:
+            if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+                raise ValueError("theta_bounds must be a pair (low, high)")
+            low, high = (w if b is None else b for b, w in zip(bounds, (low, high), strict=True))
+        size = self.theta_shape
+        pair = [np.broadcast_to(np.asarray(b, dtype=np.float64), size).reshape(-1) for b in (low, high)]
+        if np.isnan(pair).any() or not (pair[0] <= pair[1]).all():
+            raise ValueError("theta_bounds must be numbers with low <= high")
+        if not ((self.theta0 >= pair[0]) & (self.theta0 <= pair[1])).all():
+            raise ValueError("theta0 lies outside of theta_bounds")
+        return pair[0], pair[1]
+
+
+def at_solution(oracle: Oracle, work: Callable[[], Any]) -> Any:
+    """Do something whose calls are not limited: at the end of a run."""
+    oracle.watched, before = False, oracle.watched
+    try:
+        return work()
+    finally:
+        oracle.watched = before

@@ -1,0 +1,127 @@
+"""Many blocks: BSVRB against closed forms, and what sampling costs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from numsolve import ConvergenceWarning, bilevel
+
+ORACLE, SOLUTION = bilevel.problems.multiblock_quadratic(20, 5, 3, rng=0)
+START = np.zeros(3), np.zeros(5)
+SIGMOID = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
+
+
+def logistic(rng, m=4, n=30, features=3):
+    rng = np.random.default_rng(rng)
+    X, V, w = rng.normal(size=(n, features)), rng.normal(size=(10, features)), rng.normal(size=features)
+    return bilevel.problems.multiblock_logistic(
+        X, np.sign(X @ w + 0.3), V, np.sign(V @ w), np.linspace(1, 3, m), l2=1e-2
+    )
+
+
+def run(**settings):
+    usual = {"block_batch": 5, "step_theta": 0.005, "step_x": 0.5, "maxiter": 1000, "tol": 0.0, "rng": 0}
+    with pytest.warns(ConvergenceWarning):
+        return bilevel.bsvrb(ORACLE, *START, **{**usual, **settings})
+
+
+@pytest.mark.parametrize("variant", ["v1", "v2"])
+@pytest.mark.parametrize("gamma", [0.0, 0.7])
+def test_with_all_blocks_the_solution_is_found_whatever_gamma(variant, gamma):
+    result = bilevel.bsvrb(
+        ORACLE, *START, variant=variant, block_batch=20, step_theta=0.005, step_x=0.5, gamma=gamma, tol=1e-6
+    )
+    assert result.success
+    assert_allclose(result.theta, SOLUTION, atol=1e-5)
+
+
+def test_version_one_with_exact_lower_solutions_takes_the_implicit_gradient_step():
+    """Its first step from the lower solutions is minus the step times the mean implicit hypergradient."""
+    everything, theta = np.arange(20), np.array([0.5, -1.0, 0.2])
+    H = ORACLE.lower_hess(theta, None, everything, None)
+    zero = np.zeros((20, 5))
+    y = np.linalg.solve(H, -ORACLE.lower_grad(theta, zero, everything, None)[:, :, None])[:, :, 0]
+    in_y, in_theta = ORACLE.upper_grad(theta, y, everything, None)
+    q = np.linalg.solve(H, in_y[:, :, None])[:, :, 0]
+    d = np.mean(in_theta - ORACLE.lower_cross_vjp(theta, y, everything, None, q), axis=0)
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.bsvrb(
+            ORACLE, theta, y, variant="v1", block_batch=20, step_theta=0.1, step_x=0.5, maxiter=1, mu_min=1e-9
+        )
+    assert_allclose(result.theta, theta - 0.1 * d, rtol=1e-10)
+
+
+def test_a_table_of_the_blocks_removes_the_variance_that_one_average_leaves():
+    saga = run(theta_estimator="saga", variant="v1", step_theta=0.02)
+    storm = run(theta_estimator="storm", variant="v1", step_theta=0.02)
+    errors = [np.linalg.norm(r.theta - SOLUTION) for r in (saga, storm)]
+    assert 10 * errors[0] < errors[1]
+
+
+@pytest.mark.parametrize("estimator", ["storm", "saga"])
+def test_the_noise_falls_at_least_as_one_over_the_sampled_blocks(estimator):
+    """From the solution on, the mean square distance to it: its order in I is fitted over three sizes."""
+    sizes, noise = np.array([2, 5, 10]), []
+    for size in sizes:
+        path = []
+        with pytest.warns(ConvergenceWarning):
+            bilevel.bsvrb(
+                ORACLE, SOLUTION, np.zeros(5), variant="v1", block_batch=int(size), step_theta=0.02,
+                step_x=0.9, maxiter=400, tol=0.0, rng=0, theta_estimator=estimator,
+                callback=lambda theta, path=path: path.append(theta.copy()),
+            )  # fmt: skip
+        noise.append(np.mean(np.sum((np.array(path[200:]) - SOLUTION) ** 2, axis=1)))
+    order = np.polyfit(np.log(sizes), np.log(noise), 1)[0]
+    assert order <= -1.0
+
+
+def test_an_executor_changes_nothing():
+    alone = run(maxiter=20)
+    with ThreadPoolExecutor(2) as pool:
+        shared = run(maxiter=20, executor=pool)
+    assert_allclose(shared.theta, alone.theta, rtol=1e-12)
+    assert_allclose(shared.x, alone.x, rtol=1e-12)
+
+
+def test_derivatives_of_the_logistic_blocks_are_those_of_differences():
+    oracle, rng = logistic(0), np.random.default_rng(1)
+    theta, x = rng.normal(size=30), rng.normal(size=(4, 3))
+    i, h = np.arange(4), 1e-6
+    v, q, t = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), rng.normal(size=30)
+    grad = lambda x, theta: oracle.lower_grad(theta, x, i, None)  # noqa: E731
+    along = (grad(x + h * v, theta) - grad(x - h * v, theta)) / (2 * h)
+    assert_allclose(oracle.lower_hvp(theta, x, i, None, v), along, atol=1e-8)
+    assert_allclose(np.einsum("kij,kj->ki", oracle.lower_hess(theta, x, i, None), v), along, atol=1e-8)
+    across = np.sum(q * (grad(x, theta + h * t) - grad(x, theta - h * t)), axis=1) / (2 * h)
+    assert_allclose(oracle.lower_cross_vjp(theta, x, i, None, q) @ t, across, atol=1e-8)
+
+
+def test_samples_are_unbiased():
+    oracle, rng = logistic(2), np.random.default_rng(3)
+    theta, x, i = rng.normal(size=30), rng.normal(size=(4, 3)), np.arange(4)
+    v = rng.normal(size=(4, 3))
+    every = np.broadcast_to(np.arange(30), (4, 30))  # each sample once: the full mean
+    for name, extra in {
+        "lower_grad": (),
+        "lower_hvp": (v,),
+        "lower_cross_vjp": (v,),
+        "lower_hess": (),
+    }.items():
+        f = getattr(oracle, name)
+        assert_allclose(f(theta, x, i, every, *extra), f(theta, x, i, None, *extra), atol=1e-13)
+
+
+def test_the_paths_of_a_seed_are_the_same():
+    assert_allclose(run(maxiter=50, rng=4).theta, run(maxiter=50, rng=4).theta, rtol=0)
+
+
+def test_gamma_of_the_theory_is_clipped():
+    """The theory's 8.5 overflows; the default is one, as the guide says."""
+    assert np.isfinite(run(block_batch=4).theta).all()
+    with np.errstate(all="ignore"):
+        wild = run(block_batch=4, gamma=8.5, step_theta=0.02)
+    assert not np.linalg.norm(wild.theta - SOLUTION) < 1.0
