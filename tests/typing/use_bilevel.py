@@ -8,8 +8,24 @@ from numpy.typing import NDArray
 
 from numsolve import Status, bilevel
 
-if TYPE_CHECKING:
-    import numpy as np
+
+
+Floats = NDArray[np.float64]
+
+
+def upper(x: Floats, theta: Floats) -> float:
+    """A cost."""
+    return float(x @ x - theta @ x)
+
+
+def upper_grad(x: Floats, theta: Floats) -> tuple[Floats, Floats | None]:
+    """Its derivatives."""
+    return 2 * x - theta, -x
+
+
+def slope(x: Floats, theta: Floats) -> Floats:
+    """The lower one."""
+    return 2 * x - theta
 
 
 def problems(images: NDArray[np.float64]) -> None:
@@ -19,10 +35,7 @@ def problems(images: NDArray[np.float64]) -> None:
     assert_type(theta, NDArray[Any])
     assert_type(x, NDArray[Any])
     assert_type(bilevel.problems.tv_denoising(images, images), bilevel.BilevelProblem)
-    own = bilevel.BilevelProblem(
-        lambda x, t: float(x @ x), lambda x, t: float(x @ x - t @ x),
-        upper_grad=lambda x, t: (x, None), lower_grad=lambda x, t: 2 * x - t, mu=lambda t: 2.0,
-    )  # fmt: skip
+    own = bilevel.BilevelProblem(upper, upper, upper_grad=upper_grad, lower_grad=slope, mu=2.0)
     assert_type(own.constant("mu", theta), float | None)
 
 
