@@ -29,7 +29,7 @@ DENSE, SMALL = 1500, 120
 #: Constraints up to which the rows of a Jacobian that is an operator are worth their products.
 FEW = 200
 NAMES = ("auto", "ldl", "splu", "minres", "kaczmarz", "gaussian", "block", "sparse-sign")
-#: Curvature of the model along a step that counts as positive.
+#: Curvature of the model along a step that counts as positive, over what it could be.
 CURVATURE = 1e-8
 
 
@@ -69,8 +69,9 @@ class Inner:
     def curvature(self, z: Array, c: Array, dw: float) -> bool:
         """The inertia-free test: the model is convex along the step, up to its part off the constraints."""
         x = z[: self.n]
-        along = float(x @ (self.H @ x)) + dw * float(x @ x) + max(float(z[self.n :] @ c), 0.0)
-        return along >= CURVATURE * float(x @ x)
+        image = self.H @ x + dw * x
+        along = float(x @ image) + max(float(z[self.n :] @ c), 0.0)
+        return along >= CURVATURE * arrays.norm(np, x) * arrays.norm(np, image)
 
 
 class Ldl(Inner):
@@ -296,6 +297,13 @@ def least_curvature(H: Any, G: Matrix, n: int) -> tuple[float, Array]:
         return math.inf, np.zeros(n)
     values, vectors = sl.eigh(Z.T @ dense(H, n) @ Z, subset_by_index=[0, 0])
     return float(values[0]), np.asarray(Z @ vectors[:, 0])
+
+
+def frobenius(A: Any) -> float:
+    """The Frobenius norm; zero for an operator, whose entries are unknown."""
+    if isinstance(A, LinearOperator):
+        return 0.0
+    return arrays.norm(np, A.data if sp.issparse(A) else A)
 
 
 def dense(A: Any, n: int) -> Array:

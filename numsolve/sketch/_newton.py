@@ -22,7 +22,7 @@ import numpy as np
 from numsolve._core import arrays
 from numsolve._core.result import Status
 
-from ._inner import choose, dense, least_curvature
+from ._inner import choose, dense, frobenius, least_curvature
 from ._problem import Point, Problem, multipliers
 from ._restoration import restore
 
@@ -45,6 +45,8 @@ ESCAPES = 3
 HALVINGS = 40
 #: At a solution the next Newton step is small: relative to x, and to the step before.
 FINAL_STEP, CONTRACTION = 1e-2, 0.9
+#: Shifts that find this step where the system is singular, and rounding errors of its right-hand side.
+SINGULAR_SHIFTS, ROUNDED = (1e-12, 1e-10, 1e-8), 1e-14
 #: Iterations in which the violation may stay where it is while everything else is done.
 PATIENCE = 12
 #: The objective of a feasible point below which it counts as unbounded, over its size at the start.
@@ -70,8 +72,10 @@ class Newton:
         rng: np.random.Generator, sketch_size: int | None,
     ) -> None:  # fmt: skip
         self.problem, self.tol, self.rules = problem, tol, rules
-        start = problem.values
-        self.point = Point.make(start, multipliers(start[4], start[3]) if lam0 is None else lam0)
+        problem.choose_units()
+        start, units = problem.values, problem.units
+        lam = multipliers(start[4], start[3]) if lam0 is None else lam0 * (units.c / units.f)
+        self.point = Point.make(start, lam)
         self.eta1, self.eta2, self.kappa = rules.eta1, rules.eta2, rules.kappa
         self.shift = self.last_step = 0.0
         self.least_K = self.point.K
@@ -147,7 +151,7 @@ class Newton:
                 continue
             dx, dl = step.z[: p.x.size], step.z[p.x.size :]
             slope = p.slope(self.H, dx, dl, self.eta1, self.eta2)
-            while not slope <= -0.5 * self.eta2 * size**2:  # (5)
+            while not slope <= -0.5 * self.eta2 * size * size:  # (5)
                 if self.eta1 * self.rules.nu**2 > ETA1_MOST or self.eta2 / self.rules.nu < ETA2_LEAST:
                     break
                 self.eta1, self.eta2 = self.eta1 * self.rules.nu**2, self.eta2 / self.rules.nu
@@ -155,7 +159,7 @@ class Newton:
                     rtol = max(rtol / self.rules.nu**4, 1e-12)
                     break
                 slope = p.slope(self.H, dx, dl, self.eta1, self.eta2)
-            if slope <= -0.5 * self.eta2 * size**2:
+            if slope <= -0.5 * self.eta2 * size * size:
                 return step.z, dw, dc, slope
             if self.inner.exact or rtol <= 1e-12:
                 dw = self._raised(dw)
@@ -253,17 +257,16 @@ class Newton:
     def confirmed(self) -> bool:
         """Whether the next Newton step is small: a residual also vanishes where x runs to infinity."""
         self.prepare()
+        self.fresh = True
         p = self.point
         z = self._confirming_step()
-        self.fresh = True
         if z is None:
-            return True
-        step = arrays.norm(np, z[: p.x.size])
-        small = 1e-8 * max(1.0, arrays.norm(np, p.x))
-        if step <= small:
+            return False
+        step, size = arrays.norm(np, z[: p.x.size]), max(1.0, arrays.norm(np, p.x))
+        if step <= 1e-8 * size:
             return True
         contracts = self.last_step == 0.0 or step <= CONTRACTION * self.last_step
-        return contracts and step <= FINAL_STEP * max(1.0, arrays.norm(np, p.x))
+        return contracts and step <= FINAL_STEP * size
 
     def escape(self) -> tuple[Status, str] | None:
         """Leave a stationary point along a direction of negative curvature, if a lower point lies there."""
@@ -295,19 +298,22 @@ class Newton:
         )
 
     def _confirming_step(self) -> Array | None:
+        """The Newton step, without a shift; None where there is none.
+
+        Where (3) is singular, a shift finds the step, if the equations without it nearly hold: in a shifted
+        system an equation without a solution has one.
+        """
         p = self.point
         b = -np.concatenate([p.gL, p.c])
-        dw = dc = 0.0
-        for _ in range(SHIFTS):
-            step = self.inner.solve(b, dw, dc, 0.1)
-            if step.regular and step.convex:
+        size, lam = arrays.norm(np, b), arrays.norm(np, p.lam)
+        with np.errstate(over="ignore"):
+            terms = arrays.norm(np, p.g) + frobenius(p.G) * (lam + max(1.0, arrays.norm(np, p.x)))
+        if size <= ROUNDED * terms:
+            return np.zeros_like(b)
+        for shift in (0.0, *SINGULAR_SHIFTS):
+            step = self.inner.solve(b, shift, shift if p.c.size else 0.0, 0.1)
+            if step.regular and (
+                shift == 0.0 or arrays.norm(np, b - self.inner.product(step.z, 0.0, 0.0)) <= 0.5 * size
+            ):
                 return step.z
-            if not step.regular and dc == 0.0 and p.c.size:
-                dc = 1e-8
-            else:
-                dw = RAISE * dw if dw > 0.0 else 1e-12
         return None
-
-
-def _size(H: Any, n: int) -> float:
-    return arrays.norm(np, dense(H, n))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
+import scipy.sparse.linalg
 from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import arrays, checks
@@ -29,11 +30,21 @@ if TYPE_CHECKING:
 
 #: Steps of LSMR for the first multipliers of sparse Jacobians: a start need not be exact.
 LSMR_STEPS = 50
+#: Sizes of derivatives at x0 within which a function keeps its unit.
+LEAST, MOST = 1e-6, 1e10
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """The solver works on f / `f` and c / `c`, powers of two that are 1 unless the user's units are extreme."""
+
+    f: float
+    c: Array
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """x and the multipliers, with all that was evaluated there."""
+    """x and the multipliers, with all that was evaluated there, in the solver's units but for K."""
 
     x: Array
     lam: Array
@@ -41,20 +52,31 @@ class Point:
     c: Array
     g: Array
     G: Matrix
+    units: Units
     gL: Array  # noqa: N815  # the paper's name
-    K: float  # the KKT residual
+    K: float  # the KKT residual in the user's units
 
     @classmethod
     def make(cls, values: tuple[Any, ...], lam: Array) -> Point:
         """The point with these multipliers."""
-        x, f, c, g, G = values
+        x, f, c, g, G, units = values
         with np.errstate(over="ignore", invalid="ignore"):
             gL = g + G.T @ lam
-            return cls(x, lam, f, c, g, G, gL, math.hypot(arrays.norm(np, gL), arrays.norm(np, c)))
+            K = math.hypot(arrays.norm(np, gL) * units.f, arrays.norm(np, c * units.c))
+        return cls(x, lam, f, c, g, G, units, gL, K)
 
     def with_multipliers(self, lam: Array) -> Point:
         """The same x."""
-        return Point.make((self.x, self.f, self.c, self.g, self.G), lam)
+        return Point.make((self.x, self.f, self.c, self.g, self.G, self.units), lam)
+
+    def in_user_units(self) -> Point:
+        """The same point as the user's functions give it."""
+        u = self.units
+        lam, g, G = self.lam * (u.f / u.c), self.g * u.f, _rows_times(self.G, u.c)
+        ones = Units(1.0, np.ones_like(u.c))
+        return Point(
+            self.x, lam, self.f * u.f, self.c * u.c, g, G, ones, self.gL * u.f, self.K
+        )
 
     def merit(self, eta1: float, eta2: float) -> float:
         """(1)."""
@@ -72,8 +94,7 @@ class Point:
     def scaled_residual(self) -> float:
         """The residual in units that do not depend on those of f and of each equation."""
         size = max(1.0, _largest(self.g), _largest(self.gL - self.g))
-        rows = np.sqrt(np.asarray(_square(self.G).sum(axis=1)).reshape(-1)) if self.c.size else np.zeros(0)
-        return max(_largest(self.gL) / size, _largest(self.c / np.maximum(1.0, rows)))
+        return max(_largest(self.gL) / size, _largest(self.c / np.maximum(1.0, _row_norms(self.G))))
 
 
 class Problem:
@@ -149,14 +170,32 @@ class Problem:
             value = np.atleast_1d(np.asarray(block.value(self.x0.copy())))
             checks.array(f"constraint {index}", value, ndim=1, check_finite=False)
             self.sizes.append(value.size)
+        self.units = Units(1.0, np.ones(sum(self.sizes)))
         values: tuple[Any, ...] | None = self.evaluate(self.x0)
         if values is None:
             raise ValueError("fun, the constraints and their derivatives must be finite numbers at x0")
         return values
 
+    def choose_units(self) -> None:
+        """Units of f and of each equation in which none is extreme at x0: one, nearly always."""
+        x, f, c, g, G, _ = self.values
+        unit, size = 1.0, _largest(g)
+        if not LEAST < size < MOST:  # a start may also be close to a solution: the curvature tells
+            curved = self._hess_of_fun(x)
+            curved = curved @ np.ones(self.n) if isinstance(curved, LinearOperator) else curved
+            unit = _unit(max(size, _largest(curved.data if sp.issparse(curved) else curved)))
+        rows = np.maximum(_row_norms(G), np.abs(c) / max(1.0, arrays.norm(np, x))) if self.m else c
+        self.units = Units(unit, np.array([_unit(row) for row in rows]))
+        u = self.units
+        self.values = x, f / u.f, c / u.c, g / u.f, _rows_times(G, 1.0 / u.c), u
+
     def evaluate(self, x: Array, at_most: Callable[[float, Array], bool] | None = None) -> Any:
-        """(x, f, c, g, G), or None where one is not finite or `at_most(f, c)` says no before derivatives."""
+        """(x, f, c, g, G, units), or None where one is not finite or `at_most(f, c)` says no before derivatives.
+
+        The numbers are in the solver's units.
+        """
         self.nfev += 1
+        u = self.units
         with (
             np.errstate(all="ignore"),
             contextlib.suppress(FloatingPointError, OverflowError, ZeroDivisionError),
@@ -166,7 +205,8 @@ class Problem:
             if self.jac_with_fun:
                 first, g = first
             f = float(checks.array("the value of fun", np.asarray(first).reshape(()), check_finite=False))
-            c = self._constraint_values(x)
+            c = self._constraint_values(x) / u.c
+            f /= u.f
             if not (math.isfinite(f) and np.isfinite(c).all()) or (at_most is not None and not at_most(f, c)):
                 return None
             self.njev += 1
@@ -175,7 +215,7 @@ class Problem:
             G = self._jacobian(x)
             entries = G.data if sp.issparse(G) else G
             if np.isfinite(g).all() and (isinstance(G, LinearOperator) or np.isfinite(entries).all()):
-                return x, f, c, g.copy(), G
+                return x, f, c, g / u.f, _rows_times(G, 1.0 / u.c), u
         return None
 
     def _constraint_values(self, x: Array) -> Array:
@@ -217,10 +257,12 @@ class Problem:
         return self.hessp is not None
 
     def hessian(self, x: Array, lam: Array) -> Any:
-        """H_L: a matrix, dense or sparse, or an operator if a part of it is one."""
+        """H_L: a matrix, dense or sparse, or an operator if a part of it is one; in the solver's units."""
         self.nhev += 1
         with np.errstate(all="ignore"):
-            parts = [self._hess_of_fun(x)]
+            H = self._hess_of_fun(x)
+            parts = [H if self.units.f == 1.0 else H * (1.0 / self.units.f)]
+            lam = lam / self.units.c
             first = 0
             for index, (block, size) in enumerate(zip(self.blocks, self.sizes, strict=True)):
                 if block.hess is not None:
@@ -302,10 +344,27 @@ def _symmetric(H: Array) -> Array:
     return np.asarray(0.5 * (H + H.T))
 
 
-def _square(G: Any) -> Any:
+def _row_norms(G: Any) -> Array:
     if isinstance(G, LinearOperator):
-        return np.zeros((G.shape[0], 1))  # unknown without its entries
-    return G.multiply(G) if sp.issparse(G) else G * G
+        return np.zeros(G.shape[0])  # unknown without its entries
+    return np.asarray(sp.linalg.norm(G, axis=1) if sp.issparse(G) else np.linalg.norm(G, axis=1))
+
+
+def _rows_times(G: Any, weights: Array) -> Any:
+    if (weights == 1.0).all():
+        return G
+    if isinstance(G, LinearOperator):
+        return LinearOperator(
+            G.shape, matvec=lambda p: weights * (G @ p.reshape(-1)),
+            rmatvec=lambda v: G.T @ (weights * v.reshape(-1)), dtype=np.dtype(float),
+        )  # fmt: skip
+    return sp.csr_array(sp.diags_array(weights) @ G) if sp.issparse(G) else G * weights[:, None]
+
+
+def _unit(size: float) -> float:
+    """A power of two near an extreme size, and one for others."""
+    extreme = 0.0 < size < math.inf and not LEAST < size < MOST
+    return math.ldexp(1.0, min(max(math.frexp(size)[1], -1000), 1000)) if extreme else 1.0
 
 
 def _largest(v: Array) -> float:

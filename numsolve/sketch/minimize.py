@@ -209,7 +209,7 @@ def deliver_point(
     it: Monitor, problem: Problem, inner: str, ninner: int, eta1: float, eta2: float
 ) -> SketchResult:
     """The result at the monitor's best iterate."""
-    p: Point = it.x
+    p: Point = it.x.in_user_units()
     return it.result(
         SketchResult,
         residual=p.K,
@@ -230,8 +230,8 @@ def deliver_point(
 
 def record(it: Monitor, p: Point, *, converged: bool) -> None:
     """Take note of an iterate."""
-    violation = float(np.max(np.abs(p.c), initial=0.0))
-    it.record(p.K, p, converged=converged, fun=p.f, constr_violation=violation)
+    violation = float(np.max(np.abs(p.c * p.units.c), initial=0.0))
+    it.record(p.K, p, converged=converged, fun=p.f * p.units.f, constr_violation=violation)
 
 
 def _x(point: Any) -> Any:
