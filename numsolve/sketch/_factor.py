@@ -26,6 +26,8 @@ ROWS = 4096
 #: Where eps cond^2 is at most this, A'A alone gives the factor of (2), for half the work: its relative
 #: errors, of that size, are what a refinement leaves of an error.
 HARMLESS = 1e-3
+#: The largest backward error, over 1 / cond, that says something of x; and the rounding errors of the best.
+SAFE, ROUNDING = 1e-2, 4.0
 #: Entries beyond these are scaled first, so that no product of two leaves the range of floats.
 LEAST, LARGEST = 1e-100, 1e100
 
@@ -108,6 +110,7 @@ class Factor:
     norm: float
     last: Any = (None, None)
     cholesky: Any = None
+    right: Any = None  # (A N)'b
     norms: Array = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
@@ -182,11 +185,23 @@ class Factor:
         if self.rank == 0 or not size.any():
             return 0.0 if not self.gradient(x).any() else math.inf
         step = np.linalg.norm(self.correction(x), axis=0)
-        used = float(self.sigma[0] / self.sigma[self.rank - 1])
+        used, change = self.used, max(self.task.eps, self.backward_error(x))
+        if change * used >= 1.0:  # the changed matrix may be singular
+            return math.inf
         with np.errstate(divide="ignore", invalid="ignore"):
             each = np.where(size > 0, step / size, 0.0)
             angle = np.where(size > 0, self.norms / (self.sigma[0] * size), 0.0)
-        return float(np.max(each + self.task.eps * used * (1.0 + used * angle)))
+        return float(np.max(each + change * used * (1.0 + used * angle) / (1.0 - change * used)))
+
+    @property
+    def safe(self) -> float:
+        """The backward error beyond which the changed matrix could be far closer to a singular one."""
+        return max(ROUNDING * self.task.eps, SAFE / self.used)
+
+    @property
+    def used(self) -> float:
+        """The condition number of what is left of the matrix."""
+        return float(self.sigma[0] / self.sigma[self.rank - 1]) if self.rank else 1.0
 
     # -- (2) ---------------------------------------------------------------------------------------
 
@@ -198,23 +213,32 @@ class Factor:
             self.cholesky = None
             return True
         syrk = sl.get_blas_funcs("syrk", (self.N,))
-        used = self.sigma[0] / self.sigma[self.rank - 1]
-        late = self.rank == A.shape[1] and self.task.eps * used**2 <= HARMLESS
-        gram = np.zeros((A.shape[1] if late else self.rank,) * 2, self.N.dtype, order="F")
+        late = self.rank == A.shape[1] and self.task.eps * self.used**2 <= HARMLESS
+        size = A.shape[1] if late else self.rank
+        gram = np.zeros((size, size), self.N.dtype, order="F")
+        right = np.zeros((size, self.task.b.shape[1]), self.N.dtype)
         for first in range(0, A.shape[0], ROWS):
             block = A[first : first + ROWS]
             block = block.toarray() if late and arrays.is_sparse(A) else block
             Y = block if late else block @ self.N  # (2)
             gram = syrk(1.0, Y.T, beta=1.0, c=gram, overwrite_c=True)
+            if not self.wide:
+                right += Y.T @ self.task.b[first : first + ROWS]
             if give_up():
                 return False
         if late:
             gram = self.N.T @ (np.triu(gram) + np.triu(gram, 1).T) @ self.N
+            right = self.N.T @ right
+        self.right = self.N.T @ self.task.b if self.wide else right
         try:
             self.cholesky = sl.cho_factor(gram, lower=False, check_finite=True)
         except (np.linalg.LinAlgError, ValueError):
             return False
         return True
+
+    def first_step(self) -> Array:
+        """The step of (2) from zero, with (A N)'b: N'(A'b) would lose as many digits as A and N have."""
+        return self.task.zeros() if self.rank == 0 else self.step(self._inverse(self.right))
 
     def correction(self, x: Array) -> Array:
         """The step of (2) from x."""
@@ -224,8 +248,12 @@ class Factor:
         return self.step(self._inverse(self.N.T @ (self.task.b - self.task.A @ x if self.wide else g)))
 
     def step(self, y: Array) -> Array:
-        """N y; for a wide A, A'N y, which has the least norm."""
-        return np.asarray(self.task.A.T @ (self.N @ y) if self.wide else self.N @ y)
+        """N y; for a wide A, (A'N) y, which has the least norm."""
+        if not self.wide:
+            return np.asarray(self.N @ y)
+        A = self.task.A.T.tocsr() if arrays.is_sparse(self.task.A) else self.task.A.T
+        parts = [A[first : first + ROWS] @ self.N for first in range(0, A.shape[0], ROWS)]
+        return np.concatenate([Y @ y for Y in parts])
 
     def _inverse(self, v: Array) -> Array:
         return v if self.cholesky is None else np.asarray(sl.cho_solve(self.cholesky, v, check_finite=False))

@@ -91,7 +91,8 @@ def lstsq(
     nnz : int
         Nonzeros in each column of the sparse sign sketch.
     tol : float, optional
-        The relative backward error wanted; 1e-12 by default, 1e-5 for float32.
+        The relative backward error wanted; 1e-12 by default, 1e-5 for float32. Where a hundredth of
+        ``1 / cond`` is less, that is wanted, down to 4 eps: a larger change of A may leave nothing of `x`.
     rcond : float, optional
         Singular values below `rcond` times the largest count as zero; by default
         ``2 sqrt(min(n, d)) eps``, and at least 8 eps.
@@ -167,13 +168,13 @@ def _solve(
             (_refine if method == "cholqr" else _iterate)(task, factor, it)
             if it.running:
                 if draws == DRAWS:
-                    it.stop(*_why(it.residual, task, factor))
+                    it.stop(*_why(factor.backward_error(it.x), task, factor))
                     break
                 draws, oversample = draws + 1, 2 * oversample
                 factor = Factor.draw(task, oversample, nnz, rcond, rng)
     x = it.x
     residual = factor.backward_error(x)
-    if it.status is Status.CONVERGED and not residual <= it.threshold:
+    if it.status is Status.CONVERGED and not residual <= min(it.threshold, factor.safe):
         it.stop(*_why(residual, task, factor))
     return it.result(
         LstsqResult,
@@ -204,10 +205,11 @@ def _refine(task: Task, factor: Factor, it: Monitor) -> None:
         return
     x, before = it.x, math.inf
     for _ in it:
-        x = x + factor.correction(x)  # (2)
+        x = factor.first_step() if before == math.inf else x + factor.correction(x)  # (2)
         now = factor.backward_error(x)
         first = before == math.inf  # the second step is a refinement that is always worth its price
-        it.record(now, x, converged=now <= (min(task.eps, it.threshold) if first else it.threshold))
+        wanted = min(task.eps if first else factor.safe, it.threshold)
+        it.record(now, x, converged=now <= wanted)
         if it.running and not now < GAIN * before:
             return
         before = now
@@ -218,7 +220,7 @@ def _iterate(task: Task, factor: Factor, it: Monitor) -> None:
     x = factor.sketched_solution()
     if not factor.backward_error(x) < factor.backward_error(it.x):
         x = it.x
-    before = math.inf
+    before, wanted = math.inf, min(it.threshold, factor.safe)
     while it.running:
         steps = lsqr(task, factor, x)
         start, now = x, math.inf
@@ -226,10 +228,10 @@ def _iterate(task: Task, factor: Factor, it: Monitor) -> None:
             y, gradient = next(steps)
             x = start + factor.step(y)  # (3)
             now = factor.bound(x, gradient)
-            last = now <= it.threshold or k % PASS == 0 or not gradient > 0.0
+            last = now <= wanted or k % PASS == 0 or not gradient > 0.0
             if last:
                 now = factor.backward_error(x)
-            it.record(now, x, converged=last and now <= it.threshold)
+            it.record(now, x, converged=last and now <= wanted)
             if last:
                 break
         if not now < GAIN * before:

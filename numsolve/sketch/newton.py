@@ -42,6 +42,8 @@ FAMILIES = ("logistic", "poisson", "gaussian")
 ARMIJO, HALVINGS = 0.1, 40
 #: Most steps of (3) in one iteration, and the relative residual they begin with.
 CG_STEPS, FORCING = 100, 0.1
+#: At a minimum the last Newton step is small: over x, and over the step before; steps until it must be.
+FINAL_STEP, CONTRACTION, RUNNING_ON = 1e-2, 0.9, 8
 #: Rows of the matrix whose Hessian is summed together.
 ROWS = 4096
 
@@ -237,8 +239,8 @@ def newton_sketch(
     Warns
     -----
     ConvergenceWarning
-        If the tolerance was not reached: for separable classes without `l2`, where there is no minimum, the
-        status is UNBOUNDED.
+        If the tolerance was not reached. Where there is no minimum, as for classes without `l2` that are told
+        apart, in all rows or in those of one column, the status is UNBOUNDED.
 
     Examples
     --------
@@ -268,15 +270,18 @@ def newton_sketch(
         columns=("fun", "sketch_size"), present=lambda x: x.copy(),
     ) as it:  # fmt: skip
         run.start(x)
-        it.record(run.size_of_gradient, run.x, fun=run.f, sketch_size=run.size)
+        it.record(run.size_of_gradient, run.x, fun=run.f, sketch_size=run.size,
+                  converged=run.converged(it.threshold))  # fmt: skip
+        beyond = 0
         for _ in it:
             moved = run.advance(it.threshold)
             it.record(run.size_of_gradient, run.x, fun=run.f, sketch_size=run.size,
-                      converged=None if run.bounded(it) else False)  # fmt: skip
-            if it.running and not moved:
+                      converged=run.converged(it.threshold))  # fmt: skip
+            beyond += run.size_of_gradient <= it.threshold
+            if it.running and beyond > RUNNING_ON:
+                it.stop(Status.UNBOUNDED, "The fit improves as x grows without end: set l2.")
+            elif it.running and not moved:
                 it.stop(Status.STAGNATED, "No step lowers the objective.")
-            elif it.running and not run.bounded(it):
-                it.stop(Status.UNBOUNDED, "The model fits perfectly as x grows without end: set l2.")
     gradient = model.jac(it.x)
     return it.result(
         SketchResult,
@@ -303,6 +308,7 @@ class _Run:
         self.model, self.kind, self.size, self.rng = model, kind, size, rng
         self.precondition = precondition
         self.nfev = self.njev = self.nhev = self.ncg = 0
+        self.step = self.step_before = math.inf  # lengths of the last two Newton steps
 
     def start(self, x: Array) -> None:
         self._at(x, self.model.A @ x)
@@ -317,14 +323,16 @@ class _Run:
         self.size_of_gradient = arrays.norm(np, self.gradient)
         self.njev += 1
 
-    def bounded(self, it: Monitor) -> bool:
-        """False where all classes are told apart, so that the gradient vanishes although nothing is least."""
-        if self.model.family != "logistic" or self.model.l2 > 0.0:
+    def converged(self, threshold: float) -> bool:
+        """Whether the gradient is small, and not because x runs to infinity: then the steps stay as they are."""
+        if not self.size_of_gradient <= threshold:
+            return False
+        if self.model.family == "gaussian" or self.model.l2 > 0.0 or self.size_of_gradient == 0.0:
             return True
-        margins = np.where(self.model.y > 0, self.z, -self.z)
-        return not (
-            float(margins.min()) > 0.0 and (self.size_of_gradient <= it.threshold or margins.min() > 15.0)
-        )
+        size = max(1.0, arrays.norm(np, self.x))
+        if self.step <= 1e-8 * size:
+            return True
+        return self.step <= FINAL_STEP * size and self.step <= CONTRACTION * self.step_before
 
     def advance(self, threshold: float) -> bool:
         """One step; False where the line search finds none."""
@@ -336,6 +344,7 @@ class _Run:
         slope = float(self.gradient @ p)
         if not slope < 0.0:
             p, slope = -self.gradient, -(self.size_of_gradient**2)
+        self.step, self.step_before = arrays.norm(np, p), self.step
         moved = self.model.A @ p
         before, t = self.size_of_gradient, 1.0
         for _ in range(HALVINGS):

@@ -39,6 +39,34 @@ def test_the_backward_error_is_small_at_every_condition(method, cond):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("cond", [1e2, 1e8, 1e12, 1e13, 1e14])
+@pytest.mark.parametrize("noise", [0.0, 1e-10, 1e-3])
+def test_no_spurious_part_of_x_hides_in_a_nearly_singular_matrix(method, cond, noise):
+    """A certificate in A alone would pass an x so large that a tiny change of A makes up for the residual."""
+    A, _ = sketch.problems.ill_conditioned(1000, 20, cond, rng=9)
+    b = A @ np.ones(20) + noise * np.random.default_rng(9).normal(size=1000)
+    r = sketch.lstsq(A, b, method=method, rng=0)
+    x = sl.lstsq(A, b)[0]
+    assert r.success
+    assert np.linalg.norm(r.x) <= 1.5 * np.linalg.norm(x)
+    rounding = 1e-15 * np.linalg.norm(A) * np.linalg.norm(x) + 1e-15 * np.linalg.norm(b)
+    assert r.residual_norm <= 1.001 * np.linalg.norm(b - A @ x) + 20 * rounding
+    assert np.linalg.norm(r.x - x) <= 3 * r.error_estimate * np.linalg.norm(x)
+
+
+def test_a_polynomial_of_degree_19_in_the_basis_of_powers():
+    t = np.linspace(0, 1, 300)
+    A, b = np.vander(t, 20), np.cos(4 * t)
+    for r in (sketch.lstsq(A, b, rng=0), sketch.lstsq(sp.csr_array(A), b, rng=0)):
+        assert r.success
+        assert r.residual_norm < 1e-12
+        assert np.linalg.norm(r.x) < 30  # 2e7 for a solution that is only right for a changed A
+    wide = sketch.lstsq(A.T, A.T @ b, rng=0)
+    assert wide.success
+    assert wide.residual_norm < 1e-12
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("cond", [1e2, 1e6])
 def test_the_error_is_within_its_estimate(method, cond):
     A, b = sketch.problems.ill_conditioned(2000, 20, cond, rng=2)
