@@ -112,7 +112,10 @@ def _nonlinear(constraint: Any, x0: Array) -> Block:
         raise ValueError(f"constraints.jac must be callable or '2-point', got {constraint.jac!r}")
 
     def shifted(x: Any) -> Any:
-        return fun(x) - b if b.size else fun(x)
+        value = fun(x)
+        if b.ndim and np.shape(value) != b.shape:
+            raise ValueError(f"constraints has lb of shape {b.shape} for values of shape {np.shape(value)}")
+        return value - b if b.size else value
 
     # SciPy's default asks for differences, which nobody had to write: JAX has the better derivatives.
     wanted = jac if jac is not None or traceable(shifted, x0) else constraint.jac

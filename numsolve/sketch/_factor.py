@@ -108,6 +108,7 @@ class Factor:
     rank: int
     cond: float
     norm: float
+    R: Any = None  # of S A = Q R, where A is tall and has full rank: R^-1 then takes the place of N
     last: Any = (None, None)
     cholesky: Any = None
     right: Any = None  # (A N)'b
@@ -128,9 +129,9 @@ class Factor:
             S = make_sketch("sparse-sign", s, long, nnz=min(nnz, s), rng=rng)
             B = S @ (A.T if wide else A)
             c = task.b if wide else S @ task.b
+        R = None
         if wide:
             U, sigma, Vt = sl.svd(B, full_matrices=False, check_finite=False)
-            Q = U
         else:
             Q, R = sl.qr(B, mode="economic", check_finite=False)
             U, sigma, Vt = sl.svd(R, check_finite=False)
@@ -138,7 +139,8 @@ class Factor:
         N = (Vt[:rank] / sigma[:rank, None]).T  # (1)
         left = np.zeros((0, c.shape[1])) if wide else (U.T @ (Q.T @ c))[:rank]
         cond = float(sigma[0] / sigma[-1]) if sigma[-1] > 0 else math.inf
-        return cls(task, wide, s, sigma, Vt.T, N, left, rank, cond, task.norm)
+        R = R if rank == short else None
+        return cls(task, wide, s, sigma, Vt.T, N, left, rank, cond, task.norm, R)
 
     # -- the certificate ---------------------------------------------------------------------------
 
@@ -212,24 +214,28 @@ class Factor:
         if self.rank == 0:
             self.cholesky = None
             return True
-        syrk = sl.get_blas_funcs("syrk", (self.N,))
+        syrk, trsm = sl.get_blas_funcs(("syrk", "trsm"), (self.N,))
+        R = None if self.R is None else np.asfortranarray(self.R)
         late = self.rank == A.shape[1] and self.task.eps * self.used**2 <= HARMLESS
         size = A.shape[1] if late else self.rank
         gram = np.zeros((size, size), self.N.dtype, order="F")
         right = np.zeros((size, self.task.b.shape[1]), self.N.dtype)
         for first in range(0, A.shape[0], ROWS):
             block = A[first : first + ROWS]
-            block = block.toarray() if late and arrays.is_sparse(A) else block
-            Y = block if late else block @ self.N  # (2)
-            gram = syrk(1.0, Y.T, beta=1.0, c=gram, overwrite_c=True)
+            block = block.toarray() if (late or R is not None) and arrays.is_sparse(A) else block
+            if late:
+                Yt = block.T
+            else:
+                Yt = (block @ self.N).T if R is None else trsm(1.0, R, block.T, trans_a=1)  # (2)
+            gram = syrk(1.0, Yt, beta=1.0, c=gram, overwrite_c=True)
             if not self.wide:
-                right += Y.T @ self.task.b[first : first + ROWS]
+                right += Yt @ self.task.b[first : first + ROWS]
             if give_up():
                 return False
         if late:
-            gram = self.N.T @ (np.triu(gram) + np.triu(gram, 1).T) @ self.N
-            right = self.N.T @ right
-        self.right = self.N.T @ self.task.b if self.wide else right
+            gram = self.down(self.down(np.triu(gram) + np.triu(gram, 1).T).T)
+            right = self.down(right)
+        self.right = self.down(self.task.b) if self.wide else right
         try:
             self.cholesky = sl.cho_factor(gram, lower=False, check_finite=True)
         except (np.linalg.LinAlgError, ValueError):
@@ -245,18 +251,28 @@ class Factor:
         g = self.last[1] if self.last[0] is x else self.gradient(x)
         if self.rank == 0:
             return np.zeros_like(x)
-        return self.step(self._inverse(self.N.T @ (self.task.b - self.task.A @ x if self.wide else g)))
+        return self.step(self._inverse(self.down(self.task.b - self.task.A @ x if self.wide else g)))
+
+    def down(self, v: Array) -> Array:
+        """N'v."""
+        solved = None if self.R is None else sl.solve_triangular(self.R, v, trans="T", check_finite=False)
+        return np.asarray(self.N.T @ v if solved is None else solved)
 
     def step(self, y: Array) -> Array:
         """N y; for a wide A, (A'N) y, which has the least norm."""
         if not self.wide:
-            return np.asarray(self.N @ y)
+            solved = None if self.R is None else sl.solve_triangular(self.R, y, check_finite=False)
+            return np.asarray(self.N @ y if solved is None else solved)
         A = self.task.A.T.tocsr() if arrays.is_sparse(self.task.A) else self.task.A.T
         parts = [A[first : first + ROWS] @ self.N for first in range(0, A.shape[0], ROWS)]
         return np.concatenate([Y @ y for Y in parts])
 
     def _inverse(self, v: Array) -> Array:
         return v if self.cholesky is None else np.asarray(sl.cho_solve(self.cholesky, v, check_finite=False))
+
+    def combine(self, y: Array) -> Array:
+        """N y for LSQR, which never forms A N."""
+        return np.asarray(self.task.A.T @ (self.N @ y) if self.wide else self.N @ y)
 
     def sketched_solution(self) -> Array:
         """The solution of the sketched problem, where LSQR starts."""

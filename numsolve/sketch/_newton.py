@@ -1,6 +1,6 @@
 """Newton's method on the KKT conditions, with the exact augmented Lagrangian as its merit function.
 
-The rules of `numsolve.sketch.minimize`. Equations (1) and (2) are those of `_problem`, (3) that of `_inner`::
+The rules of `numsolve.sketch.minimize`. Equations (1) and (2) are those of `_point`, (3) that of `_inner`::
 
     relative residual of (3)   <= min(kappa, K^(1/2))                                                  (4)
     slope of (1) along z       <= -eta2 / 2 ||(g_L, c)||^2, otherwise eta1 <- nu^2 eta1,               (5)
@@ -23,11 +23,13 @@ from numsolve._core import arrays
 from numsolve._core.result import Status
 
 from ._inner import choose, dense, frobenius, least_curvature
-from ._problem import Point, Problem, multipliers
+from ._point import Point, multipliers
 from ._restoration import restore
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array
+
+    from ._problem import Problem
 
 #: The first shift of the Hessian, and how it changes: (3) has the wrong inertia, or the next iterate comes.
 FIRST_SHIFT, RAISE, LOWER = 1e-4, 8.0, 3.0
@@ -76,7 +78,9 @@ class Newton:
         start, units = problem.values, problem.units
         lam = multipliers(start[4], start[3]) if lam0 is None else lam0 * (units.c / units.f)
         self.point = Point.make(start, lam)
-        self.eta1, self.eta2, self.kappa = rules.eta1, rules.eta2, rules.kappa
+        self.eta1, self.kappa = rules.eta1, rules.kappa
+        self.first_eta2 = rules.eta2 if problem.m else 0.0  # without constraints f is its own merit
+        self.eta2 = self.first_eta2
         self.shift = self.last_step = 0.0
         self.least_K = self.point.K
         self.first_f = self.point.f
@@ -105,6 +109,8 @@ class Newton:
     def advance(self) -> tuple[Status, str] | None:
         """One step; a status where there is none."""
         self.prepare()
+        if not math.isfinite(frobenius(self.H)):
+            return Status.NONFINITE, "The Hessian is not finite."
         found: Point | tuple[Status, str] = self._step() or self._reset() or self._restore()
         if isinstance(found, tuple):
             return found
@@ -222,7 +228,7 @@ class Newton:
         if self.resets >= RESETS:
             return None
         self.resets += 1
-        self.eta1, self.eta2, self.shift = self.rules.eta1, self.rules.eta2, 0.0
+        self.eta1, self.eta2, self.shift = self.rules.eta1, self.first_eta2, 0.0
         self.point = self.point.with_multipliers(multipliers(self.point.G, self.point.g))
         self.H = self.problem.hessian(self.point.x, self.point.lam)
         self.fresh = True
@@ -259,7 +265,7 @@ class Newton:
         self.prepare()
         self.fresh = True
         p = self.point
-        z = self._confirming_step()
+        z = self._confirming_step() if math.isfinite(frobenius(self.H)) else None
         if z is None:
             return False
         step, size = arrays.norm(np, z[: p.x.size]), max(1.0, arrays.norm(np, p.x))

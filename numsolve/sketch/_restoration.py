@@ -6,22 +6,25 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.linalg as sl
 
 from numsolve._core import arrays
 from numsolve._core.result import Status
 
 from ._inner import dense
-from ._problem import Point, Problem, multipliers
+from ._point import Point, multipliers
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Matrix
 
+    from ._problem import Problem
+
 #: Steps, and the part of the violation that may be left.
 STEPS, ENOUGH = 200, 0.1
-#: ||G'c|| over ||G|| ||c|| at which no step lowers the violation.
-STATIONARY = 1e-8
-#: The same where the steps end in rounding errors.
-ROUNDED = 1e-6
+#: ||G'c|| over ||G|| ||c|| at which no step lowers the violation; the same where the steps end in rounding.
+STATIONARY, ROUNDED = 1e-8, 1e-6
+#: An eigenvalue of the Hessian of ||c||^2 / 2, over its norm, that is negative beyond rounding.
+CURVED = 1e-8
 
 
 def restore(problem: Problem, point: Point, tol: float) -> Point | tuple[Status, str]:
@@ -35,7 +38,11 @@ def restore(problem: Problem, point: Point, tol: float) -> Point | tuple[Status,
         G = dense(p.G, problem.n)
         slope, scale = arrays.norm(np, G.T @ p.c), arrays.norm(np, G)
         if slope <= STATIONARY * max(scale, 1e-8) * size:
-            return Status.INFEASIBLE, f"The violation is stationary: ||c|| = {size:.3g}."
+            lower = _lower(problem, p, G)
+            if lower is None:
+                return Status.INFEASIBLE, f"The violation is least here: ||c|| = {size:.3g}."
+            p = lower
+            continue
         for _ in range(20):
             trial = problem.evaluate(p.x + _step(G, p.c, damping * scale**2))
             step = None if trial is None else trial[0] - p.x
@@ -53,6 +60,23 @@ def restore(problem: Problem, point: Point, tol: float) -> Point | tuple[Status,
     if arrays.norm(np, p.c) > max(0.99 * first, tol):
         return Status.STAGNATED, f"The violation falls no further: ||c|| = {arrays.norm(np, p.c):.3g}."
     return p
+
+
+def _lower(problem: Problem, p: Point, G: Array) -> Point | None:
+    """A point with less violation along its negative curvature: not every stationary point is a minimum."""
+    W = G.T @ G + problem.hessian_of_constraints(p.x, p.c)
+    if not np.isfinite(W).all():
+        return None
+    values, vectors = sl.eigh(W, subset_by_index=[0, 0])
+    if values[0] >= -CURVED * arrays.norm(np, W):
+        return None
+    size = arrays.norm(np, p.c)
+    for t in (1.0, 1e-1, 1e-2, 1e-3):
+        for v in (vectors[:, 0], -vectors[:, 0]):
+            trial = problem.evaluate(p.x + t * max(1.0, arrays.norm(np, p.x)) * v)
+            if trial is not None and arrays.norm(np, trial[2]) < size * (1.0 - 1e-10):
+                return Point.make(trial, multipliers(trial[4], trial[3]))
+    return None
 
 
 def _step(G: Matrix, c: Array, damping: float) -> Array:

@@ -33,7 +33,8 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._inner import dense, least_curvature
-from ._problem import Point, Problem
+from ._point import Point
+from ._problem import Problem
 from .minimize import FOREIGN, deliver_point, record
 from .project import Projector
 

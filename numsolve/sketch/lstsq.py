@@ -226,7 +226,7 @@ def _iterate(task: Task, factor: Factor, it: Monitor) -> None:
         start, now = x, math.inf
         for k in it:
             y, gradient = next(steps)
-            x = start + factor.step(y)  # (3)
+            x = start + factor.combine(y)  # (3)
             now = factor.bound(x, gradient)
             last = now <= wanted or k % PASS == 0 or not gradient > 0.0
             if last:

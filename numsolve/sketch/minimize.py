@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, ArrayLike, Callback, RandomState
 
-    from ._problem import Point
+    from ._point import Point
 
 #: Steps beyond a residual within the tolerance whose Newton step does not fall.
 RUNNING_ON = 20

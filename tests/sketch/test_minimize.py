@@ -11,7 +11,8 @@ from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint
 
 from numsolve import ConvergenceWarning, Status, sketch
 from numsolve.sketch._jaxed import Derivatives
-from numsolve.sketch._problem import Point, Problem
+from numsolve.sketch._point import Point
+from numsolve.sketch._problem import Problem
 
 jnp = pytest.importorskip("jax.numpy")
 
