@@ -167,23 +167,26 @@ class Projector:
         from . import _cpu
 
         self.steps += count
-        if self.kind == "kaczmarz":
-            rows = np.searchsorted(
-                self.cumulative, self.rng.random(count) * self.cumulative[-1], side="right"
-            )
-            rows = np.minimum(rows, self.A.shape[0] - 1)
-            if self.square is None:
-                _cpu.kaczmarz_rows(self.A, self.b, self.z, rows, self.inverse)
-            else:
-                _cpu.kaczmarz(self.A, self.z, self.A @ self.z - self.b, rows, self.inverse, self.square)
-        elif self.kind == "gaussian":
-            r = self.A @ self.z - self.b
-            for first in range(0, count, DRAWN):
-                sketches = self.rng.normal(size=(min(DRAWN, count - first), self.A.shape[0]))
-                _cpu.gaussian_vector(self.A, self.z, r, sketches, self.square)
-        else:
+        if self.kind in {"block", "sparse-sign"}:
             for _ in range(count):
                 self._project()
+            return
+        if self.kind == "kaczmarz":
+            places = np.searchsorted(
+                self.cumulative, self.rng.random(count) * self.cumulative[-1], side="right"
+            )
+            rows = np.minimum(places, self.A.shape[0] - 1)
+        if self.square is None:
+            _cpu.kaczmarz_rows(self.A, self.b, self.z, rows, self.inverse)
+            return
+        y, r = np.zeros(self.b.size), self.A @ self.z - self.b
+        if self.kind == "kaczmarz":
+            _cpu.kaczmarz(y, r, rows, self.inverse, self.square)
+        else:
+            for first in range(0, count, DRAWN):
+                sketches = self.rng.standard_normal((min(DRAWN, count - first), y.size))
+                _cpu.gaussian_vector(y, r, sketches, sketches @ self.square)
+        self.z -= self.A.T @ y
 
     def _project(self) -> None:
         """(1) for a block."""
