@@ -21,6 +21,9 @@ PEERS = (
     "the guide shows how slack variables turn them into equalities"
 )
 
+#: The step of central differences, over max(1, |x|), that balances their error with that of rounding.
+STEP = float(np.finfo(float).eps) ** (1 / 3)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -180,16 +183,19 @@ def _constant(jac: Any, x0: Array) -> bool:
 
 
 def differences(function: Any) -> Any:
-    """The Jacobian by forward differences."""
+    """The Jacobian by central differences."""
+
+    def at(x: Array) -> Array:
+        return np.atleast_1d(np.asarray(function(x), dtype=float))
 
     def jac(x: Array) -> Array:
-        at = np.atleast_1d(np.asarray(function(x), dtype=float))
-        out = np.empty((at.size, x.size))
-        for j, h in enumerate(np.sqrt(np.finfo(float).eps) * np.maximum(1.0, np.abs(x))):
-            moved = x.copy()
-            moved[j] += h
-            out[:, j] = (np.atleast_1d(np.asarray(function(moved), dtype=float)) - at) / (moved[j] - x[j])
-        return out
+        columns = []
+        for j, h in enumerate(STEP * np.maximum(1.0, np.abs(x))):
+            above, below = x.copy(), x.copy()
+            above[j] += h
+            below[j] -= h
+            columns.append((at(above) - at(below)) / (above[j] - below[j]))
+        return np.stack(columns, axis=1)
 
     return jac
 

@@ -64,11 +64,11 @@ class Task:
         if right.shape[0] != matrix.shape[0]:
             raise ValueError(f"b must have {matrix.shape[0]} rows as A, got shape {tuple(right.shape)}")
         low, high = (LEAST, LARGEST) if dtype == np.float64 else (1e-12, 1e12)
-        A_scale = 1.0 if low < size < high or size == 0.0 else _power(size)
+        A_scale = 1.0 if low < size < high or size == 0.0 else power_of_two(size)
         if A_scale != 1.0:
             matrix = _times(matrix, A_scale)
             size = arrays.norm(np, matrix.data if arrays.is_sparse(matrix) else matrix)
-        b_scale = _power(float(np.max(np.abs(right), initial=0.0)))
+        b_scale = power_of_two(float(np.max(np.abs(right), initial=0.0)))
         columns = _times(right.reshape(right.shape[0], -1), b_scale)
         return cls(matrix, columns, right.ndim == 1, A_scale, b_scale, size, float(np.finfo(dtype).eps))
 
@@ -320,7 +320,7 @@ def _ratio(a: Array, b: Array) -> Array:
     return np.asarray(np.divide(a, b, out=np.zeros_like(a), where=b != 0))
 
 
-def _power(size: float) -> float:
+def power_of_two(size: float) -> float:
     """A power of two that brings a size near one."""
     return math.ldexp(1.0, -min(max(math.frexp(size)[1], -1000), 1000)) if 0 < size < math.inf else 1.0
 

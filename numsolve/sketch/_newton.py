@@ -51,6 +51,8 @@ FINAL_STEP, CONTRACTION = 1e-2, 0.9
 SINGULAR_SHIFTS, ROUNDED = (1e-12, 1e-10, 1e-8), 1e-14
 #: Iterations in which the violation may stay where it is while everything else is done.
 PATIENCE = 12
+#: Iterations that may leave x as it is; a change of x, or terms of the residual, that are rounding errors.
+IDLE, STILL = 3, 8 * np.finfo(float).eps
 #: The objective of a feasible point below which it counts as unbounded, over its size at the start.
 BOTTOM = 1e15
 
@@ -89,7 +91,7 @@ class Newton:
         self.H = problem.hessian(self.point.x, self.point.lam)
         self.name, self.inner = choose(inner, self.H, self.point.G, preconditioner, rng, sketch_size)
         self.fresh = True
-        self.escapes = self.resets = 0
+        self.escapes = self.resets = self.idle = 0
         self.flat = False  # no lower point along the negative curvature
         self.tried: Any = None
         self.shifts = (0.0, 0.0)
@@ -114,11 +116,13 @@ class Newton:
         found: Point | tuple[Status, str] = self._step() or self._reset() or self._restore()
         if isinstance(found, tuple):
             return found
-        self.last_step = arrays.norm(np, found.x - self.point.x)
+        moved = found.x - self.point.x
+        self.last_step = arrays.norm(np, moved)
+        self.idle = self.idle + 1 if self._negligible(moved) and found.K > 0.5 * self.least_K else 0
         self.point = found
         self.least_K = min(self.least_K, found.K)
         self.kappa = self.rules.kappa
-        return self._runaway()
+        return self._runaway() if self.idle < IDLE else self._floor()
 
     def _step(self) -> Point | None:
         dw = 0.0
@@ -185,6 +189,8 @@ class Newton:
         for _ in range(HALVINGS):
             if a < least or not math.isfinite(merit):
                 break
+            if a < 1.0 and self._negligible(a * z[:n]):
+                break
             lam = p.lam + a * z[n:]
             top = merit + self.rules.beta * a * slope + slack
             full = a == 1.0
@@ -239,7 +245,7 @@ class Newton:
         """A step towards the constraints alone, where the merit function allows none."""
         p = self.point
         if arrays.norm(np, p.c) <= self.tol or self.restorations >= 5:
-            return Status.STAGNATED, "No step lowers the merit function."
+            return self._floor()
         self.restorations += 1
         return restore(self.problem, p, self.tol)
 
@@ -259,6 +265,29 @@ class Newton:
                 return found
             self.point = found
         return None
+
+    def _negligible(self, dx: Array) -> bool:
+        """Whether a step changes no entry of x beyond rounding."""
+        x = np.abs(self.point.x)
+        return bool((np.abs(dx) <= STILL * np.maximum(x, STILL * x.max(initial=0.0))).all())
+
+    def _floor(self) -> tuple[Status, str]:
+        """x changes no more: the residual is at the level of rounding errors, or the method is stuck."""
+        self.prepare()
+        self.fresh = True
+        p, z = self.point, self._confirming_step()
+        curved, sloped, size = frobenius(self.H), frobenius(p.G), arrays.norm(np, p.x)
+        gradient, violation = arrays.norm(np, p.gL), arrays.norm(np, p.c)
+        rounded = (
+            z is not None
+            and self._negligible(z[: p.x.size])
+            and gradient <= 100 * STILL * (curved * size + arrays.norm(np, p.g) + sloped * arrays.norm(np, p.lam))
+            and violation <= 100 * STILL * sloped * size
+            and not self.at_saddle
+        )
+        if rounded:
+            return Status.ROUNDING, f"The KKT residual is {p.K:.2g}."
+        return Status.STAGNATED, "No step lowers the merit function."
 
     def confirmed(self) -> bool:
         """Whether the next Newton step is small: a residual also vanishes where x runs to infinity."""

@@ -25,6 +25,8 @@ STEPS, ENOUGH = 200, 0.1
 STATIONARY, ROUNDED = 1e-8, 1e-6
 #: An eigenvalue of the Hessian of ||c||^2 / 2, over its norm, that is negative beyond rounding.
 CURVED = 1e-8
+#: Random directions in which a lower point is looked for, and how much lower it must be a unit away.
+PROBES, FALL = 4, 1e-3
 
 
 def restore(problem: Problem, point: Point, tol: float) -> Point | tuple[Status, str]:
@@ -55,8 +57,11 @@ def restore(problem: Problem, point: Point, tol: float) -> Point | tuple[Status,
         else:
             # The gradient of the violation is not zero, but no step along it helps: rounding, or a kink.
             unit = max(scale, size / max(1.0, arrays.norm(np, p.x)))
-            status = Status.INFEASIBLE if slope <= ROUNDED * unit * size else Status.STAGNATED
-            return status, f"The violation falls no further: ||c|| = {size:.3g}."
+            lower = _lower(problem, p, G)
+            if lower is None:
+                status = Status.INFEASIBLE if slope <= ROUNDED * unit * size else Status.STAGNATED
+                return status, f"The violation falls no further: ||c|| = {size:.3g}."
+            p = lower
     if arrays.norm(np, p.c) > max(0.99 * first, tol):
         return Status.STAGNATED, f"The violation falls no further: ||c|| = {arrays.norm(np, p.c):.3g}."
     return p
@@ -68,14 +73,18 @@ def _lower(problem: Problem, p: Point, G: Array) -> Point | None:
     if not np.isfinite(W).all():
         return None
     values, vectors = sl.eigh(W, subset_by_index=[0, 0])
-    if values[0] >= -CURVED * arrays.norm(np, W):
-        return None
+    curved = values[0] < -CURVED * arrays.norm(np, W)
+    rng = np.random.default_rng(0)
+    # An inflection has no negative curvature: a few random directions as well.
+    tried = [vectors[:, 0]] if curved else list(rng.normal(size=(PROBES, p.x.size)))
     size = arrays.norm(np, p.c)
     for t in (1.0, 1e-1, 1e-2, 1e-3):
-        for v in (vectors[:, 0], -vectors[:, 0]):
-            trial = problem.evaluate(p.x + t * max(1.0, arrays.norm(np, p.x)) * v)
-            if trial is not None and arrays.norm(np, trial[2]) < size * (1.0 - 1e-10):
-                return Point.make(trial, multipliers(trial[4], trial[3]))
+        for v in tried:
+            for sign in (1.0, -1.0):
+                step = sign * t * max(1.0, arrays.norm(np, p.x)) * v / arrays.norm(np, v)
+                trial = problem.evaluate(p.x + step)
+                if trial is not None and arrays.norm(np, trial[2]) < size * (1.0 - FALL * t**3):
+                    return Point.make(trial, multipliers(trial[4], trial[3]))
     return None
 
 

@@ -192,7 +192,7 @@ def _why(residual: float, task: Task, factor: Factor) -> tuple[Status, str]:
     """How a run ends whose certificate falls no further: at the rounding errors of r and A'r, or above."""
     if not math.isfinite(residual):
         return Status.NONFINITE, ""
-    if residual <= 16 * task.eps * math.sqrt(factor.rank + 1):
+    if residual <= min(16 * task.eps * math.sqrt(factor.rank + 1), max(factor.safe, 0.1 / factor.used)):
         return Status.ROUNDING, f"The backward error is {residual:.2g}."
     return Status.STAGNATED, f"The backward error stays at {residual:.2g}."
 

@@ -74,7 +74,8 @@ def newton_sketch(
         Let the sketched Hessian precondition conjugate gradients for the exact Newton step. False is the
         published method, whose sketch grows where it does not contract enough.
     tol : float
-        Converged when the norm of the gradient is at most `tol` times that at zero.
+        Converged when the norm of the gradient is at most `tol` times that at zero, and the last Newton step
+        promised to lower the objective by at most the root of `tol`.
     rng : None, int or Generator
         Where the sketches come from.
     maxiter, callback, progress, time_limit
@@ -119,7 +120,7 @@ def newton_sketch(
     tol = checks.real("tol", tol, low=0.0)
     dtype = model.A.dtype
     x = np.zeros(d, dtype) if x0 is None else checks.array("x0", x0, shape=(d,), dtype=dtype)
-    run = _Run(model, sketch, min(size, n), precondition, checks.generator(rng))
+    run = _Run(model, sketch, min(size, n), precondition, checks.generator(rng), tol)
     reference = arrays.norm(np, model.jac(np.zeros(d, dtype)))
     with Monitor(
         limits, rtol=tol, reference=reference, maxiter=200, label="Newton sketch", keep="reference",
@@ -159,11 +160,12 @@ class _Run:
     """The state of the iteration."""
 
     def __init__(
-        self, model: GLM, kind: Any, size: int, precondition: bool, rng: np.random.Generator
+        self, model: GLM, kind: Any, size: int, precondition: bool, rng: np.random.Generator, tol: float
     ) -> None:
         self.model, self.kind, self.size, self.rng = model, kind, size, rng
         self.precondition = precondition
         self.nfev = self.njev = self.nhev = self.ncg = 0
+        self.tol, self.decrement = tol, math.inf  # grad f'H^-1 grad f / 2 at the last Newton step
         self.step = self.step_before = math.inf  # lengths of the last two Newton steps
 
     def start(self, x: Array) -> None:
@@ -183,7 +185,11 @@ class _Run:
         """Whether the gradient is small, and not because x runs to infinity, with steps that stay as long."""
         if not self.size_of_gradient <= threshold:
             return False
-        if self.model.family == "gaussian" or self.model.l2 > 0.0 or self.size_of_gradient == 0.0:
+        if self.size_of_gradient == 0.0:
+            return True
+        if self.decrement > math.sqrt(self.tol):  # which, unlike the gradient, has no units of the columns
+            return False
+        if self.model.family == "gaussian" or self.model.l2 > 0.0:
             return True
         size = max(1.0, arrays.norm(np, self.x))
         if self.step <= 1e-8 * size:
@@ -200,7 +206,7 @@ class _Run:
         slope = float(self.gradient @ p)
         if not slope < 0.0:
             p, slope = -self.gradient, -(self.size_of_gradient**2)
-        self.step, self.step_before = arrays.norm(np, p), self.step
+        self.step, self.step_before, self.decrement = arrays.norm(np, p), self.step, -0.5 * slope
         moved = self.model.A @ p
         before, t = self.size_of_gradient, 1.0
         for _ in range(HALVINGS):
@@ -231,15 +237,19 @@ class _Run:
             S = make_sketch(self.kind, self.size, n, nnz=4, rng=self.rng)
             B = S @ half
             H = B.T @ B + self.model.l2 * np.eye(A.shape[1], dtype=B.dtype)
-        shift = 1e-14 * max(float(np.trace(H)) / A.shape[1], 1e-300)
+        # With a unit diagonal, so that neither the units of the columns nor the shift matter.
+        d = np.sqrt(np.diag(H))
+        d[~(d > 0.0)] = 1.0
+        H = H / d / d[:, None]
+        shift = 1e-14
         for _ in range(20):
             try:
                 factor = sl.cho_factor(H + shift * np.eye(A.shape[1]))
             except np.linalg.LinAlgError:
                 shift *= 100
                 continue
-            return lambda v: np.asarray(sl.cho_solve(factor, v))
-        return lambda v: v / np.diag(H).max()
+            return lambda v: np.asarray(sl.cho_solve(factor, v / d) / d)
+        return lambda v: v / d**2
 
     def _newton_step(self, precondition: Callable[[Array], Array], threshold: float) -> Array:
         """(3), to a residual that falls with the gradient."""

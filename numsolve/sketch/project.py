@@ -24,6 +24,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
+from ._factor import power_of_two
 from .operators import make_sketch
 from .result import LinearResult
 
@@ -105,7 +106,11 @@ def sketch_project(
     b = checks.array("b", b, shape=(A.shape[0],), dtype=np.float64)
     x0 = np.zeros(A.shape[1]) if x0 is None else checks.array("x0", x0, shape=(A.shape[1],), dtype=np.float64)
     size = None if block is None else checks.integer("block", block, low=1, high=A.shape[0])
-    projector = Projector(np.ascontiguousarray(A), np.asarray(b), kind, size, checks.generator(rng), x0)
+    # Powers of two that keep squares of entries, and of the solution's, within the range of floats.
+    down, left = power_of_two(arrays.norm(np, A)), power_of_two(arrays.norm(np, b))
+    with np.errstate(over="ignore"):
+        start = x0 * left / down
+    projector = Projector(np.ascontiguousarray(A * down), b * left, kind, size, checks.generator(rng), start)
     with Monitor(
         limits,
         rtol=rtol,
@@ -113,17 +118,16 @@ def sketch_project(
         reference=arrays.norm(np, b),
         maxiter=10_000,
         label=f"projections, {kind}",
+        present=lambda z: z * down / left,
     ) as it:
-        it.record(projector.residual(), projector.z)
+        it.record(projector.residual() / left, projector.z)
         for _ in it:
+            if not projector.inverse.any():
+                it.stop(Status.STAGNATED, "A is zero.")
+                break
             projector.sweep()
-            it.record(projector.residual(), projector.z)
-    residual = float(np.linalg.norm(A @ it.x - b))
-    if (
-        it.status is Status.CONVERGED and not residual <= it.threshold
-    ):  # pragma: no cover  # it is that residual
-        it.stop(Status.STAGNATED)
-    return it.result(LinearResult, residual=residual, rhs_norm=arrays.norm(np, b))
+            it.record(projector.residual() / left, projector.z)
+    return it.result(LinearResult, residual=it.residual, rhs_norm=arrays.norm(np, b))
 
 
 class Projector:
