@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: The largest dense system, and the largest sparse one that is made dense.
 DENSE, SMALL = 1500, 120
+#: Scalings of a dense system before it is factorised.
+EQUILIBRATIONS = 3
 #: Constraints up to which the rows of a Jacobian that is an operator are worth their products.
 FEW = 200
 NAMES = ("auto", "ldl", "splu", "minres", "kaczmarz", "gaussian", "block", "sparse-sign")
@@ -95,6 +97,7 @@ class Ldl(Inner):
             diagonal = np.arange(self.n + self.m)
             K[diagonal[: self.n], diagonal[: self.n]] += dw
             K[diagonal[self.n :], diagonal[self.n :]] -= dc
+            self.scale = _equilibrate(K)
             self.factor, self.pivots, info = sl.lapack.dsytrf(
                 K, lower=1, overwrite_a=1, lwork=_work(K.shape[0])
             )
@@ -106,13 +109,30 @@ class Ldl(Inner):
             self.regular = info == 0 and smallest > 1e-15 * size
         if self.positive + self.negative < self.n + self.m:
             return Step(np.zeros_like(b), convex=self.negative <= self.m, regular=False)
-        z = sl.lapack.dsytrs(self.factor, self.pivots, b, lower=1)[0].reshape(-1)
+        z = self._solved(b)
         if np.isfinite(z).all():  # one refinement
-            z = z + sl.lapack.dsytrs(self.factor, self.pivots, b - self.product(z, dw, dc), lower=1)[
-                0
-            ].reshape(-1)
+            z = z + self._solved(b - self.product(z, dw, dc))
         good = bool(np.isfinite(z).all())
         return Step(z if good else np.zeros_like(b), self.negative == self.m, self.regular and good)
+
+
+    def _solved(self, b: Array) -> Array:
+        z = sl.lapack.dsytrs(self.factor, self.pivots, self.scale * b, lower=1)[0]
+        return np.asarray(self.scale * z.reshape(-1))
+
+
+def _equilibrate(K: Array) -> Array:
+    """Scale the lower triangle K to s K s with rows of about one, which leaves the inertia; return s."""
+    s = np.ones(K.shape[0])
+    for _ in range(EQUILIBRATIONS):
+        rows = np.abs(K)
+        largest = np.maximum(rows.max(axis=0), rows.max(axis=1))  # of the rows of the symmetric matrix
+        root = np.sqrt(np.where(largest > 0.0, largest, 1.0))
+        factor = np.ldexp(1.0, -np.frexp(root)[1] + 1)
+        K *= factor
+        K *= factor[:, None]
+        s *= factor
+    return s
 
 
 class Splu(Inner):

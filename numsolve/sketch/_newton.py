@@ -22,7 +22,7 @@ import numpy as np
 from numsolve._core import arrays
 from numsolve._core.result import Status
 
-from ._inner import choose, dense, frobenius, least_curvature
+from ._inner import DENSE, choose, dense, frobenius, least_curvature
 from ._point import Point, multipliers
 from ._restoration import restore
 
@@ -41,8 +41,8 @@ SHORT, RETRIES = 0.05, 6
 ETA1_MOST, ETA2_LEAST = 1e8, 1e-8
 #: How often multipliers and penalties begin anew where no step is found.
 RESETS = 5
-#: Saddle points that are left.
-ESCAPES = 3
+#: Saddle points that are left, and variables up to which they are looked for without a dense factorisation.
+ESCAPES, LOOKED_AT = 3, 200
 #: Halvings of a step.
 HALVINGS = 40
 #: At a solution the next Newton step is small: relative to x, and to the step before.
@@ -92,7 +92,6 @@ class Newton:
         self.name, self.inner = choose(inner, self.H, self.point.G, preconditioner, rng, sketch_size)
         self.fresh = True
         self.escapes = self.resets = self.idle = 0
-        self.flat = False  # no lower point along the negative curvature
         self.tried: Any = None
         self.shifts = (0.0, 0.0)
 
@@ -247,7 +246,10 @@ class Newton:
         if arrays.norm(np, p.c) <= self.tol or self.restorations >= 5:
             return self._floor()
         self.restorations += 1
-        return restore(self.problem, p, self.tol)
+        found, end = restore(self.problem, p, self.tol)
+        if end is not None:
+            self.point = found
+        return found if end is None else end
 
     def _runaway(self) -> tuple[Status, str] | None:
         """Whether the iterates show that there is no solution."""
@@ -260,10 +262,8 @@ class Newton:
         if stuck and violation > self.tol and self.restorations < 5:
             self.restorations += 1
             self.violations.clear()
-            found = restore(self.problem, p, self.tol)
-            if isinstance(found, tuple):
-                return found
-            self.point = found
+            self.point, end = restore(self.problem, p, self.tol)
+            return end
         return None
 
     def _negligible(self, dx: Array) -> bool:
@@ -310,23 +310,24 @@ class Newton:
         self.escapes += 1
         p = self.point
         _, v = least_curvature(self.H, p.G, p.x.size)
-        merit = p.merit(self.eta1, self.eta2)
-        for t in (1.0, 1e-1, 1e-2, 1e-3):
+        # Without the gradient's part, which a step along a large curvature raises.
+        merit = p.without_gradient(self.eta1)
+        for t in 10.0 ** np.arange(0, -10, -1):
             for sign in (1.0, -1.0):
                 values = self.problem.evaluate(p.x + sign * t * max(1.0, arrays.norm(np, p.x)) * v)
                 trial = None if values is None else Point.make(values, p.lam)
-                if trial is not None and trial.merit(self.eta1, self.eta2) < merit - 1e-12 * abs(merit):
+                if trial is not None and trial.without_gradient(self.eta1) < merit - 1e-14 * abs(merit):
                     self.point, self.fresh = trial, False
                     self.least_K, self.last_step = math.inf, 0.0
                     return None
-        self.flat = True  # the curvature is that of a degenerate constraint
-        return None
+        return Status.STAGNATED, "A stationary point, but not a minimum."
 
     @property
     def at_saddle(self) -> bool:
-        """Whether the reduced Hessian has a negative eigenvalue beyond rounding (dense systems only)."""
+        """Whether the reduced Hessian has a negative eigenvalue beyond rounding; only looked at if small."""
         p = self.point
-        if self.flat or self.name != "ldl" or p.c.size >= p.x.size:
+        most = DENSE if self.name == "ldl" else LOOKED_AT
+        if p.x.size > most or p.c.size >= p.x.size:
             return False
         return least_curvature(self.H, p.G, p.x.size)[0] < -1e-6 * max(
             arrays.norm(np, dense(self.H, p.x.size)), 1e-6

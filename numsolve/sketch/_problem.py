@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: The difference of two entries of a Hessian, over its largest, that is no error of differences any more.
 ASYMMETRY = 1e-2
 #: Sizes of derivatives at x0 within which a function keeps its unit.
-LEAST, MOST = 1e-6, 1e10
+LEAST, MOST = 1e-6, 1e5
 
 
 class Problem:

@@ -29,7 +29,7 @@ CURVED = 1e-8
 PROBES, FALL = 4, 1e-3
 
 
-def restore(problem: Problem, point: Point, tol: float) -> Point | tuple[Status, str]:
+def restore(problem: Problem, point: Point, tol: float) -> tuple[Point, tuple[Status, str] | None]:
     """A point with a tenth of the violation, or INFEASIBLE where the violation is least and not zero."""
     p, first = point, arrays.norm(np, point.c)
     damping = 1e-8
@@ -42,7 +42,7 @@ def restore(problem: Problem, point: Point, tol: float) -> Point | tuple[Status,
         if slope <= STATIONARY * max(scale, 1e-8) * size:
             lower = _lower(problem, p, G)
             if lower is None:
-                return Status.INFEASIBLE, f"The violation is least here: ||c|| = {size:.3g}."
+                return p, (Status.INFEASIBLE, f"The violation is least here: ||c|| = {size:.3g}.")
             p = lower
             continue
         for _ in range(20):
@@ -60,11 +60,11 @@ def restore(problem: Problem, point: Point, tol: float) -> Point | tuple[Status,
             lower = _lower(problem, p, G)
             if lower is None:
                 status = Status.INFEASIBLE if slope <= ROUNDED * unit * size else Status.STAGNATED
-                return status, f"The violation falls no further: ||c|| = {size:.3g}."
+                return p, (status, f"The violation falls no further: ||c|| = {size:.3g}.")
             p = lower
     if arrays.norm(np, p.c) > max(0.99 * first, tol):
-        return Status.STAGNATED, f"The violation falls no further: ||c|| = {arrays.norm(np, p.c):.3g}."
-    return p
+        return p, (Status.STAGNATED, f"The violation falls no further: ||c|| = {arrays.norm(np, p.c):.3g}.")
+    return p, None
 
 
 def _lower(problem: Problem, p: Point, G: Array) -> Point | None:

@@ -175,7 +175,7 @@ def adasketch_newton(
             record(it, point, converged=point.K <= tol)
             if not isinstance(found, Point) and it.running:
                 it.stop(*found)
-    return deliver_point(it, problem, variant, state.steps, state.eta1, state.eta2)
+    return deliver_point(it, it.x, problem, variant, state.steps, state.eta1, state.eta2)
 
 
 def _advance(

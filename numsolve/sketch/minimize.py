@@ -202,16 +202,19 @@ def minimize(
                 it.stop(*end)
             elif it.running and beyond > RUNNING_ON:
                 it.stop(Status.STAGNATED, "The residual vanishes, but the steps do not: x runs to infinity.")
-    return deliver_point(it, problem, newton.name, newton.inner.steps, newton.eta1, newton.eta2)
+    # What is infeasible is shown where the violation is least, not where the residual was.
+    p = newton.point if it.status in {Status.INFEASIBLE, Status.ROUNDING} else it.x
+    return deliver_point(it, p, problem, newton.name, newton.inner.steps, newton.eta1, newton.eta2)
 
 
 def deliver_point(
-    it: Monitor, problem: Problem, inner: str, ninner: int, eta1: float, eta2: float
+    it: Monitor, p: Point, problem: Problem, inner: str, ninner: int, eta1: float, eta2: float
 ) -> SketchResult:
-    """The result at the monitor's best iterate."""
-    p: Point = it.x.in_user_units()
+    """The result at a point."""
+    p = p.in_user_units()
     return it.result(
         SketchResult,
+        x=p.x.copy(),
         residual=p.K,
         fun=p.f,
         lam=p.lam.copy(),
