@@ -6,8 +6,6 @@ row of A goes to, and with which weight; out (s, d), zero on entry; z (d,), r = 
 
 from __future__ import annotations
 
-import numpy as np
-
 from numsolve._core.compiled import kernel
 
 #: Columns of the dense matrix that are worked on together: a block of the result stays in the cache.

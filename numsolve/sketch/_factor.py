@@ -110,6 +110,7 @@ class Factor:
     norm: float
     R: Any = None  # of S A = Q R, where A is tall and has full rank: R^-1 then takes the place of N
     last: Any = (None, None)
+    truncated: bool = False
     cholesky: Any = None
     right: Any = None  # (A N)'b
     norms: Array = field(default_factory=lambda: np.zeros(0))
@@ -142,12 +143,28 @@ class Factor:
         R = R if rank == short else None
         return cls(task, wide, s, sigma, Vt.T, N, left, rank, cond, task.norm, R)
 
+    def truncate(self, rcond: float) -> None:
+        """Drop singular values of A that are no rounding errors: with those of C N^+, which are A's own.
+
+        The sketch knows them up to a factor only, and its singular vectors have the error of the gap.
+        """
+        upper = np.triu(self.cholesky[0])
+        back = self.R if self.R is not None else self.sigma[: self.rank, None] * self.V[:, : self.rank].T
+        U, sigma, Vt = sl.svd(upper @ back, full_matrices=False, check_finite=False)
+        rank = int(np.sum(sigma > rcond * sigma[0]))
+        inner = sl.solve_triangular(upper, self.right, trans="T", check_finite=False)
+        self.sigma, self.V, self.R, self.cholesky, self.rank = sigma[:rank], Vt[:rank].T, None, None, rank
+        self.N, self.truncated, self.last = self.V / self.sigma, True, (None, None)
+        self.right = self.N.T @ self.task.b if self.wide else U[:, :rank].T @ inner
+
     # -- the certificate ---------------------------------------------------------------------------
 
     def gradient(self, x: Array) -> Array:
         """A'(b - A x); keeps the norms of the residuals."""
         r = self.task.b - self.task.A @ x
         self.norms = np.linalg.norm(r, axis=0)
+        if self.wide and self.truncated:  # what was dropped of A is no part of the problem
+            r = self.V @ (self.V.T @ r)
         return np.asarray(self.task.A.T @ r)
 
     def backward_error(self, x: Array) -> float:
@@ -223,10 +240,9 @@ class Factor:
         for first in range(0, A.shape[0], ROWS):
             block = A[first : first + ROWS]
             block = block.toarray() if (late or R is not None) and arrays.is_sparse(A) else block
-            if late:
-                Yt = block.T
-            else:
-                Yt = (block @ self.N).T if R is None else trsm(1.0, R, block.T, trans_a=1)  # (2)
+            Yt = block.T
+            if not late:
+                Yt = (block @ self.N).T if R is None else trsm(1.0, R, Yt, trans_a=1)  # (2)
             gram = syrk(1.0, Yt, beta=1.0, c=gram, overwrite_c=True)
             if not self.wide:
                 right += Yt @ self.task.b[first : first + ROWS]

@@ -115,7 +115,6 @@ class Ldl(Inner):
         good = bool(np.isfinite(z).all())
         return Step(z if good else np.zeros_like(b), self.negative == self.m, self.regular and good)
 
-
     def _solved(self, b: Array) -> Array:
         z = sl.lapack.dsytrs(self.factor, self.pivots, self.scale * b, lower=1)[0]
         return np.asarray(self.scale * z.reshape(-1))

@@ -272,7 +272,7 @@ class Newton:
         return bool((np.abs(dx) <= STILL * np.maximum(x, STILL * x.max(initial=0.0))).all())
 
     def _floor(self) -> tuple[Status, str]:
-        """x changes no more: the residual is at the level of rounding errors, or the method is stuck."""
+        """No step changes x: the residual is at the level of rounding errors, or the method is stuck."""
         self.prepare()
         self.fresh = True
         p, z = self.point, self._confirming_step()
@@ -281,7 +281,8 @@ class Newton:
         rounded = (
             z is not None
             and self._negligible(z[: p.x.size])
-            and gradient <= 100 * STILL * (curved * size + arrays.norm(np, p.g) + sloped * arrays.norm(np, p.lam))
+            and gradient
+            <= 100 * STILL * (curved * size + arrays.norm(np, p.g) + sloped * arrays.norm(np, p.lam))
             and violation <= 100 * STILL * sloped * size
             and not self.at_saddle
         )

@@ -39,7 +39,7 @@ BLOCK = 4096
 KEPT = 2**23
 
 
-def make_sketch(kind: Kind, s: int, n: int, *, nnz: int = 8, rng: RandomState = None) -> Sketch:
+def make_sketch(kind: Kind, s: int, n: int, *, nnz: int | None = None, rng: RandomState = None) -> Sketch:
     """Draw a sketch: a linear operator of shape (s, n) that maps n rows to s.
 
     Parameters
@@ -49,8 +49,8 @@ def make_sketch(kind: Kind, s: int, n: int, *, nnz: int = 8, rng: RandomState = 
         of the dimension as rows; sampled rows are safe only where no row matters more than the others.
     s, n : int
         Rows and columns, s at most n (for ``"srht"``, n rounded up to a power of two).
-    nnz : int
-        Nonzeros in each column of a sparse sign sketch, at most s.
+    nnz : int, optional
+        Nonzeros in each column of a sparse sign sketch, at most s; 8 by default, or s if that is less.
     rng : None, int or Generator
         A seed, or where the random numbers come from.
 
@@ -80,7 +80,7 @@ def make_sketch(kind: Kind, s: int, n: int, *, nnz: int = 8, rng: RandomState = 
     n = checks.integer("n", n, low=1)
     most = 1 << (n - 1).bit_length() if kind == "srht" else n if kind == "rows" else None
     s = checks.integer("s", s, low=1, high=most)
-    nnz = checks.integer("nnz", nnz, low=1)
+    nnz = min(8, s) if nnz is None else checks.integer("nnz", nnz, low=1)
     if kind == "sparse-sign" and nnz > s:
         raise ValueError(f"nnz must be at most s = {s}, got {nnz}")
     made: Sketch = KINDS[kind](s, n, checks.generator(rng), 1 if kind == "countsketch" else nnz)

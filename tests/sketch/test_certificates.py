@@ -1,4 +1,4 @@
-"""What success means: no answer passes that a change of units, or a step further on, would show to be wrong."""
+"""What success means: no answer passes that other units, or a step further on, would show to be wrong."""
 
 from __future__ import annotations
 
@@ -99,11 +99,80 @@ STATIONARY = {
 def test_a_violation_that_is_stationary_but_not_least_is_left(name, inner):
     c, jac, hess = STATIONARY[name]
     r = sketch.minimize(
-        lambda x: float((x - 3) @ (x - 3)), np.zeros(2), jac=lambda x: 2 * (x - 3), hess=lambda x: 2 * np.eye(2),
-        constraints=(c, jac, lambda x, v: v[0] * hess(x)), inner=inner,
+        lambda x: float((x - 3) @ (x - 3)), np.zeros(2), jac=lambda x: 2 * (x - 3),
+        hess=lambda x: 2 * np.eye(2), constraints=(c, jac, lambda x, v: v[0] * hess(x)), inner=inner,
     )  # fmt: skip
     assert r.success
     assert abs(c(r.x)) < 1e-8
+
+
+def test_the_point_of_an_infeasible_problem_is_a_least_violation():
+    """Random square quadratic systems with a solution: where the search ends, the violation is least."""
+    ends = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        Q, a, solution = rng.normal(size=(3, 3, 3)), rng.normal(size=(3, 3)), rng.normal(size=3)
+        Q = Q + Q.transpose(0, 2, 1)
+        b = (Q @ solution) @ solution / 2 + a @ solution
+
+        def c(x, Q=Q, a=a, b=b):
+            return (Q @ x) @ x / 2 + a @ x - b
+
+        def jac(x, Q=Q, a=a):
+            return Q @ x + a
+
+        r = sketch.minimize(
+            lambda x: 0.0, rng.normal(size=3), jac=np.zeros_like, hess=lambda x: np.zeros((3, 3)),
+            constraints=(c, jac, lambda x, v, Q=Q: np.einsum("i,ijk", v, Q)),
+        )  # fmt: skip
+        ends.append(r.status)
+        if r.success:
+            assert np.linalg.norm(c(r.x)) <= 1e-8
+        else:
+            G = jac(r.x)
+            assert np.linalg.norm(G.T @ c(r.x)) <= 1e-5 * np.linalg.norm(G) * np.linalg.norm(c(r.x))
+            W = G.T @ G + np.einsum("i,ijk", c(r.x), Q)
+            assert np.linalg.eigvalsh(W)[0] >= -1e-5 * np.linalg.norm(W)
+    assert ends.count(Status.CONVERGED) >= 8
+
+
+@pytest.mark.parametrize("s", [1e-4, 1.0, 1e4])
+@pytest.mark.parametrize("L", [1e-3, 1.0, 1e3])
+def test_the_top_of_a_double_well_is_no_minimum(s, L):
+    """It is a stationary point to all digits, and the start."""
+    r = sketch.minimize(
+        lambda x: s * ((x[0] / L) ** 2 - 1) ** 2,
+        np.zeros(1),
+        jac=lambda x: s * 4 * ((x / L) ** 2 - 1) * x / L**2,
+        hess=lambda x: np.array([[s * (12 * x[0] ** 2 / L**4 - 4 / L**2)]]),
+    )
+    assert not (r.success and abs(r.x[0]) < 0.5 * L)
+
+
+@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize(("s", "R"), [(1.0, 1.0), (1e-6, 1.0), (1.0, 1e4), (1.0, 1e-4), (1e6, 1.0)])
+def test_a_constrained_maximum_is_no_minimum(inner, s, R):
+    r = sketch.minimize(
+        lambda x: s * x[0],
+        np.array([R, 0.0]),
+        jac=lambda x: np.array([s, 0.0]),
+        hess=lambda x: np.zeros((2, 2)),
+        constraints=(lambda x: x @ x - R * R, lambda x: 2 * x, lambda x, v: 2 * v[0] * np.eye(2)),
+        inner=inner,
+    )
+    assert not (r.success and r.x[0] > -0.999 * R)
+    if R == 1.0:
+        assert r.success
+
+
+def test_small_pivots_of_a_convex_function_are_positive():
+    D = np.logspace(-8, 8, 20)
+    r = sketch.minimize(
+        lambda x: x @ (D * x) / 2 - x.sum(), np.zeros(20), jac=lambda x: D * x - 1, hess=lambda x: np.diag(D)
+    )
+    assert r.success
+    assert r.nit <= 2
+    np.testing.assert_allclose(r.x, 1 / D, rtol=1e-6)
 
 
 def test_rounding_errors_of_the_gradient_end_a_run_at_the_exact_minimum():
@@ -121,10 +190,11 @@ def test_rounding_errors_of_the_gradient_end_a_run_at_the_exact_minimum():
 
 @pytest.mark.parametrize("s", [1e-8, 1.0, 1e8])
 def test_differences_know_a_quadratic_at_every_scale(s):
-    r = sketch.minimize(
-        lambda x: float(((np.asarray(x) / s - [1, 2]) ** 2).sum()), [3 * s, 5 * s], jac="2-point", hess="2-point",
-        tol=1e-6,
-    )  # fmt: skip
+
+    def fun(x):
+        return float(((np.asarray(x) / s - [1, 2]) ** 2).sum())
+
+    r = sketch.minimize(fun, [3 * s, 5 * s], jac="2-point", hess="2-point", tol=1e-6)
     assert r.success
     np.testing.assert_allclose(r.x, [s, 2 * s], rtol=1e-5)
 

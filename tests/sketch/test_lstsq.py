@@ -66,6 +66,20 @@ def test_a_polynomial_of_degree_19_in_the_basis_of_powers():
     assert wide.residual_norm < 1e-12
 
 
+@pytest.mark.parametrize("gap", [1e-3, 1e-6, 1e-10])
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
+def test_the_solution_without_small_singular_values_is_that_of_the_truncated_svd(gap, kind):
+    rng = np.random.default_rng(10)
+    U, V = (np.linalg.qr(rng.normal(size=(n, 12)))[0] for n in (600, 12))
+    A, b, c = (U * np.repeat([1.0, gap], 6)) @ V.T, rng.normal(size=600), rng.normal(size=12)
+    for matrix, right in ((A, b), (A.T, c)):
+        r = sketch.lstsq(kind(matrix), right, rcond=np.sqrt(gap), rng=0)
+        x = sl.lstsq(matrix, right, cond=np.sqrt(gap))[0]
+        assert r.success
+        assert r.rank == 6
+        np.testing.assert_allclose(r.x, x, atol=1e-12 * np.linalg.norm(x))
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("cond", [1e2, 1e6])
 def test_the_error_is_within_its_estimate(method, cond):
