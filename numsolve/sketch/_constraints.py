@@ -109,10 +109,11 @@ def _linear(constraint: Any, x0: Array) -> Block:
 def _nonlinear(constraint: Any, x0: Array) -> Block:
     fun = constraint.fun
     b = _right_side(constraint, None)
-    jac = constraint.jac if callable(constraint.jac) else None
+    given = known(constraint.jac)
+    jac = given if callable(given) else None
     hess = constraint.hess if callable(constraint.hess) else None
-    if jac is None and constraint.jac not in {None, "2-point"}:
-        raise ValueError(f"constraints.jac must be callable or '2-point', got {constraint.jac!r}")
+    if jac is None and given not in {None, "2-point"}:
+        raise ValueError(f"constraints.jac must be callable, '2-point' or '3-point', got {constraint.jac!r}")
 
     def shifted(x: Any) -> Any:
         value = fun(x)
@@ -121,7 +122,7 @@ def _nonlinear(constraint: Any, x0: Array) -> Block:
         return value - b if b.size else value
 
     # SciPy's default asks for differences, which nobody had to write: JAX has the better derivatives.
-    wanted = jac if jac is not None or traceable(shifted, x0) else constraint.jac
+    wanted = jac if jac is not None or traceable(shifted, x0) else given
     wish = constraint.hess if isinstance(constraint.hess, str) else None
     return _made("constraints", shifted, wanted, hess or wish, x0)
 
@@ -141,6 +142,7 @@ def _right_side(constraint: Any, m: int | None) -> Array:
 
 def _made(name: str, c: Any, jac: Any, hess: Any, x0: Array) -> Block:
     """A block from what the user gave; JAX or, where they are asked for, differences make the rest."""
+    jac, hess = known(jac), known(hess)
     derivatives = None
     if (not callable(jac) and jac != "2-point") or (not callable(hess) and hess != "2-point"):
         derivatives = Derivatives(c) if traceable(c, x0) else None
@@ -180,6 +182,11 @@ def _constant(jac: Any, x0: Array) -> bool:
     except Exception:  # a point outside of its domain
         return False
     return all(np.array_equal(first, other) for other in others)
+
+
+def known(derivative: Any) -> Any:
+    """SciPy's other word for central differences."""
+    return "2-point" if isinstance(derivative, str) and derivative == "3-point" else derivative
 
 
 def differences(function: Any) -> Any:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.optimize import HessianUpdateStrategy
 from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import arrays, checks
 
-from ._constraints import Block, blocks, differences
+from ._constraints import Block, blocks, differences, known
 from ._jaxed import Derivatives, traceable
 from ._point import Units, largest, row_norms, rows_times
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, Matrix
 
+NO_UPDATES = (
+    "which tells no minimum from a saddle point; give the Hessian, hessp or hess='2-point', "
+    "or take scipy.optimize.minimize(method='trust-constr')"
+)
 #: The difference of two entries of a Hessian, over its largest, that is no error of differences any more.
 ASYMMETRY = 1e-2
 #: Sizes of derivatives at x0 within which a function keeps its unit.
@@ -56,6 +61,9 @@ class Problem:
         def bound(function: Any) -> Any:
             return (lambda *xs: function(*xs, *args)) if callable(function) and args else function
 
+        if isinstance(hess, HessianUpdateStrategy) or hess == "bfgs":
+            raise ValueError(f"hess is a quasi-Newton update, {NO_UPDATES}")
+        jac, hess = known(jac), known(hess)
         f, jac, hess, hessp = (bound(part) for part in (fun, jac, hess, hessp))
         if jac is True:
             if not callable(hess) and not callable(hessp) and hess != "2-point":

@@ -58,8 +58,8 @@ def minimize(
     x0: ArrayLike,
     args: tuple[Any, ...] = (),
     *,
-    jac: Callable[..., Any] | Literal["2-point", "jax", True] | None = None,
-    hess: Callable[..., Any] | Literal["2-point", "jax"] | None = None,
+    jac: Callable[..., Any] | Literal["2-point", "3-point", "jax", True] | None = None,
+    hess: Callable[..., Any] | Literal["2-point", "3-point", "jax"] | None = None,
     hessp: Callable[..., Any] | None = None,
     constraints: Any = (),
     lam0: ArrayLike | None = None,
@@ -88,10 +88,11 @@ def minimize(
         Where to start.
     args : tuple
         Further arguments of `fun`, `jac`, `hess` and `hessp`.
-    jac : callable, True, "2-point" or "jax", optional
-        The gradient; True if `fun` returns both; differences; JAX by default, where it can trace `fun`.
-    hess : callable, "2-point" or "jax", optional
-        The Hessian, an array, a sparse matrix or a LinearOperator; JAX by default.
+    jac : callable, True, "2-point", "3-point" or "jax", optional
+        The gradient; True if `fun` returns both; central differences, by either of SciPy's words; JAX by
+        default, where it can trace `fun`.
+    hess : callable, "2-point", "3-point" or "jax", optional
+        The Hessian, an array, a sparse matrix or a LinearOperator; JAX by default. No quasi-Newton updates.
     hessp : callable, optional
         ``hessp(x, p, *args)``, the Hessian times p, in place of `hess`: nothing of size n x n is then stored.
     constraints : object

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint
+from scipy.optimize import BFGS, Bounds, LinearConstraint, NonlinearConstraint
 
 from numsolve import ConvergenceWarning, Status, sketch
 from numsolve.sketch._jaxed import Derivatives
@@ -306,6 +306,9 @@ BAD = [
     ({"hess": lambda x: np.ones(2)}, ValueError, r"shape \(2, 2\)"),
     ({"jac": None, "fun": lambda x: float(np.sin(x) @ x)}, ValueError, "jac is needed"),
     ({"hess": None, "fun": lambda x: float(np.sin(x) @ x)}, ValueError, "hess or hessp is needed"),
+    ({"hess": "bfgs"}, ValueError, "quasi-Newton update"),
+    ({"hess": BFGS()}, ValueError, "quasi-Newton update"),
+    ({"hess": "cs"}, ValueError, "hess must be callable"),
     ({"bounds": Bounds(0, 1)}, TypeError, "has no bounds"),
     ({"method": "trust-constr"}, TypeError, "is one method"),
     ({"constraints": Bounds(0, 1)}, ValueError, "trust-constr"),
