@@ -315,13 +315,21 @@ class Newton:
         merit = p.without_gradient(self.eta1)
         for t in 10.0 ** np.arange(0, -10, -1):
             for sign in (1.0, -1.0):
-                values = self.problem.evaluate(p.x + sign * t * max(1.0, arrays.norm(np, p.x)) * v)
-                trial = None if values is None else Point.make(values, p.lam)
+                trial = self._along(sign * t * max(1.0, arrays.norm(np, p.x)) * v)
                 if trial is not None and trial.without_gradient(self.eta1) < merit - 1e-14 * abs(merit):
                     self.point, self.fresh = trial, False
                     self.least_K, self.last_step = math.inf, 0.0
                     return None
         return Status.STAGNATED, "A stationary point, but not a minimum."
+
+    def _along(self, step: Array) -> Point | None:
+        """The point a step away, back towards the constraints by one more step."""
+        p = self.point
+        values = self.problem.evaluate(p.x + step)
+        if values is not None and p.c.size:
+            back = np.linalg.lstsq(dense(values[4], p.x.size), values[2], rcond=None)[0]
+            values = self.problem.evaluate(p.x + step - back)
+        return None if values is None else Point.make(values, p.lam)
 
     @property
     def at_saddle(self) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numsolve._core.typing import Array, Matrix
 
 #: Steps of LSMR for the first multipliers of sparse Jacobians: a start need not be exact.
-LSMR_STEPS = 50
+LSMR_STEPS = 20
 
 
 @dataclass(frozen=True, eq=False)
