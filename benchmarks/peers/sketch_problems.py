@@ -44,8 +44,8 @@ PAPER = {
 }  # fmt: skip
 QUICK = ("HS6", "BT5", "HS28", "BT10", "HS40", "HS7", "HS47", "HS78", "GOTTFR", "INTEQNE")
 #: Seconds for one problem, and for one run of the published method.
-LIMIT, PUBLISHED_LIMIT = 20.0, 120.0
-#: Seconds of one evaluation of everything beyond which a problem is left out.
+LIMIT, PUBLISHED_LIMIT = 60.0, 120.0
+#: Processor seconds of one evaluation of everything beyond which a problem is left out.
 SLOW = 0.5
 
 
@@ -112,10 +112,10 @@ class Bundled:
 
     def seconds(self) -> float:
         """Of one evaluation of everything."""
-        start = time.perf_counter()
+        start = time.process_time()
         self.f(self.x0), self.g(self.x0), self.H(self.x0), self.c(self.x0), self.G(self.x0)
         self.Hc(self.x0, np.ones(self.m))
-        return time.perf_counter() - start
+        return time.process_time() - start
 
 
 bundled = cache(Bundled)
