@@ -34,6 +34,8 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._factor import Factor, Task, lsqr
+from ._lstsq_generic import lstsq_generic
+from .operators import foreign
 from .result import LstsqResult
 
 if TYPE_CHECKING:
@@ -82,7 +84,8 @@ def lstsq(
     Parameters
     ----------
     A : array or sparse matrix of shape (n, d)
-        Dense or sparse; fastest with many more rows than columns. Of any rank.
+        Dense or sparse, of any rank; fastest with many more rows than columns. A tall matrix of CuPy, or any
+        other array library, is solved in plain array code by Cholesky-QR (untested on a device).
     b : array of shape (n,) or (n, k)
         One right-hand side or several.
     method : {"auto", "cholqr", "lsqr"}
@@ -139,6 +142,12 @@ def lstsq(
     checks.choice("method", method, METHODS)
     oversample = checks.real("oversample", oversample, low=1.5)
     nnz = checks.integer("nnz", nnz, low=1)
+    xp = foreign(A)
+    if xp is not None:
+        checks.choice("method", method, ("auto", "cholqr"))
+        tol = None if tol is None else checks.real("tol", tol, low=0.0)
+        rcond = None if rcond is None else checks.real("rcond", rcond, low=0.0, high=1.0, open_high=True)
+        return lstsq_generic(xp, A, b, oversample, nnz, tol, rcond, checks.generator(rng), limits)
     task = Task.make(A, b)
     wanted = (1e-5 if task.eps > 1e-10 else 1e-12) if tol is None else checks.real("tol", tol, low=0.0)
     usual = max(8.0, 2.0 * math.sqrt(min(task.shape))) * task.eps

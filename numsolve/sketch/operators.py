@@ -95,14 +95,14 @@ class Sketch(LinearOperator):  # type: ignore[misc]  # SciPy has no types
 
     def dot(self, x: Any) -> Any:
         """Apply the sketch to a vector, a matrix, or another operator, which gives an operator."""
-        foreign = _foreign(x)
-        if foreign is None:
+        xp = foreign(x)
+        if xp is None:
             return super().dot(x)
         if x.shape[0] != self.shape[1]:
             raise ValueError(f"x must have {self.shape[1]} rows, got shape {tuple(x.shape)}")
-        X = x if x.ndim == 2 else foreign.reshape(x, (-1, 1))
-        out = self._apply_generic(foreign, X)
-        return out if x.ndim == 2 else foreign.reshape(out, (-1,))
+        X = x if x.ndim == 2 else xp.reshape(x, (-1, 1))
+        out = self._apply_generic(xp, X)
+        return out if x.ndim == 2 else xp.reshape(out, (-1,))
 
     def _matvec(self, x: Array) -> Array:
         return self._matmat(np.reshape(x, (-1, 1))).reshape(-1)
@@ -287,7 +287,7 @@ def _moved(xp: Namespace, table: Any, like: Array) -> Array:
     return xp.asarray(table, dtype=dtype, device=arrays.device(like))  # type: ignore[no-any-return]
 
 
-def _foreign(x: Any) -> Namespace | None:
+def foreign(x: Any) -> Namespace | None:
     """The array library of a dense array that is not NumPy's."""
     if isinstance(x, np.ndarray | np.generic | LinearOperator | list | float | int) or arrays.is_sparse(x):
         return None

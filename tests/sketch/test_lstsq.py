@@ -198,3 +198,24 @@ BAD = [
 def test_bad_input_is_named(change, error, message):
     with pytest.raises(error, match=message):
         sketch.lstsq(**{"A": np.eye(6)[:, :2], "b": np.ones(6), **change})
+
+
+@pytest.mark.parametrize("cond", [1e2, 1e8, 1e14])
+def test_matrices_of_other_array_libraries(cond):
+    xp = pytest.importorskip("array_api_strict")
+    A, b = sketch.problems.ill_conditioned(1000, 20, cond, rng=11)
+    B = np.stack([b, A @ np.ones(20)], 1)
+    r, expected = sketch.lstsq(xp.asarray(A), xp.asarray(B), rng=0), sl.lstsq(A, B)[0]
+    assert r.success
+    assert isinstance(r.x, type(xp.asarray(A)))
+    x = np.asarray(r.x)
+    assert max(backward_error(A, B[:, j], x[:, j]) for j in range(2)) < 1e-15
+    errors = np.linalg.norm(x - expected, axis=0) / np.linalg.norm(expected, axis=0)
+    assert errors.max() <= 3 * r.error_estimate
+    np.testing.assert_allclose(r.residual_norm, np.linalg.norm(B - A @ x, axis=0), rtol=1e-6, atol=1e-13)
+    A[:, 3] = A[:, 1]
+    deficient = sketch.lstsq(xp.asarray(A), xp.asarray(b), rng=0)
+    assert deficient.rank <= 19
+    assert deficient.x.shape == (20,)
+    with pytest.raises(ValueError, match="fewer rows"):
+        sketch.lstsq(xp.asarray(A.T), xp.asarray(b[:20]))
