@@ -132,6 +132,7 @@ class Factor:
             c = task.b if wide else S @ task.b
         R = None
         if wide:
+            Q = np.zeros((0, 0))
             U, sigma, Vt = sl.svd(B, full_matrices=False, check_finite=False)
         else:
             Q, R = sl.qr(B, mode="economic", check_finite=False)
