@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import arrays
 from numsolve._core.result import Status
@@ -41,8 +42,10 @@ SHORT, RETRIES = 0.05, 6
 ETA1_MOST, ETA2_LEAST = 1e8, 1e-8
 #: How often multipliers and penalties begin anew where no step is found.
 RESETS = 5
-#: Saddle points that are left, and variables up to which they are looked for without a dense factorisation.
-ESCAPES, LOOKED_AT = 3, 200
+#: Saddle points that are left.
+ESCAPES = 3
+#: Variables up to which they are looked for without a dense factorisation: matrices, products alone.
+LOOKED_AT, PRODUCTS = 200, 50
 #: Halvings of a step.
 HALVINGS = 40
 #: At a solution the next Newton step is small: relative to x, and to the step before.
@@ -65,7 +68,7 @@ class Rules:
     eta2: float = 0.01
     beta: float = 1e-4
     nu: float = 1.5
-    kappa: float = 1e-2
+    kappa: float = 0.1
 
 
 class Newton:
@@ -335,7 +338,8 @@ class Newton:
     def at_saddle(self) -> bool:
         """Whether the reduced Hessian has a negative eigenvalue beyond rounding; only looked at if small."""
         p = self.point
-        most = DENSE if self.name == "ldl" else LOOKED_AT
+        free = isinstance(self.H, LinearOperator) or isinstance(p.G, LinearOperator)
+        most = DENSE if self.name == "ldl" else PRODUCTS if free else LOOKED_AT
         if p.x.size > most or p.c.size >= p.x.size:
             return False
         return least_curvature(self.H, p.G, p.x.size)[0] < -1e-6 * max(

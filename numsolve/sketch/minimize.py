@@ -69,7 +69,7 @@ def minimize(
     eta2: float = 0.01,
     beta: float = 1e-4,
     nu: float = 1.5,
-    kappa: float = 1e-2,
+    kappa: float = 0.1,
     preconditioner: Callable[[Array], Callable[[Array], Array]] | None = None,
     sketch_size: int | None = None,
     rng: RandomState = None,

@@ -28,7 +28,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from .glm import GLM
-from .operators import KINDS, make_sketch
+from .operators import KINDS, SparseSign, make_sketch
 from .result import SketchResult
 
 if TYPE_CHECKING:
@@ -233,9 +233,12 @@ class _Run:
         if self.size >= n:
             H = self.model.hess(self.x)
         else:
-            half = A.multiply(root[:, None]).tocsr() if arrays.is_sparse(A) else A * root[:, None]
             S = make_sketch(self.kind, self.size, n, nnz=4, rng=self.rng)
-            B = S @ half
+            if isinstance(S, SparseSign):  # no copy of A: the weights go into the sketch
+                S.sign = S.sign * root[:, None]
+                B = S @ A
+            else:
+                B = S @ (A.multiply(root[:, None]).tocsr() if arrays.is_sparse(A) else A * root[:, None])
             H = B.T @ B + self.model.l2 * np.eye(A.shape[1], dtype=B.dtype)
         # With a unit diagonal, so that neither the units of the columns nor the shift matter.
         d = np.sqrt(np.diag(H))
