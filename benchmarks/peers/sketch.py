@@ -5,8 +5,8 @@ norm of the gradient relative to the gradient at zero; those of constrained prob
 least-squares multipliers. IPOPT is measured where cyipopt is installed (``pip install cyipopt-wheels``).
 
 How far from the floor: for a condition below 1e6 `lstsq` is one symmetric product A'A (n d^2 flops at the
-speed of BLAS) and four passes over A; beyond, twice as many flops again. The sparse control problem is one
-factorisation by SuperLU and one of the check at its end.
+speed of BLAS) and five passes over A; beyond, a triangular solve with as many flops more. The sparse control
+problem is one factorisation by SuperLU and one of the check at its end.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 from . import problems as problems
 from .adasketch import adasketch_newton as adasketch_newton
+from .glm import GLM as GLM
 from .lstsq import lstsq as lstsq
 from .minimize import minimize as minimize
-from .newton import GLM as GLM
 from .newton import newton_sketch as newton_sketch
 from .operators import Sketch as Sketch
 from .operators import make_sketch as make_sketch

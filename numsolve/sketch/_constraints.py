@@ -21,6 +21,9 @@ PEERS = (
     "the guide shows how slack variables turn them into equalities"
 )
 
+#: The step of central differences, over max(1, |x|), that balances their error with that of rounding.
+STEP = float(np.finfo(float).eps) ** (1 / 3)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -106,16 +109,20 @@ def _linear(constraint: Any, x0: Array) -> Block:
 def _nonlinear(constraint: Any, x0: Array) -> Block:
     fun = constraint.fun
     b = _right_side(constraint, None)
-    jac = constraint.jac if callable(constraint.jac) else None
+    given = known(constraint.jac)
+    jac = given if callable(given) else None
     hess = constraint.hess if callable(constraint.hess) else None
-    if jac is None and constraint.jac not in {None, "2-point"}:
-        raise ValueError(f"constraints.jac must be callable or '2-point', got {constraint.jac!r}")
+    if jac is None and given not in {None, "2-point"}:
+        raise ValueError(f"constraints.jac must be callable, '2-point' or '3-point', got {constraint.jac!r}")
 
     def shifted(x: Any) -> Any:
-        return fun(x) - b if b.size else fun(x)
+        value = fun(x)
+        if b.ndim and np.shape(value) != b.shape:
+            raise ValueError(f"constraints has lb of shape {b.shape} for values of shape {np.shape(value)}")
+        return value - b if b.size else value
 
     # SciPy's default asks for differences, which nobody had to write: JAX has the better derivatives.
-    wanted = jac if jac is not None or traceable(shifted, x0) else constraint.jac
+    wanted = jac if jac is not None or traceable(shifted, x0) else given
     wish = constraint.hess if isinstance(constraint.hess, str) else None
     return _made("constraints", shifted, wanted, hess or wish, x0)
 
@@ -135,6 +142,7 @@ def _right_side(constraint: Any, m: int | None) -> Array:
 
 def _made(name: str, c: Any, jac: Any, hess: Any, x0: Array) -> Block:
     """A block from what the user gave; JAX or, where they are asked for, differences make the rest."""
+    jac, hess = known(jac), known(hess)
     derivatives = None
     if (not callable(jac) and jac != "2-point") or (not callable(hess) and hess != "2-point"):
         derivatives = Derivatives(c) if traceable(c, x0) else None
@@ -176,17 +184,25 @@ def _constant(jac: Any, x0: Array) -> bool:
     return all(np.array_equal(first, other) for other in others)
 
 
+def known(derivative: Any) -> Any:
+    """SciPy's other word for central differences."""
+    return "2-point" if isinstance(derivative, str) and derivative == "3-point" else derivative
+
+
 def differences(function: Any) -> Any:
-    """The Jacobian by forward differences."""
+    """The Jacobian by central differences."""
+
+    def at(x: Array) -> Array:
+        return np.atleast_1d(np.asarray(function(x), dtype=float))
 
     def jac(x: Array) -> Array:
-        at = np.atleast_1d(np.asarray(function(x), dtype=float))
-        out = np.empty((at.size, x.size))
-        for j, h in enumerate(np.sqrt(np.finfo(float).eps) * np.maximum(1.0, np.abs(x))):
-            moved = x.copy()
-            moved[j] += h
-            out[:, j] = (np.atleast_1d(np.asarray(function(moved), dtype=float)) - at) / (moved[j] - x[j])
-        return out
+        columns = []
+        for j, h in enumerate(STEP * np.maximum(1.0, np.abs(x))):
+            above, below = x.copy(), x.copy()
+            above[j] += h
+            below[j] -= h
+            columns.append((at(above) - at(below)) / (above[j] - below[j]))
+        return np.stack(columns, axis=1)
 
     return jac
 

@@ -1,12 +1,10 @@
 """Compiled kernels of the sketches and of sketch-and-project.
 
 Legend: A (n, d) dense, or data, indices, indptr of CSR; target and sign (n, k): the rows of the sketch that a
-row of A goes to, and with which weight; out (s, d), zero on entry; z (n,), r = A z - b.
+row of A goes to, and with which weight; out (s, d), zero on entry; z (d,), r = A z - b, y (n,).
 """
 
 from __future__ import annotations
-
-import numpy as np
 
 from numsolve._core.compiled import kernel
 
@@ -89,14 +87,13 @@ def hadamard(x):
 
 
 @kernel(fastmath={"contract"})
-def kaczmarz(A, z, r, rows, inverse_norms, products):
-    """Projections of z onto one equation after another; r = A z - b is kept by products = A A' (n, n)."""
+def kaczmarz(y, r, rows, inverse_norms, products):
+    """Projections onto one equation after another, for z - A'y: r = A z - b is kept by products = A A'."""
     for e in range(rows.size):
         i = rows[e]
         step = r[i] * inverse_norms[i]
         if step != 0.0:
-            for j in range(z.size):
-                z[j] -= step * A[i, j]
+            y[i] += step
             for j in range(r.size):
                 r[j] -= step * products[i, j]
 
@@ -115,27 +112,15 @@ def kaczmarz_rows(A, b, z, rows, inverse_norms):
 
 
 @kernel(fastmath={"contract"})
-def gaussian_vector(A, z, r, sketches, square):
-    """Projections of z onto s'(A z - b) = 0 for the rows s of sketches; square is A A'."""
-    n, d = A.shape
-    direction, image = np.empty(d), np.empty(n)
+def gaussian_vector(y, r, sketches, images):
+    """Projections onto s'(A z - b) = 0 for the rows s of sketches, for z - A'y; images = sketches A A'."""
     for e in range(sketches.shape[0]):
-        direction[:] = 0.0
-        image[:] = 0.0
-        top = 0.0
-        for i in range(n):
-            weight = sketches[e, i]
-            top += weight * r[i]
-            for j in range(d):
-                direction[j] += weight * A[i, j]
-            for j in range(n):
-                image[j] += weight * square[i, j]
-        bottom = 0.0
-        for j in range(d):
-            bottom += direction[j] * direction[j]
+        top = bottom = 0.0
+        for i in range(r.size):
+            top += sketches[e, i] * r[i]
+            bottom += sketches[e, i] * images[e, i]
         if bottom > 0.0:
             step = top / bottom
-            for j in range(d):
-                z[j] -= step * direction[j]
-            for j in range(n):
-                r[j] -= step * image[j]
+            for i in range(r.size):
+                y[i] += step * sketches[e, i]
+                r[i] -= step * images[e, i]

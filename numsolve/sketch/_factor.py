@@ -26,6 +26,8 @@ ROWS = 4096
 #: Where eps cond^2 is at most this, A'A alone gives the factor of (2), for half the work: its relative
 #: errors, of that size, are what a refinement leaves of an error.
 HARMLESS = 1e-3
+#: The largest backward error, over 1 / cond, that says something of x; and the rounding errors of the best.
+SAFE, ROUNDING = 1e-2, 4.0
 #: Entries beyond these are scaled first, so that no product of two leaves the range of floats.
 LEAST, LARGEST = 1e-100, 1e100
 
@@ -62,11 +64,11 @@ class Task:
         if right.shape[0] != matrix.shape[0]:
             raise ValueError(f"b must have {matrix.shape[0]} rows as A, got shape {tuple(right.shape)}")
         low, high = (LEAST, LARGEST) if dtype == np.float64 else (1e-12, 1e12)
-        A_scale = 1.0 if low < size < high or size == 0.0 else _power(size)
+        A_scale = 1.0 if low < size < high or size == 0.0 else power_of_two(size)
         if A_scale != 1.0:
             matrix = _times(matrix, A_scale)
             size = arrays.norm(np, matrix.data if arrays.is_sparse(matrix) else matrix)
-        b_scale = _power(float(np.max(np.abs(right), initial=0.0)))
+        b_scale = power_of_two(float(np.max(np.abs(right), initial=0.0)))
         columns = _times(right.reshape(right.shape[0], -1), b_scale)
         return cls(matrix, columns, right.ndim == 1, A_scale, b_scale, size, float(np.finfo(dtype).eps))
 
@@ -106,8 +108,11 @@ class Factor:
     rank: int
     cond: float
     norm: float
+    R: Any = None  # of S A = Q R, where A is tall and has full rank: R^-1 then takes the place of N
     last: Any = (None, None)
+    truncated: bool = False
     cholesky: Any = None
+    right: Any = None  # (A N)'b
     norms: Array = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
@@ -125,9 +130,10 @@ class Factor:
             S = make_sketch("sparse-sign", s, long, nnz=min(nnz, s), rng=rng)
             B = S @ (A.T if wide else A)
             c = task.b if wide else S @ task.b
+        R = None
         if wide:
+            Q = np.zeros((0, 0))
             U, sigma, Vt = sl.svd(B, full_matrices=False, check_finite=False)
-            Q = U
         else:
             Q, R = sl.qr(B, mode="economic", check_finite=False)
             U, sigma, Vt = sl.svd(R, check_finite=False)
@@ -135,7 +141,22 @@ class Factor:
         N = (Vt[:rank] / sigma[:rank, None]).T  # (1)
         left = np.zeros((0, c.shape[1])) if wide else (U.T @ (Q.T @ c))[:rank]
         cond = float(sigma[0] / sigma[-1]) if sigma[-1] > 0 else math.inf
-        return cls(task, wide, s, sigma, Vt.T, N, left, rank, cond, task.norm)
+        R = R if rank == short else None
+        return cls(task, wide, s, sigma, Vt.T, N, left, rank, cond, task.norm, R)
+
+    def truncate(self, rcond: float) -> None:
+        """Drop singular values of A that are no rounding errors: with those of C N^+, which are A's own.
+
+        The sketch knows them up to a factor only, and its singular vectors have the error of the gap.
+        """
+        upper = np.triu(self.cholesky[0])
+        back = self.R if self.R is not None else self.sigma[: self.rank, None] * self.V[:, : self.rank].T
+        U, sigma, Vt = sl.svd(upper @ back, full_matrices=False, check_finite=False)
+        rank = int(np.sum(sigma > rcond * sigma[0]))
+        inner = sl.solve_triangular(upper, self.right, trans="T", check_finite=False)
+        self.sigma, self.V, self.R, self.cholesky, self.rank = sigma[:rank], Vt[:rank].T, None, None, rank
+        self.N, self.truncated, self.last = self.V / self.sigma, True, (None, None)
+        self.right = self.N.T @ self.task.b if self.wide else U[:, :rank].T @ inner
 
     # -- the certificate ---------------------------------------------------------------------------
 
@@ -143,6 +164,8 @@ class Factor:
         """A'(b - A x); keeps the norms of the residuals."""
         r = self.task.b - self.task.A @ x
         self.norms = np.linalg.norm(r, axis=0)
+        if self.wide and self.truncated:  # what was dropped of A is no part of the problem
+            r = self.V @ (self.V.T @ r)
         return np.asarray(self.task.A.T @ r)
 
     def backward_error(self, x: Array) -> float:
@@ -182,11 +205,23 @@ class Factor:
         if self.rank == 0 or not size.any():
             return 0.0 if not self.gradient(x).any() else math.inf
         step = np.linalg.norm(self.correction(x), axis=0)
-        used = float(self.sigma[0] / self.sigma[self.rank - 1])
+        used, change = self.used, max(self.task.eps, self.backward_error(x))
+        if change * used >= 1.0:  # the changed matrix may be singular
+            return math.inf
         with np.errstate(divide="ignore", invalid="ignore"):
             each = np.where(size > 0, step / size, 0.0)
             angle = np.where(size > 0, self.norms / (self.sigma[0] * size), 0.0)
-        return float(np.max(each + self.task.eps * used * (1.0 + used * angle)))
+        return float(np.max(each + change * used * (1.0 + used * angle) / (1.0 - change * used)))
+
+    @property
+    def safe(self) -> float:
+        """The backward error beyond which the changed matrix could be far closer to a singular one."""
+        return max(ROUNDING * self.task.eps, SAFE / self.used)
+
+    @property
+    def used(self) -> float:
+        """The condition number of what is left of the matrix."""
+        return float(self.sigma[0] / self.sigma[self.rank - 1]) if self.rank else 1.0
 
     # -- (2) ---------------------------------------------------------------------------------------
 
@@ -197,38 +232,64 @@ class Factor:
         if self.rank == 0:
             self.cholesky = None
             return True
-        syrk = sl.get_blas_funcs("syrk", (self.N,))
-        used = self.sigma[0] / self.sigma[self.rank - 1]
-        late = self.rank == A.shape[1] and self.task.eps * used**2 <= HARMLESS
-        gram = np.zeros((A.shape[1] if late else self.rank,) * 2, self.N.dtype, order="F")
+        syrk, trsm = sl.get_blas_funcs(("syrk", "trsm"), (self.N,))
+        R = None if self.R is None else np.asfortranarray(self.R)
+        late = self.rank == A.shape[1] and self.task.eps * self.used**2 <= HARMLESS
+        size = A.shape[1] if late else self.rank
+        gram = np.zeros((size, size), self.N.dtype, order="F")
+        right = np.zeros((size, self.task.b.shape[1]), self.N.dtype)
         for first in range(0, A.shape[0], ROWS):
             block = A[first : first + ROWS]
-            block = block.toarray() if late and arrays.is_sparse(A) else block
-            Y = block if late else block @ self.N  # (2)
-            gram = syrk(1.0, Y.T, beta=1.0, c=gram, overwrite_c=True)
+            block = block.toarray() if (late or R is not None) and arrays.is_sparse(A) else block
+            Yt = block.T
+            if not late:
+                Yt = (block @ self.N).T if R is None else trsm(1.0, R, Yt, trans_a=1)  # (2)
+            gram = syrk(1.0, Yt, beta=1.0, c=gram, overwrite_c=True)
+            if not self.wide:
+                right += Yt @ self.task.b[first : first + ROWS]
             if give_up():
                 return False
         if late:
-            gram = self.N.T @ (np.triu(gram) + np.triu(gram, 1).T) @ self.N
+            gram = self.down(self.down(np.triu(gram) + np.triu(gram, 1).T).T)
+            right = self.down(right)
+        self.right = self.down(self.task.b) if self.wide else right
         try:
             self.cholesky = sl.cho_factor(gram, lower=False, check_finite=True)
         except (np.linalg.LinAlgError, ValueError):
             return False
         return True
 
+    def first_step(self) -> Array:
+        """The step of (2) from zero, with (A N)'b: N'(A'b) would lose as many digits as A and N have."""
+        return self.task.zeros() if self.rank == 0 else self.step(self._inverse(self.right))
+
     def correction(self, x: Array) -> Array:
         """The step of (2) from x."""
         g = self.last[1] if self.last[0] is x else self.gradient(x)
         if self.rank == 0:
             return np.zeros_like(x)
-        return self.step(self._inverse(self.N.T @ (self.task.b - self.task.A @ x if self.wide else g)))
+        return self.step(self._inverse(self.down(self.task.b - self.task.A @ x if self.wide else g)))
+
+    def down(self, v: Array) -> Array:
+        """N'v."""
+        solved = None if self.R is None else sl.solve_triangular(self.R, v, trans="T", check_finite=False)
+        return np.asarray(self.N.T @ v if solved is None else solved)
 
     def step(self, y: Array) -> Array:
-        """N y; for a wide A, A'N y, which has the least norm."""
-        return np.asarray(self.task.A.T @ (self.N @ y) if self.wide else self.N @ y)
+        """N y; for a wide A, (A'N) y, which has the least norm."""
+        if not self.wide:
+            solved = None if self.R is None else sl.solve_triangular(self.R, y, check_finite=False)
+            return np.asarray(self.N @ y if solved is None else solved)
+        A = self.task.A.T.tocsr() if arrays.is_sparse(self.task.A) else self.task.A.T
+        parts = [A[first : first + ROWS] @ self.N for first in range(0, A.shape[0], ROWS)]
+        return np.concatenate([Y @ y for Y in parts])
 
     def _inverse(self, v: Array) -> Array:
         return v if self.cholesky is None else np.asarray(sl.cho_solve(self.cholesky, v, check_finite=False))
+
+    def combine(self, y: Array) -> Array:
+        """N y for LSQR, which never forms A N."""
+        return np.asarray(self.task.A.T @ (self.N @ y) if self.wide else self.N @ y)
 
     def sketched_solution(self) -> Array:
         """The solution of the sketched problem, where LSQR starts."""
@@ -276,7 +337,7 @@ def _ratio(a: Array, b: Array) -> Array:
     return np.asarray(np.divide(a, b, out=np.zeros_like(a), where=b != 0))
 
 
-def _power(size: float) -> float:
+def power_of_two(size: float) -> float:
     """A power of two that brings a size near one."""
     return math.ldexp(1.0, -min(max(math.frexp(size)[1], -1000), 1000)) if 0 < size < math.inf else 1.0
 

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 #: The largest dense system, and the largest sparse one that is made dense.
 DENSE, SMALL = 1500, 120
+#: Scalings of a dense system before it is factorised.
+EQUILIBRATIONS = 3
 #: Constraints up to which the rows of a Jacobian that is an operator are worth their products.
 FEW = 200
 NAMES = ("auto", "ldl", "splu", "minres", "kaczmarz", "gaussian", "block", "sparse-sign")
-#: Curvature of the model along a step that counts as positive.
+#: Curvature of the model along a step that counts as positive, over what it could be.
 CURVATURE = 1e-8
 
 
@@ -69,8 +71,9 @@ class Inner:
     def curvature(self, z: Array, c: Array, dw: float) -> bool:
         """The inertia-free test: the model is convex along the step, up to its part off the constraints."""
         x = z[: self.n]
-        along = float(x @ (self.H @ x)) + dw * float(x @ x) + max(float(z[self.n :] @ c), 0.0)
-        return along >= CURVATURE * float(x @ x)
+        image = self.H @ x + dw * x
+        along = float(x @ image) + max(float(z[self.n :] @ c), 0.0)
+        return along >= CURVATURE * arrays.norm(np, x) * arrays.norm(np, image)
 
 
 class Ldl(Inner):
@@ -94,6 +97,7 @@ class Ldl(Inner):
             diagonal = np.arange(self.n + self.m)
             K[diagonal[: self.n], diagonal[: self.n]] += dw
             K[diagonal[self.n :], diagonal[self.n :]] -= dc
+            self.scale = _equilibrate(K)
             self.factor, self.pivots, info = sl.lapack.dsytrf(
                 K, lower=1, overwrite_a=1, lwork=_work(K.shape[0])
             )
@@ -105,13 +109,29 @@ class Ldl(Inner):
             self.regular = info == 0 and smallest > 1e-15 * size
         if self.positive + self.negative < self.n + self.m:
             return Step(np.zeros_like(b), convex=self.negative <= self.m, regular=False)
-        z = sl.lapack.dsytrs(self.factor, self.pivots, b, lower=1)[0].reshape(-1)
+        z = self._solved(b)
         if np.isfinite(z).all():  # one refinement
-            z = z + sl.lapack.dsytrs(self.factor, self.pivots, b - self.product(z, dw, dc), lower=1)[
-                0
-            ].reshape(-1)
+            z = z + self._solved(b - self.product(z, dw, dc))
         good = bool(np.isfinite(z).all())
         return Step(z if good else np.zeros_like(b), self.negative == self.m, self.regular and good)
+
+    def _solved(self, b: Array) -> Array:
+        z = sl.lapack.dsytrs(self.factor, self.pivots, self.scale * b, lower=1)[0]
+        return np.asarray(self.scale * z.reshape(-1))
+
+
+def _equilibrate(K: Array) -> Array:
+    """Scale the lower triangle K to s K s with rows of about one, which leaves the inertia; return s."""
+    s = np.ones(K.shape[0])
+    for _ in range(EQUILIBRATIONS):
+        rows = np.abs(K)
+        largest = np.maximum(rows.max(axis=0), rows.max(axis=1))  # of the rows of the symmetric matrix
+        root = np.sqrt(np.where(largest > 0.0, largest, 1.0))
+        factor = np.ldexp(1.0, -np.frexp(root)[1] + 1)
+        K *= factor
+        K *= factor[:, None]
+        s *= factor
+    return s
 
 
 class Splu(Inner):
@@ -296,6 +316,13 @@ def least_curvature(H: Any, G: Matrix, n: int) -> tuple[float, Array]:
         return math.inf, np.zeros(n)
     values, vectors = sl.eigh(Z.T @ dense(H, n) @ Z, subset_by_index=[0, 0])
     return float(values[0]), np.asarray(Z @ vectors[:, 0])
+
+
+def frobenius(A: Any) -> float:
+    """The Frobenius norm; zero for an operator, whose entries are unknown."""
+    if isinstance(A, LinearOperator):
+        return 0.0
+    return arrays.norm(np, A.data if sp.issparse(A) else A)
 
 
 def dense(A: Any, n: int) -> Array:

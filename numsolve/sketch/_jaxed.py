@@ -22,14 +22,14 @@ DENSE = 2000
 
 
 def traceable(function: Callable[..., Any], x: Array) -> bool:
-    """Whether JAX is there and can trace the function."""
+    """Whether JAX is there and can trace the function and its derivatives."""
     if not extras.installed("jax"):
         return False
     import jax
 
     try:
         with double():
-            jax.eval_shape(function, x)
+            jax.eval_shape(jax.jacrev(function), x)
     except Exception:  # whatever a function does with what is not an array
         return False
     return True

@@ -1,79 +1,35 @@
-"""The user's problem with its checks and counters, and the exact augmented Lagrangian.
-
-min f(x) subject to c(x) = 0, with G the Jacobian of c, L = f + lam'c, g_L = grad f + G'lam, H_L its Hessian::
-
-    M = f + lam'c + eta1 / 2 ||c||^2 + eta2 / 2 ||g_L||^2                                              (1)
-    grad_x M = g_L + eta2 H_L g_L + eta1 G'c,    grad_lam M = c + eta2 G g_L                            (2)
-"""
+"""The user's problem, min f(x) subject to c(x) = 0, with its checks, units and counters."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.optimize import HessianUpdateStrategy
 from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import arrays, checks
 
-from ._constraints import Block, blocks, differences
+from ._constraints import Block, blocks, differences, known
 from ._jaxed import Derivatives, traceable
+from ._point import Units, largest, row_norms, rows_times
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numsolve._core.typing import Array, Matrix
 
-#: Steps of LSMR for the first multipliers of sparse Jacobians: a start need not be exact.
-LSMR_STEPS = 50
-
-
-@dataclass(frozen=True, eq=False)
-class Point:
-    """x and the multipliers, with all that was evaluated there."""
-
-    x: Array
-    lam: Array
-    f: float
-    c: Array
-    g: Array
-    G: Matrix
-    gL: Array  # noqa: N815  # the paper's name
-    K: float  # the KKT residual
-
-    @classmethod
-    def make(cls, values: tuple[Any, ...], lam: Array) -> Point:
-        """The point with these multipliers."""
-        x, f, c, g, G = values
-        with np.errstate(over="ignore", invalid="ignore"):
-            gL = g + G.T @ lam
-            return cls(x, lam, f, c, g, G, gL, math.hypot(arrays.norm(np, gL), arrays.norm(np, c)))
-
-    def with_multipliers(self, lam: Array) -> Point:
-        """The same x."""
-        return Point.make((self.x, self.f, self.c, self.g, self.G), lam)
-
-    def merit(self, eta1: float, eta2: float) -> float:
-        """(1)."""
-        return self.without_gradient(eta1) + 0.5 * eta2 * float(self.gL @ self.gL)
-
-    def without_gradient(self, eta1: float) -> float:
-        """The part of (1) that needs no derivatives: a lower bound."""
-        return self.f + float(self.lam @ self.c) + 0.5 * eta1 * float(self.c @ self.c)
-
-    def slope(self, H: Any, dx: Array, dl: Array, eta1: float, eta2: float) -> float:
-        """The derivative of (1) along a step, by (2)."""
-        along = self.gL @ dx + eta2 * (self.gL @ (H @ dx)) + eta1 * (self.c @ (self.G @ dx))
-        return float(along + self.c @ dl + eta2 * (self.gL @ (self.G.T @ dl)))
-
-    def scaled_residual(self) -> float:
-        """The residual in units that do not depend on those of f and of each equation."""
-        size = max(1.0, _largest(self.g), _largest(self.gL - self.g))
-        rows = np.sqrt(np.asarray(_square(self.G).sum(axis=1)).reshape(-1)) if self.c.size else np.zeros(0)
-        return max(_largest(self.gL) / size, _largest(self.c / np.maximum(1.0, rows)))
+NO_UPDATES = (
+    "which tells no minimum from a saddle point; give the Hessian, hessp or hess='2-point', "
+    "or take scipy.optimize.minimize(method='trust-constr')"
+)
+#: The difference of two entries of a Hessian, over its largest, that is no error of differences any more.
+ASYMMETRY = 1e-2
+#: Sizes of derivatives at x0 within which a function keeps its unit.
+LEAST, MOST = 1e-6, 1e5
 
 
 class Problem:
@@ -86,6 +42,8 @@ class Problem:
         self.x0 = checks.array("x0", x0, ndim=1, dtype=np.float64, empty=False).copy()
         args = _tuple(args)
         self.nfev = self.njev = self.nhev = 0
+        self.seen: set[str] = set()  # the Hessians that were looked at
+        self.failure: Exception | None = None  # what the user's functions raised last
         self.n = self.x0.size
         self.jac_with_fun = jac is True
         self._objective(fun, args, jac, hess, hessp)
@@ -103,6 +61,9 @@ class Problem:
         def bound(function: Any) -> Any:
             return (lambda *xs: function(*xs, *args)) if callable(function) and args else function
 
+        if isinstance(hess, HessianUpdateStrategy) or hess == "bfgs":
+            raise ValueError(f"hess is a quasi-Newton update, {NO_UPDATES}")
+        jac, hess = known(jac), known(hess)
         f, jac, hess, hessp = (bound(part) for part in (fun, jac, hess, hessp))
         if jac is True:
             if not callable(hess) and not callable(hessp) and hess != "2-point":
@@ -149,24 +110,42 @@ class Problem:
             value = np.atleast_1d(np.asarray(block.value(self.x0.copy())))
             checks.array(f"constraint {index}", value, ndim=1, check_finite=False)
             self.sizes.append(value.size)
+        self.units = Units(1.0, np.ones(sum(self.sizes)))
         values: tuple[Any, ...] | None = self.evaluate(self.x0)
         if values is None:
-            raise ValueError("fun, the constraints and their derivatives must be finite numbers at x0")
+            raise ValueError(
+                "fun, the constraints and their derivatives must be finite numbers at x0"
+            ) from self.failure
         return values
 
+    def choose_units(self) -> None:
+        """Units of f and of each equation in which none is extreme at x0: one, nearly always."""
+        x, f, c, g, G, _ = self.values
+        unit, size = 1.0, largest(g)
+        if not LEAST < size < MOST:  # a start may also be close to a solution: the curvature tells
+            curved = self._hess_of_fun(x)
+            curved = curved @ np.ones(self.n) if isinstance(curved, LinearOperator) else curved
+            unit = _unit(max(size, largest(curved.data if sp.issparse(curved) else curved)))
+        rows = np.maximum(row_norms(G), np.abs(c) / max(1.0, arrays.norm(np, x))) if self.m else c
+        self.units = Units(unit, np.array([_unit(row) for row in rows]))
+        u = self.units
+        self.values = x, f / u.f, c / u.c, g / u.f, rows_times(G, 1.0 / u.c), u
+
     def evaluate(self, x: Array, at_most: Callable[[float, Array], bool] | None = None) -> Any:
-        """(x, f, c, g, G), or None where one is not finite or `at_most(f, c)` says no before derivatives."""
+        """(x, f, c, g, G, units) in the solver's units.
+
+        None where a number is not finite, or `at_most(f, c)` says no before derivatives are computed.
+        """
         self.nfev += 1
-        with (
-            np.errstate(all="ignore"),
-            contextlib.suppress(FloatingPointError, OverflowError, ZeroDivisionError),
-        ):
+        u = self.units
+        with np.errstate(all="ignore"), self._noting_failures():
             first = self.f(x.copy())
             g = None
             if self.jac_with_fun:
                 first, g = first
-            f = float(checks.array("the value of fun", np.asarray(first).reshape(()), check_finite=False))
-            c = self._constraint_values(x)
+            f = self._scalar(first)
+            c = self._constraint_values(x) / u.c
+            f /= u.f
             if not (math.isfinite(f) and np.isfinite(c).all()) or (at_most is not None and not at_most(f, c)):
                 return None
             self.njev += 1
@@ -175,8 +154,23 @@ class Problem:
             G = self._jacobian(x)
             entries = G.data if sp.issparse(G) else G
             if np.isfinite(g).all() and (isinstance(G, LinearOperator) or np.isfinite(entries).all()):
-                return x, f, c, g.copy(), G
+                return x, f, c, g / u.f, rows_times(G, 1.0 / u.c), u
         return None
+
+    @contextlib.contextmanager
+    def _noting_failures(self) -> Iterator[None]:
+        """A point where the arithmetic of the user's functions fails is none."""
+        try:
+            yield
+        except (FloatingPointError, OverflowError, ZeroDivisionError) as error:
+            self.failure = error
+
+    @staticmethod
+    def _scalar(value: Any) -> float:
+        value = np.asarray(value)
+        if value.size != 1:
+            raise ValueError(f"fun must return a number, got an array of shape {value.shape}")
+        return float(checks.array("the value of fun", value.reshape(()), check_finite=False))
 
     def _constraint_values(self, x: Array) -> Array:
         parts = [np.zeros(0)]
@@ -217,24 +211,32 @@ class Problem:
         return self.hessp is not None
 
     def hessian(self, x: Array, lam: Array) -> Any:
-        """H_L: a matrix, dense or sparse, or an operator if a part of it is one."""
+        """H_L: a matrix, dense or sparse, or an operator if a part of it is one; in the solver's units."""
         self.nhev += 1
         with np.errstate(all="ignore"):
-            parts = [self._hess_of_fun(x)]
-            first = 0
-            for index, (block, size) in enumerate(zip(self.blocks, self.sizes, strict=True)):
-                if block.hess is not None:
-                    H = block.hess(x.copy(), lam[first : first + size].copy())
-                    parts.append(self._checked(f"the Hessian of constraint {index}", H))
-                first += size
+            H = self._hess_of_fun(x)
+            parts = [H if self.units.f == 1.0 else H * (1.0 / self.units.f), *self._curvatures(x, lam)]
         if any(isinstance(H, LinearOperator) for H in parts):
             return _sum(parts, self.n)
         if all(sp.issparse(H) for H in parts):
             return sp.csr_array(sum(parts[1:], parts[0]))
+        return sum((H.toarray() if sp.issparse(H) else H for H in parts[1:]), _array(parts[0]))
+
+    def hessian_of_constraints(self, x: Array, v: Array) -> Array:
+        """The Hessian of v'c, dense."""
         total = np.zeros((self.n, self.n))
-        for H in parts:
-            total += H.toarray() if sp.issparse(H) else H
+        with np.errstate(all="ignore"):
+            for H in self._curvatures(x, v):
+                total += H @ np.eye(self.n) if isinstance(H, LinearOperator) else _array(H)
         return total
+
+    def _curvatures(self, x: Array, v: Array) -> Iterator[Any]:
+        v, first = v / self.units.c, 0
+        for index, (block, size) in enumerate(zip(self.blocks, self.sizes, strict=True)):
+            if block.hess is not None:
+                H = block.hess(x.copy(), v[first : first + size].copy())
+                yield self._checked(f"the Hessian of constraint {index}", H)
+            first += size
 
     def _hess_of_fun(self, x: Array) -> Any:
         if self.hess is not None:
@@ -251,30 +253,23 @@ class Problem:
         return LinearOperator((self.n, self.n), matvec=product, rmatvec=product, dtype=np.dtype(float))
 
     def _checked(self, name: str, H: Any) -> Any:
-        H = H if sp.issparse(H) or isinstance(H, LinearOperator) else np.asarray(H, dtype=float)
-        if tuple(H.shape) != (self.n, self.n):
-            raise ValueError(f"{name} must have shape {(self.n, self.n)}, got {tuple(H.shape)}")
-        return H
-
-
-def multipliers(G: Matrix, g: Array) -> Array:
-    """The least-squares multipliers: those that make ||g + G'lam|| least; zeros if they are large."""
-    m = G.shape[0]
-    if m == 0:
-        return np.zeros(0)
-    if isinstance(G, LinearOperator) or sp.issparse(G):
-        from scipy.sparse.linalg import lsmr
-
-        with np.errstate(all="ignore"):
-            lam = lsmr(G.T, -g, atol=1e-10, btol=1e-10, maxiter=min(4 * m, LSMR_STEPS))[0]
-    else:
-        try:
-            lam = np.linalg.lstsq(G.T, -g, rcond=None)[0]
-        except np.linalg.LinAlgError:
-            return np.zeros(m)
-    lam = np.asarray(lam, dtype=float)
-    good = np.isfinite(lam).all() and arrays.norm(np, lam) <= 1e3
-    return lam if good else np.zeros(m)
+        """A Hessian of the right shape; at x0 it must also be finite and symmetric."""
+        if isinstance(H, LinearOperator):
+            matrix = H
+        elif sp.issparse(H):
+            matrix = checks.csr(name, H, check_finite=False)
+        else:
+            matrix = checks.array(name, H, dtype=np.float64, check_finite=False)
+        if tuple(matrix.shape) != (self.n, self.n):
+            raise ValueError(f"{name} must have shape {(self.n, self.n)}, got {tuple(matrix.shape)}")
+        if name not in self.seen and not isinstance(matrix, LinearOperator):
+            self.seen.add(name)
+            if not np.isfinite(matrix.data if sp.issparse(matrix) else matrix).all():
+                raise ValueError(f"{name} must hold finite numbers at x0")
+            odd = abs(matrix - matrix.T).max()
+            if odd > ASYMMETRY * abs(matrix).max():
+                raise ValueError(f"{name} must be symmetric; two entries differ by {odd:.2g} at x0")
+        return matrix
 
 
 def _sum(parts: list[Any], n: int) -> LinearOperator:
@@ -298,18 +293,18 @@ def _stacked(parts: list[Any], n: int) -> LinearOperator:
     return LinearOperator((int(sizes[-1]), n), matvec=forth, rmatvec=back, dtype=np.dtype(float))
 
 
+def _array(H: Any) -> Array:
+    return H.toarray() if sp.issparse(H) else np.asarray(H)
+
+
 def _symmetric(H: Array) -> Array:
     return np.asarray(0.5 * (H + H.T))
 
 
-def _square(G: Any) -> Any:
-    if isinstance(G, LinearOperator):
-        return np.zeros((G.shape[0], 1))  # unknown without its entries
-    return G.multiply(G) if sp.issparse(G) else G * G
-
-
-def _largest(v: Array) -> float:
-    return float(np.max(np.abs(v), initial=0.0))
+def _unit(size: float) -> float:
+    """A power of two near an extreme size, and one for others."""
+    extreme = 0.0 < size < math.inf and not LEAST < size < MOST
+    return math.ldexp(1.0, min(max(math.frexp(size)[1], -1000), 1000)) if extreme else 1.0
 
 
 def _tuple(args: Any) -> tuple[Any, ...]:

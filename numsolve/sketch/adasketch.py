@@ -33,7 +33,8 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._inner import dense, least_curvature
-from ._problem import Point, Problem
+from ._point import Point
+from ._problem import Problem
 from .minimize import FOREIGN, deliver_point, record
 from .project import Projector
 
@@ -70,8 +71,8 @@ def adasketch_newton(
     x0: ArrayLike,
     args: tuple[Any, ...] = (),
     *,
-    jac: Callable[..., Any] | Literal["2-point", "jax", True] | None = None,
-    hess: Callable[..., Any] | Literal["2-point", "jax"] | None = None,
+    jac: Callable[..., Any] | Literal["2-point", "3-point", "jax", True] | None = None,
+    hess: Callable[..., Any] | Literal["2-point", "3-point", "jax"] | None = None,
     hessp: Callable[..., Any] | None = None,
     constraints: Any = (),
     lam0: ArrayLike | None = None,
@@ -174,7 +175,7 @@ def adasketch_newton(
             record(it, point, converged=point.K <= tol)
             if not isinstance(found, Point) and it.running:
                 it.stop(*found)
-    return deliver_point(it, problem, variant, state.steps, state.eta1, state.eta2)
+    return deliver_point(it, it.x, problem, variant, state.steps, state.eta1, state.eta2)
 
 
 def _advance(

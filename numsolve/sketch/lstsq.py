@@ -6,7 +6,9 @@ For A with n rows, many more than its d columns, and a sketch S with s rows::
     "cholqr"   Y = A N,  Y'Y = C'C,  x <- x + N (C'C)^-1 N'A'(b - A x)                                  (2)
     "lsqr"     LSQR on min ||(b - A x) - A N y||,  x <- x + N y, from the sketched solution             (3)
 
-Singular values at the level of rounding errors are dropped in (1), which gives the solution of least norm. A
+Singular values at the level of rounding errors are dropped in (1), which gives the solution of least norm;
+more of them, if that is asked for, from those of C N^+, which are A's. The first step of (2) takes Y'b as it
+is, not N'(A'b): so it is right to rounding errors at every condition number. A
 matrix with fewer rows than columns is sketched from the right. Every answer is certified by the backward
 error of Karlson and Waldén, with the sketch in place of A::
 
@@ -32,6 +34,8 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._factor import Factor, Task, lsqr
+from ._lstsq_generic import lstsq_generic
+from .operators import foreign
 from .result import LstsqResult
 
 if TYPE_CHECKING:
@@ -80,7 +84,8 @@ def lstsq(
     Parameters
     ----------
     A : array or sparse matrix of shape (n, d)
-        Dense or sparse; fastest with many more rows than columns. Of any rank.
+        Dense or sparse, of any rank; fastest with many more rows than columns. A tall matrix of CuPy, or any
+        other array library, is solved in plain array code by Cholesky-QR (untested on a device).
     b : array of shape (n,) or (n, k)
         One right-hand side or several.
     method : {"auto", "cholqr", "lsqr"}
@@ -91,10 +96,12 @@ def lstsq(
     nnz : int
         Nonzeros in each column of the sparse sign sketch.
     tol : float, optional
-        The relative backward error wanted; 1e-12 by default, 1e-5 for float32.
+        The relative backward error wanted; 1e-12 by default, 1e-5 for float32. Where a hundredth of
+        ``1 / cond`` is less, that is wanted, down to 4 eps: a larger change of A may leave nothing of `x`.
     rcond : float, optional
-        Singular values below `rcond` times the largest count as zero; by default
-        ``2 sqrt(min(n, d)) eps``, and at least 8 eps.
+        Singular values below `rcond` times the largest count as zero, and `x` solves the problem of what is
+        left of A; by default ``2 sqrt(min(n, d)) eps``, and at least 8 eps, by those of the sketch. A larger
+        one takes Cholesky-QR, which knows those of A.
     rng : None, int or Generator
         Where the sketch comes from.
     maxiter, callback, progress, time_limit
@@ -135,14 +142,22 @@ def lstsq(
     checks.choice("method", method, METHODS)
     oversample = checks.real("oversample", oversample, low=1.5)
     nnz = checks.integer("nnz", nnz, low=1)
+    xp = foreign(A)
+    if xp is not None:
+        checks.choice("method", method, ("auto", "cholqr"))
+        tol = None if tol is None else checks.real("tol", tol, low=0.0)
+        rcond = None if rcond is None else checks.real("rcond", rcond, low=0.0, high=1.0, open_high=True)
+        return lstsq_generic(xp, A, b, oversample, nnz, tol, rcond, checks.generator(rng), limits)
     task = Task.make(A, b)
     wanted = (1e-5 if task.eps > 1e-10 else 1e-12) if tol is None else checks.real("tol", tol, low=0.0)
     usual = max(8.0, 2.0 * math.sqrt(min(task.shape))) * task.eps
     cut = usual if rcond is None else checks.real("rcond", rcond, low=0.0, high=1.0, open_high=True)
     generator = checks.generator(rng)
-    if method == "auto":
+    if cut > usual:
+        method = "cholqr"  # the only one that knows the singular values of A
+    elif method == "auto":
         method = "lsqr" if arrays.is_sparse(task.A) else "cholqr"
-    return _solve(task, method, oversample, nnz, wanted, cut, generator, limits)
+    return _solve(task, method, oversample, nnz, wanted, (min(usual, cut), cut), generator, limits)
 
 
 def _solve(
@@ -151,29 +166,33 @@ def _solve(
     oversample: float,
     nnz: int,
     tol: float,
-    rcond: float,
+    cuts: tuple[float, float],
     rng: np.random.Generator,
     limits: Limits,
 ) -> LstsqResult:
+    rounding, rcond = cuts
     with Monitor(
         limits, atol=tol, maxiter=20 if method == "cholqr" else 1000, label=f"least squares, {method}",
         keep="reference", present=task.present,
     ) as it:  # fmt: skip
-        factor = Factor.draw(task, oversample, nnz, rcond, rng)
+        factor = Factor.draw(task, oversample, nnz, rounding, rng)
         x = task.zeros()
         it.record(factor.backward_error(x), x)
         draws = 1
         while it.running:
-            (_refine if method == "cholqr" else _iterate)(task, factor, it)
+            if method == "cholqr":
+                _refine(task, factor, it, rcond if rcond > rounding else 0.0)
+            else:
+                _iterate(task, factor, it)
             if it.running:
                 if draws == DRAWS:
-                    it.stop(*_why(it.residual, task, factor))
+                    it.stop(*_why(factor.backward_error(it.x), task, factor))
                     break
                 draws, oversample = draws + 1, 2 * oversample
-                factor = Factor.draw(task, oversample, nnz, rcond, rng)
+                factor = Factor.draw(task, oversample, nnz, rounding, rng)
     x = it.x
     residual = factor.backward_error(x)
-    if it.status is Status.CONVERGED and not residual <= it.threshold:
+    if it.status is Status.CONVERGED and not residual <= min(it.threshold, factor.safe):
         it.stop(*_why(residual, task, factor))
     return it.result(
         LstsqResult,
@@ -191,23 +210,26 @@ def _why(residual: float, task: Task, factor: Factor) -> tuple[Status, str]:
     """How a run ends whose certificate falls no further: at the rounding errors of r and A'r, or above."""
     if not math.isfinite(residual):
         return Status.NONFINITE, ""
-    if residual <= 16 * task.eps * math.sqrt(factor.rank + 1):
+    if residual <= min(16 * task.eps * math.sqrt(factor.rank + 1), max(factor.safe, 0.1 / factor.used)):
         return Status.ROUNDING, f"The backward error is {residual:.2g}."
     return Status.STAGNATED, f"The backward error stays at {residual:.2g}."
 
 
-def _refine(task: Task, factor: Factor, it: Monitor) -> None:
+def _refine(task: Task, factor: Factor, it: Monitor, rcond: float) -> None:
     """(2): the first step is the solution, further ones remove its rounding errors."""
     if not factor.orthogonalise(lambda: it.time_is_up):
         if it.time_is_up:
             it.stop(Status.TIME_LIMIT)
         return
+    if rcond > 0.0 and factor.rank:
+        factor.truncate(rcond)
     x, before = it.x, math.inf
     for _ in it:
-        x = x + factor.correction(x)  # (2)
+        x = factor.first_step() if before == math.inf else x + factor.correction(x)  # (2)
         now = factor.backward_error(x)
         first = before == math.inf  # the second step is a refinement that is always worth its price
-        it.record(now, x, converged=now <= (min(task.eps, it.threshold) if first else it.threshold))
+        wanted = min(task.eps if first else factor.safe, it.threshold)
+        it.record(now, x, converged=now <= wanted)
         if it.running and not now < GAIN * before:
             return
         before = now
@@ -218,18 +240,18 @@ def _iterate(task: Task, factor: Factor, it: Monitor) -> None:
     x = factor.sketched_solution()
     if not factor.backward_error(x) < factor.backward_error(it.x):
         x = it.x
-    before = math.inf
+    before, wanted = math.inf, min(it.threshold, factor.safe)
     while it.running:
         steps = lsqr(task, factor, x)
         start, now = x, math.inf
         for k in it:
             y, gradient = next(steps)
-            x = start + factor.step(y)  # (3)
+            x = start + factor.combine(y)  # (3)
             now = factor.bound(x, gradient)
-            last = now <= it.threshold or k % PASS == 0 or not gradient > 0.0
+            last = now <= wanted or k % PASS == 0 or not gradient > 0.0
             if last:
                 now = factor.backward_error(x)
-            it.record(now, x, converged=last and now <= it.threshold)
+            it.record(now, x, converged=last and now <= wanted)
             if last:
                 break
         if not now < GAIN * before:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, ArrayLike, Callback, RandomState
 
-    from ._problem import Point
+    from ._point import Point
 
 #: Steps beyond a residual within the tolerance whose Newton step does not fall.
 RUNNING_ON = 20
@@ -58,8 +58,8 @@ def minimize(
     x0: ArrayLike,
     args: tuple[Any, ...] = (),
     *,
-    jac: Callable[..., Any] | Literal["2-point", "jax", True] | None = None,
-    hess: Callable[..., Any] | Literal["2-point", "jax"] | None = None,
+    jac: Callable[..., Any] | Literal["2-point", "3-point", "jax", True] | None = None,
+    hess: Callable[..., Any] | Literal["2-point", "3-point", "jax"] | None = None,
     hessp: Callable[..., Any] | None = None,
     constraints: Any = (),
     lam0: ArrayLike | None = None,
@@ -69,7 +69,7 @@ def minimize(
     eta2: float = 0.01,
     beta: float = 1e-4,
     nu: float = 1.5,
-    kappa: float = 1e-2,
+    kappa: float = 0.1,
     preconditioner: Callable[[Array], Callable[[Array], Array]] | None = None,
     sketch_size: int | None = None,
     rng: RandomState = None,
@@ -88,10 +88,11 @@ def minimize(
         Where to start.
     args : tuple
         Further arguments of `fun`, `jac`, `hess` and `hessp`.
-    jac : callable, True, "2-point" or "jax", optional
-        The gradient; True if `fun` returns both; differences; JAX by default, where it can trace `fun`.
-    hess : callable, "2-point" or "jax", optional
-        The Hessian, an array, a sparse matrix or a LinearOperator; JAX by default.
+    jac : callable, True, "2-point", "3-point" or "jax", optional
+        The gradient; True if `fun` returns both; central differences, by either of SciPy's words; JAX by
+        default, where it can trace `fun`.
+    hess : callable, "2-point", "3-point" or "jax", optional
+        The Hessian, an array, a sparse matrix or a LinearOperator; JAX by default. No quasi-Newton updates.
     hessp : callable, optional
         ``hessp(x, p, *args)``, the Hessian times p, in place of `hess`: nothing of size n x n is then stored.
     constraints : object
@@ -202,16 +203,19 @@ def minimize(
                 it.stop(*end)
             elif it.running and beyond > RUNNING_ON:
                 it.stop(Status.STAGNATED, "The residual vanishes, but the steps do not: x runs to infinity.")
-    return deliver_point(it, problem, newton.name, newton.inner.steps, newton.eta1, newton.eta2)
+    # What is infeasible is shown where the violation is least, not where the residual was.
+    p = newton.point if it.status in {Status.INFEASIBLE, Status.ROUNDING} else it.x
+    return deliver_point(it, p, problem, newton.name, newton.inner.steps, newton.eta1, newton.eta2)
 
 
 def deliver_point(
-    it: Monitor, problem: Problem, inner: str, ninner: int, eta1: float, eta2: float
+    it: Monitor, p: Point, problem: Problem, inner: str, ninner: int, eta1: float, eta2: float
 ) -> SketchResult:
-    """The result at the monitor's best iterate."""
-    p: Point = it.x
+    """The result at a point."""
+    p = p.in_user_units()
     return it.result(
         SketchResult,
+        x=p.x.copy(),
         residual=p.K,
         fun=p.f,
         lam=p.lam.copy(),
@@ -230,8 +234,8 @@ def deliver_point(
 
 def record(it: Monitor, p: Point, *, converged: bool) -> None:
     """Take note of an iterate."""
-    violation = float(np.max(np.abs(p.c), initial=0.0))
-    it.record(p.K, p, converged=converged, fun=p.f, constr_violation=violation)
+    violation = float(np.max(np.abs(p.c * p.units.c), initial=0.0))
+    it.record(p.K, p, converged=converged, fun=p.f * p.units.f, constr_violation=violation)
 
 
 def _x(point: Any) -> Any:

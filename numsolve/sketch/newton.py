@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.linalg as sl
-from scipy.sparse import diags_array
-from scipy.special import expit
 
 from numsolve._core import arrays, checks
 from numsolve._core.krylov import conjugate_gradients
@@ -29,161 +27,21 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from .operators import KINDS, make_sketch
+from .glm import GLM
+from .operators import KINDS, SparseSign, make_sketch
 from .result import SketchResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix, RandomState
+    from numsolve._core.typing import Array, ArrayLike, Callback, RandomState
 
-FAMILIES = ("logistic", "poisson", "gaussian")
 #: Armijo's fraction, and halvings of a step.
 ARMIJO, HALVINGS = 0.1, 40
 #: Most steps of (3) in one iteration, and the relative residual they begin with.
 CG_STEPS, FORCING = 100, 0.1
-#: Rows of the matrix whose Hessian is summed together.
-ROWS = 4096
-
-
-class GLM:
-    """A generalised linear model: ``sum_i phi(a_i'x, y_i) + l2 / 2 ||x||^2``.
-
-    Parameters
-    ----------
-    A : array or sparse matrix of shape (n, d)
-        One row for each observation.
-    y : array of shape (n,)
-        What was observed: two classes, given as 0 and 1 or -1 and 1, for ``"logistic"``; counts for
-        ``"poisson"``; any numbers for ``"gaussian"``.
-    family : {"logistic", "poisson", "gaussian"}
-        phi(z, y): ``log(1 + exp(z)) - y z``, ``exp(z) - y z``, or ``(z - y)^2 / 2``.
-    l2 : float
-        Weight of the squared norm.
-
-    Raises
-    ------
-    ValueError
-        If a shape is wrong, a label is none, or something is not finite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from numsolve import sketch
-    >>> model = sketch.GLM(np.ones((4, 1)), [0, 1, 1, 1])
-    >>> print(f"{model.fun(np.zeros(1)):.4f}")
-    2.7726
-    """
-
-    def __init__(
-        self,
-        A: Matrix,
-        y: ArrayLike,
-        family: Literal["logistic", "poisson", "gaussian"] = "logistic",
-        l2: float = 0.0,
-    ) -> None:
-        checks.choice("family", family, FAMILIES)
-        self.A = checks.csr("A", A) if arrays.is_sparse(A) else checks.array("A", A, ndim=2, empty=False)
-        self.family = family
-        self.l2 = checks.real("l2", l2, low=0.0)
-        self.y = checks.array("y", y, shape=(self.A.shape[0],), dtype=self.A.dtype)
-        if family == "logistic":
-            labels = np.unique(self.y)
-            if not (np.isin(labels, [0, 1]).all() or np.isin(labels, [-1, 1]).all()):
-                raise ValueError(f"y must hold 0 and 1, or -1 and 1, for 'logistic'; got {labels[:5]}")
-            self.y = (self.y > 0).astype(self.A.dtype)
-        elif family == "poisson" and (self.y < 0).any():
-            raise ValueError("y must be at least 0 everywhere for 'poisson'")
-
-    def value(self, z: Array, x: Array) -> float:
-        """The objective for z = A x."""
-        with np.errstate(over="ignore"):
-            if self.family == "logistic":
-                each = np.logaddexp(0.0, z) - self.y * z
-            elif self.family == "poisson":
-                each = np.exp(z) - self.y * z
-            else:
-                each = 0.5 * (z - self.y) ** 2
-            return float(each.sum() + 0.5 * self.l2 * (x @ x))
-
-    def slopes(self, z: Array) -> tuple[Array, Array]:
-        """The first and second derivatives of phi in z."""
-        if self.family == "logistic":
-            p = expit(z)
-            return p - self.y, p * (1.0 - p)
-        if self.family == "poisson":
-            with np.errstate(over="ignore"):
-                p = np.exp(z)
-            return p - self.y, p
-        return z - self.y, np.ones_like(z)
-
-    def fun(self, x: Array) -> float:
-        """Compute the objective.
-
-        Parameters
-        ----------
-        x : array of shape (d,)
-            The coefficients.
-
-        Returns
-        -------
-        float
-        """
-        return self.value(self.A @ x, x)
-
-    def jac(self, x: Array) -> Array:
-        """Compute the gradient.
-
-        Parameters
-        ----------
-        x : array of shape (d,)
-            The coefficients.
-
-        Returns
-        -------
-        array of shape (d,)
-        """
-        return np.asarray(self.A.T @ self.slopes(self.A @ x)[0] + self.l2 * x)
-
-    def hess(self, x: Array) -> Array:
-        """Compute the Hessian.
-
-        Parameters
-        ----------
-        x : array of shape (d,)
-            The coefficients.
-
-        Returns
-        -------
-        array of shape (d, d)
-        """
-        weights = self.slopes(self.A @ x)[1]
-        total = np.diag(np.full(x.size, self.l2))
-        for first in range(0, self.A.shape[0], ROWS):
-            block, part = self.A[first : first + ROWS], weights[first : first + ROWS]
-            if arrays.is_sparse(self.A):
-                total += (block.T @ diags_array(part) @ block).toarray()
-            else:
-                half = block * np.sqrt(part)[:, None]
-                total += half.T @ half
-        return total
-
-    def hessp(self, x: Array, p: Array) -> Array:
-        """Compute the Hessian times a vector.
-
-        Parameters
-        ----------
-        x : array of shape (d,)
-            The coefficients.
-        p : array of shape (d,)
-            The vector.
-
-        Returns
-        -------
-        array of shape (d,)
-        """
-        weights = self.slopes(self.A @ x)[1]
-        return np.asarray(self.A.T @ (weights * (self.A @ p)) + self.l2 * p)
+#: At a minimum the last Newton step is small: over x, and over the step before; steps until it must be.
+FINAL_STEP, CONTRACTION, RUNNING_ON = 1e-2, 0.9, 8
 
 
 def newton_sketch(
@@ -216,7 +74,8 @@ def newton_sketch(
         Let the sketched Hessian precondition conjugate gradients for the exact Newton step. False is the
         published method, whose sketch grows where it does not contract enough.
     tol : float
-        Converged when the norm of the gradient is at most `tol` times that at zero.
+        Converged when the norm of the gradient is at most `tol` times that at zero, and the last Newton step
+        promised to lower the objective by at most the root of `tol`.
     rng : None, int or Generator
         Where the sketches come from.
     maxiter, callback, progress, time_limit
@@ -237,8 +96,8 @@ def newton_sketch(
     Warns
     -----
     ConvergenceWarning
-        If the tolerance was not reached: for separable classes without `l2`, where there is no minimum, the
-        status is UNBOUNDED.
+        If the tolerance was not reached. Where there is no minimum, as for classes without `l2` that are told
+        apart, in all rows or in those of one column, the status is UNBOUNDED.
 
     Examples
     --------
@@ -261,22 +120,25 @@ def newton_sketch(
     tol = checks.real("tol", tol, low=0.0)
     dtype = model.A.dtype
     x = np.zeros(d, dtype) if x0 is None else checks.array("x0", x0, shape=(d,), dtype=dtype)
-    run = _Run(model, sketch, min(size, n), precondition, checks.generator(rng))
+    run = _Run(model, sketch, min(size, n), precondition, checks.generator(rng), tol)
     reference = arrays.norm(np, model.jac(np.zeros(d, dtype)))
     with Monitor(
         limits, rtol=tol, reference=reference, maxiter=200, label="Newton sketch", keep="reference",
         columns=("fun", "sketch_size"), present=lambda x: x.copy(),
     ) as it:  # fmt: skip
         run.start(x)
-        it.record(run.size_of_gradient, run.x, fun=run.f, sketch_size=run.size)
+        it.record(run.size_of_gradient, run.x, fun=run.f, sketch_size=run.size,
+                  converged=run.converged(it.threshold))  # fmt: skip
+        beyond = 0
         for _ in it:
             moved = run.advance(it.threshold)
             it.record(run.size_of_gradient, run.x, fun=run.f, sketch_size=run.size,
-                      converged=None if run.bounded(it) else False)  # fmt: skip
-            if it.running and not moved:
+                      converged=run.converged(it.threshold))  # fmt: skip
+            beyond += run.size_of_gradient <= it.threshold
+            if it.running and beyond > RUNNING_ON:
+                it.stop(Status.UNBOUNDED, "The fit improves as x grows without end: set l2.")
+            elif it.running and not moved:
                 it.stop(Status.STAGNATED, "No step lowers the objective.")
-            elif it.running and not run.bounded(it):
-                it.stop(Status.UNBOUNDED, "The model fits perfectly as x grows without end: set l2.")
     gradient = model.jac(it.x)
     return it.result(
         SketchResult,
@@ -298,11 +160,13 @@ class _Run:
     """The state of the iteration."""
 
     def __init__(
-        self, model: GLM, kind: Any, size: int, precondition: bool, rng: np.random.Generator
+        self, model: GLM, kind: Any, size: int, precondition: bool, rng: np.random.Generator, tol: float
     ) -> None:
         self.model, self.kind, self.size, self.rng = model, kind, size, rng
         self.precondition = precondition
         self.nfev = self.njev = self.nhev = self.ncg = 0
+        self.tol, self.decrement = tol, math.inf  # grad f'H^-1 grad f / 2 at the last Newton step
+        self.step = self.step_before = math.inf  # lengths of the last two Newton steps
 
     def start(self, x: Array) -> None:
         self._at(x, self.model.A @ x)
@@ -317,14 +181,20 @@ class _Run:
         self.size_of_gradient = arrays.norm(np, self.gradient)
         self.njev += 1
 
-    def bounded(self, it: Monitor) -> bool:
-        """False where all classes are told apart, so that the gradient vanishes although nothing is least."""
-        if self.model.family != "logistic" or self.model.l2 > 0.0:
+    def converged(self, threshold: float) -> bool:
+        """Whether the gradient is small, and not because x runs to infinity, with steps that stay as long."""
+        if not self.size_of_gradient <= threshold:
+            return False
+        if self.size_of_gradient == 0.0:
             return True
-        margins = np.where(self.model.y > 0, self.z, -self.z)
-        return not (
-            float(margins.min()) > 0.0 and (self.size_of_gradient <= it.threshold or margins.min() > 15.0)
-        )
+        if self.decrement > math.sqrt(self.tol):  # which, unlike the gradient, has no units of the columns
+            return False
+        if self.model.family == "gaussian" or self.model.l2 > 0.0:
+            return True
+        size = max(1.0, arrays.norm(np, self.x))
+        if self.step <= 1e-8 * size:
+            return True
+        return self.step <= FINAL_STEP * size and self.step <= CONTRACTION * self.step_before
 
     def advance(self, threshold: float) -> bool:
         """One step; False where the line search finds none."""
@@ -336,6 +206,7 @@ class _Run:
         slope = float(self.gradient @ p)
         if not slope < 0.0:
             p, slope = -self.gradient, -(self.size_of_gradient**2)
+        self.step, self.step_before, self.decrement = arrays.norm(np, p), self.step, -0.5 * slope
         moved = self.model.A @ p
         before, t = self.size_of_gradient, 1.0
         for _ in range(HALVINGS):
@@ -362,19 +233,26 @@ class _Run:
         if self.size >= n:
             H = self.model.hess(self.x)
         else:
-            half = A.multiply(root[:, None]).tocsr() if arrays.is_sparse(A) else A * root[:, None]
             S = make_sketch(self.kind, self.size, n, nnz=4, rng=self.rng)
-            B = S @ half
+            if isinstance(S, SparseSign):  # no copy of A: the weights go into the sketch
+                S.sign = S.sign * root[:, None]
+                B = S @ A
+            else:
+                B = S @ (A.multiply(root[:, None]).tocsr() if arrays.is_sparse(A) else A * root[:, None])
             H = B.T @ B + self.model.l2 * np.eye(A.shape[1], dtype=B.dtype)
-        shift = 1e-14 * max(float(np.trace(H)) / A.shape[1], 1e-300)
+        # With a unit diagonal, so that neither the units of the columns nor the shift matter.
+        d = np.sqrt(np.diag(H))
+        d[~(d > 0.0)] = 1.0
+        H = H / d / d[:, None]
+        shift = 1e-14
         for _ in range(20):
             try:
                 factor = sl.cho_factor(H + shift * np.eye(A.shape[1]))
             except np.linalg.LinAlgError:
                 shift *= 100
                 continue
-            return lambda v: np.asarray(sl.cho_solve(factor, v))
-        return lambda v: v / np.diag(H).max()
+            return lambda v: np.asarray(sl.cho_solve(factor, v / d) / d)
+        return lambda v: v / d**2
 
     def _newton_step(self, precondition: Callable[[Array], Array], threshold: float) -> Array:
         """(3), to a residual that falls with the gradient."""

@@ -39,7 +39,7 @@ BLOCK = 4096
 KEPT = 2**23
 
 
-def make_sketch(kind: Kind, s: int, n: int, *, nnz: int = 8, rng: RandomState = None) -> Sketch:
+def make_sketch(kind: Kind, s: int, n: int, *, nnz: int | None = None, rng: RandomState = None) -> Sketch:
     """Draw a sketch: a linear operator of shape (s, n) that maps n rows to s.
 
     Parameters
@@ -49,8 +49,8 @@ def make_sketch(kind: Kind, s: int, n: int, *, nnz: int = 8, rng: RandomState = 
         of the dimension as rows; sampled rows are safe only where no row matters more than the others.
     s, n : int
         Rows and columns, s at most n (for ``"srht"``, n rounded up to a power of two).
-    nnz : int
-        Nonzeros in each column of a sparse sign sketch, at most s.
+    nnz : int, optional
+        Nonzeros in each column of a sparse sign sketch, at most s; 8 by default, or s if that is less.
     rng : None, int or Generator
         A seed, or where the random numbers come from.
 
@@ -80,7 +80,7 @@ def make_sketch(kind: Kind, s: int, n: int, *, nnz: int = 8, rng: RandomState = 
     n = checks.integer("n", n, low=1)
     most = 1 << (n - 1).bit_length() if kind == "srht" else n if kind == "rows" else None
     s = checks.integer("s", s, low=1, high=most)
-    nnz = checks.integer("nnz", nnz, low=1)
+    nnz = min(8, s) if nnz is None else checks.integer("nnz", nnz, low=1)
     if kind == "sparse-sign" and nnz > s:
         raise ValueError(f"nnz must be at most s = {s}, got {nnz}")
     made: Sketch = KINDS[kind](s, n, checks.generator(rng), 1 if kind == "countsketch" else nnz)
@@ -95,14 +95,14 @@ class Sketch(LinearOperator):  # type: ignore[misc]  # SciPy has no types
 
     def dot(self, x: Any) -> Any:
         """Apply the sketch to a vector, a matrix, or another operator, which gives an operator."""
-        foreign = _foreign(x)
-        if foreign is None:
+        xp = foreign(x)
+        if xp is None:
             return super().dot(x)
         if x.shape[0] != self.shape[1]:
             raise ValueError(f"x must have {self.shape[1]} rows, got shape {tuple(x.shape)}")
-        X = x if x.ndim == 2 else foreign.reshape(x, (-1, 1))
-        out = self._apply_generic(foreign, X)
-        return out if x.ndim == 2 else foreign.reshape(out, (-1,))
+        X = x if x.ndim == 2 else xp.reshape(x, (-1, 1))
+        out = self._apply_generic(xp, X)
+        return out if x.ndim == 2 else xp.reshape(out, (-1,))
 
     def _matvec(self, x: Array) -> Array:
         return self._matmat(np.reshape(x, (-1, 1))).reshape(-1)
@@ -287,7 +287,7 @@ def _moved(xp: Namespace, table: Any, like: Array) -> Array:
     return xp.asarray(table, dtype=dtype, device=arrays.device(like))  # type: ignore[no-any-return]
 
 
-def _foreign(x: Any) -> Namespace | None:
+def foreign(x: Any) -> Namespace | None:
     """The array library of a dense array that is not NumPy's."""
     if isinstance(x, np.ndarray | np.generic | LinearOperator | list | float | int) or arrays.is_sparse(x):
         return None

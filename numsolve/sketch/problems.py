@@ -137,6 +137,10 @@ def logistic_on_sphere(A: Any, y: Any, *, rows: int = 10, rng: RandomState = Non
         p = slope(x)
         return np.asarray(p * (1.0 - p) / N)
 
+    def hess(x: Array) -> Array:
+        half = A * np.sqrt(weights(x))[:, None]
+        return np.asarray(half.T @ half)  # a symmetric product takes half the work
+
     def c(x: Array) -> Array:
         return np.concatenate([C @ x - b, [x @ x - 1.0]])
 
@@ -146,7 +150,7 @@ def logistic_on_sphere(A: Any, y: Any, *, rows: int = 10, rng: RandomState = Non
     return EqualityProblem(
         fun=lambda x: float(np.logaddexp(0.0, -margins(x)).mean()),
         jac=lambda x: -(A.T @ (y * slope(x))) / N,
-        hess=lambda x: (A * weights(x)[:, None]).T @ A,
+        hess=hess,
         constraints=(c, lambda x: np.concatenate([C, 2.0 * x[None]]), second),
         x0=np.ones(d),
         hessp=lambda x, p: A.T @ (weights(x) * (A @ p)),

@@ -24,6 +24,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
+from ._factor import power_of_two
 from .operators import make_sketch
 from .result import LinearResult
 
@@ -102,28 +103,35 @@ def sketch_project(
     checks.choice("kind", kind, KINDS)
     A = A.toarray() if arrays.is_sparse(A) else A
     A = checks.array("A", A, ndim=2, dtype=np.float64, empty=False)
-    b = checks.array("b", b, shape=(A.shape[0],), dtype=np.float64)
-    x0 = np.zeros(A.shape[1]) if x0 is None else checks.array("x0", x0, shape=(A.shape[1],), dtype=np.float64)
+    right: Array = checks.array("b", b, shape=(A.shape[0],), dtype=np.float64)
+    first: Array = np.zeros(A.shape[1])
+    if x0 is not None:
+        first = checks.array("x0", x0, shape=(A.shape[1],), dtype=np.float64)
     size = None if block is None else checks.integer("block", block, low=1, high=A.shape[0])
-    projector = Projector(np.ascontiguousarray(A), np.asarray(b), kind, size, checks.generator(rng), x0)
+    # Powers of two that keep squares of entries, and of the solution's, within the range of floats.
+    down, left = power_of_two(arrays.norm(np, A)), power_of_two(arrays.norm(np, right))
+    with np.errstate(over="ignore"):
+        start = first * left / down
+    projector = Projector(
+        np.ascontiguousarray(A * down), right * left, kind, size, checks.generator(rng), start
+    )
     with Monitor(
         limits,
         rtol=rtol,
         atol=atol,
-        reference=arrays.norm(np, b),
+        reference=arrays.norm(np, right),
         maxiter=10_000,
         label=f"projections, {kind}",
+        present=lambda z: z * down / left,
     ) as it:
-        it.record(projector.residual(), projector.z)
+        it.record(projector.residual() / left, projector.z)
         for _ in it:
+            if not projector.inverse.any():
+                it.stop(Status.STAGNATED, "A is zero.")
+                break
             projector.sweep()
-            it.record(projector.residual(), projector.z)
-    residual = float(np.linalg.norm(A @ it.x - b))
-    if (
-        it.status is Status.CONVERGED and not residual <= it.threshold
-    ):  # pragma: no cover  # it is that residual
-        it.stop(Status.STAGNATED)
-    return it.result(LinearResult, residual=residual, rhs_norm=arrays.norm(np, b))
+            it.record(projector.residual() / left, projector.z)
+    return it.result(LinearResult, residual=it.residual, rhs_norm=arrays.norm(np, right))
 
 
 class Projector:
@@ -151,7 +159,7 @@ class Projector:
         self.weights = np.full(n, 1.0 / n) if uniform or total == 0.0 else squares / total
         self.cumulative = np.cumsum(self.weights)
         few = n <= KEPT and kind in {"kaczmarz", "gaussian"}
-        self.square = A @ A.T if few or kind == "gaussian" else None
+        self.square: Any = A @ A.T if few or kind == "gaussian" else None
 
     def residual(self) -> float:
         """||A z - b||, computed anew."""
@@ -167,23 +175,25 @@ class Projector:
         from . import _cpu
 
         self.steps += count
-        if self.kind == "kaczmarz":
-            rows = np.searchsorted(
-                self.cumulative, self.rng.random(count) * self.cumulative[-1], side="right"
-            )
-            rows = np.minimum(rows, self.A.shape[0] - 1)
-            if self.square is None:
-                _cpu.kaczmarz_rows(self.A, self.b, self.z, rows, self.inverse)
-            else:
-                _cpu.kaczmarz(self.A, self.z, self.A @ self.z - self.b, rows, self.inverse, self.square)
-        elif self.kind == "gaussian":
-            r = self.A @ self.z - self.b
-            for first in range(0, count, DRAWN):
-                sketches = self.rng.normal(size=(min(DRAWN, count - first), self.A.shape[0]))
-                _cpu.gaussian_vector(self.A, self.z, r, sketches, self.square)
-        else:
+        if self.kind in {"block", "sparse-sign"}:
             for _ in range(count):
                 self._project()
+            return
+        if self.kind == "gaussian":
+            y, r = np.zeros(self.b.size), self.A @ self.z - self.b
+            for first in range(0, count, DRAWN):
+                sketches = self.rng.standard_normal((min(DRAWN, count - first), y.size))
+                _cpu.gaussian_vector(y, r, sketches, sketches @ self.square)
+            self.z -= self.A.T @ y
+            return
+        places = np.searchsorted(self.cumulative, self.rng.random(count) * self.cumulative[-1], side="right")
+        rows = np.minimum(places, self.A.shape[0] - 1)
+        if self.square is None:
+            _cpu.kaczmarz_rows(self.A, self.b, self.z, rows, self.inverse)
+            return
+        y, r = np.zeros(self.b.size), self.A @ self.z - self.b
+        _cpu.kaczmarz(y, r, rows, self.inverse, self.square)
+        self.z -= self.A.T @ y
 
     def _project(self) -> None:
         """(1) for a block."""

@@ -47,8 +47,9 @@ class LstsqResult(Result):
     residual_norm : float or array of shape (k,)
         ``||b - A x||``.
     error_estimate : float
-        ``||x - x*|| / ||x*||`` for the exact solution x*, estimated from a further step and the rounding
-        errors.
+        ``||x - x*|| / ||x*||`` for the exact solution x*, without the singular values that were dropped,
+        estimated from a further step, the rounding errors and the certificate; infinite where the change of A
+        that this allows may make it singular.
     sketch_size : int
         Rows of the sketch.
     method : str

@@ -39,6 +39,48 @@ def test_the_backward_error_is_small_at_every_condition(method, cond):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("cond", [1e2, 1e8, 1e12, 1e13, 1e14])
+@pytest.mark.parametrize("noise", [0.0, 1e-10, 1e-3])
+def test_no_spurious_part_of_x_hides_in_a_nearly_singular_matrix(method, cond, noise):
+    """A certificate in A alone would pass an x so large that a tiny change of A makes up for the residual."""
+    A, _ = sketch.problems.ill_conditioned(1000, 20, cond, rng=9)
+    b = A @ np.ones(20) + noise * np.random.default_rng(9).normal(size=1000)
+    r = sketch.lstsq(A, b, method=method, rng=0)
+    x = sl.lstsq(A, b)[0]
+    assert r.success
+    assert np.linalg.norm(r.x) <= 1.5 * np.linalg.norm(x)
+    rounding = 1e-15 * np.linalg.norm(A) * np.linalg.norm(x) + 1e-15 * np.linalg.norm(b)
+    assert r.residual_norm <= 1.001 * np.linalg.norm(b - A @ x) + 20 * rounding
+    assert np.linalg.norm(r.x - x) <= 3 * r.error_estimate * np.linalg.norm(x)
+
+
+def test_a_polynomial_of_degree_19_in_the_basis_of_powers():
+    t = np.linspace(0, 1, 300)
+    A, b = np.vander(t, 20), np.cos(4 * t)
+    for r in (sketch.lstsq(A, b, rng=0), sketch.lstsq(sp.csr_array(A), b, rng=0)):
+        assert r.success
+        assert r.residual_norm < 1e-12
+        assert np.linalg.norm(r.x) < 30  # 2e7 for a solution that is only right for a changed A
+    wide = sketch.lstsq(A.T, A.T @ b, rng=0)
+    assert wide.success
+    assert wide.residual_norm < 1e-12
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-6, 1e-10])
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
+def test_the_solution_without_small_singular_values_is_that_of_the_truncated_svd(gap, kind):
+    rng = np.random.default_rng(10)
+    U, V = (np.linalg.qr(rng.normal(size=(n, 12)))[0] for n in (600, 12))
+    A, b, c = (U * np.repeat([1.0, gap], 6)) @ V.T, rng.normal(size=600), rng.normal(size=12)
+    for matrix, right in ((A, b), (A.T, c)):
+        r = sketch.lstsq(kind(matrix), right, rcond=np.sqrt(gap), rng=0)
+        x = sl.lstsq(matrix, right, cond=np.sqrt(gap))[0]
+        assert r.success
+        assert r.rank == 6
+        np.testing.assert_allclose(r.x, x, atol=1e-12 * np.linalg.norm(x))
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("cond", [1e2, 1e6])
 def test_the_error_is_within_its_estimate(method, cond):
     A, b = sketch.problems.ill_conditioned(2000, 20, cond, rng=2)
@@ -156,3 +198,24 @@ BAD = [
 def test_bad_input_is_named(change, error, message):
     with pytest.raises(error, match=message):
         sketch.lstsq(**{"A": np.eye(6)[:, :2], "b": np.ones(6), **change})
+
+
+@pytest.mark.parametrize("cond", [1e2, 1e8, 1e14])
+def test_matrices_of_other_array_libraries(cond):
+    xp = pytest.importorskip("array_api_strict")
+    A, b = sketch.problems.ill_conditioned(1000, 20, cond, rng=11)
+    B = np.stack([b, A @ np.ones(20)], 1)
+    r, expected = sketch.lstsq(xp.asarray(A), xp.asarray(B), rng=0), sl.lstsq(A, B)[0]
+    assert r.success
+    assert isinstance(r.x, type(xp.asarray(A)))
+    x = np.asarray(r.x)
+    assert max(backward_error(A, B[:, j], x[:, j]) for j in range(2)) < 1e-15
+    errors = np.linalg.norm(x - expected, axis=0) / np.linalg.norm(expected, axis=0)
+    assert errors.max() <= 3 * r.error_estimate
+    np.testing.assert_allclose(r.residual_norm, np.linalg.norm(B - A @ x, axis=0), rtol=1e-6, atol=1e-13)
+    A[:, 3] = A[:, 1]
+    deficient = sketch.lstsq(xp.asarray(A), xp.asarray(b), rng=0)
+    assert deficient.rank <= 19
+    assert deficient.x.shape == (20,)
+    with pytest.raises(ValueError, match="fewer rows"):
+        sketch.lstsq(xp.asarray(A.T), xp.asarray(b[:20]))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_type
+from typing import Any, assert_type
 
+import numpy as np
 from numpy.typing import NDArray
 
 from numsolve import Status, bilevel
-
-
 
 Floats = NDArray[np.float64]
 
