@@ -216,6 +216,7 @@ def faults(root: Path) -> list[str]:
                     f"{own}.{kind}",
                     f"{root.name}.{column}.{kind}",
                     f"{own}._tuples",  # the records that a method and its kernels share
+                    f"{own}._rules",  # the numbers that compiled and generic kernels share
                     *([f"{own}._generic"] if kind == "_gpu" else []),
                     *(f"{root.name}.{part}" for part in KERNEL_GROUND),
                 )
