@@ -6,7 +6,8 @@ its new state, error and stiffness are pulled back:
     (ybar_n, thetabar) += (d step_n / d (y, theta))^T (ybar_{n+1}, Ebar_n, Sbar_n, kbar_n).          (1)
 
 The step sizes, and which attempts were accepted, count as given. Saved times are linear in the stages of
-their step, so that their cotangents join kbar. With ``checkpoint=m`` only each m-th state was kept; the
+their step and in its start, so that their cotangents join kbar and ybar_n, as do those of the rows of states
+and stages that dense output reads. With ``checkpoint=m`` only each m-th state was kept; the
 others are computed again, m at a time.
 """
 
@@ -80,6 +81,7 @@ def _pull(
         "stiffness": not is_zero(bar.rows.stiffness),
         "saved": ts is not None and not is_zero(bar.ys),
         "stages": not is_zero(bar.rows.stages),
+        "states": not is_zero(bar.rows.states),
     }
     most = jnp.max(n_steps)
     ok = raw.status == Status.CONVERGED.value
@@ -123,6 +125,8 @@ def _pull(
             given["stages"] = tuple(kbar)
         _, pull = jax.vjp(lambda floats, y: outputs(floats, y, t, h), floats, y)
         more, new = pull(given)
+        if wants["states"]:
+            direct = direct + jnp.where(wide(active, y), row(bar.rows.states, n), 0.0)
         ybar = jnp.where(wide(active, ybar), new + direct, ybar)
         return ybar, jax.tree.map(jnp.add, floats_bar, more), saved
 

@@ -154,6 +154,7 @@ class Field:
         given = [next(floats) if k in self.floats else next(others) for k in range(count)]
         consts, params = given[: len(self.jaxpr.constvars)], given[len(self.jaxpr.constvars) :]
         leaves = jax.tree.leaves(self.packing.unpack(y))
+        t = jax.numpy.reshape(t, self.jaxpr.invars[0].aval.shape)  # packed states have fewer axes
         out = jax.core.eval_jaxpr(self.jaxpr, consts, t, *leaves, *params)
         slope: Array = self.packing.pack(out)
         return slope

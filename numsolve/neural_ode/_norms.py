@@ -48,10 +48,14 @@ class Norms:
         return self(e / (self.atol + self.rtol * jnp.maximum(jnp.abs(y), jnp.abs(y1))))
 
     def quotient(self, dk: Array, dg: Array) -> Any:
-        """``|dk| / |dg|``, and 0 where nothing moved."""
+        """``|dk| / |dg|``, and 0 where nothing moved; no square of a tiny or huge number is taken."""
+        import jax
         import jax.numpy as jnp
 
-        top, bottom = self(dk), self(dg)
+        axes = tuple(range(1, dg.ndim)) if self.lanes else None
+        size = jax.lax.stop_gradient(jnp.max(jnp.abs(dg), axis=axes))
+        unit = wide(jnp.where(size == 0, 1.0, size), dg)
+        top, bottom = self(dk / unit), self(dg / unit)
         still = bottom == 0
         return jnp.where(still, 0.0, top / jnp.where(still, 1.0, bottom))
 

@@ -76,6 +76,8 @@ def heuristics(
     ------
     ValueError
         If an argument is out of range, or `fun` returns another shape.
+    TypeError
+        If `y0`, or what `fun` returns, is complex.
 
     Warns
     -----
@@ -117,7 +119,10 @@ def heuristics(
     sign = 1.0 if t1 > t0 else -1.0
 
     def f(t: float, y: Any) -> Any:
-        slope = xp.asarray(fun(sign * t, y), dtype=y.dtype)
+        given = xp.asarray(fun(sign * t, xp.positive(y)))  # copies: a function may reuse and change its arrays
+        if "complex" in str(given.dtype):
+            raise TypeError(f"fun must return real numbers, it returns {given.dtype}")
+        slope = xp.positive(xp.asarray(given, dtype=y.dtype))
         if tuple(slope.shape) != tuple(y.shape):
             raise ValueError(
                 f"fun must return shape {tuple(y.shape)}, that of y0; it returns {tuple(slope.shape)}"
@@ -248,4 +253,9 @@ def _combine(row: tuple[float, ...], ks: list[Any]) -> Any:
 
 
 def _rms(xp: Namespace, x: Array) -> float:
-    return math.sqrt(float(xp.mean(x * x)))
+    """The root of the mean square; no square of a tiny or huge number is taken."""
+    size = float(xp.max(xp.abs(x)))
+    if size == 0.0 or not math.isfinite(size):
+        return size
+    part = x / size
+    return size * math.sqrt(float(xp.mean(part * part)))

@@ -19,7 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from numsolve._core import checks
-from numsolve._core.result import deliver
+from numsolve._core.result import Status, deliver
 
 from . import _continuous, _discrete
 from ._control import GROWTH
@@ -78,7 +78,8 @@ def odesolve(
     params : pytree, optional
         What `f` gets as its third argument: arrays, and anything else that does not change.
     ts : array_like, optional
-        Times to save, sorted from t0 to t1. They cost no evaluations and do not shorten steps.
+        Times to save, sorted from t0 to t1. They cost no evaluations and do not shorten steps. Under a trace
+        they cannot be checked: if they are out of order or outside, the solve fails.
     method : {"tsit5", "dopri5", "bosh3"}
         The Runge-Kutta pair. Bosh3 has no estimate of stiffness.
     rtol, atol : float
@@ -171,6 +172,8 @@ def odesolve(
     )
     if lanes and adjoint in CONTINUOUS:
         raise ValueError(f'adjoint="{adjoint}" needs norm="batch"; "discrete" and "forward" take both norms')
+    if settings.dense and settings.checkpoint > 1:
+        raise ValueError('checkpoint must be 1 with dense=True or adjoint="interpolating": both read each state')
     if settings.controller.fixed and h0 is None:
         raise ValueError('controller="fixed" needs h0, the step')
     warn_of_rounding(settings.rtol, packing.dtype)
@@ -254,15 +257,32 @@ class Program:
 def plain_solve(
     scheme: Any, theta: Any, t0: Any, t1: Any, y0: Any, h0: Any, ts: Any, settings: Settings
 ) -> Raw:
-    """The loop without a rule of its own."""
-    return run(scheme, theta, t0, t1, y0, h0, ts, settings, keep=True)
+    """The loop without a rule of its own; the rows of a failed solve can be read, but have nan slopes."""
+    import jax
+    import jax.numpy as jnp
+
+    raw = run(scheme, theta, t0, t1, y0, h0, ts, settings, keep=True)
+    ok = jnp.where(jnp.all(raw.status == Status.CONVERGED.value), 1.0, jnp.nan).astype(y0.dtype)
+
+    @jax.custom_jvp
+    def read(rows: Any, _: Any) -> Any:
+        return rows
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        return primals[0], jax.tree.map(lambda d: d * primals[1], tangents[0])
+
+    reading: Any = read
+    reading.defjvp(rule)
+    names = [name for name in ("error", "stiffness", "states", "stages") if getattr(raw.rows, name) is not None]
+    read_rows = reading([getattr(raw.rows, name) for name in names], ok)
+    return raw._replace(rows=raw.rows._replace(**dict(zip(names, read_rows, strict=True))))
 
 
 def _result(raw: Raw, y: Any, ys: Any, sign: Any, packing: Packing, settings: Settings) -> ODEResult:
     import jax
 
     rows, still = raw.rows, jax.lax.stop_gradient
-    states = None if rows.states is None or settings.checkpoint > 1 else packing.unpack(still(rows.states))
+    states = None if rows.states is None or settings.checkpoint > 1 else packing.unpack(rows.states)
     stages = None
     if rows.stages is not None:
         stages = packing.unpack(rows.stages) if settings.norm == "batch" else rows.stages

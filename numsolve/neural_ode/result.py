@@ -28,6 +28,7 @@ MEANING = {
         "The iteration limit was reached before the end of the span: raise max_steps (maxiter in "
         "heuristics), or loosen the tolerance."
     ),
+    Status.INFEASIBLE: "The times ts, which were values of a trace, are out of order, outside the span, or nan.",
     Status.NONFINITE: "The right-hand side gave a NaN or an infinity at every step that was tried.",
     Status.BREAKDOWN: (
         "The step became smaller than the spacing of floats: the solution blows up, jumps, or is stiff. "
@@ -61,7 +62,7 @@ class ODEResult(Result):
         Estimate of the largest eigenvalue in each step; nan for Bosh3. Differentiable.
     states : pytree of arrays or None
         The states at the starts of the accepted steps, rows beyond `naccepted` without meaning; None with
-        ``checkpoint > 1``. No gradient flows through them.
+        ``checkpoint > 1``. Differentiable.
     stages : array or None
         The slopes of each step, with ``dense=True``.
     rejected_t, rejected_h : array of shape (max_steps,)
@@ -115,7 +116,7 @@ class ODEResult(Result):
         return stability_size(self.settings.method)
 
     def __call__(self, t: float | Array) -> Any:
-        """Evaluate the dense output; the solve needs ``dense=True``.
+        """Evaluate the dense output, which is differentiable; the solve needs ``dense=True``.
 
         Parameters
         ----------

@@ -64,7 +64,7 @@ def sdesolve(
     y0 : array or pytree of arrays
         The start; several paths along the first axis share their steps.
     t_span : tuple of float
-        Start and end, in this order.
+        Start and end, in this order. There is no derivative in them, nor in `ts`.
     params : pytree, optional
         What both get as their third argument.
     key : array
@@ -238,10 +238,10 @@ class Program:
         import jax.numpy as jnp
 
         settings, packing, still = self.settings, self.drift.packing, jax.lax.stop_gradient
-        t0, t1 = (still(jnp.asarray(t, packing.dtype)) for t in (t0, t1))
+        t0, t1 = (_held(jnp.asarray(t, packing.dtype)) for t in (t0, t1))
         span = t1 - t0
         if ts is not None:
-            ts = still(jnp.round((jnp.asarray(ts, packing.dtype) - t0) / span * CELLS) / CELLS)
+            ts = still(jnp.round((_held(jnp.asarray(ts, packing.dtype)) - t0) / span * CELLS) / CELLS)
         h0 = None if h0 is None else jnp.asarray(h0, packing.dtype)
         norms = Norms(False, settings.rtol, settings.atol, packing.weights(settings.weight))
         fixed = settings.controller.fixed
@@ -254,7 +254,7 @@ class Program:
         raw = solve(scheme, theta, zero, one, y0, h0, ts, settings)
         rows = raw.rows
         done = jnp.arange(rows.t.shape[0])
-        states = packing.unpack(still(rows.states)) if settings.checkpoint == 1 else None
+        states = packing.unpack(rows.states) if settings.checkpoint == 1 else None
         return SDEResult(
             x=packing.unpack(raw.y),
             ys=None if raw.ys is None else packing.unpack(raw.ys),
@@ -273,6 +273,27 @@ class Program:
             residual=_largest(rows.error),
             settings=settings,
         )
+
+
+def _held(t: Any) -> Any:
+    """A time, in which a path has no derivative."""
+    import jax
+
+    @jax.custom_jvp
+    def hold(t: Any) -> Any:
+        return t
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        if not isinstance(tangents[0], jax.custom_derivatives.SymbolicZero):
+            raise TypeError(
+                "sdesolve has no derivative in t_span or ts, for a Brownian path has none in time; hold them "
+                "with jax.lax.stop_gradient"
+            )
+        return primals[0], tangents[0]
+
+    held: Any = hold
+    held.defjvp(rule, symbolic_zeros=True)
+    return jax.lax.stop_gradient(held(t))
 
 
 def _largest(errors: Any) -> Any:

@@ -123,6 +123,30 @@ def test_a_closure_is_differentiated_like_an_argument():
     assert float(by_closure) == pytest.approx(-2 * np.exp(-0.7), rel=1e-4)
 
 
+def dense_and_saved(a, c, adjoint):
+    """The same times by dense output and as saved times, of a state of two arrays."""
+
+    def f(t, y, a):
+        return {"u": -a * y["u"], "v": jnp.cos(t) * y["v"] * a}
+
+    times = jnp.array([0.0, 0.2, 0.5, 0.9])
+    start = {"u": c * jnp.ones(2), "v": jnp.ones(())}
+    sol = odesolve(
+        f, start, (0.0, 1.0), a, ts=times, rtol=1e-4, method="bosh3", dense=True, adjoint=adjoint
+    )
+    weights = jnp.array([1.0, -2.0, 3.0, 0.5])
+    return [weights @ (y["u"].sum(axis=1) + y["v"] ** 2) for y in (sol(times), sol.ys)]
+
+
+def test_dense_output_has_the_derivative_of_the_saved_times():
+    slopes = jax.jit(jax.jacrev(partial(dense_and_saved, adjoint="discrete"), argnums=(0, 1)))(0.7, 1.2)
+    assert np.allclose(*slopes, rtol=1e-12)
+    assert min(abs(float(slope)) for slope in slopes[1]) > 0.1
+    move = partial(dense_and_saved, adjoint="forward")
+    along = jax.jit(lambda a, c: jax.jvp(move, (a, c), (1.0, -2.0))[1])(0.7, 1.2)
+    assert np.allclose(along, slopes[1][0] - 2 * slopes[1][1], rtol=1e-12)
+
+
 @pytest.mark.parametrize("adjoint", ["backsolve", "interpolating"])
 def test_the_adjoint_equation_gives_the_derivative_to_the_tolerance(adjoint):
     def end(a, y, adjoint):

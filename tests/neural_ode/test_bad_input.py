@@ -57,6 +57,26 @@ BAD = {
         ValueError,
         'needs norm="batch"',
     ),
+    "dense without all states": (
+        lambda: solve(dense=True, checkpoint=2),
+        ValueError,
+        "checkpoint must be 1 with dense=True",
+    ),
+    "interpolation without all states": (
+        lambda: solve(adjoint="interpolating", checkpoint=2),
+        ValueError,
+        "checkpoint must be 1 with dense=True or adjoint=\"interpolating\"",
+    ),
+    "a derivative in time with noise": (
+        lambda: jax.grad(lambda t1: sdesolve(f, f, Y, (0.0, t1), key=KEY).y[0])(1.0),
+        TypeError,
+        "sdesolve has no derivative in t_span or ts",
+    ),
+    "a derivative in saved times with noise": (
+        lambda: jax.jit(jax.grad(lambda t: noisy(ts=t[None]).y[0]))(0.5),
+        TypeError,
+        "sdesolve has no derivative in t_span or ts",
+    ),
     "fixed without a step": (lambda: solve(controller="fixed"), ValueError, "needs h0"),
     "step the wrong way": (lambda: solve(h0=-0.1), ValueError, "h0 must point from t0 to t1"),
     "unsorted times": (lambda: solve(ts=[0.5, 0.2]), ValueError, "ts must be sorted"),
@@ -123,6 +143,11 @@ BAD = {
         ValueError,
         "fun must return shape",
     ),
+    "plain slope complex": (
+        lambda: heuristics(lambda t, y: 1j * y, SPAN, Y),
+        TypeError,
+        "fun must return real numbers, it returns complex128",
+    ),
     "plain complex": (lambda: heuristics(lambda t, y: y, SPAN, 1j * Y), TypeError, "y0 is complex"),
 }
 
@@ -174,6 +199,19 @@ def test_a_plain_solve_runs_backwards_and_fails_with_nan():
     assert (back.h < 0).all()
     with pytest.warns(match="smaller than the spacing"):
         assert np.isnan(heuristics(lambda t, y: y * y, (0.0, 2.0), np.ones(1)).x).all()
+
+
+def test_a_function_may_reuse_its_output_and_change_its_input():
+    buffer = np.empty(2)
+
+    def fun(t, y):
+        buffer[:] = -y
+        y[:] = np.nan
+        return buffer
+
+    clean = heuristics(lambda t, y: -y, SPAN, Y)
+    assert np.array_equal(heuristics(fun, SPAN, Y).x, clean.x)
+    assert np.array_equal(Y, np.ones(2))
 
 
 def test_pictures_and_words_of_a_result():

@@ -151,6 +151,16 @@ def test_stiffness_is_the_size_of_the_eigenvalue():
     assert sol.stiffness == pytest.approx(np.hypot(a, b), rel=1e-5)
 
 
+@pytest.mark.parametrize("size", [1e-170, 1e170])
+def test_stiffness_does_not_depend_on_the_size_of_the_state(size):
+    """Its norms take no square of a number that has none."""
+    y0 = np.array([size, 2 * size])
+    sol = odesolve(lambda t, y, _: -2 * y, y0, (0.0, 1.0), rtol=1e-4, atol=0.0)
+    plain = heuristics(lambda t, y: -2 * y, (0.0, 1.0), y0, rtol=1e-4, atol=0.0)
+    assert np.asarray(sol.stiffness[: int(sol.naccepted)]) == pytest.approx(2.0, rel=1e-9)
+    assert plain.stiffness == pytest.approx(2.0, rel=1e-9)
+
+
 def test_stiffness_shows_the_slow_branches_of_van_der_pol():
     """There it limits the step, and is the spectral radius of the Jacobian; in the jumps it does not."""
     mu = 20.0
@@ -200,6 +210,29 @@ def test_a_failed_solve_is_nan_and_so_are_its_gradients(name, adjoint):
     assert np.isnan([sol.y, value, slope]).all()
     with pytest.raises(ConvergenceError):
         sol.raise_for_status()
+
+
+def test_times_that_a_trace_hides_fail_the_solve_when_they_are_wrong():
+    """Out of order, outside, or no number; a rounding outside is forgiven."""
+    run = jax.jit(lambda ts: odesolve(cosine, jnp.ones(1), (0.0, 1.0), ts=ts, method="bosh3"))
+    for ts in ([0.5, 2.0], [0.7, 0.3], [np.nan, 0.5], [-0.1, 0.5]):
+        sol = run(np.array(ts))
+        assert Status(int(sol.status)) is Status.INFEASIBLE
+        assert np.isnan(np.concatenate([sol.y, *sol.ys])).all()
+        assert "ts" in sol.message
+    sol = run(np.array([0.5, np.nextafter(1.0, 2.0)]))
+    assert sol.success
+    assert np.array_equal(sol.ys[1], sol.y)
+
+
+def test_rows_of_a_failed_solve_can_be_read_and_have_no_slope():
+    def rows(a):
+        sol = odesolve(cosine, a * jnp.ones(1), (0.0, 9.0), max_steps=3, adjoint="forward", method="bosh3")
+        return sol.error_estimate.sum()
+
+    value, slope = jax.jit(lambda a: jax.jvp(rows, (a,), (1.0,)))(1.0)
+    assert float(value) > 0
+    assert np.isnan(slope)
 
 
 def test_outside_of_jit_a_failure_warns():
@@ -271,6 +304,20 @@ def test_a_state_of_several_arrays_and_a_weight_of_zero():
     assert np.allclose(sol.y["y"], alone.y, rtol=1e-5)
     exact = scipy.integrate.quad(lambda t: 1e3 * np.exp(np.sin(t)), 0, 2)[0]
     assert np.allclose(sol.y["sum"], exact, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shapes", [((3, 2, 2), (3,)), ((3,), (3, 2))])
+def test_samples_of_arrays_with_different_axes_get_times_of_the_first(shapes):
+    """y' = t - y has y = t - 1 + 2 exp(-t) from 1."""
+    start = tuple(np.ones(shape) for shape in shapes)
+
+    def f(t, y, _):
+        assert t.shape == (3,) + (1,) * (len(shapes[0]) - 1)
+        return t - y[0], -y[1]
+
+    sol = odesolve(f, start, (0.0, 1.0), norm="sample", rtol=1e-8, method="bosh3", max_steps=2000)
+    assert np.allclose(sol.y[0], 2 * np.exp(-1), rtol=1e-6)
+    assert np.allclose(sol.y[1], np.exp(-1), rtol=1e-6)
 
 
 def test_time_runs_backwards():
