@@ -186,6 +186,38 @@ def hoist(
     return Field(closed.jaxpr, floats, packing), theta
 
 
+def text(field: Field) -> tuple[str, tuple[Any, ...]]:
+    """What tells a traced function from another: its operations, and the constants of compiled parts of it."""
+    import jax
+    import numpy as np
+
+    constants: list[Any] = []
+
+    def visit(jaxpr: Any) -> None:
+        for equation in jaxpr.eqns:
+            for part in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+                if hasattr(part, "eqns"):
+                    constants.extend(getattr(part, "consts", ()))
+                    visit(getattr(part, "jaxpr", part))
+
+    visit(field.jaxpr)
+    arrays = (np.asarray(jax.random.key_data(c) if _is_key(c) else c) for c in constants)
+    return str(field.jaxpr), tuple((a.shape, str(a.dtype), a.tobytes()) for a in arrays)
+
+
+class Same:
+    """An object that is equal to itself alone, and kept, so that no other can take its place in memory."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.value is other.value
+
+
 def struct(jax: Any) -> Any:
     """JAX's word for a shape and a type, which checkers do not know."""
     return jax.ShapeDtypeStruct
@@ -207,7 +239,8 @@ def _check_output(name: str, out: Any, packing: Packing) -> None:
 
 
 def _is_array(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") or isinstance(leaf, bool | int | float)
+    """What is traced: arrays and Python's floats; integers and truth values may steer Python code."""
+    return hasattr(leaf, "dtype") or isinstance(leaf, float)
 
 
 def _is_key(leaf: Any) -> bool:

@@ -139,15 +139,22 @@ class Diagonal:
         return start, jnp.where(jnp.isfinite(h), jnp.clip(h, LEAST_START, 1.0), 1e-3) * u1, 1
 
     def clip(self, u: Any, h: Any, u1: Any, stop: Any) -> tuple[Any, Any, Any]:
-        """A step to a place of the grid, at most to the next time to save."""
+        """A step to a place of the grid, at most to the next time to save.
+
+        Fixed steps end at the multiples of their length, each rounded, so that roundings do not add up.
+        """
         import jax
         import jax.numpy as jnp
 
         del u1
         place = jnp.round(u * CELLS).astype(jnp.int32)
-        width = jnp.clip(jnp.round(h * CELLS), 1, CELLS).astype(jnp.int32)
-        target = place + width
-        if not self.fixed:
+        if self.fixed:
+            width = jnp.clip(h * CELLS, 1, CELLS)
+            count = jnp.floor((place + 0.5) / width) + 1
+            target = jnp.maximum(jnp.round(count * width).astype(jnp.int32), place + 1)
+        else:
+            width = jnp.clip(jnp.round(h * CELLS), 1, CELLS).astype(jnp.int32)
+            target = place + width
             bits = 31 - jax.lax.clz(width) - DIGITS
             unit = jnp.left_shift(1, jnp.maximum(bits, 0))
             target = jnp.maximum(target // unit * unit, place + 1)

@@ -23,7 +23,7 @@ from numsolve._core.result import Status, deliver
 
 from . import _continuous, _discrete
 from ._control import GROWTH
-from ._field import hoist, make_packing, require_jax, struct
+from ._field import Same, hoist, make_packing, require_jax, struct, text
 from ._loop import Raw, run
 from ._norms import Norms
 from ._runge_kutta import RungeKutta
@@ -76,7 +76,8 @@ def odesolve(
     t_span : tuple of float
         Start and end; time may run backwards. Both may be values of a trace, with derivatives.
     params : pytree, optional
-        What `f` gets as its third argument: arrays, and anything else that does not change.
+        What `f` gets as its third argument: arrays and floats, which have derivatives, and anything else:
+        integers, truth values and functions may steer Python's code.
     ts : array_like, optional
         Times to save, sorted from t0 to t1. They cost no evaluations and do not shorten steps. Under a trace
         they cannot be checked: if they are out of order or outside, the solve fails.
@@ -94,7 +95,8 @@ def odesolve(
     adjoint : {"discrete", "backsolve", "interpolating", "forward"}
         How gradients are computed: exactly for the steps that were done; by the adjoint equation backwards
         in time, with the state solved back or interpolated; or ``"forward"``, which allows ``jax.jvp`` and
-        ``jax.jacfwd`` of any order and no reverse mode.
+        ``jax.jacfwd`` of any order and no reverse mode. It is the one for second derivatives: a gradient of a
+        gradient is right with ``"discrete"``, but only outside of ``jax.jit``.
     checkpoint : int
         The discrete adjoint keeps one state in so many, and computes the others again.
     max_steps : int
@@ -209,7 +211,7 @@ class Program:
 
     def __init__(self, f: Any, field: Any, settings: Settings, sign: float | None) -> None:
         self.field, self.settings, self.sign = field, settings, sign
-        self.key = (identity_of(f), str(field.jaxpr), field.packing, settings, sign)
+        self.key = (identity_of(f), text(field), field.packing, settings, sign)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -366,7 +368,7 @@ def identity_of(f: Any) -> Any:
     try:
         hash(f)
     except TypeError:
-        return id(f)
+        return Same(f)
     return f
 
 

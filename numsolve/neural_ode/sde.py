@@ -17,7 +17,7 @@ from numsolve._core.result import deliver
 from . import _discrete
 from ._brownian import CELLS, Path
 from ._control import GROWTH_OF_SDE
-from ._field import hoist, make_packing, require_jax, struct
+from ._field import hoist, make_packing, require_jax, struct, text
 from ._noise import METHODS, Diagonal
 from ._norms import Norms
 from ._settings import check_span, check_times, is_traced, make_settings
@@ -72,12 +72,15 @@ def sdesolve(
     ts : array_like, optional
         Times to save. Steps end at each, rounded to a millionth of the span.
     noise : {"diagonal"}
-        The kind of noise.
+        The kind of noise: entry i of g multiplies a path of its own.
     method : {"sosri", "euler", "euler-heun"}
-        SOSRI, strong order 1.5, in the sense of Itô; Euler-Maruyama; or Euler-Heun, in the sense of
-        Stratonovich. The last two take fixed steps of `h0`.
+        SOSRI, in the sense of Itô, of strong order 1.5 if entry i of g depends on entry i of the state alone,
+        and else, as every scheme without iterated integrals of two paths, of order 1/2, which its error
+        estimate does not see; Euler-Maruyama; or Euler-Heun, in the sense of Stratonovich. The last two take
+        fixed steps of `h0`.
     rtol, atol : float
-        As in `odesolve`. The estimate is cautious: with 0.1 the error of a path is some twenty times smaller.
+        As in `odesolve`; the error of a path at the end is of the size of the tolerance, and smaller where the
+        noise does not depend on the state.
     controller : str or tuple of float, optional
         As in `odesolve`; ``"pi"`` by default, and fixed steps for the methods of Euler.
     adjoint : {"discrete", "forward"}
@@ -141,6 +144,8 @@ def sdesolve(
         raise ValueError("fixed steps need h0, the step")
     if h0 is not None and not is_traced(h0):
         h0 = checks.real("h0", h0, low=0.0, open_low=True)
+        if fixed and plain and h0 * CELLS < t1 - t0:
+            raise ValueError(f"h0 must be at least the span over 2^20, {(t1 - t0) / CELLS:.2g}, got {h0:g}")
     settings = make_settings(
         method,
         rtol,
@@ -203,9 +208,8 @@ def brownian_path(key: Any, y0: Any, t_span: tuple[float, float], ts: ArrayLike)
     packing = make_packing(y0, lanes=False)
     data, impl = _key_data(key)
     span = jnp.asarray(t1 - t0, packing.dtype)
-    path = Path(jax.random.wrap_key_data(data, impl=impl), packing.shape, packing.dtype, span)
     places = jnp.round((jnp.asarray(check_times(ts, t0, t1)) - t0) / (t1 - t0) * CELLS) / CELLS
-    return packing.unpack(jax.lax.map(lambda u: path.at(u).value, places))
+    return packing.unpack(_walk()(impl, packing.shape, packing.dtype, data, span, places))
 
 
 class Program:
@@ -223,7 +227,7 @@ class Program:
     ) -> None:
         self.drift, self.diffusion, self.settings = drift, diffusion, settings
         self.counts, self.impl = counts, impl
-        bodies = str(drift.jaxpr), str(diffusion.jaxpr)
+        bodies = text(drift), text(diffusion)
         self.key = (identity_of(f), identity_of(g), bodies, drift.packing, settings, counts, str(impl))
 
     def __hash__(self) -> int:
@@ -314,6 +318,17 @@ def _key_data(key: Any) -> tuple[Any, Any]:
     if data.ndim != 1:
         raise ValueError(f"key must be a single key, got an array of shape {tuple(data.shape[:-1])}")
     return data, impl
+
+
+@cache
+def _walk() -> Any:
+    import jax
+
+    def walk(impl: Any, shape: Any, dtype: Any, data: Any, span: Any, places: Any) -> Any:
+        path = Path(jax.random.wrap_key_data(data, impl=impl), shape, dtype, span)
+        return jax.lax.map(lambda u: path.at(u).value, places)
+
+    return jax.jit(walk, static_argnums=(0, 1, 2))
 
 
 @cache

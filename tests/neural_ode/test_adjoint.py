@@ -18,6 +18,7 @@ rng = np.random.default_rng(0)
 LAYERS = [(rng.standard_normal((4, 6)), np.zeros(6)), (rng.standard_normal((7, 3)), np.ones(3))]
 Y = rng.standard_normal((5, 3))
 TS = np.array([0.0, 0.3, 0.35, 1.0, 1.5])
+STEPS = {"controller": "fixed", "h0": 0.5, "rtol": 1e-2, "atol": 1e-2, "max_steps": 4}
 SOLVE = {"rtol": 1e-3, "atol": 1e-3, "ts": TS, "max_steps": 16}
 
 
@@ -174,6 +175,25 @@ def test_the_adjoint_equation_gives_the_derivative_to_the_tolerance(adjoint):
     assert worst(found, jax.grad(exact, argnums=(0, 1))(1.3, y)) < 1e-7
 
 
+def test_a_solve_is_not_found_again_when_what_it_closes_over_has_changed():
+    """Also in a function that is compiled inside, and of a callable that has no hash."""
+
+    class Model:
+        __hash__ = None
+
+        def __init__(self, rate):
+            self.rate = np.array([rate])
+
+        def __call__(self, t, y, _):
+            return jax.jit(lambda y: y * self.rate)(y)
+
+    model = Model(-1.0)
+    for rate in (-1.0, -2.0, 0.5):
+        model.rate = np.array([rate])
+        end = odesolve(model, jnp.ones(1), (0.0, 1.0), method="bosh3", rtol=1e-6, max_steps=500).y[0]
+        assert float(end) == pytest.approx(np.exp(rate), rel=1e-5)
+
+
 def test_backsolve_keeps_nothing():
     def memory(adjoint, n):
         def end(y):
@@ -208,6 +228,25 @@ def test_second_derivatives_by_forward_mode():
     assert float(jax.jit(jax.jacfwd(jax.jacfwd(end)))(0.5)) == pytest.approx(np.exp(-0.5), rel=1e-5)
 
 
+def test_second_derivatives_by_reverse_mode_of_the_adjoint():
+    """The adjoint is differentiated with the states that it replays; outside of jit, where loops have lengths."""
+
+    def end(a, y):
+        sol = odesolve(lambda t, y, a: -a * y**2, y, (0.0, 1.0), a, method="bosh3", **STEPS)
+        return sol.y[0] + 10 * error_penalty(sol)
+
+    def slope(a, y):
+        da, dy = jax.grad(end, argnums=(0, 1))(a, y)
+        return da + jnp.sum(dy**2)
+
+    y, eps = jnp.array([1.3]), 1e-5
+    along_a, along_y = jax.grad(slope, argnums=(0, 1))(0.8, y)
+    by_hand = (slope(0.8 + eps, y) - slope(0.8 - eps, y)) / (2 * eps)
+    assert float(along_a) == pytest.approx(float(by_hand), rel=1e-7)
+    by_hand = (slope(0.8, y + eps) - slope(0.8, y - eps)) / (2 * eps)
+    assert float(along_y[0]) == pytest.approx(float(by_hand), rel=1e-7)
+
+
 def test_forward_mode_of_the_discrete_adjoint_names_the_right_one():
     with pytest.raises(TypeError, match='use adjoint="forward"'):
         jax.jvp(lambda a: odesolve(lambda t, y, a: -a * y, jnp.ones(()), (0.0, 1.0), a).y, (1.0,), (1.0,))
@@ -230,8 +269,11 @@ def test_parameters_may_hold_what_is_no_number():
     """As an equinox module does: functions and integers among the leaves."""
 
     def end(w):
-        params = {"act": jnp.tanh, "w": w, "n": 2}
-        f = lambda t, y, p: p["act"](p["w"] * y) * p["n"]  # noqa: E731
+        params = {"act": jnp.tanh, "w": w, "n": 2, "flag": True}
+
+        def f(t, y, p):
+            return sum(p["act"](p["w"] * y) for _ in range(p["n"])) if p["flag"] else y
+
         return odesolve(f, jnp.ones(3), (0.0, 0.5), params, method="bosh3").y.sum()
 
     both, eps = jax.jit(jax.value_and_grad(end)), 1e-5

@@ -120,6 +120,11 @@ BAD = {
     "kind of noise": (lambda: noisy(noise="general"), ValueError, "noise must be one of 'diagonal'"),
     "backwards noise": (lambda: sdesolve(f, f, Y, (1.0, 0.0), key=KEY), ValueError, "t_span must grow"),
     "Euler without a step": (lambda: noisy(method="euler"), ValueError, "fixed steps need h0"),
+    "Euler below the grid": (
+        lambda: noisy(method="euler", h0=1e-7),
+        ValueError,
+        "h0 must be at least the span over 2\\^20",
+    ),
     "Euler with control": (
         lambda: noisy(method="euler", controller="pi", h0=0.1),
         ValueError,
