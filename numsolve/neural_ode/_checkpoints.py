@@ -1,7 +1,7 @@
 """Checkpoints: arrays in one NumPy file, written beside the old one and then renamed; nothing is pickled.
 
-A file says what its numbers mean: the types of its arrays, and the run (batch size, seed, data) that gives the
-number of the step its batch and its key. Types that NumPy's files do not hold are kept as bits.
+A file says what its numbers mean: the types of its arrays, and the run (batch size, seed, data), which gives
+the number of a step its batch and its key. Types that NumPy's files do not hold are kept as bits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Progress(NamedTuple):
-    """Where a run is: its state, the steps done, the table, and the rows of the epoch that is not complete."""
+    """Where a run is: its state, the steps done, the table, and the rows of the epoch that is not over."""
 
     state: Any
     step: int

@@ -187,7 +187,7 @@ def hoist(
 
 
 def text(field: Field) -> tuple[str, tuple[Any, ...]]:
-    """What tells a traced function from another: its operations, and the constants of compiled parts of it."""
+    """What tells a traced function from another: its operations, and the constants of its compiled parts."""
     import jax
     import numpy as np
 
@@ -195,7 +195,8 @@ def text(field: Field) -> tuple[str, tuple[Any, ...]]:
 
     def visit(jaxpr: Any) -> None:
         for equation in jaxpr.eqns:
-            for part in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+            values = list(equation.params.values())
+            for part in jax.tree.leaves(values, is_leaf=lambda x: hasattr(x, "eqns")):
                 if hasattr(part, "eqns"):
                     constants.extend(getattr(part, "consts", ()))
                     visit(getattr(part, "jaxpr", part))

@@ -17,8 +17,8 @@ of both,
 
 of size h^1.5. This is the natural embedding of Ch. Rackauckas, Q. Nie, "Adaptive methods for stochastic
 differential equations via natural embeddings and rejection sampling with memory", 2017. Differs from it: the
-paper adds the drifts with a sign each, where (5) has the weights of the embedded scheme; the authors' code adds
-the four without a sign, which is of size h, and not an error.
+paper adds the drifts with a sign each, where (5) has the weights of the embedded scheme; the authors' code
+adds the four without a sign, which is of size h, and not an error.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class Diagonal:
     fixed: bool
 
     kept = 1
+    shares = False
     resolution = 1 / CELLS
 
     @property
@@ -134,7 +135,7 @@ class Diagonal:
             return start, h0 / path.span + 0 * u0, 0
         scale: Any = self.norms.atol + self.norms.rtol * jnp.abs(y)
         size: Any = jnp.abs(f(t0, y)) + 3.0 * jnp.abs(g(t0, y))
-        d0, d1 = jnp.maximum(self.norms(y / scale), 1.0), self.norms(size / scale)
+        d0, d1 = jnp.maximum(self.norms.over(y, scale), 1.0), self.norms.over(size, scale)
         h = d0 / jnp.where(d1 > 0, d1, 1e-3 * d0) / path.span
         return start, jnp.where(jnp.isfinite(h), jnp.clip(h, LEAST_START, 1.0), 1e-3) * u1, 1
 

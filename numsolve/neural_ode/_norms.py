@@ -45,7 +45,16 @@ class Norms:
         """The scaled error of a step: at most 1 where it meets the tolerance."""
         import jax.numpy as jnp
 
-        return self(e / (self.atol + self.rtol * jnp.maximum(jnp.abs(y), jnp.abs(y1))))
+        return self.over(e, self.atol + self.rtol * jnp.maximum(jnp.abs(y), jnp.abs(y1)))
+
+    def over(self, x: Array, scale: Array) -> Any:
+        """The norm of ``x / scale``; zero over zero is zero."""
+        import jax.numpy as jnp
+
+        if self.atol == 0.0:
+            both = (x == 0) & (scale == 0)
+            scale = jnp.where(both, 1.0, scale)
+        return self(x / scale)
 
     def quotient(self, dk: Array, dg: Array) -> Any:
         """``|dk| / |dg|``, and 0 where nothing moved; no square of a tiny or huge number is taken."""

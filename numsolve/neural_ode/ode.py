@@ -18,6 +18,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from numsolve._core import checks
 from numsolve._core.result import Status, deliver
 
@@ -26,7 +28,7 @@ from ._control import GROWTH
 from ._field import Same, hoist, make_packing, require_jax, struct, text
 from ._loop import Raw, run
 from ._norms import Norms
-from ._runge_kutta import RungeKutta
+from ._runge_kutta import Clock, RungeKutta
 from ._settings import check_span, check_times, is_traced, make_settings, usual_rtol, warn_of_rounding
 from ._tableaus import TABLEAUS
 from .result import ODEResult, register
@@ -175,7 +177,9 @@ def odesolve(
     if lanes and adjoint in CONTINUOUS:
         raise ValueError(f'adjoint="{adjoint}" needs norm="batch"; "discrete" and "forward" take both norms')
     if settings.dense and settings.checkpoint > 1:
-        raise ValueError('checkpoint must be 1 with dense=True or adjoint="interpolating": both read each state')
+        raise ValueError(
+            'checkpoint must be 1 with dense=True or adjoint="interpolating", which read all states'
+        )
     if settings.controller.fixed and h0 is None:
         raise ValueError('controller="fixed" needs h0, the step')
     warn_of_rounding(settings.rtol, packing.dtype)
@@ -189,7 +193,10 @@ def odesolve(
     field, theta = hoist("f", f, time, packing, params)
     sign: Any = (1.0 if t1 > t0 else -1.0) if plain else None
     program = Program(f, field, settings, sign)
-    data = (theta, start, t0, t1, h0, times)
+    # Differences of times are taken here, where they are exact, if their numbers are known.
+    span = abs(t1 - t0) if plain else None
+    since = np.abs(times - t0) if plain and times is not None and not is_traced(times) else None
+    data = (theta, start, (t0, t1, span), h0, (times, since))
     traced = any(is_traced(leaf) for leaf in jax.tree.leaves(data))
     result: ODEResult = program(*data) if traced else _compiled()(program, *data)
     if not is_traced(result.status):
@@ -219,14 +226,14 @@ class Program:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Program) and self.key == other.key
 
-    def __call__(self, theta: Any, y0: Any, t0: Any, t1: Any, h0: Any, ts: Any) -> ODEResult:
-        """Solve, on packed data."""
+    def __call__(self, theta: Any, y0: Any, ends: Any, h0: Any, saved: Any) -> ODEResult:
+        """Solve, on packed data, in the time s = |t - t0|."""
         import jax
         import jax.numpy as jnp
 
         settings, packing = self.settings, self.field.packing
-        t0, t1 = (jnp.asarray(t, packing.dtype) for t in (t0, t1))
-        ts = None if ts is None else jnp.asarray(ts, packing.dtype)
+        t0, t1, span = (None if t is None else jnp.asarray(t, packing.dtype) for t in ends)
+        ts, since = (None if t is None else jnp.asarray(t, packing.dtype) for t in saved)
         still = jax.lax.stop_gradient
         sign: Any = (
             jnp.where(still(t1 >= t0), 1.0, -1.0).astype(packing.dtype) if self.sign is None else self.sign
@@ -234,14 +241,18 @@ class Program:
         norms = Norms(
             settings.norm == "sample", settings.rtol, settings.atol, packing.weights(settings.weight)
         )
-        scheme = RungeKutta(TABLEAUS[settings.method], self.field, norms, sign)
+        scheme = RungeKutta(TABLEAUS[settings.method], Clock(self.field, sign), norms)
+        origin, zero = still(t0), jnp.zeros((), packing.dtype)
+        span = sign * (still(t1) - origin) if span is None else span
+        if ts is not None and since is None:
+            since = sign * (still(ts) - origin)
+        timed = (theta[0], [*theta[1], origin])
         y0 = _moved(self.field, theta, y0, t0, -1.0, norms.lanes)
-        times = None if ts is None else sign * still(ts)
         h0 = None if h0 is None else jnp.abs(jnp.asarray(h0, packing.dtype))
         rules: dict[str, Any] = {"discrete": _discrete.solve, "forward": plain_solve}
         solve = rules.get(settings.adjoint, _continuous.solve)
         try:
-            raw = solve(scheme, theta, sign * still(t0), sign * still(t1), y0, h0, times, settings)
+            raw = solve(scheme, timed, zero, span, y0, h0, since, settings)
         except TypeError as error:
             if "forward-mode" not in str(error):
                 raise
@@ -253,7 +264,7 @@ class Program:
         ys = raw.ys
         if ys is not None and is_traced(ts):
             ys = jax.vmap(lambda y, t: _moved(self.field, theta, y, t, 1.0, norms.lanes))(ys, ts)
-        return _result(raw, y, ys, sign, packing, settings)
+        return _result(raw, y, ys, origin, sign, packing, settings)
 
 
 def plain_solve(
@@ -275,15 +286,20 @@ def plain_solve(
 
     reading: Any = read
     reading.defjvp(rule)
-    names = [name for name in ("error", "stiffness", "states", "stages") if getattr(raw.rows, name) is not None]
-    read_rows = reading([getattr(raw.rows, name) for name in names], ok)
-    return raw._replace(rows=raw.rows._replace(**dict(zip(names, read_rows, strict=True))))
+    rows = {name: getattr(raw.rows, name) for name in ("error", "stiffness", "states", "stages")}
+    return raw._replace(rows=raw.rows._replace(**reading(rows, ok)))
 
 
-def _result(raw: Raw, y: Any, ys: Any, sign: Any, packing: Packing, settings: Settings) -> ODEResult:
+def _result(raw: Raw, y: Any, ys: Any, t0: Any, sign: Any, packing: Packing, settings: Settings) -> ODEResult:
     import jax
+    import jax.numpy as jnp
 
     rows, still = raw.rows, jax.lax.stop_gradient
+
+    def times(since: Any, count: Any) -> Any:
+        filled = jnp.arange(since.shape[0]).reshape(-1, *(1,) * (since.ndim - 1)) < count
+        return jnp.where(filled, t0 + sign * still(since), 0.0)
+
     states = None if rows.states is None or settings.checkpoint > 1 else packing.unpack(rows.states)
     stages = None
     if rows.stages is not None:
@@ -292,13 +308,13 @@ def _result(raw: Raw, y: Any, ys: Any, sign: Any, packing: Packing, settings: Se
     return ODEResult(
         x=packing.unpack(y),
         ys=None if ys is None else packing.unpack(ys),
-        t=sign * still(rows.t),
+        t=times(rows.t, raw.naccepted),
         h=sign * still(rows.h),
         error_estimate=rows.error,
         stiffness=rows.stiffness,
         states=states,
         stages=stages,
-        rejected_t=sign * still(rows.rejected_t),
+        rejected_t=times(rows.rejected_t, raw.nrejected),
         rejected_h=sign * still(rows.rejected_h),
         naccepted=raw.naccepted,
         nrejected=raw.nrejected,
@@ -356,7 +372,6 @@ def _first(h0: Any, t0: Any, t1: Any, plain: bool) -> Any:
 def check_start(start: Any) -> None:
     """Refuse a start that is not finite, where its numbers are known."""
     import jax
-    import numpy as np
 
     for leaf in jax.tree.leaves(start):
         if not is_traced(leaf):

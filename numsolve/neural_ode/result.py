@@ -28,7 +28,7 @@ MEANING = {
         "The iteration limit was reached before the end of the span: raise max_steps (maxiter in "
         "heuristics), or loosen the tolerance."
     ),
-    Status.INFEASIBLE: "The times ts, which were values of a trace, are out of order, outside the span, or nan.",
+    Status.INFEASIBLE: "The times ts, values of a trace, are out of order, outside the span, or no numbers.",
     Status.NONFINITE: "The right-hand side gave a NaN or an infinity at every step that was tried.",
     Status.BREAKDOWN: (
         "The step became smaller than the spacing of floats: the solution blows up, jumps, or is stiff. "

@@ -79,8 +79,8 @@ def sdesolve(
         estimate does not see; Euler-Maruyama; or Euler-Heun, in the sense of Stratonovich. The last two take
         fixed steps of `h0`.
     rtol, atol : float
-        As in `odesolve`; the error of a path at the end is of the size of the tolerance, and smaller where the
-        noise does not depend on the state.
+        As in `odesolve`; the error of a path at the end is of the size of the tolerance, and smaller where
+        the noise does not depend on the state.
     controller : str or tuple of float, optional
         As in `odesolve`; ``"pi"`` by default, and fixed steps for the methods of Euler.
     adjoint : {"discrete", "forward"}
@@ -166,7 +166,11 @@ def sdesolve(
     diffusion, (floats_g, others_g) = hoist("g", g, time, packing, params)
     data_of_key, impl = _key_data(key)
     program = Program(f, g, drift, diffusion, settings, (len(floats_f), len(others_f)), impl)
-    data = ([*floats_f, *floats_g], [*others_f, *others_g, data_of_key], start, t0, t1, h0, times)
+    # Differences of times are taken here, where they are exact, if their numbers are known.
+    span = t1 - t0 if plain else None
+    parts = (times - t0) / span if plain and times is not None and not is_traced(times) else None
+    ends, saved = (t0, t1, span), (times, parts)
+    data = ([*floats_f, *floats_g], [*others_f, *others_g, data_of_key], start, ends, h0, saved)
     traced = any(is_traced(leaf) for leaf in jax.tree.leaves(data))
     result: SDEResult = program(*data) if traced else _compiled()(program, *data)
     if not is_traced(result.status):
@@ -236,16 +240,18 @@ class Program:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Program) and self.key == other.key
 
-    def __call__(self, floats: Any, others: Any, y0: Any, t0: Any, t1: Any, h0: Any, ts: Any) -> SDEResult:
+    def __call__(self, floats: Any, others: Any, y0: Any, ends: Any, h0: Any, saved: Any) -> SDEResult:
         """Solve, on packed data."""
         import jax
         import jax.numpy as jnp
 
         settings, packing, still = self.settings, self.drift.packing, jax.lax.stop_gradient
-        t0, t1 = (_held(jnp.asarray(t, packing.dtype)) for t in (t0, t1))
-        span = t1 - t0
+        t0, t1, span = (None if t is None else _held(jnp.asarray(t, packing.dtype)) for t in ends)
+        ts, parts = (None if t is None else _held(jnp.asarray(t, packing.dtype)) for t in saved)
+        span = t1 - t0 if span is None else span
         if ts is not None:
-            ts = still(jnp.round((_held(jnp.asarray(ts, packing.dtype)) - t0) / span * CELLS) / CELLS)
+            parts = (ts - t0) / span if parts is None else parts
+            ts = jnp.round(parts * CELLS) / CELLS
         h0 = None if h0 is None else jnp.asarray(h0, packing.dtype)
         norms = Norms(False, settings.rtol, settings.atol, packing.weights(settings.weight))
         fixed = settings.controller.fixed

@@ -129,9 +129,9 @@ def train(
     evaluate : callable, optional
         ``evaluate(params)`` returns numbers by name, after each epoch.
     checkpoint : path, optional
-        A file that is written at the start, after each epoch and at the end, wherever that is, and read at the
-        start if it exists: then the run goes on from there. It must be of the same model, optimiser, data,
-        `batch_size` and `seed`.
+        A file that is written at the start, after each epoch and at the end, wherever that is, and read at
+        the start if it exists: then the run goes on from there. It must be of the same model, optimiser,
+        data, `batch_size` and `seed`.
     maxiter : int, optional
         Most steps in this call; all epochs by default.
     callback, progress, time_limit
@@ -173,7 +173,7 @@ def train(
     if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise TypeError(f"optimizer must have init and update, as those of optax, got {optimizer!r}")
     epochs = checks.integer("epochs", epochs, low=1)
-    seed = checks.integer("seed", seed, low=0)
+    seed = checks.integer("seed", seed, low=0, high=2**31 - 1)
     n = _samples(data)
     size = n if batch_size is None else checks.integer("batch_size", batch_size, low=1, high=n)
     if not (callable(coefficient) or isinstance(coefficient, CostTarget)):
@@ -203,9 +203,8 @@ def train(
         else:
             save(path, now, run)
         if now.step > total:
-            raise ValueError(
-                f"epochs must be at least {-(-now.step // steps_a_epoch)}: checkpoint has that many, got {epochs}"
-            )
+            least = -(-now.step // steps_a_epoch)
+            raise ValueError(f"epochs must be at least {least}, as many as checkpoint has, got {epochs}")
     table = _Table(now.table, now.rows)
     known = {*trained, *dict(static)}
     rest = [leaf for k, leaf in enumerate(leaves) if k not in known]
@@ -216,6 +215,7 @@ def train(
         columns=("nfev", "coefficient"),
         label="train",
     ) as it:
+        shown = program.assemble(now.state[0], rest)
         if now.step >= total:
             it.record(float("nan"), program.assemble(now.state[0], rest), converged=True)
         for _ in it:
@@ -238,6 +238,7 @@ def train(
     last = float(now.state[2]) if isinstance(coefficient, CostTarget) else table.strength
     return it.result(
         TrainResult,
+        **({} if it.nit else {"x": shown}),
         table={name: np.asarray(values) for name, values in now.table.items()},
         steps=now.step,
         coefficient=last,
@@ -261,10 +262,14 @@ class _Table:
         if extra is not None:
             loss, nfev = np.mean(rows, axis=0)
             row = {"epoch": epoch, "loss": loss, "nfev": nfev, "coefficient": strength}
+            try:
+                extra = {name: float(value) for name, value in extra.items()}
+            except (AttributeError, TypeError, ValueError) as error:
+                raise TypeError(f"evaluate must return numbers by name, it returns {extra!r}") from error
             taken = set(row) & set(extra)
             if taken:
                 raise ValueError(f"evaluate must not return the names {sorted(taken)}, which the table has")
-            for name, value in {**row, **{name: float(value) for name, value in extra.items()}}.items():
+            for name, value in {**row, **extra}.items():
                 columns[name] = [*columns.get(name, []), value]
             rows = []
         self.columns, self.rows = columns, rows
@@ -315,7 +320,12 @@ class _Program:
             strength = jnp.asarray(strength, jnp.result_type(float))
 
         def value(floats: list[Any]) -> Any:
-            return self.loss(self.assemble(floats, rest), batch, strength, jax.random.fold_in(step_key, step))
+            out = self.loss(self.assemble(floats, rest), batch, strength, jax.random.fold_in(step_key, step))
+            if not (isinstance(out, tuple) and len(out) == 2 and hasattr(out[1], "nfev")):
+                raise TypeError(f"loss must return the pair of a number and a result, it returns {out!r}")
+            if jnp.shape(out[0]) != ():
+                raise ValueError(f"loss must return a number, it returns shape {jnp.shape(out[0])}")
+            return out
 
         (loss, sol), grads = jax.value_and_grad(value, has_aux=True)(floats)
         updates, opt_state = self.optimizer.update(grads, opt_state, floats)

@@ -132,9 +132,7 @@ def dense_and_saved(a, c, adjoint):
 
     times = jnp.array([0.0, 0.2, 0.5, 0.9])
     start = {"u": c * jnp.ones(2), "v": jnp.ones(())}
-    sol = odesolve(
-        f, start, (0.0, 1.0), a, ts=times, rtol=1e-4, method="bosh3", dense=True, adjoint=adjoint
-    )
+    sol = odesolve(f, start, (0.0, 1.0), a, ts=times, rtol=1e-4, method="bosh3", dense=True, adjoint=adjoint)
     weights = jnp.array([1.0, -2.0, 3.0, 0.5])
     return [weights @ (y["u"].sum(axis=1) + y["v"] ** 2) for y in (sol(times), sol.ys)]
 

@@ -65,7 +65,7 @@ BAD = {
     "interpolation without all states": (
         lambda: solve(adjoint="interpolating", checkpoint=2),
         ValueError,
-        "checkpoint must be 1 with dense=True or adjoint=\"interpolating\"",
+        'checkpoint must be 1 with dense=True or adjoint="interpolating"',
     ),
     "a derivative in time with noise": (
         lambda: jax.grad(lambda t1: sdesolve(f, f, Y, (0.0, t1), key=KEY).y[0])(1.0),
@@ -153,6 +153,8 @@ BAD = {
         TypeError,
         "fun must return real numbers, it returns complex128",
     ),
+    "plain words": (lambda: heuristics(lambda t, y: ["a"], SPAN, Y), TypeError, "fun must return an array"),
+    "plain span": (lambda: heuristics(lambda t, y: y, 3, Y), ValueError, "t_span must be a pair"),
     "plain complex": (lambda: heuristics(lambda t, y: y, SPAN, 1j * Y), TypeError, "y0 is complex"),
 }
 

@@ -40,7 +40,7 @@ def by_fixed_steps(method):
 
 
 @pytest.fixture(scope="module")
-def W():
+def W():  # noqa: N802
     """The path at the end."""
     return np.asarray(brownian_path(KEY, Y0, (0.0, 1.0), [1.0])[0])
 

@@ -327,6 +327,35 @@ def test_time_runs_backwards():
     assert np.allclose(sol.ys[:, 0], np.exp(np.sin([1.0, 0.0, -0.5])), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("t0", "dtype"), [(1.7e9, np.float32), (2e5, np.float32), (1e15, np.float64)])
+def test_an_autonomous_solve_does_not_depend_on_its_start(t0, dtype):
+    """The step that is taken is the one by which time moves, though t0 + h is rounded coarsely."""
+    settings = {"rtol": 1e-4, "atol": 1e-8, "method": "bosh3"}
+    here = odesolve(lambda t, y, _: -y, np.ones(1, dtype), (0.0, 4.0), **settings)
+    there = odesolve(lambda t, y, _: -y, np.ones(1, dtype), (t0, t0 + 4.0), **settings)
+    assert there.success
+    assert np.array_equal(there.y, here.y)
+    assert np.array_equal(there.h, here.h)
+    plain = heuristics(lambda t, y: -y, (t0, t0 + 4.0), np.ones(1, dtype), **settings)
+    assert float(plain.x[0]) == pytest.approx(np.exp(-4.0), rel=1e-3)
+
+
+def test_an_entry_that_stays_zero_needs_no_absolute_tolerance():
+    y0 = np.array([0.0, 1.0])
+    for sol in (
+        odesolve(lambda t, y, _: -y, y0, (0.0, 1.0), atol=0.0, method="bosh3"),
+        heuristics(lambda t, y: -y, (0.0, 1.0), y0, atol=0.0),
+    ):
+        assert sol.success
+        assert np.allclose(sol.x, [0.0, np.exp(-1.0)], rtol=1e-5)
+
+
+def test_short_floats_stay():
+    sol = odesolve(lambda t, y, _: -y, jnp.ones(1, jnp.bfloat16), (0.0, 1.0), rtol=0.1, atol=0.1)
+    assert str(sol.y.dtype) == "bfloat16"
+    assert float(sol.y[0]) == pytest.approx(np.exp(-1.0), rel=0.1)
+
+
 def test_single_precision_stays():
     sol = odesolve(cosine, np.ones(2, np.float32), (0.0, 1.0), method="bosh3")
     assert {str(x.dtype) for x in (sol.y, sol.t, sol.h, sol.error_estimate)} == {"float32"}

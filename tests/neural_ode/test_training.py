@@ -121,6 +121,21 @@ def test_bad_settings_are_named(name):
         run(**settings)
 
 
+def test_what_loss_and_evaluate_return_is_checked():
+    with pytest.raises(TypeError, match="loss must return the pair of a number and a result"):
+        train(lambda *_: jnp.ones(()), START, DATA, ADAM)
+    with pytest.raises(ValueError, match=r"loss must return a number, it returns shape \(2,\)"):
+        train(lambda *a: (jnp.ones(2), loss(*a)[1]), START, DATA, ADAM)
+    with pytest.raises(TypeError, match="evaluate must return numbers by name"):
+        run(evaluate=lambda _: None)
+
+
+def test_no_step_is_an_answer():
+    with pytest.warns(ConvergenceWarning):
+        result = run(maxiter=0)
+    assert same(result.x, START)
+
+
 def test_bad_models_data_and_checkpoints_are_named(tmp_path):
     with pytest.raises(ValueError, match="data must hold arrays with a common first axis"):
         train(loss, START, (np.ones(3), np.ones(4)), ADAM)
@@ -149,7 +164,11 @@ def test_a_checkpoint_belongs_to_its_run(tmp_path):
     run(checkpoint=path)
     whole = path.read_bytes()
     other = (DATA[0] + 1.0, DATA[1])
-    for settings, name in (({"batch_size": 6}, "batch_size"), ({"seed": 2}, "seed"), ({"data": other}, "data")):
+    for settings, name in (
+        ({"batch_size": 6}, "batch_size"),
+        ({"seed": 2}, "seed"),
+        ({"data": other}, "data"),
+    ):
         given = {"data": DATA, "batch_size": 4, "epochs": 2, "seed": 1, **settings}
         with pytest.raises(ValueError, match=f"a run with the same {name}"):
             train(loss, START, optimizer=ADAM, checkpoint=path, **given)
