@@ -2,7 +2,7 @@
 A latent equation behind an irregular series
 ============================================
 
-Sixty-four noisy oscillations, each seen a dozen times, at times of its own. A recurrent
+Forty noisy oscillations, each seen a dozen times, at times of its own. A recurrent
 network reads a series backwards and guesses where a hidden state starts; a differential
 equation moves the state, and a linear map reads the series off it, at any time.
 """
@@ -20,11 +20,11 @@ from numsolve.neural_ode.problems import mlp, mlp_params
 
 # %%
 # The series are made up: damped waves with a frequency and a phase each, seen with noise
-# at about a third of forty irregular times. Nothing is seen after t = 4.
+# at two fifths of thirty irregular times. Nothing is seen after t = 4.
 
 rng = np.random.default_rng(0)
-SERIES, NOISE, HIDDEN, STATE = 64, 0.05, 16, 4
-times = np.sort(rng.uniform(0.0, 4.0, 40)).astype(np.float32)
+SERIES, NOISE, HIDDEN, STATE = 40, 0.05, 16, 4
+times = np.sort(rng.uniform(0.0, 4.0, 30)).astype(np.float32)
 frequency, phase = rng.uniform(1.5, 2.5, (SERIES, 1)), rng.uniform(0, 6, (SERIES, 1))
 
 
@@ -33,9 +33,10 @@ def wave(t):
     return np.exp(-0.2 * t) * np.cos(frequency * t + phase)
 
 
-seen = (rng.random((SERIES, 40)) < 0.35).astype(np.float32)
-values = wave(times) + NOISE * rng.standard_normal((SERIES, 40))
+seen = (rng.random((SERIES, 30)) < 0.4).astype(np.float32)
+values = wave(times) + NOISE * rng.standard_normal((SERIES, 30))
 data = (values.astype(np.float32) * seen, seen)
+SOLVER = {"method": "bosh3", "rtol": 1e-3, "atol": 1e-3}
 gaps = jnp.diff(jnp.asarray(times), prepend=0.0)
 
 
@@ -60,9 +61,7 @@ def loss(params, batch, coefficient, key):
     values, seen = batch
     mean, deviation = encode(params, values, seen)
     start = mean + jnp.exp(deviation) * jax.random.normal(key, mean.shape)
-    sol = node.odesolve(
-        *(mlp, start, (0.0, 4.0), params["ode"]), ts=times, rtol=1e-3, atol=1e-3
-    )
+    sol = node.odesolve(mlp, start, (0.0, 4.0), params["ode"], ts=times, **SOLVER)
     misfit = seen * (sol.ys @ params["read"])[:, :, 0].T - values
     fit = jnp.sum(misfit**2, axis=1) / (2 * NOISE**2)
     spread = 0.5 * (mean**2 + jnp.exp(2 * deviation) - 1) - deviation
@@ -82,17 +81,17 @@ params = {
     "read": weights(3, STATE, 1),
     "ode": mlp_params(jax.random.key(4), (STATE, 24, STATE), time=False),
 }
-STEPS = 600
-rate = optax.cosine_decay_schedule(0.02, STEPS)
+STEPS = 200
+rate = optax.cosine_decay_schedule(0.04, STEPS)
 optimizer = optax.chain(optax.clip_by_global_norm(50.0), optax.adam(rate))
 runs = {
     weight: node.train(loss, params, data, optimizer, epochs=STEPS, coefficient=weight)
-    for weight in (0.0, 10.0)
+    for weight in (0.0, 3.0)
 }
 
 # %%
-# Four of the series: what was seen, the wave behind it, and twenty guesses. They agree
-# where the series is seen, and part where it is not.
+# Four of the series: what was seen, the wave behind it, and twenty guesses, which lie
+# close together: the model is surer of itself than it is right.
 
 
 @jax.jit
@@ -101,9 +100,7 @@ def guess(params, key):
     mean, deviation = encode(params, *data)
     noise = jax.random.normal(key, (20, *mean.shape))
     start = mean + jnp.exp(deviation) * noise
-    sol = node.odesolve(
-        mlp, start, (0.0, 6.0), params["ode"], ts=FINE, rtol=1e-3, atol=1e-3
-    )
+    sol = node.odesolve(mlp, start, (0.0, 6.0), params["ode"], ts=FINE, **SOLVER)
     return (sol.ys @ params["read"])[..., 0]
 
 
@@ -133,8 +130,8 @@ for weight, run in runs.items():
     )
 
 # %%
-# The path of the hidden state is not the data, but it has to carry them: the penalty
-# takes some evaluations off, and little of the fit.
+# The path of the hidden state is not the data, but it carries them: the penalty takes
+# evaluations off at a price in the fit, above all after the last time that was seen.
 
 figure, ax = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
 for (weight, run), colour in zip(runs.items(), ("#3b6fb6", "#c8553d"), strict=True):

@@ -118,6 +118,8 @@ def make_packing(y0: Any, *, lanes: bool) -> Packing:
                 f"y0 is complex ({array.dtype}); complex states are not supported: stack real and imaginary "
                 "parts"
             )
+        if array.dtype == bool:
+            raise TypeError(f"y0 must hold numbers, got {leaf!r}")
         checks.refuse_masked("y0", leaf)
         if array.size == 0:
             raise ValueError(f"y0 must not be empty, got an array of shape {tuple(array.shape)}")

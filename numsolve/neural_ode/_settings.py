@@ -139,3 +139,17 @@ def is_traced(x: Any) -> bool:
     import jax
 
     return isinstance(x, jax.core.Tracer)
+
+
+def key_data(key: Any) -> tuple[Any, Any]:
+    """The numbers of a key of either kind, and its algorithm."""
+    import jax
+
+    try:
+        data = jax.random.key_data(key)
+        impl = jax.random.key_impl(key)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise TypeError(f"key must be a key of jax.random, got {key!r}") from error
+    if data.ndim != 1:
+        raise ValueError(f"key must be a single key, got an array of shape {tuple(data.shape[:-1])}")
+    return data, impl

@@ -29,6 +29,7 @@ from numsolve._core.result import Status
 from ._field import hoist, make_packing, require_jax, struct
 from ._norms import Norms
 from ._runge_kutta import Clock, RungeKutta
+from ._settings import key_data
 from ._tableaus import TABLEAUS
 from .result import SDEResult
 
@@ -214,6 +215,7 @@ def local_penalty(
     checks.choice("kind", kind, ("error", "stiffness"))
     checks.choice("sampling", sampling, ("unbiased", "biased"))
     checks.choice("h", h, ("step", "initial"))
+    key_data(key)
     freeze_k1, detach = checks.flag("freeze_k1", freeze_k1), checks.flag("detach", detach)
     settings = sol.settings
     assert settings is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Unpack
@@ -90,6 +91,12 @@ class ODEResult(Result):
     nrejected: Any = 0
     nfev: Any = 0
     settings: Settings | None = field(default=None)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle; a result of JAX is a pytree from then on."""
+        self.__dict__.update(state)
+        if "jax" in sys.modules:
+            register()
 
     @property
     def y(self) -> Any:

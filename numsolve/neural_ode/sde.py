@@ -20,7 +20,7 @@ from ._control import GROWTH_OF_SDE
 from ._field import hoist, make_packing, require_jax, struct, text
 from ._noise import METHODS, Diagonal
 from ._norms import Norms
-from ._settings import check_span, check_times, is_traced, make_settings
+from ._settings import check_span, check_times, is_traced, key_data, make_settings
 from .ode import check_start, identity_of, plain_solve
 from .result import SDEResult, register
 
@@ -164,7 +164,7 @@ def sdesolve(
     time = struct(jax)((), packing.dtype)
     drift, (floats_f, others_f) = hoist("f", f, time, packing, params)
     diffusion, (floats_g, others_g) = hoist("g", g, time, packing, params)
-    data_of_key, impl = _key_data(key)
+    data_of_key, impl = key_data(key)
     program = Program(f, g, drift, diffusion, settings, (len(floats_f), len(others_f)), impl)
     # Differences of times are taken here, where they are exact, if their numbers are known.
     span = t1 - t0 if plain else None
@@ -210,7 +210,7 @@ def brownian_path(key: Any, y0: Any, t_span: tuple[float, float], ts: ArrayLike)
     jnp = jax.numpy
     t0, t1, _ = check_span(t_span)
     packing = make_packing(y0, lanes=False)
-    data, impl = _key_data(key)
+    data, impl = key_data(key)
     span = jnp.asarray(t1 - t0, packing.dtype)
     places = jnp.round((jnp.asarray(check_times(ts, t0, t1)) - t0) / (t1 - t0) * CELLS) / CELLS
     return packing.unpack(_walk()(impl, packing.shape, packing.dtype, data, span, places))
@@ -310,20 +310,6 @@ def _largest(errors: Any) -> Any:
     import jax
 
     return jax.lax.stop_gradient(jax.numpy.max(errors))
-
-
-def _key_data(key: Any) -> tuple[Any, Any]:
-    """The numbers of a key of either kind, and its algorithm."""
-    import jax
-
-    try:
-        data = jax.random.key_data(key)
-        impl = jax.random.key_impl(key)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise TypeError(f"key must be a key of jax.random, got {key!r}") from error
-    if data.ndim != 1:
-        raise ValueError(f"key must be a single key, got an array of shape {tuple(data.shape[:-1])}")
-    return data, impl
 
 
 @cache

@@ -110,6 +110,13 @@ BAD = {
     ),
     "weights": (lambda: solve(error_weight=(1.0, 0.0)), ValueError, "error_weight must have a number"),
     "weights of zero": (lambda: solve(error_weight=0.0), ValueError, "error_weight must not be 0 everywhere"),
+    "truth": (lambda: odesolve(f, True, SPAN), TypeError, "y0 must hold numbers, got True"),
+    "STEER without a key": (lambda: neural_ode.steer_end(3, SPAN, 0.5), TypeError, "key must be a key"),
+    "times without a key": (
+        lambda: neural_ode.steer_times(None, [0.5], SPAN),
+        TypeError,
+        "key must be a key",
+    ),
     "no key": (lambda: noisy(key="key"), TypeError, "key must be a key of jax.random"),
     "many keys": (lambda: noisy(key=jax.random.split(KEY)), ValueError, "key must be a single key"),
     "shape of g": (
