@@ -130,8 +130,9 @@ for weight, run in runs.items():
     )
 
 # %%
-# The path of the hidden state is not the data, but it carries them: the penalty takes
-# evaluations off at a price in the fit, above all after the last time that was seen.
+# The path of the hidden state is not the data, but it carries them. This coefficient is
+# small and the fit does not pay for it; a larger one takes more evaluations off, and the
+# wave after the last time suffers first.
 
 figure, ax = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
 for (weight, run), colour in zip(runs.items(), ("#3b6fb6", "#c8553d"), strict=True):
