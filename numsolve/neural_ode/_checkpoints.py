@@ -32,10 +32,10 @@ def check_path(path: Any) -> Path:
     """A path into a directory that exists."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"checkpoint must be a path, got {path!r}")
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise ValueError(f"checkpoint must lie in a directory that exists, got {path}")
-    return path
+    file = Path(path)
+    if not file.parent.is_dir():
+        raise ValueError(f"checkpoint must lie in a directory that exists, got {file}")
+    return file
 
 
 def fingerprint(data: Any) -> int:

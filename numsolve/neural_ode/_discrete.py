@@ -117,7 +117,7 @@ def _pull(
         if shares:
             first = scheme.f((floats, others), t, y)
             given["first"] = jnp.where(wide(active, y), first_bar, 0.0)
-        direct = 0.0
+        direct: Any = 0.0
         for name in ("error", "stiffness"):
             if wants[name]:
                 given[name] = jnp.where(active, row(getattr(bar.rows, name), n), 0.0)

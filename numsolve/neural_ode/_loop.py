@@ -13,6 +13,7 @@ from numsolve._core.result import Status
 
 from . import _control as control
 from ._norms import wide
+from ._settings import rounding
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array
@@ -187,7 +188,7 @@ def _inside(ts: Any, t0: Any, t1: Any) -> tuple[Any, Any]:
     import jax.numpy as jnp
 
     inside = jnp.clip(ts, t0, t1)
-    slack = ROUNDINGS * jnp.finfo(ts.dtype).eps * jnp.maximum(jnp.abs(t0), jnp.abs(t1))
+    slack = ROUNDINGS * rounding(ts.dtype) * jnp.maximum(jnp.abs(t0), jnp.abs(t1))
     sound = jnp.all(jnp.abs(ts - inside) <= slack) & jnp.all(jnp.diff(inside) >= 0)  # False with a nan
     return inside, sound
 

@@ -47,7 +47,7 @@ class Norms:
 
         return self.over(e, self.atol + self.rtol * jnp.maximum(jnp.abs(y), jnp.abs(y1)))
 
-    def over(self, x: Array, scale: Array) -> Any:
+    def over(self, x: Array, scale: Any) -> Any:
         """The norm of ``x / scale``; zero over zero is zero."""
         import jax.numpy as jnp
 

@@ -75,19 +75,22 @@ def make_settings(
     )
 
 
-def usual_rtol(dtype: Any) -> float:
-    """The relative tolerance where the caller gives none: well above the rounding of the type."""
+def rounding(dtype: Any) -> float:
+    """The spacing of floats at 1; JAX knows it of short types too."""
     import jax.numpy as jnp
 
-    eps = float(jnp.finfo(dtype).eps)
-    return 1e-6 if eps < 1e-10 else max(1e-4, NOISE * eps if eps > 1e-5 else 0.0)
+    info: Any = jnp.finfo
+    return float(info(dtype).eps)
+
+
+def usual_rtol(dtype: Any) -> float:
+    """The relative tolerance where the caller gives none: well above the rounding of the type."""
+    return 1e-6 if rounding(dtype) < 1e-10 else 1e-4
 
 
 def warn_of_rounding(rtol: float, dtype: Any) -> None:
     """Warn where the tolerance lies below what the state's type resolves."""
-    import jax.numpy as jnp
-
-    eps = float(jnp.finfo(dtype).eps)
+    eps = rounding(dtype)
     if 0.0 < rtol < NOISE * eps:
         warnings.warn(
             f"rtol = {rtol:g} is below {NOISE} roundings of {np.dtype(dtype).name} ({NOISE * eps:.1g}): "

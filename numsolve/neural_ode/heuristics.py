@@ -258,7 +258,8 @@ def _combine(row: tuple[float, ...], ks: list[Any]) -> Any:
 
 def _over(xp: Namespace, x: Array, scale: Array) -> Array:
     """``x / scale``, where zero over zero is zero."""
-    return x / xp.where((x == 0) & (scale == 0), xp.ones_like(scale), scale)
+    part: Array = x / xp.where((x == 0) & (scale == 0), xp.ones_like(scale), scale)
+    return part
 
 
 def _rms(xp: Namespace, x: Array) -> float:

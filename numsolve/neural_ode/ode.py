@@ -232,8 +232,8 @@ class Program:
         import jax.numpy as jnp
 
         settings, packing = self.settings, self.field.packing
-        t0, t1, span = (None if t is None else jnp.asarray(t, packing.dtype) for t in ends)
-        ts, since = (None if t is None else jnp.asarray(t, packing.dtype) for t in saved)
+        given: list[Any] = [None if t is None else jnp.asarray(t, packing.dtype) for t in (*ends, *saved)]
+        t0, t1, span, ts, since = given
         still = jax.lax.stop_gradient
         sign: Any = (
             jnp.where(still(t1 >= t0), 1.0, -1.0).astype(packing.dtype) if self.sign is None else self.sign

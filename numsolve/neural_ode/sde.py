@@ -246,8 +246,9 @@ class Program:
         import jax.numpy as jnp
 
         settings, packing, still = self.settings, self.drift.packing, jax.lax.stop_gradient
-        t0, t1, span = (None if t is None else _held(jnp.asarray(t, packing.dtype)) for t in ends)
-        ts, parts = (None if t is None else _held(jnp.asarray(t, packing.dtype)) for t in saved)
+        given: list[Any] = [None if t is None else jnp.asarray(t, packing.dtype) for t in (*ends, *saved)]
+        given = [None if t is None else _held(t) for t in given]
+        t0, t1, span, ts, parts = given
         span = t1 - t0 if span is None else span
         if ts is not None:
             parts = (ts - t0) / span if parts is None else parts
