@@ -59,9 +59,10 @@ print(
 # %%
 # Longer runs
 # -----------
-# Double precision, tolerance 1e-8, forty epochs, five seeds; kept beside the page that
-# trained it, ``docs/benchmarks/gallery/record_digits_nfe.py``. Each point is the mean
-# of one setting, its bar the spread of the seeds.
+# Double precision, tolerance 1e-8, forty epochs, five seeds (three for the local
+# penalties); kept beside the script that trained it,
+# ``docs/benchmarks/gallery/record_digits_nfe.py``. Each point is the mean of one setting,
+# its bar the spread of the seeds.
 
 here = Path(__file__).parent if "__file__" in globals() else Path.cwd()
 record = here.parents[1] / "docs" / "benchmarks" / "gallery" / "digits_nfe.json"

@@ -225,7 +225,7 @@ def train(
             done = now.step + 1
             extra = None
             if done % steps_a_epoch == 0:
-                extra = {} if evaluate is None else evaluate(program.assemble(state[0], rest))
+                extra = {} if evaluate is None else _numbers(evaluate(program.assemble(state[0], rest)))
             # One assignment, so that an interruption leaves a whole step.
             now = Progress(state, done, *table.note(done // steps_a_epoch, value, nfev, strength, extra))
             end = done == total
@@ -246,6 +246,14 @@ def train(
     )
 
 
+def _numbers(given: Any) -> dict[str, float]:
+    """What `evaluate` returned."""
+    try:
+        return {name: float(value) for name, value in given.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TypeError(f"evaluate must return numbers by name, it returns {given!r}") from error
+
+
 class _Table:
     """Rows of epochs, from the numbers of their steps."""
 
@@ -262,10 +270,6 @@ class _Table:
         if extra is not None:
             loss, nfev = np.mean(rows, axis=0)
             row = {"epoch": epoch, "loss": loss, "nfev": nfev, "coefficient": strength}
-            try:
-                extra = {name: float(value) for name, value in extra.items()}
-            except (AttributeError, TypeError, ValueError) as error:
-                raise TypeError(f"evaluate must return numbers by name, it returns {extra!r}") from error
             taken = set(row) & set(extra)
             if taken:
                 raise ValueError(f"evaluate must not return the names {sorted(taken)}, which the table has")
