@@ -51,11 +51,16 @@ def fixed(method):
     ("method", "order", "companion"), [("tsit5", 5, 5), ("dopri5", 5, 5), ("bosh3", 3, 3)]
 )
 def test_orders_of_the_methods_and_of_their_error_estimates(method, order, companion):
-    h = 1 / np.array([8, 16, 32, 64])
-    ends, errors, _ = zip(*(fixed(method)(step) for step in h), strict=True)
-    global_errors = np.abs(np.array(ends) - np.exp(np.sin(1.5)))
-    assert np.polyfit(np.log(h), np.log(global_errors), 1)[0] >= order - 0.3
-    assert companion - 0.3 <= np.polyfit(np.log(h), np.log(np.array(errors)), 1)[0] <= companion + 0.8
+    """By halving from h = 1/16 to 1/64, the last step before rounding; the orders come nearer as h falls.
+
+    The global error falls faster on this problem, by half an order for the methods of order five.
+    """
+    ends, errors, _ = zip(*(fixed(method)(1 / n) for n in (16, 32, 64)), strict=True)
+    global_orders = -np.diff(np.log2(np.abs(np.array(ends) - np.exp(np.sin(1.5)))))
+    local_orders = -np.diff(np.log2(np.array(errors)))
+    assert global_orders[-1] >= order - 0.1
+    assert local_orders[-1] == pytest.approx(companion, abs=0.06)
+    assert abs(local_orders[-1] - companion) < abs(local_orders[0] - companion)
 
 
 def test_the_weights_satisfy_the_conditions_of_order():
@@ -138,7 +143,8 @@ def test_each_controller_meets_the_tolerance_by_its_own_steps(controller):
     sol = run(jnp.ones(1))
     plain = heuristics(lambda t, y: y * np.cos(t), (0.0, 10.0), np.ones(1), controller=controller)
     assert int(sol.naccepted) == plain.naccepted
-    assert np.allclose(sol.h[: plain.naccepted], plain.h, rtol=1e-2)
+    # The derivative term feeds roundings of the error back: 4e-6 of a step after 84 of them.
+    assert np.allclose(sol.h[: plain.naccepted], plain.h, rtol=1e-5)
     assert abs(float(sol.y[0]) - np.exp(np.sin(10.0))) < 1e-4
 
 
