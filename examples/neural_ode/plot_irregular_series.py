@@ -41,7 +41,7 @@ gaps = jnp.diff(jnp.asarray(times), prepend=0.0)
 
 
 def encode(params, values, seen):
-    """A gated recurrent unit, from the last time to the first: mean and log deviation."""
+    """Mean and log deviation, by a gated unit from the last time to the first."""
 
     def step(hidden, now):
         value, mask, gap = now
@@ -57,7 +57,7 @@ def encode(params, values, seen):
 
 
 def loss(params, batch, coefficient, key):
-    """The negative evidence of the variational model for each series, and the errors of the steps."""
+    """The negative evidence of a series, and the errors of the steps."""
     values, seen = batch
     mean, deviation = encode(params, values, seen)
     start = mean + jnp.exp(deviation) * jax.random.normal(key, mean.shape)
