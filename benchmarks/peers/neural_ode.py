@@ -5,9 +5,10 @@ machinery, errors and acceptance included (diffrax with `factormin = factormax =
 checkpoints as it takes steps at most, which is its best setting here. The error is the relative distance of
 both gradients.
 
-How far from the floor: a step costs 6 evaluations forward; backward it costs 7 more to compute it again and 7
-products with the transposed Jacobian, each worth two evaluations. On wide networks matrix products are all
-of it.
+How far from the floor: a step costs 6 evaluations forward; backward it costs 6 more to compute it again and 6
+products with the transposed Jacobian, each worth two evaluations: 24 in all. The error needs the last slope
+too: one evaluation more, 1/24, for its product is put together with that of the next step's first slope. On
+wide networks matrix products are all of it.
 """
 
 from __future__ import annotations

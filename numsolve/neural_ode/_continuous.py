@@ -51,10 +51,11 @@ def solve(
 
     def backward(saved: Any, bar: Raw) -> tuple[Any, Any, None]:
         floats, fixed, y, ys, status, path = saved
-        if not (is_zero(bar.rows.error) and is_zero(bar.rows.stiffness) and is_zero(bar.rows.stages)):
+        rows = bar.rows
+        if not all(is_zero(part) for part in (rows.error, rows.stiffness, rows.states, rows.stages)):
             raise ValueError(
-                f'adjoint="{settings.adjoint}" does not see the steps, so errors, stiffness and dense output '
-                'have no gradient; use adjoint="discrete", or a local penalty'
+                f'adjoint="{settings.adjoint}" does not see the steps, so errors, stiffness, states and '
+                'dense output have no gradient; use adjoint="discrete", or a local penalty'
             )
         ok = jax.numpy.where(status == Status.CONVERGED.value, 0.0, jax.numpy.nan)
         grads = _back(scheme, floats, fixed, y, ys, path, bar, settings)
@@ -111,7 +112,7 @@ def _back(
     weight = jnp.concatenate([jnp.ones(2 * size if own else size), jnp.zeros(flat.size)])
     field: Any = Backwards(scheme.f, shape, None if own else _interpolant(scheme, path), join, split)
     norms = Norms(False, scheme.norms.rtol, scheme.norms.atol, weight)
-    back = RungeKutta(scheme.tableau, field, norms, 1.0)
+    back = RungeKutta(scheme.tableau, field, norms)
     controller = settings.controller
     if controller.fixed:
         controller = make_controller("i", scheme.tableau.order, scheme.tableau.name, growth=GROWTH)

@@ -6,7 +6,8 @@ its new state, error and stiffness are pulled back:
     (ybar_n, thetabar) += (d step_n / d (y, theta))^T (ybar_{n+1}, Ebar_n, Sbar_n, kbar_n).          (1)
 
 The step sizes, and which attempts were accepted, count as given. Saved times are linear in the stages of
-their step, so that their cotangents join kbar. With ``checkpoint=m`` only each m-th state was kept; the
+their step and in its start, so that their cotangents join kbar and ybar_n, as do those of the rows of states
+and stages that dense output reads. With ``checkpoint=m`` only each m-th state was kept; the
 others are computed again, m at a time.
 """
 
@@ -80,7 +81,11 @@ def _pull(
         "stiffness": not is_zero(bar.rows.stiffness),
         "saved": ts is not None and not is_zero(bar.ys),
         "stages": not is_zero(bar.rows.stages),
+        "states": not is_zero(bar.rows.states),
     }
+    # The last slope of a step is the first of the next one. Where its value matters, its cotangent waits for
+    # the one from the step before it, and f is pulled back there once.
+    shares = scheme.shares and any(wants[name] for name in ("error", "stiffness", "saved", "stages"))
     most = jnp.max(n_steps)
     ok = raw.status == Status.CONVERGED.value
 
@@ -90,9 +95,10 @@ def _pull(
             return jax.lax.dynamic_index_in_dim(values, n, 0, keepdims=False)
         return values[jnp.clip(n, 0, jnp.maximum(n_steps - 1, 0)), jnp.arange(n_steps.shape[0])]
 
-    def outputs(floats: Any, y: Any, t: Any, h: Any) -> dict[str, Any]:
-        step = scheme.replay((floats, others), t, h, y)
-        out: dict[str, Any] = {"y": step.y}
+    def outputs(floats: Any, y: Any, first: Any, t: Any, h: Any) -> dict[str, Any]:
+        theta = (floats, others)
+        step = scheme.attempt(theta, t, h, y, first) if shares else scheme.replay(theta, t, h, y)
+        out: dict[str, Any] = {"y": step.y, "first": step.memory if shares else None}
         if wants["error"]:
             out["error"] = step.error
         if wants["stiffness"]:
@@ -103,11 +109,15 @@ def _pull(
 
     def back(n: Any, y: Any, state: Any) -> Any:
         """Pull the cotangents through step n, which started at y."""
-        ybar, floats_bar, saved = state
+        ybar, first_bar, floats_bar, saved = state
         active = n < n_steps
         t, h = row(rows.t, n), row(rows.h, n)
-        given: dict[str, Any] = {"y": jnp.where(wide(active, ybar), ybar, 0.0)}
-        direct = 0.0
+        given: dict[str, Any] = {"y": jnp.where(wide(active, ybar), ybar, 0.0), "first": None}
+        first = None
+        if shares:
+            first = scheme.f((floats, others), t, y)
+            given["first"] = jnp.where(wide(active, y), first_bar, 0.0)
+        direct: Any = 0.0
         for name in ("error", "stiffness"):
             if wants[name]:
                 given[name] = jnp.where(active, row(getattr(bar.rows, name), n), 0.0)
@@ -121,10 +131,14 @@ def _pull(
             if wants["saved"]:
                 kbar, direct, saved = _from_saved(scheme, ts, bar.ys, t, h, y, active, kbar, saved, lanes)
             given["stages"] = tuple(kbar)
-        _, pull = jax.vjp(lambda floats, y: outputs(floats, y, t, h), floats, y)
-        more, new = pull(given)
+        _, pull = jax.vjp(lambda floats, y, first: outputs(floats, y, first, t, h), floats, y, first)
+        more, new, new_first = pull(given)
+        if wants["states"]:
+            direct = direct + jnp.where(wide(active, y), row(bar.rows.states, n), 0.0)
         ybar = jnp.where(wide(active, ybar), new + direct, ybar)
-        return ybar, jax.tree.map(jnp.add, floats_bar, more), saved
+        if shares:
+            first_bar = jnp.where(wide(active, y), new_first, first_bar)
+        return ybar, first_bar, jax.tree.map(jnp.add, floats_bar, more), saved
 
     def one(n: Any, state: Any) -> Any:
         return back(n, row(rows.states, n), state)
@@ -154,9 +168,17 @@ def _pull(
 
     ybar = jnp.zeros_like(y0) if is_zero(bar.y) else bar.y
     last = None if ts is None else jnp.full(n_steps.shape, ts.shape[0] - 1, jnp.int32)
-    state = (ybar, jax.tree.map(jnp.zeros_like, floats), last)
+    first_bar = jnp.zeros_like(y0) if shares else None
+    state = (ybar, first_bar, jax.tree.map(jnp.zeros_like, floats), last)
     trips, do = (most, one) if every == 1 else (-(-most // every), segment)
-    ybar, floats_bar, _ = jax.lax.fori_loop(0, trips, lambda i, state: do(trips - 1 - i, state), state)
+    ybar, first_bar, floats_bar, _ = jax.lax.fori_loop(
+        0, trips, lambda i, state: do(trips - 1 - i, state), state
+    )
+    if shares:
+        start = jnp.broadcast_to(t0, n_steps.shape)
+        _, pull = jax.vjp(lambda floats, y: scheme.f((floats, others), start, y), floats, y0)
+        more, new = pull(first_bar)
+        floats_bar, ybar = jax.tree.map(jnp.add, floats_bar, more), ybar + new
     if wants["saved"]:  # times at t0 itself
         index = jnp.arange(ts.shape[0]).reshape(-1, *(1,) * y0.ndim)
         ybar = ybar + jnp.sum(jnp.where((ts <= t0).reshape(index.shape), bar.ys, 0.0), axis=0)

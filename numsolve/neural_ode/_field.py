@@ -118,6 +118,8 @@ def make_packing(y0: Any, *, lanes: bool) -> Packing:
                 f"y0 is complex ({array.dtype}); complex states are not supported: stack real and imaginary "
                 "parts"
             )
+        if array.dtype == bool:
+            raise TypeError(f"y0 must hold numbers, got {leaf!r}")
         checks.refuse_masked("y0", leaf)
         if array.size == 0:
             raise ValueError(f"y0 must not be empty, got an array of shape {tuple(array.shape)}")
@@ -154,6 +156,7 @@ class Field:
         given = [next(floats) if k in self.floats else next(others) for k in range(count)]
         consts, params = given[: len(self.jaxpr.constvars)], given[len(self.jaxpr.constvars) :]
         leaves = jax.tree.leaves(self.packing.unpack(y))
+        t = jax.numpy.reshape(t, self.jaxpr.invars[0].aval.shape)  # packed states have fewer axes
         out = jax.core.eval_jaxpr(self.jaxpr, consts, t, *leaves, *params)
         slope: Array = self.packing.pack(out)
         return slope
@@ -185,6 +188,39 @@ def hoist(
     return Field(closed.jaxpr, floats, packing), theta
 
 
+def text(field: Field) -> tuple[str, tuple[Any, ...]]:
+    """What tells a traced function from another: its operations, and the constants of its compiled parts."""
+    import jax
+    import numpy as np
+
+    constants: list[Any] = []
+
+    def visit(jaxpr: Any) -> None:
+        for equation in jaxpr.eqns:
+            values = list(equation.params.values())
+            for part in jax.tree.leaves(values, is_leaf=lambda x: hasattr(x, "eqns")):
+                if hasattr(part, "eqns"):
+                    constants.extend(getattr(part, "consts", ()))
+                    visit(getattr(part, "jaxpr", part))
+
+    visit(field.jaxpr)
+    arrays = (np.asarray(jax.random.key_data(c) if _is_key(c) else c) for c in constants)
+    return str(field.jaxpr), tuple((a.shape, str(a.dtype), a.tobytes()) for a in arrays)
+
+
+class Same:
+    """An object that is equal to itself alone, and kept, so that no other can take its place in memory."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.value is other.value
+
+
 def struct(jax: Any) -> Any:
     """JAX's word for a shape and a type, which checkers do not know."""
     return jax.ShapeDtypeStruct
@@ -206,7 +242,8 @@ def _check_output(name: str, out: Any, packing: Packing) -> None:
 
 
 def _is_array(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") or isinstance(leaf, bool | int | float)
+    """What is traced: arrays and Python's floats; integers and truth values may steer Python code."""
+    return hasattr(leaf, "dtype") or isinstance(leaf, float)
 
 
 def _is_key(leaf: Any) -> bool:

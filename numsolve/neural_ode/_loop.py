@@ -13,6 +13,7 @@ from numsolve._core.result import Status
 
 from . import _control as control
 from ._norms import wide
+from ._settings import rounding
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 RUNNING = -1
 #: a step below this part of the one that the controller wanted was cut short
 CUT = 0.75
+#: a time to save may lie outside of the span by so many roundings
+ROUNDINGS = 8
 
 
 class Rows(NamedTuple):
@@ -112,11 +115,13 @@ def run(
         stages = jnp.zeros((limit, *shape, scheme.kept, *y0.shape[len(shape) :]), dtype)
     rows = Rows(empty, empty, empty, empty, states, stages, empty, empty)
     ys, saved = None, whole
+    status = jnp.where(t >= t1, Status.CONVERGED.value, RUNNING).astype(jnp.int32)
     if ts is not None:
+        ts, sound = _inside(ts, t0, t1)
+        status = jnp.where(sound, status, Status.INFEASIBLE.value)
         start = jnp.sum(ts <= t0, dtype=jnp.int32)
         early = (jnp.arange(ts.shape[0]) < start).reshape(-1, *(1,) * y0.ndim)
         ys, saved = jnp.where(early, y0, jnp.zeros_like(y0)), jnp.broadcast_to(start, shape)
-    status = jnp.where(t >= t1, Status.CONVERGED.value, RUNNING).astype(jnp.int32)
     before = jnp.full(shape, controller.before, dtype)
     first = Carry(
         t, h, y0, memory, (before, before), whole, whole, whole, jnp.int32(0), status, saved, ys, rows
@@ -176,6 +181,16 @@ def run(
     ys = None if c.ys is None else c.ys * wide(ok, c.y)
     nfev = calls + scheme.calls * (c.n + c.rejected)
     return Raw(y, ys, _cleared(c), c.n, c.rejected, nfev, c.status)
+
+
+def _inside(ts: Any, t0: Any, t1: Any) -> tuple[Any, Any]:
+    """The times to save, moved into the span if they left it by rounding, and whether they are sound."""
+    import jax.numpy as jnp
+
+    inside = jnp.clip(ts, t0, t1)
+    slack = ROUNDINGS * rounding(ts.dtype) * jnp.maximum(jnp.abs(t0), jnp.abs(t1))
+    sound = jnp.all(jnp.abs(ts - inside) <= slack) & jnp.all(jnp.diff(inside) >= 0)  # False with a nan
+    return inside, sound
 
 
 def _write(c: Carry, active: Any, h: Any, step: Any, settings: Settings, lanes: bool) -> Rows:

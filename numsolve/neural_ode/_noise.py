@@ -10,7 +10,15 @@ Numer. Anal. 48 (2010)). With the increment w of W, and z ~ N(0, h) independent 
     E_2 = x2 sum b3_j G_j + x3 sum b4_j G_j,                                                (3)
     y1 = y + h sum al_j k_j + E_2 + w sum b1_j G_j + x1 sum b2_j G_j.                       (4)
 
-The error is that of E_2 + h sum k_j, as in the authors' code.
+Without E_2, and with h k_1 for the drift, (4) is a scheme of order 1. The error of a step is the distance
+of both,
+
+    e = h sum (al_j - delta_1j) k_j + E_2,                                                  (5)
+
+of size h^1.5. This is the natural embedding of Ch. Rackauckas, Q. Nie, "Adaptive methods for stochastic
+differential equations via natural embeddings and rejection sampling with memory", 2017. Differs from it: the
+paper adds the drifts with a sign each, where (5) has the weights of the embedded scheme; the authors' code
+adds the four without a sign, which is of size h, and not an error.
 """
 
 from __future__ import annotations
@@ -19,7 +27,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import _control as control
 from ._brownian import CELLS, Path, Point, increments
 from ._runge_kutta import Attempt
 
@@ -61,8 +68,13 @@ BETA2 = (0.4969658141589478, -0.5771202869753592, -0.12919702470322217, 0.209351
 BETA3 = (2.8453464565104425, -2.688764531100725, 0.2523866501071322, -0.40896857551684945)
 BETA4 = (0.11522663875443433, -0.57877086147738, 0.2857851028163886, 0.17775911990655704)
 
+#: weights of the drift in (5)
+DRIFT_ERROR = (ALPHA[0] - 1.0, *ALPHA[1:])
+
 #: order in the step-size control, and calls of the drift in a step
 METHODS = {"sosri": (1.5, 4), "euler": (0.5, 1), "euler-heun": (0.5, 1)}
+#: the least first step, as a part of the span
+LEAST_START = 1e-4
 #: a step has so many significant binary digits, so that few halvings lead to its end
 DIGITS = 3
 
@@ -84,6 +96,7 @@ class Diagonal:
     fixed: bool
 
     kept = 1
+    shares = False
     resolution = 1 / CELLS
 
     @property
@@ -109,7 +122,11 @@ class Diagonal:
         return f, g, path, t0
 
     def begin(self, theta: Any, u0: Any, u1: Any, y: Array, h0: Any) -> tuple[Any, Any, int]:
-        """The path's start, the first step, and the calls of the drift."""
+        """The path's start, the first step, and the calls of the drift.
+
+        The first step is the time in which the state, or a tolerance if that is larger, moves by itself: too
+        long, but an attempt too many costs less than many steps, each at most `GROWTH_OF_SDE` longer.
+        """
         import jax.numpy as jnp
 
         f, g, path, t0 = self._parts(theta, y)
@@ -118,19 +135,27 @@ class Diagonal:
             return start, h0 / path.span + 0 * u0, 0
         scale: Any = self.norms.atol + self.norms.rtol * jnp.abs(y)
         size: Any = jnp.abs(f(t0, y)) + 3.0 * jnp.abs(g(t0, y))
-        h = control.first_step(jnp, self.norms(y / scale), self.norms(size / scale)) / path.span
-        return start, jnp.where(jnp.isfinite(h), jnp.clip(h, 1e-4, 0.05), 1e-3) * u1, 1
+        d0, d1 = jnp.maximum(self.norms.over(y, scale), 1.0), self.norms.over(size, scale)
+        h = d0 / jnp.where(d1 > 0, d1, 1e-3 * d0) / path.span
+        return start, jnp.where(jnp.isfinite(h), jnp.clip(h, LEAST_START, 1.0), 1e-3) * u1, 1
 
     def clip(self, u: Any, h: Any, u1: Any, stop: Any) -> tuple[Any, Any, Any]:
-        """A step to a place of the grid, at most to the next time to save."""
+        """A step to a place of the grid, at most to the next time to save.
+
+        Fixed steps end at the multiples of their length, each rounded, so that roundings do not add up.
+        """
         import jax
         import jax.numpy as jnp
 
         del u1
         place = jnp.round(u * CELLS).astype(jnp.int32)
-        width = jnp.clip(jnp.round(h * CELLS), 1, CELLS).astype(jnp.int32)
-        target = place + width
-        if not self.fixed:
+        if self.fixed:
+            width = jnp.clip(h * CELLS, 1, CELLS)
+            count = jnp.floor((place + 0.5) / width) + 1
+            target = jnp.maximum(jnp.round(count * width).astype(jnp.int32), place + 1)
+        else:
+            width = jnp.clip(jnp.round(h * CELLS), 1, CELLS).astype(jnp.int32)
+            target = place + width
             bits = 31 - jax.lax.clz(width) - DIGITS
             unit = jnp.left_shift(1, jnp.maximum(bits, 0))
             target = jnp.maximum(target // unit * unit, place + 1)
@@ -186,7 +211,7 @@ class Diagonal:
             Gs.append(g(t + c1 * h, H1))  # (2)
         noise = x2 * _sum(BETA3, Gs) + x3 * _sum(BETA4, Gs)  # (3)
         y1 = y + h * _sum(ALPHA, ks) + noise + w * _sum(BETA1, Gs) + x1 * _sum(BETA2, Gs)  # (4)
-        error = self.norms.error(noise + h * sum(ks), y, y1)
+        error = self.norms.error(h * _sum(DRIFT_ERROR, ks) + noise, y, y1)  # (5)
         return y1, error, self.norms.quotient(ks[3] - ks[2], H0 - previous)
 
     def _euler(self, f: Any, g: Any, t: Any, h: Any, y: Array, w: Any) -> tuple[Any, Any, Any]:

@@ -45,13 +45,26 @@ class Norms:
         """The scaled error of a step: at most 1 where it meets the tolerance."""
         import jax.numpy as jnp
 
-        return self(e / (self.atol + self.rtol * jnp.maximum(jnp.abs(y), jnp.abs(y1))))
+        return self.over(e, self.atol + self.rtol * jnp.maximum(jnp.abs(y), jnp.abs(y1)))
 
-    def quotient(self, dk: Array, dg: Array) -> Any:
-        """``|dk| / |dg|``, and 0 where nothing moved."""
+    def over(self, x: Array, scale: Any) -> Any:
+        """The norm of ``x / scale``; zero over zero is zero."""
         import jax.numpy as jnp
 
-        top, bottom = self(dk), self(dg)
+        if self.atol == 0.0:
+            both = (x == 0) & (scale == 0)
+            scale = jnp.where(both, 1.0, scale)
+        return self(x / scale)
+
+    def quotient(self, dk: Array, dg: Array) -> Any:
+        """``|dk| / |dg|``, and 0 where nothing moved; no square of a tiny or huge number is taken."""
+        import jax
+        import jax.numpy as jnp
+
+        axes = tuple(range(1, dg.ndim)) if self.lanes else None
+        size = jax.lax.stop_gradient(jnp.max(jnp.abs(dg), axis=axes))
+        unit = wide(jnp.where(size == 0, 1.0, size), dg)
+        top, bottom = self(dk / unit), self(dg / unit)
         still = bottom == 0
         return jnp.where(still, 0.0, top / jnp.where(still, 1.0, bottom))
 

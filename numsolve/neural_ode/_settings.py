@@ -75,14 +75,22 @@ def make_settings(
     )
 
 
+def rounding(dtype: Any) -> float:
+    """The spacing of floats at 1; JAX knows it of short types too."""
+    import jax.numpy as jnp
+
+    info: Any = jnp.finfo
+    return float(info(dtype).eps)
+
+
 def usual_rtol(dtype: Any) -> float:
     """The relative tolerance where the caller gives none: well above the rounding of the type."""
-    return 1e-6 if np.finfo(np.dtype(dtype)).eps < 1e-10 else 1e-4
+    return 1e-6 if rounding(dtype) < 1e-10 else 1e-4
 
 
 def warn_of_rounding(rtol: float, dtype: Any) -> None:
     """Warn where the tolerance lies below what the state's type resolves."""
-    eps = float(np.finfo(np.dtype(dtype)).eps)
+    eps = rounding(dtype)
     if 0.0 < rtol < NOISE * eps:
         warnings.warn(
             f"rtol = {rtol:g} is below {NOISE} roundings of {np.dtype(dtype).name} ({NOISE * eps:.1g}): "
@@ -134,3 +142,17 @@ def is_traced(x: Any) -> bool:
     import jax
 
     return isinstance(x, jax.core.Tracer)
+
+
+def key_data(key: Any) -> tuple[Any, Any]:
+    """The numbers of a key of either kind, and its algorithm."""
+    import jax
+
+    try:
+        data = jax.random.key_data(key)
+        impl = jax.random.key_impl(key)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise TypeError(f"key must be a key of jax.random, got {key!r}") from error
+    if data.ndim != 1:
+        raise ValueError(f"key must be a single key, got an array of shape {tuple(data.shape[:-1])}")
+    return data, impl

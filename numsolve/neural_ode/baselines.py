@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from numsolve._core import checks
 
 from ._field import require_jax
-from ._settings import check_span, check_times, is_traced
+from ._settings import check_span, check_times, is_traced, key_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,6 +171,7 @@ def steer_end(key: Any, t_span: tuple[Any, Any], b: float) -> tuple[Any, Any]:
     (0.0, True)
     """
     jax = require_jax()
+    key_data(key)
     t0, t1, plain = check_span(t_span)
     b = checks.real("b", b, low=0.0)
     if plain and b >= abs(t1 - t0):
@@ -205,6 +206,7 @@ def steer_times(key: Any, ts: Any, t_span: tuple[Any, Any]) -> Any:
     """
     jax = require_jax()
     jnp = jax.numpy
+    key_data(key)
     t0, t1, _ = check_span(t_span)
     times = ts if is_traced(ts) else jnp.asarray(check_times(ts, t0, t1))
     gaps = jnp.diff(times, prepend=t0)

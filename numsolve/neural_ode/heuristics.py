@@ -76,6 +76,8 @@ def heuristics(
     ------
     ValueError
         If an argument is out of range, or `fun` returns another shape.
+    TypeError
+        If `y0`, or what `fun` returns, is complex.
 
     Warns
     -----
@@ -102,7 +104,7 @@ def heuristics(
     )
     try:
         t0, t1 = (checks.real(f"t_span[{k}]", t) for k, t in enumerate(t_span))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"t_span must be a pair of finite numbers, got {t_span!r}") from error
     if not control.is_span(t0, t1):
         raise ValueError(f"t_span must have two different ends, got ({t0:g}, {t1:g})")
@@ -116,31 +118,38 @@ def heuristics(
             raise ValueError(f"h0 must point from t0 to t1, got {h0:g}")
     sign = 1.0 if t1 > t0 else -1.0
 
-    def f(t: float, y: Any) -> Any:
-        slope = xp.asarray(fun(sign * t, y), dtype=y.dtype)
+    def f(s: float, y: Any) -> Any:
+        value = fun(t0 + sign * s, xp.positive(y))  # copies: a function may reuse and change its arrays
+        try:
+            given = xp.asarray(value)
+            xp.positive(given)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"fun must return an array of numbers, it returns {value!r}") from error
+        if "complex" in str(given.dtype):
+            raise TypeError(f"fun must return real numbers, it returns {given.dtype}")
+        slope = xp.positive(xp.asarray(given, dtype=y.dtype))
         if tuple(slope.shape) != tuple(y.shape):
             raise ValueError(
                 f"fun must return shape {tuple(y.shape)}, that of y0; it returns {tuple(slope.shape)}"
             )
         return slope if sign > 0 else -slope
 
-    return _solve(xp, f, sign * t0, sign * t1, y, h0, sign, tableau, settings, limits)
+    return _solve(xp, f, y, h0, (t0, t1, sign), tableau, settings, limits)
 
 
 def _solve(
     xp: Namespace,
     f: Callable[[float, Array], Array],
-    t: float,
-    end: float,
     y: Array,
     h0: float | None,
-    sign: float,
+    ends: tuple[float, float, float],
     tableau: Tableau,
     settings: Settings,
     limits: Limits,
 ) -> ODEResult:
-    """The loop of `_loop.run` in plain words."""
-    controller, span = settings.controller, end - t
+    """The loop of `_loop.run` in plain words, in the time since the start."""
+    t0, t1, sign = ends
+    controller, t, end, span = settings.controller, 0.0, abs(t1 - t0), abs(t1 - t0)
     rows: list[tuple[float, float, float, float]] = []
     states: list[Array] = []
     rejected: list[tuple[float, float]] = []
@@ -158,13 +167,13 @@ def _solve(
             nfev += tableau.stages - 1
             good = math.isfinite(error)
             if good and (error <= 1.0 or controller.fixed):
-                rows.append((sign * t, sign * h, error, stiffness))
+                rows.append((t0 + sign * t, sign * h, error, stiffness))
                 states.append(y)
                 t, y, k, bad = end if last else t + h, y1, k1, 0
                 h = h if controller.fixed else h / float(controller.divisor(np, error, *errors))
                 errors = (max(error, control.LEAST_ERROR), errors[0])
             else:
-                rejected.append((sign * t, sign * h))
+                rejected.append((t0 + sign * t, sign * h))
                 bad = 0 if good else bad + 1
                 h = h / float(controller.divisor_after_rejection(np, np.float64(error)))
                 if bad >= (1 if controller.fixed else control.PATIENCE):
@@ -210,7 +219,7 @@ def _step(
             before, g = g, y + h * _combine(row, ks)
             ks.append(f(t + c * h, g))
         scale = settings.atol + settings.rtol * xp.maximum(xp.abs(y), xp.abs(g))
-        error = _rms(xp, h * _combine(tableau.d, ks) / scale)
+        error = _rms(xp, _over(xp, h * _combine(tableau.d, ks), scale))
         if not bool(xp.all(xp.isfinite(g))):
             error = math.nan
         stiffness = math.nan
@@ -232,9 +241,9 @@ def _first_step(
 ) -> float:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         scale = settings.atol + settings.rtol * xp.abs(y)
-        d0, d1 = _rms(xp, y / scale), _rms(xp, k / scale)
+        d0, d1 = _rms(xp, _over(xp, y, scale)), _rms(xp, _over(xp, k, scale))
         trial = float(control.first_step(np, np.float64(d0), np.float64(d1)))
-        d2 = _rms(xp, (f(t + trial, y + trial * k) - k) / scale) / trial
+        d2 = _rms(xp, _over(xp, f(t + trial, y + trial * k) - k, scale)) / trial
         h = float(control.second_guess(np, np.float64(trial), d1, np.float64(d2), tableau.order))
     return min(h, span) if math.isfinite(h) and h > 0 else 1e-3 * span
 
@@ -247,5 +256,16 @@ def _combine(row: tuple[float, ...], ks: list[Any]) -> Any:
     return total
 
 
+def _over(xp: Namespace, x: Array, scale: Array) -> Array:
+    """``x / scale``, where zero over zero is zero."""
+    part: Array = x / xp.where((x == 0) & (scale == 0), xp.ones_like(scale), scale)
+    return part
+
+
 def _rms(xp: Namespace, x: Array) -> float:
-    return math.sqrt(float(xp.mean(x * x)))
+    """The root of the mean square; no square of a tiny or huge number is taken."""
+    size = float(xp.max(xp.abs(x)))
+    if size == 0.0 or not math.isfinite(size):
+        return size
+    part = x / size
+    return size * math.sqrt(float(xp.mean(part * part)))

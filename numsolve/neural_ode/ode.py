@@ -18,15 +18,17 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from numsolve._core import checks
-from numsolve._core.result import deliver
+from numsolve._core.result import Status, deliver
 
 from . import _continuous, _discrete
 from ._control import GROWTH
-from ._field import hoist, make_packing, require_jax, struct
+from ._field import Same, hoist, make_packing, require_jax, struct, text
 from ._loop import Raw, run
 from ._norms import Norms
-from ._runge_kutta import RungeKutta
+from ._runge_kutta import Clock, RungeKutta
 from ._settings import check_span, check_times, is_traced, make_settings, usual_rtol, warn_of_rounding
 from ._tableaus import TABLEAUS
 from .result import ODEResult, register
@@ -76,9 +78,11 @@ def odesolve(
     t_span : tuple of float
         Start and end; time may run backwards. Both may be values of a trace, with derivatives.
     params : pytree, optional
-        What `f` gets as its third argument: arrays, and anything else that does not change.
+        What `f` gets as its third argument: arrays and floats, which have derivatives, and anything else:
+        integers, truth values and functions may steer Python's code.
     ts : array_like, optional
-        Times to save, sorted from t0 to t1. They cost no evaluations and do not shorten steps.
+        Times to save, sorted from t0 to t1. They cost no evaluations and do not shorten steps. Under a trace
+        they cannot be checked: if they are out of order or outside, the solve fails.
     method : {"tsit5", "dopri5", "bosh3"}
         The Runge-Kutta pair. Bosh3 has no estimate of stiffness.
     rtol, atol : float
@@ -93,7 +97,8 @@ def odesolve(
     adjoint : {"discrete", "backsolve", "interpolating", "forward"}
         How gradients are computed: exactly for the steps that were done; by the adjoint equation backwards
         in time, with the state solved back or interpolated; or ``"forward"``, which allows ``jax.jvp`` and
-        ``jax.jacfwd`` of any order and no reverse mode.
+        ``jax.jacfwd`` of any order and no reverse mode. It is the one for second derivatives: a gradient of a
+        gradient is right with ``"discrete"``, but only outside of ``jax.jit``.
     checkpoint : int
         The discrete adjoint keeps one state in so many, and computes the others again.
     max_steps : int
@@ -171,6 +176,10 @@ def odesolve(
     )
     if lanes and adjoint in CONTINUOUS:
         raise ValueError(f'adjoint="{adjoint}" needs norm="batch"; "discrete" and "forward" take both norms')
+    if settings.dense and settings.checkpoint > 1:
+        raise ValueError(
+            'checkpoint must be 1 with dense=True or adjoint="interpolating", which read all states'
+        )
     if settings.controller.fixed and h0 is None:
         raise ValueError('controller="fixed" needs h0, the step')
     warn_of_rounding(settings.rtol, packing.dtype)
@@ -184,7 +193,10 @@ def odesolve(
     field, theta = hoist("f", f, time, packing, params)
     sign: Any = (1.0 if t1 > t0 else -1.0) if plain else None
     program = Program(f, field, settings, sign)
-    data = (theta, start, t0, t1, h0, times)
+    # Differences of times are taken here, where they are exact, if their numbers are known.
+    span = abs(t1 - t0) if plain else None
+    since = np.abs(times - t0) if plain and times is not None and not is_traced(times) else None
+    data = (theta, start, (t0, t1, span), h0, (times, since))
     traced = any(is_traced(leaf) for leaf in jax.tree.leaves(data))
     result: ODEResult = program(*data) if traced else _compiled()(program, *data)
     if not is_traced(result.status):
@@ -206,7 +218,7 @@ class Program:
 
     def __init__(self, f: Any, field: Any, settings: Settings, sign: float | None) -> None:
         self.field, self.settings, self.sign = field, settings, sign
-        self.key = (identity_of(f), str(field.jaxpr), field.packing, settings, sign)
+        self.key = (identity_of(f), text(field), field.packing, settings, sign)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -214,14 +226,14 @@ class Program:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Program) and self.key == other.key
 
-    def __call__(self, theta: Any, y0: Any, t0: Any, t1: Any, h0: Any, ts: Any) -> ODEResult:
-        """Solve, on packed data."""
+    def __call__(self, theta: Any, y0: Any, ends: Any, h0: Any, saved: Any) -> ODEResult:
+        """Solve, on packed data, in the time s = |t - t0|."""
         import jax
         import jax.numpy as jnp
 
         settings, packing = self.settings, self.field.packing
-        t0, t1 = (jnp.asarray(t, packing.dtype) for t in (t0, t1))
-        ts = None if ts is None else jnp.asarray(ts, packing.dtype)
+        given: list[Any] = [None if t is None else jnp.asarray(t, packing.dtype) for t in (*ends, *saved)]
+        t0, t1, span, ts, since = given
         still = jax.lax.stop_gradient
         sign: Any = (
             jnp.where(still(t1 >= t0), 1.0, -1.0).astype(packing.dtype) if self.sign is None else self.sign
@@ -229,14 +241,18 @@ class Program:
         norms = Norms(
             settings.norm == "sample", settings.rtol, settings.atol, packing.weights(settings.weight)
         )
-        scheme = RungeKutta(TABLEAUS[settings.method], self.field, norms, sign)
+        scheme = RungeKutta(TABLEAUS[settings.method], Clock(self.field, sign), norms)
+        origin, zero = still(t0), jnp.zeros((), packing.dtype)
+        span = sign * (still(t1) - origin) if span is None else span
+        if ts is not None and since is None:
+            since = sign * (still(ts) - origin)
+        timed = (theta[0], [*theta[1], origin])
         y0 = _moved(self.field, theta, y0, t0, -1.0, norms.lanes)
-        times = None if ts is None else sign * still(ts)
         h0 = None if h0 is None else jnp.abs(jnp.asarray(h0, packing.dtype))
         rules: dict[str, Any] = {"discrete": _discrete.solve, "forward": plain_solve}
         solve = rules.get(settings.adjoint, _continuous.solve)
         try:
-            raw = solve(scheme, theta, sign * still(t0), sign * still(t1), y0, h0, times, settings)
+            raw = solve(scheme, timed, zero, span, y0, h0, since, settings)
         except TypeError as error:
             if "forward-mode" not in str(error):
                 raise
@@ -248,21 +264,43 @@ class Program:
         ys = raw.ys
         if ys is not None and is_traced(ts):
             ys = jax.vmap(lambda y, t: _moved(self.field, theta, y, t, 1.0, norms.lanes))(ys, ts)
-        return _result(raw, y, ys, sign, packing, settings)
+        return _result(raw, y, ys, origin, sign, packing, settings)
 
 
 def plain_solve(
     scheme: Any, theta: Any, t0: Any, t1: Any, y0: Any, h0: Any, ts: Any, settings: Settings
 ) -> Raw:
-    """The loop without a rule of its own."""
-    return run(scheme, theta, t0, t1, y0, h0, ts, settings, keep=True)
-
-
-def _result(raw: Raw, y: Any, ys: Any, sign: Any, packing: Packing, settings: Settings) -> ODEResult:
+    """The loop without a rule of its own; the rows of a failed solve can be read, but have nan slopes."""
     import jax
+    import jax.numpy as jnp
+
+    raw = run(scheme, theta, t0, t1, y0, h0, ts, settings, keep=True)
+    ok = jnp.where(jnp.all(raw.status == Status.CONVERGED.value), 1.0, jnp.nan).astype(y0.dtype)
+
+    @jax.custom_jvp
+    def read(rows: Any, _: Any) -> Any:
+        return rows
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        return primals[0], jax.tree.map(lambda d: d * primals[1], tangents[0])
+
+    reading: Any = read
+    reading.defjvp(rule)
+    rows = {name: getattr(raw.rows, name) for name in ("error", "stiffness", "states", "stages")}
+    return raw._replace(rows=raw.rows._replace(**reading(rows, ok)))
+
+
+def _result(raw: Raw, y: Any, ys: Any, t0: Any, sign: Any, packing: Packing, settings: Settings) -> ODEResult:
+    import jax
+    import jax.numpy as jnp
 
     rows, still = raw.rows, jax.lax.stop_gradient
-    states = None if rows.states is None or settings.checkpoint > 1 else packing.unpack(still(rows.states))
+
+    def times(since: Any, count: Any) -> Any:
+        filled = jnp.arange(since.shape[0]).reshape(-1, *(1,) * (since.ndim - 1)) < count
+        return jnp.where(filled, t0 + sign * still(since), 0.0)
+
+    states = None if rows.states is None or settings.checkpoint > 1 else packing.unpack(rows.states)
     stages = None
     if rows.stages is not None:
         stages = packing.unpack(rows.stages) if settings.norm == "batch" else rows.stages
@@ -270,13 +308,13 @@ def _result(raw: Raw, y: Any, ys: Any, sign: Any, packing: Packing, settings: Se
     return ODEResult(
         x=packing.unpack(y),
         ys=None if ys is None else packing.unpack(ys),
-        t=sign * still(rows.t),
+        t=times(rows.t, raw.naccepted),
         h=sign * still(rows.h),
         error_estimate=rows.error,
         stiffness=rows.stiffness,
         states=states,
         stages=stages,
-        rejected_t=sign * still(rows.rejected_t),
+        rejected_t=times(rows.rejected_t, raw.nrejected),
         rejected_h=sign * still(rows.rejected_h),
         naccepted=raw.naccepted,
         nrejected=raw.nrejected,
@@ -334,7 +372,6 @@ def _first(h0: Any, t0: Any, t1: Any, plain: bool) -> Any:
 def check_start(start: Any) -> None:
     """Refuse a start that is not finite, where its numbers are known."""
     import jax
-    import numpy as np
 
     for leaf in jax.tree.leaves(start):
         if not is_traced(leaf):
@@ -346,7 +383,7 @@ def identity_of(f: Any) -> Any:
     try:
         hash(f)
     except TypeError:
-        return id(f)
+        return Same(f)
     return f
 
 

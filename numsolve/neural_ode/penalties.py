@@ -28,7 +28,8 @@ from numsolve._core.result import Status
 
 from ._field import hoist, make_packing, require_jax, struct
 from ._norms import Norms
-from ._runge_kutta import RungeKutta
+from ._runge_kutta import Clock, RungeKutta
+from ._settings import key_data
 from ._tableaus import TABLEAUS
 from .result import SDEResult
 
@@ -143,6 +144,7 @@ def cost_penalty(sol: ODEResult) -> Any:
     assert sol.settings is not None
     tableau = TABLEAUS.get(sol.settings.method)
     order = 1.5 if tableau is None else tableau.order
+    _check_single(sol)
     steps = jnp.where(_filled(sol), (sol.error_estimate + LEAST) ** (1 / order), 0.0)
     return _reduced(sol, steps, "sum")
 
@@ -213,6 +215,7 @@ def local_penalty(
     checks.choice("kind", kind, ("error", "stiffness"))
     checks.choice("sampling", sampling, ("unbiased", "biased"))
     checks.choice("h", h, ("step", "initial"))
+    key_data(key)
     freeze_k1, detach = checks.flag("freeze_k1", freeze_k1), checks.flag("detach", detach)
     settings = sol.settings
     assert settings is not None
@@ -220,16 +223,17 @@ def local_penalty(
         _senses_stiffness(sol)
     if settings.norm == "sample":
         raise ValueError('local_penalty needs a solve with norm="batch"')
+    _check_single(sol)
     lengths, count = jnp.abs(sol.h), sol.naccepted
-    end = sol.t[0] + jnp.sum(sol.h)
+    ends = jnp.cumsum(lengths)
+    starts, span = ends - lengths, ends[-1]
     draw = jax.random.uniform(key, (), sol.h.dtype)
     if sampling == "biased":
         n = jnp.minimum((draw * count).astype(jnp.int32), jnp.maximum(count - 1, 0))
-        t = still(sol.t[n])
+        time = still(starts[n])
     else:
-        behind = draw * jnp.sum(lengths)
-        n = jnp.minimum(jnp.searchsorted(jnp.cumsum(lengths), behind), jnp.maximum(count - 1, 0))
-        t = still(sol.t[0] + draw * (end - sol.t[0]))
+        time = still(draw * span)
+        n = jnp.minimum(jnp.searchsorted(ends, time), jnp.maximum(count - 1, 0))
     ok = _ok(sol)
     if not detach:
         _sees_steps(sol)
@@ -242,19 +246,18 @@ def local_penalty(
     if sol.states is None:
         raise ValueError("local_penalty needs the states of all steps; solve with checkpoint=1")
     packing = make_packing(sol.x, lanes=False)
-    field, theta = hoist("f", f, struct(jax)((), packing.dtype), packing, params)
-    sign = jnp.sign(end - sol.t[0])
+    field, (floats, others) = hoist("f", f, struct(jax)((), packing.dtype), packing, params)
+    theta = (floats, [*others, still(sol.t[0])])
     norms = Norms(False, settings.rtol, settings.atol, packing.weights(settings.weight))
-    scheme = RungeKutta(TABLEAUS[settings.method], field, norms, still(sign))
+    scheme = RungeKutta(TABLEAUS[settings.method], Clock(field, still(jnp.sign(sol.h[0]))), norms)
     length = still(lengths[n])
     y = still(packing.pack(jax.tree.map(lambda states: states[n], sol.states)))
     if sampling == "unbiased":
         fixed = jax.tree.map(still, theta)
-        before = scheme.replay(fixed, sign * sol.t[n], length, y)
-        y = still(scheme.between((t - sol.t[n]) / sol.h[n], length, y, before))
-    time = sign * t
+        before = scheme.replay(fixed, starts[n], length, y)
+        y = still(scheme.between((time - starts[n]) / length, length, y, before))
     if h == "initial":
-        length = still(scheme.begin(jax.tree.map(still, theta), time, sign * end, y, None)[1])
+        length = still(scheme.begin(jax.tree.map(still, theta), time, span, y, None)[1])
     k = scheme.f(theta, time, y)
     step = scheme.attempt(theta, time, length, y, still(k) if freeze_k1 else k)
     value = step.error * length if kind == "error" else _scaled(sol, step.stiffness)
@@ -295,7 +298,15 @@ def _reduced(sol: ODEResult, rows: Any, reduce: str) -> Any:
     return _ok(sol) * jnp.mean(value)
 
 
+def _check_single(sol: ODEResult) -> None:
+    """Refuse a result that `jax.vmap` stacked: its rows are not steps of one solve."""
+    assert sol.settings is not None
+    if getattr(sol.status, "ndim", 0) > (sol.settings.norm == "sample"):
+        raise ValueError("sol is a stack of solves by jax.vmap; take the penalty of each inside of jax.vmap")
+
+
 def _sees_steps(sol: ODEResult) -> None:
+    _check_single(sol)
     assert sol.settings is not None
     if sol.settings.adjoint in {"backsolve", "interpolating"}:
         raise ValueError(

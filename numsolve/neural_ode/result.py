@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Unpack
@@ -28,6 +29,7 @@ MEANING = {
         "The iteration limit was reached before the end of the span: raise max_steps (maxiter in "
         "heuristics), or loosen the tolerance."
     ),
+    Status.INFEASIBLE: "The times ts, values of a trace, are out of order, outside the span, or no numbers.",
     Status.NONFINITE: "The right-hand side gave a NaN or an infinity at every step that was tried.",
     Status.BREAKDOWN: (
         "The step became smaller than the spacing of floats: the solution blows up, jumps, or is stiff. "
@@ -61,7 +63,7 @@ class ODEResult(Result):
         Estimate of the largest eigenvalue in each step; nan for Bosh3. Differentiable.
     states : pytree of arrays or None
         The states at the starts of the accepted steps, rows beyond `naccepted` without meaning; None with
-        ``checkpoint > 1``. No gradient flows through them.
+        ``checkpoint > 1``. Differentiable.
     stages : array or None
         The slopes of each step, with ``dense=True``.
     rejected_t, rejected_h : array of shape (max_steps,)
@@ -90,6 +92,12 @@ class ODEResult(Result):
     nfev: Any = 0
     settings: Settings | None = field(default=None)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle; a result of JAX is a pytree from then on."""
+        self.__dict__.update(state)
+        if "jax" in sys.modules:
+            register()
+
     @property
     def y(self) -> Any:
         """The state at the end, `x`."""
@@ -115,7 +123,7 @@ class ODEResult(Result):
         return stability_size(self.settings.method)
 
     def __call__(self, t: float | Array) -> Any:
-        """Evaluate the dense output; the solve needs ``dense=True``.
+        """Evaluate the dense output, which is differentiable; the solve needs ``dense=True``.
 
         Parameters
         ----------

@@ -17,10 +17,10 @@ from numsolve._core.result import deliver
 from . import _discrete
 from ._brownian import CELLS, Path
 from ._control import GROWTH_OF_SDE
-from ._field import hoist, make_packing, require_jax, struct
+from ._field import hoist, make_packing, require_jax, struct, text
 from ._noise import METHODS, Diagonal
 from ._norms import Norms
-from ._settings import check_span, check_times, is_traced, make_settings
+from ._settings import check_span, check_times, is_traced, key_data, make_settings
 from .ode import check_start, identity_of, plain_solve
 from .result import SDEResult, register
 
@@ -64,7 +64,7 @@ def sdesolve(
     y0 : array or pytree of arrays
         The start; several paths along the first axis share their steps.
     t_span : tuple of float
-        Start and end, in this order.
+        Start and end, in this order. There is no derivative in them, nor in `ts`.
     params : pytree, optional
         What both get as their third argument.
     key : array
@@ -72,12 +72,15 @@ def sdesolve(
     ts : array_like, optional
         Times to save. Steps end at each, rounded to a millionth of the span.
     noise : {"diagonal"}
-        The kind of noise.
+        The kind of noise: entry i of g multiplies a path of its own.
     method : {"sosri", "euler", "euler-heun"}
-        SOSRI, strong order 1.5, in the sense of Itô; Euler-Maruyama; or Euler-Heun, in the sense of
-        Stratonovich. The last two take fixed steps of `h0`.
+        SOSRI, in the sense of Itô, of strong order 1.5 if entry i of g depends on entry i of the state alone,
+        and else, as every scheme without iterated integrals of two paths, of order 1/2, which its error
+        estimate does not see; Euler-Maruyama; or Euler-Heun, in the sense of Stratonovich. The last two take
+        fixed steps of `h0`.
     rtol, atol : float
-        As in `odesolve`. The estimate is cautious: with 0.1 the error of a path is some twenty times smaller.
+        As in `odesolve`; the error of a path at the end is of the size of the tolerance, and smaller where
+        the noise does not depend on the state.
     controller : str or tuple of float, optional
         As in `odesolve`; ``"pi"`` by default, and fixed steps for the methods of Euler.
     adjoint : {"discrete", "forward"}
@@ -141,6 +144,8 @@ def sdesolve(
         raise ValueError("fixed steps need h0, the step")
     if h0 is not None and not is_traced(h0):
         h0 = checks.real("h0", h0, low=0.0, open_low=True)
+        if fixed and plain and h0 * CELLS < t1 - t0:
+            raise ValueError(f"h0 must be at least the span over 2^20, {(t1 - t0) / CELLS:.2g}, got {h0:g}")
     settings = make_settings(
         method,
         rtol,
@@ -159,9 +164,13 @@ def sdesolve(
     time = struct(jax)((), packing.dtype)
     drift, (floats_f, others_f) = hoist("f", f, time, packing, params)
     diffusion, (floats_g, others_g) = hoist("g", g, time, packing, params)
-    data_of_key, impl = _key_data(key)
+    data_of_key, impl = key_data(key)
     program = Program(f, g, drift, diffusion, settings, (len(floats_f), len(others_f)), impl)
-    data = ([*floats_f, *floats_g], [*others_f, *others_g, data_of_key], start, t0, t1, h0, times)
+    # Differences of times are taken here, where they are exact, if their numbers are known.
+    span = t1 - t0 if plain else None
+    parts = (times - t0) / span if plain and times is not None and not is_traced(times) else None
+    ends, saved = (t0, t1, span), (times, parts)
+    data = ([*floats_f, *floats_g], [*others_f, *others_g, data_of_key], start, ends, h0, saved)
     traced = any(is_traced(leaf) for leaf in jax.tree.leaves(data))
     result: SDEResult = program(*data) if traced else _compiled()(program, *data)
     if not is_traced(result.status):
@@ -201,11 +210,10 @@ def brownian_path(key: Any, y0: Any, t_span: tuple[float, float], ts: ArrayLike)
     jnp = jax.numpy
     t0, t1, _ = check_span(t_span)
     packing = make_packing(y0, lanes=False)
-    data, impl = _key_data(key)
+    data, impl = key_data(key)
     span = jnp.asarray(t1 - t0, packing.dtype)
-    path = Path(jax.random.wrap_key_data(data, impl=impl), packing.shape, packing.dtype, span)
     places = jnp.round((jnp.asarray(check_times(ts, t0, t1)) - t0) / (t1 - t0) * CELLS) / CELLS
-    return packing.unpack(jax.lax.map(lambda u: path.at(u).value, places))
+    return packing.unpack(_walk()(impl, packing.shape, packing.dtype, data, span, places))
 
 
 class Program:
@@ -223,7 +231,7 @@ class Program:
     ) -> None:
         self.drift, self.diffusion, self.settings = drift, diffusion, settings
         self.counts, self.impl = counts, impl
-        bodies = str(drift.jaxpr), str(diffusion.jaxpr)
+        bodies = text(drift), text(diffusion)
         self.key = (identity_of(f), identity_of(g), bodies, drift.packing, settings, counts, str(impl))
 
     def __hash__(self) -> int:
@@ -232,16 +240,19 @@ class Program:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Program) and self.key == other.key
 
-    def __call__(self, floats: Any, others: Any, y0: Any, t0: Any, t1: Any, h0: Any, ts: Any) -> SDEResult:
+    def __call__(self, floats: Any, others: Any, y0: Any, ends: Any, h0: Any, saved: Any) -> SDEResult:
         """Solve, on packed data."""
         import jax
         import jax.numpy as jnp
 
         settings, packing, still = self.settings, self.drift.packing, jax.lax.stop_gradient
-        t0, t1 = (still(jnp.asarray(t, packing.dtype)) for t in (t0, t1))
-        span = t1 - t0
+        given: list[Any] = [None if t is None else jnp.asarray(t, packing.dtype) for t in (*ends, *saved)]
+        given = [None if t is None else _held(t) for t in given]
+        t0, t1, span, ts, parts = given
+        span = t1 - t0 if span is None else span
         if ts is not None:
-            ts = still(jnp.round((jnp.asarray(ts, packing.dtype) - t0) / span * CELLS) / CELLS)
+            parts = (ts - t0) / span if parts is None else parts
+            ts = jnp.round(parts * CELLS) / CELLS
         h0 = None if h0 is None else jnp.asarray(h0, packing.dtype)
         norms = Norms(False, settings.rtol, settings.atol, packing.weights(settings.weight))
         fixed = settings.controller.fixed
@@ -254,7 +265,7 @@ class Program:
         raw = solve(scheme, theta, zero, one, y0, h0, ts, settings)
         rows = raw.rows
         done = jnp.arange(rows.t.shape[0])
-        states = packing.unpack(still(rows.states)) if settings.checkpoint == 1 else None
+        states = packing.unpack(rows.states) if settings.checkpoint == 1 else None
         return SDEResult(
             x=packing.unpack(raw.y),
             ys=None if raw.ys is None else packing.unpack(raw.ys),
@@ -275,24 +286,42 @@ class Program:
         )
 
 
+def _held(t: Any) -> Any:
+    """A time, in which a path has no derivative."""
+    import jax
+
+    @jax.custom_jvp
+    def hold(t: Any) -> Any:
+        return t
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        if not isinstance(tangents[0], jax.custom_derivatives.SymbolicZero):
+            raise TypeError(
+                "sdesolve has no derivative in t_span or ts, for a Brownian path has none in time; hold them "
+                "with jax.lax.stop_gradient"
+            )
+        return primals[0], tangents[0]
+
+    held: Any = hold
+    held.defjvp(rule, symbolic_zeros=True)
+    return jax.lax.stop_gradient(held(t))
+
+
 def _largest(errors: Any) -> Any:
     import jax
 
     return jax.lax.stop_gradient(jax.numpy.max(errors))
 
 
-def _key_data(key: Any) -> tuple[Any, Any]:
-    """The numbers of a key of either kind, and its algorithm."""
+@cache
+def _walk() -> Any:
     import jax
 
-    try:
-        data = jax.random.key_data(key)
-        impl = jax.random.key_impl(key)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise TypeError(f"key must be a key of jax.random, got {key!r}") from error
-    if data.ndim != 1:
-        raise ValueError(f"key must be a single key, got an array of shape {tuple(data.shape[:-1])}")
-    return data, impl
+    def walk(impl: Any, shape: Any, dtype: Any, data: Any, span: Any, places: Any) -> Any:
+        path = Path(jax.random.wrap_key_data(data, impl=impl), shape, dtype, span)
+        return jax.lax.map(lambda u: path.at(u).value, places)
+
+    return jax.jit(walk, static_argnums=(0, 1, 2))
 
 
 @cache

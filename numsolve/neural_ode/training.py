@@ -17,9 +17,9 @@ from numsolve._core import checks
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.plotting import new_axes
-from numsolve._core.result import Result
+from numsolve._core.result import Result, Status
 
-from ._checkpoints import load, save
+from ._checkpoints import Progress, check_path, fingerprint, load, save
 from ._field import require_jax
 from .schedules import CostTarget
 
@@ -110,7 +110,8 @@ def train(
     ----------
     loss : callable
         ``loss(params, batch, coefficient, key)`` returns the loss, with `coefficient` times a penalty in it,
-        and the `ODEResult` or `SDEResult` of its solve; it is compiled by JAX.
+        and the `ODEResult` or `SDEResult` of its solve. As by ``jax.jit``, it is compiled once for each
+        function: what it closes over must not change.
     params : pytree
         The model; its float arrays are trained, everything else in it stays.
     data : pytree of arrays
@@ -128,7 +129,9 @@ def train(
     evaluate : callable, optional
         ``evaluate(params)`` returns numbers by name, after each epoch.
     checkpoint : path, optional
-        A file that is written after each epoch and at the end, and read at the start if it exists.
+        A file that is written at the start, after each epoch and at the end, wherever that is, and read at
+        the start if it exists: then the run goes on from there. It must be of the same model, optimiser,
+        data, `batch_size` and `seed`.
     maxiter : int, optional
         Most steps in this call; all epochs by default.
     callback, progress, time_limit
@@ -170,7 +173,7 @@ def train(
     if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise TypeError(f"optimizer must have init and update, as those of optax, got {optimizer!r}")
     epochs = checks.integer("epochs", epochs, low=1)
-    seed = checks.integer("seed", seed, low=0)
+    seed = checks.integer("seed", seed, low=0, high=2**31 - 1)
     n = _samples(data)
     size = n if batch_size is None else checks.integer("batch_size", batch_size, low=1, high=n)
     if not (callable(coefficient) or isinstance(coefficient, CostTarget)):
@@ -188,69 +191,93 @@ def train(
     rule = coefficient if callable(coefficient) or isinstance(coefficient, CostTarget) else None
     number = coefficient if rule is None else 0.0
     program = _Program(loss, optimizer, rule, tree, trained, static, size, steps_a_epoch)
-    state = (floats, optimizer.init(floats), first)
-    done, table = 0, _Table()
-    if checkpoint is not None:
-        state, done, table.columns = load(checkpoint, state)
+    initial = jax.tree.map(jax.numpy.asarray, optimizer.init(floats))
+    now = Progress((floats, initial, first), 0, {}, [])
     total = epochs * steps_a_epoch
+    run: dict[str, Any] = {}
+    path = None if checkpoint is None else check_path(checkpoint)
+    if path is not None:
+        run = {"batch_size": size, "seed": seed, "samples": n, "data": fingerprint(data)}
+        if path.exists():
+            now = load(path, now.state, run)
+        else:
+            save(path, now, run)
+        if now.step > total:
+            least = -(-now.step // steps_a_epoch)
+            raise ValueError(f"epochs must be at least {least}, as many as checkpoint has, got {epochs}")
+    table = _Table(now.table, now.rows)
     known = {*trained, *dict(static)}
     rest = [leaf for k, leaf in enumerate(leaves) if k not in known]
     with Monitor(
         limits,
-        maxiter=max(total - done, 1),
+        maxiter=max(total - now.step, 1),
         divergence=np.inf,
         columns=("nfev", "coefficient"),
         label="train",
     ) as it:
-        if done >= total:
-            it.record(float("nan"), program.assemble(state[0], rest), converged=True)
+        shown = program.assemble(now.state[0], rest)
+        if now.step >= total:
+            it.record(float("nan"), program.assemble(now.state[0], rest), converged=True)
         for _ in it:
-            before = state[0]
-            state, value, nfev, strength = _compiled()(program, state, rest, data, seed, done, number)
-            done += 1
-            value, nfev, strength = float(value), float(nfev), float(strength)
+            before = now.state[0]
+            state, *numbers = _compiled()(program, now.state, rest, data, seed, now.step, number)
+            value, nfev, strength = map(float, numbers)
+            done = now.step + 1
+            extra = None
+            if done % steps_a_epoch == 0:
+                extra = {} if evaluate is None else _numbers(evaluate(program.assemble(state[0], rest)))
+            # One assignment, so that an interruption leaves a whole step.
+            now = Progress(state, done, *table.note(done // steps_a_epoch, value, nfev, strength, extra))
             end = done == total
             shown = program.assemble(state[0] if end else before, rest)
-            table.note(value, nfev, strength)
-            if done % steps_a_epoch == 0:
-                extra = {} if evaluate is None else evaluate(program.assemble(state[0], rest))
-                table.close(done // steps_a_epoch, extra)
-                if checkpoint is not None:
-                    save(checkpoint, state, done, table.columns)
+            if path is not None and extra is not None and np.isfinite(value):
+                save(path, now, run)
             it.record(value, shown, converged=end and np.isfinite(value), nfev=nfev, coefficient=strength)
-    if checkpoint is not None and done % steps_a_epoch == 0:
-        save(checkpoint, state, done, table.columns)
-    last = float(state[2]) if isinstance(coefficient, CostTarget) else table.strength
+    if path is not None and it.status is not Status.NONFINITE:
+        save(path, now, run)
+    last = float(now.state[2]) if isinstance(coefficient, CostTarget) else table.strength
     return it.result(
         TrainResult,
-        table={name: np.asarray(values) for name, values in table.columns.items()},
-        steps=done,
+        **({} if it.nit else {"x": shown}),
+        table={name: np.asarray(values) for name, values in now.table.items()},
+        steps=now.step,
         coefficient=last,
-        opt_state=state[1],
+        opt_state=now.state[1],
     )
+
+
+def _numbers(given: Any) -> dict[str, float]:
+    """What `evaluate` returned."""
+    try:
+        return {name: float(value) for name, value in given.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TypeError(f"evaluate must return numbers by name, it returns {given!r}") from error
 
 
 class _Table:
     """Rows of epochs, from the numbers of their steps."""
 
-    def __init__(self) -> None:
-        self.columns: dict[str, list[float]] = {}
-        self.strength = 0.0
-        self._open: list[tuple[float, float]] = []
+    def __init__(self, columns: dict[str, list[float]], rows: list[Any]) -> None:
+        self.columns, self.rows = columns, rows
+        self.strength = columns["coefficient"][-1] if columns else 0.0
 
-    def note(self, loss: float, nfev: float, strength: float) -> None:
-        self._open.append((loss, nfev))
-        self.strength = strength
-
-    def close(self, epoch: int, extra: Mapping[str, float]) -> None:
-        loss, nfev = np.mean(self._open, axis=0) if self._open else (np.nan, np.nan)
-        row = {"epoch": epoch, "loss": loss, "nfev": nfev, "coefficient": self.strength}
-        taken = set(row) & set(extra)
-        if taken:
-            raise ValueError(f"evaluate must not return the names {sorted(taken)}, which the table has")
-        for name, value in {**row, **{name: float(value) for name, value in extra.items()}}.items():
-            self.columns.setdefault(name, []).append(value)
-        self._open = []
+    def note(
+        self, epoch: int, loss: float, nfev: float, strength: float, extra: Mapping[str, float] | None
+    ) -> tuple[dict[str, list[float]], list[Any]]:
+        """Add a step; at the end of an epoch, `extra` is no longer None and the step closes its row."""
+        self.strength, rows = strength, [*self.rows, (loss, nfev)]
+        columns = dict(self.columns)
+        if extra is not None:
+            loss, nfev = np.mean(rows, axis=0)
+            row = {"epoch": epoch, "loss": loss, "nfev": nfev, "coefficient": strength}
+            taken = set(row) & set(extra)
+            if taken:
+                raise ValueError(f"evaluate must not return the names {sorted(taken)}, which the table has")
+            for name, value in {**row, **extra}.items():
+                columns[name] = [*columns.get(name, []), value]
+            rows = []
+        self.columns, self.rows = columns, rows
+        return columns, rows
 
 
 @dataclass(frozen=True)
@@ -297,7 +324,12 @@ class _Program:
             strength = jnp.asarray(strength, jnp.result_type(float))
 
         def value(floats: list[Any]) -> Any:
-            return self.loss(self.assemble(floats, rest), batch, strength, jax.random.fold_in(step_key, step))
+            out = self.loss(self.assemble(floats, rest), batch, strength, jax.random.fold_in(step_key, step))
+            if not (isinstance(out, tuple) and len(out) == 2 and hasattr(out[1], "nfev")):
+                raise TypeError(f"loss must return the pair of a number and a result, it returns {out!r}")
+            if jnp.shape(out[0]) != ():
+                raise ValueError(f"loss must return a number, it returns shape {jnp.shape(out[0])}")
+            return out
 
         (loss, sol), grads = jax.value_and_grad(value, has_aux=True)(floats)
         updates, opt_state = self.optimizer.update(grads, opt_state, floats)

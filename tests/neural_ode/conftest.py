@@ -1,4 +1,7 @@
-"""Double precision for the tests of this column; the root conftest.py switches it off after each file."""
+"""Double precision for the tests of this column; the root conftest.py switches it off after each file.
+
+Programs are compiled without the expensive passes, for a test runs each only a few times.
+"""
 
 from __future__ import annotations
 
@@ -11,5 +14,9 @@ def double_precision():
     try:
         import jax
     except ImportError:
+        yield
         return
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

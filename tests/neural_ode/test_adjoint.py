@@ -18,6 +18,7 @@ rng = np.random.default_rng(0)
 LAYERS = [(rng.standard_normal((4, 6)), np.zeros(6)), (rng.standard_normal((7, 3)), np.ones(3))]
 Y = rng.standard_normal((5, 3))
 TS = np.array([0.0, 0.3, 0.35, 1.0, 1.5])
+STEPS = {"controller": "fixed", "h0": 0.5, "rtol": 1e-2, "atol": 1e-2, "max_steps": 4}
 SOLVE = {"rtol": 1e-3, "atol": 1e-3, "ts": TS, "max_steps": 16}
 
 
@@ -123,6 +124,28 @@ def test_a_closure_is_differentiated_like_an_argument():
     assert float(by_closure) == pytest.approx(-2 * np.exp(-0.7), rel=1e-4)
 
 
+def dense_and_saved(a, c, adjoint):
+    """The same times by dense output and as saved times, of a state of two arrays."""
+
+    def f(t, y, a):
+        return {"u": -a * y["u"], "v": jnp.cos(t) * y["v"] * a}
+
+    times = jnp.array([0.0, 0.2, 0.5, 0.9])
+    start = {"u": c * jnp.ones(2), "v": jnp.ones(())}
+    sol = odesolve(f, start, (0.0, 1.0), a, ts=times, rtol=1e-4, method="bosh3", dense=True, adjoint=adjoint)
+    weights = jnp.array([1.0, -2.0, 3.0, 0.5])
+    return [weights @ (y["u"].sum(axis=1) + y["v"] ** 2) for y in (sol(times), sol.ys)]
+
+
+def test_dense_output_has_the_derivative_of_the_saved_times():
+    slopes = jax.jit(jax.jacrev(partial(dense_and_saved, adjoint="discrete"), argnums=(0, 1)))(0.7, 1.2)
+    assert np.allclose(*slopes, rtol=1e-12)
+    assert min(abs(float(slope)) for slope in slopes[1]) > 0.1
+    move = partial(dense_and_saved, adjoint="forward")
+    along = jax.jit(lambda a, c: jax.jvp(move, (a, c), (1.0, -2.0))[1])(0.7, 1.2)
+    assert np.allclose(along, slopes[1][0] - 2 * slopes[1][1], rtol=1e-12)
+
+
 @pytest.mark.parametrize("adjoint", ["backsolve", "interpolating"])
 def test_the_adjoint_equation_gives_the_derivative_to_the_tolerance(adjoint):
     def end(a, y, adjoint):
@@ -148,6 +171,25 @@ def test_the_adjoint_equation_gives_the_derivative_to_the_tolerance(adjoint):
     y = jnp.array([1.0, 0.5])
     found = jax.jit(jax.grad(partial(end, adjoint=adjoint), argnums=(0, 1)))(1.3, y)
     assert worst(found, jax.grad(exact, argnums=(0, 1))(1.3, y)) < 1e-7
+
+
+def test_a_solve_is_not_found_again_when_what_it_closes_over_has_changed():
+    """Also in a function that is compiled inside, and of a callable that has no hash."""
+
+    class Model:
+        __hash__ = None
+
+        def __init__(self, rate):
+            self.rate = np.array([rate])
+
+        def __call__(self, t, y, _):
+            return jax.jit(lambda y: y * self.rate)(y)
+
+    model = Model(-1.0)
+    for rate in (-1.0, -2.0, 0.5):
+        model.rate = np.array([rate])
+        end = odesolve(model, jnp.ones(1), (0.0, 1.0), method="bosh3", rtol=1e-6, max_steps=500).y[0]
+        assert float(end) == pytest.approx(np.exp(rate), rel=1e-5)
 
 
 def test_backsolve_keeps_nothing():
@@ -184,6 +226,29 @@ def test_second_derivatives_by_forward_mode():
     assert float(jax.jit(jax.jacfwd(jax.jacfwd(end)))(0.5)) == pytest.approx(np.exp(-0.5), rel=1e-5)
 
 
+def test_second_derivatives_by_reverse_mode_of_the_adjoint():
+    """Those of forward mode. The states that the adjoint replays are differentiated with it.
+
+    Outside of jit, where loops have lengths.
+    """
+
+    def slope(a, y, derive, adjoint):
+        def end(a, y):
+            sol = odesolve(
+                lambda t, y, a: -a * y**2, y, (0.0, 1.0), a, method="bosh3", adjoint=adjoint, **STEPS
+            )
+            return sol.y + 10 * error_penalty(sol)
+
+        da, dy = derive(end, argnums=(0, 1))(a, y)
+        return da + dy**2
+
+    reverse = partial(slope, derive=jax.grad, adjoint="discrete")
+    forward = partial(slope, derive=jax.jacfwd, adjoint="forward")
+    found = jax.grad(reverse, argnums=(0, 1))(0.8, 1.3)
+    expected = jax.jit(jax.jacfwd(forward, argnums=(0, 1)))(0.8, 1.3)
+    assert np.allclose(found, expected, rtol=1e-11)
+
+
 def test_forward_mode_of_the_discrete_adjoint_names_the_right_one():
     with pytest.raises(TypeError, match='use adjoint="forward"'):
         jax.jvp(lambda a: odesolve(lambda t, y, a: -a * y, jnp.ones(()), (0.0, 1.0), a).y, (1.0,), (1.0,))
@@ -206,8 +271,11 @@ def test_parameters_may_hold_what_is_no_number():
     """As an equinox module does: functions and integers among the leaves."""
 
     def end(w):
-        params = {"act": jnp.tanh, "w": w, "n": 2}
-        f = lambda t, y, p: p["act"](p["w"] * y) * p["n"]  # noqa: E731
+        params = {"act": jnp.tanh, "w": w, "n": 2, "flag": True}
+
+        def f(t, y, p):
+            return sum(p["act"](p["w"] * y) for _ in range(p["n"])) if p["flag"] else y
+
         return odesolve(f, jnp.ones(3), (0.0, 0.5), params, method="bosh3").y.sum()
 
     both, eps = jax.jit(jax.value_and_grad(end)), 1e-5

@@ -57,6 +57,26 @@ BAD = {
         ValueError,
         'needs norm="batch"',
     ),
+    "dense without all states": (
+        lambda: solve(dense=True, checkpoint=2),
+        ValueError,
+        "checkpoint must be 1 with dense=True",
+    ),
+    "interpolation without all states": (
+        lambda: solve(adjoint="interpolating", checkpoint=2),
+        ValueError,
+        'checkpoint must be 1 with dense=True or adjoint="interpolating"',
+    ),
+    "a derivative in time with noise": (
+        lambda: jax.grad(lambda t1: sdesolve(f, f, Y, (0.0, t1), key=KEY).y[0])(1.0),
+        TypeError,
+        "sdesolve has no derivative in t_span or ts",
+    ),
+    "a derivative in saved times with noise": (
+        lambda: jax.jit(jax.grad(lambda t: noisy(ts=t[None]).y[0]))(0.5),
+        TypeError,
+        "sdesolve has no derivative in t_span or ts",
+    ),
     "fixed without a step": (lambda: solve(controller="fixed"), ValueError, "needs h0"),
     "step the wrong way": (lambda: solve(h0=-0.1), ValueError, "h0 must point from t0 to t1"),
     "unsorted times": (lambda: solve(ts=[0.5, 0.2]), ValueError, "ts must be sorted"),
@@ -90,6 +110,13 @@ BAD = {
     ),
     "weights": (lambda: solve(error_weight=(1.0, 0.0)), ValueError, "error_weight must have a number"),
     "weights of zero": (lambda: solve(error_weight=0.0), ValueError, "error_weight must not be 0 everywhere"),
+    "truth": (lambda: odesolve(f, True, SPAN), TypeError, "y0 must hold numbers, got True"),
+    "STEER without a key": (lambda: neural_ode.steer_end(3, SPAN, 0.5), TypeError, "key must be a key"),
+    "times without a key": (
+        lambda: neural_ode.steer_times(None, [0.5], SPAN),
+        TypeError,
+        "key must be a key",
+    ),
     "no key": (lambda: noisy(key="key"), TypeError, "key must be a key of jax.random"),
     "many keys": (lambda: noisy(key=jax.random.split(KEY)), ValueError, "key must be a single key"),
     "shape of g": (
@@ -100,6 +127,11 @@ BAD = {
     "kind of noise": (lambda: noisy(noise="general"), ValueError, "noise must be one of 'diagonal'"),
     "backwards noise": (lambda: sdesolve(f, f, Y, (1.0, 0.0), key=KEY), ValueError, "t_span must grow"),
     "Euler without a step": (lambda: noisy(method="euler"), ValueError, "fixed steps need h0"),
+    "Euler below the grid": (
+        lambda: noisy(method="euler", h0=1e-7),
+        ValueError,
+        "h0 must be at least the span over 2\\^20",
+    ),
     "Euler with control": (
         lambda: noisy(method="euler", controller="pi", h0=0.1),
         ValueError,
@@ -123,6 +155,13 @@ BAD = {
         ValueError,
         "fun must return shape",
     ),
+    "plain slope complex": (
+        lambda: heuristics(lambda t, y: 1j * y, SPAN, Y),
+        TypeError,
+        "fun must return real numbers, it returns complex128",
+    ),
+    "plain words": (lambda: heuristics(lambda t, y: ["a"], SPAN, Y), TypeError, "fun must return an array"),
+    "plain span": (lambda: heuristics(lambda t, y: y, 3, Y), ValueError, "t_span must be a pair"),
     "plain complex": (lambda: heuristics(lambda t, y: y, SPAN, 1j * Y), TypeError, "y0 is complex"),
 }
 
@@ -174,6 +213,19 @@ def test_a_plain_solve_runs_backwards_and_fails_with_nan():
     assert (back.h < 0).all()
     with pytest.warns(match="smaller than the spacing"):
         assert np.isnan(heuristics(lambda t, y: y * y, (0.0, 2.0), np.ones(1)).x).all()
+
+
+def test_a_function_may_reuse_its_output_and_change_its_input():
+    buffer = np.empty(2)
+
+    def fun(t, y):
+        buffer[:] = -y
+        y[:] = np.nan
+        return buffer
+
+    clean = heuristics(lambda t, y: -y, SPAN, Y)
+    assert np.array_equal(heuristics(fun, SPAN, Y).x, clean.x)
+    assert np.array_equal(Y, np.ones(2))
 
 
 def test_pictures_and_words_of_a_result():

@@ -49,6 +49,15 @@ def test_global_penalties_are_sums_over_the_accepted_steps(sol):
     assert float(cost_penalty(sol)) == pytest.approx(((E + 1e-9) ** 0.2).sum(), rel=1e-12)
 
 
+def test_penalties_of_stacked_solves_are_refused(sol):
+    """What `jax.vmap` returns: its rows are not those of one solve."""
+    stack = jax.tree.map(lambda x: jnp.stack([x, x]), sol)
+    local = lambda sol: local_penalty(problems.mlp, sol, LAYERS, KEY)  # noqa: E731
+    for penalty in (error_penalty, stiffness_penalty, cost_penalty, local):
+        with pytest.raises(ValueError, match="inside of jax.vmap"):
+            penalty(stack)
+
+
 def one_step(y, t, h):
     """Error and stiffness of a step, in plain NumPy."""
     f = partial(problems.mlp, layers=LAYERS)

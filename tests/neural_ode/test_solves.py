@@ -12,7 +12,7 @@ import scipy.integrate
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
-from numsolve import ConvergenceError, ConvergenceWarning, Status
+from numsolve import ConvergenceError, ConvergenceWarning, PrecisionWarning, Status
 from numsolve.neural_ode import error_penalty, heuristics, odesolve, problems
 from numsolve.neural_ode._tableaus import DOPRI5, TABLEAUS, TSIT5
 
@@ -51,11 +51,16 @@ def fixed(method):
     ("method", "order", "companion"), [("tsit5", 5, 5), ("dopri5", 5, 5), ("bosh3", 3, 3)]
 )
 def test_orders_of_the_methods_and_of_their_error_estimates(method, order, companion):
-    h = 1 / np.array([8, 16, 32, 64])
-    ends, errors, _ = zip(*(fixed(method)(step) for step in h), strict=True)
-    global_errors = np.abs(np.array(ends) - np.exp(np.sin(1.5)))
-    assert np.polyfit(np.log(h), np.log(global_errors), 1)[0] >= order - 0.3
-    assert companion - 0.3 <= np.polyfit(np.log(h), np.log(np.array(errors)), 1)[0] <= companion + 0.8
+    """By halving from h = 1/16 to 1/64, the last step before rounding; the orders come nearer as h falls.
+
+    The global error falls faster on this problem, by half an order for the methods of order five.
+    """
+    ends, errors, _ = zip(*(fixed(method)(1 / n) for n in (16, 32, 64)), strict=True)
+    global_orders = -np.diff(np.log2(np.abs(np.array(ends) - np.exp(np.sin(1.5)))))
+    local_orders = -np.diff(np.log2(np.array(errors)))
+    assert global_orders[-1] >= order - 0.1
+    assert local_orders[-1] == pytest.approx(companion, abs=0.06)
+    assert abs(local_orders[-1] - companion) < abs(local_orders[0] - companion)
 
 
 def test_the_weights_satisfy_the_conditions_of_order():
@@ -138,7 +143,8 @@ def test_each_controller_meets_the_tolerance_by_its_own_steps(controller):
     sol = run(jnp.ones(1))
     plain = heuristics(lambda t, y: y * np.cos(t), (0.0, 10.0), np.ones(1), controller=controller)
     assert int(sol.naccepted) == plain.naccepted
-    assert np.allclose(sol.h[: plain.naccepted], plain.h, rtol=1e-2)
+    # The derivative term feeds roundings of the error back: 4e-6 of a step after 84 of them.
+    assert np.allclose(sol.h[: plain.naccepted], plain.h, rtol=1e-5)
     assert abs(float(sol.y[0]) - np.exp(np.sin(10.0))) < 1e-4
 
 
@@ -149,6 +155,16 @@ def test_stiffness_is_the_size_of_the_eigenvalue():
         lambda t, y: np.array([a * y[0] - b * y[1], b * y[0] + a * y[1]]), (0.0, 3.0), np.ones(2)
     )
     assert sol.stiffness == pytest.approx(np.hypot(a, b), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-170, 1e170])
+def test_stiffness_does_not_depend_on_the_size_of_the_state(size):
+    """Its norms take no square of a number that has none."""
+    y0 = np.array([size, 2 * size])
+    sol = odesolve(lambda t, y, _: -2 * y, y0, (0.0, 1.0), rtol=1e-4, atol=0.0)
+    plain = heuristics(lambda t, y: -2 * y, (0.0, 1.0), y0, rtol=1e-4, atol=0.0)
+    assert np.asarray(sol.stiffness[: int(sol.naccepted)]) == pytest.approx(2.0, rel=1e-9)
+    assert plain.stiffness == pytest.approx(2.0, rel=1e-9)
 
 
 def test_stiffness_shows_the_slow_branches_of_van_der_pol():
@@ -200,6 +216,29 @@ def test_a_failed_solve_is_nan_and_so_are_its_gradients(name, adjoint):
     assert np.isnan([sol.y, value, slope]).all()
     with pytest.raises(ConvergenceError):
         sol.raise_for_status()
+
+
+def test_times_that_a_trace_hides_fail_the_solve_when_they_are_wrong():
+    """Out of order, outside, or no number; a rounding outside is forgiven."""
+    run = jax.jit(lambda ts: odesolve(cosine, jnp.ones(1), (0.0, 1.0), ts=ts, method="bosh3"))
+    for ts in ([0.5, 2.0], [0.7, 0.3], [np.nan, 0.5], [-0.1, 0.5]):
+        sol = run(np.array(ts))
+        assert Status(int(sol.status)) is Status.INFEASIBLE
+        assert np.isnan(np.concatenate([sol.y, *sol.ys])).all()
+        assert "ts" in sol.message
+    sol = run(np.array([0.5, np.nextafter(1.0, 2.0)]))
+    assert sol.success
+    assert np.array_equal(sol.ys[1], sol.y)
+
+
+def test_rows_of_a_failed_solve_can_be_read_and_have_no_slope():
+    def rows(a):
+        sol = odesolve(cosine, a * jnp.ones(1), (0.0, 9.0), max_steps=3, adjoint="forward", method="bosh3")
+        return sol.error_estimate.sum()
+
+    value, slope = jax.jit(lambda a: jax.jvp(rows, (a,), (1.0,)))(1.0)
+    assert float(value) > 0
+    assert np.isnan(slope)
 
 
 def test_outside_of_jit_a_failure_warns():
@@ -273,11 +312,55 @@ def test_a_state_of_several_arrays_and_a_weight_of_zero():
     assert np.allclose(sol.y["sum"], exact, rtol=1e-4)
 
 
+@pytest.mark.parametrize("shapes", [((3, 2, 2), (3,)), ((3,), (3, 2))])
+def test_samples_of_arrays_with_different_axes_get_times_of_the_first(shapes):
+    """y' = t - y has y = t - 1 + 2 exp(-t) from 1."""
+    start = tuple(np.ones(shape) for shape in shapes)
+
+    def f(t, y, _):
+        assert t.shape == (3,) + (1,) * (len(shapes[0]) - 1)
+        return t - y[0], -y[1]
+
+    sol = odesolve(f, start, (0.0, 1.0), norm="sample", rtol=1e-8, method="bosh3", max_steps=2000)
+    assert np.allclose(sol.y[0], 2 * np.exp(-1), rtol=1e-6)
+    assert np.allclose(sol.y[1], np.exp(-1), rtol=1e-6)
+
+
 def test_time_runs_backwards():
     sol = odesolve(cosine, jnp.exp(jnp.sin(jnp.ones(2))), (1.0, -1.0), ts=[1.0, 0.0, -0.5], rtol=1e-8)
     n = int(sol.naccepted)
     assert (np.asarray(sol.h[:n]) < 0).all()
     assert np.allclose(sol.ys[:, 0], np.exp(np.sin([1.0, 0.0, -0.5])), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("t0", "dtype"), [(1.7e9, np.float32), (2e5, np.float32), (1e15, np.float64)])
+def test_an_autonomous_solve_does_not_depend_on_its_start(t0, dtype):
+    """The step that is taken is the one by which time moves, though t0 + h is rounded coarsely."""
+    settings = {"rtol": 1e-4, "atol": 1e-8, "method": "bosh3"}
+    here = odesolve(lambda t, y, _: -y, np.ones(1, dtype), (0.0, 4.0), **settings)
+    there = odesolve(lambda t, y, _: -y, np.ones(1, dtype), (t0, t0 + 4.0), **settings)
+    assert there.success
+    assert np.array_equal(there.y, here.y)
+    assert np.array_equal(there.h, here.h)
+    plain = heuristics(lambda t, y: -y, (t0, t0 + 4.0), np.ones(1, dtype), **settings)
+    assert float(plain.x[0]) == pytest.approx(np.exp(-4.0), rel=1e-3)
+
+
+def test_an_entry_that_stays_zero_needs_no_absolute_tolerance():
+    y0 = np.array([0.0, 1.0])
+    for sol in (
+        odesolve(lambda t, y, _: -y, y0, (0.0, 1.0), atol=0.0, method="bosh3"),
+        heuristics(lambda t, y: -y, (0.0, 1.0), y0, atol=0.0),
+    ):
+        assert sol.success
+        assert np.allclose(sol.x, [0.0, np.exp(-1.0)], rtol=1e-5)
+
+
+def test_short_floats_stay():
+    with pytest.warns(PrecisionWarning, match="bfloat16"):
+        sol = odesolve(lambda t, y, _: -y, jnp.ones(1, jnp.bfloat16), (0.0, 1.0), rtol=0.1, atol=0.1)
+    assert str(sol.y.dtype) == "bfloat16"
+    assert float(sol.y[0]) == pytest.approx(np.exp(-1.0), rel=0.1, abs=0.1)
 
 
 def test_single_precision_stays():

@@ -62,7 +62,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, coefficien
     with pytest.warns(ConvergenceWarning):
         run(**settings, checkpoint=path, maxiter=7)
     rest = run(**settings, checkpoint=path)
-    assert rest.nit == 12 - 6
+    assert rest.nit == 12 - 7
     assert rest.steps == whole.steps == 12
     assert same((rest.x, rest.opt_state), (whole.x, whole.opt_state))
     assert rest.coefficient == whole.coefficient
@@ -121,6 +121,21 @@ def test_bad_settings_are_named(name):
         run(**settings)
 
 
+def test_what_loss_and_evaluate_return_is_checked():
+    with pytest.raises(TypeError, match="loss must return the pair of a number and a result"):
+        train(lambda *_: jnp.ones(()), START, DATA, ADAM)
+    with pytest.raises(ValueError, match=r"loss must return a number, it returns shape \(2,\)"):
+        train(lambda *a: (jnp.ones(2), loss(*a)[1]), START, DATA, ADAM)
+    with pytest.raises(TypeError, match="evaluate must return numbers by name"):
+        run(evaluate=lambda _: None)
+
+
+def test_no_step_is_an_answer():
+    with pytest.warns(ConvergenceWarning):
+        result = run(maxiter=0)
+    assert same(result.x, START)
+
+
 def test_bad_models_data_and_checkpoints_are_named(tmp_path):
     with pytest.raises(ValueError, match="data must hold arrays with a common first axis"):
         train(loss, START, (np.ones(3), np.ones(4)), ADAM)
@@ -130,8 +145,67 @@ def test_bad_models_data_and_checkpoints_are_named(tmp_path):
         train(loss, START, DATA, 0.1)
     path = tmp_path / "other.npz"
     path.write_text("no checkpoint")
-    with pytest.raises(ValueError, match="checkpoint must be a file written by train"):
+    with pytest.raises(ValueError, match="checkpoint must be a whole file written by train"):
         run(checkpoint=path)
-    np.savez(path, step=1, leaf_0=np.ones(3))
+    for damaged in (lambda file: np.savez(file, leaf_0=np.ones(3)), lambda file: np.save(file, np.ones(3))):
+        with path.open("wb") as file:
+            damaged(file)
+        with pytest.raises(ValueError, match="checkpoint must be a whole file written by train"):
+            run(checkpoint=path)
+    with pytest.raises(ValueError, match="directory that exists"):
+        run(checkpoint=tmp_path / "none" / "state.npz")
+    with pytest.raises(TypeError, match="checkpoint must be a path"):
+        run(checkpoint=3)
+
+
+def test_a_checkpoint_belongs_to_its_run(tmp_path):
+    """Batch size, seed and data decide what the number of a step means."""
+    path = tmp_path / "state.npz"
+    run(checkpoint=path)
+    whole = path.read_bytes()
+    other = (DATA[0] + 1.0, DATA[1])
+    for settings, name in (
+        ({"batch_size": 6}, "batch_size"),
+        ({"seed": 2}, "seed"),
+        ({"data": other}, "data"),
+    ):
+        given = {"data": DATA, "batch_size": 4, "epochs": 2, "seed": 1, **settings}
+        with pytest.raises(ValueError, match=f"a run with the same {name}"):
+            train(loss, START, optimizer=ADAM, checkpoint=path, **given)
+    with pytest.raises(ValueError, match="epochs must be at least 2"):
+        run(checkpoint=path, epochs=1)
     with pytest.raises(ValueError, match="checkpoint must be of the same model"):
+        train(loss, {"rate": np.ones(2)}, DATA, ADAM, checkpoint=path)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="checkpoint must be a whole file"):
         run(checkpoint=path)
+
+
+def test_keys_numbers_and_short_floats_survive_a_checkpoint(tmp_path):
+    """Whatever the optimiser keeps: a typed key, a Python number; and parameters in bfloat16."""
+    import ml_dtypes
+
+    class Optimizer:
+        def init(self, params):
+            return {"key": jax.random.key(3), "n": 0, "inner": ADAM.init(params)}
+
+        def update(self, grads, state, params):
+            updates, inner = ADAM.update(grads, state["inner"], params)
+            return updates, {"key": jax.random.split(state["key"])[0], "n": state["n"] + 1, "inner": inner}
+
+    def short(params, batch, coefficient, key):
+        return loss({"rate": params["rate"].astype(float)}, batch, coefficient, key)
+
+    start = {"rate": np.ones((), ml_dtypes.bfloat16)}
+    settings = {"batch_size": 4, "epochs": 2}
+    whole = train(short, start, DATA, Optimizer(), **settings)
+    path = tmp_path / "state.npz"
+    with pytest.warns(ConvergenceWarning):
+        train(short, start, DATA, Optimizer(), **settings, maxiter=2, checkpoint=path)
+    rest = train(short, start, DATA, Optimizer(), **settings, checkpoint=path)
+    assert rest.nit == 4
+    assert str(rest.x["rate"].dtype) == "bfloat16"
+    assert np.array_equal(rest.x["rate"], whole.x["rate"])
+    assert int(rest.opt_state["n"]) == 6
+    keys = (jax.random.key_data(r.opt_state["key"]) for r in (rest, whole))
+    assert np.array_equal(*keys)
