@@ -78,9 +78,11 @@ def minimize_bilevel(
         The start of the upper variable, of any shape.
     x0 : array
         A guess of the lower solution, of any shape and of any array library.
-    method : {"qn", "maid"}
+    method : {"qn", "maid", "hoag", "penalty", "penalty-single", "lvhba", "soba"}
         "qn" is a certified quasi-Newton method, and needs no setting. "maid" is the adaptively inexact
-        gradient method of Salehi, Mukherjee, Roberts and Ehrhardt, as published.
+        gradient method of Salehi, Mukherjee, Roberts and Ehrhardt. "penalty" needs no Hessian products, nor
+        does "penalty-single", which never solves the lower problem; "lvhba" takes constraints that couple x
+        and theta. "hoag" and "soba" are baselines.
     tol : float
         Largest norm of the hypergradient, its error bound included.
     max_cost : int, optional
