@@ -59,13 +59,16 @@ numpydoc_validation_exclude = {
     # what other files of the package call, and users need not
     r"AtomDFT\.(field|first_potential)$",
     r"GLM\.(slopes|value)$",
+    r"GridPoisson\.(arguments|collect|face_weights|inverse_diagonal|places|spread)$",
+    r"PoissonMultigrid(\.cycle)?$",
     r"RieszSplineOperator\.assemble$",
     r"SequenceHistory\.append$",
     r"SweepPlan\.(halves|pattern_for)$",
     # what a class inherits is documented where it comes from
     r"(Gradient|Active)(\.\w+)?$",
     r"Sketch(\.(dot|transpose))?$",
-    r"EqualityProblem$",
+    r"(Equality|Estimator)Problem$",
+    r"(GridPoisson|PoissonMultigrid)\.transpose$",
     r"CloudPlan(\.(dot|matmat|matvec|rmatmat|rmatvec|transpose))?$",
     r"(Sample|Divergence|SparseTransport)Result\.(vjp|barycentric_map)$",
     r"problems\.Diffusion\.",

@@ -81,10 +81,10 @@ def multiblock_logistic(
 
     Parameters
     ----------
-    X, X_val : array of shape (n, features)
-        Training and validation data.
-    y, y_val : array of shape (n,)
-        Labels -1 and 1.
+    X, y : array of shape (n, features) and of shape (n,)
+        Training data: features, and labels -1 and 1.
+    X_val, y_val : array of shape (n_val, features) and of shape (n_val,)
+        Validation data.
     temperatures : array of shape (m,)
         The blocks' temperatures.
     l2 : float

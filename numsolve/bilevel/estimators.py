@@ -127,10 +127,10 @@ def from_estimator(
     ----------
     estimator : Ridge, ElasticNet, Lasso, LogisticRegression or LinearSVC
         Its penalty, `fit_intercept` and `l1_ratio` are taken; it is not fitted.
-    X, X_val : array of shape (n, features)
-        Training and validation data.
-    y, y_val : array of shape (n,)
-        Targets or classes.
+    X, y : array of shape (n, features) and of shape (n,)
+        Training data: features, and targets or classes.
+    X_val, y_val : array of shape (n_val, features) and of shape (n_val,)
+        Validation data.
     weights : {"shared", "feature", "coefficient"}
         One penalty, one for each feature, or one for each coefficient (of several classes).
 

@@ -185,7 +185,7 @@ class BilevelProblem:
                 checks.integer("samples[1]", lower_samples, low=1),
             )
         self.samples = samples
-        #: False where derivatives have corners, so that differences cannot judge them
+        #: False where derivatives have corners, so that differences cannot judge them.
         self.smooth = True
 
     def require(self, who: str, *names: str) -> None:

@@ -190,10 +190,10 @@ def multinomial_logistic(X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: Ar
 
     Parameters
     ----------
-    X, X_val : array of shape (n, features)
-        Training and validation data.
-    y, y_val : array of shape (n,)
-        Class numbers 0, 1, ...
+    X, y : array of shape (n, features) and of shape (n,)
+        Training data: features, and class numbers 0, 1, ...
+    X_val, y_val : array of shape (n_val, features) and of shape (n_val,)
+        Validation data.
 
     Returns
     -------
