@@ -91,17 +91,18 @@ print(
     f"below one half: {caught[0]:.0%} of the wrong labels, {caught[1]:.0%} of the right"
 )
 
-fig = plt.figure(figsize=(10, 3.6), layout="constrained")
-left, right = fig.subfigures(1, 2, width_ratios=[1, 1.3])
-ax = left.subplots()
+fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 bins = np.linspace(0, 1, 25)
 ax.hist(weights[~wrong], bins, alpha=0.7, label="right labels")
 ax.hist(weights[wrong], bins, alpha=0.7, label="wrong labels")
 ax.set(xlabel="weight", ylabel="samples")
 ax.legend()
-right.suptitle("the ten lowest weights, and their labels")
-lowest = np.argsort(weights)[:10]
-for ax, i in zip(right.subplots(2, 5).flat, lowest, strict=True):
+
+# %%
+# The ten samples of the lowest weights, under their labels; wrong ones are red.
+
+fig, axes = plt.subplots(2, 5, figsize=(6, 3.2), layout="constrained")
+for ax, i in zip(axes.flat, np.argsort(weights)[:10], strict=True):
     ax.imshow(A[i, :64].reshape(8, 8), cmap="gray_r")
     ax.set_title(labels[i], color="tab:red" if wrong[i] else "black")
     ax.set_axis_off()

@@ -38,7 +38,7 @@ runs = {
     "STORM": {"step_theta": 40.0, "theta_estimator": "storm"},
     "no learning": {"step_theta": 0.0},
 }
-fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+fig, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
 results = {}
 for name, own in runs.items():
     with warnings.catch_warnings():  # samples never let the direction vanish
@@ -53,22 +53,23 @@ for name, own in runs.items():
         )
     size = results[name].history.residual[1:]
     smooth = np.convolve(size, np.ones(50) / 50, mode="valid")
-    left.semilogy(smooth, label=f"{name}: loss {results[name].fun:.3f}")
-left.set(xlabel="iteration", ylabel="direction and trackers, averaged")
-left.legend()
+    ax.semilogy(smooth, label=f"{name}: loss {results[name].fun:.3f}")
+ax.set(xlabel="iteration", ylabel="direction and trackers, averaged")
+ax.legend()
 
 # %%
 # The weights tell the flipped labels apart.
 
 weights = expit(results["SAGA"].theta)
 bins = np.linspace(0, 1, 25)
-right.hist(weights[~flipped], bins, alpha=0.7, label="right labels")
-right.hist(weights[flipped], bins, alpha=0.7, label="flipped labels")
-right.set(xlabel="weight of a sample", ylabel="samples")
-right.legend()
+fig, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
+ax.hist(weights[~flipped], bins, alpha=0.7, label="right labels")
+ax.hist(weights[flipped], bins, alpha=0.7, label="flipped labels")
+ax.set(xlabel="weight of a sample", ylabel="samples")
+ax.legend()
 low, high = np.mean(weights[flipped]), np.mean(weights[~flipped])
 print(f"mean weight of flipped labels {low:.2f}, of right ones {high:.2f}")
 
-# sphinx_gallery_thumbnail_number = 1
-# sphinx_gallery_thumbnail_axes = [1]
+# sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_thumbnail_axes = [0]
 plt.show()
