@@ -28,7 +28,7 @@ quickstart: $(VENV)/.with-quickstart
 	$(PY) examples/plot_quickstart.py
 
 test: $(VENV)/.with-$(EXTRAS)
-	$(TEST_ENV) $(PY) -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+	$(TEST_ENV) $(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 docs: $(VENV)/.with-docs
 	MPLBACKEND=Agg $(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html

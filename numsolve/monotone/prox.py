@@ -223,10 +223,11 @@ def same_kind(name: str, value: Any, like: Array, xp: Namespace) -> Array:
         except (TypeError, ValueError) as error:
             kind = f"{type(like).__module__}.{type(like).__name__}"
             raise TypeError(f"{name} must return an array like x0 ({kind}), got {value!r}") from error
-        arrays.working_dtype(xp, **{name: value})  # refuses complex numbers, and what is no number
-        value = xp.astype(value, like.dtype)
     if value.shape != like.shape:
         raise ValueError(f"{name} must return shape {tuple(like.shape)}, got {tuple(value.shape)}")
+    if value.dtype != like.dtype:
+        arrays.working_dtype(xp, **{name: value})  # refuses complex numbers, and what is no number
+        value = xp.astype(value, like.dtype)
     out: Array = xp.asarray(value, copy=True)  # the function may use its own array again
     return out
 

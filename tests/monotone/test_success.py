@@ -147,7 +147,8 @@ def test_a_prox_of_another_shape_is_named(method, wrong):
 
 
 @pytest.mark.parametrize(
-    ("returned", "error"), [(1j * np.ones(2), TypeError), ("no", TypeError), (np.ones((2, 1)), ValueError)]
+    ("returned", "error"),
+    [(1j * np.ones(2), TypeError), (["n", "o"], TypeError), (np.ones((2, 1)), ValueError)],
 )
 def test_what_an_operator_returns_is_looked_at(returned, error):
     with pytest.raises(error, match="operator"):
