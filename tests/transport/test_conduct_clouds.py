@@ -21,7 +21,7 @@ from numsolve.transport import problems
 
 M, A, B = problems.random_assignment(40, rng=0)
 X, Y = problems.clouds(300, 2, rng=0)
-FAR_X, FAR_Y = problems.clouds(700, 3, rng=1)  # some two seconds at reg=1e-5, in one thread
+FAR_X, FAR_Y = problems.clouds(1500, 3, rng=1)  # seconds at reg=1e-5, in one thread
 LARGE, LARGE_A, LARGE_B = problems.random_assignment(900, rng=3)
 
 
