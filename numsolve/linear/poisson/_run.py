@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from .grid import GridPoisson
     from .multigrid import PoissonMultigrid
 
-#: A residual of so many roundings of the terms of A x and b is a rounding error.
+#: A residual of so many roundings of the terms of A x and b is a rounding error,
 ROUNDINGS = 100
+#: and is not more than this part of b: an x without a digit is no solution.
+PART = 1e-2
 #: The recursion of a residual is believed down to so many roundings of the one that it started from.
 BELIEVED = 4
 EPS = float(np.finfo(float).eps)
@@ -96,6 +98,7 @@ class Run:
                 x, norms = self.vectors[0], norms * self.unit
                 x = x if self.lift == 1.0 else x / self.lift
                 if code == Status.CONVERGED:
+                    x = self.components.centred(x)
                     r, true = self.residual(x)
                     norms[-1] = true
                     if _second((x, true)) < _second(self.sure):
@@ -154,7 +157,8 @@ class Run:
         status, true, detail = settle(self.problem, b, x, self.status, tolerance=wanted, lost=lost, eps=eps)
         if status is not self.status:
             self.status = status
-            self.it.stop(status, detail)
+            if hasattr(self, "it"):
+                self.it.stop(status, detail)
         return true
 
     def _begin(self, x: Array, r: Array, size: float) -> None:
@@ -217,14 +221,15 @@ def settle(
     power = _power(problem, norm_b, x)
     inside = inward(problem, x, power)
     true = outside(arrays.norm(np, _residual(problem, times(b, 1.0, -power), inside)), power)
-    if lost or not np.isfinite(x).all():
+    if (lost and not true <= tolerance) or not np.isfinite(x).all():
         return Status.NONFINITE, true, "The solution is beyond the range of its numbers."
     if not status.success:
         return status, true, ""
     if true <= tolerance:
         return Status.CONVERGED, true, ""
     size = outside(_largest(problem) * arrays.norm(np, inside), power)
-    tiny = true <= tolerance + size * (eps + ROUNDINGS * EPS) + ROUNDINGS * EPS * norm_b < math.inf
+    level = tolerance + size * (eps + ROUNDINGS * EPS) + ROUNDINGS * EPS * norm_b
+    tiny = true <= min(level, PART * norm_b) < math.inf
     new = Status.ROUNDING if tiny else Status.STAGNATED
     return new, true, f"The residual of x is {true:.3g}, the tolerance {tolerance:.3g}."
 

@@ -261,7 +261,11 @@ def _plain(
 
 def _shown(callback: Callback, back: Callable[[Array], Array]) -> Callback:
     """The callback, which is given iterates as the caller knows them."""
-    if list(inspect.signature(callback).parameters) == ["intermediate_result"]:
+    try:
+        wants_result = list(inspect.signature(callback).parameters) == ["intermediate_result"]
+    except (TypeError, ValueError):  # builtins without a signature
+        wants_result = False
+    if wants_result:
 
         def of_result(intermediate_result: Any) -> Any:
             intermediate_result.x = back(intermediate_result.x)

@@ -107,6 +107,19 @@ def test_the_residual_told_is_that_of_the_numbers_in_single_precision(method):
     assert r.status is Status.ROUNDING
 
 
+def test_a_solution_without_a_digit_in_single_precision_is_none():
+    """Along a thin corridor x is 1e7 times b: its rounding errors in single precision are as large as b."""
+    flags = np.ones((130, 130), dtype=int)
+    flags[::2], flags[1::4, -1], flags[3::4, 0] = 0, 0, 0
+    flags[0, 0] = 2
+    b = np.zeros(flags.shape, dtype=np.float32)
+    b[128, -1] = 1.0
+    with pytest.warns(ConvergenceWarning):
+        r = linear.solve_poisson(flags, b + np.float32(1e-3) * (flags == 0), rtol=1e-6)
+    assert not r.success
+    assert r.residual > 1e-2 * r.rhs_norm
+
+
 # -- closed components ---------------------------------------------------------------------------------
 
 
@@ -116,6 +129,11 @@ def test_a_constant_in_the_start_does_not_matter_where_the_matrix_does_not_see_i
     r = linear.solve_poisson(A, BALANCED, np.full((12, 12), 1e12), rtol=1e-10, method=method)
     assert r.status is Status.CONVERGED
     assert true_residual(A, BALANCED, r.x) <= 1e-10 * np.linalg.norm(BALANCED)
+
+
+def test_a_start_far_away_leaves_no_constant_behind():
+    x0 = 1e19 * RNG.normal(size=(12, 12))
+    assert quiet(CLOSED, BALANCED, x0, rtol=1e-10).status is Status.CONVERGED
 
 
 def test_closed_rooms_of_very_different_coefficients_are_solved():
