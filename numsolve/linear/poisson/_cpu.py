@@ -77,7 +77,7 @@ def _sum_row(r, u, d, w0, w1, w2, ratio, constant, less, at, left, row, plane, n
             s = c2 * (u[left + k] + u[right + k]) + c1 * (u[up + k] + u[down + k])
             if w0 is not None:
                 s += c0 * (u[back + k] + u[fore + k])
-            s = s if d[i + k] > 0 else s * 0
+            s = s if d[i + k] > 0 else d[i + k]  # a zero
             r[i + k] = s - r[i + k] if less else s
     else:
         for m in range(n):
@@ -134,7 +134,10 @@ def neighbours(level, r, u, d, w0, w1, w2, ratio, edges, values, colour, less):
             _sum_row(r, u, d, w0, w1, w2, ratio, constant, less, at, left, row, plane, n)
     first, last, start, stop = _extras(level, colour)
     for i in range(first, last):
-        r[i] = -r[i] if less else r[i] * 0
+        if less:
+            r[i] = -r[i]
+        else:
+            r[i] = 0
     for e in range(start, stop):
         r[edges[0, e]] += values[e] * u[edges[1, e]]
 
@@ -151,9 +154,9 @@ def _first_red(level, u, f, d):
 
 @inner
 def _again_red(level, r, u, f, d):
-    """The red sweep where r holds the sum over the neighbours."""
+    """The red sweep where r holds the sum over the neighbours, and in padding what another level left."""
     for k in range(level[SIZE]):
-        u[k] = d[k] * (f[k] + r[k])
+        u[k] = d[k] * (f[k] + r[k]) if d[k] > 0 else d[k]
     first = 2 * level[SIZE]
     for i in range(first, first + level[RED_EXTRAS]):
         u[i] = d[i] * (f[i] + r[i])
@@ -212,7 +215,7 @@ def _prolong(level, coarse, u, d, uc, moved, parents, line):
                     fine = U((level[FIRST] + a * level[STRIDE] + b) * level[ROW] + 1)
                     for j in range(n2):
                         k = fine + U(j)
-                        u[k] += line[j] if d[k] > 0 else line[j] * 0
+                        u[k] += line[j] if d[k] > 0 else d[k]  # a zero
     first = 2 * level[SIZE]
     for e in range(level[RED_EXTRAS]):
         parent = parents[level[PARENTS] + e]

@@ -71,6 +71,11 @@ class Level:
 
 def build(problem: GridPoisson, dtype: Dtype, coarse_size: int) -> tuple[Hierarchy, list[int]]:
     """All levels, and the number of nodes of each."""
+    if problem.size >= 2**31:
+        raise ValueError(
+            f"flags must have fewer than 2**31 cells, padding included, got {problem.size} in shape "
+            f"{problem.grid_shape}"
+        )
     levels = [_finest(problem, dtype)]
     counts = [problem.n]
     while counts[-1] > coarse_size and not _is_corridor(levels[-1]):
@@ -296,16 +301,18 @@ def coarsest(problem: GridPoisson, levels: list[Level]) -> dict[str, Array]:
 
     count, part = connected_components(matrix, directed=False)
     diagonal = matrix.diagonal()
-    largest = diagonal.max() or 1.0
+    largest = np.zeros(count)
+    np.maximum.at(largest, part, diagonal)
+    largest[largest == 0.0] = 1.0
     closed = np.bincount(part, matrix.sum(axis=1), count) <= 1e-10 * np.bincount(part, diagonal, count)
     if n > 400 and _is_corridor(level):
         shift = np.zeros(n)
-        shift[np.unique(part, return_index=True)[1][closed]] = largest
+        shift[np.unique(part, return_index=True)[1][closed]] = largest[closed]
         return out | _factors(matrix + diags_array(shift))
     dense = matrix.toarray()
     for c in np.flatnonzero(closed):
         own = np.flatnonzero(part == c)
-        dense[np.ix_(own, own)] += largest / own.size
+        dense[np.ix_(own, own)] += largest[c] / own.size
     inverse = np.linalg.inv(dense)
     return out | {"inverse": np.ascontiguousarray((inverse + inverse.T) / 2)}
 

@@ -17,44 +17,48 @@ if TYPE_CHECKING:
     from numsolve._core.limits import Limits
     from numsolve._core.typing import Array
 
+    from ._sides import Components
     from .grid import GridPoisson
     from .multigrid import PoissonMultigrid
 
-#: A residual of so many roundings of the terms of A x and b is a rounding error.
+#: A residual of so many roundings of the terms of A x and b is a rounding error,
 ROUNDINGS = 100
+#: and is not more than this part of b: an x without a digit is no solution.
+PART = 1e-2
 #: The recursion of a residual is believed down to so many roundings of the one that it started from.
 BELIEVED = 4
 EPS = float(np.finfo(float).eps)
+#: Residuals of a size between this and its inverse are iterated on as they are.
+SAFE = 1e15
 
 
 class Run:
     """Conjugate gradients for one right-hand side, in the order of the kernels.
 
-    Inside, b is divided by `unit`, so that its norm is about 1, and A by the problem's scale.
+    Inside, b is divided by ``2 ** power``, so that it and the first residual are at most about 1, and A by
+    the problem's scale. The vectors of the iteration are multiplied by `lift`, a power of two: it is 1
+    unless the residual is far from that size.
     """
 
     it: Monitor
     status: Status
+    vectors: Array
+    floor: float
     nit = 0
 
-    def __init__(self, M: PoissonMultigrid, b: Array, x0: Array | None) -> None:
-        self.M, self.problem = M, M.problem
+    def __init__(self, M: PoissonMultigrid, components: Components, b: Array, x0: Array | None) -> None:
+        self.M, self.problem, self.hierarchy = M, M.problem, M.hierarchy
+        self.components = components
         self.norm_b = arrays.norm(np, b)
-        exponent = math.frexp(self.norm_b)[1] if self.norm_b > 0 else 0
-        self.down = math.ldexp(1.0, -min(exponent, 1020))
-        self.b = b * self.down
-        #: what a scaled residual, and a scaled x, is to be multiplied by
-        self.unit, self.back = 1.0 / self.down, 1.0 / self.down / self.problem.scale
-        self.x0 = None if x0 is None or self.norm_b == 0.0 else x0 / self.back
+        x0 = None if x0 is None or self.norm_b == 0.0 else components.centred(x0)
+        self.power = min(max(_power(self.problem, self.norm_b, x0), -1020), 1020)
+        self.unit = math.ldexp(1.0, self.power)
+        self.b = times(b, 1.0, -self.power)
+        self.x0 = None if x0 is None else inward(self.problem, x0, self.power)
 
     def residual(self, x: Array) -> tuple[Array, float]:
         """The scaled residual at x, and the norm of the residual."""
-        from ._cpu_cg import product
-
-        r = np.zeros_like(x)
-        product(self.problem.row, x, r, *self.problem.arguments())
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.subtract(self.b, r, out=r)
+        r = _residual(self.problem, self.b, x)
         return r, arrays.norm(np, r) * self.unit
 
     def drive(
@@ -80,7 +84,7 @@ class Run:
             reference=self.norm_b,
             maxiter=maxiter,
             label="multigrid CG",
-            present=lambda x: present(x * self.back),
+            present=lambda x: present(self.outward(x)),
             step_seconds=1e-5 + 2e-8 * self.b.size,
         )
         self.sure, last = (x, first), math.inf
@@ -92,7 +96,9 @@ class Run:
                 n, stop_at = it.chunk()
                 norms, code = self._steps(min(n, 64), max(stop_at / self.unit, self.floor), n_smooth)
                 x, norms = self.vectors[0], norms * self.unit
+                x = x if self.lift == 1.0 else x / self.lift
                 if code == Status.CONVERGED:
+                    x = self.components.centred(x)
                     r, true = self.residual(x)
                     norms[-1] = true
                     if _second((x, true)) < _second(self.sure):
@@ -104,26 +110,29 @@ class Run:
                         else:
                             self._stuck(x, true)
                         last = true
-                if code == Status.BREAKDOWN and self.M.precision == "float32":
-                    # Rounding errors of the cycle outweigh the smallest eigenvalues: once more, in double.
+                if code in {Status.BREAKDOWN, Status.NONFINITE} and self.M.precision == "float32":
+                    # Rounding errors of the cycle outweigh the smallest eigenvalues, or its numbers left the
+                    # range: once more, in double.
                     self.M = self.M.in_double_precision()
+                    self.hierarchy = self.M.hierarchy
+                    x = x if np.isfinite(x).all() else it.x
                     r, true = self.residual(x)
                     self._begin(x.copy(), r, true)
                     if not norms.size:
                         continue
-                    code = RUNNING
+                    code, norms[-1] = RUNNING, true
                 it.extend(norms, code, x)
+        self.vectors = np.empty((4, 0))
         assert it.status is not None
         self.status, self.nit = it.status, it.nit
         if it.status is Status.CONVERGED:
-            self.x, self.true = it.x, it.residual
+            self.x = it.x
         else:
-            self.x, self.true = min((it.x, self.residual(it.x)[1]), self.sure, key=_second)
+            self.x = min((it.x, self.residual(it.x)[1]), self.sure, key=_second)[0]
 
     def leave(self, status: Status) -> None:
         """Let the start be the answer: the solve has ended before this right-hand side."""
-        self.x = np.zeros_like(self.b) if self.x0 is None else self.x0
-        self.true, self.status = self.residual(self.x)[1], status
+        self.x, self.status = np.zeros_like(self.b) if self.x0 is None else self.x0, status
 
     def finish(self) -> None:
         """Without a result of its own: take note of a Ctrl-C that came after the loop."""
@@ -132,86 +141,148 @@ class Run:
             assert self.it.status is not None
             self.status = self.it.status
 
-    @property
+    def outward(self, x: Array) -> Array:
+        """A scaled vector in the caller's units."""
+        m, e = math.frexp(self.problem.scale)
+        return times(x, 1.0 / m, self.power - e)
+
     def answer(self) -> Array:
         """The solution in the caller's units."""
-        x: Array = self.x * self.back
-        return x
+        return self.outward(self.components.centred(self.x))
+
+    def settle(self, b: Array, x: Array, rtol: float, atol: float, *, eps: float) -> float:
+        """Judge the x that is handed back; its residual."""
+        lost = not x.any() and bool(self.components.centred(self.x).any())
+        wanted = tolerance(arrays.norm(np, b), rtol, atol)
+        status, true, detail = settle(self.problem, b, x, self.status, tolerance=wanted, lost=lost, eps=eps)
+        if status is not self.status:
+            self.status = status
+            if hasattr(self, "it"):
+                self.it.stop(status, detail)
+        return true
 
     def _begin(self, x: Array, r: Array, size: float) -> None:
+        small, self.lift = size / self.unit, 1.0
+        if not 1 / SAFE < small < SAFE and 0.0 < small < math.inf:
+            self.lift = math.ldexp(1.0, -min(max(math.frexp(small)[1], -1020), 1020))
         self.vectors = np.zeros((4, x.size))
-        self.vectors[0], self.vectors[1] = x, r
+        self.vectors[0], self.vectors[1] = x * self.lift, r * self.lift
         self.state = np.zeros(1)
-        self.M.hierarchy.f[: x.size] = r
-        self.floor = BELIEVED * EPS * size / self.unit
+        self.floor = BELIEVED * EPS * small
 
     def _steps(self, n: int, stop_at: float, n_smooth: int) -> tuple[Array, int]:
         from ._cpu_cg import cg
 
         problem, norms = self.problem, np.empty(n)
-        done, code = cg(
-            self.M.hierarchy, n_smooth, problem.row, *problem.arguments(),
-            self.vectors, self.state, stop_at, norms,
-        )  # fmt: skip
-        return norms[:done], code
+        with self.M.lock, np.errstate(over="ignore"):
+            # Someone else may have used the cycle since the last steps.
+            self.hierarchy.f[: self.b.size] = self.vectors[1]
+            done, code = cg(
+                self.hierarchy, n_smooth, problem.row, *problem.arguments(),
+                self.vectors, self.state, stop_at * self.lift, norms,
+            )  # fmt: skip
+        return norms[:done] / self.lift, code
 
     def _stuck(self, x: Array, true: float) -> None:
         """Why the true residual falls no further: rounding errors, if it is as small as they are."""
-        largest = 2.0 * float(np.max(self.problem.diag, initial=0))
-        level = ROUNDINGS * EPS * (largest * arrays.norm(np, x) * self.unit + self.norm_b)
-        tiny = true <= level < math.inf
+        size = _largest(self.problem) * arrays.norm(np, self.components.centred(x)) * self.unit
+        tiny = true <= ROUNDINGS * EPS * (size + self.norm_b) < math.inf
         self.it.stop(Status.ROUNDING if tiny else Status.STAGNATED, f"The residual is {true:.3g}.")
+
+
+def settle(
+    problem: GridPoisson,
+    b: Array,
+    x: Array,
+    status: Status,
+    *,
+    tolerance: float,
+    lost: bool,
+    eps: float,
+) -> tuple[Status, float, str]:
+    """The status and residual of the x that is handed back, and what is to be said if the status is new.
+
+    Parameters
+    ----------
+    problem : GridPoisson
+        The matrix A.
+    b, x : array
+        In the caller's units and the order of the kernels.
+    status : Status
+        How the iteration ended.
+    tolerance : float
+        The residual allowed.
+    lost : bool
+        Whether a solution that is not 0 became 0 on its way to the caller.
+    eps : float
+        The rounding error of the numbers of x.
+    """
+    norm_b = arrays.norm(np, b)
+    power = _power(problem, norm_b, x)
+    inside = inward(problem, x, power)
+    true = outside(arrays.norm(np, _residual(problem, times(b, 1.0, -power), inside)), power)
+    if (lost and not true <= tolerance) or not np.isfinite(x).all():
+        return Status.NONFINITE, true, "The solution is beyond the range of its numbers."
+    if not status.success:
+        return status, true, ""
+    if true <= tolerance:
+        return Status.CONVERGED, true, ""
+    size = outside(_largest(problem) * arrays.norm(np, inside), power)
+    level = tolerance + size * (eps + ROUNDINGS * EPS) + ROUNDINGS * EPS * norm_b
+    tiny = true <= min(level, PART * norm_b) < math.inf
+    new = Status.ROUNDING if tiny else Status.STAGNATED
+    return new, true, f"The residual of x is {true:.3g}, the tolerance {tolerance:.3g}."
+
+
+def tolerance(norm_b: float, rtol: float, atol: float) -> float:
+    """The residual allowed; a threshold from an infinite norm would accept everything."""
+    relative = rtol * norm_b
+    return max(relative if math.isfinite(relative) else 0.0, atol)
+
+
+def _residual(problem: GridPoisson, b: Array, x: Array) -> Array:
+    """The scaled residual b - A x."""
+    from ._cpu_cg import product
+
+    r = np.zeros_like(x)
+    product(problem.row, x, r, *problem.arguments())
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.subtract(b, r, out=r)
+    return r
+
+
+def _largest(problem: GridPoisson) -> float:
+    """A bound of the scaled matrix's norm."""
+    return 2.0 * float(np.max(problem.diag, initial=0))
+
+
+def _power(problem: GridPoisson, norm_b: float, x: Array | None) -> int:
+    """The power of two of the larger of ||b|| and the scale of A times ||x||."""
+    norm_x = 0.0 if x is None else arrays.norm(np, x)
+    powers = [math.frexp(norm_b)[1]] if 0.0 < norm_b < math.inf else []
+    if 0.0 < norm_x < math.inf:
+        powers.append(math.frexp(norm_x)[1] + math.frexp(problem.scale)[1])
+    return max(powers, default=0)
+
+
+def times(x: Array, factor: float, power: int) -> Array:
+    """Multiply x by ``factor * 2 ** power``, which may be beyond the range of floats."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        out: Array = x * math.ldexp(factor, power) if abs(power) < 1000 else np.ldexp(x * factor, power)
+    return out
+
+
+def inward(problem: GridPoisson, x: Array, power: int) -> Array:
+    """A vector of the caller's units in the scaled ones."""
+    m, e = math.frexp(problem.scale)
+    return times(x, m, e - power)
+
+
+def outside(value: float, power: int) -> float:
+    """A scaled norm in the caller's units."""
+    return float(times(np.asarray(value), 1.0, power))
 
 
 def _second(pair: tuple[Array, float]) -> float:
     """The residual, for comparisons in which nan is the worst."""
     return math.inf if math.isnan(pair[1]) else pair[1]
-
-
-class Components:
-    """The components that touch no open cell: what b must satisfy there, and which constant x gets."""
-
-    #: The sum of b over a closed component may be this part of the sum of absolute values.
-    BALANCE = 1e-10
-
-    def __init__(self, problem: GridPoisson) -> None:
-        self.closed = problem.closed()
-        if self.closed.size:
-            labels, count = problem.components()
-            rank = np.zeros(count + 1, dtype=np.int64)
-            rank[self.closed] = np.arange(1, self.closed.size + 1)
-            #: 0 for unknowns of components that touch an open cell
-            self.rank = rank[problem.pack(labels).astype(np.int64)]
-            self.sizes = np.bincount(self.rank, minlength=self.closed.size + 1)
-            self.places = problem.places()
-
-    def sums(self, v: Array) -> Array:
-        """The sum over each closed component of a vector in the order of the kernels."""
-        sums: Array = np.bincount(self.rank, v[self.places], self.closed.size + 1)
-        return sums
-
-    def check(self, b: Array) -> None:
-        """Refuse a right-hand side that a closed component cannot carry."""
-        if not self.closed.size:
-            return
-        with np.errstate(over="ignore"):
-            defect, size = self.sums(b), self.sums(np.abs(b))
-        bad = np.abs(defect) > self.BALANCE * size
-        bad[0] = False
-        if bad.any():
-            c = int(np.argmax(np.where(bad, np.abs(defect), 0.0)))
-            raise ValueError(
-                f"b must sum to 0 over each component of unknowns that touches no open cell; over one of "
-                f"{self.sizes[c]} unknowns ({int(bad.sum())} such) the sum is {defect[c]:.3g}, of absolute "
-                f"values {size[c]:.3g} (project=True subtracts the mean)"
-            )
-
-    def centred(self, v: Array) -> Array:
-        """The vector less its mean on each closed component."""
-        if not self.closed.size:
-            return v
-        means = self.sums(v) / np.maximum(self.sizes, 1)
-        means[0] = 0.0
-        out = v.copy()
-        out[self.places] -= means[self.rank]
-        return out

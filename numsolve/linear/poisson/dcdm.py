@@ -13,7 +13,7 @@ gradient method, with f(r) = M r the preconditioned one.
 
 It differs from the paper in what happens when f fails: if q is not finite, or has next to no curvature, or is
 next to orthogonal to r after (2), the fallback takes its place, and is counted. And the numbers are in double
-precision, where the paper's matrix is in single.
+precision, where the paper's matrix is in single; x goes back in the precision of b.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from collections import deque
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 
 #: A direction closer than this to being orthogonal to the residual does not help.
 ORTHOGONAL = 1e-12
+#: A residual below so many roundings of the terms of A x and b that has not halved for so many steps is one.
+ROUNDINGS, PATIENCE = 100, 20
+EPS, EPS_SINGLE = 2.0**-52, 2.0**-23
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -80,7 +85,7 @@ def dcdm(
     A : array, sparse matrix or LinearOperator of shape (n, n)
         Symmetric positive definite.
     b : array of shape (n,)
-        Right-hand side.
+        Right-hand side; x is of single precision where b is.
     predictor : callable
         Called with the residual divided by its norm; returns an array of the same shape, ideally close to the
         error in direction. Its scale does not matter.
@@ -139,16 +144,16 @@ def dcdm(
     checks.choice("stop", stop, STOPS)
     n_orth = checks.integer("n_orth", n_orth, low=0)
     recompute_every = checks.integer("recompute_every", recompute_every, low=1)
-    for name, M in {"A": A, "fallback": fallback}.items():
-        checks.refuse_masked(name, M)
-        refuse_functions(name, M)
     xp = arrays.array_namespace(A=A, b=b, x0=x0, fallback=fallback)
-    A = A if hasattr(A, "shape") else checks.array("A", A, xp=xp, ndim=2)
+    A = _matrix(xp, "A", A)
     if len(A.shape) != 2 or A.shape[0] != A.shape[1]:
         raise ValueError(f"A must be a square matrix, got shape {tuple(A.shape)}")
-    if fallback is not None and tuple(fallback.shape) != tuple(A.shape):
-        raise ValueError(f"fallback must have shape {tuple(A.shape)}, got {tuple(fallback.shape)}")
-    rhs: Array = xp.asarray(checks.array("b", b, xp=xp, shape=(A.shape[0],)), dtype=xp.float64)
+    if fallback is not None:
+        fallback = _matrix(xp, "fallback", fallback)
+        if tuple(fallback.shape) != tuple(A.shape):
+            raise ValueError(f"fallback must have shape {tuple(A.shape)}, got {tuple(fallback.shape)}")
+    given: Array = checks.array("b", b, xp=xp, shape=(A.shape[0],))
+    rhs: Array = xp.asarray(given, dtype=xp.float64)
     norm_b = arrays.norm(xp, rhs)
     x, r, first = xp.zeros_like(rhs), rhs, norm_b
     if x0 is not None and norm_b > 0:
@@ -167,11 +172,12 @@ def dcdm(
         keep="reference",
     ) as it:
         it.record(first, x)
-        size = first
+        size, mark, marked = first, first, 0
         for step in it:
             found = search.direction(r, size)
             if found is None:
-                it.stop(*search.why)
+                tiny = search.why[0] is Status.STAGNATED and size <= search.rounding(x, norm_b)
+                it.stop(*((Status.ROUNDING, f"The residual is {size:.3g}.") if tiny else search.why))
                 it.record(size, x)
                 break
             p, w, curvature = found
@@ -183,9 +189,37 @@ def dcdm(
                 r = rhs - A @ x
                 size = arrays.norm(xp, r)
             it.record(size, x)
-    true = arrays.norm(xp, rhs - A @ it.x)
+            if size < 0.5 * mark:
+                mark, marked = size, step
+            elif it.status is None and step - marked >= PATIENCE and size <= search.rounding(x, norm_b):
+                it.stop(Status.ROUNDING, f"The residual is {size:.3g}.")
+    x = it.x
+    if given.dtype == xp.float32:
+        with np.errstate(over="ignore", under="ignore"):
+            x = xp.asarray(it.x, dtype=xp.float32)
+    back = xp.asarray(x, dtype=xp.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        true, moved = arrays.norm(xp, rhs - A @ back), arrays.norm(xp, back - it.x)
+    if it.status is not None and it.status.success and not true <= it.threshold and moved > 0.0:
+        whole = moved <= EPS_SINGLE * arrays.norm(xp, it.x)  # else x is beyond the range of its numbers
+        it.stop(Status.ROUNDING if whole else Status.NONFINITE, f"The residual of x is {true:.3g}.")
     times = {"setup_time": setup_time, "solve_time": perf_counter() - began - setup_time}
-    return it.result(DCDMResult, residual=true, rhs_norm=norm_b, nfallback=search.nfallback, **times)
+    return it.result(DCDMResult, x=x, residual=true, rhs_norm=norm_b, nfallback=search.nfallback, **times)
+
+
+def _matrix(xp: Namespace, name: str, A: Any) -> Any:
+    """A matrix or operator of real numbers; lists as arrays."""
+    checks.refuse_masked(name, A)
+    refuse_functions(name, A)
+    if isinstance(A, np.matrix):
+        raise TypeError(f"{name} is a numpy.matrix; give an array: numpy.asarray({name})")
+    if isinstance(A, list | tuple):
+        return checks.array(name, A, xp=xp)
+    if not hasattr(A, "shape"):
+        raise TypeError(f"{name} must be a matrix or a linear operator, got {type(A).__name__}")
+    if getattr(A, "dtype", None) is not None:  # an operator may have none
+        arrays.working_dtype(xp, **{name: A})
+    return A
 
 
 class _Search:
@@ -209,15 +243,20 @@ class _Search:
         unit = r / size
         found = self._try(self._predicted(unit), unit)
         if found is None and self.why[0] is not Status.BREAKDOWN:
-            self.nfallback += 1
             found = self._try(unit if self.fallback is None else self.fallback @ unit, unit)
+            self.nfallback += found is not None
         if found is not None:
             self.kept.appendleft(found)
         return found
 
+    def rounding(self, x: Array, norm_b: float) -> float:
+        """The level of rounding errors of the residual at x."""
+        return ROUNDINGS * EPS * (self.largest * arrays.norm(self.xp, x) + norm_b)
+
     def _predicted(self, unit: Array) -> Array:
         xp = self.xp
         given = self.predictor(xp.asarray(unit, copy=True))
+        arrays.working_dtype(xp, **{"what predictor returned": given})
         q: Any = xp.asarray(given, dtype=xp.float64)
         if tuple(q.shape) != tuple(unit.shape):
             raise ValueError(
@@ -244,7 +283,7 @@ class _Search:
         curvature, square = float(q @ w), float(q @ q)
         if square > 0:
             self.largest = max(self.largest, arrays.norm(xp, w) / math.sqrt(square))
-        level = float(xp.finfo(xp.float64).eps) * square * self.largest
+        level = EPS * math.sqrt(unit.shape[0]) * square * self.largest
         if not math.isfinite(curvature):
             self.why = Status.NONFINITE, ""
             return None

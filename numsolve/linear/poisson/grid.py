@@ -11,6 +11,7 @@ the grid counts as wall.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import arrays, checks
 
+from ._given import OPEN, UNKNOWN, WALL, checked_faces, checked_flags, checked_spacing
 from ._layout import layout
 from ._tuples import FIRST, N0, N1, N2, ROW, SIZE, STRIDE
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, ArrayLike, Dtype
 
-UNKNOWN, WALL, OPEN = 0, 1, 2
+#: The least number of full precision.
+TINY = float(np.finfo(float).tiny)
 
 
 class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
@@ -74,13 +77,15 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         spacing: float | Sequence[float] = 1.0,
         face_coefficients: Sequence[ArrayLike] | None = None,
     ) -> None:
-        self.flags = _flags(flags)
+        self.flags = checked_flags(flags)
         self.grid_shape: tuple[int, ...] = self.flags.shape
-        self.spacing = _spacing(spacing, self.flags.ndim)
-        reference = self.spacing[-1]
+        self.spacing = checked_spacing(spacing, self.flags.ndim)
+        reference = min(self.spacing)
         self.ratio = np.ones(3)
         self.ratio[3 - self.flags.ndim :] = [(reference / h) * (reference / h) for h in self.spacing]
         self.scale = 1.0 / reference / reference
+        if self.ratio.min() < TINY or not TINY <= self.scale < math.inf:
+            raise ValueError(f"spacing must have squares and ratios in the range of floats, got {spacing}")
         self.row = layout(self.grid_shape)
         self.cells = np.ones((*(self.row[[N0, N1, N2]] + 2),), dtype=np.uint8)
         self._interior()[...] = self.flags
@@ -89,9 +94,15 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         self.opened: Array | None = None
         self._diagonals()
         if face_coefficients is not None:
-            self.faces = _faces(face_coefficients, self.grid_shape)
-            largest = max((float(k.max()) for k in self.faces if k.size), default=1.0)
+            self.faces = checked_faces(face_coefficients, self.grid_shape)
+            counted = [k[self._counts(a)] for a, k in enumerate(self.faces)]
+            largest = max((float(k.max()) for k in counted if k.size), default=1.0)
             self.scale *= largest
+            if not TINY <= self.scale < math.inf:
+                raise ValueError(
+                    f"the largest of face_coefficients over spacing squared must be a float of full "
+                    f"precision, got {largest:.3g} for a spacing of {reference:.3g}"
+                )
             self._weigh(largest)
         self._labels: tuple[Array, int] | None = None
         super().__init__(np.dtype(float), (self.n, self.n))
@@ -251,7 +262,8 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         Parameters
         ----------
         scaled : bool
-            Without the factor that makes the largest weight on the last axis 1: what the kernels see.
+            Without the factor that makes the largest weight along the axis of the smallest spacing 1: what
+            the kernels see.
 
         Returns
         -------
@@ -284,9 +296,18 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
             faces = tuple(max(n - (a == axis), 0) for a, n in enumerate(shape))
             w = np.full(faces, self.ratio[3 - len(shape) + axis])
             if self.faces is not None:
-                w = w * (self.faces[axis] / self._largest)
+                counts = self._counts(axis)
+                w[counts] *= self.faces[axis][counts] / self._largest
+                w[~counts] = 0.0
             out.append(w)
         return out
+
+    def _counts(self, axis: int) -> Array:
+        """Which faces along an axis have an unknown on one side and no wall on the other."""
+        behind = self.flags[(slice(None),) * axis + (slice(None, -1),)]
+        ahead = self.flags[(slice(None),) * axis + (slice(1, None),)]
+        counts: Array = ((behind == UNKNOWN) & (ahead != WALL)) | ((ahead == UNKNOWN) & (behind != WALL))
+        return counts
 
     # -- preparation -------------------------------------------------------------------------------
 
@@ -339,51 +360,3 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
 
 def _again(flags: Array, spacing: tuple[float, ...], faces: tuple[Array, ...] | None) -> GridPoisson:
     return GridPoisson(flags, spacing=spacing, face_coefficients=faces)
-
-
-def _flags(flags: ArrayLike) -> Array:
-    """Check the flags; a copy of one byte each."""
-    checks.refuse_masked("flags", flags)
-    xp = arrays.array_namespace(flags=flags)
-    if not arrays.is_numpy(xp):
-        raise TypeError(f"flags is a {arrays.namespace_name(xp)} array; a NumPy array is wanted")
-    given = np.asarray(flags)
-    if given.dtype.kind not in "iub":
-        raise TypeError(f"flags must be an array of integers, got dtype {given.dtype}")
-    if given.ndim not in {2, 3}:
-        raise ValueError(f"flags must be 2-D or 3-D, got an array of shape {given.shape}")
-    small = given.astype(np.int8)
-    if given.size and not (given.min() >= 0 and given.max() <= OPEN):
-        bad = (given < 0) | (given > OPEN)
-        where = tuple(int(k) for k in np.argwhere(bad)[0])
-        raise ValueError(
-            f"flags must hold 0 (unknown), 1 (wall) or 2 (open), got {given[where]} at index {where}"
-        )
-    small.flags.writeable = False
-    return small
-
-
-def _spacing(spacing: float | Sequence[float], ndim: int) -> tuple[float, ...]:
-    if np.ndim(spacing) == 0:
-        return (checks.real("spacing", spacing, low=0.0, open_low=True),) * ndim
-    values = list(spacing)  # type: ignore[arg-type]
-    if len(values) != ndim:
-        raise ValueError(f"spacing must be one number or {ndim}, one for each axis, got {len(values)}")
-    return tuple(checks.real(f"spacing[{a}]", h, low=0.0, open_low=True) for a, h in enumerate(values))
-
-
-def _faces(faces: Sequence[ArrayLike], shape: tuple[int, ...]) -> tuple[Array, ...]:
-    if len(faces) != len(shape):
-        raise ValueError(
-            f"face_coefficients must be {len(shape)} arrays, one for each axis, got {len(faces)}"
-        )
-    out = []
-    for axis, k in enumerate(faces):
-        name = f"face_coefficients[{axis}]"
-        wanted = tuple(n - (a == axis) for a, n in enumerate(shape))
-        values = checks.array(name, k, shape=wanted).astype(float)
-        if values.size and not values.min() > 0:
-            where = tuple(int(i) for i in np.argwhere(~(values > 0))[0])
-            raise ValueError(f"{name} must be positive everywhere, got {values[where]} at index {where}")
-        out.append(values)
-    return tuple(out)

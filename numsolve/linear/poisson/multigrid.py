@@ -24,13 +24,14 @@ SCA 2010, have the geometric ancestor of this method.
 
 from __future__ import annotations
 
+from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from numsolve._core import checks
+from numsolve._core import arrays, checks
 
 from ._hierarchy import build
 from .grid import GridPoisson
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 #: The precisions of the cycle.
 DTYPES = ("float32", "float64")
+#: Sweeps before and after the correction by the next level.
+MOST_SWEEPS = 100
 
 
 class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no types
@@ -57,12 +60,14 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
 
     def __init__(self, problem: GridPoisson, *, n_smooth: int, dtype: str, coarse_size: int) -> None:
         self.n_smooth, self.precision, self.coarse_size = n_smooth, dtype, coarse_size
+        #: held by whoever uses the places to work in of the hierarchy
+        self.lock = Lock()
         self._set_up(problem)
 
     def _set_up(self, problem: GridPoisson) -> None:
         began = perf_counter()
-        self.problem = problem
-        self.hierarchy, self.levels = build(problem, np.dtype(self.precision), self.coarse_size)
+        hierarchy, levels = build(problem, np.dtype(self.precision), self.coarse_size)
+        self.problem, self.hierarchy, self.levels = problem, hierarchy, levels
         self.setup_time = perf_counter() - began
         super().__init__(np.dtype(float), (problem.n, problem.n))
 
@@ -90,11 +95,12 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         """One cycle for a right-hand side in the order of the kernels; the answer in double precision."""
         from ._cpu import apply
 
-        h, n = self.hierarchy, self.problem.size
-        with np.errstate(over="ignore"):
+        h, n = self.hierarchy, places.size
+        with self.lock, np.errstate(over="ignore"):
             h.f[:n] = places
-        apply(h, self.n_smooth)
-        return h.u[:n].astype(float)
+            apply(h, self.n_smooth)
+            answer: Array = h.u[:n].astype(float)
+        return answer
 
     def in_double_precision(self) -> PoissonMultigrid:
         """The same operator with a cycle in double precision.
@@ -106,6 +112,7 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         return _again(self.problem, self.n_smooth, "float64", self.coarse_size)
 
     def _matvec(self, x: Array) -> Array:
+        arrays.working_dtype(np, x=x)
         x = np.asarray(x, dtype=float).reshape(-1)
         size = float(np.max(np.abs(x), initial=0.0))
         if size == 0.0:
@@ -141,7 +148,7 @@ def poisson_multigrid(
     problem : GridPoisson or array of int
         The matrix, or its flags.
     n_smooth : int
-        Sweeps before and after the correction by the next level.
+        Sweeps before and after the correction by the next level, at most 100.
     dtype : {"float32", "float64"}
         The precision of the cycle.
     coarse_size : int
@@ -170,7 +177,7 @@ def poisson_multigrid(
     """
     if not isinstance(problem, GridPoisson):
         problem = GridPoisson(problem)
-    n_smooth = checks.integer("n_smooth", n_smooth, low=1)
+    n_smooth = checks.integer("n_smooth", n_smooth, low=1, high=MOST_SWEEPS)
     coarse_size = checks.integer("coarse_size", coarse_size, low=1, high=5000)
     dtype_name = checks.choice("dtype", dtype, DTYPES)
     return PoissonMultigrid(problem, n_smooth=n_smooth, dtype=dtype_name, coarse_size=coarse_size)

@@ -8,7 +8,8 @@ import numpy as np
 
 from numsolve._core import checks
 
-from .grid import OPEN, UNKNOWN, WALL, GridPoisson
+from ._given import OPEN, UNKNOWN, WALL
+from .grid import GridPoisson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

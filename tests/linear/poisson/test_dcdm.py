@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from contract import Call, Conduct
 
 from numsolve import ConvergenceWarning, Status, linear
@@ -100,6 +101,44 @@ def test_a_predictor_without_finite_numbers_is_told_once():
     assert len(caught) == 1
 
 
+def test_a_tolerance_below_rounding_is_told():
+    r = linear.dcdm(A, B, lambda v: v, rtol=1e-18)
+    assert r.status is Status.ROUNDING
+    assert r.residual <= 1e-13 * np.linalg.norm(B)
+
+
+def test_numbers_in_single_precision_go_back_with_their_own_residual():
+    b = B.astype(np.float32)
+    near = linear.dcdm(A, b, lambda v: M @ v, rtol=1e-4)
+    assert near.x.dtype == np.float32
+    assert near.status is Status.CONVERGED
+    r = linear.dcdm(A, b, lambda v: M @ v, rtol=1e-10)
+    assert r.status is Status.ROUNDING
+    assert r.residual == pytest.approx(np.linalg.norm(b - A @ r.x.astype(float)))
+
+
+def test_a_solution_beyond_single_precision_is_no_solution():
+    with pytest.warns(ConvergenceWarning):
+        r = linear.dcdm(1e-10 * A, np.full(400, 1e35, dtype=np.float32), lambda v: M @ v)
+    assert r.status is Status.NONFINITE
+
+
+def test_a_fallback_that_fails_is_not_counted():
+    with pytest.warns(ConvergenceWarning):
+        r = linear.dcdm(A, B, lambda v: 0 * v, fallback=np.zeros((400, 400)))
+    assert (r.nit, r.nfallback) in {(0, 0), (1, 0)}
+
+
+def test_a_curvature_below_the_rounding_errors_of_its_sum_is_none():
+    """Four roundings are less than what a sum of 400 products may err by: they say nothing."""
+    diagonal, last = np.ones(400), np.eye(400)[-1]
+    diagonal[-1] = 4 * np.finfo(float).eps
+    with pytest.warns(ConvergenceWarning):
+        r = linear.dcdm(sp.diags_array(diagonal), np.ones(400), lambda v: v if v[0] > 1e-3 else last)
+    assert r.status is Status.STAGNATED
+    assert abs(r.x).max() < 10.0
+
+
 def test_the_multigrid_cycle_is_a_predictor():
     problem = linear.GridPoisson(linear.problems.random_obstacles((40, 40), 4, rng=0))
     b, cycle = np.ones(problem.n), linear.poisson_multigrid(problem)
@@ -126,6 +165,15 @@ def test_other_array_libraries_give_the_same_iterates():
         (lambda: linear.dcdm(A, B, lambda v: v, n_orth=-1), ValueError, "n_orth"),
         (lambda: linear.dcdm(A, B, lambda v: v, recompute_every=0), ValueError, "recompute_every"),
         (lambda: linear.dcdm(A, B, lambda v: v, fallback=np.eye(3)), ValueError, "fallback"),
+        (lambda: linear.dcdm(A, B, lambda v: v, fallback=3), TypeError, "fallback must be a matrix"),
+        (lambda: linear.dcdm(A, B, lambda v: v, fallback=lambda v: v), TypeError, "fallback is a function"),
+        (
+            lambda: linear.dcdm(np.eye(3).view(np.matrix), np.ones(3), lambda v: v),
+            TypeError,
+            "A is a numpy.matrix",
+        ),
+        (lambda: linear.dcdm(np.eye(3) * 1j, np.ones(3), lambda v: v), TypeError, "A is complex"),
+        (lambda: linear.dcdm(A, B, lambda v: v * 1j), TypeError, "predictor returned is complex"),
         (lambda: linear.dcdm(A, B, lambda v: v, stop="r1"), ValueError, "stop"),
         (lambda: linear.dcdm(lambda v: v, B, lambda v: v), TypeError, "A is a function"),
     ],

@@ -121,11 +121,10 @@ def test_a_warm_start_saves_iterations_and_the_solution_takes_none():
 
 
 @pytest.mark.parametrize("flags", [np.ones((3, 4), int), np.full((3, 4), 2), np.zeros((0, 5), int)])
-def test_a_grid_without_unknowns_has_an_empty_solution(flags):
-    r = linear.solve_poisson(flags, np.ones(flags.shape))
-    assert r.success
-    assert r.nit == 0
-    assert not r.x.any()
+@pytest.mark.parametrize("method", ["auto", "cg"])
+def test_a_grid_without_unknowns_is_refused(flags, method):
+    with pytest.raises(ValueError, match="flags must have an unknown cell"):
+        linear.solve_poisson(flags, np.ones(flags.shape), method=method)
 
 
 # -- components that touch no open cell --------------------------------------------------------------
