@@ -135,6 +135,7 @@ def check_curvature(oracle: Oracle, theta: Array, x: Array) -> None:
         beside.append(length)
         basis.append(w / length)
     values = scipy.linalg.eigvalsh_tridiagonal(diagonal, beside[: len(diagonal) - 1])
+    oracle.ritz = min(oracle.ritz, max(float(values[0]), 0.0))
     if values[0] <= max(SINGULAR, 10 * oracle.rounding) * max(values[-1], 0.0) or values[-1] <= 0.0:
         raise Halt(
             Status.BREAKDOWN,

@@ -212,7 +212,7 @@ def _onto(oracle: Oracle) -> Callable[[Array], Array] | None:
     project = oracle.problem.theta_project
     if project is None:
         return None
-    return lambda theta: np.reshape(project(oracle.to_theta(theta)), (-1,))
+    return lambda theta: oracle.host("theta_project", project(oracle.to_theta(theta)))
 
 
 def _positive(name: str, value: float | None) -> float:
