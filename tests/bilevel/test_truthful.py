@@ -183,3 +183,75 @@ def test_a_step_to_where_the_constants_are_no_numbers_is_shortened():
         result = bilevel.minimize_bilevel(problem, np.zeros((3, 2)), np.zeros((3, 2)), step=2000.0, maxiter=5)
     assert result.status is not Status.NONFINITE
     assert result.fun <= result.history.fun[0]
+
+
+def of_rows(weights):
+    """F and f are means over rows w (x - 3) and w (x - theta), of which most weights may be zero."""
+    mean = lambda batch: np.mean((weights if batch is None else weights[batch]) ** 2)  # noqa: E731
+    return bilevel.BilevelProblem(
+        lambda x, t, batch: 0.5 * mean(batch) * (x[0] - 3) ** 2,
+        lambda x, t, batch: 0.5 * mean(batch) * (x[0] - t[0]) ** 2,
+        upper_grad=lambda x, t, batch: (mean(batch) * (x - 3), None),
+        lower_grad=lambda x, t, batch: mean(batch) * (x - t),
+        lower_hvp=lambda x, t, v, batch: mean(batch) * v,
+        lower_cross_vjp=lambda x, t, q, batch: -mean(batch) * q,
+        lower_grad_theta=lambda x, t, batch: mean(batch) * (t - x),
+        samples=(len(weights), len(weights)), L=1.0, lipschitz_upper=1.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["soba", "penalty-single"])
+def test_a_batch_in_which_all_is_zero_is_no_success(method):
+    problem = of_rows(np.r_[np.ones(5), np.zeros(45)])
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.minimize_bilevel(
+            problem, [0.0], [0.0], method=method, batch_size=1, rng=0, maxiter=5, tol=1e-3
+        )
+    assert result.status is Status.MAXITER
+    assert result.fun == pytest.approx(problem.upper(result.x, result.theta, None))
+    assert result.residual > 0.01
+
+
+def test_a_batch_as_large_as_the_samples_holds_each_once():
+    drawn = []
+    problem = of_rows(np.ones(4))
+    whole = problem.lower_grad
+    problem.lower_grad = lambda x, t, batch: drawn.append(batch) or whole(x, t, batch)
+    with pytest.warns(ConvergenceWarning):
+        bilevel.minimize_bilevel(
+            problem, [0.0], [0.0], method="soba", batch_size=9, check=False, maxiter=2, tol=1e-9
+        )
+    assert all(batch is None or sorted(batch) == [0, 1, 2, 3] for batch in drawn)
+    assert any(batch is not None for batch in drawn)
+
+
+def tiny(least=1e-4):
+    """F = (x - 1)^2 / 2 + 1e7 theta^2 / 2 and f = least x^2 / 2 - x theta: from x = 1, every gradient is small."""
+    return bilevel.BilevelProblem(
+        lambda x, t: 0.5 * (x[0] - 1) ** 2 + 0.5e7 * t[0] ** 2,
+        lambda x, t: 0.5 * least * x[0] ** 2 - x[0] * t[0],
+        upper_grad=lambda x, t: (x - 1, 1e7 * t),
+        lower_grad=lambda x, t: least * x - t,
+        lower_hvp=lambda x, t, v: least * v,
+        lower_cross_vjp=lambda x, t, q: -q,
+        lower_grad_theta=lambda x, t: -x,
+        L=1.0, lipschitz_upper=1.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["soba", "penalty", "penalty-single"])
+def test_small_gradients_of_a_flat_lower_problem_are_no_success(method):
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.minimize_bilevel(
+            tiny(), [0.0], [1.0], method=method, tol=1e-2, maxiter=3, max_cost=2000, check=False
+        )
+    assert not result.success
+
+
+def test_maid_ends_where_rounding_ends_it():
+    solution, x = QUADRATIC.solution()
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.minimize_bilevel(
+            QUADRATIC, solution, x, method="maid", tol=0.0, maxiter=2, max_cost=20_000
+        )
+    assert result.status is Status.STAGNATED
