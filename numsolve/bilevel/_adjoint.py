@@ -117,7 +117,7 @@ class Adjoint:
         size, steep = arrays.norm(xp, q), arrays.norm(xp, in_x)
         mu = oracle.constant("mu", theta)
         least = min(oracle.least, oracle.ritz)
-        least = least if math.isfinite(least) and least > 0.0 else mu
+        flattest = least if math.isfinite(least) and least > 0.0 else mu
         # What rounding of the lower gradient, of H q and of d adds to the three errors.
         steep_f = oracle.constant("L", theta) or oracle.most or oracle.steepest
         unit = ROUNDING * oracle.rounding
@@ -125,7 +125,7 @@ class Adjoint:
         residual = reached + unit * steep_f * size
         own = unit * (float(np.linalg.norm(in_theta)) + self.C * size)
         numbers = []
-        for m in (mu, max(least or 0.0, mu or 0.0) or None):
+        for m in (mu, max(flattest or 0.0, mu or 0.0) or None):
             if m is None:
                 numbers.append((math.inf, math.inf))
                 continue
@@ -136,7 +136,7 @@ class Adjoint:
         (bound, fun_bound), (estimate, _) = numbers
         return Hyper(
             theta, lower, q, d, fun, in_x, reached, bound, estimate, fun_bound, size * lower.norm,
-            max(least or 0.0, mu or 0.0) or math.nan, known and mu is not None,
+            max(flattest or 0.0, mu or 0.0) or math.nan, known and mu is not None,
         )  # fmt: skip
 
     def _system(self, theta: Array, x: Array, b: Array, q: Array, delta: float) -> tuple[Array, Array]:

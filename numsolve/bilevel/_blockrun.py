@@ -1,4 +1,4 @@
-"""The state of a BSVRB run, and the judgement of its end; the numbers are those of `numsolve.bilevel.bsvrb`."""
+"""The state of a BSVRB run, and the judgement of its end; the numbers are those of `bsvrb`."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-    from numsolve._core.typing import Array, ArrayLike, Callback, RandomState
+    from numsolve._core.typing import ArrayLike, Callback, RandomState
 
 #: Entries of SAGA's table up to which it is the default.
 TABLE = 10**8
@@ -187,7 +187,7 @@ def bsvrb(
     >>> from numsolve import bilevel
     >>> oracle, solution = bilevel.problems.multiblock_quadratic(20, 5, 3, rng=0)
     >>> result = bilevel.bsvrb(
-    ...     oracle, np.zeros(3), np.zeros(5), variant="v1", block_batch=5, step_theta=0.05, step_x=0.5, rng=0
+    ...     oracle, np.zeros(3), np.zeros(5), variant="v1", block_batch=10, step_theta=0.02, step_x=0.5, rng=0
     ... )
     >>> bool(result.success), bool(np.abs(result.theta - solution).max() < 1e-5)
     (True, True)

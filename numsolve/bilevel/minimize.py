@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-
 from numsolve._core import checks
 from numsolve._core.foreign import answers
 

@@ -97,7 +97,7 @@ def test_a_lower_solver_may_write_into_its_guess():
 
 
 def flat(least, **constants):
-    """F = x_1 + x_2 / 1000 and f = (x_1^2 + least x_2^2) / 2 - x_2 theta, whose hypergradient is 1e-3 / least."""
+    """F = x_1 + x_2 / 1000, f = (x_1^2 + least x_2^2) / 2 - x_2 theta: the hypergradient is 1e-3 / least."""
     H, c, b = np.diag([1.0, least]), np.array([0.0, 1.0]), np.array([1.0, 1e-3])
     return bilevel.BilevelProblem(
         lambda x, t: b @ x,
@@ -226,7 +226,7 @@ def test_a_batch_as_large_as_the_samples_holds_each_once():
 
 
 def tiny(least=1e-4):
-    """F = (x - 1)^2 / 2 + 1e7 theta^2 / 2 and f = least x^2 / 2 - x theta: from x = 1, every gradient is small."""
+    """F = ((x - 1)^2 + 1e7 theta^2) / 2, f = least x^2 / 2 - x theta: from x = 1 all gradients are small."""
     return bilevel.BilevelProblem(
         lambda x, t: 0.5 * (x[0] - 1) ** 2 + 0.5e7 * t[0] ** 2,
         lambda x, t: 0.5 * least * x[0] ** 2 - x[0] * t[0],
