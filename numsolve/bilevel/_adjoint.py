@@ -272,6 +272,7 @@ class Adjoint:
                 length = float(np.linalg.norm(v))
             v = v / length
             h = 1e-5 * max(1.0, float(np.linalg.norm(theta)) / math.sqrt(theta.size))
+            v = self._inward(theta, v, h)
             Cv = (oracle.grad(lower.x, theta + h * v) - lower.gradient) / h
             norm = max(norm, arrays.norm(xp, Cv))
             v = oracle.cross(lower.x, theta, Cv)
@@ -281,3 +282,14 @@ class Adjoint:
                 )
         self._v = v
         return norm
+
+    def _inward(self, theta: Array, v: Array, h: float) -> Array:
+        """V or its opposite, or, in a corner, a unit vector near to it: a step of h stays in the bounds."""
+        low, high = self.oracle.low, self.oracle.high
+        outside = [(theta + w < low) | (theta + w > high) for w in (h * v, -h * v)]
+        if not outside[0].any():
+            return v
+        if not outside[1].any():
+            return -v
+        v = np.where(outside[0], np.where(outside[1], 0.0, -v), v)
+        return v / max(float(np.linalg.norm(v)), 1e-300)

@@ -243,7 +243,7 @@ class Oracle:
     # -- for the methods without Hessians -------------------------------------------------------------
 
     def project(self, x: Array, step: float) -> Array:
-        """The projection of x, or the proximal map with this step."""
+        """The projection of x."""
         if self.problem.lower_project is None:
             return x
         self.nproj += 1

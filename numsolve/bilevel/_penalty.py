@@ -47,6 +47,7 @@ INNER_STEPS = 20_000  #: of accelerated proximal gradients
 ACCURACY = 0.01  #: of the inner solves, over sigma and the tolerance
 TRIALS = 30  #: of a line search
 MOVED = 0.1  #: how far the starts are moved by which the end is judged, over the size of x
+POWER_STEPS, MARGIN = 8, 1.5  #: of the power iteration for the largest curvature, and what it may miss
 CAUTION = 2.0  #: the margin of what they differ by then
 ROUNDING = 1e-13  #: of the values that it compares, over their size; those of f count over sigma
 #: the single loop: sigma falls as k^-1/4, steps as k^-1/2 of y, z (over 1/L) and theta, momentum as k^-1/2
@@ -219,13 +220,35 @@ def _towards(
     return -free * (length / size), length
 
 
+def _steepness(oracle: Oracle, theta: Array, x: Array, sigma: float) -> float:
+    """The largest curvature of sigma F + f: from the constants, or by a power iteration with differences."""
+    xp = oracle.xp
+    L, upper = (oracle.constant(name, theta) for name in ("L", "lipschitz_upper"))
+    if L is not None and upper is not None:
+        return L + sigma * upper
+
+    def gradient(x: Array) -> Array:
+        return oracle.grad(x, theta) + sigma * oracle.upper_grad(x, theta)[0]
+
+    g, found = gradient(x), L or 0.0
+    h = 1e-3 * max(arrays.norm(xp, x), 1.0)
+    v = xp.asarray(np.random.default_rng(0).standard_normal(oracle.size), dtype=oracle.dtype)
+    for _ in range(POWER_STEPS):
+        size = arrays.norm(xp, v)
+        if size == 0.0:
+            break
+        v = (gradient(x + (h / size) * v) - g) / h
+        found = max(found, arrays.norm(xp, v))
+    return MARGIN * found if found > 0.0 else 1.0
+
+
 def single_loop(oracle: Oracle, settings: Settings) -> Points:
     """Yield the points of the single loop (4)."""
     xp = oracle.xp
     theta = settings.project(oracle.theta0)
     y = z = oracle.project(oracle.x0, 1.0)
     first = SIGMA if settings.sigma is None else settings.sigma
-    s = oracle.step_of(first)
+    s = 1.0 / _steepness(oracle, theta, z, first)
     before: tuple[Array, Array, Array] | None = None
     directions: tuple[Array, Array, Array] | None = None
     largest, judge_at = 0.0, 0

@@ -255,3 +255,41 @@ def test_maid_ends_where_rounding_ends_it():
             QUADRATIC, solution, x, method="maid", tol=0.0, maxiter=2, max_cost=20_000
         )
     assert result.status is Status.STAGNATED
+
+
+def test_differences_stay_within_the_bounds_of_theta_and_where_x_is_defined():
+    """f = x^2 / 2 - sqrt(theta) x - log(x) / 1000 is defined for theta >= 0 and x > 0 only."""
+    problem = bilevel.BilevelProblem(
+        lambda x, t: 0.5 * np.sum((x - 2) ** 2),
+        lambda x, t: 0.5 * x[0] ** 2 - np.sqrt(t[0]) * x[0] - 1e-3 * np.log(x[0]),
+        upper_grad=lambda x, t: (x - 2, None),
+        lower_grad=lambda x, t: x - np.sqrt(t) - 1e-3 / np.where(x > 0, x, np.nan),
+        lower_hvp=lambda x, t, v: v * (1 + 1e-3 / x**2),
+        lower_cross_vjp=lambda x, t, q: -0.5 / np.sqrt(t) * q,
+        theta_bounds=(1e-6, None),
+        mu=1.0,
+    )
+    with np.errstate(invalid="raise"):
+        result = bilevel.minimize_bilevel(problem, [1e-6], [1.0])
+    assert result.success
+    with np.errstate(invalid="ignore"):
+        result = bilevel.minimize_bilevel(problem, [1.0], [1e-5])
+    assert result.success
+
+
+def test_a_single_loop_finds_its_step_where_the_constants_are_not_known():
+    """f = 50 (x - theta)^2, whose steps must be 1/100; the optimum is at one."""
+    problem = bilevel.BilevelProblem(
+        lambda x, t: np.sum((x - 1) ** 2),
+        lambda x, t: 50 * np.sum((x - t) ** 2),
+        upper_grad=lambda x, t: (2 * (x - 1), None),
+        lower_grad=lambda x, t: 100 * (x - t),
+        lower_grad_theta=lambda x, t: 100 * (t - x),
+        L=100.0,
+    )
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.minimize_bilevel(
+            problem, [0.0], [0.5], method="penalty-single", maxiter=400, tol=1e-12
+        )
+    assert result.status is Status.MAXITER
+    assert abs(result.theta[0] - 1) < 0.2
