@@ -11,8 +11,9 @@ approach and Hessian-free algorithm", ICLR 2024 (arXiv 2401.16164). With g(x, th
 
     grad_theta v = df/dtheta(u) + A_theta'lam,   grad_x v = (x - u)/g1,   grad_z v = (lam - z)/g2.        (2)
 
-Published are single steps of u, lam, x, theta and z with c growing as (k + 1)^p; the settings of the
-released toy problem diverge. Here c grows from 1 in powers of ten, each penalty is minimised by L-BFGS
+Published are single steps of u, lam, x, theta and z with c growing as (k + 1)^p, and general convex
+constraints; the settings of the released toy problem diverge. Those single steps are not offered, nor
+constraints that are functions. Here c grows from 1 in powers of ten, each penalty is minimised by L-BFGS
 within the coupling, and the multipliers move by z <- lam between. The error is c1/c + O(1/c^2), so that two
 values of c give a better point,
 

@@ -8,15 +8,17 @@ optimization with application to hyperparameter learning", arXiv 2308.10098), wi
     3. omega = c eps + ||C|| delta / mu + L_C L_F eps^2 / mu,
        c = L_F ||C|| / mu + L_Hinv ||dF/dx|| ||C|| + L_C ||dF/dx|| / mu,  L_Hinv = L_H / mu^2
     4. while omega > (1 - eta) ||d||: eps, delta *= tau, and again
-    5. backtracking: alpha = beta rho^i, accept where the upper objective surely falls
+    5. backtracking: alpha = beta rho^i, accept where the upper objective falls whatever its error
     6. all J trials failed: eps, delta *= tau, J += 1; else beta = alpha rho_up, eps, delta *= nu
 
 L_H, L_C and ||C|| come from differences along one direction for each hypergradient, the largest so far
 (||C||: the last), as in the paper's code, so that omega is an estimate; L_F is the problem's where it is
-known.
+known. The test of step 5 has L_F eps^2 / 2 on the side of the new point only. Where FISTA has met rounding
+and no trial is accepted, the run ends.
 
 HOAG (F. Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016): tolerances that
-fall by a schedule, and a step 1/Lh that adapts to what the upper objective does.
+fall by a schedule, and a step 1/Lh that adapts to what the upper objective does. A step is judged here
+after both solves at the new point, so that a rejected one costs them.
 
 SOBA (M. Dagreou, P. Ablin, S. Vaiter, T. Moreau, NeurIPS 2022): x, v and theta move together,
 ``x -= rho_t df/dx``, ``v -= rho_t (H v + dF/dx)``, ``theta -= gamma_t (C'v + dF/dtheta)`` with

@@ -2,7 +2,7 @@ r"""The default method: L-BFGS on the upper variable, with inexact values and hy
 
 At each point the tolerances of the lower solve and of the adjoint are tightened until the hypergradient's
 error is at most a tenth of its norm (1). A step is accepted where the upper objective falls for every value
-that the half-widths w of both values allow (2); where they leave it open, they are tightened (3):
+that the estimated half-widths w allow (2); where they leave it open, they are tightened (3):
 
     omega <= 0.1 ||d||                                                                        (1)
     F(x+) + w+ - (F(x) - w) <= 1e-4 d's                                                       (2)
@@ -139,7 +139,7 @@ def settle(
 
 
 def _search(adjoint: Adjoint, settings: Settings, here: Hyper, p: Array) -> Hyper | None:
-    """The first step of a shrinking sequence that surely lowers the upper objective (2)."""
+    """The first step of a shrinking sequence that lowers the upper objective, as its estimated error allows (2)."""
     oracle = adjoint.oracle
     share, step, lower = WIDTH, 1.0, here.lower
     steep = max(arrays.norm(oracle.xp, here.q), 1e-300)  # (4) of the adjoint
