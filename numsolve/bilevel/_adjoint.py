@@ -84,7 +84,8 @@ def compared(here: Hyper, before: Hyper, rounding: float) -> tuple[Hyper, bool]:
         change = CAUTION * gain / (1 - gain) * float(np.linalg.norm(here.d - before.d))
         change += ROUNDING * rounding * float(np.linalg.norm(here.d))
         here = replace(here, estimate=min(here.estimate, change))
-    return here, min(ratios) > 0.9
+    stays = here.estimate > 0.9 * before.estimate and not here.bound < 0.9 * before.bound
+    return here, min(ratios) > 0.9 or stays
 
 
 def _ratio(new: float, old: float) -> float:
@@ -118,19 +119,19 @@ class Adjoint:
         mu = oracle.constant("mu", theta)
         least = min(oracle.least, oracle.ritz)
         flattest = least if math.isfinite(least) and least > 0.0 else mu
-        # What rounding of the lower gradient, of H q and of d adds to the three errors.
+        # What rounding adds to the lower gradient, to H q and to d: at most for the bound, and for the
+        # estimate as far as the sizes of H q and d tell.
         steep_f = oracle.constant("L", theta) or oracle.most or oracle.steepest
         unit = ROUNDING * oracle.rounding
-        gradient = lower.norm + unit * steep_f * arrays.norm(xp, x)
-        residual = reached + unit * steep_f * size
+        more = [unit * steep_f * arrays.norm(xp, x), 0.0], [unit * steep_f * size, unit * steep]
         own = unit * (float(np.linalg.norm(in_theta)) + self.C * size)
         numbers = []
-        for m in (mu, max(flattest or 0.0, mu or 0.0) or None):
+        for m, in_g, in_r in zip((mu, max(flattest or 0.0, mu or 0.0) or None), *more, strict=True):
             if m is None:
                 numbers.append((math.inf, math.inf))
                 continue
-            e = gradient / m
-            far = (residual + self.L_F * e + self.L_H * e * size) / m  # (2)
+            e = (lower.norm + in_g) / m
+            far = (reached + in_r + self.L_F * e + self.L_H * e * size) / m  # (2)
             omega = own + self.L_F * e + self.L_C * e * size + (self.C + self.L_C * e) * far  # (3)
             numbers.append((omega, steep * e + 0.5 * self.L_F * e * e))  # (4)
         (bound, fun_bound), (estimate, _) = numbers

@@ -70,7 +70,7 @@ def _by_own_solver(oracle: Oracle, theta: Array, point: LowerPoint, tol: float) 
     if found.norm <= tol:
         return found
     # It may have met what rounding allows.
-    steep = oracle.constant("L", theta) or oracle.steepest
+    steep = oracle.constant("L", theta) or oracle.most or oracle.steepest
     if found.norm <= 1e3 * FLOOR * oracle.rounding * steep * arrays.norm(oracle.xp, found.x):
         return found._replace(floor=True)
     raise failed("lower_solver", found.norm, tol)
@@ -89,7 +89,8 @@ def newton_cg(oracle: Oracle, theta: Array, point: LowerPoint, tol: float) -> Lo
     """Newton's method; each step by conjugate gradients (2)."""
     xp = oracle.xp
     for _ in range(NEWTON_STEPS):
-        floor = FLOOR * oracle.rounding * oracle.steepest * arrays.norm(xp, point.x)
+        # The curvatures of this theta only: those of a far trial would call everything rounding.
+        floor = FLOOR * oracle.rounding * oracle.most * arrays.norm(xp, point.x)
         if point.norm <= max(tol, 0.1 * floor):
             return point._replace(floor=point.norm > tol)
         p = _newton_step(oracle, theta, point, tol)

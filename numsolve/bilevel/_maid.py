@@ -157,6 +157,7 @@ def hoag(oracle: Oracle, settings: Settings) -> Points:
     saved = theta, lower, q
     for k in range(1, 10**9):  # the driver ends the run
         eps = cut * schedule(first, k)
+        oracle.fresh()
         lower = solve_lower(oracle, theta, lower, eps)
         here = adjoint.at(theta, lower, q, eps)
         q = here.q

@@ -208,13 +208,13 @@ class Oracle:
 
     def _look(self, theta: Array, v: Array, product: Array) -> None:
         square = dot(self.xp, v, v)
-        if not square > 0.0 or not self.judging:
+        if not square > 1e-200 or not self.judging:  # products of smaller ones underflow
             return
         curvature = dot(self.xp, v, product) / square
         size = arrays.norm(self.xp, product) / math.sqrt(square)
         # Directions of CG near its end are all rounding, and so is their curvature.
-        noise = max(FLAT, 100 * self.rounding) * max(size, self.most)
         mu, L = self.constant("mu", theta), self.constant("L", theta)
+        noise = max(FLAT, 100 * self.rounding) * max(size, self.most, L or 0.0)
         if curvature < -noise:
             raise Halt(
                 Status.BREAKDOWN,

@@ -42,6 +42,8 @@ GOOD = 0.1
 ROUNDS = 30
 #: The least factor of one tightening.
 TIGHTER = 1e-2
+#: How a trial ends that is outside of where the functions are defined, or can be worked with.
+TOO_FAR = (Status.NONFINITE, Status.STAGNATED)
 #: Trials of one line search.
 TRIALS = 30
 #: Sufficient decrease (2).
@@ -139,7 +141,7 @@ def settle(
 
 
 def _search(adjoint: Adjoint, settings: Settings, here: Hyper, p: Array) -> Hyper | None:
-    """The first step of a shrinking sequence that lowers the upper objective, as its estimated error allows (2)."""
+    """The first of shrinking steps that lowers the upper objective, as its estimated error allows (2)."""
     oracle = adjoint.oracle
     share, step, lower = WIDTH, 1.0, here.lower
     steep = max(arrays.norm(oracle.xp, here.q), 1e-300)  # (4) of the adjoint
@@ -152,14 +154,15 @@ def _search(adjoint: Adjoint, settings: Settings, here: Hyper, p: Array) -> Hype
             return None
         noise = NOISE * abs(here.fun)
         wanted = max(share * abs(predicted), 0.1 * noise) / steep
+        oracle.fresh()  # the curvatures of other points say nothing here
         try:
             trial = solve_lower(oracle, theta, lower.x, wanted)
             value = oracle.upper(trial.x, theta)
         except Halt as halt:
-            if halt.status is not Status.NONFINITE:
+            if halt.status not in TOO_FAR:
                 raise
             outside = halt
-            step *= 0.1  # outside of where the functions are defined
+            step *= 0.1
             continue
         lower, outside = trial, None
         width = steep * lower.norm + here.fun_estimate
@@ -167,7 +170,14 @@ def _search(adjoint: Adjoint, settings: Settings, here: Hyper, p: Array) -> Hype
             spare = GOOD * float(np.linalg.norm(here.d)) / max(here.estimate, 1e-300)
             loose = here.delta * 10.0 * min(max(math.sqrt(spare), 1.0), 10.0)
             loose = min(loose, 0.1 * arrays.norm(oracle.xp, here.in_x))
-            there = settle(adjoint, settings, theta, lower, here.q, max(lower.norm, 1e-300), loose)
+            try:
+                there = settle(adjoint, settings, theta, lower, here.q, max(lower.norm, 1e-300), loose)
+            except Halt as halt:
+                if halt.status not in TOO_FAR:
+                    raise
+                outside, lower = halt, here.lower
+                step *= 0.1
+                continue
             if there.fun + there.fun_estimate - here.fun + here.fun_estimate <= ARMIJO * predicted:
                 return there
             # Where values are all rounding, slopes tell (W. Hager, H. Zhang, SIAM J. Optim. 16, 2005).
