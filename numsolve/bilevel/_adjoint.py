@@ -20,7 +20,7 @@ lower gradient; the largest so far counts, with a margin.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +45,12 @@ CG_STEPS = 5000
 MARGIN = 2.0
 #: Rounds of the power iteration for ||C|| at its first call.
 POWER_STEPS = 3
+#: Units of rounding that a sum of products may be wrong by, over the size of its terms.
+ROUNDING = 20.0
+#: Margin of the error that is estimated from a change.
+CAUTION = 5.0
+#: A change tells the error only where each residual fell at least so far.
+FELL = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,27 @@ class Hyper:
     fun_estimate: float
     curvature: float
     certified: bool
+
+
+def compared(here: Hyper, before: Hyper, rounding: float) -> tuple[Hyper, bool]:
+    """The error estimated from the change since a looser solve, and whether nothing improved.
+
+    Where both residuals fell to at most the share g, the error left is at most g / (1 - g) of the change.
+    """
+    ratios = [_ratio(here.lower.norm, before.lower.norm), _ratio(here.delta, before.delta)]
+    gain = max(ratios)
+    if gain <= FELL:
+        change = CAUTION * gain / (1 - gain) * float(np.linalg.norm(here.d - before.d))
+        change += ROUNDING * rounding * float(np.linalg.norm(here.d))
+        here = replace(here, estimate=min(here.estimate, change))
+    stays = here.estimate > 0.9 * before.estimate and not here.bound < 0.9 * before.bound
+    return here, min(ratios) > 0.9 or stays
+
+
+def _ratio(new: float, old: float) -> float:
+    if old > 0.0:
+        return new / old
+    return 0.0 if new == 0.0 else math.inf
 
 
 class Adjoint:
@@ -90,20 +117,27 @@ class Adjoint:
         known = self._constants(theta, lower, q, in_x, in_theta, r)
         size, steep = arrays.norm(xp, q), arrays.norm(xp, in_x)
         mu = oracle.constant("mu", theta)
-        least = oracle.least if math.isfinite(oracle.least) and oracle.least > 0.0 else mu
+        least = min(oracle.least, oracle.ritz)
+        flattest = least if math.isfinite(least) and least > 0.0 else mu
+        # What rounding adds to the lower gradient, to H q and to d: at most for the bound, and for the
+        # estimate as far as the sizes of H q and d tell.
+        steep_f = oracle.constant("L", theta) or oracle.most or oracle.steepest
+        unit = ROUNDING * oracle.rounding
+        more = [unit * steep_f * arrays.norm(xp, x), 0.0], [unit * steep_f * size, unit * steep]
+        own = unit * (float(np.linalg.norm(in_theta)) + self.C * size)
         numbers = []
-        for m in (mu, max(least or 0.0, mu or 0.0) or None):
+        for m, in_g, in_r in zip((mu, max(flattest or 0.0, mu or 0.0) or None), *more, strict=True):
             if m is None:
                 numbers.append((math.inf, math.inf))
                 continue
-            e = lower.norm / m
-            far = (reached + self.L_F * e + self.L_H * e * size) / m  # (2)
-            omega = self.L_F * e + self.L_C * e * size + (self.C + self.L_C * e) * far  # (3)
+            e = (lower.norm + in_g) / m
+            far = (reached + in_r + self.L_F * e + self.L_H * e * size) / m  # (2)
+            omega = own + self.L_F * e + self.L_C * e * size + (self.C + self.L_C * e) * far  # (3)
             numbers.append((omega, steep * e + 0.5 * self.L_F * e * e))  # (4)
         (bound, fun_bound), (estimate, _) = numbers
         return Hyper(
             theta, lower, q, d, fun, in_x, reached, bound, estimate, fun_bound, size * lower.norm,
-            max(least or 0.0, mu or 0.0) or math.nan, known and mu is not None,
+            max(flattest or 0.0, mu or 0.0) or math.nan, known and mu is not None,
         )  # fmt: skip
 
     def _system(self, theta: Array, x: Array, b: Array, q: Array, delta: float) -> tuple[Array, Array]:
@@ -114,8 +148,12 @@ class Adjoint:
             return oracle.hvp(x, theta, v)
 
         if callable(self.solve):
-            q = xp.asarray(self.solve(product, b, init=q, tol=delta / max(arrays.norm(xp, b), 1e-300)))
-            return q, b - product(q)
+            wanted = delta / max(arrays.norm(xp, b), 1e-300)
+            copies = xp.asarray(b, copy=True), xp.asarray(q, copy=True)
+            found = xp.asarray(self.solve(product, copies[0], init=copies[1], tol=wanted), copy=True)
+            if tuple(found.shape) != tuple(b.shape):
+                raise ValueError(f"solve must return shape {tuple(b.shape)}, got {tuple(found.shape)}")
+            return self._judged(b, found, b - product(found), delta)
         if self.solve == "dense":
             return self._dense(product, b)
         if self.solve == "gmres":
@@ -134,8 +172,13 @@ class Adjoint:
             r = b - product(q)
             if arrays.norm(xp, r) <= delta:
                 break
+        return self._judged(b, q, r, delta)
+
+    def _judged(self, b: Array, q: Array, r: Array, delta: float) -> tuple[Array, Array]:
+        """Q and its residual, unless the system was not solved."""
+        xp = self.oracle.xp
         reached = arrays.norm(xp, r)
-        if reached > max(delta, 1e-6 * arrays.norm(xp, b)):
+        if not reached <= max(delta, 1e-6 * arrays.norm(xp, b)):
             raise Halt(
                 Status.STAGNATED,
                 f"The adjoint system was not solved: a residual of {reached:.3g} is left of "
@@ -155,7 +198,7 @@ class Adjoint:
         except np.linalg.LinAlgError:
             raise Halt(Status.BREAKDOWN, "The lower Hessian is not positive definite.") from None
         q = xp.asarray(scipy.linalg.cho_solve(factor, arrays.to_host(b)), dtype=self.oracle.dtype)
-        return q, b - product(q)
+        return self._judged(b, q, b - product(q), math.inf)
 
     def _gmres(
         self, product: Callable[[Array], Array], b: Array, q: Array, delta: float
@@ -166,7 +209,7 @@ class Adjoint:
             raise TypeError("solve='gmres' takes NumPy arrays; use 'cg'")
         A = LinearOperator((b.size, b.size), matvec=product, dtype=b.dtype)
         q, _ = gmres(A, b, x0=q, rtol=0.0, atol=delta, restart=50, maxiter=100)
-        return q, b - product(q)
+        return self._judged(b, q, b - product(q), delta)
 
     # -- constants ----------------------------------------------------------------------------------
 
@@ -191,7 +234,9 @@ class Adjoint:
                 products = oracle.hvp(x, theta, q) if given["lipschitz_hess"] is None else q
             u = xp.asarray(self.rng.standard_normal(oracle.size), dtype=oracle.dtype)
             if lower.norm > 0.0:  # half random, half towards the solution
-                u = u / arrays.norm(xp, u) - lower.gradient / lower.norm
+                towards = -lower.gradient / lower.norm
+                u = u / arrays.norm(xp, u) + towards
+                u = u if arrays.norm(xp, u) > 1e-3 else towards
             h = 1e-3 * max(arrays.norm(xp, x), 1e-3)
             u = u * (h / arrays.norm(xp, u))
             if given["lipschitz_hess"] is None:
@@ -228,6 +273,7 @@ class Adjoint:
                 length = float(np.linalg.norm(v))
             v = v / length
             h = 1e-5 * max(1.0, float(np.linalg.norm(theta)) / math.sqrt(theta.size))
+            v = self._inward(theta, v, h)
             Cv = (oracle.grad(lower.x, theta + h * v) - lower.gradient) / h
             norm = max(norm, arrays.norm(xp, Cv))
             v = oracle.cross(lower.x, theta, Cv)
@@ -237,3 +283,14 @@ class Adjoint:
                 )
         self._v = v
         return norm
+
+    def _inward(self, theta: Array, v: Array, h: float) -> Array:
+        """V or its opposite, or, in a corner, a unit vector near to it: a step of h stays in the bounds."""
+        low, high = self.oracle.low, self.oracle.high
+        outside = [(theta + w < low) | (theta + w > high) for w in (h * v, -h * v)]
+        if not outside[0].any():
+            return v
+        if not outside[1].any():
+            return -v
+        v = np.where(outside[0], np.where(outside[1], 0.0, -v), v)
+        return v / max(float(np.linalg.norm(v)), 1e-300)

@@ -69,8 +69,9 @@ def _by_own_solver(oracle: Oracle, theta: Array, point: LowerPoint, tol: float) 
     found = measure(oracle, theta, oracle.own_solve(theta, point.x, tol))
     if found.norm <= tol:
         return found
-    # It may have met what rounding allows; that is judged by how much it gained.
-    if found.norm <= 1e-6 * max(point.norm, arrays.norm(oracle.xp, found.x) * max(oracle.most, 0.0)):
+    # It may have met what rounding allows.
+    steep = oracle.constant("L", theta) or oracle.most or oracle.steepest
+    if found.norm <= 1e3 * FLOOR * oracle.rounding * steep * arrays.norm(oracle.xp, found.x):
         return found._replace(floor=True)
     raise failed("lower_solver", found.norm, tol)
 
@@ -88,7 +89,8 @@ def newton_cg(oracle: Oracle, theta: Array, point: LowerPoint, tol: float) -> Lo
     """Newton's method; each step by conjugate gradients (2)."""
     xp = oracle.xp
     for _ in range(NEWTON_STEPS):
-        floor = FLOOR * oracle.rounding * oracle.steepest * arrays.norm(xp, point.x)
+        # The curvatures of this theta only: those of a far trial would call everything rounding.
+        floor = FLOOR * oracle.rounding * oracle.most * arrays.norm(xp, point.x)
         if point.norm <= max(tol, 0.1 * floor):
             return point._replace(floor=point.norm > tol)
         p = _newton_step(oracle, theta, point, tol)
@@ -124,18 +126,32 @@ def _line(oracle: Oracle, theta: Array, point: LowerPoint, p: Array) -> LowerPoi
     xp = oracle.xp
     slope = dot(xp, point.gradient, p)
     step, value = 1.0, None
+    outside: Halt | None = None
     for _ in range(HALVINGS):
-        new = measure(oracle, theta, point.x + step * p)
+        try:
+            new = measure(oracle, theta, point.x + step * p)
+        except Halt as halt:  # outside of where f is defined
+            if halt.status is not Status.NONFINITE:
+                raise
+            outside = halt
+            step *= 0.5
+            continue
+        outside = None
         ahead = dot(xp, new.gradient, p)
         # f is convex: it falls all along the step if its slope at the end is not positive.
         if new.norm < point.norm and ahead <= 0.5 * abs(slope):
             return new
         if value is None:
             value = oracle.lower(point.x, theta)
-        after = oracle.lower(new.x, theta)
+        try:
+            after = oracle.lower(new.x, theta)
+        except Halt:
+            after = math.inf
         if after <= value + 1e-4 * step * slope and after < value:
             return new
         step *= 0.5
+    if outside is not None:
+        raise outside
     return None
 
 

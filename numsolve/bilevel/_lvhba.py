@@ -11,8 +11,9 @@ approach and Hessian-free algorithm", ICLR 2024 (arXiv 2401.16164). With g(x, th
 
     grad_theta v = df/dtheta(u) + A_theta'lam,   grad_x v = (x - u)/g1,   grad_z v = (lam - z)/g2.        (2)
 
-Published are single steps of u, lam, x, theta and z with c growing as (k + 1)^p; the settings of the
-released toy problem diverge. Here c grows from 1 in powers of ten, each penalty is minimised by L-BFGS
+Published are single steps of u, lam, x, theta and z with c growing as (k + 1)^p, and general convex
+constraints; the settings of the released toy problem diverge. Those single steps are not offered, nor
+constraints that are functions. Here c grows from 1 in powers of ten, each penalty is minimised by L-BFGS
 within the coupling, and the multipliers move by z <- lam between. The error is c1/c + O(1/c^2), so that two
 values of c give a better point,
 
@@ -51,6 +52,7 @@ G1, G2 = 10.0, 10.0  #: the weights of the proximal terms
 FIRST, FACTOR, LAST = 10.0, 10.0, 1e7  #: c, its growth and its end
 POLISH = 1e-5  #: how well each penalty is minimised, over the last change
 SOLVE = 1e-14  #: relative accuracy of the inner minimisation over u
+ALTERNATIONS, APART = 1000, 1e-7  #: of the projections on two sets, and what may be left between them
 STEPS = 200  #: of L-BFGS for one c
 TRIALS = 30  #: of a line search
 
@@ -96,14 +98,26 @@ class Coupling:
         # min |s| with A s <= b - A w along the equations: its dual is a nonnegative least-squares problem.
         rows = self.A[loose] - (self.A[loose] @ self.basis) @ self.basis.T
         gap = self.b[loose] - self.A[loose] @ near
+        unit = float(np.linalg.norm(gap))  # a problem of size one: its last component is compared with one
+        gap = gap / unit
         E = np.concatenate([-rows.T, -gap[None, :]])
         e = np.zeros(E.shape[0])
         e[-1] = 1.0
-        y, _ = scipy.optimize.nnls(E, e)
+        try:
+            y, _ = scipy.optimize.nnls(E, e)
+        except RuntimeError:
+            raise Halt(Status.BREAKDOWN, "The projection on the coupled constraints failed.") from None
         r = E @ y - e
         if not abs(r[-1]) > 1e-14:
             raise Halt(Status.INFEASIBLE, "The coupled constraints contradict each other.")
-        return np.asarray(near - r[:-1] / r[-1])
+        return np.asarray(near - unit * (r[:-1] / r[-1]))
+
+    def violation(self, w: Array) -> float:
+        """How far w is outside of the set, over the size of what the constraints compare."""
+        off = self.A @ w - self.b
+        off = np.where(self.equal, np.abs(off), np.maximum(off, 0.0))
+        size = float(np.linalg.norm(self.A) * np.linalg.norm(w) + np.linalg.norm(self.b))
+        return float(np.linalg.norm(off)) / max(size, 1e-300)
 
 
 class Value(NamedTuple):
@@ -115,6 +129,7 @@ class Value(NamedTuple):
     lam: Array
     gap: float
     inexact: float
+    steep: float
 
 
 def lvhba(oracle: Oracle, settings: Settings) -> Points:
@@ -126,12 +141,14 @@ def lvhba(oracle: Oracle, settings: Settings) -> Points:
     c, before, better, moved_before, last_error = FIRST, w, w, 0.0, math.inf
     here = _penalty(oracle, coupling, w, z, u, c)
     free = _reduced(coupling, settings, w, here.gradient, n)
+    scale = _scale(here, w)
     yield _point(oracle, w, here, free, 0.0, c)
     for k in iter(range(10**9)):  # the driver ends the run
         memory = Memory()
         enough = max(0.1 * settings.tol, POLISH * moved_before)
         for _ in range(STEPS):
-            if free <= max(enough, 3 * c * here.inexact):
+            scale = max(scale, _scale(here, w))
+            if free <= max(enough * min(scale, 1.0), 3 * c * here.inexact):
                 break
             moved = _step(oracle, coupling, settings, memory, w, here, z, c)
             if moved is None:
@@ -143,7 +160,8 @@ def lvhba(oracle: Oracle, settings: Settings) -> Points:
             finer = _onto(coupling, settings, w + (w - before) / (FACTOR - 1), n)  # (3)
             # The error of the last but one; this one's is a hundredth in theory, a tenth by caution.
             error = float(np.linalg.norm(finer - (better if k > 1 else w))) / (FACTOR if k > 1 else 1.0)
-            error = max(error, free / min(memory.least, 1.0))  # what the minimisation left
+            # What the minimisation left, by the least curvature met or by that of the upper objective.
+            error = max(error, free / max(min(memory.least, scale, 1.0), 1e-300))
             if error > 2 * last_error:
                 raise Halt(Status.STAGNATED, f"With c = {c:.3g} rounding makes the error grow again.")
             better, last_error = finer, error
@@ -154,6 +172,11 @@ def lvhba(oracle: Oracle, settings: Settings) -> Points:
         before, z, c = w, here.lam, c * FACTOR
         here = _penalty(oracle, coupling, w, z, here.u, c)
         free = _reduced(coupling, settings, w, here.gradient, n)
+
+
+def _scale(here: Value, w: Array) -> float:
+    """The size of the upper objective's curvature, as its gradient suggests it."""
+    return here.steep / (1.0 + float(np.linalg.norm(w)))
 
 
 def _point(
@@ -185,15 +208,18 @@ def _onto(coupling: Coupling, settings: Settings, w: Array, n: int) -> Array:
     if settings.onto is None and not np.isfinite([settings.low, settings.high]).any():
         return coupling.project(w)
     p, q = np.zeros_like(w), np.zeros_like(w)
-    for _ in range(200):
+    for _ in range(ALTERNATIONS):
         y = coupling.project(w + p)
         p = w + p - y
         w_new = y + q
         w_new = np.concatenate([w_new[:n], settings.project(w_new[n:])])
         q = y + q - w_new
         if np.linalg.norm(w_new - w) <= 1e-14 * (1 + np.linalg.norm(w)):
-            return w_new
+            w = w_new
+            break
         w = w_new
+    if coupling.violation(w) > APART:
+        raise Halt(Status.INFEASIBLE, "No point was found in both the coupled constraints and theta's set.")
     return w
 
 
@@ -247,7 +273,9 @@ def _penalty(oracle: Oracle, coupling: Coupling, w: Array, z: Array, u: Array, c
         oracle.grad_theta(x, theta) - oracle.grad_theta(u, theta) - coupling.A_theta.T @ lam
     )
     oracle.nproj = coupling.calls
-    return Value(oracle.upper(x, theta) + c * gap, np.concatenate([d_x, d_theta]), u, lam, gap, inexact)
+    value = oracle.upper(x, theta) + c * gap
+    steep = math.hypot(float(np.linalg.norm(in_x)), float(np.linalg.norm(in_theta)))
+    return Value(value, np.concatenate([d_x, d_theta]), u, lam, gap, inexact, steep)
 
 
 def _saddle(

@@ -8,15 +8,17 @@ optimization with application to hyperparameter learning", arXiv 2308.10098), wi
     3. omega = c eps + ||C|| delta / mu + L_C L_F eps^2 / mu,
        c = L_F ||C|| / mu + L_Hinv ||dF/dx|| ||C|| + L_C ||dF/dx|| / mu,  L_Hinv = L_H / mu^2
     4. while omega > (1 - eta) ||d||: eps, delta *= tau, and again
-    5. backtracking: alpha = beta rho^i, accept where the upper objective surely falls
+    5. backtracking: alpha = beta rho^i, accept where the upper objective falls whatever its error
     6. all J trials failed: eps, delta *= tau, J += 1; else beta = alpha rho_up, eps, delta *= nu
 
 L_H, L_C and ||C|| come from differences along one direction for each hypergradient, the largest so far
 (||C||: the last), as in the paper's code, so that omega is an estimate; L_F is the problem's where it is
-known.
+known. The test of step 5 has L_F eps^2 / 2 on the side of the new point only. Where FISTA has met rounding
+and no trial is accepted, the run ends.
 
 HOAG (F. Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016): tolerances that
-fall by a schedule, and a step 1/Lh that adapts to what the upper objective does.
+fall by a schedule, and a step 1/Lh that adapts to what the upper objective does. A step is judged here
+after both solves at the new point, so that a rejected one costs them.
 
 SOBA (M. Dagreou, P. Ablin, S. Vaiter, T. Moreau, NeurIPS 2022): x, v and theta move together,
 ``x -= rho_t df/dx``, ``v -= rho_t (H v + dF/dx)``, ``theta -= gamma_t (C'v + dF/dtheta)`` with
@@ -26,6 +28,8 @@ SOBA (M. Dagreou, P. Ablin, S. Vaiter, T. Moreau, NeurIPS 2022): x, v and theta 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +82,8 @@ def maid(oracle: Oracle, settings: Settings) -> Points:
         for _ in range(ROUNDS):
             lower = fista(oracle, theta, lower, eps * _mu(oracle, theta))  # 1
             here = adjoint.at(theta, lower, oracle.xp.zeros_like(lower.x), delta)  # 2
-            omega = _published_bound(adjoint, here, eps, delta)  # 3
+            reached = max(eps, lower.norm / _mu(oracle, theta)), max(delta, here.delta)
+            omega = _published_bound(adjoint, here, *reached)  # 3
             free = float(np.linalg.norm(settings.projected(theta, here.d)))
             if omega <= (1 - ETA) * free or free + omega <= settings.tol or lower.floor:  # 4
                 break
@@ -88,6 +93,8 @@ def maid(oracle: Oracle, settings: Settings) -> Points:
             yield _maid_point(here, omega, settings, accepted, eps)
         trial = _backtrack(oracle, adjoint, settings, here, eps, beta, trials)  # 5
         fresh = trial is not None
+        if trial is None and lower.floor:  # rounding: higher accuracies would not be reached
+            return
         if trial is None:  # 6
             eps, delta, trials = TAU * eps, TAU * delta, trials + 1
             continue
@@ -150,6 +157,7 @@ def hoag(oracle: Oracle, settings: Settings) -> Points:
     saved = theta, lower, q
     for k in range(1, 10**9):  # the driver ends the run
         eps = cut * schedule(first, k)
+        oracle.fresh()
         lower = solve_lower(oracle, theta, lower, eps)
         here = adjoint.at(theta, lower, q, eps)
         q = here.q
@@ -184,6 +192,13 @@ def soba(oracle: Oracle, settings: Settings) -> Points:
             w = oracle.hvp(x, theta, w / arrays.norm(xp, w))
         L = 1.1 * max(oracle.steepest, 1e-300)
     first = settings.step if settings.step is not None else SOBA_STEP / L
+    adjoint, judge_at = Adjoint(oracle), 0
+
+    def judged(theta: Array, x: Array, v: Array) -> Point:
+        """The point by the implicit hypergradient on all samples, which has an error estimate."""
+        hyper = adjoint.at(theta, measure(oracle, theta, x), -v, 0.01 * settings.tol)
+        return point_of(hyper, settings)
+
     for t in range(1, 10**9):  # the driver ends the run
         rho = first / math.sqrt(t)
         oracle.draw()
@@ -193,7 +208,17 @@ def soba(oracle: Oracle, settings: Settings) -> Points:
         d = in_theta + oracle.cross(x, theta, v)
         errors = arrays.norm(xp, g) + arrays.norm(xp, Hv + in_x)
         residual = float(np.linalg.norm(settings.projected(theta, d))) + errors
-        fun = oracle.upper(x, theta)
-        yield Point(theta, x, fun, d, residual, q=-v, step=rho / SOBA_RATIO)
+        step = rho / SOBA_RATIO
+        whole = partial(judged, theta, x, v) if oracle.problem.samples is not None else None
+        point = Point(
+            theta, x, oracle.upper(x, theta), d, residual, q=-v, step=step, may_end=False, on_all=whole
+        )
+        if residual <= settings.tol and t >= judge_at:
+            oracle.see_all()
+            sure = judged(theta, x, v)
+            judge_at = t + t // 10  # the next judgement, if this is not the end
+            if sure.residual <= settings.tol:
+                point = replace(sure, step=step)
+        yield point
         x, v = x - rho * g, v - rho * (Hv + in_x)
-        theta = settings.clip(theta - rho / SOBA_RATIO * d)
+        theta = settings.clip(theta - step * d)

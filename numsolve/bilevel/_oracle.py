@@ -48,6 +48,8 @@ class Oracle:
         The least and the largest curvature ``v'Hv / v'v`` that products have shown since `fresh`.
     steepest : float
         The largest of all.
+    ritz : float
+        The least curvature that was found at the start.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class Oracle:
         self.rounding = float(xp.finfo(start.dtype).eps)
         self.nfev = self.nhvp = self.nproj = self.nupper = 0
         self.watched, self.judging = False, True
-        self.steepest = 0.0
+        self.steepest, self.ritz = 0.0, math.inf
         self._steps: dict[float, float] = {}
         self.batch_size, self._rng = batch_size, checks.generator(rng)
         self._batches: tuple[Array, ...] | None = None
@@ -103,13 +105,13 @@ class Oracle:
     # -- the caller's shapes ------------------------------------------------------------------------
 
     def to_x(self, x: Array) -> Array:
-        """X in the caller's shape."""
-        out: Array = self.xp.reshape(x, self.x_shape)
+        """A copy of x in the caller's shape."""
+        out: Array = self.xp.reshape(self.xp.asarray(x, copy=True), self.x_shape)
         return out
 
     def to_theta(self, theta: Array) -> Array:
-        """Theta in the caller's shape, and beside x."""
-        out = np.asarray(theta).reshape(self.theta_shape)
+        """A copy of theta in the caller's shape, and beside x."""
+        out = np.array(theta).reshape(self.theta_shape)
         if not arrays.is_numpy(self.xp):
             there: Array = self.xp.asarray(out, dtype=self.dtype)
             return there
@@ -117,12 +119,17 @@ class Oracle:
 
     def constant(self, name: str, theta: Array) -> float | None:
         """One of the problem's constants."""
-        return self.problem.constant(name, theta.reshape(self.theta_shape))
+        try:
+            return self.problem.constant(name, np.array(theta).reshape(self.theta_shape))
+        except ValueError as error:
+            if np.array_equal(theta, self.theta0):
+                raise
+            raise Halt(Status.NONFINITE, f"On the way, {error}.") from None
 
     def _flat(self, name: str, value: Any) -> Array:
-        """What a function of x returned."""
+        """A copy of what a function of x returned, which may be a buffer that it uses again."""
         xp = self.xp
-        out = xp.asarray(value, dtype=self.dtype)
+        out = xp.asarray(value, dtype=self.dtype, copy=True)
         if tuple(out.shape) != self.x_shape:
             raise ValueError(f"{name} must return shape {self.x_shape}, got {tuple(out.shape)}")
         out = xp.reshape(out, (-1,))
@@ -132,9 +139,9 @@ class Oracle:
         flat: Array = out
         return flat
 
-    def _host(self, name: str, value: Any) -> Array:
-        """What a function of theta returned."""
-        out = np.asarray(arrays.to_host(value), dtype=np.float64)
+    def host(self, name: str, value: Any) -> Array:
+        """A copy of what a function of theta returned."""
+        out = np.array(arrays.to_host(value), dtype=np.float64)
         if out.size != self.theta0.size:
             raise ValueError(f"{name} must return the shape of theta, {self.theta_shape}, got {out.shape}")
         if not np.isfinite(out).all():
@@ -142,6 +149,9 @@ class Oracle:
         return out.reshape(-1)
 
     def _number(self, name: str, value: Any) -> float:
+        shape = tuple(getattr(value, "shape", ()))
+        if math.prod(shape) != 1:
+            raise ValueError(f"{name} must return a number, got an array of shape {shape}")
         number = float(value)
         if math.isnan(number):
             raise Halt(Status.NONFINITE, f"{name} returned a NaN.")
@@ -176,7 +186,7 @@ class Oracle:
         in_x = self._flat("upper_grad", pair[0])
         if pair[1] is None:
             return in_x, np.zeros(self.theta0.size)
-        return in_x, self._host("upper_grad", pair[1])
+        return in_x, self.host("upper_grad", pair[1])
 
     def grad(self, x: Array, theta: Array) -> Array:
         """Df/dx."""
@@ -198,13 +208,13 @@ class Oracle:
 
     def _look(self, theta: Array, v: Array, product: Array) -> None:
         square = dot(self.xp, v, v)
-        if not square > 0.0 or not self.judging:
+        if not square > 1e-200 or not self.judging:  # products of smaller ones underflow
             return
         curvature = dot(self.xp, v, product) / square
         size = arrays.norm(self.xp, product) / math.sqrt(square)
         # Directions of CG near its end are all rounding, and so is their curvature.
-        noise = max(FLAT, 100 * self.rounding) * max(size, self.most)
         mu, L = self.constant("mu", theta), self.constant("L", theta)
+        noise = max(FLAT, 100 * self.rounding) * max(size, self.most, L or 0.0)
         if curvature < -noise:
             raise Halt(
                 Status.BREAKDOWN,
@@ -222,18 +232,18 @@ class Oracle:
         """C'q."""
         assert self.problem.lower_cross_vjp is not None
         arguments = self.to_x(x), self.to_theta(theta), self.to_x(q)
-        return self._host("lower_cross_vjp", self.problem.lower_cross_vjp(*arguments, **self._batch(1)))
+        return self.host("lower_cross_vjp", self.problem.lower_cross_vjp(*arguments, **self._batch(1)))
 
     def grad_theta(self, x: Array, theta: Array) -> Array:
         """Df/dtheta."""
         assert self.problem.lower_grad_theta is not None
         out = self.problem.lower_grad_theta(self.to_x(x), self.to_theta(theta), **self._batch(1))
-        return self._host("lower_grad_theta", out)
+        return self.host("lower_grad_theta", out)
 
     # -- for the methods without Hessians -------------------------------------------------------------
 
     def project(self, x: Array, step: float) -> Array:
-        """The projection of x, or the proximal map with this step."""
+        """The projection of x."""
         if self.problem.lower_project is None:
             return x
         self.nproj += 1
@@ -257,7 +267,13 @@ class Oracle:
         if self.problem.samples is not None:
             upper, lower = self.problem.samples
             size = self.batch_size
-            self._batches = tuple(self._rng.integers(0, n, min(size, n)) for n in (upper, lower))
+            self._batches = tuple(
+                np.arange(n) if size >= n else self._rng.integers(0, n, size) for n in (upper, lower)
+            )
+
+    def see_all(self) -> None:
+        """Let the next calls see all samples."""
+        self._batches = None
 
     def _batch(self, level: int) -> dict[str, Any]:
         if self.problem.samples is None:
@@ -275,11 +291,17 @@ class Oracle:
         """The bounds of theta."""
         low, high = -math.inf, math.inf
         if bounds is not None:
+            if self.problem.theta_project is not None:
+                raise ValueError("theta_bounds and theta_project exclude each other: project on both at once")
             if not isinstance(bounds, tuple | list) or len(bounds) != 2:
                 raise ValueError("theta_bounds must be a pair (low, high)")
             low, high = (w if b is None else b for b, w in zip(bounds, (low, high), strict=True))
         size = self.theta_shape
-        pair = [np.broadcast_to(np.asarray(b, dtype=np.float64), size).reshape(-1) for b in (low, high)]
+        pair = [np.asarray(b, dtype=np.float64) for b in (low, high)]
+        for b in pair:
+            if b.shape not in {(), size}:
+                raise ValueError(f"theta_bounds must be numbers or of theta0's shape {size}, got {b.shape}")
+        pair = [np.broadcast_to(b, size).reshape(-1) for b in pair]
         if np.isnan(pair).any() or not (pair[0] <= pair[1]).all():
             raise ValueError("theta_bounds must be numbers with low <= high")
         if not ((self.theta0 >= pair[0]) & (self.theta0 <= pair[1])).all():

@@ -21,6 +21,8 @@ the same samples at both points.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -44,6 +46,9 @@ LEAST = 1e-9  #: no smaller sigma: differences of y and z would be rounding
 INNER_STEPS = 20_000  #: of accelerated proximal gradients
 ACCURACY = 0.01  #: of the inner solves, over sigma and the tolerance
 TRIALS = 30  #: of a line search
+MOVED = 0.1  #: how far the starts are moved by which the end is judged, over the size of x
+POWER_STEPS, MARGIN = 8, 1.5  #: of the power iteration for the largest curvature, and what it may miss
+CAUTION = 2.0  #: the margin of what they differ by then
 ROUNDING = 1e-13  #: of the values that it compares, over their size; those of f count over sigma
 #: the single loop: sigma falls as k^-1/4, steps as k^-1/2 of y, z (over 1/L) and theta, momentum as k^-1/2
 SINGLE_SIGMA, SINGLE_STEP, SINGLE_RATE, SINGLE_MOMENTUM = 0.25, 0.5, 0.5, 0.5
@@ -145,10 +150,23 @@ def penalty(oracle: Oracle, settings: Settings) -> Points:
             share = bias / max(here.bias, 1e-300)
             continue
         z = here.points[2]
-        yield Point(
+        point = Point(
             theta, z, oracle.upper(z, theta), here.d, free + bias, estimate=bias, step=accepted,
-            eps=ACCURACY * sigma * tol, delta=sigma,
+            eps=ACCURACY * sigma * tol, delta=sigma, may_end=False,
         )  # fmt: skip
+        if free + bias <= settings.tol:
+            tol = min(tol, 0.1 * settings.tol)
+            here, open_ = _judged(oracle, settings.order, theta, here.points, sigma, tol)
+            bias = max(bias, share * here.bias)
+            free = settings.gap(theta, here.d)
+            point = replace(point, grad=here.d, residual=free + bias + open_, estimate=bias + open_)
+            if point.residual > settings.tol >= free + bias:  # more accurate solves are needed
+                if tol < LEAST * settings.tol:
+                    return
+                tol *= 0.01
+                continue
+            point = replace(point, may_end=True)
+        yield point
         tol = min(tol, max(0.1 * free, 0.1 * settings.tol))
         p, length = _towards(settings, memory, theta, here.d, length)
         step = 1.0
@@ -170,6 +188,25 @@ def penalty(oracle: Oracle, settings: Settings) -> Points:
         theta, here, bias = there_theta, there, share * there.bias
 
 
+def _judged(
+    oracle: Oracle, order: int, theta: Array, points: tuple[Array, ...], sigma: float, tol: float
+) -> tuple[Combined, float]:
+    """The gradient by solves that are a hundred times as accurate, and what they leave open.
+
+    They are made from two sets of starts: where the lower problem is so flat that a small gradient does not
+    tell the solution, the solutions keep what their starts differ by, and the gradients show it.
+    """
+    xp, rng = oracle.xp, np.random.default_rng(0)
+    size = MOVED * max(arrays.norm(xp, points[2]) / math.sqrt(oracle.size), 1.0)
+    found = []
+    for _ in range(2):
+        noise = [xp.asarray(rng.standard_normal(oracle.size), dtype=oracle.dtype) for _ in points]
+        starts = tuple(oracle.project(p + size * e, 1.0) for p, e in zip(points, noise, strict=True))
+        found.append(combined(oracle, order, theta, starts, sigma, 0.01 * tol))
+    one, two = found
+    return one, CAUTION * float(np.linalg.norm(one.d - two.d))
+
+
 def _towards(
     settings: Settings, memory: Memory, theta: Array, d: Array, length: float
 ) -> tuple[Array, float]:
@@ -183,16 +220,47 @@ def _towards(
     return -free * (length / size), length
 
 
+def _steepness(oracle: Oracle, theta: Array, x: Array, sigma: float) -> float:
+    """The largest curvature of sigma F + f: from the constants, or by a power iteration with differences."""
+    xp = oracle.xp
+    L, upper = (oracle.constant(name, theta) for name in ("L", "lipschitz_upper"))
+    if L is not None and upper is not None:
+        return L + sigma * upper
+
+    def gradient(x: Array) -> Array:
+        return oracle.grad(x, theta) + sigma * oracle.upper_grad(x, theta)[0]
+
+    g, found = gradient(x), L or 0.0
+    h = 1e-3 * max(arrays.norm(xp, x), 1.0)
+    v = xp.asarray(np.random.default_rng(0).standard_normal(oracle.size), dtype=oracle.dtype)
+    for _ in range(POWER_STEPS):
+        size = arrays.norm(xp, v)
+        if size == 0.0:
+            break
+        v = (gradient(x + (h / size) * v) - g) / h
+        found = max(found, arrays.norm(xp, v))
+    return MARGIN * found if found > 0.0 else 1.0
+
+
 def single_loop(oracle: Oracle, settings: Settings) -> Points:
     """Yield the points of the single loop (4)."""
     xp = oracle.xp
     theta = settings.project(oracle.theta0)
     y = z = oracle.project(oracle.x0, 1.0)
     first = SIGMA if settings.sigma is None else settings.sigma
-    s = oracle.step_of(first)
+    s = 1.0 / _steepness(oracle, theta, z, first)
     before: tuple[Array, Array, Array] | None = None
     directions: tuple[Array, Array, Array] | None = None
-    largest = 0.0
+    largest, judge_at = 0.0, 0
+
+    def judged(theta: Array, y: Array, z: Array, sigma: float) -> Point:
+        """The point by the double loop's gradient on all samples, which has an error estimate."""
+        tol = max(0.1 * settings.tol, 1e-10)
+        there, open_ = _judged(oracle, settings.order, theta, (y, y, z), sigma, tol)
+        z, free = there.points[2], settings.gap(theta, there.d)
+        error = there.bias + open_
+        return Point(theta, z, oracle.upper(z, theta), there.d, free + error, estimate=error, delta=sigma)
+
     for k in range(1, 10**9):  # the driver ends the run
         sigma = first * k**-SINGLE_SIGMA
         eta = min(1.0, k**-SINGLE_MOMENTUM)
@@ -210,7 +278,15 @@ def single_loop(oracle: Oracle, settings: Settings) -> Points:
         alpha = (settings.step or 0.1 * math.sqrt(theta.size)) / largest
         rest = arrays.norm(xp, now[1]) + arrays.norm(xp, now[2])
         residual = settings.gap(theta, d_theta) + rest / sigma
-        yield Point(theta, z, oracle.upper(z, theta), d_theta, residual, estimate=rest / sigma, delta=sigma)
+        whole = partial(judged, theta, y, z, sigma) if oracle.problem.samples is not None else None
+        point = Point(theta, z, oracle.upper(z, theta), d_theta, residual, delta=sigma, may_end=False,
+                      on_all=whole)  # fmt: skip
+        if residual <= settings.tol and k >= judge_at:
+            oracle.see_all()
+            sure = judged(theta, y, z, sigma)
+            judge_at = k + k // 10  # the next judgement, if this is not the end
+            point = sure if sure.residual <= settings.tol else point
+        yield point
         before = theta, y, z
         rate = k**-SINGLE_RATE
         step = s * k ** -(SINGLE_STEP - SINGLE_RATE)

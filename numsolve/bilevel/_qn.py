@@ -2,7 +2,7 @@ r"""The default method: L-BFGS on the upper variable, with inexact values and hy
 
 At each point the tolerances of the lower solve and of the adjoint are tightened until the hypergradient's
 error is at most a tenth of its norm (1). A step is accepted where the upper objective falls for every value
-that the half-widths w of both values allow (2); where they leave it open, they are tightened (3):
+that the estimated half-widths w allow (2); where they leave it open, they are tightened (3):
 
     omega <= 0.1 ||d||                                                                        (1)
     F(x+) + w+ - (F(x) - w) <= 1e-4 d's                                                       (2)
@@ -16,16 +16,17 @@ Comp. 35, 1980), restricted to the variables that no bound holds.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from numsolve._core import arrays
+from numsolve._core.result import Status
 
-from ._adjoint import Adjoint, Hyper
+from ._adjoint import Adjoint, Hyper, compared
 from ._lower import measure, solve_lower
 from ._memory import Memory
+from ._oracle import Halt
 from ._run import point_of
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ GOOD = 0.1
 ROUNDS = 30
 #: The least factor of one tightening.
 TIGHTER = 1e-2
-#: Margin of the error that is estimated from a change.
-CAUTION = 5.0
+#: How a trial ends that is outside of where the functions are defined, or can be worked with.
+TOO_FAR = (Status.NONFINITE, Status.STAGNATED)
 #: Trials of one line search.
 TRIALS = 30
 #: Sufficient decrease (2).
@@ -118,21 +119,20 @@ def settle(
         lower = solve_lower(oracle, theta, lower, eps)
         new = adjoint.at(theta, lower, q, delta, relative)
         if here is not None:
-            gain = max(_ratio(lower.norm, here.lower.norm), _ratio(new.delta, here.delta))
-            changed = CAUTION * min(gain, 1.0) * float(np.linalg.norm(new.d - here.d))
-            still = min(_ratio(lower.norm, here.lower.norm), _ratio(new.delta, here.delta)) > 0.9
+            new, still = compared(new, here, oracle.rounding)
             idle = idle + 1 if still else 0
-            if changed + oracle.rounding * float(np.linalg.norm(new.d)) < new.estimate:
-                new = replace(new, estimate=changed + oracle.rounding * float(np.linalg.norm(new.d)))
         here, q, relative = new, new.q, 0.0
         free = float(np.linalg.norm(settings.projected(theta, here.d)))
         certificate, target = here.estimate, GOOD * free
-        if free + here.estimate <= settings.tol:  # the end: try to prove it
+        ending = free + here.estimate <= settings.tol
+        if ending:  # try to prove it
             certificate = here.bound if math.isfinite(here.bound) else here.estimate
             target = settings.tol - free
         elif free <= settings.tol:
             target = settings.tol - free
-        if certificate <= target or idle >= 2:
+        # A loose first solve has not met the least curvature: its estimate may not end the run.
+        sure = round_ > 0 or not ending or math.isfinite(here.bound)
+        if (certificate <= target and sure) or idle >= 2:
             break
         factor = 0.1 if round_ == 0 else min(max(0.5 * target / certificate, TIGHTER), 0.1)
         eps, delta = factor * lower.norm, factor * here.delta
@@ -140,15 +140,12 @@ def settle(
     return here
 
 
-def _ratio(new: float, old: float) -> float:
-    return new / old if old > 0.0 else 0.0
-
-
 def _search(adjoint: Adjoint, settings: Settings, here: Hyper, p: Array) -> Hyper | None:
-    """The first step of a shrinking sequence that surely lowers the upper objective (2)."""
+    """The first of shrinking steps that lowers the upper objective, as its estimated error allows (2)."""
     oracle = adjoint.oracle
     share, step, lower = WIDTH, 1.0, here.lower
     steep = max(arrays.norm(oracle.xp, here.q), 1e-300)  # (4) of the adjoint
+    outside: Halt | None = None
     for _ in range(TRIALS):
         theta = settings.clip(here.theta + step * p)
         s = theta - here.theta
@@ -157,14 +154,30 @@ def _search(adjoint: Adjoint, settings: Settings, here: Hyper, p: Array) -> Hype
             return None
         noise = NOISE * abs(here.fun)
         wanted = max(share * abs(predicted), 0.1 * noise) / steep
-        lower = solve_lower(oracle, theta, lower.x, wanted)
-        value = oracle.upper(lower.x, theta)
+        oracle.fresh()  # the curvatures of other points say nothing here
+        try:
+            trial = solve_lower(oracle, theta, lower.x, wanted)
+            value = oracle.upper(trial.x, theta)
+        except Halt as halt:
+            if halt.status not in TOO_FAR:
+                raise
+            outside = halt
+            step *= 0.1
+            continue
+        lower, outside = trial, None
         width = steep * lower.norm + here.fun_estimate
         if value + width - here.fun <= ARMIJO * predicted or abs(predicted) <= noise:
             spare = GOOD * float(np.linalg.norm(here.d)) / max(here.estimate, 1e-300)
             loose = here.delta * 10.0 * min(max(math.sqrt(spare), 1.0), 10.0)
             loose = min(loose, 0.1 * arrays.norm(oracle.xp, here.in_x))
-            there = settle(adjoint, settings, theta, lower, here.q, max(lower.norm, 1e-300), loose)
+            try:
+                there = settle(adjoint, settings, theta, lower, here.q, max(lower.norm, 1e-300), loose)
+            except Halt as halt:
+                if halt.status not in TOO_FAR:
+                    raise
+                outside, lower = halt, here.lower
+                step *= 0.1
+                continue
             if there.fun + there.fun_estimate - here.fun + here.fun_estimate <= ARMIJO * predicted:
                 return there
             # Where values are all rounding, slopes tell (W. Hager, H. Zhang, SIAM J. Optim. 16, 2005).
@@ -182,4 +195,6 @@ def _search(adjoint: Adjoint, settings: Settings, here: Hyper, p: Array) -> Hype
         curve = value - here.fun - predicted
         shrink = -0.5 * predicted / curve if curve > 0.0 else 0.5
         step *= min(max(shrink, 0.1), 0.5)
+    if outside is not None:
+        raise outside
     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from ._oracle import Halt, at_solution
 from .result import BilevelResult, nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from typing import TypeAlias
 
     from numsolve._core.typing import Array, Callback
@@ -65,6 +65,8 @@ class Point:
     step: float = math.nan
     #: whether the method may end here, where its residual alone does not say so
     may_end: bool = True
+    #: the same point judged on all samples, for methods that see some of them
+    on_all: Callable[[], Point] | None = None
 
 
 @dataclass
@@ -154,10 +156,24 @@ def drive(oracle: Oracle, points: Points, settings: Settings, limits: Limits, me
             point = _next(it, points, oracle)
             if point is None:
                 break
-            if key(point) < key(best) or it.status is Status.CONVERGED:
+            # No residual of a few samples can name a better point than the last one.
+            if key(point) < key(best) or it.status is Status.CONVERGED or point.on_all is not None:
                 best = point
     assert best is not None
+    best = _on_all(oracle, best)
     return _result(oracle, it, best, method)
+
+
+def _on_all(oracle: Oracle, point: Point) -> Point:
+    """The point with its values on all samples, as far as they are numbers."""
+    if point.on_all is None:
+        return point
+    oracle.see_all()
+    try:
+        whole: Point = at_solution(oracle, point.on_all)
+    except Halt:
+        return replace(point, residual=math.inf, fun=math.nan)
+    return whole
 
 
 def _fun(point: Point) -> float:

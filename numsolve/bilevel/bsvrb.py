@@ -31,16 +31,17 @@ import numpy as np
 from numsolve._core import checks
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
-from numsolve._core.parallel import map_tasks
 from numsolve._core.result import Status
 
+from ._blockrun import BlockRun
+from ._oracle import Halt
 from .result import BlockResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-    from numsolve._core.typing import Array, ArrayLike, Callback, RandomState
+    from numsolve._core.typing import ArrayLike, Callback, RandomState
 
 #: Entries of SAGA's table up to which it is the default.
 TABLE = 10**8
@@ -152,11 +153,13 @@ def bsvrb(
         "saga" keeps the last hypergradient of each block, m d numbers, and is the default up to 1e8 of them;
         "storm" is the published one.
     mu_min : float
-        The least eigenvalue of a tracked Hessian.
+        The least eigenvalue of a tracked Hessian. There is no success while a smaller one is replaced by it.
     v_radius : float, optional
         The largest norm of an adjoint; none by default.
     tol : float
-        Converged when the norms of theta's direction and of the trackers together are at most this.
+        Converged when the norms of theta's direction and of the trackers together are at most this, and so
+        is the hypergradient of all blocks on all samples, its estimated error included. It is computed when
+        the first holds, and then after a tenth more iterations each.
     rng : None, int or Generator
         Where the samples come from.
     executor : concurrent.futures.Executor, optional
@@ -184,7 +187,7 @@ def bsvrb(
     >>> from numsolve import bilevel
     >>> oracle, solution = bilevel.problems.multiblock_quadratic(20, 5, 3, rng=0)
     >>> result = bilevel.bsvrb(
-    ...     oracle, np.zeros(3), np.zeros(5), variant="v1", block_batch=5, step_theta=0.05, step_x=0.5, rng=0
+    ...     oracle, np.zeros(3), np.zeros(5), variant="v1", block_batch=10, step_theta=0.02, step_x=0.5, rng=0
     ... )
     >>> bool(result.success), bool(np.abs(result.theta - solution).max() < 1e-5)
     (True, True)
@@ -209,7 +212,7 @@ def bsvrb(
     if gamma == "auto":
         gamma = min((m - size) / (size * max(1 - a, 1e-12)) + 1 - a, 1.0)
     step_x = checks.real("step_x", step_x, low=0.0, open_low=True)
-    run = _Run(
+    run = BlockRun(
         oracle,
         variant,
         theta,
@@ -234,14 +237,24 @@ def bsvrb(
     )
     with Monitor(
         limits, atol=checks.real("tol", tol, low=0.0), maxiter=1000, label="BSVRB", keep="reference",
-        columns=("cost",), present=lambda state: state[0],
+        columns=("cost",), present=lambda state: state[0], divergence=math.inf,
     ) as it:  # fmt: skip
         it.record(run.start(), (run.theta, run.y), converged=False, cost=run.nfev)
-        for _ in it:
-            residual, known = run.advance(), run.visited.all()
-            it.record(
-                residual, (run.theta, run.y), converged=None if known else False, cost=run.nfev + run.nhvp
-            )
+        judge_at = 0
+        for k in it:
+            try:
+                residual, done = run.advance(), False
+                if residual <= it.threshold and run.visited.all() and k >= judge_at:
+                    sure = run.judged()
+                    done = sure <= it.threshold and not run.clamped
+                    residual = sure if done else residual
+                    judge_at = k + k // 10  # the next judgement, if this is not the end
+            except Halt as halt:
+                it.stop(halt.status, halt.detail)
+                break
+            it.record(residual, (run.theta, run.y), converged=done, cost=run.nfev + run.nhvp)
+    if run.clamped and it.status is not Status.CONVERGED:
+        it.detail = f"{it.detail} A tracked Hessian has eigenvalues below mu_min = {run.mu_min:.3g}.".strip()
     if it.status is not Status.CONVERGED and it.status is not Status.NONFINITE:
         theta, y = run.theta, run.y  # the last iterate: no residual of a sample can name a better one
     else:
@@ -259,148 +272,3 @@ def bsvrb(
         cost=run.nfev + run.nhvp,
         estimator=theta_estimator,
     )
-
-
-class _Run:
-    """The state of the iteration."""
-
-    def __init__(
-        self, oracle: BlockOracle, variant: str, theta: Array, y: Array, size: int, batch: int | None,
-        steps: tuple[float, float, float], weights: tuple[float, float, float], estimator: str, mu_min: float,
-        radius: float, rng: np.random.Generator, executor: Executor | None,
-    ) -> None:  # fmt: skip
-        self.oracle, self.variant, self.size, self.batch = oracle, variant, size, batch
-        self.steps, self.weights, self.estimator = steps, weights, estimator
-        self.mu_min, self.radius, self.rng, self.executor = mu_min, radius, rng, executor
-        m, n = y.shape
-        self.theta, self.y = theta, y
-        self.before = theta, y.copy()
-        self.s, self.v, self.u = np.zeros((m, n)), np.zeros((m, n)), np.zeros((m, n))
-        self.v_before = self.v.copy()
-        self.H = np.zeros((m, n, n)) if variant == "v1" else np.zeros((0, 0, 0))
-        self.visited = np.zeros(m, dtype=bool)
-        self.z = np.zeros(theta.size)
-        self.table = np.zeros((m, theta.size)) if estimator == "saga" else np.zeros((0, 0))
-        self.mean = np.zeros(theta.size)
-        self.changed = np.zeros(0, dtype=int)
-        self.nfev = self.nhvp = 0
-        self.first = True
-
-    def start(self) -> float:
-        """The lower gradients of all blocks at the start, their root mean square."""
-        everything = np.arange(self.oracle.n_blocks)
-        g = self.oracle.lower_grad(self.theta, self.y, everything, None)
-        if np.shape(g) != self.y.shape:
-            raise ValueError(f"lower_grad must return shape {self.y.shape}, got {np.shape(g)}")
-        self.nfev += self.oracle.n_blocks
-        return math.sqrt(float(np.mean(np.sum(g**2, axis=1))))
-
-    def advance(self) -> float:
-        """One iteration; returns the norm of what is tracked."""
-        m = self.oracle.n_blocks
-        blocks = np.sort(self.rng.choice(m, self.size, replace=False))
-        lower, upper = (self._samples(n, blocks.size) for n in (self.oracle.n_lower, self.oracle.n_upper))
-        parts = self._parts(blocks, lower, upper)
-        now, old = (_joined([part[i] for part in parts]) for i in (0, 1))
-        self.nfev += (2 if old is not None else 1) * blocks.size
-        self.nhvp += (2 if old is not None else 1) * blocks.size
-        y_new, v_new = self._track(blocks, now, old)
-        self._move(blocks, now, old)
-        self.before[1][self.changed] = self.y[self.changed]  # catches up with the iteration before
-        self.v_before[self.changed] = self.v[self.changed]
-        self.before[1][blocks], self.v_before[blocks] = self.y[blocks], self.v[blocks]
-        self.y = self.y.copy()
-        self.y[blocks], self.v[blocks] = y_new, v_new
-        self.changed = blocks
-        self.before = self.theta, self.before[1]
-        self.theta = self.theta - self.steps[0] * self.z
-        self.visited[blocks] = True
-        self.first = False
-        rest = math.sqrt(float(np.mean(np.sum(self.s**2 + self.u**2, axis=1))))
-        return float(np.linalg.norm(self.z)) + rest
-
-    def _samples(self, n: int | None, k: int) -> Array | None:
-        if n is None or self.batch is None or self.batch >= n:
-            return None
-        return self.rng.integers(0, n, (k, self.batch))
-
-    def _parts(self, blocks: Array, lower: Array | None, upper: Array | None) -> list[Any]:
-        """What the oracles say at both points: (gradient, Hessian or residual of the system, G)."""
-        if self.executor is None:
-            return [self._evaluate(np.arange(blocks.size), blocks, lower, upper)]
-        workers = getattr(self.executor, "_max_workers", None) or 2
-        pieces = [p for p in np.array_split(np.arange(blocks.size), workers) if p.size]
-        return map_tasks(
-            lambda piece: self._evaluate(piece, blocks, lower, upper), pieces, executor=self.executor
-        )
-
-    def _evaluate(self, piece: Array, blocks: Array, lower: Array | None, upper: Array | None) -> Any:
-        chosen = blocks[piece]
-        low = None if lower is None else lower[piece]
-        up = None if upper is None else upper[piece]
-        now = self._at(chosen, low, up, self.theta, self.y, self.v)
-        if self.first:
-            return now, None
-        return now, self._at(chosen, low, up, self.before[0], self.before[1], self.v_before)
-
-    def _at(
-        self, chosen: Array, low: Array | None, up: Array | None, theta: Array, y: Array, v: Array
-    ) -> tuple[Array, Array, Array]:
-        oracle, y_i, v_i = self.oracle, y[chosen], v[chosen]
-        g = oracle.lower_grad(theta, y_i, chosen, low)
-        in_y, in_theta = oracle.upper_grad(theta, y_i, chosen, up)
-        if self.variant == "v1":
-            second = oracle.lower_hess(theta, y_i, chosen, low)
-            v_i = self._solve(second if not self.visited[chosen].all() else self.H[chosen], in_y)  # (2)
-        else:
-            second = oracle.lower_hvp(theta, y_i, chosen, low, v_i) - in_y
-        G = -oracle.lower_cross_vjp(theta, y_i, chosen, low, v_i)
-        return g, second, G if in_theta is None else G + in_theta
-
-    def _solve(self, H: Array, b: Array) -> Array:
-        values, vectors = np.linalg.eigh(0.5 * (H + np.swapaxes(H, 1, 2)))
-        inside = np.einsum("kji,kj->ki", vectors, b) / np.maximum(values, self.mu_min)
-        return np.asarray(np.einsum("kij,kj->ki", vectors, inside))
-
-    def _track(self, blocks: Array, now: Any, old: Any) -> tuple[Array, Array]:
-        """(1) and its likes; returns the new y and v of the blocks."""
-        a, gamma, _ = self.weights
-        fresh = ~self.visited[blocks]
-
-        def tracked(x: Array, new: Array, before: Array) -> Array:
-            out = (1 - a) * x[blocks] + a * new + gamma * (new - before)
-            out[fresh] = new[fresh]  # the first visit has nothing to average
-            return np.asarray(out)
-
-        before = now if old is None else old
-        self.s[blocks] = tracked(self.s, now[0], before[0])
-        y_new = self.y[blocks] - self.steps[1] * self.s[blocks]
-        if self.variant == "v1":
-            self.H[blocks] = tracked(self.H, now[1], before[1])
-            return y_new, self.v[blocks]
-        self.u[blocks] = tracked(self.u, now[1], before[1])
-        v_new = self.v[blocks] - self.steps[2] * self.u[blocks]  # (3)
-        if math.isfinite(self.radius):
-            size = np.linalg.norm(v_new, axis=1, keepdims=True)
-            v_new = v_new * np.minimum(1.0, self.radius / np.maximum(size, 1e-300))
-        return y_new, v_new
-
-    def _move(self, blocks: Array, now: Any, old: Any) -> None:
-        """Set theta's direction."""
-        b = self.weights[2]
-        G = now[2]
-        if self.estimator == "saga":
-            change = G - self.table[blocks]
-            self.z = change.mean(axis=0) + self.mean  # (5)
-            self.mean = self.mean + change.sum(axis=0) / self.oracle.n_blocks
-            self.table[blocks] = G
-        elif old is None:
-            self.z = G.mean(axis=0)
-        else:
-            self.z = (1 - b) * (self.z - old[2].mean(axis=0)) + G.mean(axis=0)  # (4)
-
-
-def _joined(parts: list[Any]) -> Any:
-    if parts[0] is None:
-        return None
-    return tuple(np.concatenate([part[i] for part in parts]) for i in range(3))

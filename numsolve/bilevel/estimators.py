@@ -126,7 +126,8 @@ def from_estimator(
     Parameters
     ----------
     estimator : Ridge, ElasticNet, Lasso, LogisticRegression or LinearSVC
-        Its penalty, `fit_intercept` and `l1_ratio` are taken; it is not fitted.
+        Its penalty, `fit_intercept` and `l1_ratio` are taken; it is not fitted. Intercepts are not penalised,
+        as they are by scikit-learn's LinearSVC. Settings that make another problem are refused.
     X, y : array of shape (n, features) and of shape (n,)
         Training data: features, and targets or classes.
     X_val, y_val : array of shape (n_val, features) and of shape (n_val,)
@@ -142,9 +143,10 @@ def from_estimator(
     Raises
     ------
     TypeError
-        If the estimator is of another kind.
+        If the estimator is of another kind, a class derived from one of these included.
     ValueError
-        If shapes do not match, or a class is missing from the training data.
+        If the estimator has a setting that the problem does not see (`positive`, `class_weight`, another
+        penalty or loss, several `alpha`), shapes do not match, or a class is missing from the training data.
 
     Examples
     --------
@@ -160,9 +162,10 @@ def from_estimator(
     >>> [round(model.score(X[1::2], y[1::2]), 2) for model in (before, after)]
     [0.42, 0.45]
     """
-    kind = next((k.__name__ for k in type(estimator).__mro__ if k.__name__ in KINDS), None)
-    if kind is None:
-        raise TypeError(f"estimator must be one of {', '.join(KINDS)}, got {type(estimator).__name__}")
+    kind = type(estimator).__name__
+    if kind not in KINDS:
+        raise TypeError(f"estimator must be one of {', '.join(KINDS)}, got {kind}")
+    _refuse(kind, estimator)
     checks.choice("weights", weights, ("shared", "feature", "coefficient"))
     A, V = checks.array("X", X, ndim=2, empty=False), checks.array("X_val", X_val, ndim=2, empty=False)
     if A.shape[1] != V.shape[1]:
@@ -187,12 +190,37 @@ def from_estimator(
 
 #: The loss of each estimator, and the number that multiplies |w|^2 / 2 (or the penalty of an elastic net).
 KINDS: dict[str, tuple[str, Callable[[Any], float]]] = {
-    "Ridge": ("squared", lambda e: float(np.mean(e.alpha))),
+    "Ridge": ("squared", lambda e: float(e.alpha)),
     "ElasticNet": ("squared", lambda e: float(e.alpha)),
     "Lasso": ("squared", lambda e: float(e.alpha)),
     "LogisticRegression": ("logistic", lambda e: 1.0 / float(e.C)),
     "LinearSVC": ("squared_hinge", lambda e: 1.0 / float(e.C)),
 }
+
+
+#: The settings that make another problem, and the values that do not.
+FITS: dict[str, tuple[Any, ...]] = {
+    "positive": (False,),
+    "class_weight": (None,),
+    "penalty": ("l2", "deprecated"),
+    "loss": ("squared_hinge",),
+    "multi_class": ("ovr", "auto", "deprecated", "multinomial"),
+}
+
+
+def _refuse(kind: str, estimator: Any) -> None:
+    """Refuse an estimator whose problem is another one."""
+    for name, allowed in FITS.items():
+        value = getattr(estimator, name, allowed[0])
+        if not isinstance(value, str | bool | None) or value not in allowed:
+            raise ValueError(f"estimator must have {name}={allowed[0]!r}, got {value!r}")
+    if kind == "LogisticRegression" and getattr(estimator, "l1_ratio", None) not in {None, 0.0}:
+        raise ValueError(f"estimator must have l1_ratio=0, got {estimator.l1_ratio!r}; ElasticNet has it")
+    if kind == "LogisticRegression" and estimator.solver == "liblinear" and estimator.fit_intercept:
+        raise ValueError("estimator must not have solver='liblinear', which penalises the intercept")
+    for name in ("alpha", "C"):
+        if hasattr(estimator, name):
+            checks.real(f"estimator.{name}", getattr(estimator, name), low=0.0)
 
 
 def _targets(name: str, y: ArrayLike, y_val: ArrayLike, n: int, m: int) -> tuple[Array, Array, Array | None]:

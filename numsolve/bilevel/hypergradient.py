@@ -19,7 +19,7 @@ from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._adjoint import Adjoint, Hyper
+from ._adjoint import Adjoint, Hyper, compared
 from ._lower import measure, solve_lower
 from ._oracle import Halt, Oracle
 from ._penalty import combined
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 ROUNDS, TIGHTER = 100, 0.1
 #: How well the penalty's two problems are solved, over sigma.
 INNER = 1e-8
-#: Margin of the error that is estimated from a change.
-CAUTION = 5.0
 
 
 def hypergradient(
@@ -145,7 +143,8 @@ def hypergradient(
     if q0 is not None:
         q = checks.array("q0", q0, xp=oracle.xp, dtype=oracle.dtype, shape=oracle.x_shape)
         q = oracle.xp.reshape(q, (-1,))
-    adjoint = Adjoint(oracle, linear_solver(solve))
+    # The adjoint of the unrolled steps is not to be replaced by another: it is only measured.
+    adjoint = Adjoint(oracle, "cg" if method == "unrolled" else linear_solver(solve))
     if method == "penalty":
         rounds = _penalized(oracle, checks.real("sigma", sigma, low=0.0, open_low=True),
                             checks.integer("order", order, low=1, high=2))  # fmt: skip
@@ -214,21 +213,14 @@ def _implicit(adjoint: Adjoint, q: Array, own: tuple[Any, Any] | None) -> Rounds
         lower = solve_lower(oracle, theta, lower, tolerance)
         here = adjoint.at(theta, lower, q, delta, relative)
         if before is not None:
-            gain = max(_ratio(lower.norm, before.lower.norm), _ratio(here.delta, before.delta))
-            change = float(np.linalg.norm(here.d - before.d))
-            floor = oracle.rounding * float(np.linalg.norm(here.d))
-            here = replace(here, estimate=min(here.estimate, CAUTION * min(gain, 1.0) * change + floor))
-            still = min(_ratio(lower.norm, before.lower.norm), _ratio(here.delta, before.delta)) > 0.9
+            here, still = compared(here, before, oracle.rounding)
             idle = idle + 1 if still else 0
-        yield here, None
+        # A loose first solve has not met the least curvature: its estimate is not enough.
+        yield here, None if before is not None or math.isfinite(here.bound) else False
         if idle >= 2:
             return
         before, q, relative = here, here.q, 0.0
         tolerance, delta = TIGHTER * lower.norm, TIGHTER * here.delta
-
-
-def _ratio(new: float, old: float) -> float:
-    return new / old if old > 0.0 else 0.0
 
 
 def _unrolled(adjoint: Adjoint, n_steps: int) -> Rounds:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-
 from numsolve._core import checks
 from numsolve._core.foreign import answers
 
@@ -84,11 +82,14 @@ def minimize_bilevel(
         does "penalty-single", which never solves the lower problem; "lvhba" takes constraints that couple x
         and theta. "hoag" and "soba" are baselines.
     tol : float
-        Largest norm of the hypergradient, its error bound included.
+        Largest norm of the projected hypergradient, its error estimate included: for "maid" its published
+        bound, for "lvhba" the estimated error of (theta, x) alone. The single loops and "penalty" are judged
+        by accurate solves on all samples before they may end.
     max_cost : int, optional
         Most lower gradients and Hessian products together.
     theta_bounds : tuple, optional
-        ``(low, high)``, in place of the problem's.
+        ``(low, high)``, in place of the problem's: numbers or arrays of theta's shape. Not beside the
+        problem's `theta_project`.
     solve : {"auto", "cg", "dense", "gmres"} or callable
         Solves ``H q = dF/dx``: "auto" is "cg". A callable is called as ``solve(matvec, b, init=, tol=)``, as
         those of `numsolve.implicit` are.
@@ -96,7 +97,9 @@ def minimize_bilevel(
         The first tolerances of the lower gradient (for "maid": of the distance to the lower solution) and of
         the adjoint system; the methods adapt them.
     step : float, optional
-        The length of the first step, for "maid" its factor; the root of theta's size, and 0.01, by default.
+        The length of the first step for "qn" and the penalty methods (the root of theta's size by default; a
+        tenth of it for "penalty-single"); the factor of the hypergradient for "maid" (0.01) and "hoag"; the
+        first rho for "soba" (1/L). "lvhba" has none.
     sigma : float, optional
         The first weight of the upper objective in the penalty methods; 0.1 by default.
     order : {1, 2}
@@ -106,7 +109,8 @@ def minimize_bilevel(
     batch_size : int
         Samples that "soba" and "penalty-single" draw where the problem has samples.
     check : bool
-        Compare the problem's derivatives with differences at the start. This costs about six gradients.
+        Compare the problem's derivatives with differences at the start. This costs about six gradients, and
+        without mu up to twenty products, which look for directions without curvature.
     rng : None, int or Generator
         For the methods that draw samples.
     maxiter, callback, progress, time_limit
@@ -124,13 +128,14 @@ def minimize_bilevel(
         If an oracle that the method needs is missing or contradicts differences, `theta0` lies outside of its
         bounds, or a setting is out of range.
     TypeError
-        If an argument is of the wrong kind: sparse or integer `theta0`, mixed array libraries.
+        If an argument is of the wrong kind, such as a sparse or integer `theta0`.
 
     Warns
     -----
     ConvergenceWarning
         If the tolerance was not reached. A lower problem that is not strongly convex, or whose constants are
-        wrong, ends the run with BREAKDOWN; one that is not solved, with STAGNATED.
+        wrong, ends the run with BREAKDOWN; a lower problem or an adjoint system that is not solved, with
+        STAGNATED.
 
     See Also
     --------
@@ -212,7 +217,7 @@ def _onto(oracle: Oracle) -> Callable[[Array], Array] | None:
     project = oracle.problem.theta_project
     if project is None:
         return None
-    return lambda theta: np.reshape(project(oracle.to_theta(theta)), (-1,))
+    return lambda theta: oracle.host("theta_project", project(oracle.to_theta(theta)))
 
 
 def _positive(name: str, value: float | None) -> float:

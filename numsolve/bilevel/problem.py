@@ -62,7 +62,8 @@ class BilevelProblem:
         Coupled constraints ``(A_x, A_theta, b)`` of the lower problem: ``A_x x + A_theta theta = b``, or
         ``<= b``. LV-HBA only.
     lower_project : callable, optional
-        The projection of x on a convex set, or any proximal map ``(x, step) -> x``: penalty methods only.
+        The projection of x on a convex set, called as ``(x, step)``: penalty methods only. Other proximal
+        maps are not taken, as the values that the steps are judged by lack their functions.
     theta_bounds : tuple, optional
         ``(low, high)``: numbers or arrays; None for no bound.
     theta_project : callable, optional

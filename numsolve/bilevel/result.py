@@ -79,8 +79,9 @@ class BilevelResult(Result):
     grad : array
         The hypergradient, of the shape of theta.
     residual : float
-        Norm of the projected hypergradient plus `error_bound`, or `error_estimate` where mu is not known.
-        For methods without a certificate, what their own docstrings say.
+        Norm of the projected hypergradient plus `error_estimate`: what `tol` bounds. For "maid" plus
+        `error_bound`, which is its published one; for "lvhba" the estimated error of (theta, x). Of a run
+        with samples, on all of them.
     error_bound, error_estimate, certified
         As in `HypergradientResult`.
     q : array
@@ -159,7 +160,8 @@ class BlockResult(Result):
     grad : array of shape (d,)
         The last direction of theta.
     residual : float
-        The norm of that direction: an estimate, with the noise of its samples, of the hypergradient's.
+        The norm of that direction and of the trackers, with the noise of the samples; after a success the
+        hypergradient's norm and estimated error, from all blocks and samples.
     nfev, nhvp, cost : int
         Gradients of single blocks, Hessian products (or Hessians, for "v1") of single blocks, their sum.
     estimator : str

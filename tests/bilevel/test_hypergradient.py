@@ -75,7 +75,8 @@ def test_the_bound_holds_in_a_hundred_draws(make):
             problem, theta, start, eps=1e-13, delta=1e-13, solve="dense", check=False
         ) if make is logistic else None  # fmt: skip
         truth = problem.exact_hypergradient(theta) if exact is None else exact.grad
-        held.append(np.linalg.norm(rough.grad - truth) <= rough.error_bound + 1e-13)
+        wrong = 0.0 if exact is None else exact.error_bound  # how far the comparison may be off itself
+        held.append(np.linalg.norm(rough.grad - truth) <= rough.error_bound + wrong)
         assert rough.certified
     assert sum(held) == 100
 

@@ -1,0 +1,252 @@
+"""The state of a BSVRB run, and the judgement of its end; the numbers are those of `bsvrb`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core.parallel import map_tasks
+from numsolve._core.result import Status
+
+from ._oracle import Halt
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from numsolve._core.typing import Array
+
+    from .bsvrb import BlockOracle
+
+#: The exact systems of the judgement are solved to this relative residual, by so many steps of CG for each n.
+EXACT, STEPS = 1e-10, 4
+#: Margin of the error that a Newton step of the lower variables shows.
+CAUTION = 2.0
+
+
+class BlockRun:
+    """The state of the iteration."""
+
+    def __init__(
+        self, oracle: BlockOracle, variant: str, theta: Array, y: Array, size: int, batch: int | None,
+        steps: tuple[float, float, float], weights: tuple[float, float, float], estimator: str, mu_min: float,
+        radius: float, rng: np.random.Generator, executor: Executor | None,
+    ) -> None:  # fmt: skip
+        self.oracle, self.variant, self.size, self.batch = oracle, variant, size, batch
+        self.steps, self.weights, self.estimator = steps, weights, estimator
+        self.mu_min, self.radius, self.rng, self.executor = mu_min, radius, rng, executor
+        m, n = y.shape
+        self.theta, self.y = theta, y
+        self.before = theta, y.copy()
+        self.s, self.v, self.u = np.zeros((m, n)), np.zeros((m, n)), np.zeros((m, n))
+        self.v_before = self.v.copy()
+        self.H = np.zeros((m, n, n)) if variant == "v1" else np.zeros((0, 0, 0))
+        self.visited = np.zeros(m, dtype=bool)
+        self.z = np.zeros(theta.size)
+        self.table = np.zeros((m, theta.size)) if estimator == "saga" else np.zeros((0, 0))
+        self.mean = np.zeros(theta.size)
+        self.changed = np.zeros(0, dtype=int)
+        self.nfev = self.nhvp = 0
+        self.first, self.clamped = True, False
+
+    def start(self) -> float:
+        """The lower gradients of all blocks at the start, their root mean square."""
+        everything = np.arange(self.oracle.n_blocks)
+        g = self.oracle.lower_grad(self.theta, self.y, everything, None)
+        g = shaped("lower_grad", g, self.y.shape)
+        self.nfev += self.oracle.n_blocks
+        return math.sqrt(float(np.mean(np.sum(g**2, axis=1))))
+
+    def advance(self) -> float:
+        """One iteration; returns the norm of what is tracked."""
+        m = self.oracle.n_blocks
+        self.clamped = False
+        blocks = np.sort(self.rng.choice(m, self.size, replace=False))
+        lower, upper = (self._samples(n, blocks.size) for n in (self.oracle.n_lower, self.oracle.n_upper))
+        parts = self._parts(blocks, lower, upper)
+        now, old = (_joined([part[i] for part in parts]) for i in (0, 1))
+        self.nfev += (2 if old is not None else 1) * blocks.size
+        self.nhvp += (2 if old is not None else 1) * blocks.size
+        y_new, v_new = self._track(blocks, now, old)
+        self._move(blocks, now, old)
+        self.before[1][self.changed] = self.y[self.changed]  # catches up with the iteration before
+        self.v_before[self.changed] = self.v[self.changed]
+        self.before[1][blocks], self.v_before[blocks] = self.y[blocks], self.v[blocks]
+        self.y = self.y.copy()
+        self.y[blocks], self.v[blocks] = y_new, v_new
+        self.changed = blocks
+        self.before = self.theta, self.before[1]
+        self.theta = self.theta - self.steps[0] * self.z
+        self.visited[blocks] = True
+        self.first = False
+        rest = math.sqrt(float(np.mean(np.sum(self.s**2 + self.u**2, axis=1))))
+        return float(np.linalg.norm(self.z)) + rest
+
+    def _samples(self, n: int | None, k: int) -> Array | None:
+        if n is None or self.batch is None or self.batch >= n:
+            return None
+        return self.rng.integers(0, n, (k, self.batch))
+
+    def _parts(self, blocks: Array, lower: Array | None, upper: Array | None) -> list[Any]:
+        """What the oracles say at both points: (gradient, Hessian or residual of the system, G)."""
+        if self.executor is None:
+            return [self._evaluate(np.arange(blocks.size), blocks, lower, upper)]
+        workers = getattr(self.executor, "_max_workers", None) or 2
+        pieces = [p for p in np.array_split(np.arange(blocks.size), workers) if p.size]
+        return map_tasks(
+            lambda piece: self._evaluate(piece, blocks, lower, upper), pieces, executor=self.executor
+        )
+
+    def _evaluate(self, piece: Array, blocks: Array, lower: Array | None, upper: Array | None) -> Any:
+        chosen = blocks[piece]
+        low = None if lower is None else lower[piece]
+        up = None if upper is None else upper[piece]
+        now = self._at(chosen, low, up, self.theta, self.y, self.v)
+        if self.first:
+            return now, None
+        return now, self._at(chosen, low, up, self.before[0], self.before[1], self.v_before)
+
+    def _at(
+        self, chosen: Array, low: Array | None, up: Array | None, theta: Array, y: Array, v: Array
+    ) -> tuple[Array, Array, Array]:
+        oracle, y_i, v_i = self.oracle, y[chosen], v[chosen]
+        g = shaped("lower_grad", oracle.lower_grad(theta, y_i, chosen, low), y_i.shape)
+        in_y, in_theta = self._upper(theta, y_i, chosen, up)
+        if self.variant == "v1":
+            assert oracle.lower_hess is not None
+            square = (*y_i.shape, y_i.shape[1])
+            second = shaped("lower_hess", oracle.lower_hess(theta, y_i, chosen, low), square)
+            known = self.visited[chosen][:, None, None]
+            v_i = self._solve(np.where(known, self.H[chosen], second), in_y)  # (2)
+        else:
+            second = self._product(theta, y_i, chosen, low, v_i) - in_y
+        return g, second, in_theta - self._cross(theta, y_i, chosen, low, v_i)
+
+    # -- the oracles, their shapes checked ------------------------------------------------------------
+
+    def _upper(self, theta: Array, y: Array, i: Array, batch: Array | None) -> tuple[Array, Array]:
+        pair = self.oracle.upper_grad(theta, y, i, batch)
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError("upper_grad must return a pair, dF/dy and dF/dtheta (or None)")
+        in_theta = np.zeros((y.shape[0], theta.size)) if pair[1] is None else pair[1]
+        return (
+            shaped("upper_grad", pair[0], y.shape),
+            shaped("upper_grad, in theta,", in_theta, (y.shape[0], theta.size)),
+        )
+
+    def _product(self, theta: Array, y: Array, i: Array, batch: Array | None, v: Array) -> Array:
+        if self.oracle.lower_hvp is not None:
+            return shaped("lower_hvp", self.oracle.lower_hvp(theta, y, i, batch, v), y.shape)
+        assert self.oracle.lower_hess is not None
+        H = shaped("lower_hess", self.oracle.lower_hess(theta, y, i, batch), (*y.shape, y.shape[1]))
+        return np.asarray(np.einsum("kij,kj->ki", H, v))
+
+    def _cross(self, theta: Array, y: Array, i: Array, batch: Array | None, q: Array) -> Array:
+        out = self.oracle.lower_cross_vjp(theta, y, i, batch, q)
+        return shaped("lower_cross_vjp", out, (y.shape[0], theta.size))
+
+    # -- the end ----------------------------------------------------------------------------------------
+
+    def judged(self) -> float:
+        """The hypergradient's norm and its estimated error, from all blocks and all samples.
+
+        The lower variables take a Newton step, which removes their error to first order; the larger of the
+        two norms counts, and how much the hypergradient changed.
+        """
+        everything = np.arange(self.oracle.n_blocks)
+        g = shaped("lower_grad", self.oracle.lower_grad(self.theta, self.y, everything, None), self.y.shape)
+        self.nfev += len(everything)
+        step = self._exactly(self.y, g)
+        ds = []
+        for y in [] if step is None else [self.y, self.y - step]:
+            in_y, in_theta = self._upper(self.theta, y, everything, None)
+            q = self._exactly(y, in_y)
+            if q is None:
+                break
+            ds.append(np.mean(in_theta - self._cross(self.theta, y, everything, None, q), axis=0))
+        if len(ds) < 2:  # no curvature, or none that can be resolved
+            return math.inf
+        norms = [float(np.linalg.norm(d)) for d in ds]
+        return max(norms) + CAUTION * float(np.linalg.norm(ds[1] - ds[0]))
+
+    def _exactly(self, y: Array, b: Array) -> Array | None:
+        """The solutions of all blocks' systems by conjugate gradients; None where they are not found."""
+        everything = np.arange(self.oracle.n_blocks)
+        q, r = np.zeros_like(b), b.copy()
+        p, square = r, np.sum(b**2, axis=1)
+        enough = (EXACT**2) * square
+        for _ in range(STEPS * b.shape[1] + 10):
+            going = square > enough
+            if not going.any():
+                return q
+            Hp = self._product(self.theta, y, everything, None, p)
+            self.nhvp += len(everything)
+            curvature = np.sum(p * Hp, axis=1)
+            if not (curvature[going] > 0.0).all():
+                return None
+            a = np.where(going, square / np.where(going, curvature, 1.0), 0.0)[:, None]
+            q, r = q + a * p, r - a * Hp
+            new = np.where(going, np.sum(r**2, axis=1), square)
+            p = r + np.where(going, new / np.where(going, square, 1.0), 0.0)[:, None] * p
+            square = new
+        return None
+
+    def _solve(self, H: Array, b: Array) -> Array:
+        if not np.isfinite(H).all():
+            raise Halt(Status.NONFINITE, "lower_hess returned a NaN or an infinity.")
+        values, vectors = np.linalg.eigh(0.5 * (H + np.swapaxes(H, 1, 2)))
+        self.clamped = self.clamped or bool(values[:, 0].min() < self.mu_min)
+        inside = np.einsum("kji,kj->ki", vectors, b) / np.maximum(values, self.mu_min)
+        return np.asarray(np.einsum("kij,kj->ki", vectors, inside))
+
+    def _track(self, blocks: Array, now: Any, old: Any) -> tuple[Array, Array]:
+        """(1) and its likes; returns the new y and v of the blocks."""
+        a, gamma, _ = self.weights
+        fresh = ~self.visited[blocks]
+
+        def tracked(x: Array, new: Array, before: Array) -> Array:
+            out = (1 - a) * x[blocks] + a * new + gamma * (new - before)
+            out[fresh] = new[fresh]  # the first visit has nothing to average
+            return np.asarray(out)
+
+        before = now if old is None else old
+        self.s[blocks] = tracked(self.s, now[0], before[0])
+        y_new = self.y[blocks] - self.steps[1] * self.s[blocks]
+        if self.variant == "v1":
+            self.H[blocks] = tracked(self.H, now[1], before[1])
+            return y_new, self.v[blocks]
+        self.u[blocks] = tracked(self.u, now[1], before[1])
+        v_new = self.v[blocks] - self.steps[2] * self.u[blocks]  # (3)
+        if math.isfinite(self.radius):
+            size = np.linalg.norm(v_new, axis=1, keepdims=True)
+            v_new = v_new * np.minimum(1.0, self.radius / np.maximum(size, 1e-300))
+        return y_new, v_new
+
+    def _move(self, blocks: Array, now: Any, old: Any) -> None:
+        """Set theta's direction."""
+        b = self.weights[2]
+        G = now[2]
+        if self.estimator == "saga":
+            change = G - self.table[blocks]
+            self.z = change.mean(axis=0) + self.mean  # (5)
+            self.mean = self.mean + change.sum(axis=0) / self.oracle.n_blocks
+            self.table[blocks] = G
+        elif old is None:
+            self.z = G.mean(axis=0)
+        else:
+            self.z = (1 - b) * (self.z - old[2].mean(axis=0)) + G.mean(axis=0)  # (4)
+
+
+def shaped(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    """What an oracle returned, if it has the shape that it must have."""
+    out = np.asarray(value, dtype=np.float64)
+    if out.shape != shape:
+        raise ValueError(f"{name} must return shape {shape}, got {out.shape}")
+    return out
+
+
+def _joined(parts: list[Any]) -> Any:
+    if parts[0] is None:
+        return None
+    return tuple(np.concatenate([part[i] for part in parts]) for i in range(3))
