@@ -1,5 +1,5 @@
 from . import problems as problems
-from .bsvrb import BlockOracle as BlockOracle
+from .block_oracle import BlockOracle as BlockOracle
 from .bsvrb import bsvrb as bsvrb
 from .estimators import EstimatorProblem as EstimatorProblem
 from .estimators import from_estimator as from_estimator

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array
 
-    from .bsvrb import BlockOracle
+    from .block_oracle import BlockOracle
 
 #: The exact systems of the judgement are solved to this relative residual, by so many steps of CG for each n.
 EXACT, STEPS = 1e-10, 4

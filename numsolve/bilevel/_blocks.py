@@ -8,7 +8,7 @@ import numpy as np
 
 from numsolve._core import checks
 
-from .bsvrb import BlockOracle
+from .block_oracle import BlockOracle
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike, RandomState
