@@ -60,7 +60,7 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
 
     def __init__(self, problem: GridPoisson, *, n_smooth: int, dtype: str, coarse_size: int) -> None:
         self.n_smooth, self.precision, self.coarse_size = n_smooth, dtype, coarse_size
-        #: held by whoever uses the places to work in of the hierarchy
+        #: Held by whoever works in the arrays of the hierarchy.
         self.lock = Lock()
         self._set_up(problem)
 
