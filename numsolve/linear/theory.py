@@ -33,7 +33,7 @@ from numsolve._core import checks
 from ._system import canonical
 
 if TYPE_CHECKING:
-    from numsolve._core.typing import ArrayLike, Matrix
+    from numsolve._core.typing import Array, ArrayLike, Matrix
 
 __all__ = [
     "optimal_omega",
@@ -287,8 +287,6 @@ def optimal_omega(A: Matrix, *, method: Literal["lanczos", "exact"] = "lanczos",
     >>> round(linear.optimal_omega(linear.problems.laplacian(10)), 6)
     1.560388
     """
-    from scipy.sparse.linalg import eigsh
-
     checks.choice("method", method, ("lanczos", "exact"))
     rtol = checks.real("rtol", rtol, low=0.0, open_low=True)
     S = _scaled(canonical(A))
@@ -296,10 +294,9 @@ def optimal_omega(A: Matrix, *, method: Literal["lanczos", "exact"] = "lanczos",
     if method == "exact" or n < 20:
         ends = np.linalg.eigvalsh(S.toarray()) if n else np.ones(1)
     else:
-        start = np.ones(n, dtype=S.dtype)
-        ends = np.array([eigsh(S, 1, which=which, tol=rtol, v0=start)[0][0] for which in ("SA", "LA")])
+        ends = np.array([_end(S, 0.0, rtol), _end(S, 2.0, rtol)])
     gap = 1 - max(abs(1 - ends[0]), abs(1 - ends[-1]))
-    if not gap > 0:
+    if not gap > 100 * np.finfo(S.dtype).eps:
         raise ValueError(
             f"the spectral radius of I - D^-1 A must be below 1, got {1 - gap:.6g}: "
             "A is not positive definite, or Jacobi's iteration diverges for it"
@@ -329,6 +326,25 @@ class _Spectrum:
         self.condition = max(_largest(A) * _largest(inverse_A), 1.0)
 
 
+def _end(S: Any, limit: float, rtol: float) -> float:
+    """The eigenvalue that is nearest to 0 or to 2, its distance resolved."""
+    from scipy.sparse.linalg import eigsh
+
+    tol, start, which = rtol, _start(S.shape[0]).astype(S.dtype), "LA" if limit else "SA"
+    while True:
+        (value,) = eigsh(S, 1, which=which, tol=tol, v0=start, return_eigenvectors=False)
+        distance = abs(float(value) - limit)
+        if tol * abs(value) <= distance or tol <= np.finfo(S.dtype).eps:
+            return float(value)
+        tol = max(0.1 * distance, float(np.finfo(S.dtype).eps))
+
+
+def _start(n: int) -> Array:
+    """Where a Lanczos process starts: not orthogonal to odd eigenvectors, as ones are."""
+    out: Array = np.random.default_rng(0).standard_normal(n)
+    return out
+
+
 def _largest(A: Any, *, tol: float = 1e-8, **pencil: Any) -> float:
     """The largest eigenvalue of A, or of M^-1 A."""
     from scipy.linalg import eigh
@@ -336,7 +352,7 @@ def _largest(A: Any, *, tol: float = 1e-8, **pencil: Any) -> float:
 
     n = A.shape[0]
     if n > DENSE:
-        (value,) = eigsh(A, 1, which="LA", v0=np.ones(n), tol=tol, return_eigenvectors=False, **pencil)
+        (value,) = eigsh(A, 1, which="LA", v0=_start(n), tol=tol, return_eigenvectors=False, **pencil)
         return float(value)
     dense = [B @ np.eye(n) for B in (A, *list(pencil.values())[:1])]
     return float(eigh(*dense, eigvals_only=True)[-1]) if n else 1.0

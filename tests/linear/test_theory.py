@@ -65,6 +65,25 @@ def test_a_rate_under_a_smaller_omega_tells_the_best_one():
         assert _cpu_sweeps.better_omega(w, rate) == pytest.approx(2 / (1 + np.sqrt(1 - beta**2)), rel=1e-12)
 
 
+@pytest.mark.parametrize("method", ["lanczos", "exact"])
+@pytest.mark.parametrize("points", [20, 25, 30])
+def test_a_singular_matrix_has_no_best_omega(points, method):
+    """The Laplacian without a boundary: the spectrum of D^-1 A ends at 0 and 2, at odd eigenvectors too."""
+    line = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(points, points)).tolil()
+    line[0, 0] = line[-1, -1] = 1.0
+    A = sp.csr_array(sp.kron(line, sp.eye_array(points)) + sp.kron(sp.eye_array(points), line))
+    with pytest.raises(ValueError, match="below 1"):
+        linear.optimal_omega(A, method=method)
+
+
+def test_the_best_omega_sees_odd_eigenvectors():
+    """Bending under tension: the eigenvector of the radius is odd, and orthogonal to ones."""
+    A = sp.csr_array(sp.diags_array([0.2, -1.0, 2.45, -1.0, 0.2], offsets=[-2, -1, 0, 1, 2], shape=(30, 30)))
+    assert linear.optimal_omega(A, rtol=1e-8) == pytest.approx(
+        linear.optimal_omega(A, method="exact"), abs=1e-6
+    )
+
+
 def test_a_matrix_without_such_theory_is_refused():
     with pytest.raises(ValueError, match="below 1, got"):
         linear.optimal_omega(laplacian(6, shift=-1.0))
