@@ -177,22 +177,6 @@ class BlockResult(Result):
     cost: int = 0
     estimator: str = ""
 
-    def plot(self, ax: Axes | None = None, **style: Unpack[LineStyle]) -> Axes:
-        """Draw the norm of theta's direction against the iterations.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            Where to draw; a new figure by default.
-        **style
-            Colour, label and the like, for ``ax.plot``.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
-        return plot_history(self.history, ax=ax, **style)
-
 
 def nothing() -> Any:
     """The adjoint of a method that has none."""
