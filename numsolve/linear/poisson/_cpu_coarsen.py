@@ -161,6 +161,24 @@ def _series(c, behind, ahead):
     return 1 / (1 / c + _half(behind) + _half(ahead))
 
 
+@inner
+def _add(g, edge, top, v0, v1, v2, new_ends, new_values, n):
+    """Add a conductance to its edge of the next level; 1 if that is one of extra nodes, the n-th, else 0."""
+    P, Q, axis = edge
+    if P < top and Q < top:
+        if axis == 0 and v0 is not None:
+            v0[P] += g
+        elif axis == 1:
+            v1[P] += g
+        else:
+            v2[P] += g
+        return 0
+    if n < new_values.size:
+        new_ends[0, n], new_ends[1, n], new_ends[2, n] = P, Q, axis
+        new_values[n] = g
+    return 1
+
+
 @kernel
 def next_weights(
     level, coarse, w0, w1, w2, cell_of, ends, values, inside, parent, v0, v1, v2, new_ends, new_values
@@ -179,37 +197,14 @@ def next_weights(
                         continue
                     other = place(level, a + (axis == 0), b + (axis == 1), j + (axis == 2))
                     g = _series(c, inside[axis, i], inside[axis, other])
-                    P, Q = parent[i], parent[other]
-                    if P < top and Q < top:
-                        if axis == 0 and v0 is not None:
-                            v0[P] += g
-                        elif axis == 1:
-                            v1[P] += g
-                        else:
-                            v2[P] += g
-                    else:
-                        if n < new_values.size:
-                            new_ends[0, n], new_ends[1, n], new_ends[2, n] = P, Q, axis
-                            new_values[n] = g
-                        n += 1
+                    edge = parent[i], parent[other], axis
+                    n += _add(g, edge, top, v0, v1, v2, new_ends, new_values, n)
     for e in range(values.size):
         i, other, axis = ends[0, e], ends[1, e], ends[2, e]
         if _within(level, cell_of, i, axis):
             continue
         g = _series(values[e], inside[axis, i], inside[axis, other])
-        P, Q = parent[i], parent[other]
-        if P < top and Q < top:
-            if axis == 0 and v0 is not None:
-                v0[P] += g
-            elif axis == 1:
-                v1[P] += g
-            else:
-                v2[P] += g
-        else:
-            if n < new_values.size:
-                new_ends[0, n], new_ends[1, n], new_ends[2, n] = P, Q, axis
-                new_values[n] = g
-            n += 1
+        n += _add(g, (parent[i], parent[other], axis), top, v0, v1, v2, new_ends, new_values, n)
     return n
 
 
