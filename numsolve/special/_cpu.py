@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import get_num_threads
 
 from ._cpu_debye import WORK, log_far, ratio_far
-from ._cpu_near import LOG, RATIO, SCALED, iv_ratio_near, kv_near, log_iv_near
+from ._cpu_near import LOG, RATIO, SCALED, iv_ratio_near, kv_middle, kv_small, log_iv_near
 from ._cpu_order import order_slope
 from ._cpu_sort import AT_ROOT, FARTHER, JUST_FAR, MIDDLE, NEITHER, SMALL, TERMS, VERY_FAR, put_back, sort
 
@@ -23,7 +23,8 @@ __all__ = [
     "VERY_FAR",
     "WORK",
     "iv_ratio_near",
-    "kv_near",
+    "kv_middle",
+    "kv_small",
     "log_far",
     "log_iv_near",
     "order_slope",

@@ -230,21 +230,34 @@ def climb(x, most, less, small, work):
             work[HIGH + i] = following if there else high
 
 
+@inner(fastmath=FUSED, inline="always")
+def finish(x, out, most, small, kind, work):
+    """Climb to the order, and fill `out` with log K, log(K e^x), or K_{v+1} / K_v."""
+    climb(x, most, 0, small, work)
+    if kind == RATIO:
+        for i in range(out.size):
+            out[i] = work[HIGH + i] / work[LOW + i] * (2.0 / x[i] / work[STEP + i])
+    else:
+        for i in range(out.size):
+            low = work[LOW + i]
+            out[i] = log_of(low, low - 1.0) + (work[E + i] + (x[i] if kind == SCALED else 0.0))
+
+
 @kernel(fastmath=FUSED)
-def kv_near(v, x, out, small, kind, work):
-    """Fill `out` with log K, log(K e^x), or K_{v+1} / K_v."""
+def kv_small(v, x, out, kind, work):
+    """Fill `out` with the function of K that `kind` names, for x up to 2."""
     for start in range(0, out.size, BLOCK):
         a, b, z = v[start : start + BLOCK], x[start : start + BLOCK], out[start : start + BLOCK]
         most = split_order(a, work)
-        if small:
-            pair_by_series(b, work)
-        else:
-            pair_by_fraction(b, work)
-        climb(b, most, 0, small, work)
-        if kind == RATIO:
-            for i in range(z.size):
-                z[i] = work[HIGH + i] / work[LOW + i] * (2.0 / b[i] / work[STEP + i])
-        else:
-            for i in range(z.size):
-                low = work[LOW + i]
-                z[i] = log_of(low, low - 1.0) + (work[E + i] + (b[i] if kind == SCALED else 0.0))
+        pair_by_series(b, work)
+        finish(b, z, most, True, kind, work)
+
+
+@kernel(fastmath=FUSED)
+def kv_middle(v, x, out, kind, work):
+    """Fill `out` with the function of K that `kind` names, for x from 2 on."""
+    for start in range(0, out.size, BLOCK):
+        a, b, z = v[start : start + BLOCK], x[start : start + BLOCK], out[start : start + BLOCK]
+        most = split_order(a, work)
+        pair_by_fraction(b, work)
+        finish(b, z, most, False, kind, work)

@@ -169,7 +169,8 @@ class _Function(Sorter):
         elif far:
             k.log_far(v, x, y, k.TERMS[kind], kind == k.AT_ROOT, sign, what == "scaled", work)
         elif sign < 0.0:
-            k.kv_near(v, x, y, small, {"log": k.LOG, "scaled": k.SCALED, "ratio": k.RATIO}[what], work)
+            near = k.kv_small if small else k.kv_middle
+            near(v, x, y, {"log": k.LOG, "scaled": k.SCALED, "ratio": k.RATIO}[what], work)
         elif what == "ratio":
             k.iv_ratio_near(v, x, y, work)
         else:

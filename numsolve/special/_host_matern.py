@@ -21,10 +21,29 @@ MOST = 1e100
 LEAST = 1e-150
 #: Larger ones are the same: the correlation is 0.
 FARTHEST = 1e300
+#: From this scaled distance on exp(-s) is 0.
+GONE = 800.0
+#: The smoothnesses whose correlation is formed in closed form.
+HALVES = (0.5, 1.5, 2.5, 3.5)
+
+
+def half_integer(r: Array, nu: float, length: Array) -> Array:
+    """K of one nu = p + 1/2: exp(-s) times a polynomial (DLMF 10.49.12)."""
+    p = int(nu)
+    s = np.minimum(math.sqrt(2.0 * nu) * (r / length), GONE)
+    polynomial = np.zeros_like(s)
+    for j in range(p, -1, -1):
+        coefficient = math.comb(p, j) * math.factorial(2 * p - j) * 2**j / math.factorial(2 * p)
+        polynomial = polynomial * s + coefficient
+    k: Array = polynomial * np.exp(-s)
+    return k
 
 
 def host_values(r: Array, nu: Array, length: Array, *, gradient: bool = False) -> tuple[Array, ...]:
     """K, and with `gradient` its derivatives in r, nu and length, of broadcast arrays."""
+    if r.size and not gradient and (one := float(nu.flat[0])) in HALVES and (nu == one).all():
+        with np.errstate(all="ignore"):
+            return (half_integer(r, one, length),)
     out = tuple(np.empty(r.shape) for _ in range(4 if gradient else 1))
     flat = [a.reshape(-1) for a in out]
     sorter = Sorter(arrays.kernels_for(np, __package__, "matern"), min(r.size, CHUNK))

@@ -21,6 +21,18 @@ def test_half_integers_are_elementary(nu):
     s = np.sqrt(2 * nu) * r / 0.7
     polynomial = {0.5: 1.0, 1.5: 1 + s, 2.5: 1 + s + s * s / 3}[nu]
     assert_allclose(matern(r, nu, 0.7), polynomial * np.exp(-s), rtol=1e-13, atol=1e-15)
+    general = matern_grad(r, nu, 0.7)[0]  # which has no closed form
+    assert_allclose(general, polynomial * np.exp(-s), rtol=1e-13, atol=1e-15)
+
+
+def test_closed_forms_join_the_general_one():
+    """At 7/2 too, alone or in an array of many smoothnesses, at distances from 0 to infinity."""
+    r = np.r_[0.0, 5e-324, np.logspace(-300, 300, 61), np.logspace(-2, 1.5, 40)]
+    nu = np.array([0.5, 1.5, 2.5, 3.5])
+    together = matern(r[:, None], nu)
+    alone = np.stack([matern(r, one) for one in nu], axis=-1)
+    assert_allclose(alone, together, rtol=1e-13, atol=1e-15)
+    assert (alone[0] == 1).all() and (alone[62] == 0).all()
 
 
 def exact(r, nu, length):
