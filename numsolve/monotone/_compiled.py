@@ -12,7 +12,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 
 from ._scaling import scaling, spectral_norm
-from ._tuples import LP_RUN, Columns, Rows, record
+from ._tuples import LP_RUN, Columns, LongRows, Rows, ShortRows, record
 
 if TYPE_CHECKING:
     from numsolve._core.monitor import Monitor
@@ -26,6 +26,8 @@ EVERY = 32
 SAFETY = 0.998
 #: A dense matrix with a smaller share of nonzeros is stored by its nonzeros.
 DENSE = 0.3
+#: Entries of a row, in the mean, from which on rows are long.
+SHORT = 16
 #: The usual limit of iterations.
 MAXITER = 1_000_000
 #: What a look records.
@@ -224,10 +226,9 @@ def by_rows(A: Matrix) -> Any:
     """The form that the kernels take, of a matrix `in_rows`."""
     if not arrays.is_sparse(A):
         return A
-    wide = max(A.nnz, *A.shape) >= 2**32
-    kind = np.int64 if wide else np.uint32  # unsigned: the kernels need not think of negative indices
-
-    def as_kind(index: Array) -> Array:
-        return index.view(kind) if index.dtype == np.int32 and not wide else index.astype(kind, copy=False)
-
-    return as_kind(A.indptr), as_kind(A.indices), A.data
+    wide = max(A.nnz, *A.shape) >= 2**31
+    if A.nnz < SHORT * A.shape[0]:
+        kind, rows = (np.int64 if wide else np.int32), ShortRows
+    else:
+        kind, rows = (np.uint64 if wide else np.uint32), LongRows
+    return rows(A.indptr.astype(kind, copy=False), A.indices.astype(kind, copy=False), A.data)

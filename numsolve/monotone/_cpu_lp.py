@@ -14,6 +14,7 @@ those of `numsolve.monotone.pdhg`.
 
 import math
 
+import numpy as np
 from numba import types
 from numba.extending import overload
 
@@ -33,6 +34,7 @@ from ._rules import (
     SUFFICIENT,
     is_certificate,
 )
+from ._tuples import ShortRows
 
 _REDUCTION = {"contract", "nsz", "reassoc"}
 
@@ -44,34 +46,54 @@ def row_dot(M, i, v):
     raise NotImplementedError("for compiled code")
 
 
-@overload(
-    row_dot,
-    jit_options={  # type: ignore[typeddict-unknown-key]  # options of njit, which its types forget
-        "fastmath": _REDUCTION,
-        "error_model": "numpy",
-        "no_cpython_wrapper": True,
-        "no_cfunc_wrapper": True,
-    },
-)
-def _row_dot(M, i, v):  # noqa: ARG001
-    if isinstance(M, types.Array):
+_OPTIONS = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
-        def dense(M, i, v):
-            total = 0.0
-            for j in range(v.size):
-                total += M[i, j] * v[j]
-            return total
 
-        return dense
+@overload(row_dot, jit_options={**_OPTIONS, "fastmath": _REDUCTION})  # type: ignore[typeddict-item]
+def _dense_dot(M, i, v):  # noqa: ARG001
+    if not isinstance(M, types.Array):
+        return None
 
-    def sparse(M, i, v):
-        indptr, indices, data = M
+    def dense(M, i, v):
         total = 0.0
-        for k in range(indptr[i], indptr[i + 1]):
-            total += data[k] * v[indices[k]]
+        for j in range(v.size):
+            total += M[i, j] * v[j]
         return total
 
-    return sparse
+    return dense
+
+
+@overload(row_dot, jit_options={**_OPTIONS, "fastmath": {"contract"}})  # type: ignore[typeddict-item]
+def _sparse_dot(M, i, v):  # noqa: ARG001
+    if isinstance(M, types.Array):
+        return None
+
+    def short(M, i, v):
+        total = 0.0
+        for k in range(M.indptr[i], M.indptr[i + 1]):
+            total += M.data[k] * v[M.indices[k]]
+        return total
+
+    def long(M, i, v):
+        indices, data = M.indices, M.data
+        k, end = np.uint64(M.indptr[i]), np.uint64(M.indptr[i + 1])
+        one = np.uint64(1)
+        a = b = c = d = 0.0
+        for _ in range((end - k) // np.uint64(4)):
+            a += data[k] * v[indices[k]]
+            k += one
+            b += data[k] * v[indices[k]]
+            k += one
+            c += data[k] * v[indices[k]]
+            k += one
+            d += data[k] * v[indices[k]]
+            k += one
+        while k < end:
+            a += data[k] * v[indices[k]]
+            k += one
+        return (a + b) + (c + d)
+
+    return short if M.instance_class is ShortRows else long
 
 
 def row_size(M, i, v):
@@ -99,13 +121,19 @@ def _row_size(M, i, v):  # noqa: ARG001
         return dense
 
     def sparse(M, i, v):
-        indptr, indices, data = M
         total = 0.0
-        for k in range(indptr[i], indptr[i + 1]):
-            total += abs(data[k] * v[indices[k]])
+        for k in range(M.indptr[i], M.indptr[i + 1]):
+            total += abs(M.data[k] * v[M.indices[k]])
         return total
 
     return sparse
+
+
+@kernel
+def product(M, v, out):
+    """Fill `out` with M v."""
+    for i in range(out.size):
+        out[i] = row_dot(M, i, v)
 
 
 # --- the iteration --------------------------------------------------------------------------------

@@ -63,6 +63,22 @@ def record(kind: np.dtype[Any], **values: float) -> Any:
     return array[0]
 
 
+class ShortRows(NamedTuple):
+    """A sparse matrix by its rows, which are short: their products are summed plainly."""
+
+    indptr: Array
+    indices: Array
+    data: Array
+
+
+class LongRows(NamedTuple):
+    """The same of long rows, whose products are summed in four parts."""
+
+    indptr: Array
+    indices: Array
+    data: Array
+
+
 class Columns(NamedTuple):
     """What has length n: cost, bounds, scale, and the iterates.
 
