@@ -27,7 +27,7 @@ SAFETY = 0.998
 #: A dense matrix with a smaller share of nonzeros is stored by its nonzeros.
 DENSE = 0.3
 #: Entries of a row, in the mean, from which on rows are long.
-SHORT = 16
+SHORT = 64
 #: The usual limit of iterations.
 MAXITER = 1_000_000
 #: What a look records.
@@ -226,9 +226,11 @@ def by_rows(A: Matrix) -> Any:
     """The form that the kernels take, of a matrix `in_rows`."""
     if not arrays.is_sparse(A):
         return A
-    wide = max(A.nnz, *A.shape) >= 2**31
-    if A.nnz < SHORT * A.shape[0]:
-        kind, rows = (np.int64 if wide else np.int32), ShortRows
-    else:
-        kind, rows = (np.uint64 if wide else np.uint32), LongRows
-    return rows(A.indptr.astype(kind, copy=False), A.indices.astype(kind, copy=False), A.data)
+    wide = max(A.nnz, *A.shape) >= 2**32
+    kind = np.uint64 if wide else np.uint32  # the kernels need not think of negative indices
+    rows = ShortRows if A.nnz < SHORT * A.shape[0] else LongRows
+
+    def as_kind(index: Array) -> Array:
+        return index.view(kind) if index.dtype == np.int32 and not wide else index.astype(kind, copy=False)
+
+    return rows(as_kind(A.indptr), as_kind(A.indices), A.data)

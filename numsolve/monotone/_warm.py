@@ -22,6 +22,15 @@ def _solve_lp_sparse() -> object:
     return solve_lp([-3, -5], csr_array([[1.0, 2.0], [3.0, 2.0]]), uc=[14, 18], lx=0)
 
 
+def _solve_lp_long_rows() -> object:
+    import numpy as np
+    from scipy.sparse import csr_array
+
+    from .pdhg import solve_lp
+
+    return solve_lp(-np.ones(100), csr_array(np.ones((1, 100))), uc=[1.0], lx=0)
+
+
 def _linprog() -> object:
     from .linprog import linprog
 
@@ -52,6 +61,7 @@ def _vr_halpern_of_a_game() -> object:
 CALLS: dict[str, Callable[[], object]] = {
     "solve_lp": _solve_lp,
     "solve_lp, sparse": _solve_lp_sparse,
+    "solve_lp, long rows": _solve_lp_long_rows,
     "linprog": _linprog,
     "solve_game": _solve_game,
     "vr_halpern": _vr_halpern,

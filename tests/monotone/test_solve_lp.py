@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csc_array, csr_array
+from scipy.sparse import csc_array, csr_array, random_array
 
 from numsolve import monotone
 from numsolve._core.result import ConvergenceWarning, PrecisionWarning, Status
@@ -325,3 +325,16 @@ def test_a_batch_can_be_started_and_stopped(netlib):
         r = monotone.solve_lp(costs, A, *bounds, maxiter=50)
     np.testing.assert_array_equal(r.nit, 50)
     assert np.isfinite(r.x).all()
+
+
+@pytest.mark.parametrize("per_row", [1, 6, 63, 64, 200])
+def test_products_along_short_and_long_rows(per_row):
+    """Rows of every length around the mean, empty ones too, give SciPy's product."""
+    from numsolve.monotone import _cpu_lp
+    from numsolve.monotone._compiled import by_rows
+
+    rng = np.random.default_rng(per_row)
+    A = csr_array(random_array((300, 400), density=per_row / 400, rng=rng))
+    v, out = rng.standard_normal(400), np.empty(300)
+    _cpu_lp.product(by_rows(A), v, out)
+    np.testing.assert_allclose(out, A @ v, atol=1e-12)
