@@ -23,7 +23,7 @@ from scipy.sparse.linalg import LinearOperator
 from numsolve._core import arrays
 from numsolve._core.result import Status
 
-from ._inner import DENSE, choose, dense, frobenius, least_curvature
+from ._inner import DENSE, Splu, choose, dense, frobenius, least_curvature, least_solution
 from ._point import Point, multipliers
 from ._restoration import restore
 
@@ -330,21 +330,27 @@ class Newton:
         p = self.point
         values = self.problem.evaluate(p.x + step)
         if values is not None and p.c.size:
-            back = np.linalg.lstsq(dense(values[4], p.x.size), values[2], rcond=None)[0]
-            values = self.problem.evaluate(p.x + step - back)
+            values = self.problem.evaluate(p.x + step - least_solution(values[4], values[2]))
         return None if values is None else Point.make(values, p.lam)
 
     @property
     def at_saddle(self) -> bool:
-        """Whether the reduced Hessian has a negative eigenvalue beyond rounding; only looked at if small."""
+        """Whether the reduced Hessian has a negative eigenvalue beyond rounding.
+
+        It is looked at if small; if sparse, where the inertia says so.
+        """
         p = self.point
         free = isinstance(self.H, LinearOperator) or isinstance(p.G, LinearOperator)
         most = DENSE if self.name == "ldl" else PRODUCTS if free else LOOKED_AT
+        if isinstance(self.inner, Splu) and p.x.size > most:
+            count = self.inner.negatives()
+            if count is None or count <= p.c.size:
+                return False
+            most = p.x.size
         if p.x.size > most or p.c.size >= p.x.size:
             return False
-        return least_curvature(self.H, p.G, p.x.size)[0] < -1e-6 * max(
-            arrays.norm(np, dense(self.H, p.x.size)), 1e-6
-        )
+        size = arrays.norm(np, dense(self.H, p.x.size)) if free else frobenius(self.H)
+        return least_curvature(self.H, p.G, p.x.size)[0] < -1e-6 * max(size, 1e-6)
 
     def _confirming_step(self) -> Array | None:
         """The Newton step, without a shift; None where there is none.

@@ -7,9 +7,12 @@ import functools
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.linalg import null_space
 from scipy.optimize import BFGS, Bounds, LinearConstraint, NonlinearConstraint
+from scipy.sparse.linalg import splu
 
 from numsolve import ConvergenceWarning, Status, sketch
+from numsolve.sketch._inner import Splu
 from numsolve.sketch._jaxed import Derivatives
 from numsolve.sketch._point import Point
 from numsolve.sketch._problem import Problem
@@ -185,6 +188,58 @@ def test_the_control_problem_of_the_paper(n, value):
         assert r.history.residual[0] == pytest.approx(19.18673506918660778861449927, rel=1e-14)
     else:
         assert r.inner == "splu"
+
+
+def test_a_large_control_problem_is_not_filled_in():
+    """Factors of a system without pivoting have at most the entries of SuperLU's own order with it."""
+    p = sketch.problems.control(60)
+    c, jac, _ = p.constraints
+    H, G = p.hess(p.x0), jac(p.x0)
+    solver = Splu(H.shape[0], G.shape[0])
+    solver.prepare(H, G)
+    b = np.concatenate([p.jac(p.x0), c(p.x0)])
+    step = solver.solve(b, 0.0, 0.0, 0.0)
+    K = sp.csc_matrix(sp.block_array([[H, G.T], [G, None]]))
+    usual = splu(K)
+    assert solver.lu.L.nnz + solver.lu.U.nnz <= usual.L.nnz + usual.U.nnz
+    np.testing.assert_allclose(K @ step.z, b, atol=1e-9 * np.linalg.norm(b))
+    assert step.convex
+    assert solver.negatives() == G.shape[0]
+
+
+@pytest.mark.parametrize("at_the_saddle", [True, False])
+def test_a_sparse_saddle_point_is_left(at_the_saddle):
+    """Wells on both sides of 0 in each of 300 variables, under sparse equations that 0 fulfils."""
+    rng = np.random.default_rng(0)
+    G = sp.csr_array(sp.random_array((60, 300), density=0.01, rng=rng))
+    G = G[np.diff(G.indptr) > 0]
+    r = sketch.minimize(
+        lambda x: np.sum(x**4 / 4 - x**2 / 2),
+        np.zeros(300) if at_the_saddle else 1e-9 * rng.normal(size=300),
+        jac=lambda x: x**3 - x,
+        hess=lambda x: sp.diags_array(3 * x**2 - 1).tocsc(),
+        constraints=LinearConstraint(G, 0, 0),
+    )
+    assert r.success
+    assert r.inner == "splu"
+    Z = null_space(G.toarray())
+    assert np.linalg.eigvalsh(Z.T @ np.diag(3 * r.x**2 - 1) @ Z).min() > 0
+    assert np.linalg.norm(G @ r.x) <= 1e-8
+
+
+def test_a_sparse_maximum_is_no_success():
+    """A concave function on a subspace has no minimum."""
+    G = sp.csr_array(np.ones((1, 300)))
+    with pytest.warns(ConvergenceWarning):
+        r = sketch.minimize(
+            lambda x: -0.5 * x @ x,
+            np.zeros(300),
+            jac=lambda x: -x,
+            hess=lambda x: sp.diags_array(-np.ones(300)).tocsc(),
+            constraints=LinearConstraint(G, 0, 0),
+            maxiter=30,
+        )
+    assert not r.success
 
 
 def test_the_slope_of_the_merit_function_is_its_derivative():
