@@ -98,6 +98,13 @@ def _anchor(p):
 @inner
 def _look(x, y, run, stake, out):
     """The residual at the PDHG points, the gap, and the weight."""
+    _judge(x, y, stake, out)
+    out[2] = run.weight
+
+
+@inner
+def _judge(x, y, stake, out):
+    """The residual of two strategies, and the gap."""
     out[0] = math.sqrt(_step_length(x, -1.0 / stake) + _step_length(y, 1.0 / stake))
     highest, lowest = y.payh[0], x.payh[0]
     for i in range(y.payh.size):
@@ -105,7 +112,6 @@ def _look(x, y, run, stake, out):
     for j in range(x.payh.size):
         lowest = min(lowest, x.payh[j])
     out[1] = highest - lowest
-    out[2] = run.weight
 
 
 @inner
@@ -118,6 +124,25 @@ def _step_length(p, step):
     for i in range(p.zh.size):
         total += (p.work[i] - p.zh[i]) ** 2
     return total
+
+
+@kernel
+def look_at_program(M, Mt, col, row, x, y, stake, out):
+    """Fill `x` and `y` with the strategies of an iterate of the game's program; their residual and gap.
+
+    The program has a column and a row more than the game: the value, and the sum of x.
+    """
+    for j in range(x.zh.size):
+        x.zh[j] = col.xh[j] * col.scale[j]
+    for i in range(y.zh.size):
+        y.zh[i] = -row.yh[i] * row.scale[i]
+    project(x.zh, 1.0)
+    project(y.zh, 1.0)
+    for i in range(y.zh.size):
+        y.payh[i] = row_dot(M, i, x.zh)
+    for j in range(x.zh.size):
+        x.payh[j] = row_dot(Mt, j, y.zh)
+    _judge(x, y, stake, out)
 
 
 @kernel

@@ -207,7 +207,7 @@ class LPForm:
 
     def __init__(self, A: Matrix, stake: float, start: tuple[Array, Array], limits: Limits) -> None:
         m, n = A.shape
-        self.game, self.stake, inf = A, stake, float("inf")
+        self.stake, inf = stake, float("inf")
         if arrays.is_sparse(A):
             from scipy.sparse import block_array, csr_array
 
@@ -226,14 +226,17 @@ class LPForm:
         )
         x, y = start
         self.solver = Compiled(program, limits, geometric=0)
-        point = np.append(x, np.max(A @ x)), np.append(-y, np.min(A.T @ y))
-        self.run = Run(self.solver, self.solver.start(*point))
+        pay_y, pay_x = A @ x, A.T @ y
+        self.run = Run(
+            self.solver, self.solver.start(np.append(x, np.max(pay_y)), np.append(-y, np.min(pay_x)))
+        )
+        self.A, self.At = by_rows(in_rows(A)), by_rows(in_rows(A.T))
+        self.x, self.y = _player(x, pay_x), _player(y, pay_y)
 
     @property
     def point(self) -> tuple[Array, Array]:
         """The strategies of the PDHG point, which satisfies the sums only in the limit."""
-        x, y = self.solver.unscaled(self.run.point)
-        return project_simplex(x[:-1]), project_simplex(-y[:-1])
+        return self.x.zh, self.y.zh
 
     @property
     def nrestart(self) -> int:
@@ -242,13 +245,18 @@ class LPForm:
 
     def advance(self, steps: int, every: int, stop_at: float) -> tuple[Array, int, int]:
         """Iterate up to the next look, which is at the residual of the game."""
+        from . import _cpu_game
+
         _, done, code = self.run.advance(min(steps, every), every, -1.0)
-        quality = measured(self.game, self.stake, *self.point)
-        row = np.array([[quality["residual"], quality["gap"], self.run.weight]])
-        if quality["residual"] <= stop_at:
-            return row, done, CONVERGED
+        table = np.empty((1, 3))
+        _cpu_game.look_at_program(
+            self.A, self.At, self.run.col, self.run.row, self.x, self.y, self.stake, table[0]
+        )
+        table[0, 2] = self.run.weight
+        if table[0, 0] <= stop_at:
+            return table, done, CONVERGED
         # The program of a game has a solution: whatever seems a ray is none.
-        return row, done, STAGNATED if code == STAGNATED else RUNNING
+        return table, done, STAGNATED if code == STAGNATED else RUNNING
 
 
 def _centred(A: Matrix) -> tuple[Any, float]:

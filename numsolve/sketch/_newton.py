@@ -23,7 +23,8 @@ from scipy.sparse.linalg import LinearOperator
 from numsolve._core import arrays
 from numsolve._core.result import Status
 
-from ._inner import DENSE, Splu, choose, dense, frobenius, least_curvature, least_solution
+from ._curvature import least_curvature, least_solution
+from ._inner import DENSE, Splu, choose, dense, frobenius
 from ._point import Point, multipliers
 from ._restoration import restore
 

@@ -32,7 +32,8 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._inner import dense, least_curvature
+from ._curvature import least_curvature
+from ._inner import dense
 from ._point import Point
 from ._problem import Problem
 from .minimize import FOREIGN, deliver_point, record
