@@ -88,9 +88,8 @@ def _sparse_dot(M, i, v):  # noqa: ARG001
             k += one
             d += data[k] * v[indices[k]]
             k += one
-        while k < end:
-            a += data[k] * v[indices[k]]
-            k += one
+        for j in range(k, end):
+            a += data[j] * v[indices[j]]
         return (a + b) + (c + d)
 
     return short if M.instance_class is ShortRows else long
