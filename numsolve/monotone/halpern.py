@@ -49,6 +49,8 @@ Method = Literal["halpern", "eag", "popov", "eg"]
 
 #: The step of each method times L: the largest that its convergence proof allows, or just below.
 STEPS = {"halpern": 1.0, "eag": 1 / 8, "popov": 1 / 3, "eg": 0.7}
+#: The methods with an anchor, which restarts move.
+ANCHORED = ("halpern", "eag")
 MAXITER = 10_000
 
 
@@ -61,7 +63,7 @@ def halpern(
     prox: Prox | None = None,
     gamma: float | None = None,
     method: Method = "halpern",
-    restart: Literal["adaptive"] | None = None,
+    restart: Literal["auto", "adaptive"] | None = "auto",
     tol: float = 1e-6,
     maxiter: int | None = None,
     callback: Callback | None = None,
@@ -88,10 +90,11 @@ def halpern(
         "popov" 1/(3 L), for "eg" 0.7/L.
     method : {"halpern", "eag", "popov", "eg"}
         Halpern's, the extra-anchored gradient, Popov's and the extragradient method.
-    restart : {None, "adaptive"}
+    restart : {"auto", "adaptive", None}
         "adaptive" moves the anchor to the iterate when the residual has fallen to a fifth of what it was at
         the last restart, or grows again, which makes the convergence linear where the residual bounds the
-        distance to the solutions. "halpern" and "eag" only.
+        distance to the solutions. "auto" does so in "halpern" and "eag", which alone have an anchor. None is
+        the published iteration.
     tol : float
         Largest residual ``|u - J(u - gamma F(u))| / gamma``, which is ``|F(u)|`` without G.
     maxiter, callback, progress, time_limit : optional
@@ -127,7 +130,7 @@ def halpern(
     >>> from numsolve import monotone
     >>> A = np.array([[2.0, 1.0], [1.0, 2.0]])
     >>> result = monotone.halpern(
-    ...     lambda u: A @ u - [2.0, 5.0], [0.0, 0.0], L=3.0, prox=monotone.project_box, restart="adaptive"
+    ...     lambda u: A @ u - [2.0, 5.0], [0.0, 0.0], L=3.0, prox=monotone.project_box
     ... )
     >>> result.x.round(6)
     array([0.5, 1. ])
@@ -141,8 +144,8 @@ def halpern(
     L = checks.real("L", L, low=0.0, open_low=True)
     checks.choice("method", method, get_args(Method))
     if restart is not None:
-        checks.choice("restart", restart, ("adaptive",))
-        if method not in {"halpern", "eag"}:
+        checks.choice("restart", restart, ("auto", "adaptive"))
+        if restart == "adaptive" and method not in ANCHORED:
             raise ValueError(f"restart moves an anchor, which {method!r} does not have")
     xp = arrays.array_namespace(x0=x0)
     J = resolvent(prox, xp)
@@ -154,7 +157,7 @@ def halpern(
     with Monitor(limits, atol=tol, maxiter=MAXITER, label=method, keep="reference") as it:
         steps = _METHODS[method](F, J, start, gamma)
         u, z = next(steps)
-        rule = Restarts(restart == "adaptive")
+        rule = Restarts(restart is not None and method in ANCHORED)
         residual = distance(xp, u, z) / gamma
         it.record(residual, u)
         for _ in it:

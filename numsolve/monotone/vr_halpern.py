@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from .prox import Prox
 
-Assumption = Literal["cocoercive", "lipschitz"]
+Assumption = Literal["auto", "cocoercive", "lipschitz"]
 Schedule = Literal["tuned", "paper"]
 Sampling = Literal["uniform", "importance"]
 MAXITER = 2**62
@@ -62,6 +62,8 @@ MAXITER = 2**62
 BATCH, CYCLE = 0.3, 1.6
 #: The tuned form of Algorithm 2: the inner steps over n. More do not pay, nor does stopping by accuracy.
 INNER = 0.2
+#: The largest probability of Algorithm 2.
+HALF = 0.5
 #: When the time is over, the residual is measured once more if so many evaluations of F were paid since the
 #: last one.
 WORTH_A_LOOK = 5.0
@@ -74,7 +76,7 @@ def vr_halpern(
     *,
     L: float | None = None,
     prox: Prox | None = None,
-    assumption: Assumption = "cocoercive",
+    assumption: Assumption = "auto",
     step: float | None = None,
     batch: int | None = None,
     prob: float | None = None,
@@ -103,8 +105,9 @@ def vr_halpern(
         The constant on average, ``mean_i |F_i(u) - F_i(v)|^2 <= L^2 |u - v|^2``; the problem's by default.
     prox : callable, optional
         ``prox(v, gamma)``, the resolvent of ``gamma G``. Those of this package run in compiled code.
-    assumption : {"cocoercive", "lipschitz"}
-        Algorithm 1 or Algorithm 2. Games are only Lipschitz.
+    assumption : {"auto", "cocoercive", "lipschitz"}
+        Algorithm 1 or Algorithm 2. Games are only Lipschitz: "auto" is that for a `BilinearGame`, and
+        cocoercive for everything else.
     step : float, optional
         eta. By default 1/L, with ``schedule="paper"`` 1/(4 L), in Algorithm 1; sqrt(n)/L in Algorithm 2.
     batch : int, optional
@@ -152,7 +155,8 @@ def vr_halpern(
     ConvergenceWarning
         If the tolerance was not reached; the result is the best iterate.
     UserWarning
-        If `batch` is larger than n; then it is n.
+        If `batch` is larger than n; then it is n. In Algorithm 2, if `batch` is given, which it does not have,
+        or `prob` is above 1/2; then it is 1/2.
 
     See Also
     --------
@@ -193,9 +197,15 @@ def vr_halpern(
     if prob is not None:
         prob = checks.real("prob", prob, low=0.0, high=1.0, open_low=True)
     if batch is not None and (batch := checks.integer("batch", batch, low=1)) > problem.n:
-        message = f"batch = {batch} is more than the {problem.n} components; all of them are taken"
-        warnings.warn(message, UserWarning, stacklevel=caller_level())
+        _tell(f"batch = {batch} is more than the {problem.n} components; all of them are taken")
         batch = problem.n
+    if assumption == "auto":
+        assumption = "lipschitz" if isinstance(problem, BilinearGame) else "cocoercive"
+    if assumption == "lipschitz" and batch is not None:
+        _tell(f"batch = {batch} is ignored: Algorithm 2, for Lipschitz operators, draws one component a step")
+    if assumption == "lipschitz" and prob is not None and prob > HALF:
+        _tell(f"prob = {prob:g} is more than Algorithm 2 allows; it is 1/2")
+        prob = HALF
     max_epochs = checks.real("max_epochs", max_epochs, low=0.0, infinite=True)
     components = _components(problem, prox, sampling, x0, checks.generator(rng))
     rule = Restarts(restart == "adaptive" or (restart == "auto" and schedule == "tuned"))
@@ -210,6 +220,10 @@ def vr_halpern(
         _double_loop(run, x0, gamma, _splitting(problem.n, gamma, step, prob), schedule)
     cost = components.cost
     return it.result(MonotoneResult, nfev=cost, epochs=cost / problem.n, nrestart=rule.count, gamma=gamma)
+
+
+def _tell(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=caller_level())
 
 
 def _estimator(n: int, step: float, batch: int | None, prob: float | None, schedule: Schedule) -> Estimator:
@@ -230,7 +244,7 @@ def _splitting(n: int, gamma: float, eta: float | None, prob: float | None) -> S
     """The numbers of the inner loop of Algorithm 2."""
     L = 1.0 / gamma
     eta = math.sqrt(n) / L if eta is None else eta
-    p = 1.0 / max(n, 2) if prob is None else min(prob, 0.5)
+    p = 1.0 / max(n, 2) if prob is None else prob
     return Splitting(eta, math.sqrt(p * (1.0 - p)) / (eta * L + 1.0), p)
 
 

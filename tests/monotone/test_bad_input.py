@@ -268,7 +268,7 @@ BAD = {
     "unknown assumption": (
         {"assumption": "x"},
         ValueError,
-        "assumption must be one of 'cocoercive'",
+        "assumption must be one of 'auto'",
         (vr_halpern,),
     ),
     "rng legacy": ({"rng": np.random.RandomState(0)}, TypeError, "not the legacy RandomState", (vr_halpern,)),

@@ -51,7 +51,7 @@ def test_a_rotation_is_solved_by_all_but_halpern(method):
 
 
 def test_the_anchored_method_is_of_order_one_over_k():
-    history = run(lambda u: SKEW @ u, [1.0, 1.0], L=1.0, method="eag", maxiter=4000)
+    history = run(lambda u: SKEW @ u, [1.0, 1.0], L=1.0, method="eag", restart=None, maxiter=4000)
     k = np.array([500, 1000, 2000, 4000])
     slope = np.polyfit(np.log(k), np.log(history.residual[k]), 1)[0]
     assert slope == pytest.approx(-1, abs=0.1)
@@ -151,3 +151,20 @@ def test_a_nan_ends_the_run_with_words():
 def test_the_start_may_be_the_answer():
     r = monotone.halpern(lambda u: u, np.zeros(3), L=1.0)
     assert (r.nit, r.nfev, r.residual) == (0, 1, 0.0)
+
+
+def test_anchored_methods_restart_by_default():
+    rng = np.random.default_rng(0)
+    M = rng.normal(size=(20, 10))
+    H, f = M.T @ M, rng.normal(size=10)
+    for F, L, method in (
+        (lambda u: H @ u - f, np.linalg.norm(H, 2), "halpern"),
+        (lambda u: SKEW @ (u - 1), 1.0, "eag"),
+    ):
+        start = np.zeros(10 if method == "halpern" else 2)
+        r = monotone.halpern(F, start, L=L, method=method)
+        assert r.success
+        assert r.nrestart > 0
+        with pytest.warns(ConvergenceWarning):
+            plain = monotone.halpern(F, start, L=L, method=method, restart=None, maxiter=r.nit)
+        assert plain.residual > r.residual

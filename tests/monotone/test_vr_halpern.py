@@ -298,3 +298,20 @@ def test_the_budget_is_kept():
     assert 20 <= r.epochs < 24
     assert r.history.epochs[-1] == r.epochs
     assert (np.diff(r.history.epochs) > 0).all()
+
+
+def test_a_game_takes_the_algorithm_for_games():
+    game = monotone.BilinearGame(np.random.default_rng(0).normal(size=(6, 5)))
+    r = monotone.vr_halpern(game, game.start(), tol=1e-2, rng=0)
+    chosen = monotone.vr_halpern(game, game.start(), assumption="lipschitz", tol=1e-2, rng=0)
+    assert r.success
+    np.testing.assert_array_equal(r.x, chosen.x)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"), [({"batch": 2}, "batch = 2 is ignored"), ({"prob": 0.9}, "prob = 0.9 is more than")]
+)
+def test_what_algorithm_2_does_not_take_is_said(settings, said):
+    game = monotone.BilinearGame(np.random.default_rng(0).normal(size=(6, 5)))
+    with pytest.warns(UserWarning, match=said):
+        monotone.vr_halpern(game, game.start(), tol=0.3, rng=0, **settings)
