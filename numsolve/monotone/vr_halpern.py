@@ -155,8 +155,8 @@ def vr_halpern(
     ConvergenceWarning
         If the tolerance was not reached; the result is the best iterate.
     UserWarning
-        If `batch` is larger than n; then it is n. In Algorithm 2, if `batch` is given, which it does not have,
-        or `prob` is above 1/2; then it is 1/2.
+        If `batch` is larger than n; then it is n. In Algorithm 2, if `batch` is given, which it does not
+        have, or `prob` is above 1/2; then it is 1/2.
 
     See Also
     --------
