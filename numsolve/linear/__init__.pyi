@@ -9,6 +9,7 @@ from .poisson.dcdm import dcdm as dcdm
 from .poisson.grid import GridPoisson as GridPoisson
 from .poisson.multigrid import PoissonMultigrid as PoissonMultigrid
 from .poisson.multigrid import poisson_multigrid as poisson_multigrid
+from .poisson.multigrid_training import train_multigrid as train_multigrid
 from .poisson.network import DCDMNet as DCDMNet
 from .poisson.npsd import NPSDNet as NPSDNet
 from .poisson.npsd_training import train_npsd as train_npsd
@@ -63,5 +64,6 @@ __all__ = [
     "sweep",
     "theory",
     "train_dcdm",
+    "train_multigrid",
     "train_npsd",
 ]
