@@ -94,7 +94,7 @@ colours = plt.get_cmap("magma").with_extremes(bad="0.6")
 image = left.imshow(
     np.ma.masked_where(~fluid, smoke), origin="lower", cmap=colours, vmin=0, vmax=1
 )
-left.set(xticks=[], yticks=[])
+left.set(title="step 0", xticks=[], yticks=[])
 (ours,) = right.semilogy([], [], label="multigrid CG")
 (theirs,) = right.semilogy([], [], "o", ms=4, label="plain CG")
 right.set(xlabel="time step", ylabel="iterations", xlim=(0, steps), ylim=(1, 1000))

@@ -285,7 +285,7 @@ def _convolved_in_jax(_: Namespace, kernels: Any, x: Any) -> Any:
 def shifts(xp: Namespace, x: Any) -> list[Any]:
     """The copies of an image, shifted by each place of a kernel, zeros coming in."""
     for axis in range(x.ndim):
-        edge = xp.zeros_like(x[(slice(None),) * axis + (slice(0, 1),)])
+        edge = xp.zeros_like(x[(slice(None),) * axis + (slice(0, 1), ...)])
         x = xp.concat([edge, x, edge], axis=axis)
     shape = tuple(n - 2 for n in x.shape)
     return [
@@ -306,8 +306,8 @@ def interpolated(xp: Namespace, x: Any) -> Any:
     """Twice as many cells along each axis, by linear interpolation between centres."""
     for axis in range(x.ndim):
         at = (slice(None),) * axis
-        before = xp.concat([x[(*at, slice(0, 1))], x[(*at, slice(0, -1))]], axis=axis)
-        after = xp.concat([x[(*at, slice(1, None))], x[(*at, slice(-1, None))]], axis=axis)
+        before = xp.concat([x[(*at, slice(0, 1), ...)], x[(*at, slice(0, -1), ...)]], axis=axis)
+        after = xp.concat([x[(*at, slice(1, None), ...)], x[(*at, slice(-1, None), ...)]], axis=axis)
         pair = xp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=axis + 1)
         x = xp.reshape(pair, (*x.shape[:axis], 2 * x.shape[axis], *x.shape[axis + 1 :]))
     return x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,38 @@ def test_a_small_linear_network_learns_to_save_iterations():
     assert learned.nit < 0.4 * plain.nit
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_learned_coarse_weights_save_part_of_an_iteration(ndim):
+    """A per cent of the rate or more; the rule is a stationary point of no loss."""
+    grids = [
+        linear.problems.random_obstacles((32,) * 2 if ndim == 2 else (12,) * 3, 3, rng=k) for k in (0, 1)
+    ]
+    weights = linear.train_multigrid(ndim, grids=grids, maxiter=60, rng=0)
+    rule, learned = weights["rates"]
+    assert np.log(learned) < 1.01 * np.log(rule)
+    M = linear.poisson_multigrid(grids[0], weights=weights)
+    b = np.random.default_rng(0).normal(size=M.shape[0])
+    assert linear.cg(M.problem, b, M=M, rtol=1e-8).success
+
+
+def test_no_weights_make_the_cycle_indefinite():
+    flags = linear.problems.random_obstacles((16, 14), 2, rng=1)
+    numbers = np.random.default_rng(0).uniform(-1, 1, (3, 3))
+    M = linear.poisson_multigrid(
+        flags, weights={"ndim": 2, "numbers": numbers}, dtype="float64", coarse_size=8
+    )
+    B = np.column_stack([M @ e for e in np.eye(M.shape[0])])
+    assert abs(B - B.T).max() < 1e-12 * abs(B).max()
+    assert np.linalg.eigvalsh(B).min() > 0.0
+    again = pickle.loads(pickle.dumps(M))
+    np.testing.assert_array_equal(again @ np.ones(M.shape[0]), M @ np.ones(M.shape[0]))
+    rule = linear.poisson_multigrid(flags, dtype="float64", coarse_size=8, weights=None)
+    zeros = linear.poisson_multigrid(
+        flags, weights={"ndim": 2, "numbers": np.zeros((1, 3))}, dtype="float64", coarse_size=8
+    )
+    np.testing.assert_allclose(zeros @ B[0], rule @ B[0], rtol=1e-12)
+
+
 def test_an_ended_training_keeps_its_best_weights():
     pytest.importorskip("optax")
     settings = {"n_ritz": 30, "n_samples": 60, "channels": 4, "rng": 0}
@@ -99,6 +133,20 @@ def test_an_ended_training_keeps_its_best_weights():
         (lambda: linear.ritz_training_vectors(0 * np.eye(3), 2, 2), ValueError, "must not be zero"),
         (lambda: linear.ritz_training_vectors(np.eye(3) * 1j, 2, 2), TypeError, "complex"),
         (lambda: linear.ritz_training_vectors([[1.0]], 2, 2), TypeError, "must be a matrix"),
+        (lambda: linear.train_multigrid(2, grids=[np.zeros((4, 4), int)]), ValueError, "open cell"),
+        (lambda: linear.train_multigrid(3, grids=[FLAGS]), ValueError, "flags of 3 axes"),
+        (lambda: linear.train_multigrid(4), ValueError, "ndim"),
+        (lambda: linear.poisson_multigrid(FLAGS, weights=3), TypeError, "weights must be"),
+        (
+            lambda: linear.poisson_multigrid(FLAGS, weights={"ndim": 3, "numbers": np.zeros((3, 3))}),
+            ValueError,
+            "grids of 2 axes, got 3",
+        ),
+        (
+            lambda: linear.poisson_multigrid(FLAGS, weights={"ndim": 2, "numbers": np.zeros((3, 2))}),
+            ValueError,
+            "rows of 3 numbers",
+        ),
         (lambda: linear.train_dcdm(FLAGS, net=3), TypeError, "DCDMNet, got int"),
         (lambda: linear.train_dcdm(FLAGS, net=linear.DCDMNet(3)), ValueError, "grids of 3 axes"),
         (lambda: linear.train_dcdm(FLAGS, lr=0.0), ValueError, "lr"),
