@@ -70,7 +70,7 @@ def fit(
     jax, optax = require("jax", "training"), require("optax", "training")
     adam = optax.chain(optax.clip_by_global_norm(LONGEST_GRADIENT), optax.scale_by_adam())
 
-    @jax.jit
+    @jax.jit  # type: ignore[untyped-decorator]  # JAX is there only when something is trained
     def step(params: Params, state: Any, batch: Batch, size: Any) -> tuple[Params, Any]:
         updates, state = adam.update(jax.grad(loss)(params, batch), state, params)
         return jax.tree.map(lambda p, u: p - size * u, params, updates), state

@@ -25,7 +25,6 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._cpu_cg import cg
 from .grid import GridPoisson
 from .multigrid import MOST_LEARNED, MOST_SWEEPS, PoissonMultigrid
 from .problems import random_obstacles
@@ -151,6 +150,8 @@ def train_multigrid(
 
 def _rate(problem: GridPoisson, b: Array, numbers: Array, unroll: int, n_smooth: int) -> float:
     """The loss on one grid (2)."""
+    from ._cpu_cg import cg
+
     M = PoissonMultigrid(problem, n_smooth=n_smooth, dtype="float32", coarse_size=100, learned=numbers)
     vectors, norms = np.zeros((4, problem.size)), np.empty(unroll)
     vectors[1] = problem.spread(b)

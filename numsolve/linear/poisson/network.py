@@ -246,14 +246,14 @@ def _in_arrays(xp: Namespace, net: DCDMNet, grid: Array) -> Array:
         (_flat(xp, k, grid), _column(xp, b, grid)) for k, b in zip(net.kernels, net.biases, strict=True)
     )
 
-    def convolve(x: Array, *, rectify: bool = True) -> Array:
+    def convolve(x: Any, *, rectify: bool = True) -> Any:
         kernel, bias = next(layers)
         out = kernel @ _shifted(xp, x) + bias
         if rectify:
             out = xp.where(out > 0, out, xp.zeros_like(out))
         return xp.reshape(out, (-1, *x.shape[1:]))
 
-    def residual_blocks(x: Array, n: int) -> Array:
+    def residual_blocks(x: Any, n: int) -> Any:
         for _ in range(n):
             x = convolve(convolve(x)) + x
         return x
@@ -263,21 +263,21 @@ def _in_arrays(xp: Namespace, net: DCDMNet, grid: Array) -> Array:
     low = residual_blocks(_halved(xp, top), net.n_low)  # (2)
     up = residual_blocks(_doubled(xp, low) + top, net.n_up)  # (3)
     kernel, bias = next(layers)
-    out = xp.reshape(kernel @ xp.reshape(up, (net.channels, -1)) + bias, even)  # (4)
+    out: Array = xp.reshape(kernel @ xp.reshape(up, (net.channels, -1)) + bias, even)  # (4)
     return out[tuple(slice(0, n) for n in shape)]
 
 
-def _flat(xp: Namespace, kernel: Array, like: Array) -> Array:
+def _flat(xp: Namespace, kernel: Array, like: Array) -> Any:
     """A kernel as the matrix that acts on shifted copies."""
     matrix = np.ascontiguousarray(np.moveaxis(kernel, -1, 0).reshape(kernel.shape[-1], -1))
     return xp.asarray(matrix, device=arrays.device(like))
 
 
-def _column(xp: Namespace, bias: Array, like: Array) -> Array:
+def _column(xp: Namespace, bias: Array, like: Array) -> Any:
     return xp.asarray(bias[:, None], device=arrays.device(like))
 
 
-def _padded(xp: Namespace, x: Array, shape: tuple[int, ...], start: int = 0) -> Array:
+def _padded(xp: Namespace, x: Any, shape: tuple[int, ...], start: int = 0) -> Any:
     """Zeros of a shape, with x in them."""
     if tuple(x.shape) == shape:
         return x
@@ -286,7 +286,7 @@ def _padded(xp: Namespace, x: Array, shape: tuple[int, ...], start: int = 0) -> 
     return out
 
 
-def _shifted(xp: Namespace, x: Array) -> Array:
+def _shifted(xp: Namespace, x: Any) -> Any:
     """The copies of all channels, shifted by each place of the kernel, one row each."""
     channels, shape = x.shape[0], tuple(x.shape[1:])
     wide = xp.zeros((channels, *(n + 2 for n in shape)), dtype=x.dtype, device=arrays.device(x))
@@ -300,7 +300,7 @@ def _shifted(xp: Namespace, x: Array) -> Array:
     return xp.concat(copies, axis=0)
 
 
-def _halved(xp: Namespace, x: Array) -> Array:
+def _halved(xp: Namespace, x: Any) -> Any:
     """Means over blocks of two cells a side."""
     for axis in range(1, x.ndim):
         before, after = tuple(x.shape[:axis]), tuple(x.shape[axis + 1 :])
@@ -308,7 +308,7 @@ def _halved(xp: Namespace, x: Array) -> Array:
     return x
 
 
-def _doubled(xp: Namespace, x: Array) -> Array:
+def _doubled(xp: Namespace, x: Any) -> Any:
     """Each entry for a block of two cells a side."""
     for axis in range(1, x.ndim):
         x = xp.repeat(x, 2, axis=axis)

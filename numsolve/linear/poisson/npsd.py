@@ -142,7 +142,8 @@ class NPSDNet(Network):
 
         def apply(r: Array) -> Array:
             wide = _widened(xp, xp.astype(r, xp.float32), shape, room)
-            return forward(xp, kernels, wide)[tuple(slice(0, n) for n in shape)]
+            out: Array = forward(xp, kernels, wide)
+            return out[tuple(slice(0, n) for n in shape)]
 
         return apply
 
@@ -277,7 +278,7 @@ def _convolved_in_jax(_: Namespace, kernels: Any, x: Any) -> Any:
     from jax import lax
 
     d, taps = x.ndim, 3**x.ndim
-    each_place = np.eye(taps, dtype=np.float32).reshape(taps, 1, *(3,) * d)
+    each_place: Any = np.eye(taps, dtype=np.float32).reshape(taps, 1, *(3,) * d)
     copies = lax.conv_general_dilated(x[None, None], each_place, (1,) * d, "SAME")[0]
     return (kernels * copies).sum(0)
 

@@ -127,7 +127,8 @@ def train_npsd(
 
     def loss(params: Any, sample: Any) -> Any:
         r, near, operator = sample
-        kernels = kernels_of(jax.numpy, *params, near)
+        blocks, factors = params
+        kernels = kernels_of(jax.numpy, blocks, factors, near)
         left = r - product_in_jax(operator, jax.vmap(lambda one: forward(jax.numpy, kernels, one))(r))
         return jax.numpy.sqrt((left**2).sum(tuple(range(1, left.ndim)))).mean()  # (1)
 
@@ -154,4 +155,4 @@ def _batches(samples: list[Sample], batch: int, rng: np.random.Generator) -> Ite
         for k in rng.permutation(len(samples)):
             r, *rest = samples[k]
             chosen = rng.choice(np.arange(batch if k == 0 else 0, len(r)), batch, replace=False)
-            yield (r[chosen], *rest)  # type: ignore[misc]  # a list is unpacked
+            yield (r[chosen], *rest)
