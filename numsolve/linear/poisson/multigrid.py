@@ -34,6 +34,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import arrays, checks
 
+from ._given import checked_flags
 from ._hierarchy import build
 from ._weights import read
 from .grid import GridPoisson
@@ -85,7 +86,7 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         super().__init__(np.dtype(float), (problem.n, problem.n))
 
     def refit(self, flags: ArrayLike) -> PoissonMultigrid:
-        """Set up anew for obstacles that moved.
+        """Set up anew for obstacles that moved; where none did, nothing is done.
 
         Parameters
         ----------
@@ -98,6 +99,8 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
             Itself; `problem` has the new matrix.
         """
         old = self.problem
+        if np.array_equal(checked_flags(flags), old.flags):
+            return self
         problem = GridPoisson(flags, spacing=old.spacing, face_coefficients=old.faces)
         if problem.grid_shape != old.grid_shape:
             raise ValueError(f"flags must have shape {old.grid_shape}, got {problem.grid_shape}")

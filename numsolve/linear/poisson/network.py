@@ -242,13 +242,14 @@ def _in_arrays(xp: Namespace, net: DCDMNet, grid: Array) -> Array:
     """The network in plain array code, channels first."""
     shape = tuple(grid.shape)
     even = tuple(n + n % 2 for n in shape)
+    rooms: dict[tuple[int, ...], Any] = {}
     layers = iter(
         (_flat(xp, k, grid), _column(xp, b, grid)) for k, b in zip(net.kernels, net.biases, strict=True)
     )
 
     def convolve(x: Any, *, rectify: bool = True) -> Any:
         kernel, bias = next(layers)
-        out = kernel @ _shifted(xp, x) + bias
+        out = kernel @ _shifted(xp, x, rooms) + bias
         if rectify:
             out = xp.where(out > 0, out, xp.zeros_like(out))
         return xp.reshape(out, (-1, *x.shape[1:]))
@@ -286,18 +287,20 @@ def _padded(xp: Namespace, x: Any, shape: tuple[int, ...], start: int = 0) -> An
     return out
 
 
-def _shifted(xp: Namespace, x: Any) -> Any:
-    """The copies of all channels, shifted by each place of the kernel, one row each."""
+def _shifted(xp: Namespace, x: Any, rooms: dict[tuple[int, ...], Any]) -> Any:
+    """The copies of all channels, shifted by each place of the kernel; their memory is used again."""
     channels, shape = x.shape[0], tuple(x.shape[1:])
-    wide = xp.zeros((channels, *(n + 2 for n in shape)), dtype=x.dtype, device=arrays.device(x))
-    wide[(slice(None), *(slice(1, n + 1) for n in shape))] = x
-    copies = [
-        xp.reshape(
-            wide[(slice(None), *(slice(s, s + n) for s, n in zip(at, shape, strict=True)))], (channels, -1)
+    wanted = (WIDTH ** len(shape), channels, *shape)
+    if wanted not in rooms:
+        rooms[wanted] = (
+            xp.empty(wanted, dtype=x.dtype, device=arrays.device(x)),
+            xp.zeros((channels, *(n + 2 for n in shape)), dtype=x.dtype, device=arrays.device(x)),
         )
-        for at in product(range(WIDTH), repeat=len(shape))
-    ]
-    return xp.concat(copies, axis=0)
+    copies, wide = rooms[wanted]
+    wide[(slice(None), *(slice(1, n + 1) for n in shape))] = x
+    for k, at in enumerate(product(range(WIDTH), repeat=len(shape))):
+        copies[k, ...] = wide[(slice(None), *(slice(s, s + n) for s, n in zip(at, shape, strict=True)))]
+    return xp.reshape(copies, (wanted[0] * channels, -1))
 
 
 def _halved(xp: Namespace, x: Any) -> Any:
