@@ -27,6 +27,8 @@ class Sides:
         xp = arrays.array_namespace(b=b, x0=x0, boundary_values=boundary_values)
         if not arrays.is_numpy(xp):
             raise TypeError(f"b is a {arrays.namespace_name(xp)} array; a NumPy array is wanted")
+        if isinstance(b, np.matrix):
+            raise TypeError("b is a numpy.matrix; give an array: numpy.asarray(b)")
         given = checks.array("b", b, check_finite=False)
         self.dtype = given.dtype
         self.single = given.dtype == np.float32
@@ -56,6 +58,8 @@ class Sides:
     def _boundary(self, boundary_values: ArrayLike) -> None:
         """What the values in open cells add to b."""
         problem = self.problem
+        if np.asarray(boundary_values).dtype == bool:
+            raise TypeError(f"boundary_values must be numbers, got {boundary_values!r}")
         given = checks.array("boundary_values", boundary_values, check_finite=False).astype(float)
         if given.shape not in {(), problem.grid_shape}:
             raise ValueError(

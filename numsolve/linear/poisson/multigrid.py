@@ -81,7 +81,8 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
     def _set_up(self, problem: GridPoisson) -> None:
         began = perf_counter()
         hierarchy, levels = build(problem, np.dtype(self.precision), self.coarse_size, self.learned)
-        self.problem, self.hierarchy, self.levels = problem, hierarchy, levels
+        with self.lock:
+            self.problem, self.hierarchy, self.levels = problem, hierarchy, levels
         self.setup_time = perf_counter() - began
         super().__init__(np.dtype(float), (problem.n, problem.n))
 
@@ -106,6 +107,18 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
             raise ValueError(f"flags must have shape {old.grid_shape}, got {problem.grid_shape}")
         self._set_up(problem)
         return self
+
+    def as_it_is(self) -> PoissonMultigrid:
+        """The same preconditioner, in the same memory, which a later `refit` of this one does not change.
+
+        Returns
+        -------
+        PoissonMultigrid
+        """
+        out = object.__new__(PoissonMultigrid)
+        with self.lock:
+            vars(out).update(vars(self))
+        return out
 
     def cycle(self, places: Array) -> Array:
         """One cycle for a right-hand side in the order of the kernels; the answer in double precision."""

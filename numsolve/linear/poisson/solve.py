@@ -135,7 +135,7 @@ def solve_poisson(
     began = perf_counter()
     checks.choice("method", method, METHODS)
     project = checks.flag("project", project)
-    M = flags if isinstance(flags, PoissonMultigrid) else None
+    M = flags.as_it_is() if isinstance(flags, PoissonMultigrid) else None
     if M is None and not isinstance(flags, GridPoisson):
         flags = GridPoisson(flags, spacing=spacing, face_coefficients=face_coefficients)
     elif np.ndim(spacing) > 0 or spacing != 1.0 or face_coefficients is not None:
