@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from .grid import GridPoisson
 
 
+#: The least number whose neighbours are as close as their rounding errors, with all its digits.
+EPS = float(np.finfo(float).eps)
+LEAST = float(np.finfo(float).tiny) / EPS
+
+
 class Sides:
     """The right-hand sides and starts, on the grid or packed, one or several."""
 
@@ -73,7 +78,16 @@ class Sides:
             ahead = (slice(None),) * axis + (slice(1, None),)
             brought[behind] += w * g[ahead]
             brought[ahead] += w * g[behind]
+        largest = float(np.max(np.abs(brought), initial=0.0))
+        if 0.0 < largest and largest * problem.scale < LEAST and self._largest() < LEAST / EPS:
+            raise ValueError(
+                f"boundary_values are too small for this spacing: what they bring to b, {largest:.3g} times "
+                f"{problem.scale:.3g}, is below the range of floats, and b is no larger; scale them both"
+            )
         self.brought = problem.spread(brought, problem.scale)
+
+    def _largest(self) -> float:
+        return float(np.max(np.abs(self.b), initial=0.0, where=np.isfinite(self.b)))
 
     def spread(self, name: str, values: Array, k: int) -> Array:
         one = values[..., k] if self.several else values

@@ -96,7 +96,7 @@ def train_npsd(
     >>> net = linear.train_npsd(
     ...     grids=grids, n_ritz=60, n_samples=40, n_levels=2, maxiter=30, rng=0
     ... )
-    >>> net.history.residual[-1] < net.history.residual[0]
+    >>> bool(net.history.residual[-1] < net.history.residual[0])
     True
     """
     limits = Limits(maxiter, time_limit, callback, progress)

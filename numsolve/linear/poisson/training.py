@@ -192,7 +192,7 @@ def train_dcdm(
     >>> net = linear.train_dcdm(
     ...     flags, n_ritz=50, n_samples=200, channels=4, maxiter=20, rng=0
     ... )
-    >>> net.history.residual[-1] < net.history.residual[0]
+    >>> bool(net.history.residual[-1] < net.history.residual[0])
     True
     """
     limits = Limits(maxiter, time_limit, callback, progress)

@@ -118,6 +118,13 @@ OPEN_END[:, -1] = 2
             "flags is a numpy.matrix",
         ),
         (
+            lambda: linear.solve_poisson(
+                OPEN_END, np.zeros(OPEN_END.shape), boundary_values=1e-300, spacing=1e100
+            ),
+            ValueError,
+            "boundary_values are too small for this spacing",
+        ),
+        (
             lambda: linear.solve_poisson(OPEN_END, np.ones(OPEN_END.shape), boundary_values=True),
             TypeError,
             "boundary_values must be numbers, got True",
