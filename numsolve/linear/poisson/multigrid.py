@@ -117,7 +117,7 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         """
         out = object.__new__(PoissonMultigrid)
         with self.lock:
-            vars(out).update(vars(self))
+            out.__dict__.update(vars(self))
         return out
 
     def cycle(self, places: Array) -> Array:
