@@ -150,6 +150,10 @@ class Components:
             self.rank = rank[problem.pack(labels).astype(np.int64)]
             self.sizes = np.bincount(self.rank, minlength=self.closed.size + 1)
             self.places = problem.places()
+            alone = self.sizes == 1
+            alone[0] = False
+            #: closed components of one cell, where the only vector of mean zero is zero
+            self.alone = self.places[alone[self.rank]]
 
     def sums(self, v: Array) -> Array:
         """The sum over each closed component of a vector in the order of the kernels."""
@@ -186,4 +190,5 @@ class Components:
         means[0] = 0.0
         out = v.copy()
         out[self.places] -= means[self.rank]
+        out[self.alone] = 0.0
         return out

@@ -37,7 +37,7 @@ from numsolve._core import arrays, checks
 from ._given import checked_flags
 from ._hierarchy import build
 from ._weights import read
-from .grid import GridPoisson
+from .grid import TINY, GridPoisson
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike
@@ -146,6 +146,9 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         size = float(np.max(np.abs(x), initial=0.0))
         if size == 0.0:
             return np.zeros_like(x)
+        if size < TINY:  # its reciprocal is beyond the range of floats
+            small: Array = self._matvec(x * 2.0**100) * 2.0**-100
+            return small
         z = self.cycle(self.problem.spread(x, 1.0 / size))
         return self.problem.collect(z, size / self.problem.scale, packed=True)
 

@@ -278,6 +278,26 @@ def test_a_breakdown_at_the_rounding_level_is_told_as_such():
         assert r.residual <= 1e-8 * r.rhs_norm
 
 
+def test_cells_without_a_neighbour_have_the_solution_zero():
+    i, j = np.indices((60, 60))
+    flags = (i + j) % 2
+    b = np.random.default_rng(0).normal(size=flags.shape)
+    for scale in (1.0, 1e200):
+        r = linear.solve_poisson(flags, scale * b, project=True)
+        assert r.success
+        assert not r.x.any()
+    flags[:30] = 0  # beside a component that has something to solve
+    r = linear.solve_poisson(flags, b, project=True, rtol=1e-8)
+    assert r.success
+    assert not r.x[32:].any()
+
+
+def test_the_cycle_takes_subnormal_numbers():
+    M = linear.poisson_multigrid(linear.problems.random_obstacles((20, 20), rng=0))
+    v = np.ones(M.shape[0])
+    np.testing.assert_allclose(M @ (1e-320 * v), 1e-320 * (M @ v), rtol=1e-2)
+
+
 def test_a_refit_that_fails_changes_nothing(monkeypatch):
     old, new = random_obstacles((20, 20), 3, rng=0), random_obstacles((20, 20), 3, rng=1)
     M = linear.poisson_multigrid(old)
