@@ -101,7 +101,8 @@ def test_no_weights_make_the_cycle_indefinite():
 
 def test_an_ended_training_keeps_its_best_weights():
     pytest.importorskip("optax")
-    settings = {"n_ritz": 30, "n_samples": 60, "channels": 4, "rng": 0}
+    small = linear.DCDMNet(2, channels=2, n_top=0, n_low=0, n_up=0, rng=0)
+    settings = {"n_ritz": 30, "n_samples": 60, "net": small, "rng": 0}
     seen = []
 
     def stop(intermediate_result):
