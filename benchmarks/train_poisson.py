@@ -5,8 +5,8 @@
 
 Two stages, on 32 and then on 64 cells a side, each with so many steps of Adam; `--start` goes on from a file.
 The best weights so far are written at each tenth step, so that a run that is ended loses little. Without
-`--out` the file goes to the place of the shipped weights. It prints processor seconds, losses on what is held out, and at
-the end the iterations to 1e-4 beside those of conjugate gradients.
+`--out` the file goes to the place of the shipped weights. It prints processor seconds, losses on what is
+held out, and at the end the iterations to 1e-4 beside those of conjugate gradients.
 """
 
 import argparse

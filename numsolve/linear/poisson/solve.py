@@ -53,7 +53,7 @@ def solve_poisson(
     spacing: float | Sequence[float] = 1.0,
     face_coefficients: Sequence[ArrayLike] | None = None,
     n_smooth: int | None = None,
-    weights: str | Path | DCDMNet | NPSDNet = "default",
+    weights: str | Path | DCDMNet | NPSDNet | dict[str, Any] | None = "default",
     project: bool = False,
     rtol: float = 1e-6,
     atol: float = 0.0,
@@ -85,8 +85,9 @@ def solve_poisson(
         As in `GridPoisson`, where `flags` is an array.
     n_smooth : int, optional
         Sweeps before and after each coarse correction; 1 by default, or that of the preconditioner.
-    weights : "default", path, DCDMNet or NPSDNet
-        The network of "dcdm" or "npsd": the one shipped (for two axes), a file, or one of your own.
+    weights : "default", path, DCDMNet, NPSDNet, dict or None
+        The network of "dcdm" or "npsd": the one shipped (for two axes), a file, or one of your own. For
+        "mgpcg", as in `poisson_multigrid`.
     project : bool
         Subtract from b its mean on each component that touches no open cell, in place of an error where it
         is not 0.
@@ -146,6 +147,14 @@ def solve_poisson(
         raise ValueError(f"flags must have an unknown cell (0), got none in shape {problem.grid_shape}")
     if n_smooth is not None:
         n_smooth = checks.integer("n_smooth", n_smooth, low=1, high=MOST_SWEEPS)
+    given = not (isinstance(weights, str) and weights == "default")
+    if given and (method in {"cg", "ssor"} or (M is not None and method in {"auto", "mgpcg"})):
+        why = (
+            "belong to poisson_multigrid where flags is one"
+            if M is not None
+            else f"say nothing to {method!r}"
+        )
+        raise TypeError(f"weights {why}, got {type(weights).__name__}")
     rtol, atol = checks.real("rtol", rtol, low=0.0), checks.real("atol", atol, low=0.0)
     sides = Sides(problem, b, x0, boundary_values)
     components = Components(problem)
@@ -168,7 +177,7 @@ def solve_poisson(
             atol=atol,
         )
     if M is None:
-        M = poisson_multigrid(problem, n_smooth=n_smooth or 1)
+        M = poisson_multigrid(problem, weights=weights, n_smooth=n_smooth or 1)  # type: ignore[arg-type]
     loop: dict[str, Any] = {
         "rtol": rtol,
         "atol": atol,

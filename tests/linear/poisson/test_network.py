@@ -174,6 +174,17 @@ FLAGS2 = linear.problems.random_obstacles((12, 12), 0)
             ValueError,
             "are not shipped",
         ),
+        (lambda: linear.solve_poisson(FLAGS2, np.ones((12, 12)), weights=NET), TypeError, "got DCDMNet"),
+        (
+            lambda: linear.solve_poisson(FLAGS2, np.ones((12, 12)), method="cg", weights=None),
+            TypeError,
+            "weights say nothing to 'cg', got NoneType",
+        ),
+        (
+            lambda: linear.solve_poisson(linear.poisson_multigrid(FLAGS2), np.ones((12, 12)), weights=None),
+            TypeError,
+            "belong to poisson_multigrid",
+        ),
         (
             lambda: linear.solve_poisson(FLAGS2, np.ones((12, 12)), method="mlpcg"),
             ValueError,
