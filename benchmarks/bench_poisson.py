@@ -56,3 +56,26 @@ class Maze:
 
 
 Maze.track_iterations.unit = "iterations"
+
+
+class Learned:
+    """Directions from the networks that come with the package: iterations, and the time of one prediction."""
+
+    params = ["dcdm", "npsd"]
+    param_names = ["method"]
+
+    def setup(self, method):
+        self.flags = linear.problems.random_obstacles((64, 64), 2, rng=100)
+        self.b = np.random.default_rng(0).standard_normal(self.flags.shape)
+        kind = linear.DCDMNet if method == "dcdm" else linear.NPSDNet
+        problem = linear.GridPoisson(self.flags)
+        self.predictor, self.r = kind.shipped(2).predictor(problem), problem.pack(self.b)
+
+    def time_prediction(self, method):
+        self.predictor(self.r)
+
+    def track_iterations(self, method):
+        return linear.solve_poisson(self.flags, self.b, method=method, rtol=1e-4, maxiter=400).nit
+
+
+Learned.track_iterations.unit = "iterations"

@@ -60,7 +60,7 @@ numpydoc_validation_exclude = {
     r"AtomDFT\.(field|first_potential)$",
     r"GLM\.(slopes|value)$",
     r"GridPoisson\.(arguments|collect|face_weights|inverse_diagonal|places|spread)$",
-    r"PoissonMultigrid(\.cycle)?$",
+    r"PoissonMultigrid(\.(as_it_is|cycle))?$",
     r"RieszSplineOperator\.assemble$",
     r"SequenceHistory\.append$",
     r"SweepPlan\.(halves|pattern_for)$",

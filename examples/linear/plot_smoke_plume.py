@@ -10,6 +10,7 @@ cycle a step. Plain conjugate gradients need many times as many iterations.
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.animation import FuncAnimation
 from scipy.ndimage import map_coordinates
 
 from numsolve import linear
@@ -70,36 +71,60 @@ for step in range(1, steps + 1):
     rhs = -divergence(v, u)
     result = linear.solve_poisson(preconditioner, rhs, pressure, rtol=1e-6)
     multigrid.append(result.nit)
-    if step % 20 == 0:
+    if step % 10 == 0:
         plain[step] = linear.solve_poisson(
             flags, rhs, pressure, rtol=1e-6, method="cg"
         ).nit
     pressure = result.x
     v[1:-1] -= v_free[1:-1] * np.diff(pressure, axis=0)
     u[:, 1:-1] -= u_free[:, 1:-1] * np.diff(pressure, axis=1)
-    if step % 80 == 0:
+    if step % 10 == 0:
         frames[step] = smoke.copy()
 print(f"largest divergence at the end: {abs(divergence(v, u)).max():.1e}")
 
 # %%
-# The plume parts at the disc and rolls up behind the plate.
+# The plume parts at the disc and rolls up behind the plate. Beside it, the iterations that each pressure
+# solve took to a relative residual of 1e-6, on a logarithmic axis; plain conjugate gradients solve every
+# tenth system, from the same start.
 
-fig, axes = plt.subplots(1, 4, figsize=(10, 5.4), layout="constrained")
-for ax, (step, picture) in zip(axes, frames.items(), strict=True):
-    shown = np.ma.masked_where(~fluid, picture)
-    colours = plt.get_cmap("magma").with_extremes(bad="0.6")
-    ax.imshow(shown, origin="lower", cmap=colours, vmin=0, vmax=1)
-    ax.set(title=f"step {step}", xticks=[], yticks=[])
+fig, (left, right) = plt.subplots(
+    1, 2, figsize=(8, 5.2), layout="constrained", width_ratios=[1, 1.4]
+)
+colours = plt.get_cmap("magma").with_extremes(bad="0.6")
+image = left.imshow(
+    np.ma.masked_where(~fluid, smoke), origin="lower", cmap=colours, vmin=0, vmax=1
+)
+left.set(title="step 0", xticks=[], yticks=[])
+(ours,) = right.semilogy([], [], label="multigrid CG")
+(theirs,) = right.semilogy([], [], "o", ms=4, label="plain CG")
+right.set(xlabel="time step", ylabel="iterations", xlim=(0, steps), ylim=(1, 1000))
+right.grid(alpha=0.3)
+right.legend(loc="center right")
+
+
+def draw(step):
+    """Show the plume and the iterations up to a time step."""
+    image.set_data(np.ma.masked_where(~fluid, frames[step]))
+    left.set_title(f"step {step}")
+    ours.set_data(np.arange(1, step + 1), multigrid[:step])
+    shown = [k for k in plain if k <= step]
+    theirs.set_data(shown, [plain[k] for k in shown])
+
+
+movie = FuncAnimation(fig, draw, list(frames), interval=150)
+fig.canvas.draw()  # a movie starts with the first drawing of its figure,
+fig.set_layout_engine("none")  # and needs no new layout for each of the others
 
 # %%
-# The iterations of each pressure solve to a relative residual of 1e-6, on a logarithmic axis.
+# The same as pictures, and the iterations on average.
 
-fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
-ax.semilogy(np.arange(1, steps + 1), multigrid, label="multigrid CG")
-ax.semilogy(list(plain), list(plain.values()), "o", label="plain CG")
-ax.set(xlabel="time step", ylabel="iterations", ylim=(1, 1000))
-ax.grid(alpha=0.3)
-ax.legend()
+mean = np.mean(multigrid), np.mean(list(plain.values()))
+print(f"mean iterations: {mean[0]:.1f} with a cycle a step, {mean[1]:.0f} without")
+fig, axes = plt.subplots(1, 4, figsize=(10, 5.4), layout="constrained")
+for ax, step in zip(axes, (80, 160, 240, 320), strict=True):
+    shown = np.ma.masked_where(~fluid, frames[step])
+    ax.imshow(shown, origin="lower", cmap=colours, vmin=0, vmax=1)
+    ax.set(title=f"step {step}", xticks=[], yticks=[])
 plt.show()
-# sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_number = 2
 # sphinx_gallery_thumbnail_axes = [2, 3]

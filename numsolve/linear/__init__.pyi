@@ -9,7 +9,13 @@ from .poisson.dcdm import dcdm as dcdm
 from .poisson.grid import GridPoisson as GridPoisson
 from .poisson.multigrid import PoissonMultigrid as PoissonMultigrid
 from .poisson.multigrid import poisson_multigrid as poisson_multigrid
+from .poisson.multigrid_training import train_multigrid as train_multigrid
+from .poisson.network import DCDMNet as DCDMNet
+from .poisson.npsd import NPSDNet as NPSDNet
+from .poisson.npsd_training import train_npsd as train_npsd
 from .poisson.solve import solve_poisson as solve_poisson
+from .poisson.training import ritz_training_vectors as ritz_training_vectors
+from .poisson.training import train_dcdm as train_dcdm
 from .result import LinearResult as LinearResult
 from .sequence import SequenceHistory as SequenceHistory
 from .sequence import TunedSolver as TunedSolver
@@ -29,9 +35,11 @@ from .tsallis import TsallisINFCB as TsallisINFCB
 __all__ = [
     "SSOR",
     "ChebCB",
+    "DCDMNet",
     "DCDMResult",
     "GridPoisson",
     "LinearResult",
+    "NPSDNet",
     "PoissonMultigrid",
     "SequenceHistory",
     "SmoothCB",
@@ -47,6 +55,7 @@ __all__ = [
     "optimality",
     "poisson_multigrid",
     "problems",
+    "ritz_training_vectors",
     "solve_poisson",
     "solve_sequence",
     "sor",
@@ -54,4 +63,7 @@ __all__ = [
     "ssor_cg",
     "sweep",
     "theory",
+    "train_dcdm",
+    "train_multigrid",
+    "train_npsd",
 ]

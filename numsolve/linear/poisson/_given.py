@@ -19,6 +19,13 @@ UNKNOWN, WALL, OPEN = 0, 1, 2
 def checked_flags(flags: ArrayLike) -> Array:
     """Check the flags; a copy of one byte each."""
     checks.refuse_masked("flags", flags)
+    if isinstance(flags, list | tuple):
+        try:
+            flags = np.asarray(flags)
+        except ValueError as error:
+            raise ValueError(f"flags must have rows of one length: {error}") from None
+    if isinstance(flags, np.matrix):
+        raise TypeError("flags is a numpy.matrix; give an array: numpy.asarray(flags)")
     xp = arrays.array_namespace(flags=flags)
     if not arrays.is_numpy(xp):
         raise TypeError(f"flags is a {arrays.namespace_name(xp)} array; a NumPy array is wanted")

@@ -69,8 +69,10 @@ class Level:
     parents: Array = field(default_factory=_nothing)
 
 
-def build(problem: GridPoisson, dtype: Dtype, coarse_size: int) -> tuple[Hierarchy, list[int]]:
-    """All levels, and the number of nodes of each."""
+def build(
+    problem: GridPoisson, dtype: Dtype, coarse_size: int, learned: Array | None = None
+) -> tuple[Hierarchy, list[int]]:
+    """All levels, and the number of nodes of each; `learned` changes the weights of the coarse ones."""
     if problem.size >= 2**31:
         raise ValueError(
             f"flags must have fewer than 2**31 cells, padding included, got {problem.size} in shape "
@@ -84,6 +86,9 @@ def build(problem: GridPoisson, dtype: Dtype, coarse_size: int) -> tuple[Hierarc
         else:
             levels.append(_next(levels[-1]))
         counts.append(levels[-1].linked)
+    if learned is not None:
+        rule, levels = levels, levels[:1]
+        levels += [_adjusted(problem, level, k, learned) for k, level in enumerate(rule[1:], start=1)]
     return _assemble(problem, levels, dtype), counts
 
 
@@ -200,6 +205,31 @@ def _next(fine: Level) -> Level:
     fine.parents = parent[old : old + int(fine.row[RED_EXTRAS])]
     ends, values = _merged(ends[:, :n], values[:n], top + extras)
     return _level(shape, row, weights, opened, cell_of, ends, values)
+
+
+def _adjusted(problem: GridPoisson, level: Level, k: int, learned: Array) -> Level:
+    """A coarse level whose weights are the rule's times learned factors.
+
+    A row of `learned`, the last one for all further levels, has the logarithm of a factor of the edges, a
+    power of their weight over that in open space, and the logarithm of a factor of the contacts.
+    """
+    factor, power, contact = (float(v) for v in learned[min(k, len(learned)) - 1])
+    assert level.weights is not None
+    d = len(level.shape)
+
+    def times(w: Array, axis: Array | int) -> Array:
+        open_space = (problem.ratio[axis] * 2.0 ** ((d - 2) * k)).astype(w.dtype)
+        out: Array = w * w.dtype.type(np.exp(factor))
+        return out if power == 0.0 else out * np.where(w > 0, w / open_space, 1) ** w.dtype.type(power)
+
+    w0, w1, w2 = level.weights
+    new = _level(
+        level.shape, level.row, (None if w0 is None else times(w0, 0), times(w1, 1), times(w2, 2)),
+        level.opened * level.opened.dtype.type(np.exp(contact)), level.cell_of, level.ends,
+        times(level.values, level.ends[2]),
+    )  # fmt: skip
+    new.moved, new.parents = level.moved, level.parents
+    return new
 
 
 def _merged(ends: Array, values: Array, total: int) -> tuple[Array, Array]:

@@ -121,6 +121,18 @@ class Run:
                     if not norms.size:
                         continue
                     code, norms[-1] = RUNNING, true
+                elif code == Status.BREAKDOWN:
+                    # Rounding errors of a restart, perhaps: what counts is the best x before it.
+                    x = self.components.centred(x)
+                    x, true = min((x, self.residual(x)[1]), self.sure, key=_second)
+                    norms[-1:] = true
+                    if self._is_rounding(x, true):
+                        code = Status.ROUNDING
+                    elif true < 0.5 * last:
+                        self._begin(x.copy(), self.components.centred(self.residual(x)[0]), true)
+                        code, last = RUNNING, true
+                        if not norms.size:
+                            continue
                 it.extend(norms, code, x)
         self.vectors = np.empty((4, 0))
         assert it.status is not None
@@ -185,9 +197,12 @@ class Run:
 
     def _stuck(self, x: Array, true: float) -> None:
         """Why the true residual falls no further: rounding errors, if it is as small as they are."""
-        size = _largest(self.problem) * arrays.norm(np, self.components.centred(x)) * self.unit
-        tiny = true <= ROUNDINGS * EPS * (size + self.norm_b) < math.inf
+        tiny = self._is_rounding(x, true)
         self.it.stop(Status.ROUNDING if tiny else Status.STAGNATED, f"The residual is {true:.3g}.")
+
+    def _is_rounding(self, x: Array, true: float) -> bool:
+        size = _largest(self.problem) * arrays.norm(np, self.components.centred(x)) * self.unit
+        return true <= ROUNDINGS * EPS * (size + self.norm_b) < math.inf
 
 
 def settle(

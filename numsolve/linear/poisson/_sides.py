@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from .grid import GridPoisson
 
 
+#: The least number whose neighbours are as close as their rounding errors, with all its digits.
+EPS = float(np.finfo(float).eps)
+LEAST = float(np.finfo(float).tiny) / EPS
+
+
 class Sides:
     """The right-hand sides and starts, on the grid or packed, one or several."""
 
@@ -27,6 +32,8 @@ class Sides:
         xp = arrays.array_namespace(b=b, x0=x0, boundary_values=boundary_values)
         if not arrays.is_numpy(xp):
             raise TypeError(f"b is a {arrays.namespace_name(xp)} array; a NumPy array is wanted")
+        if isinstance(b, np.matrix):
+            raise TypeError("b is a numpy.matrix; give an array: numpy.asarray(b)")
         given = checks.array("b", b, check_finite=False)
         self.dtype = given.dtype
         self.single = given.dtype == np.float32
@@ -56,6 +63,8 @@ class Sides:
     def _boundary(self, boundary_values: ArrayLike) -> None:
         """What the values in open cells add to b."""
         problem = self.problem
+        if np.asarray(boundary_values).dtype == bool:
+            raise TypeError(f"boundary_values must be numbers, got {boundary_values!r}")
         given = checks.array("boundary_values", boundary_values, check_finite=False).astype(float)
         if given.shape not in {(), problem.grid_shape}:
             raise ValueError(
@@ -69,7 +78,16 @@ class Sides:
             ahead = (slice(None),) * axis + (slice(1, None),)
             brought[behind] += w * g[ahead]
             brought[ahead] += w * g[behind]
+        largest = float(np.max(np.abs(brought), initial=0.0))
+        if 0.0 < largest and largest * problem.scale < LEAST and self._largest() < LEAST / EPS:
+            raise ValueError(
+                f"boundary_values are too small for this spacing: what they bring to b, {largest:.3g} times "
+                f"{problem.scale:.3g}, is below the range of floats, and b is no larger; scale them both"
+            )
         self.brought = problem.spread(brought, problem.scale)
+
+    def _largest(self) -> float:
+        return float(np.max(np.abs(self.b), initial=0.0, where=np.isfinite(self.b)))
 
     def spread(self, name: str, values: Array, k: int) -> Array:
         one = values[..., k] if self.several else values
@@ -132,6 +150,10 @@ class Components:
             self.rank = rank[problem.pack(labels).astype(np.int64)]
             self.sizes = np.bincount(self.rank, minlength=self.closed.size + 1)
             self.places = problem.places()
+            alone = self.sizes == 1
+            alone[0] = False
+            #: closed components of one cell, where the only vector of mean zero is zero
+            self.alone = self.places[alone[self.rank]]
 
     def sums(self, v: Array) -> Array:
         """The sum over each closed component of a vector in the order of the kernels."""
@@ -168,4 +190,5 @@ class Components:
         means[0] = 0.0
         out = v.copy()
         out[self.places] -= means[self.rank]
+        out[self.alone] = 0.0
         return out

@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 
 #: A direction closer than this to being orthogonal to the residual does not help.
 ORTHOGONAL = 1e-12
-#: A residual below so many roundings of the terms of A x and b that has not halved for so many steps is one.
-ROUNDINGS, PATIENCE = 100, 20
+#: A residual below so many roundings of the terms of A x and b that has not halved for so many steps is one;
+#: the steps are twice the number of unknowns, but not fewer nor more than these.
+ROUNDINGS, PATIENCE, MOST_PATIENCE = 10, 20, 200
 EPS, EPS_SINGLE = 2.0**-52, 2.0**-23
 
 
@@ -173,6 +174,7 @@ def dcdm(
     ) as it:
         it.record(first, x)
         size, mark, marked = first, first, 0
+        patience = min(max(PATIENCE, 2 * A.shape[0]), MOST_PATIENCE)
         for step in it:
             found = search.direction(r, size)
             if found is None:
@@ -191,7 +193,7 @@ def dcdm(
             it.record(size, x)
             if size < 0.5 * mark:
                 mark, marked = size, step
-            elif it.status is None and step - marked >= PATIENCE and size <= search.rounding(x, norm_b):
+            elif it.status is None and step - marked >= patience and size <= search.rounding(x, norm_b):
                 it.stop(Status.ROUNDING, f"The residual is {size:.3g}.")
     x = it.x
     if given.dtype == xp.float32:
@@ -256,6 +258,7 @@ class _Search:
     def _predicted(self, unit: Array) -> Array:
         xp = self.xp
         given = self.predictor(xp.asarray(unit, copy=True))
+        checks.refuse_masked("what predictor returned", given)
         arrays.working_dtype(xp, **{"what predictor returned": given})
         q: Any = xp.asarray(given, dtype=xp.float64)
         if tuple(q.shape) != tuple(unit.shape):

@@ -24,6 +24,7 @@ SCA 2010, have the geometric ancestor of this method.
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,8 +34,10 @@ from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import arrays, checks
 
+from ._given import checked_flags
 from ._hierarchy import build
-from .grid import GridPoisson
+from ._weights import read
+from .grid import TINY, GridPoisson
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "float64")
 #: Sweeps before and after the correction by the next level.
 MOST_SWEEPS = 100
+#: Of the logarithms and powers that are learned.
+MOST_LEARNED = 10.0
 
 
 class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no types
@@ -58,21 +63,31 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         Seconds that the last set-up took.
     """
 
-    def __init__(self, problem: GridPoisson, *, n_smooth: int, dtype: str, coarse_size: int) -> None:
+    def __init__(
+        self,
+        problem: GridPoisson,
+        *,
+        n_smooth: int,
+        dtype: str,
+        coarse_size: int,
+        learned: Array | None = None,
+    ) -> None:
         self.n_smooth, self.precision, self.coarse_size = n_smooth, dtype, coarse_size
+        self.learned = learned
         #: Held by whoever works in the arrays of the hierarchy.
         self.lock = Lock()
         self._set_up(problem)
 
     def _set_up(self, problem: GridPoisson) -> None:
         began = perf_counter()
-        hierarchy, levels = build(problem, np.dtype(self.precision), self.coarse_size)
-        self.problem, self.hierarchy, self.levels = problem, hierarchy, levels
+        hierarchy, levels = build(problem, np.dtype(self.precision), self.coarse_size, self.learned)
+        with self.lock:
+            self.problem, self.hierarchy, self.levels = problem, hierarchy, levels
         self.setup_time = perf_counter() - began
         super().__init__(np.dtype(float), (problem.n, problem.n))
 
     def refit(self, flags: ArrayLike) -> PoissonMultigrid:
-        """Set up anew for obstacles that moved.
+        """Set up anew for obstacles that moved; where none did, nothing is done.
 
         Parameters
         ----------
@@ -85,11 +100,25 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
             Itself; `problem` has the new matrix.
         """
         old = self.problem
+        if np.array_equal(checked_flags(flags), old.flags):
+            return self
         problem = GridPoisson(flags, spacing=old.spacing, face_coefficients=old.faces)
         if problem.grid_shape != old.grid_shape:
             raise ValueError(f"flags must have shape {old.grid_shape}, got {problem.grid_shape}")
         self._set_up(problem)
         return self
+
+    def as_it_is(self) -> PoissonMultigrid:
+        """The same preconditioner, in the same memory, which a later `refit` of this one does not change.
+
+        Returns
+        -------
+        PoissonMultigrid
+        """
+        out = object.__new__(PoissonMultigrid)
+        with self.lock:
+            out.__dict__.update(vars(self))
+        return out
 
     def cycle(self, places: Array) -> Array:
         """One cycle for a right-hand side in the order of the kernels; the answer in double precision."""
@@ -109,7 +138,7 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         -------
         PoissonMultigrid
         """
-        return _again(self.problem, self.n_smooth, "float64", self.coarse_size)
+        return _again(self.problem, self.n_smooth, "float64", self.coarse_size, self.learned)
 
     def _matvec(self, x: Array) -> Array:
         arrays.working_dtype(np, x=x)
@@ -117,6 +146,9 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         size = float(np.max(np.abs(x), initial=0.0))
         if size == 0.0:
             return np.zeros_like(x)
+        if size < TINY:  # its reciprocal is beyond the range of floats
+            small: Array = self._matvec(x * 2.0**100) * 2.0**-100
+            return small
         z = self.cycle(self.problem.spread(x, 1.0 / size))
         return self.problem.collect(z, size / self.problem.scale, packed=True)
 
@@ -127,16 +159,54 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self.problem, self.n_smooth, self.precision, self.coarse_size)
+        return _again, (self.problem, self.n_smooth, self.precision, self.coarse_size, self.learned)
 
 
-def _again(problem: GridPoisson, n_smooth: int, dtype: str, coarse_size: int) -> PoissonMultigrid:
-    return PoissonMultigrid(problem, n_smooth=n_smooth, dtype=dtype, coarse_size=coarse_size)
+def _again(
+    problem: GridPoisson, n_smooth: int, dtype: str, coarse_size: int, learned: Array | None
+) -> PoissonMultigrid:
+    return PoissonMultigrid(problem, n_smooth=n_smooth, dtype=dtype, coarse_size=coarse_size, learned=learned)
+
+
+def learned_numbers(weights: Any, ndim: int) -> Array | None:
+    """The learned numbers of given weights; None for the rule (1), which is the default.
+
+    Parameters
+    ----------
+    weights : "default", None, path or dict
+        As in `poisson_multigrid`.
+    ndim : int
+        Axes of the grid.
+
+    Returns
+    -------
+    array of shape (levels, 3) or None
+    """
+    if weights is None or (isinstance(weights, str) and weights == "default"):
+        return None
+    if isinstance(weights, str | Path):
+        settings, flat = read(weights, "multigrid")
+        weights = {**settings, "numbers": flat.reshape(-1, 3) if flat.size % 3 == 0 else flat}
+    if not isinstance(weights, dict) or not {"ndim", "numbers"} <= set(weights):
+        raise TypeError(
+            f"weights must be 'default', None, a path, or a dict with ndim and numbers, as train_multigrid "
+            f"returns it; got {type(weights).__name__}"
+        )
+    if int(weights["ndim"]) != ndim:
+        raise ValueError(f"weights must be for grids of {ndim} axes, got {int(weights['ndim'])}")
+    numbers: Array = checks.array("weights['numbers']", weights["numbers"]).astype(float)
+    if numbers.ndim != 2 or numbers.shape[1] != 3 or not len(numbers) or np.abs(numbers).max() > MOST_LEARNED:
+        raise ValueError(
+            f"weights['numbers'] must have rows of 3 numbers between -{MOST_LEARNED:g} and {MOST_LEARNED:g}, "
+            f"got shape {numbers.shape}"
+        )
+    return numbers
 
 
 def poisson_multigrid(
     problem: GridPoisson | ArrayLike,
     *,
+    weights: str | Path | dict[str, Any] | None = "default",
     n_smooth: int = 1,
     dtype: Literal["float32", "float64"] = "float32",
     coarse_size: int = 100,
@@ -147,6 +217,9 @@ def poisson_multigrid(
     ----------
     problem : GridPoisson or array of int
         The matrix, or its flags.
+    weights : "default", None, path or dict
+        None is the rule of resistors; a file or the dict of `train_multigrid` has learned factors for the
+        coarse weights. "default" is what wins time, which is the rule.
     n_smooth : int
         Sweeps before and after the correction by the next level, at most 100.
     dtype : {"float32", "float64"}
@@ -180,4 +253,10 @@ def poisson_multigrid(
     n_smooth = checks.integer("n_smooth", n_smooth, low=1, high=MOST_SWEEPS)
     coarse_size = checks.integer("coarse_size", coarse_size, low=1, high=5000)
     dtype_name = checks.choice("dtype", dtype, DTYPES)
-    return PoissonMultigrid(problem, n_smooth=n_smooth, dtype=dtype_name, coarse_size=coarse_size)
+    return PoissonMultigrid(
+        problem,
+        n_smooth=n_smooth,
+        dtype=dtype_name,
+        coarse_size=coarse_size,
+        learned=learned_numbers(weights, problem.ndim_grid),
+    )

@@ -30,10 +30,14 @@ from .multigrid import MOST_SWEEPS, PoissonMultigrid, poisson_multigrid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numsolve._core.typing import Array, ArrayLike, Callback
 
-METHODS = ("auto", "mgpcg", "cg", "ssor")
+    from .network import DCDMNet
+    from .npsd import NPSDNet
+
+METHODS = ("auto", "mgpcg", "dcdm", "npsd", "cg", "ssor")
 #: Steps of the multigrid method that are never needed where it works.
 MAXITER = 500
 
@@ -44,11 +48,12 @@ def solve_poisson(
     b: ArrayLike,
     x0: ArrayLike | None = None,
     *,
-    method: Literal["auto", "mgpcg", "cg", "ssor"] = "auto",
+    method: Literal["auto", "mgpcg", "dcdm", "npsd", "cg", "ssor"] = "auto",
     boundary_values: ArrayLike | None = None,
     spacing: float | Sequence[float] = 1.0,
     face_coefficients: Sequence[ArrayLike] | None = None,
     n_smooth: int | None = None,
+    weights: str | Path | DCDMNet | NPSDNet | dict[str, Any] | None = "default",
     project: bool = False,
     rtol: float = 1e-6,
     atol: float = 0.0,
@@ -70,15 +75,19 @@ def solve_poisson(
         taken for one on the grid.
     x0 : array of the shape of b, optional
         Where to start; zeros by default.
-    method : {"auto", "mgpcg", "cg", "ssor"}
+    method : {"auto", "mgpcg", "dcdm", "npsd", "cg", "ssor"}
         "mgpcg" is conjugate gradients with the multigrid cycle, "cg" without one, "ssor" with symmetric
-        relaxation; the last two are there to compare with. "auto" is "mgpcg".
+        relaxation; "dcdm" and "npsd" take the directions of `dcdm` from a `DCDMNet` or an `NPSDNet`. The last
+        four are there to compare with, and are slower. "auto" is "mgpcg".
     boundary_values : array of the shape of the grid, or float, optional
         The values in open cells; 0 by default.
     spacing, face_coefficients
         As in `GridPoisson`, where `flags` is an array.
     n_smooth : int, optional
         Sweeps before and after each coarse correction; 1 by default, or that of the preconditioner.
+    weights : "default", path, DCDMNet, NPSDNet, dict or None
+        The network of "dcdm" or "npsd": the one shipped (for two axes), a file, or one of your own. For
+        "mgpcg", as in `poisson_multigrid`.
     project : bool
         Subtract from b its mean on each component that touches no open cell, in place of an error where it
         is not 0.
@@ -87,7 +96,8 @@ def solve_poisson(
         boundary values bring.
     maxiter, callback, progress, time_limit
         The run settings, as in `numsolve.linear.sor`; 500 steps by default, and with the methods to compare
-        with 10 times the number of unknowns. The callback gets iterates in the shape of one right-hand side.
+        with 10 times the number of unknowns, or 1000 with a network. The callback gets iterates in the shape
+        of one right-hand side.
 
     Returns
     -------
@@ -126,7 +136,7 @@ def solve_poisson(
     began = perf_counter()
     checks.choice("method", method, METHODS)
     project = checks.flag("project", project)
-    M = flags if isinstance(flags, PoissonMultigrid) else None
+    M = flags.as_it_is() if isinstance(flags, PoissonMultigrid) else None
     if M is None and not isinstance(flags, GridPoisson):
         flags = GridPoisson(flags, spacing=spacing, face_coefficients=face_coefficients)
     elif np.ndim(spacing) > 0 or spacing != 1.0 or face_coefficients is not None:
@@ -137,6 +147,14 @@ def solve_poisson(
         raise ValueError(f"flags must have an unknown cell (0), got none in shape {problem.grid_shape}")
     if n_smooth is not None:
         n_smooth = checks.integer("n_smooth", n_smooth, low=1, high=MOST_SWEEPS)
+    given = not (isinstance(weights, str) and weights == "default")
+    if given and (method in {"cg", "ssor"} or (M is not None and method in {"auto", "mgpcg"})):
+        why = (
+            "belong to poisson_multigrid where flags is one"
+            if M is not None
+            else f"say nothing to {method!r}"
+        )
+        raise TypeError(f"weights {why}, got {type(weights).__name__}")
     rtol, atol = checks.real("rtol", rtol, low=0.0), checks.real("atol", atol, low=0.0)
     sides = Sides(problem, b, x0, boundary_values)
     components = Components(problem)
@@ -147,10 +165,19 @@ def solve_poisson(
             components.check(column, single=sides.single)
         columns.append(components.centred(column))
         wanted.append(columns[k] if project else column)
-    if method in {"cg", "ssor"}:
-        return _plain(method, sides, components, wanted, columns, limits, rtol=rtol, atol=atol)
+    if method not in {"auto", "mgpcg"}:
+        return _plain(
+            _compared(method, weights, problem),
+            sides,
+            components,
+            wanted,
+            columns,
+            limits,
+            rtol=rtol,
+            atol=atol,
+        )
     if M is None:
-        M = poisson_multigrid(problem, n_smooth=n_smooth or 1)
+        M = poisson_multigrid(problem, weights=weights, n_smooth=n_smooth or 1)  # type: ignore[arg-type]
     loop: dict[str, Any] = {
         "rtol": rtol,
         "atol": atol,
@@ -193,8 +220,17 @@ def solve_poisson(
     return out
 
 
+def _compared(method: str, weights: Any, problem: GridPoisson) -> Callable[..., LinearResult]:
+    """A method to compare with."""
+    if method in {"cg", "ssor"}:
+        return cg if method == "cg" else ssor_cg
+    from ._learned import directions
+
+    return directions(method, weights, problem)
+
+
 def _plain(
-    method: str,
+    solve: Callable[..., LinearResult],
     sides: Sides,
     components: Components,
     wanted: list[Array],
@@ -222,7 +258,6 @@ def _plain(
     A = problem.to_csr()
     alone = A.diagonal() == 0  # unknowns without a neighbour, where b is 0: an equation x = 0 for each
     A = (A + sp.diags_array(alone.astype(float))).tocsr() if alone.any() else A
-    solve: Callable[..., LinearResult] = cg if method == "cg" else ssor_cg
     left = None if limits.time_limit is None else limits.seconds_left
     out = solve(
         A, packed(columns), x0, rtol=rtol, atol=atol, maxiter=limits.maxiter, time_limit=left,

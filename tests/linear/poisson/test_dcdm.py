@@ -123,6 +123,19 @@ def test_a_solution_beyond_single_precision_is_no_solution():
     assert r.status is Status.NONFINITE
 
 
+@pytest.mark.parametrize("recompute_every", [1, 10, 10**6])
+def test_a_residual_that_can_still_fall_is_no_rounding_error(recompute_every):
+    """Twelve unknowns and a condition of 1e9: a success is within tens of roundings of the terms of A x."""
+    Q = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))[0]
+    hard = Q @ np.diag(np.geomspace(1e-9, 1, 12)) @ Q.T
+    b = np.random.default_rng(1).normal(size=12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        r = linear.dcdm(hard, b, lambda v: v, rtol=1e-9, recompute_every=recompute_every)
+    left = np.linalg.norm(b - hard @ r.x)
+    assert not r.success or left <= 20 * np.finfo(float).eps * np.linalg.norm(r.x)
+
+
 def test_a_fallback_that_fails_is_not_counted():
     with pytest.warns(ConvergenceWarning):
         r = linear.dcdm(A, B, lambda v: 0 * v, fallback=np.zeros((400, 400)))
@@ -173,6 +186,7 @@ def test_other_array_libraries_give_the_same_iterates():
             "A is a numpy.matrix",
         ),
         (lambda: linear.dcdm(np.eye(3) * 1j, np.ones(3), lambda v: v), TypeError, "A is complex"),
+        (lambda: linear.dcdm(A, B, lambda v: np.ma.masked_less(v, 0)), TypeError, "predictor returned"),
         (lambda: linear.dcdm(A, B, lambda v: v * 1j), TypeError, "predictor returned is complex"),
         (lambda: linear.dcdm(A, B, lambda v: v, stop="r1"), ValueError, "stop"),
         (lambda: linear.dcdm(lambda v: v, B, lambda v: v), TypeError, "A is a function"),

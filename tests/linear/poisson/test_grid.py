@@ -111,6 +111,29 @@ OPEN_END[:, -1] = 2
         ),
         (lambda: linear.poisson_multigrid(GOOD, n_smooth=0), ValueError, "n_smooth"),
         (lambda: linear.poisson_multigrid(GOOD, dtype="float16"), ValueError, "dtype"),
+        (lambda: linear.GridPoisson([[0, 2], [0]]), ValueError, "flags must have rows of one length"),
+        (
+            lambda: linear.GridPoisson(np.eye(3, dtype=int).view(np.matrix)),
+            TypeError,
+            "flags is a numpy.matrix",
+        ),
+        (
+            lambda: linear.solve_poisson(
+                OPEN_END, np.zeros(OPEN_END.shape), boundary_values=1e-300, spacing=1e100
+            ),
+            ValueError,
+            "boundary_values are too small for this spacing",
+        ),
+        (
+            lambda: linear.solve_poisson(OPEN_END, np.ones(OPEN_END.shape), boundary_values=True),
+            TypeError,
+            "boundary_values must be numbers, got True",
+        ),
+        (
+            lambda: linear.solve_poisson(OPEN_END, np.ones(OPEN_END.shape).view(np.matrix)),
+            TypeError,
+            "b is a numpy.matrix",
+        ),
         (lambda: linear.poisson_multigrid(OPEN_END).refit(np.zeros((3, 3), int)), ValueError, "shape"),
         (lambda: linear.solve_poisson(OPEN_END, np.ones(5)), ValueError, r"\(4, 4\).*\(5,\)"),
         (lambda: linear.solve_poisson(OPEN_END, np.full((4, 4), np.nan)), ValueError, r"b must hold finite"),

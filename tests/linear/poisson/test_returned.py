@@ -257,6 +257,47 @@ def test_threads_share_a_preconditioner():
     assert not wrong
 
 
+def test_a_refit_between_two_sides_does_not_change_the_second():
+    old, new = (linear.problems.random_obstacles((30, 32), rng=k) for k in (0, 1))
+    b = np.random.default_rng(0).normal(size=(30, 32, 2))
+    M = linear.poisson_multigrid(old)
+    watched = linear.solve_poisson(M, b, rtol=1e-8, callback=lambda x: M.refit(new) is None)
+    np.testing.assert_array_equal(watched.x, linear.solve_poisson(old, b, rtol=1e-8).x)
+    assert M.problem.n == linear.GridPoisson(new).n
+
+
+def test_a_breakdown_at_the_rounding_level_is_told_as_such():
+    """A closed grid of 13 unknowns with coefficients from 1e-4 to 1e4."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        shape = (2, 3, 3)
+        faces = [10 ** rng.uniform(-4, 4, tuple(n - (a == k) for k, n in enumerate(shape))) for a in range(3)]
+        b = rng.normal(size=shape)
+        r = linear.solve_poisson(np.zeros(shape, int), b, face_coefficients=faces, project=True, rtol=1e-12)
+        assert r.success
+        assert r.residual <= 1e-8 * r.rhs_norm
+
+
+def test_cells_without_a_neighbour_have_the_solution_zero():
+    i, j = np.indices((60, 60))
+    flags = (i + j) % 2
+    b = np.random.default_rng(0).normal(size=flags.shape)
+    for scale in (1.0, 1e200):
+        r = linear.solve_poisson(flags, scale * b, project=True)
+        assert r.success
+        assert not r.x.any()
+    flags[:30] = 0  # beside a component that has something to solve
+    r = linear.solve_poisson(flags, b, project=True, rtol=1e-8)
+    assert r.success
+    assert not r.x[32:].any()
+
+
+def test_the_cycle_takes_subnormal_numbers():
+    M = linear.poisson_multigrid(linear.problems.random_obstacles((20, 20), rng=0))
+    v = np.ones(M.shape[0])
+    np.testing.assert_allclose(M @ (1e-320 * v), 1e-320 * (M @ v), rtol=1e-2)
+
+
 def test_a_refit_that_fails_changes_nothing(monkeypatch):
     old, new = random_obstacles((20, 20), 3, rng=0), random_obstacles((20, 20), 3, rng=1)
     M = linear.poisson_multigrid(old)
