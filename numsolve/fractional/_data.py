@@ -46,6 +46,11 @@ class Data:
         values = (self.f, self.reaction, self.diffusion)
         return None if arrays.is_numpy(self.xp) else next(v for v in map(_array, values) if v is not None)
 
+    @property
+    def varies(self) -> bool:
+        """Whether a coefficient is given as more than a number."""
+        return any(not (v is None or is_number(v)) for v in (self.reaction, self.diffusion))
+
     def at(self, points: Array) -> tuple[Any, Any, Any]:
         """Values of f, reaction (None if there is none) and diffusion (None for one) at the points."""
         f = sample("f", self.f, points, self.xp, self.like)

@@ -26,7 +26,7 @@ from numsolve._core.monitor import Monitor
 from ._data import is_number
 from ._gmres import PATIENCE, fgmres
 from ._settings import FOREIGN, TimeIsOverError, keep_time
-from .bvp import MAXITER, unsolved
+from ._splines import MAXITER, unsolved
 from .operator import RieszSplineOperator, check_interval
 from .result import RieszResult
 from .symbol import mass_samples
