@@ -17,7 +17,7 @@ from ._assembly import clamped_knots, greville_points, spline_values
 from ._data import is_values, sample
 from ._estimate import from_levels
 from ._gmres import PATIENCE, UNIT, Iterate, fgmres
-from ._settings import TimeIsOverError, keep_time
+from ._settings import TimeIsOverError
 from ._system import make_system
 from .dense import MOST_UNKNOWNS, dense_matrix
 from .jacobi import from_unit

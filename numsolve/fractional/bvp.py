@@ -20,6 +20,7 @@ from numsolve._core.result import Status, deliver
 from ._data import Data, is_values
 from ._settings import DEFINITIONS, FOREIGN, PRECONDITIONERS, TimeIsOverError
 from ._splines import DENSE_UNKNOWNS, factorise, factorise_on_mesh, iterate, unsolved
+from ._stability import instability
 from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
 from .dense import MOST_UNKNOWNS
 from .operator import RieszSplineOperator, check_interval, check_weights, check_width
@@ -192,8 +193,8 @@ def solve_riesz_bvp(
     if method == "auto" and not obstacle and (x0 is None or alpha <= LEAST_ALPHA):
         candidate = _by_modes(data, modes, min(n, MOST_MODES), "", limits)
         reason = candidate.reason
-        good = candidate.error_estimate <= EXCELLENT
-        if good or alpha <= LEAST_ALPHA or candidate.status is Status.TIME_LIMIT:
+        good = candidate.error_estimate <= EXCELLENT or alpha <= LEAST_ALPHA
+        if good or candidate.status is Status.TIME_LIMIT or instability(n, p, alpha, weights, definition):
             return _delivered(candidate)
     if alpha <= LEAST_ALPHA:
         raise ValueError(f"alpha must be above 1 for splines, got {alpha}, and for Jacobi modes {obstacle}")
@@ -208,7 +209,7 @@ def solve_riesz_bvp(
         return iterate(A, data, preconditioner, rtol, x0, asked, limits)
 
     simple = arrays.is_numpy(data.xp)
-    unset = x0 is None and preconditioner == "auto" and limits.maxiter is None and limits.callback is None
+    unset = x0 is None and preconditioner == "auto" and limits.maxiter is None
     if simple and unset and data.varies and A.shape[0] <= DENSE_UNKNOWNS:
         splines = factorise(A, data, rtol, f"{reason}; {A.shape[0]} unknowns are few", limits)
     else:
@@ -244,7 +245,9 @@ def _by_modes(data: Data, modes: Modes, most: int, reason: str, limits: Limits) 
     except TimeIsOverError:
         points = np.array([sum(modes.interval) / 2])
         nothing = np.zeros(1)
-        return unsolved(nothing, f(points), points, modes.solution(nothing), "spectral", reason, modes.interval)
+        return unsolved(
+            nothing, f(points), points, modes.solution(nothing), "spectral", reason, modes.interval
+        )
     return result if reason else replace(result, reason=words)
 
 

@@ -61,12 +61,15 @@ class JacobiSolution:
 
     def __call__(self, x: Any) -> Array:
         """Evaluate at points of any shape."""
+        return self._values(x, self.coefficients)
+
+    def _values(self, x: Any, coefficients: Array) -> Array:
         x, inside = self._points(x)
         (a, b), (left, right) = self.interval, exponents(self.alpha, self.weights)
         # 1 + y and 1 - y from the distances to the ends, which keep their digits.
         below, above = 2 * ((x - a) / (b - a)), 2 * ((b - x) / (b - a))
         weight = (below * above) ** left if left == right else below**left * above**right
-        values = weight * polynomial(self.coefficients, self.alpha, to_unit(x, self.interval), self.weights)
+        values = weight * polynomial(coefficients, self.alpha, to_unit(x, self.interval), self.weights)
         return np.where(inside, values, np.where(np.isnan(x), np.nan, 0.0))
 
     def laplacian(self, x: Any) -> Array:
@@ -87,6 +90,43 @@ class JacobiSolution:
         mirrored = self.weights[::-1]
         values = polynomial(c, self.alpha, to_unit(x, self.interval), mirrored)
         return np.where(inside, values * laplacian_scale(self.interval, self.alpha), np.nan)
+
+    def along(self, others: tuple[JacobiSolution, ...], x: Any) -> Array:
+        """Evaluate several functions in the same modes, a row for each.
+
+        Parameters
+        ----------
+        others : tuple of JacobiSolution
+            Of the same order, interval and weights.
+        x : array_like
+            Points, of any shape.
+
+        Returns
+        -------
+        array of shape (len(others), ...)
+        """
+        x = checks.array("x", x, dtype=np.float64, check_finite=False)
+        most = max(other.coefficients.size for other in others)
+        table = np.stack([np.pad(o.coefficients, (0, most - o.coefficients.size)) for o in others], axis=1)
+        return self._values(x.ravel(), table[:, :, None]).reshape(len(others), *x.shape)
+
+    def same_modes(self, other: Any) -> bool:
+        """Whether another solution is made of the same modes.
+
+        Parameters
+        ----------
+        other : object
+            Anything.
+
+        Returns
+        -------
+        bool
+        """
+        return isinstance(other, JacobiSolution) and (other.alpha, other.interval, other.weights) == (
+            self.alpha,
+            self.interval,
+            self.weights,
+        )
 
     def _points(self, x: Any) -> tuple[Array, Array]:
         """The points, those outside moved to the left end, and which are inside."""
@@ -163,7 +203,7 @@ def basis(N: int, alpha: float, y: Array, weights: Weights = EQUAL) -> Array:
 
 
 def polynomial(coefficients: Array, alpha: float, y: Array, weights: Weights = EQUAL) -> Array:
-    """``sum_k c_k P_k(y)`` by Clenshaw's recurrence."""
+    """``sum_k c_k P_k(y)`` by Clenshaw's recurrence; coefficients of shape (N, n, 1) are for n functions."""
     N = len(coefficients)
     first, shift, beta = _recurrence(N + 1, *exponents(alpha, weights))
     ahead, now = np.zeros_like(y), np.zeros_like(y)

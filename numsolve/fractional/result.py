@@ -13,6 +13,7 @@ from numsolve._core.result import Result
 from numsolve._core.typing import LineStyle
 
 from ._estimate import Later
+from .jacobi import JacobiSolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +109,7 @@ class RieszResult(Result):
         if isinstance(self.sol, tuple):
             if not self.sol:  # stopped before the first of the times wanted
                 return np.empty((0, *np.broadcast_shapes(*(np.shape(v) for v in points))))
-            return np.stack([zero_outside(sol, *points) for sol in self.sol])
+            return family(self.sol, *points)
         return zero_outside(self.sol, *points)
 
     def plot(
@@ -169,6 +170,15 @@ class RieszResult(Result):
         axes.set(xlabel="x", ylabel="u")
         axes.grid(visible=True, alpha=0.3)
         return axes
+
+
+def family(sols: tuple[Any, ...], *x: Any) -> NDArray[np.float64]:
+    """Values of several solutions, a row for each; those in the same modes are evaluated together."""
+    last = sols[-1]
+    together = isinstance(last, JacobiSolution) and all(last.same_modes(sol) for sol in sols[1:])
+    if not together or len(sols) < 2:
+        return np.stack([zero_outside(sol, *x) for sol in sols])
+    return np.concatenate([zero_outside(sols[0], *x)[None], last.along(sols[1:], *x)])
 
 
 def zero_outside(sol: Any, *x: Any) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ def test_order_in_time(theta, order):
     """A manufactured solution that is a spline at every time: u = exp(-t) (x (1-x))^2."""
     f, u = problems.bump(2, 1.5)
 
-    def source(x, t):
+    def source(t, x):
         return np.exp(-t) * (f(x) - u(x))
 
     errors = []
@@ -54,7 +54,7 @@ CASES = {
     "plain": {},
     "kappa": {"kappa": lambda x: 1 + 5 * x**2},
     "small kappa": {"kappa": lambda x: 1e-4 * (1 + 5 * x**2)},
-    "source": {"source": lambda x, t: np.cos(t) * x},
+    "source": {"source": lambda t, x: np.cos(t) * x},
     "skewed": {"weights": (0.8, 0.2)},
     "caputo": {"definition": "caputo"},
     "implicit": {"theta": 1.0},
@@ -75,7 +75,7 @@ def test_both_solvers_agree(case):
 def test_the_steady_state_solves_the_boundary_value_problem():
     kappa = 0.5
     r = solve_fractional_diffusion(
-        bump, 1.5, (0, 20), kappa=kappa, source=lambda x, t: x, dt=0.5, theta=1.0, p=3, t_eval=[20]
+        bump, 1.5, (0, 20), kappa=kappa, source=lambda t, x: x, dt=0.5, theta=1.0, p=3, t_eval=[20]
     )
     steady = solve_riesz_bvp(lambda x: x / kappa, 1.5, p=3, method="spline")
     np.testing.assert_allclose(r.coefficients[-1], steady.x, atol=1e-9)
@@ -89,22 +89,27 @@ def test_density_stays_positive_and_leaves():
 
 
 def test_times():
-    r = solve_fractional_diffusion(bump, 1.5, (1.0, 2.0), dt=0.3, n=32)
+    r = solve_fractional_diffusion(bump, 1.5, (1.0, 2.0), dt=0.3, n=32, method="dense")
     np.testing.assert_allclose(r.t, [1, 1.25, 1.5, 1.75, 2])
     assert r.nit == 4
     assert r(0.5).shape == (5,)
     assert r([0.2, 0.5]).shape == (5, 2)
-    between = solve_fractional_diffusion(bump, 1.5, (1.0, 2.0), dt=0.25, n=32, t_eval=[1.1, 1.25, 2.0])
+    between = solve_fractional_diffusion(
+        bump, 1.5, (1.0, 2.0), dt=0.25, n=32, t_eval=[1.1, 1.25, 2.0], method="dense"
+    )
     middle = 0.6 * r.coefficients[0] + 0.4 * r.coefficients[1]
     np.testing.assert_allclose(between.coefficients, [middle, r.coefficients[1], r.coefficients[4]])
     np.testing.assert_array_equal(r.x, r.coefficients[-1])
 
 
 def test_going_on_from_an_earlier_result():
-    once = solve_fractional_diffusion(bump, 1.5, (0, 1), dt=0.1, n=32)
-    half = solve_fractional_diffusion(bump, 1.5, (0, 0.5), dt=0.1, n=32)
-    rest = solve_fractional_diffusion(half.sol[-1], 1.5, (0.5, 1), dt=0.1, n=32)
-    np.testing.assert_allclose(rest.x, once.x, atol=1e-12)
+    steps = {"dt": 0.1, "n": 32, "method": "dense", "theta": 0.5}
+    for settings in (steps, {}):
+        once = solve_fractional_diffusion(bump, 1.5, (0, 1), **settings)
+        half = solve_fractional_diffusion(bump, 1.5, (0, 0.5), **settings)
+        rest = solve_fractional_diffusion(half.sol[-1], 1.5, (0.5, 1), **settings)
+        x = np.linspace(0.01, 0.99, 99)
+        np.testing.assert_allclose(rest(x)[-1], once(x)[-1], atol=1e-12)
 
 
 def test_values_at_the_points():
@@ -115,9 +120,9 @@ def test_values_at_the_points():
 
 
 def test_a_step_that_fails_ends_the_run(monkeypatch):
-    from numsolve.fractional import diffusion
+    from numsolve.fractional import _steps
 
-    monkeypatch.setattr(diffusion, "MAXITER", 1)
+    monkeypatch.setattr(_steps, "MAXITER", 1)
     with pytest.warns(ConvergenceWarning, match="The step to t = 0.1 failed"):
         r = solve_fractional_diffusion(bump, 1.5, (0, 1), dt=0.1, n=64, method="spline")
     assert r.status is Status.MAXITER
@@ -126,4 +131,4 @@ def test_a_step_that_fails_ends_the_run(monkeypatch):
 
 def test_a_source_that_fails_later():
     with pytest.raises(ValueError, match=r"source returned nan .* at the point"):
-        solve_fractional_diffusion(bump, 1.5, (0, 1), source=lambda x, t: x if t < 0.5 else x * np.nan, n=32)
+        solve_fractional_diffusion(bump, 1.5, (0, 1), source=lambda t, x: x if t < 0.5 else x * np.nan, n=32)
