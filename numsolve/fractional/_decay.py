@@ -149,7 +149,7 @@ def follow(
         if not later.any():
             estimate = 0.0
         elif len(levels) > 1:
-            estimate = from_levels(*levels[:3])
+            estimate = from_levels(levels[0], *levels[1:3])
         if estimate <= ENOUGH:
             break
     return states, estimate

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
@@ -16,7 +19,7 @@ UNIT = float(np.finfo(np.float64).eps)
 LEAST_GAIN, MOST_GAIN = 2**0.25, 16.0
 
 
-def from_levels(fine: Array, middle: Array, coarse: Array | None = None, ratio: float = 2.0) -> float:
+def from_levels(fine: Array, middle: Array, coarse: Array | None = None, *, ratio: float = 2.0) -> float:
     r"""Estimate the largest error of `fine`, relative to its largest value.
 
     The values are those of solutions with N, ``N / ratio`` and ``N / (2 ratio)`` unknowns. If the error is
@@ -31,9 +34,9 @@ def from_levels(fine: Array, middle: Array, coarse: Array | None = None, ratio: 
         return 0.0
     d = float(np.max(np.abs(fine - middle)))
     if coarse is None:
-        return max(d / (ratio**0.5 - 1), UNIT * size) / size
+        return float(max(d / (ratio**0.5 - 1), UNIT * size) / size)
     D = float(np.max(np.abs(fine - coarse)))
-    low, high = np.log2(LEAST_GAIN), np.log2(MOST_GAIN)
+    low, high = math.log2(LEAST_GAIN), math.log2(MOST_GAIN)
     for _ in range(40):
         s = (low + high) / 2
         r = ratio**s
@@ -42,7 +45,7 @@ def from_levels(fine: Array, middle: Array, coarse: Array | None = None, ratio: 
         else:
             high = s
     error = d / (ratio**low - 1)
-    return max(error, UNIT * size) / size if np.isfinite(error) else float("inf")
+    return max(error, UNIT * size) / size if math.isfinite(error) else math.inf
 
 
 class Later:
@@ -59,5 +62,5 @@ class Later:
             value = instance.__dict__[self.name] = float(value())
         return float(value)
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: Any, value: float | Callable[[], float]) -> None:
         instance.__dict__[self.name] = value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 MAXITER = 200
 #: Unknowns up to which varying coefficients are left to a dense factorisation, which takes milliseconds.
 DENSE_UNKNOWNS = 500
+#: Estimated error, relative to the largest value, above which a negative reaction has made it singular.
+DOUBTFUL = 0.5
 #: How a run of GMRES ends for which a factorisation may do better.
 GAVE_UP = {Status.MAXITER, Status.STAGNATED, Status.BREAKDOWN, Status.DIVERGED}
 #: Spans of the coarser meshes of an error estimate: a half and a quarter of the fine mesh while it is small,
@@ -81,7 +83,7 @@ def iterate(
         why = f"GMRES ended after {it.nit} iterations at a residual of {it.residual:.1g}"
         return factorise(A, data, rtol, why, limits)
     x = it.x.form()
-    return it.result(
+    result = it.result(
         RieszResult,
         points=A.greville,
         sol=A.spline(host(x)),
@@ -90,6 +92,7 @@ def iterate(
         error_estimate=Estimate(A, data, host(x)),
         interval=A.interval,
     )
+    return doubted(result, reaction)
 
 
 class Rows:
@@ -141,7 +144,7 @@ def factorise(A: RieszSplineOperator, data: Data, rtol: float, reason: str, limi
         interval=A.interval,
     )
     deliver(result)
-    return result
+    return doubted(result, reaction)
 
 
 def factorise_on_mesh(
@@ -195,6 +198,24 @@ def _direct(A: Array, M: Any, b: Array, reaction: Any, diffusion: Any, rtol: flo
     return c, status if residual <= max(wanted, rounding) else Status.BREAKDOWN, residual
 
 
+def doubted(result: RieszResult, reaction: Any) -> RieszResult:
+    """Take the success back if the reaction is negative somewhere and coarser meshes have another solution.
+
+    The equation is then nearly singular: next to an eigenvalue, the values are those of the discretisation.
+    """
+    if reaction is None or not result.success or float(np.min(host(reaction))) >= 0:
+        return result
+    if not result.error_estimate > DOUBTFUL:
+        return result
+    detail = (
+        f"The error is estimated at {result.error_estimate:.1g}: the reaction is negative, and the equation "
+        "nearly singular, or n too small."
+    )
+    result = replace(result, status=Status.BREAKDOWN, detail=detail)
+    deliver(result)
+    return result
+
+
 def check_size(unknowns: int) -> None:
     """Refuse what a dense matrix is too large for."""
     if unknowns > MOST_UNKNOWNS:
@@ -241,7 +262,7 @@ class Estimate:
         x = from_unit(2 * WITNESSES - 1, self.A.interval)
         fine = self.A.spline(self.c)(x)
         coarse = self._on(middle // 2, x) if middle // 2 >= 2 * p else None
-        return from_levels(fine, self._on(middle, x), coarse, n / middle)
+        return from_levels(fine, self._on(middle, x), coarse, ratio=n / middle)
 
     def _on(self, n: int, x: Array) -> Array:
         """Values of the solution on a mesh of n spans."""

@@ -79,7 +79,8 @@ class March:
         limits = Limits() if limits is None else limits
 
         def source(t: float) -> Any:
-            return 0.0 if self.source is None else sample("source", lambda x: self.source(t, x), xi)  # type: ignore[misc]
+            given = self.source
+            return 0.0 if given is None else sample("source", lambda x: given(t, x), xi)
 
         times: list[float] = []
         states: list[Array] = []
@@ -103,6 +104,7 @@ class March:
             for step in it:
                 assert solver is not None
                 ahead, before = self.start + step * dt, c
+                status, residual = Status.CONVERGED, 0.0
                 halves = 2 if self.damped and step <= DAMPED else 1
                 for half in range(1, halves + 1):
                     now = ahead if half == halves else ahead - dt / 2
@@ -147,7 +149,7 @@ class March:
             levels.append(np.array([coarse.spline(c)(x) for c in run.run()[3]]))
         if any(level.shape != levels[0].shape for level in levels):
             return float("nan")
-        return from_levels(*levels)
+        return from_levels(levels[0], *levels[1:])
 
     def _moved(self, value: Any, points: Array, degree: int) -> Any:
         """Values at the points of another mesh, functions as they are."""

@@ -110,7 +110,7 @@ def check_order(alpha: Any, weights: tuple[float, float] = (0.5, 0.5)) -> float:
     alpha = checks.real("alpha", alpha, low=0.0, high=2.0, open_low=True)
     if weights[0] != weights[1] and abs(alpha - 1) <= LEAST_ALPHA - 1:
         raise ValueError(f"alpha must not be 1 for unequal weights, got {alpha} and {weights}")
-    return alpha
+    return float(alpha)
 
 
 def check_degree(p: Any) -> int:

@@ -247,7 +247,7 @@ def _count_steps(start: float, end: float, dt: Any, *, all_saved: bool) -> int:
         raise ValueError(
             f"dt must leave at most {most} steps {what}, got {dt:g} for the span {end - start:g}"
         )
-    return max(math.ceil((end - start) / dt * (1 - 1e-12)), 1)
+    return max(math.ceil((end - start) / float(dt) * (1 - 1e-12)), 1)
 
 
 class _Exact:

@@ -173,4 +173,5 @@ def _spline_error(A: RieszSplineOperator, values: Any) -> float:
         levels.append(found[np.argsort(np.abs(found))[: values.size]].real)
     if not levels:
         return float("nan")
-    return max(from_levels(*(np.atleast_1d(v) for v in one)) for one in zip(values, *levels, strict=True))
+    rows = [np.atleast_1d(values)[:, None], *(level[:, None] for level in levels)]
+    return max(from_levels(fine, *coarse) for fine, *coarse in zip(*rows, strict=True))

@@ -121,7 +121,7 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
         self.n = check_spans(n, self.p)
         self.alpha = check_alpha(alpha)
         self.interval = check_interval(interval)
-        self.definition = checks.choice("definition", definition, DEFINITIONS)
+        self.definition: Any = checks.choice("definition", definition, DEFINITIONS)
         self.weights = check_weights(weights)
         check_stable(self.n, self.p, self.alpha, self.weights, self.definition)
         K = self.n + self.p - 2

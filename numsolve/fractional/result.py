@@ -77,7 +77,7 @@ class RieszResult(Result):
     sol: Solution = None  # type: ignore[assignment]  # each solver gives one
     method: str = ""
     reason: str = ""
-    error_estimate: float = Later()  # type: ignore[assignment]
+    error_estimate: Later = Later()  # noqa: RUF009  # a descriptor, one for the class
     t: Array | None = None
     coefficients: Array | None = None
     ninner: int = 0

@@ -76,7 +76,7 @@ class Modes:
 
     def witnesses(self) -> Array:
         """Points at which solutions are compared."""
-        return from_unit(2 * WITNESSES - 1, self.interval)
+        return np.asarray(from_unit(2 * WITNESSES - 1, self.interval))
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def solve_by_division(modes: Modes, series: Series, reason: str) -> RieszResult:
     x = modes.witnesses()
     estimate, detail = max(series.tail, NOISE), ""
     if not series.resolved:
-        levels = [modes.solution(c[: max(-(-N // part), 1)])(x) for part in (1, 2, 4)]
-        estimate = from_levels(*levels)
+        fine, *coarse = (modes.solution(c[: max(-(-N // part), 1)])(x) for part in (1, 2, 4))
+        estimate = from_levels(fine, *coarse)
         detail = f"{N} Jacobi modes leave {series.tail:.1g} of f."
     return RieszResult(
         x=c,
@@ -154,12 +154,13 @@ def solve_by_collocation(
     f: Function, reaction: Function, modes: Modes, limit: int, reason: str, limits: Limits
 ) -> RieszResult:
     """Solve ``R u + r(x) u = f`` with all modes allowed, and for comparison with a half and a quarter."""
-    levels: list[Array] = []
-    for part in (4, 2, 1):
+    coarse = []
+    for part in (2, 4):
+        c = _collocate(f, reaction, modes, max(limit // part, 1))[1]
+        coarse.append(modes.solution(c)(modes.witnesses()))
         keep_time(limits)
-        points, c, residual = _collocate(f, reaction, modes, max(limit // part, 1))
-        levels.append(modes.solution(c)(modes.witnesses()))
-    estimate = from_levels(*levels[::-1])
+    points, c, residual = _collocate(f, reaction, modes, limit)
+    estimate = from_levels(modes.solution(c)(modes.witnesses()), *coarse)
     return RieszResult(
         x=c,
         status=status_of(estimate),
