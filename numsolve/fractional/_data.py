@@ -94,6 +94,18 @@ def sample(name: str, value: Any, points: Array, xp: Any = np, like: Any = None)
     return out
 
 
+def sample_plane(name: str, value: Any, grid: Any) -> Array:
+    """Values of a number, a function of two arrays or an array of values on a grid."""
+    shape = grid[0].shape
+    checks.refuse_masked(name, value)
+    if callable(value):
+        points = np.stack(grid, axis=-1)
+        return checks.output(name, value(*grid), shape=shape, points=points).astype(np.float64)
+    if is_number(value):
+        return np.full(shape, checks.real(name, value))
+    return np.asarray(checks.array(name, value, dtype=np.float64, shape=shape))
+
+
 def check_positive(name: str, values: Any, points: Array) -> None:
     """Refuse coefficients that are not positive, naming the first point."""
     bad = np.flatnonzero(arrays.to_host(values) <= 0)
