@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, eig, eigh, expm, inv
+from scipy.linalg import eig, eigh, expm
 
 from ._estimate import from_levels
 from ._settings import keep_time
@@ -66,8 +66,8 @@ class Decay:
         else:
             mu, V = eig(self.B)
             try:
-                inverse = inv(V)
-            except LinAlgError:
+                inverse = np.linalg.inv(V)
+            except np.linalg.LinAlgError:
                 return
             if np.linalg.norm(V) * np.linalg.norm(inverse) <= MOST_CONDITION:
                 self.mu, self.V, self.inverse = mu, V, inverse
@@ -89,13 +89,15 @@ class Decay:
         values = u0((a + b) / 2 + (b - a) / 2 * y)
         return np.asarray(basis(self.N, alpha, y, weights[::-1]).T @ (w * values)) / self.root
 
-    def states(self, moments: Array, elapsed: Array) -> Array:
-        """Coefficients at these times (of kappa one), one row each: (3)."""
+    def states(self, moments: Array, elapsed: Array, *, rate: bool = False) -> Array:
+        """Coefficients at these times (of kappa one), one row each: (3); or of ``-du/dt``."""
         if self.V is None:
-            return self._by_exponentials(moments, elapsed) / self.root
+            z = self._by_exponentials(moments, elapsed)
+            return (self.rate * z @ self.backwards.T if rate else z) / self.root
         good = self.mu.real > 0
         share = np.where(good, (self.inverse @ moments) / np.where(good, self.mu, 1.0), 0.0)
         rates = np.where(good, self.rate / np.where(good, self.mu, 1.0), 0.0)
+        share = share * rates if rate else share
         z = np.exp(-np.multiply.outer(elapsed, rates)) * share @ self.V.T
         return np.asarray(z.real / self.root)
 
@@ -111,10 +113,17 @@ class Decay:
             out.append(z)
         return np.array(out)
 
+    def integrals(self, moments: Array, k: int) -> Array:
+        """Coefficients of the integral of ``k t^(k-1) u(t)`` over all times: ``k! (B / rate)^k B^-1``."""
+        z = moments / self.rate
+        for j in range(2, k + 1):
+            z = j * (self.B @ z) / self.rate
+        return np.asarray(z / self.root)
+
     @cached_property
     def backwards(self) -> Array:
         """The inverse of B."""
-        return np.asarray(inv(self.B))
+        return np.asarray(np.linalg.inv(self.B))
 
     def values(self, coefficients: Array, x: Array) -> Array:
         """The functions with these rows of coefficients at points of the interval."""
@@ -131,22 +140,43 @@ def follow(
     most: int,
     limits: Limits | None = None,
     size: float = 0.0,
+    *,
+    rate: bool = False,
 ) -> tuple[Array, float]:
     """Coefficients at the times, which ascend from zero, and the estimated error at those above.
 
-    It is relative to the largest value at those, or to `size` where that is larger. The number of
-    modes is doubled, up to `most`, until the solution does not change.
+    It is relative to the largest value at those, or to `size` where that is larger. With `rate` they are the
+    coefficients of ``-du/dt``.
     """
-    x, later = modes.witnesses(), elapsed > 0
+    later = elapsed > 0
+
+    def level(decay: Decay) -> tuple[Array, Array]:
+        states = decay.states(decay.moments(u0), elapsed, rate=rate)
+        return states, states[later]
+
+    return refine(modes, level, most, limits, size)
+
+
+def refine(
+    modes: Modes,
+    level: Callable[[Decay], tuple[Array, Array]],
+    most: int,
+    limits: Limits | None = None,
+    size: float = 0.0,
+) -> tuple[Array, float]:
+    """Double the number of modes, up to `most`, until what `level` makes of them does not change.
+
+    It gives rows of coefficients, and those of them that are compared.
+    """
+    x = modes.witnesses()
     levels: list[Array] = []
-    states = np.zeros((elapsed.size, 1))
-    estimate = float("inf")
+    states, estimate = np.zeros((0, 1)), float("inf")
     for N in [*(N for N in LEVELS if N < most), most]:
         keep_time(limits)
         decay = Decay(modes, N)
-        states = decay.states(decay.moments(u0), elapsed)
-        levels.insert(0, np.append(decay.values(states[later], x), size))
-        if not later.any():
+        states, compared = level(decay)
+        levels.insert(0, np.append(decay.values(compared, x), size))
+        if compared.shape[0] == 0:
             estimate = 0.0
         elif len(levels) > 1:
             estimate = from_levels(levels[0], *levels[1:3])

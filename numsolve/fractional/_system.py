@@ -52,8 +52,7 @@ def make_system(
     """Set up ``A + diag(reaction) M``, in the library of `like`; a reaction of None is zero.
 
     Where a varying reaction dominates, its rows are divided by it: ``M + diag(1 / reaction) A``. Where
-    it is large in one place and small in another, preconditioners for its least and its largest value take
-    turns.
+    it is large in one place and small in another, preconditioners for its least and largest value take turns.
     """
     A.assemble(limits)
     samples = A.symbol_samples()[1]
@@ -85,7 +84,7 @@ def make_system(
 
 
 def turns(least: float, largest: float, mean: float, operator: float) -> tuple[float, ...]:
-    """Shifts of the preconditioners that take turns; `operator` is about the least eigenvalue without them."""
+    """Shifts of the preconditioners that take turns; `operator` is about the least eigenvalue of A."""
     if least >= 0 and largest + operator > CONTRAST * (least + operator):
         return least, largest
     return (max(mean, 0.0),)

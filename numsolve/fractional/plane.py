@@ -214,7 +214,7 @@ def _solve(
         shift = cycle(shifts)
     except TimeIsOverError:
         start = TensorSpline((Ax.knots, Ay.knots), X0, Ax.p)
-        return unsolved(X0, b, points, start, method, reason, tuple(sides))
+        return unsolved(X0, b, points, start, method, reason, tuple(sides)), r
     Mx, My = Ax.mass(), Ay.mass()
 
     def product(x: Array) -> Array:
