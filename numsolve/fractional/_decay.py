@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.linalg import eig, eigh, expm
 
-from ._estimate import from_levels
+from ._estimate import difference, from_levels
 from ._settings import keep_time
 from .jacobi import JacobiSolution, basis, exponents, gauss_rule, image_rule, laplacian_scale, to_unit
 from .jacobi import eigenvalues as mode_eigenvalues
@@ -45,7 +45,7 @@ ENOUGH = 1e-10
 #: Condition of the eigenvectors of a skewed operator, in Frobenius norms, up to which they are used.
 MOST_CONDITION = 1e9
 #: Points of the rule for the moments of a start, for each mode: it need not be smooth.
-SAMPLES = 4
+SAMPLES, FEWER_SAMPLES = 4, 3
 
 
 class Decay:
@@ -72,8 +72,8 @@ class Decay:
             if np.linalg.norm(V) * np.linalg.norm(inverse) <= MOST_CONDITION:
                 self.mu, self.V, self.inverse = mu, V, inverse
 
-    def moments(self, u0: Callable[[Array], Array]) -> Array:
-        """``B z(0)`` of a function."""
+    def moments(self, u0: Callable[[Array], Array], samples: int = SAMPLES) -> Array:
+        """``B z(0)`` of a function, from so many samples for each mode."""
         alpha, weights = self.modes.alpha, self.modes.weights
         if isinstance(u0, JacobiSolution) and (u0.alpha, u0.weights, u0.interval) == (
             alpha,
@@ -84,7 +84,7 @@ class Decay:
             kept = min(self.N, u0.coefficients.size)
             c[:kept] = u0.coefficients[:kept]
             return np.asarray(self.B @ (self.root * c))
-        y, w = image_rule(SAMPLES * self.N, alpha, weights)
+        y, w = image_rule(samples * self.N, alpha, weights)
         a, b = self.modes.interval
         values = u0((a + b) / 2 + (b - a) / 2 * y)
         return np.asarray(basis(self.N, alpha, y, weights[::-1]).T @ (w * values)) / self.root
@@ -148,13 +148,18 @@ def follow(
     It is relative to the largest value at those, or to `size` where that is larger. With `rate` they are the
     coefficients of ``-du/dt``.
     """
-    later = elapsed > 0
+    later, sampling = elapsed > 0, 0.0
 
     def level(decay: Decay) -> tuple[Array, Array]:
+        nonlocal sampling
         states = decay.states(decay.moments(u0), elapsed, rate=rate)
+        if later.any():
+            other = decay.states(decay.moments(u0, FEWER_SAMPLES), elapsed, rate=rate)
+            sampling = difference(*(decay.values(c[later], modes.witnesses()) for c in (states, other)))
         return states, states[later]
 
-    return refine(modes, level, most, limits, size)
+    states, estimate = refine(modes, level, most, limits, size)
+    return states, estimate + sampling
 
 
 def refine(

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 UNIT = float(np.finfo(np.float64).eps)
-#: Gain from one level to the next that is believed in, at least (so slow an order would be 1/4) and at most.
-LEAST_GAIN, MOST_GAIN = 2**0.25, 16.0
+#: Gain from one level to the next that is believed in, at least (so slow an order would be 1/4) and at most:
+#: errors of samples next to a jump are as if by chance, and may fall much at once.
+LEAST_GAIN, MOST_GAIN = 2**0.25, 4.0
 
 
 def from_levels(fine: Array, middle: Array, coarse: Array | None = None, *, ratio: float = 2.0) -> float:
@@ -46,6 +47,12 @@ def from_levels(fine: Array, middle: Array, coarse: Array | None = None, *, rati
             high = s
     error = d / (ratio**low - 1)
     return max(error, UNIT * size) / size if math.isfinite(error) else math.inf
+
+
+def difference(one: Array, other: Array) -> float:
+    """The largest difference, relative to the largest value."""
+    size = float(np.max(np.abs(one)))
+    return float(np.max(np.abs(one - other))) / size if size else 0.0
 
 
 class Later:

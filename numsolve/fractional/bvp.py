@@ -236,11 +236,11 @@ def _by_modes(data: Data, modes: Modes, most: int, reason: str, limits: Limits) 
             words = f"{len(result.x)} Jacobi modes have an estimated error of {result.error_estimate:.1g}"
         else:
             series = jacobi_series(f, modes, most, limits)
-            result = solve_by_division(modes, series, reason)
+            result = solve_by_division(f, modes, series, reason, limits)
             count = len(series.coefficients)
             held = f"{count} Jacobi {'modes hold' if count > 1 else 'mode holds'} f to rounding errors"
             what = "f" if data.diffusion is None else "f / diffusion"
-            left = f"{what} is not smooth: {count} Jacobi modes leave {series.tail:.1g} of it"
+            left = f"{what} is not smooth: {len(result.x)} Jacobi modes leave {series.tail:.1g} of it"
             words = f"the data are smooth: {held}" if series.resolved else left
     except TimeIsOverError:
         points = np.array([sum(modes.interval) / 2])

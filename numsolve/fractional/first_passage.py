@@ -4,8 +4,8 @@ The flight X has jumps to the right and to the left in the proportion of the wei
 
     E exp(i k (X_t - X_0)) = exp(-kappa t |k|^alpha (1 - i (w_l - w_r) tan(pi alpha / 2) sign k)).
 
-Its density satisfies ``du/dt = -kappa R u``, R being the Riesz operator with these weights. As functions of the
-start x, the probability S to be inside still, and the moments of the time T of exit, belong to the adjoint
+Its density satisfies ``du/dt = -kappa R u``, R being the Riesz operator with these weights. As functions of
+the start x, the probability S to be inside still and the moments of the time T of exit belong to the adjoint
 operator R', whose weights are exchanged:
 
     dS/dt = -kappa R' S,   S = 1 at t = 0;   density of T = -dS/dt = kappa R' S;      (1)
@@ -97,7 +97,7 @@ def survival_probability(
     Warns
     -----
     ConvergenceWarning
-        If the error is estimated at more than a hundredth of the largest value.
+        If the error is estimated at more than a tenth of the largest value.
 
     See Also
     --------
@@ -154,7 +154,7 @@ def exit_time_density(
     Warns
     -----
     ConvergenceWarning
-        If the error is estimated at more than a hundredth of the largest value.
+        If the error is estimated at more than a tenth of the largest value.
 
     See Also
     --------
@@ -209,7 +209,7 @@ def exit_time_moments(
     Warns
     -----
     ConvergenceWarning
-        If the error is estimated at more than a hundredth of the largest value.
+        If the error is estimated at more than a tenth of the largest value.
 
     See Also
     --------

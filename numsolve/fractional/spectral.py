@@ -19,7 +19,7 @@ from scipy.linalg import lu_factor, lu_solve
 from numsolve._core import arrays
 from numsolve._core.result import Status
 
-from ._estimate import from_levels
+from ._estimate import difference, from_levels
 from ._settings import keep_time
 from .jacobi import (
     JacobiSolution,
@@ -50,9 +50,13 @@ RESOLVED = 1e-13
 NOISE = 5e-16
 #: Samples beyond the number of modes.
 MARGIN = 20
+#: Samples for each mode, if the function is not smooth and the rule is not exact; and fewer, to compare with.
+SAMPLES, FEWER_SAMPLES = 4, 3
+#: But no more than so many, as long as there are more samples than modes.
+MOST_SAMPLES = 4096
 MODES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 #: A solution whose estimated error is larger, relative to its largest value, is not called one.
-TOLERABLE = 1e-2
+TOLERABLE = 0.1
 #: Points at which solutions are compared, on (0, 1): they crowd at the ends, where errors do.
 WITNESSES = np.sin(np.pi / 2 * np.linspace(0.0, 1.0, 402)[1:-1]) ** 2
 
@@ -111,8 +115,8 @@ def jacobi_series(function: Function, modes: Modes, limit: int, limits: Limits |
     return _expand(function, modes, limit)
 
 
-def _expand(function: Function, modes: Modes, N: int) -> Series:
-    y, w = image_rule(N + MARGIN, modes.alpha, modes.weights)
+def _expand(function: Function, modes: Modes, N: int, samples: int = 0) -> Series:
+    y, w = image_rule(samples or N + MARGIN, modes.alpha, modes.weights)
     points = from_unit(y, modes.interval)
     values, Q = function(points), basis(N, modes.alpha, y, modes.weights[::-1])
     c = Q.T @ (w * values)
@@ -125,29 +129,45 @@ def _expand(function: Function, modes: Modes, N: int) -> Series:
     return Series(points, c, tail / size if size else 0.0, residual)
 
 
-def solve_by_division(modes: Modes, series: Series, reason: str) -> RieszResult:
-    """Solve ``R u = f``."""
-    N = len(series.coefficients)
-    c = series.coefficients / modes.eigenvalues(N)
-    sol = modes.solution(c)
-    x = modes.witnesses()
+def solve_by_division(
+    f: Function, modes: Modes, series: Series, reason: str, limits: Limits | None = None
+) -> RieszResult:
+    """Solve ``R u = f``, with the series of f if it holds f, and for comparison with shorter ones if not."""
     estimate, detail = max(series.tail, NOISE), ""
     if not series.resolved:
-        fine, *coarse = (modes.solution(c[: max(-(-N // part), 1)])(x) for part in (1, 2, 4))
-        estimate = from_levels(fine, *coarse)
-        detail = f"{N} Jacobi modes leave {series.tail:.1g} of f."
+        most, x, levels = len(series.points) - MARGIN, modes.witnesses(), []
+        for part in (4, 2, 1):
+            keep_time(limits)
+            N = max(most // part, 1)
+            series = _expand(f, modes, N, _samples(N, SAMPLES))
+            levels.append(modes.solution(divided(modes, series))(x))
+        coarse, middle, fine = levels
+        other = modes.solution(divided(modes, _expand(f, modes, most, _samples(most, FEWER_SAMPLES))))(x)
+        estimate = from_levels(fine, middle, coarse) + difference(fine, other)
+        detail = f"{most} Jacobi modes leave {series.tail:.1g} of f."
+    c = divided(modes, series)
     return RieszResult(
         x=c,
         status=status_of(estimate),
         detail="" if estimate <= TOLERABLE else f"{detail} It is not smooth, or n is too small.",
         residual=series.residual,
         points=series.points,
-        sol=sol,
+        sol=modes.solution(c),
         method="spectral",
         reason=reason,
         error_estimate=estimate,
         interval=modes.interval,
     )
+
+
+def _samples(N: int, each: int) -> int:
+    """Samples for N modes, a number that differs with `each`."""
+    return max(min(SAMPLES * N, MOST_SAMPLES) * each // SAMPLES, N + each * MARGIN)
+
+
+def divided(modes: Modes, series: Series) -> Array:
+    """The coefficients of the solution: those of f over what the operator multiplies the modes by."""
+    return series.coefficients / modes.eigenvalues(len(series.coefficients))
 
 
 def solve_by_collocation(

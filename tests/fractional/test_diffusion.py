@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
+from scipy.linalg import eigh
+from scipy.special import eval_jacobi, gammaln, roots_jacobi
 
 from numsolve._core.result import ConvergenceWarning, Status
 from numsolve.fractional import (
@@ -132,3 +136,150 @@ def test_a_step_that_fails_ends_the_run(monkeypatch):
 def test_a_source_that_fails_later():
     with pytest.raises(ValueError, match=r"source returned nan .* at the point"):
         solve_fractional_diffusion(bump, 1.5, (0, 1), source=lambda t, x: x if t < 0.5 else x * np.nan, n=32)
+
+
+# -- without steps ---------------------------------------------------------------------------------
+
+
+def by_eigenfunctions(alpha, t, x, N=150):
+    """What is left of ``u0 = 1`` on (0, 1), from Jacobi polynomials and an eigensolver of SciPy's alone."""
+    a, k = alpha / 2, np.arange(N)
+    log_norms = (alpha + 1) * np.log(2) - np.log(2 * k + alpha + 1)
+    log_norms += 2 * gammaln(k + a + 1) - gammaln(k + alpha + 1) - gammaln(k + 1)
+
+    def P(y):
+        return np.array([eval_jacobi(j, a, a, y) for j in k]) / np.exp(log_norms / 2)[:, None]
+
+    y, w = roots_jacobi(N + 10, alpha, alpha)
+    M = (P(y) * w) @ P(y).T
+    mu, V = eigh(M, np.diag(np.exp(gammaln(alpha + k + 1) - gammaln(k + 1)) * 2**alpha))
+    V = V / np.sqrt(np.einsum("ij,ik,kj->j", V, M, V))
+    z, v = roots_jacobi(N + 10, a, a)
+    decay = np.where(mu > 1e-6, np.exp(-t / np.maximum(mu, 1e-6)), 0.0)
+    return (decay * (P(z) @ v @ V)) @ (V.T @ ((1 - (2 * x - 1) ** 2) ** a * P(2 * x - 1)))
+
+
+X = np.linspace(0, 1, 501)[1:-1]
+
+
+@pytest.mark.parametrize("alpha", [1.2, 1.5, 1.8])
+def test_a_start_of_one(alpha):
+    """It jumps at the ends: steps of the trapezoidal rule are off by a tenth there, and negative."""
+    r = solve_fractional_diffusion(1.0, alpha, (0, 0.5), t_eval=[0.0, 0.05, 0.1])
+    assert r.method == "spectral"
+    np.testing.assert_array_equal(r(X)[0], 1.0)
+    for t, u in zip(r.t[1:], r(X)[1:], strict=True):
+        np.testing.assert_allclose(u, by_eigenfunctions(alpha, t, X), atol=3e-6)
+        assert u.min() > 0
+    assert r.error_estimate < 1e-6
+
+
+@pytest.mark.parametrize("alpha", [0.7, 1.0, 1.5, 2.0])
+def test_an_eigenfunction_decays_without_steps(alpha):
+    e = solve_riesz_eig(alpha, 2, interval=(0, 1))
+    r = solve_fractional_diffusion(e.sol[1], alpha, (0, 0.3), kappa=2.0, t_eval=[0, 0.1, 0.3])
+    np.testing.assert_allclose(r(X), np.exp(-2 * e.x[1] * r.t)[:, None] * e(X)[1], atol=1e-6)
+
+
+def test_a_skewed_flight_dies_out():
+    """Splines explode here: their matrix has eigenvalues with a negative real part."""
+    for weights in [(1, 0), (0, 1), (0.8, 0.2)]:
+        r = solve_fractional_diffusion(
+            lambda y: 64 * (y * (1 - y)) ** 3,
+            1.05,
+            (0, 0.5),
+            n=64,
+            p=3,
+            weights=weights,
+            t_eval=[0, 0.01, 0.5],
+        )
+        assert r.success
+        first, early, late = abs(r(X)).max(axis=1)
+        assert first > early > late
+
+
+@pytest.mark.parametrize("weights", [(0.8, 0.2), (0.2, 0.8)])
+def test_modes_and_steps_agree_for_skewed_flights(weights):
+    settings = {"t_eval": [0.02, 0.1], "weights": weights}
+    modes = solve_fractional_diffusion(bump, 1.6, (0, 0.1), **settings)
+    steps = solve_fractional_diffusion(bump, 1.6, (0, 0.1), method="dense", n=300, p=4, **settings)
+    np.testing.assert_allclose(steps(X), modes(X), atol=2e-3)
+    assert modes.error_estimate < 1e-8
+    error = abs(steps(X) - modes(X)).max() / modes(X).max()
+    assert error / 2 < steps.error_estimate < 20 * error
+
+
+def test_the_choice_is_told():
+    r = solve_fractional_diffusion(bump, 1.5, (0, 1))
+    assert r.method == "spectral"
+    assert "nothing depends on time: " in r.reason
+    for settings, reason in (
+        ({"kappa": lambda x: 1 + x}, "kappa is not a number"),
+        ({"source": lambda t, x: t * x}, "there is a source"),
+        ({"definition": "caputo"}, "definition 'rl'"),
+    ):
+        r = solve_fractional_diffusion(bump, 1.5, (0, 1), n=32, **settings)
+        assert r.method == "dense"
+        assert reason in r.reason
+
+
+def test_a_run_without_steps_has_times_to_stop_at():
+    seen = []
+
+    def stop(intermediate_result):
+        seen.append(intermediate_result.t)
+        intermediate_result.x[:] = np.nan
+        return len(seen) == 3
+
+    r = solve_fractional_diffusion(bump, 1.5, (0, 1), dt=0.1, callback=stop)
+    assert r.status is Status.STOPPED
+    np.testing.assert_allclose(seen, [0.1, 0.2, 0.3])
+    np.testing.assert_allclose(r.t, [0, 0.1, 0.2, 0.3])
+    assert np.isfinite(r(X)).all()
+    np.testing.assert_array_equal(r.x, r.coefficients[-1])
+    copy = pickle.loads(pickle.dumps(r))
+    np.testing.assert_allclose(copy(X)[0], r(X)[0], atol=1e-5)
+    np.testing.assert_array_equal(copy(X)[1:], r(X)[1:])
+
+
+@pytest.mark.parametrize("method", ["spectral", "dense", "spline"])
+def test_stopped_before_the_first_time_wanted(method):
+    r = solve_fractional_diffusion(
+        bump, 1.5, (0, 1), dt=0.1, n=32, t_eval=[0.95], method=method, callback=lambda x: True
+    )
+    assert r.status is Status.STOPPED
+    assert r.sol == ()
+    assert r(X).shape == (0, X.size)
+    assert r.coefficients.shape[0] == 0
+    assert np.isfinite(r.x).all()
+    with pytest.raises(ValueError, match="nothing to draw"):
+        r.plot()
+
+
+def test_a_rough_start_is_damped():
+    """The steps that are left when there is a source: Rannacher's start, and the pure rule."""
+    settings = {"source": lambda t, x: 0 * x, "t_eval": [0.1], "n": 200, "p": 3}
+    exact = by_eigenfunctions(1.8, 0.1, X)
+    damped = solve_fractional_diffusion(1.0, 1.8, (0, 0.5), **settings)(X)[0]
+    plain = solve_fractional_diffusion(1.0, 1.8, (0, 0.5), theta=0.5, **settings)(X)[0]
+    assert abs(damped - exact).max() < 0.02 * exact.max()
+    assert abs(damped - exact).max() < 0.2 * abs(plain - exact).max()
+    assert damped.min() > 0
+
+
+def test_the_damped_start_keeps_the_order():
+    f, u = problems.bump(2, 1.5)
+    errors = []
+    for steps in (8, 16, 32, 64):
+        r = solve_fractional_diffusion(
+            u,
+            1.5,
+            (0, 1),
+            source=lambda t, x: np.exp(-t) * (f(x) - u(x)),
+            dt=1 / steps,
+            n=32,
+            p=4,
+            t_eval=[1.0],
+        )
+        errors.append(abs(r(0.4)[0] - np.exp(-1) * u(0.4)))
+    assert np.log2(errors[0] / errors[3]) / 3 == pytest.approx(2, abs=0.15)
