@@ -37,8 +37,9 @@ def stable_steps(alpha, beta, dt, shape):
 
 # %%
 # The curves are computed, the dots are shares of 3000 simulated flights each. Jumps to the right are balanced
-# by a drift to the left, so that the mean stays where it is. A flight whose jumps all go to the right cannot
-# jump across the left end: it creeps there, and the best place to start is on the left, far from the jumps.
+# by a drift to the left, so that the mean stays where it is. At first it is best to start left of the middle,
+# away from the end that the jumps lead to; later it is best to start right of it, away from the end that the
+# drift leads to.
 
 x, starts = np.linspace(-1, 1, 400), np.linspace(-0.8, 0.8, 9)
 times, dt = np.array([0.1, 0.4]), 1e-3
@@ -79,3 +80,5 @@ ax.set(xlabel="time of exit", ylabel="density, from the middle")
 ax.grid(visible=True, alpha=0.3)
 ax.legend()
 plt.show()
+
+# sphinx_gallery_thumbnail_number = 1

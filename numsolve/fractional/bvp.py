@@ -2,7 +2,8 @@ r"""Boundary value problems: ``d(x) R u + r(x) u = f`` on an interval, u = 0 out
 
 R is the Riesz operator of `RieszSplineOperator`; ``(-Delta)^(alpha/2)`` by default. Splines of degree p give
 errors of order ``p + 2 - alpha`` (p even) or ``p + 1 - alpha`` (p odd) for smooth solutions. For a smooth f
-the solution is not smooth but behaves like ``dist^(alpha/2)`` at the ends, and Jacobi modes are the method.
+the solution is not smooth but behaves like ``dist^(alpha/2)`` at the ends (for unequal weights with two other
+powers), and Jacobi modes are the method.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def solve_riesz_bvp(
         splines: `RieszSplineOperator.greville`), or a constant. Arrays of other libraries than NumPy are
         computed with where they are.
     alpha : float
-        Order, ``1 < alpha <= 2``.
+        Order, ``0 < alpha <= 2``; above 1 for splines, and not 1 for unequal weights.
     interval : tuple of float
         The ends a < b.
     n : int
@@ -98,7 +99,9 @@ def solve_riesz_bvp(
         the former give the fractional Laplacian.
     method : {"auto", "spline", "spectral", "dense"}
         B-splines with fast transforms, Jacobi modes, or B-splines with a dense factorisation. "auto" takes
-        the modes where the data are functions that few of them hold, and says so in the result.
+        the modes if the data are functions and their estimated error is at most 1e-8, else whatever has the
+        smaller estimated error, and says so in the result. Of the splines it takes the factorisation for
+        varying coefficients and at most 500 unknowns, or if GMRES fails and there are at most 4000.
     preconditioner : {"auto", "tau", "circulant", None}
         For the splines. "auto" is "tau" for equal weights, and "circulant" for others.
     breaks : array, optional
@@ -108,7 +111,8 @@ def solve_riesz_bvp(
         Largest residual of the discrete equations relative to its right-hand side, in the 2-norm. Where
         rounding errors leave a larger one, the status is ROUNDING, a success.
     x0 : array of shape (K,), optional
-        Where GMRES starts: the `x` of an earlier result.
+        Where GMRES starts: the `x` of an earlier spline result. It needs method "spline", or "auto", which
+        then takes the splines.
     maxiter, callback, progress, time_limit : int, callable, bool, float
         Most iterations of GMRES (200 by default), a function that is called after each of them with the
         coefficients or with an ``intermediate_result`` and stops the run by returning True, a progress bar,
@@ -118,7 +122,8 @@ def solve_riesz_bvp(
     -------
     RieszResult
         ``result(x)`` evaluates the solution; `method` and `reason` say what was done and why; `residual` is
-        that of the equations divided by the diffusion (by the reaction where that dominates).
+        that of the equation as it stands at the points (for modes, divided by the diffusion);
+        `error_estimate` is relative to the largest value of the solution.
 
     Raises
     ------
@@ -130,7 +135,9 @@ def solve_riesz_bvp(
     Warns
     -----
     ConvergenceWarning
-        If the tolerance was not reached; the result is the best iterate.
+        If the tolerance was not reached; the result is the best iterate. If the solution was chosen by its
+        estimated error, and that is above a tenth. If the reaction is negative, and coarser meshes have
+        another solution: then the equation is nearly singular.
 
     See Also
     --------
@@ -143,6 +150,8 @@ def solve_riesz_bvp(
     fractional equations and their spectral properties", Numer. Linear Algebra Appl. 2023.
     X. Huang, X.-L. Lin, M. K. Ng, H.-W. Sun, "Spectral analysis for preconditioning of multi-dimensional
     Riesz fractional diffusion equations", Numer. Math. Theor. Meth. Appl. 15, 2022.
+    V. J. Ervin, N. Heuer, J. P. Roop, "Regularity of the solution to 1-D fractional order diffusion
+    equations", Math. Comp. 87, 2018.
     Z. Mao, S. Chen, J. Shen, "Efficient and accurate spectral method using generalized Jacobi functions for
     solving Riesz fractional differential equations", Appl. Numer. Math. 106, 2016.
 
@@ -153,9 +162,9 @@ def solve_riesz_bvp(
     >>> r = solve_riesz_bvp(lambda x: np.exp(x) * np.cos(3 * x), 1.5, interval=(-1, 1))
     >>> r.method, round(float(r(0.0)), 8)
     ('spectral', 0.3115155)
-    >>> r = solve_riesz_bvp(lambda x: abs(x - 0.3), 1.5, n=500, p=3)
-    >>> r.method, r.success
-    ('spline', True)
+    >>> r = solve_riesz_bvp(np.sqrt, 1.5, weights=(0.9, 0.1))
+    >>> r.method, r.error_estimate < 1e-8
+    ('spectral', True)
     """
     limits = Limits(maxiter, time_limit, callback, progress)
     checks.choice("method", method, METHODS)

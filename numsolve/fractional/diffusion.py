@@ -164,7 +164,7 @@ def solve_fractional_diffusion(
     >>> from numsolve.fractional import solve_fractional_diffusion
     >>> r = solve_fractional_diffusion(lambda x: np.sin(np.pi * x)**4, 1.5, (0, 0.1), t_eval=[0, 0.05, 0.1])
     >>> r(0.5).round(6)
-    array([1.      , 0.595852, 0.428816])
+    array([1.      , 0.595823, 0.428799])
     """
     limits = Limits(maxiter, time_limit, callback, progress)
     checks.choice("method", method, METHODS)
