@@ -24,7 +24,16 @@ from scipy.linalg import eig, eigh, expm
 
 from ._estimate import difference, from_levels
 from ._settings import keep_time
-from .jacobi import JacobiSolution, basis, exponents, gauss_rule, image_rule, laplacian_scale, to_unit
+from .jacobi import (
+    JacobiSolution,
+    basis,
+    both_bases,
+    exponents,
+    gauss_rule,
+    image_rule,
+    laplacian_scale,
+    to_unit,
+)
 from .jacobi import eigenvalues as mode_eigenvalues
 
 if TYPE_CHECKING:
@@ -55,7 +64,7 @@ class Decay:
         self.modes, self.N = modes, N
         alpha, weights = modes.alpha, modes.weights
         y, w = gauss_rule(N, alpha)
-        P, Q = basis(N, alpha, y, weights), basis(N, alpha, y, weights[::-1])
+        P, Q = both_bases(N, alpha, y, weights)
         self.root = np.sqrt(mode_eigenvalues(N, alpha, weights))
         self.B = Q.T @ (w[:, None] * P) / np.outer(self.root, self.root)  # (1), (2)
         self.rate = laplacian_scale(modes.interval, alpha)

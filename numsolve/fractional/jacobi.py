@@ -193,13 +193,19 @@ def image_rule(N: int, alpha: float, weights: Weights = EQUAL) -> tuple[Array, A
 def basis(N: int, alpha: float, y: Array, weights: Weights = EQUAL) -> Array:
     """Values of ``P_k(y_i)``, shape (len(y), N); for the Q_k the weights are reversed."""
     first, shift, beta = _recurrence(N, *exponents(alpha, weights))
-    out = np.empty((y.size, N))
-    out[:, 0] = first
+    rows = np.empty((N, y.size))  # in rows, which lie together in memory
+    rows[0] = first
     if N > 1:
-        out[:, 1] = (y - shift[0]) * first / beta[1]
+        rows[1] = (y - shift[0]) * first / beta[1]
     for k in range(2, N):
-        out[:, k] = ((y - shift[k - 1]) * out[:, k - 1] - beta[k - 1] * out[:, k - 2]) / beta[k]
-    return out
+        rows[k] = ((y - shift[k - 1]) * rows[k - 1] - beta[k - 1] * rows[k - 2]) / beta[k]
+    return rows.T
+
+
+def both_bases(N: int, alpha: float, y: Array, weights: Weights) -> tuple[Array, Array]:
+    """Values of the P_k and of the Q_k, which are the same for equal weights."""
+    P = basis(N, alpha, y, weights)
+    return P, P if weights[0] == weights[1] else basis(N, alpha, y, weights[::-1])
 
 
 def polynomial(coefficients: Array, alpha: float, y: Array, weights: Weights = EQUAL) -> Array:
@@ -213,6 +219,7 @@ def polynomial(coefficients: Array, alpha: float, y: Array, weights: Weights = E
     return first * now
 
 
+@lru_cache(maxsize=64)
 def _recurrence(N: int, a: float, b: float) -> tuple[float, Array, Array]:
     """``P_0``, and the coefficients of ``y P_k = beta_{k+1} P_{k+1} + shift_k P_k + beta_k P_{k-1}``.
 
@@ -224,4 +231,6 @@ def _recurrence(N: int, a: float, b: float) -> tuple[float, Array, Array]:
     # k (k + s) (k + a) (k + b), whose factors are the same in pairs where a = b.
     beta = 2 / (2 * k + s) * np.sqrt(k * (k + s) * (k + a) * (k + b) / ((2 * k + s + 1) * (2 * k + s - 1)))
     first = math.exp(-0.5 * ((s + 1) * math.log(2) + float(betaln(a + 1, b + 1))))
-    return first, shift, np.r_[0.0, beta]
+    beta = np.r_[0.0, beta]
+    shift.flags.writeable = beta.flags.writeable = False  # they are kept
+    return first, shift, beta

@@ -24,6 +24,7 @@ from ._settings import keep_time
 from .jacobi import (
     JacobiSolution,
     basis,
+    both_bases,
     eigenvalues,
     exponents,
     from_unit,
@@ -206,9 +207,9 @@ def _collocate(f: Function, reaction: Function, modes: Modes, N: int) -> tuple[A
     a, b = exponents(alpha, weights)
     y, _ = image_rule(N, alpha, weights)
     points = from_unit(y, modes.interval)
-    A = basis(N, alpha, y, weights[::-1]) * modes.eigenvalues(N)
-    omega = (1 + y) ** a * (1 - y) ** b
-    A += (reaction(points) * omega)[:, None] * basis(N, alpha, y, weights)
+    P, Q = both_bases(N, alpha, y, weights)
+    A = Q * modes.eigenvalues(N)
+    A += (reaction(points) * (1 + y) ** a * (1 - y) ** b)[:, None] * P
     right = f(points)
     c = lu_solve(lu_factor(A, check_finite=False), right, check_finite=False)  # (1)
     return points, c, arrays.norm(np, right - A @ c)
