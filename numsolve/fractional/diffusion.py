@@ -197,6 +197,8 @@ def solve_fractional_diffusion(
         raise ValueError(
             f"alpha must be above 1 for splines, got {alpha}, and modes do not apply: {obstacle}"
         )
+    if steps > MOST_STEPS:
+        raise ValueError(f"dt must leave at most {MOST_STEPS} steps, got {dt:g} for the span {end - start:g}")
     A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
     if method == "auto":
         method = "dense" if A.shape[0] <= DENSE_UNKNOWNS else "spline"
@@ -237,17 +239,17 @@ def _obstacle(u0: Any, kappa: Any, source: Any, definition: str) -> str:
 
 
 def _count_steps(start: float, end: float, dt: Any, *, all_saved: bool) -> int:
-    """The number of steps, if it is reasonable."""
+    """The number of steps, if so many can be saved."""
     if dt is None:
         return STEPS
     dt = checks.real("dt", dt, low=0.0, open_low=True)
-    most = MOST_SAVED if all_saved else MOST_STEPS
-    if (end - start) / dt > most:
-        what = "without t_eval, which are all saved" if all_saved else "in all"
+    steps = max(math.ceil((end - start) / float(dt) * (1 - 1e-12)), 1)
+    if all_saved and steps > MOST_SAVED:
         raise ValueError(
-            f"dt must leave at most {most} steps {what}, got {dt:g} for the span {end - start:g}"
+            f"dt must leave at most {MOST_SAVED} steps without t_eval, which are all saved, got {dt:g} for "
+            f"the span {end - start:g}"
         )
-    return max(math.ceil((end - start) / float(dt) * (1 - 1e-12)), 1)
+    return steps
 
 
 class _Exact:

@@ -225,6 +225,11 @@ def test_the_choice_is_told():
         assert reason in r.reason
 
 
+def test_no_step_is_too_small_where_none_is_taken():
+    tiny = solve_fractional_diffusion(bump, 1.5, (0, 0.5), dt=1e-9, t_eval=[0.5])
+    np.testing.assert_array_equal(tiny.x, solve_fractional_diffusion(bump, 1.5, (0, 0.5), t_eval=[0.5]).x)
+
+
 def test_a_run_without_steps_has_times_to_stop_at():
     seen = []
 
