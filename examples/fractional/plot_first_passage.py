@@ -82,3 +82,4 @@ ax.legend()
 plt.show()
 
 # sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_axes = 2
