@@ -58,8 +58,12 @@ def iterate(
     limits: Limits,
     *,
     or_factorise: bool = False,
+    doubt: bool = True,
 ) -> RieszResult:
-    """Collocate on a uniform mesh and solve by GMRES; if that fails, by a factorisation if it may."""
+    """Collocate on a uniform mesh and solve by GMRES; if that fails, by a factorisation if it may.
+
+    Without `doubt` the caller looks at the estimated error.
+    """
     xp, like = data.xp, data.like
     b, reaction, diffusion = data.at(A.greville)
     x0 = xp.zeros_like(b) if x0 is None else checks.array("x0", x0, xp=xp, dtype=xp.float64, shape=b.shape)
@@ -81,7 +85,7 @@ def iterate(
         fgmres(xp, rows.matvec, b, rows.precondition, it, x0=x0, norm=rows.norm)
     if or_factorise and it.status in GAVE_UP and limits.maxiter is None:
         why = f"GMRES ended after {it.nit} iterations at a residual of {it.residual:.1g}"
-        return factorise(A, data, rtol, why, limits)
+        return factorise(A, data, rtol, why, limits, doubt=doubt)
     x = it.x.form()
     result = it.result(
         RieszResult,
@@ -92,7 +96,7 @@ def iterate(
         error_estimate=Estimate(A, data, host(x)),
         interval=A.interval,
     )
-    return doubted(result, reaction)
+    return doubted(result, reaction) if doubt else result
 
 
 class Rows:
@@ -121,7 +125,9 @@ class Rows:
             self.norm = system.norm / float(xp.min(scale))
 
 
-def factorise(A: RieszSplineOperator, data: Data, rtol: float, reason: str, limits: Limits) -> RieszResult:
+def factorise(
+    A: RieszSplineOperator, data: Data, rtol: float, reason: str, limits: Limits, *, doubt: bool = True
+) -> RieszResult:
     """Collocate on a uniform mesh and solve by a dense factorisation."""
     check_size(A.shape[0])
     check_numpy(data)
@@ -144,7 +150,7 @@ def factorise(A: RieszSplineOperator, data: Data, rtol: float, reason: str, limi
         interval=A.interval,
     )
     deliver(result)
-    return doubted(result, reaction)
+    return doubted(result, reaction) if doubt else result
 
 
 def factorise_on_mesh(

@@ -220,9 +220,11 @@ def solve_riesz_bvp(
     simple = arrays.is_numpy(data.xp)
     unset = x0 is None and preconditioner == "auto" and limits.maxiter is None
     if simple and unset and data.varies and A.shape[0] <= DENSE_UNKNOWNS:
-        splines = factorise(A, data, rtol, f"{reason}; {A.shape[0]} unknowns are few", limits)
+        few = f"{reason}; {A.shape[0]} unknowns are few"
+        splines = factorise(A, data, rtol, few, limits, doubt=candidate is None)
     else:
-        splines = iterate(A, data, preconditioner, rtol, x0, reason, limits, or_factorise=simple)
+        settings: Any = {"or_factorise": simple, "doubt": candidate is None}
+        splines = iterate(A, data, preconditioner, rtol, x0, reason, limits, **settings)
     return splines if candidate is None else _better(candidate, splines)
 
 
@@ -262,14 +264,16 @@ def _by_modes(data: Data, modes: Modes, most: int, reason: str, limits: Limits) 
 
 def _better(modes: RieszResult, splines: RieszResult) -> RieszResult:
     """The solution with the smaller estimated error."""
-    if not splines.success and splines.status is not Status.STAGNATED:
+    comparable = splines.success or splines.status in {Status.STAGNATED, Status.BREAKDOWN}
+    if not comparable:
         return splines  # a limit of the user's was met
     errors = f"the estimated errors are {modes.error_estimate:.1g} for them, {splines.error_estimate:.1g} for"
     reason = f"{modes.reason}; {errors} splines"
     if not splines.error_estimate < modes.error_estimate:
         return _delivered(replace(modes, reason=reason))
     if splines.success and splines.error_estimate > TOLERABLE:
-        detail = f"The error is estimated at {splines.error_estimate:.1g}: n is too small."
+        error = f"The error is estimated at {splines.error_estimate:.1g}"
+        detail = f"{error}: n is too small, or the equation is nearly singular."
         return _delivered(replace(splines, reason=reason, status=Status.STAGNATED, detail=detail))
     return replace(splines, reason=reason)
 
