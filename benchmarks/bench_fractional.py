@@ -96,7 +96,36 @@ class Time:
     param_names = ("n",)
 
     def time_steps(self, n):
-        fractional.solve_fractional_diffusion(np.sin, 1.5, (0, 0.1), dt=1e-3, n=n, p=3, t_eval=[0.1])
+        fractional.solve_fractional_diffusion(
+            np.sin, 1.5, (0, 0.1), dt=1e-3, n=n, p=3, t_eval=[0.1], method="dense" if n < 500 else "spline"
+        )
+
+
+class WithoutSteps:
+    """Time and first passage by modes."""
+
+    params = ([(0.5, 0.5), (0.8, 0.2)],)
+    param_names = ("weights",)
+
+    def time_survival(self, weights):
+        fractional.survival_probability(1.5, np.linspace(0.05, 1, 200), weights=weights)
+
+    def track_error_of_survival(self, weights):
+        return fractional.survival_probability(1.5, [0.1, 1.0], weights=weights).error_estimate
+
+
+WithoutSteps.track_error_of_survival.unit = "error"
+
+
+class Jumps:
+    """Iterations for a reaction of 0 and 1e5."""
+
+    def track_iterations(self):
+        sink = lambda x: np.where(x > 0.5, 1e5, 0.0)  # noqa: E731
+        return fractional.solve_riesz_bvp(np.ones(5001), 1.5, n=5000, p=3, reaction=sink, rtol=1e-9).nit
+
+
+Jumps.track_iterations.unit = "iterations"
 
 
 class Plane:

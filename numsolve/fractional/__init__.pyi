@@ -4,6 +4,9 @@ from .bspline import bspline_fractional_derivative as bspline_fractional_derivat
 from .bvp import solve_riesz_bvp as solve_riesz_bvp
 from .diffusion import solve_fractional_diffusion as solve_fractional_diffusion
 from .eig import solve_riesz_eig as solve_riesz_eig
+from .first_passage import exit_time_density as exit_time_density
+from .first_passage import exit_time_moments as exit_time_moments
+from .first_passage import survival_probability as survival_probability
 from .jacobi import JacobiSolution as JacobiSolution
 from .operator import RieszSplineOperator as RieszSplineOperator
 from .operator import good_n as good_n
@@ -23,6 +26,8 @@ __all__ = [
     "TensorSpline",
     "analyze_symbol",
     "bspline_fractional_derivative",
+    "exit_time_density",
+    "exit_time_moments",
     "good_n",
     "mass_symbol",
     "optimality",
@@ -32,4 +37,5 @@ __all__ = [
     "solve_riesz_2d",
     "solve_riesz_bvp",
     "solve_riesz_eig",
+    "survival_probability",
 ]

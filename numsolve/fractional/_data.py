@@ -46,6 +46,11 @@ class Data:
         values = (self.f, self.reaction, self.diffusion)
         return None if arrays.is_numpy(self.xp) else next(v for v in map(_array, values) if v is not None)
 
+    @property
+    def varies(self) -> bool:
+        """Whether a coefficient is given as more than a number."""
+        return any(not (v is None or is_number(v)) for v in (self.reaction, self.diffusion))
+
     def at(self, points: Array) -> tuple[Any, Any, Any]:
         """Values of f, reaction (None if there is none) and diffusion (None for one) at the points."""
         f = sample("f", self.f, points, self.xp, self.like)
@@ -87,6 +92,18 @@ def sample(name: str, value: Any, points: Array, xp: Any = np, like: Any = None)
             f"{tuple(out.shape)}"
         )
     return out
+
+
+def sample_plane(name: str, value: Any, grid: Any) -> Array:
+    """Values of a number, a function of two arrays or an array of values on a grid."""
+    shape = grid[0].shape
+    checks.refuse_masked(name, value)
+    if callable(value):
+        points = np.stack(grid, axis=-1)
+        return checks.output(name, value(*grid), shape=shape, points=points).astype(np.float64)
+    if is_number(value):
+        return np.full(shape, checks.real(name, value))
+    return np.asarray(checks.array(name, value, dtype=np.float64, shape=shape))
 
 
 def check_positive(name: str, values: Any, points: Array) -> None:

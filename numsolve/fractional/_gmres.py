@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from numsolve._core.monitor import Monitor
 
-#: Vectors of one cycle; a good preconditioner needs about a dozen.
-BASIS = 60
+#: Vectors of one cycle: a good preconditioner needs about a dozen, and coefficients with jumps a hundred.
+BASIS, LONG_BASIS = 60, 200
+#: Unknowns up to which the basis is long.
+LONG_UNKNOWNS = 100_000
 #: Records without progress after which a run has stagnated.
 PATIENCE = 30
 UNIT = float(np.finfo(np.float64).eps)
@@ -75,9 +77,10 @@ def fgmres(
     it.rounding = 4 * UNIT * (norm * arrays.norm(xp, x) + size_b)
     it.record(beta, Iterate(x))
     where = {"dtype": b.dtype, "device": arrays.device(b)}
-    V, Z = xp.empty((BASIS + 1, b.shape[0]), **where), xp.empty((BASIS, b.shape[0]), **where)
+    most = LONG_BASIS if b.shape[0] <= LONG_UNKNOWNS else BASIS
+    V, Z = xp.empty((most + 1, b.shape[0]), **where), xp.empty((most, b.shape[0]), **where)
     while it.running:
-        H, g = np.zeros((BASIS + 1, BASIS)), np.zeros(BASIS + 1)
+        H, g = np.zeros((most + 1, most)), np.zeros(most + 1)
         rotations: list[tuple[float, float]] = []
         V[0, :], g[0] = r / beta, beta
         k = 0
@@ -94,7 +97,7 @@ def fgmres(
             _rotate(H, g, k, rotations)
             k += 1
             estimate = abs(g[k])
-            last = k == BASIS or size == 0.0 or not math.isfinite(estimate) or step >= it.maxiter
+            last = k == most or size == 0.0 or not math.isfinite(estimate) or step >= it.maxiter
             if last or estimate <= max(it.threshold, it.rounding):
                 break
             V[k, :] = w / size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Below this mean of one over the reaction, in the unit of the interval, the values dominate the operator.
 SMALL_RATIO = 2e-2
+#: Ratio of the largest to the smallest sum of operator and reaction from which two shifts take turns.
+CONTRAST = 100.0
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,12 @@ def make_system(
 ) -> System:
     """Set up ``A + diag(reaction) M``, in the library of `like`; a reaction of None is zero.
 
-    Where a varying reaction dominates, its rows are divided by it: ``M + diag(1 / reaction) A``.
+    Where a varying reaction dominates, its rows are divided by it: ``M + diag(1 / reaction) A``. Where
+    it is large in one place and small in another, preconditioners for its least and largest value take turns.
     """
     A.assemble(limits)
-    symbol = float(np.max(A.symbol_samples()[1]))
+    samples = A.symbol_samples()[1]
+    symbol, lowest = float(np.max(samples)), float(np.min(samples))
     keep_time(limits)
     if reaction is None or float(xp.max(reaction)) == float(xp.min(reaction)):
         mass = 0.0 if reaction is None else float(reaction[0])
@@ -69,9 +74,20 @@ def make_system(
             norm * float(np.max(ratio)),
             ratio,
         )
-    mean = max(float(xp.mean(reaction)), 0.0)
-    precondition = _inverse(A, mean, preconditioner, like, limits)
+    shifts = turns(float(xp.min(reaction)), float(xp.max(reaction)), float(xp.mean(reaction)), lowest)
+    inverses = cycle([_inverse(A, shift, preconditioner, like, limits) for shift in shifts])
+
+    def precondition(x: Any) -> Any:
+        return next(inverses)(x)
+
     return System(lambda x: products(x) + reaction * values(x), precondition, norm)
+
+
+def turns(least: float, largest: float, mean: float, operator: float) -> tuple[float, ...]:
+    """Shifts of the preconditioners that take turns; `operator` is about the least eigenvalue of A."""
+    if least >= 0 and largest + operator > CONTRAST * (least + operator):
+        return least, largest
+    return (max(mean, 0.0),)
 
 
 def _inverse(

@@ -32,7 +32,13 @@ def _eigenvalues() -> object:
 def _time() -> object:
     from numsolve.fractional import solve_fractional_diffusion
 
-    return solve_fractional_diffusion(1.0, 1.5, (0.0, 0.1), n=16, p=3, dt=0.05)
+    return solve_fractional_diffusion(1.0, 1.5, (0.0, 0.1), n=16, p=3, dt=0.05, method="dense")
+
+
+def _first_passage() -> object:
+    from numsolve.fractional import exit_time_density, exit_time_moments, survival_probability
+
+    return [f(1.5, 1) for f in (exit_time_density, exit_time_moments, survival_probability)]
 
 
 def _plane() -> object:
@@ -47,4 +53,5 @@ CALLS: dict[str, Callable[[], object]] = {
     "solve_riesz_eig": _eigenvalues,
     "solve_fractional_diffusion": _time,
     "solve_riesz_2d": _plane,
+    "first passage": _first_passage,
 }

@@ -105,6 +105,14 @@ def check_alpha(alpha: Any) -> float:
     return checks.real("alpha", alpha, low=LEAST_ALPHA, high=2.0, open_low=True)
 
 
+def check_order(alpha: Any, weights: tuple[float, float] = (0.5, 0.5)) -> float:
+    """Return the order if Jacobi modes have it: above 0, at most 2, and not next to 1 for unequal weights."""
+    alpha = checks.real("alpha", alpha, low=0.0, high=2.0, open_low=True)
+    if weights[0] != weights[1] and abs(alpha - 1) <= LEAST_ALPHA - 1:
+        raise ValueError(f"alpha must not be 1 for unequal weights, got {alpha} and {weights}")
+    return float(alpha)
+
+
 def check_degree(p: Any) -> int:
     """Return the degree if it is allowed: below two, N'' is not a function; above 20, digits are lost."""
     return checks.integer("p", p, low=2, high=20)

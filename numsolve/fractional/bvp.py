@@ -2,33 +2,30 @@ r"""Boundary value problems: ``d(x) R u + r(x) u = f`` on an interval, u = 0 out
 
 R is the Riesz operator of `RieszSplineOperator`; ``(-Delta)^(alpha/2)`` by default. Splines of degree p give
 errors of order ``p + 2 - alpha`` (p even) or ``p + 1 - alpha`` (p odd) for smooth solutions. For a smooth f
-the solution is not smooth but behaves like ``dist^(alpha/2)`` at the ends, and Jacobi modes are the method.
+the solution is not smooth but behaves like ``dist^(alpha/2)`` at the ends (for unequal weights with two other
+powers), and Jacobi modes are the method.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from scipy.linalg import lu_factor, lu_solve
 
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
-from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 
-from . import spectral
-from ._assembly import clamped_knots, greville_points, spline_values
 from ._data import Data, is_values
-from ._gmres import PATIENCE, UNIT, Iterate, fgmres
 from ._settings import DEFINITIONS, FOREIGN, PRECONDITIONERS, TimeIsOverError
-from ._system import make_system
-from .bspline import check_alpha, check_degree
-from .dense import MOST_UNKNOWNS, dense_matrix
-from .jacobi import JacobiSolution
+from ._splines import DENSE_UNKNOWNS, factorise, factorise_on_mesh, iterate, unsolved
+from ._stability import instability
+from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
+from .dense import MOST_UNKNOWNS
 from .operator import RieszSplineOperator, check_interval, check_weights, check_width
-from .result import RieszResult, host
+from .spectral import TOLERABLE, Modes, jacobi_series, solve_by_collocation, solve_by_division
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +34,7 @@ if TYPE_CHECKING:
 
     from ._data import Values
     from ._settings import Definition, Preconditioner
+    from .result import RieszResult
 
     Array = NDArray[np.float64]
 
@@ -44,8 +42,9 @@ METHODS = ("auto", "spline", "spectral", "dense")
 Method: TypeAlias = Literal["auto", "spline", "spectral", "dense"]
 #: Modes that "auto" tries: data that need more are hardly smooth.
 MOST_MODES = 256
-#: Iterations of GMRES; a good preconditioner needs about a dozen.
-MAXITER = 200
+#: Modes whose estimated error is at most this are taken without a look at splines.
+EXCELLENT = 1e-8
+UNIT_INTERVAL = (0.0, 1.0)
 
 
 @answers(**FOREIGN)
@@ -83,7 +82,7 @@ def solve_riesz_bvp(
         splines: `RieszSplineOperator.greville`), or a constant. Arrays of other libraries than NumPy are
         computed with where they are.
     alpha : float
-        Order, ``1 < alpha <= 2``.
+        Order, ``0 < alpha <= 2``; above 1 for splines, and not 1 for unequal weights.
     interval : tuple of float
         The ends a < b.
     n : int
@@ -100,7 +99,9 @@ def solve_riesz_bvp(
         the former give the fractional Laplacian.
     method : {"auto", "spline", "spectral", "dense"}
         B-splines with fast transforms, Jacobi modes, or B-splines with a dense factorisation. "auto" takes
-        the modes where the data are functions that few of them hold, and says so in the result.
+        the modes if the data are functions and their estimated error is at most 1e-8, else whatever has the
+        smaller estimated error, and says so in the result. Of the splines it takes the factorisation for
+        varying coefficients and at most 500 unknowns, or if GMRES fails and there are at most 4000.
     preconditioner : {"auto", "tau", "circulant", None}
         For the splines. "auto" is "tau" for equal weights, and "circulant" for others.
     breaks : array, optional
@@ -110,7 +111,8 @@ def solve_riesz_bvp(
         Largest residual of the discrete equations relative to its right-hand side, in the 2-norm. Where
         rounding errors leave a larger one, the status is ROUNDING, a success.
     x0 : array of shape (K,), optional
-        Where GMRES starts: the `x` of an earlier result.
+        Where GMRES starts: the `x` of an earlier spline result. It needs method "spline", or "auto", which
+        then takes the splines.
     maxiter, callback, progress, time_limit : int, callable, bool, float
         Most iterations of GMRES (200 by default), a function that is called after each of them with the
         coefficients or with an ``intermediate_result`` and stops the run by returning True, a progress bar,
@@ -120,7 +122,8 @@ def solve_riesz_bvp(
     -------
     RieszResult
         ``result(x)`` evaluates the solution; `method` and `reason` say what was done and why; `residual` is
-        that of the equations divided by the diffusion (by the reaction where that dominates).
+        that of the equation as it stands at the points (for modes, divided by the diffusion);
+        `error_estimate` is relative to the largest value of the solution.
 
     Raises
     ------
@@ -132,7 +135,9 @@ def solve_riesz_bvp(
     Warns
     -----
     ConvergenceWarning
-        If the tolerance was not reached; the result is the best iterate.
+        If the tolerance was not reached; the result is the best iterate. If the solution was chosen by its
+        estimated error, and that is above a tenth. If the reaction is negative, and coarser meshes have
+        another solution: then the equation is nearly singular.
 
     See Also
     --------
@@ -145,6 +150,8 @@ def solve_riesz_bvp(
     fractional equations and their spectral properties", Numer. Linear Algebra Appl. 2023.
     X. Huang, X.-L. Lin, M. K. Ng, H.-W. Sun, "Spectral analysis for preconditioning of multi-dimensional
     Riesz fractional diffusion equations", Numer. Math. Theor. Meth. Appl. 15, 2022.
+    V. J. Ervin, N. Heuer, J. P. Roop, "Regularity of the solution to 1-D fractional order diffusion
+    equations", Math. Comp. 87, 2018.
     Z. Mao, S. Chen, J. Shen, "Efficient and accurate spectral method using generalized Jacobi functions for
     solving Riesz fractional differential equations", Appl. Numer. Math. 106, 2016.
 
@@ -155,173 +162,136 @@ def solve_riesz_bvp(
     >>> r = solve_riesz_bvp(lambda x: np.exp(x) * np.cos(3 * x), 1.5, interval=(-1, 1))
     >>> r.method, round(float(r(0.0)), 8)
     ('spectral', 0.3115155)
-    >>> r = solve_riesz_bvp(lambda x: abs(x - 0.3), 1.5, n=500, p=3)
-    >>> r.method, r.success
-    ('spline', True)
+    >>> r = solve_riesz_bvp(np.sqrt, 1.5, weights=(0.9, 0.1))
+    >>> r.method, r.error_estimate < 1e-8
+    ('spectral', True)
     """
     limits = Limits(maxiter, time_limit, callback, progress)
-    alpha, p = check_alpha(alpha), check_degree(p)
-    interval = check_interval(interval)
-    n = checks.integer("n", n, low=1)
-    weights = check_weights(weights)
-    checks.choice("definition", definition, DEFINITIONS)
     checks.choice("method", method, METHODS)
+    p, weights = check_degree(p), check_weights(weights)
+    by_modes = method in {"auto", "spectral"} and breaks is None
+    alpha = check_order(alpha, weights) if by_modes else check_alpha(alpha)
+    n = checks.integer("n", n, low=1)
+    checks.choice("definition", definition, DEFINITIONS)
     preconditioner = check_preconditioner(preconditioner)
     rtol = checks.real("rtol", rtol, low=0.0)
-    data = Data(f, reaction, diffusion, interval)
+    asked = "it was asked for"
+    if x0 is not None and (method in {"spectral", "dense"} or breaks is not None):
+        raise ValueError("x0 is where GMRES starts, which needs method 'spline' or 'auto' and no breaks")
     if breaks is not None:
         if method not in {"auto", "dense"}:
             raise ValueError(f"breaks need method 'dense' or 'auto', got {method!r}")
         breaks = check_breaks(breaks)
-        data.interval = (float(breaks[0]), float(breaks[-1]))
-        return _solve_dense(
-            data, alpha, breaks, p, weights, definition, rtol, "the mesh is not uniform", limits
-        )
+        ends = float(breaks[0]), float(breaks[-1])
+        if tuple(interval) not in {UNIT_INTERVAL, ends}:
+            raise ValueError(f"interval must be that of the breaks, {ends}, or be left out, got {interval}")
+        unit = (breaks - ends[0]) / (ends[1] - ends[0])
+        data, why = Data(f, reaction, diffusion, ends), "the mesh is not uniform"
+        return factorise_on_mesh(breaks, unit, data, alpha, p, weights, definition, rtol, why, limits)
 
-    reason, series = "it was asked for", None
-    modes = min(n, MOST_MODES) if method == "auto" else n
-    if method in {"auto", "spectral"}:
-        obstacle, series = _obstacle(data, alpha, weights, definition, modes, look=method == "auto")
-        if method == "spectral" and obstacle:
-            raise ValueError(f"method 'spectral' does not apply: {obstacle}")
-        if method == "auto":
-            method = "spline" if obstacle else "spectral"
-            reason = obstacle or _praise(series)
+    interval = check_interval(interval)
+    data, modes = Data(f, reaction, diffusion, interval), Modes(alpha, weights, interval)
+    obstacle = _obstacle(data, definition)
     if method == "spectral":
-        if modes > MOST_UNKNOWNS:
-            raise ValueError(f"method 'spectral' is for at most {MOST_UNKNOWNS} modes, got n = {modes}")
-        f_over, reaction_over = data.divided()
-        try:
-            if reaction_over is None:
-                return spectral.solve_by_division(f_over, alpha, interval, modes, series, reason, limits)
-            return spectral.solve_by_collocation(
-                f_over, reaction_over, alpha, interval, modes, reason, limits
-            )
-        except TimeIsOverError:
-            nothing = JacobiSolution(np.zeros(1), alpha, interval)
-            points = np.array([sum(interval) / 2])
-            return unsolved(np.zeros(1), f_over(points), points, nothing, method, reason, interval)
-    if method == "dense":
-        a, b = interval
+        if obstacle:
+            raise ValueError(f"method 'spectral' does not apply: {obstacle}")
+        if n > MOST_UNKNOWNS:
+            raise ValueError(f"method 'spectral' is for at most {MOST_UNKNOWNS} modes, got n = {n}")
+        return _delivered(_by_modes(data, modes, n, asked, limits))
+    candidate, reason = None, obstacle or "it has a start"
+    if method == "auto" and not obstacle and (x0 is None or alpha <= LEAST_ALPHA):
+        candidate = _by_modes(data, modes, min(n, MOST_MODES), "", limits)
+        reason = candidate.reason
+        good = candidate.error_estimate <= EXCELLENT or alpha <= LEAST_ALPHA
+        if good or candidate.status is Status.TIME_LIMIT or instability(n, p, alpha, weights, definition):
+            return _delivered(candidate)
+    if alpha <= LEAST_ALPHA:
+        raise ValueError(f"alpha must be above 1 for splines, got {alpha}, and for Jacobi modes {obstacle}")
+    if method == "dense" and n < 2 * p:
         unit = np.arange(n + 1.0) / n
-        mesh = a + (b - a) * unit
-        if not np.all(np.diff(mesh) > 0):
-            raise ValueError(f"interval is too short for n = {n} spans that differ, got ({a!r}, {b!r})")
-        return _solve_dense(data, alpha, mesh, p, weights, definition, rtol, reason, limits, unit)
-
+        mesh = interval[0] + (interval[1] - interval[0]) * unit
+        return factorise_on_mesh(mesh, unit, data, alpha, p, weights, definition, rtol, asked, limits)
     A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
-    return _solve_spline(A, data, preconditioner, rtol, x0, reason, limits)
+    if method == "dense":
+        return factorise(A, data, rtol, asked, limits)
+    if method == "spline":
+        return iterate(A, data, preconditioner, rtol, x0, asked, limits)
+
+    simple = arrays.is_numpy(data.xp)
+    unset = x0 is None and preconditioner == "auto" and limits.maxiter is None
+    if simple and unset and data.varies and A.shape[0] <= DENSE_UNKNOWNS:
+        few = f"{reason}; {A.shape[0]} unknowns are few"
+        splines = factorise(A, data, rtol, few, limits, doubt=candidate is None)
+    else:
+        settings: Any = {"or_factorise": simple, "doubt": candidate is None}
+        splines = iterate(A, data, preconditioner, rtol, x0, reason, limits, **settings)
+    return splines if candidate is None else _better(candidate, splines)
 
 
 # -- the choice of the method ----------------------------------------------------------------------
 
 
-def _obstacle(
-    data: Data, alpha: float, weights: tuple[float, float], definition: str, modes: int, *, look: bool
-) -> tuple[str, spectral.Series | None]:
-    """Return why Jacobi modes cannot be used, or an empty string, and the modes of f.
-
-    The smoothness of the data is tried if `look` is set.
-    """
+def _obstacle(data: Data, definition: str) -> str:
+    """Why Jacobi modes cannot be used, or an empty string."""
     if any(map(is_values, (data.f, data.reaction, data.diffusion))):
-        return "the data are values at the collocation points, not functions", None
-    if weights != (0.5, 0.5):
-        return f"the weights are {weights}, not (0.5, 0.5)", None
-    if definition != "rl":
-        return "Jacobi modes are for the definition 'rl'", None
-    if not look:
-        return "", None
+        return "the data are values at the collocation points, not functions"
+    return "" if definition == "rl" else "Jacobi modes are for the definition 'rl'"
+
+
+def _by_modes(data: Data, modes: Modes, most: int, reason: str, limits: Limits) -> RieszResult:
+    """The solution in Jacobi modes; without a reason, it says what is to be said for and against it."""
     f, reaction = data.divided()
-    series = spectral.jacobi_series(f, alpha, data.interval, modes)
-    if not series.resolved:
-        return _rough("f" if data.diffusion is None else "f / diffusion", series), None
-    if reaction is not None:
-        other = spectral.jacobi_series(reaction, alpha, data.interval, modes)
-        if not other.resolved:
-            return _rough("the reaction", other), None
-    return "", series
-
-
-def _rough(what: str, series: spectral.Series) -> str:
-    return f"{what} is not smooth: {len(series.coefficients)} Jacobi modes leave {series.tail:.1g} of it"
-
-
-def _praise(series: spectral.Series | None) -> str:
-    assert series is not None
-    count = len(series.coefficients)
-    modes = "modes hold" if count > 1 else "mode holds"
-    return f"the data are smooth: {count} Jacobi {modes} f to rounding errors"
-
-
-# -- splines ---------------------------------------------------------------------------------------
-
-
-def _solve_spline(
-    A: RieszSplineOperator,
-    data: Data,
-    preconditioner: Preconditioner,
-    rtol: float,
-    x0: Any,
-    reason: str,
-    limits: Limits,
-) -> RieszResult:
-    """Collocate on a uniform mesh and solve by GMRES."""
-    xp, like = data.xp, data.like
-    b, reaction, diffusion = data.at(A.greville)
-    if diffusion is not None:
-        b = b / diffusion
-        reaction = None if reaction is None else reaction / diffusion
-    x0 = xp.zeros_like(b) if x0 is None else checks.array("x0", x0, xp=xp, dtype=xp.float64, shape=b.shape)
     try:
-        system = make_system(A, reaction, preconditioner, xp, like, limits)
+        if reaction is not None:
+            result = solve_by_collocation(f, reaction, modes, most, reason, limits)
+            words = f"{len(result.x)} Jacobi modes have an estimated error of {result.error_estimate:.1g}"
+        else:
+            series = jacobi_series(f, modes, most, limits)
+            result = solve_by_division(f, modes, series, reason, limits)
+            count = len(series.coefficients)
+            held = f"{count} Jacobi {'modes hold' if count > 1 else 'mode holds'} f to rounding errors"
+            what = "f" if data.diffusion is None else "f / diffusion"
+            left = f"{what} is not smooth: {len(result.x)} Jacobi modes leave {series.tail:.1g} of it"
+            words = f"the data are smooth: {held}" if series.resolved else left
     except TimeIsOverError:
-        return unsolved(arrays.to_host(x0), b, A.greville, A.spline(host(x0)), "spline", reason, A.interval)
-    b = b * system.scale
-    with Monitor(
-        limits,
-        maxiter=MAXITER,
-        rtol=rtol,
-        reference=arrays.norm(xp, b),
-        label="GMRES",
-        keep="reference",
-        present=Iterate.form,
-        patience=PATIENCE,
-    ) as it:
-        fgmres(xp, system.matvec, b, system.precondition, it, x0=x0, norm=system.norm)
-    return it.result(
-        RieszResult,
-        points=A.greville,
-        sol=A.spline(host(it.x.form())),
-        method="spline",
-        reason=reason,
-        interval=A.interval,
-    )
+        points = np.array([sum(modes.interval) / 2])
+        nothing = np.zeros(1)
+        return unsolved(
+            nothing, f(points), points, modes.solution(nothing), "spectral", reason, modes.interval
+        )
+    return result if reason else replace(result, reason=words)
 
 
-def unsolved(x: Any, b: Any, points: Any, sol: Any, method: str, reason: str, interval: Any) -> RieszResult:
-    """What there is when the time is over before the equations are set up: the start."""
-    result = RieszResult(
-        x=x,
-        status=Status.TIME_LIMIT,
-        detail="The matrix was not set up in time.",
-        residual=arrays.norm(arrays.array_namespace(b=b), b) if not np.any(x) else float("nan"),
-        points=points,
-        sol=sol,
-        method=method,
-        reason=reason,
-        interval=interval,
-    )
-    deliver(result)
+def _better(modes: RieszResult, splines: RieszResult) -> RieszResult:
+    """The solution with the smaller estimated error."""
+    comparable = splines.success or splines.status in {Status.STAGNATED, Status.BREAKDOWN}
+    if not comparable:
+        return splines  # a limit of the user's was met
+    errors = f"the estimated errors are {modes.error_estimate:.1g} for them, {splines.error_estimate:.1g} for"
+    reason = f"{modes.reason}; {errors} splines"
+    if not splines.error_estimate < modes.error_estimate:
+        return _delivered(replace(modes, reason=reason))
+    if splines.success and splines.error_estimate > TOLERABLE:
+        error = f"The error is estimated at {splines.error_estimate:.1g}"
+        detail = f"{error}: n is too small, or the equation is nearly singular."
+        return _delivered(replace(splines, reason=reason, status=Status.STAGNATED, detail=detail))
+    return replace(splines, reason=reason)
+
+
+def _delivered(result: RieszResult) -> RieszResult:
+    """Warn if the solve failed; one whose time was over has done so."""
+    if result.status is not Status.TIME_LIMIT:
+        deliver(result)
     return result
+
+
+# -- arguments -------------------------------------------------------------------------------------
 
 
 def check_preconditioner(preconditioner: Any) -> Any:
     """Return a preconditioner's name, or None."""
     word = checks.choice("preconditioner", preconditioner or "none", PRECONDITIONERS)
     return None if word == "none" else word
-
-
-# -- any mesh --------------------------------------------------------------------------------------
 
 
 def check_breaks(breaks: Any) -> Array:
@@ -331,61 +301,3 @@ def check_breaks(breaks: Any) -> Array:
         raise ValueError("breaks must be increasing and at least two")
     check_width(float(breaks[0]), float(breaks[-1]), "breaks")
     return np.asarray(breaks)
-
-
-def _solve_dense(
-    data: Data,
-    alpha: float,
-    breaks: Array,
-    p: int,
-    weights: tuple[float, float],
-    definition: str,
-    rtol: float,
-    reason: str,
-    limits: Limits,
-    unit: Array | None = None,
-) -> RieszResult:
-    """Collocate on any mesh and solve by LU; `unit` is the mesh on (0, 1), if it is known better."""
-    from scipy.interpolate import BSpline
-
-    if not arrays.is_numpy(data.xp):
-        raise TypeError(f"method 'dense' takes NumPy arrays, got those of {arrays.namespace_name(data.xp)}")
-    unknowns = breaks.size + p - 3
-    if unknowns > MOST_UNKNOWNS:
-        raise ValueError(f"method 'dense' is for at most {MOST_UNKNOWNS} unknowns, got {unknowns}")
-    knots = clamped_knots(breaks, p)
-    # The matrix is that of the mesh on (0, 1), where no power of a length over- or underflows.
-    start, width = float(breaks[0]), float(breaks[-1] - breaks[0])
-    unit_knots = clamped_knots((breaks - start) / width if unit is None else unit, p)
-    unit_points = greville_points(unit_knots, p)
-    points = start + width * unit_points
-    b, reaction, diffusion = data.at(points)
-    try:
-        A = dense_matrix(unit_knots, unit_points, p, alpha, weights, definition, limits) * width**-alpha
-    except TimeIsOverError:
-        zero = np.zeros_like(b)
-        nothing = BSpline(knots, np.zeros(knots.size - p - 1), p, extrapolate=False)
-        return unsolved(zero, b, points, nothing, "dense", reason, data.interval)
-    if diffusion is not None:
-        A *= diffusion[:, None]
-    if reaction is not None:
-        A += reaction[:, None] * spline_values(unit_knots, p).toarray()
-    c = lu_solve(lu_factor(A), b)
-    residual = arrays.norm(np, b - A @ c)
-    wanted = rtol * arrays.norm(np, b)
-    rounding = 4 * UNIT * (arrays.norm(np, A.ravel()) * arrays.norm(np, c) + arrays.norm(np, b))
-    status = Status.CONVERGED if residual <= wanted else Status.ROUNDING
-    if not residual <= max(wanted, rounding):
-        status = Status.BREAKDOWN
-    result = RieszResult(
-        x=c,
-        status=status,
-        residual=residual,
-        points=points,
-        sol=BSpline(knots, np.r_[0.0, c, 0.0], p, extrapolate=False),
-        method="dense",
-        reason=reason,
-        interval=data.interval,
-    )
-    deliver(result)
-    return result

@@ -1,34 +1,36 @@
-r"""Fractional diffusion in time: ``du/dt = -kappa(x) R u + g(x, t)``, u = 0 outside an interval.
+r"""Fractional diffusion in time: ``du/dt = -kappa(x) R u + g(t, x)``, u = 0 outside an interval.
 
-Splines in space, the theta scheme in time, written for the increment ``d = c(t + dt) - c(t)``:
-
-    (M + theta dt kappa A) d = dt (g_theta - kappa A c),                      (1)
-    g_theta = theta g(t + dt) + (1 - theta) g(t).                             (2)
-
-The matrix is the same in every step: it is factorised, or its preconditioner made, once.
+Where nothing depends on time and kappa is a number, the solution in Jacobi modes is known for all times,
+without steps (`_decay`). For everything else there are splines in space and steps in time (`_steps`).
 """
 
 from __future__ import annotations
 
+import inspect
 import math
+import pickle
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from scipy.linalg import lu_factor, lu_solve, solve_banded
+from scipy.interpolate import make_interp_spline
 
-from numsolve._core import arrays, checks
+from numsolve._core import checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._data import check_positive, sample
-from ._gmres import PATIENCE, Iterate, fgmres
-from ._settings import FOREIGN, TimeIsOverError, keep_time
-from ._system import make_system
-from .bvp import check_preconditioner
-from .operator import RieszSplineOperator
+from ._data import check_positive, is_number, is_values, sample
+from ._decay import follow
+from ._settings import DEFINITIONS, FOREIGN, TimeIsOverError
+from ._stability import instability
+from ._steps import March
+from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
+from .bvp import MOST_MODES, check_preconditioner
+from .jacobi import from_unit, image_rule
+from .operator import RieszSplineOperator, check_interval, check_weights
 from .result import RieszResult
+from .spectral import TOLERABLE, Modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,13 +44,18 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-METHODS = ("auto", "spline", "dense")
-Method: TypeAlias = Literal["auto", "spline", "dense"]
+METHODS = ("auto", "spectral", "spline", "dense")
+Method: TypeAlias = Literal["auto", "spectral", "spline", "dense"]
 #: Unknowns up to which a dense factorisation beats GMRES in every step.
 DENSE_UNKNOWNS = 500
 #: Steps, if neither their width nor their number is given.
 STEPS = 200
-MAXITER = 100
+#: Steps at most, and so many if each of them is saved.
+MOST_STEPS, MOST_SAVED = 10**8, 10**5
+#: Modes whose estimated error is at most this are taken without a look at splines.
+GOOD = 1e-6
+#: Entries of the table that a pickled start is where the function does not pickle.
+TABLE = 2000
 
 
 @answers(**FOREIGN, h="dt", tau="dt", D="kappa")
@@ -58,9 +65,9 @@ def solve_fractional_diffusion(
     t_span: tuple[float, float],
     *,
     kappa: Values = 1.0,
-    source: Callable[[Array, float], ArrayLike] | None = None,
+    source: Callable[[float, Array], ArrayLike] | None = None,
     dt: float | None = None,
-    theta: float = 0.5,
+    theta: float | None = None,
     t_eval: ArrayLike | None = None,
     interval: tuple[float, float] = (0.0, 1.0),
     n: int = 256,
@@ -82,37 +89,42 @@ def solve_fractional_diffusion(
 
     Parameters
     ----------
-    u0 : callable or array of shape (K,)
-        The state at the start: a function of an array of points, or values at
+    u0 : callable, float or array of shape (K,)
+        The state at the start: a function of an array of points, a constant, or values at
         `RieszSplineOperator.greville`. To go on from an earlier result, ``result.sol[-1]``.
     alpha : float
-        Order, ``1 < alpha <= 2``.
+        Order, ``0 < alpha <= 2``; above 1 for splines, and not 1 for unequal weights.
     t_span : tuple of float
         Start and end.
     kappa : float, callable or array of shape (K,)
         Diffusivity, positive; a function of points.
     source : callable, optional
-        ``source(x, t)`` for an array of points and a time.
+        ``source(t, x)`` for a time and an array of points.
     dt : float, optional
-        Step, made a little smaller to fit the span; a 200th of the span by default.
-    theta : float
+        Step, made a little smaller to fit the span; a 200th of the span by default. The modes take no steps,
+        it only sets which times are saved.
+    theta : float, optional
         1/2 is the trapezoidal rule, of order two; 1 the implicit Euler rule, of order one, which damps what
-        rough initial data leave of oscillations.
+        rough initial data leave of oscillations. By default, the trapezoidal rule whose first two steps are
+        four half-steps of the implicit Euler rule: of order two, and the oscillations are damped.
     t_eval : array, optional
-        Times wanted, in the span; between steps the solution is interpolated linearly. By default, all.
+        Times wanted, in the span; between steps the solution is interpolated linearly. By default, all, but
+        at most 1e5.
     interval : tuple of float
         The ends a < b.
     n : int
-        Spans of the splines, at least ``2 p``.
+        Spans of the splines, at least ``2 p``, or Jacobi modes at most; "auto" takes up to 256 of them.
     p : int
         Degree of the splines, at least 2.
     weights : tuple of float
         Weights of the derivatives from the left and from the right.
     definition : {"rl", "caputo"}
         Riemann and Liouville's derivatives or Caputo's.
-    method : {"auto", "spline", "dense"}
-        How each step is solved: by GMRES, or by a dense factorisation. "auto" is "dense" for at most 500
-        unknowns.
+    method : {"auto", "spectral", "spline", "dense"}
+        "spectral" are Jacobi modes, which need no steps: for a start given as a function, a number `kappa`,
+        no source and the definition "rl". Splines with steps solved by GMRES, or by a dense factorisation,
+        are for everything else. "auto" takes the modes where they apply, unless their estimated error is
+        above 1e-6 and that of splines is smaller; of the others, it takes "dense" for at most 500 unknowns.
     preconditioner : {"auto", "tau", "circulant", None}
         For GMRES.
     rtol : float
@@ -124,9 +136,10 @@ def solve_fractional_diffusion(
     Returns
     -------
     RieszResult
-        ``result(x)`` has one row for each time in `t`; `sol` is a tuple of splines, `coefficients` their
-        coefficients, `nit` the number of steps and `ninner` that of GMRES iterations. If the run was
-        stopped, the times reached.
+        ``result(x)`` has one row for each time in `t`; `sol` is a tuple of functions, the first of them
+        `u0` itself if the modes were taken and the start is wanted; `coefficients` their coefficients; `x`
+        those at the end; `nit` the number of steps and `ninner` that of GMRES iterations. If the run was
+        stopped, the times reached. `error_estimate` compares with fewer modes, or spans and steps.
 
     Raises
     ------
@@ -143,6 +156,7 @@ def solve_fractional_diffusion(
     See Also
     --------
     numsolve.fractional.solve_riesz_bvp : The equation without time.
+    numsolve.fractional.survival_probability : For u0 = 1.
 
     Examples
     --------
@@ -150,163 +164,194 @@ def solve_fractional_diffusion(
     >>> from numsolve.fractional import solve_fractional_diffusion
     >>> r = solve_fractional_diffusion(lambda x: np.sin(np.pi * x)**4, 1.5, (0, 0.1), t_eval=[0, 0.05, 0.1])
     >>> r(0.5).round(6)
-    array([1.      , 0.59582 , 0.428793])
+    array([1.      , 0.595823, 0.428799])
     """
     limits = Limits(maxiter, time_limit, callback, progress)
-    A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
-    start, end = check_span(t_span)
-    theta = checks.real("theta", theta, low=0.5, high=1.0)
-    rtol = checks.real("rtol", rtol, low=0.0)
-    dt = (end - start) / STEPS if dt is None else checks.real("dt", dt, low=0.0, open_low=True)
-    steps = math.ceil((end - start) / dt * (1 - 1e-12))
-    dt = (end - start) / steps
-    t_eval = np.linspace(start, end, steps + 1) if t_eval is None else check_times(t_eval, start, end)
-    checks.function("source", source, optional=True)
     checks.choice("method", method, METHODS)
+    checks.choice("definition", definition, DEFINITIONS)
+    p, weights, interval = check_degree(p), check_weights(weights), check_interval(interval)
+    alpha = check_order(alpha, weights) if method in {"auto", "spectral"} else check_alpha(alpha)
+    n = checks.integer("n", n, low=1)
+    start, end = check_span(t_span)
+    damped = theta is None
+    theta = 0.5 if theta is None else checks.real("theta", theta, low=0.5, high=1.0)
+    rtol = checks.real("rtol", rtol, low=0.0)
     preconditioner = check_preconditioner(preconditioner)
-    xi = A.greville
-    state = sample("u0", u0, xi)
-    diffusivity: Array = sample("kappa", kappa, xi)
-    check_positive("kappa", diffusivity, xi)
+    check_source(source)
+    steps = _count_steps(start, end, dt, all_saved=t_eval is None)
+    wanted = np.linspace(start, end, steps + 1) if t_eval is None else check_times(t_eval, start, end)
 
-    reason = "it was asked for"
+    obstacle = _obstacle(u0, kappa, source, definition)
+    modes, reason = Modes(alpha, weights, interval), "it was asked for"
+    candidate = None
+    if method == "spectral" and obstacle:
+        raise ValueError(f"method 'spectral' does not apply: {obstacle}")
+    if method == "spectral" or (method == "auto" and not obstacle):
+        most = n if method == "spectral" else min(n, MOST_MODES)
+        candidate = _Exact(modes, u0, kappa, (start, end), wanted, most, limits)
+        good = candidate.estimate <= GOOD
+        no_splines = alpha <= LEAST_ALPHA or instability(n, p, alpha, weights, definition)
+        if method == "spectral" or good or limits.expired or no_splines:
+            return candidate.result(limits, reason if method == "spectral" else candidate.praise)
+    if alpha <= LEAST_ALPHA:
+        raise ValueError(
+            f"alpha must be above 1 for splines, got {alpha}, and modes do not apply: {obstacle}"
+        )
+    if steps > MOST_STEPS:
+        raise ValueError(f"dt must leave at most {MOST_STEPS} steps, got {dt:g} for the span {end - start:g}")
+    A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
     if method == "auto":
         method = "dense" if A.shape[0] <= DENSE_UNKNOWNS else "spline"
-        reason = f"{A.shape[0]} unknowns are {'few' if method == 'dense' else 'many'}"
-    M = A.mass()
-
-    def right_hand_side(t: float) -> Any:
-        return 0.0 if source is None else sample("source", lambda x: source(x, t), xi)
-
-    times: list[float] = []
-    states: list[Array] = []
-    c, t, g = _interpolate(M, state), start, right_hand_side(start)
-    ninner = 0
-    with Monitor(
-        limits,
-        maxiter=steps,
-        label="time steps",
-        keep="reference",
-        columns=("t",),
-        divergence=math.inf,  # residuals of different steps are not comparable
-    ) as it:
-        _keep(times, states, t_eval, t, c, t, c)
-        it.record(0.0, c, converged=steps == 0, t=t)
-        solver = _solver(A, M, theta * dt * diffusivity, method, preconditioner, rtol, limits)
-        if solver is None:
-            it.stop(Status.TIME_LIMIT, "The matrix of a step was not set up in time.")
-        for step in it:
-            assert solver is not None
-            ahead = start + step * dt
-            g_ahead = right_hand_side(ahead)
-            g_theta = theta * g_ahead + (1 - theta) * g  # (2)
-            b = dt * (g_theta - diffusivity * A.structure.matvec(c))
-            d, residual, status = solver.solve(b)  # (1)
-            ninner = solver.ninner
-            if not status.success and np.isfinite(residual):
-                it.stop(status, f"The step to t = {ahead:.6g} failed.")
-                break
-            before, c, t, g = c, c + d, ahead, g_ahead
-            _keep(times, states, t_eval, t - dt, before, t, c)
-            it.record(residual, c, converged=step == steps, t=t)
+        reason = f"{obstacle}; {A.shape[0]} unknowns are {'few' if method == 'dense' else 'many'}"
+    march = March(
+        A, u0, kappa, source, start, end, steps, theta, damped, wanted, method, preconditioner, rtol
+    )
+    if candidate is not None:  # a run that nobody watches tells which is better
+        errors = march.error_estimate(march.run(limits.part())[3])
+        reason = f"{candidate.praise}, splines one of {errors:.1g}"
+        if not errors < candidate.estimate:
+            return candidate.result(limits, reason)
+    it, last, times, states, ninner = march.run(limits)
     return it.result(
         RieszResult,
-        x=c,
-        points=xi,
+        x=last,
+        points=A.greville,
         sol=tuple(A.spline(row) for row in states),
         method=method,
         reason=reason,
+        error_estimate=lambda: march.error_estimate(states),
         t=np.array(times),
-        coefficients=np.array(states),
+        coefficients=np.array(states).reshape(-1, A.shape[0]),
         ninner=ninner,
         interval=A.interval,
     )
 
 
-def _interpolate(M: Any, values: Array) -> Array:
-    """Solve with the banded matrix of values."""
-    rows, columns = M.tocoo().coords
-    below = rows - columns
-    above, depth = -int(below.min()), int(below.max())
-    bands = np.zeros((above + depth + 1, values.size))
-    bands[above + below, columns] = M.data
-    return np.asarray(solve_banded((depth, above), bands, values, overwrite_ab=True, check_finite=False))
+def _obstacle(u0: Any, kappa: Any, source: Any, definition: str) -> str:
+    """Why the modes cannot be used, or an empty string."""
+    if is_values(u0):
+        return "the start is given as values at the collocation points"
+    if not is_number(kappa):
+        return "kappa is not a number"
+    if source is not None:
+        return "there is a source"
+    return "" if definition == "rl" else "Jacobi modes are for the definition 'rl'"
 
 
-def _solver(
-    A: RieszSplineOperator,
-    M: Any,
-    factor: Array,
-    method: str,
-    preconditioner: Preconditioner,
-    rtol: float,
-    limits: Limits,
-) -> _Dense | _Krylov | None:
-    """What solves the system of a step; None if the time is over before it is there."""
-    try:
-        A.assemble(limits)
-        if method == "dense":
-            return _Dense(A, M, factor, limits)
-        return _Krylov(A, factor, preconditioner, rtol, limits)
-    except TimeIsOverError:
-        return None
+def _count_steps(start: float, end: float, dt: Any, *, all_saved: bool) -> int:
+    """The number of steps, if so many can be saved."""
+    if dt is None:
+        return STEPS
+    dt = checks.real("dt", dt, low=0.0, open_low=True)
+    steps = max(math.ceil((end - start) / float(dt) * (1 - 1e-12)), 1)
+    if all_saved and steps > MOST_SAVED:
+        raise ValueError(
+            f"dt must leave at most {MOST_SAVED} steps without t_eval, which are all saved, got {dt:g} for "
+            f"the span {end - start:g}"
+        )
+    return steps
 
 
-class _Dense:
-    """The matrix of a step, factorised."""
-
-    ninner = 0
-
-    def __init__(self, A: RieszSplineOperator, M: Any, factor: Array, limits: Limits) -> None:
-        keep_time(limits)
-        self.matrix = M.toarray() + factor[:, None] * A.todense()
-        self.lu = lu_factor(self.matrix)
-
-    def solve(self, b: Array) -> tuple[Array, float, Status]:
-        """The increment, its residual, and whether it is one."""
-        d = lu_solve(self.lu, b, check_finite=False)
-        return d, arrays.norm(np, b - self.matrix @ d), Status.CONVERGED
-
-
-class _Krylov:
-    """The matrix of a step, preconditioned."""
+class _Exact:
+    """The solution in modes: at the start, at the times wanted, and at the end."""
 
     def __init__(
         self,
-        A: RieszSplineOperator,
-        factor: Array,
-        preconditioner: Preconditioner,
-        rtol: float,
+        modes: Modes,
+        u0: Any,
+        kappa: Any,
+        span: tuple[float, float],
+        wanted: Array,
+        most: int,
         limits: Limits,
     ) -> None:
-        self.system = make_system(A, 1 / factor, preconditioner, limits=limits)
-        self.limits = limits.part(MAXITER)
-        self.scale = self.system.scale / factor
-        self.rtol = rtol
-        self.ninner = 0
+        start, end = span
+        self.modes, self.wanted = modes, wanted
+        self.points = from_unit(image_rule(most, modes.alpha, modes.weights)[0], modes.interval)
+        rate = checks.real("kappa", kappa)
+        check_positive("kappa", np.full(1, rate), self.points)
+        self.first = u0 if modes.solution(np.zeros(1)).same_modes(u0) else Start(u0, modes.interval)
+        self.times = np.r_[start, wanted[wanted > start], end]
+        self.estimate, self.coefficients = math.inf, np.zeros((1, 1))
+        try:
+            size = float(np.max(np.abs(self.first(modes.witnesses())))) if wanted[0] == start else 0.0
+            elapsed = rate * (self.times - start)
+            self.coefficients, self.estimate = follow(modes, self.first, elapsed, most, limits, size)
+        except TimeIsOverError:
+            self.times = self.times[:1]
 
-    def solve(self, b: Array) -> tuple[Array, float, Status]:
-        """The increment, its residual, and whether it is one."""
-        b = self.scale * b
-        settings: dict[str, Any] = {"keep": "reference", "present": Iterate.form, "patience": PATIENCE}
-        reference = arrays.norm(np, b)
-        with Monitor(self.limits, rtol=self.rtol, reference=reference, maxiter=MAXITER, **settings) as it:
-            system = self.system
-            fgmres(np, system.matvec, b, system.precondition, it, x0=np.zeros_like(b), norm=system.norm)
-        self.ninner += it.nit
-        assert it.status is not None
-        return it.x.form(), it.residual, it.status
+    @property
+    def praise(self) -> str:
+        """What is to be said for them."""
+        count = self.coefficients.shape[1]
+        return f"nothing depends on time: {count} Jacobi modes have an estimated error of {self.estimate:.1g}"
+
+    def result(self, limits: Limits, reason: str) -> RieszResult:
+        """The times that are reached within the limits."""
+        rows, last = self.coefficients, self.times.size - 1
+        with Monitor(limits, maxiter=max(last, 1), label="times", keep="reference", columns=("t",)) as it:
+            it.record(0.0, rows[0], converged=False, t=self.times[0])
+            if last == 0:
+                it.stop(Status.TIME_LIMIT, "The modes were not set up in time.")
+            for step in it:
+                good = self.estimate <= TOLERABLE
+                it.record(0.0, rows[step], converged=step == last and good, t=self.times[step])
+                if step == last and not good and it.status is None:
+                    it.stop(
+                        Status.STAGNATED,
+                        f"{rows.shape[1]} modes have an estimated error of {self.estimate:.1g}.",
+                    )
+        reached = self.times[: it.nit + 1]
+        at = [int(np.searchsorted(reached, t)) for t in self.wanted if t <= reached[-1]]
+        return it.result(
+            RieszResult,
+            x=rows[it.nit],
+            points=self.points,
+            sol=tuple(self.modes.solution(rows[k]) if k else self.first for k in at),
+            method="spectral",
+            reason=reason,
+            error_estimate=self.estimate,
+            t=self.wanted[: len(at)],
+            coefficients=rows[at],
+            interval=self.modes.interval,
+        )
 
 
-def _keep(
-    times: list[float], states: list[Array], wanted: Array, t0: float, c0: Array, t1: float, c1: Array
-) -> None:
-    """Take note of the wanted times up to t1, by linear interpolation."""
-    while len(times) < wanted.size and wanted[len(times)] <= t1 + 1e-12 * (abs(t1) + abs(t0)):
-        t = float(wanted[len(times)])
-        s = min((t - t0) / (t1 - t0), 1.0) if t1 > t0 else 1.0
-        times.append(t)
-        states.append(c1.copy() if s == 1.0 else (1 - s) * c0 + s * c1)
+class Start:
+    """The state at the start, as it was given, and zero outside the interval."""
+
+    def __init__(self, u0: Any, interval: tuple[float, float]) -> None:
+        self.u0, self.interval = u0, interval
+
+    def __call__(self, x: Any) -> Array:
+        """Evaluate at points of any shape."""
+        x = np.asarray(x, dtype=np.float64)
+        a, b = self.interval
+        inside = (x > a) & (x < b)
+        values = np.where(np.isnan(x), np.nan, 0.0)
+        if inside.any():
+            values[inside] = sample("u0", self.u0, x[inside])
+        return values
+
+    def __reduce__(self) -> Any:
+        try:
+            pickle.dumps(self.u0)
+        except (pickle.PicklingError, AttributeError, TypeError):  # such as a lambda: a table in its place
+            y = np.cos(np.linspace(np.pi, 0.0, TABLE + 2)[1:-1])
+            x = from_unit(y, self.interval)
+            return Start, (make_interp_spline(x, self(x), k=1), self.interval)
+        return Start, (self.u0, self.interval)
+
+
+def check_source(source: Any) -> None:
+    """Refuse what is no function of t and x in this order, as far as its names tell."""
+    checks.function("source", source, optional=True)
+    try:
+        names = list(inspect.signature(source).parameters)[:2] if source is not None else []
+    except (TypeError, ValueError):  # some built-in functions have no signature
+        return
+    if names == ["x", "t"]:
+        raise TypeError("source is called as source(t, x), in the order of scipy.integrate; got source(x, t)")
 
 
 def check_span(t_span: Any) -> tuple[float, float]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from scipy.linalg import eig, eigh
+from scipy.linalg import eig, eigh, eigvals
 
 from numsolve._core import checks
 from numsolve._core.foreign import answers
 
-from .bspline import check_alpha, check_degree
+from ._estimate import from_levels
+from .bspline import check_alpha, check_degree, check_order
 from .jacobi import JacobiSolution, basis, eigenvalues, from_unit, gauss_rule, laplacian_scale
 from .operator import RieszSplineOperator, check_interval, check_spans
 from .result import RieszResult
@@ -42,7 +43,7 @@ def solve_riesz_eig(
     Parameters
     ----------
     alpha : float
-        Order, ``1 < alpha <= 2``.
+        Order, ``0 < alpha <= 2``; above 1 for splines.
     k : int
         How many eigenvalues.
     interval : tuple of float
@@ -59,7 +60,8 @@ def solve_riesz_eig(
     -------
     RieszResult
         With `x`, the eigenvalues, ascending; `functions`, as many functions of unit norm in L2, positive
-        next to a; `error_estimate`, from half as many modes: the relative change of the eigenvalues.
+        next to a; `error_estimate`, from half as many modes or from half and a quarter of the spans: the
+        largest relative error of the eigenvalues.
 
     Raises
     ------
@@ -82,10 +84,10 @@ def solve_riesz_eig(
     >>> solve_riesz_eig(1.5, k=3).x
     array([1.59750355, 5.05975993, 9.59430577])
     """
-    alpha, p = check_alpha(alpha), check_degree(p)
-    interval = check_interval(interval)
-    k = checks.integer("k", k, low=1)
     checks.choice("method", method, METHODS)
+    alpha = check_order(alpha) if method == "spectral" else check_alpha(alpha)
+    p, interval = check_degree(p), check_interval(interval)
+    k = checks.integer("k", k, low=1)
     if method == "spectral":
         N = max(64, 4 * k) if n is None else checks.integer("n", n, low=LEAST_MODES)
         _check_number(k, N, "modes")
@@ -155,5 +157,21 @@ def _spline_eigenvalues(A: RieszSplineOperator, k: int) -> RieszResult:
         sol=tuple(functions),
         method="spline",
         reason="it was asked for",
+        error_estimate=lambda: _spline_error(A, values),
         interval=A.interval,
     )
+
+
+def _spline_error(A: RieszSplineOperator, values: Any) -> float:
+    """The largest relative error of the eigenvalues, from those on half and a quarter of the spans."""
+    levels = []
+    for n in (A.n // 2, A.n // 4):
+        if n < 2 * A.p or n + A.p - 2 < values.size:
+            break
+        coarse = RieszSplineOperator(n, A.p, A.alpha, interval=A.interval)
+        found = eigvals(coarse.todense(), coarse.mass().toarray())
+        levels.append(found[np.argsort(np.abs(found))[: values.size]].real)
+    if not levels:
+        return float("nan")
+    rows = [np.atleast_1d(values)[:, None], *(level[:, None] for level in levels)]
+    return max(from_levels(fine, *coarse) for fine, *coarse in zip(*rows, strict=True))

@@ -1,21 +1,30 @@
-r"""Jacobi modes: functions that the fractional Laplacian on an interval maps to polynomials.
+r"""Jacobi modes: functions that a Riesz operator on an interval maps to polynomials.
 
-On (-1, 1), with ``a = alpha / 2`` and the orthonormal polynomials ``P_k`` for the weight ``(1 - y^2)^a``,
+For the weights w_l and w_r of the derivatives from the left and from the right, of sum one, let
 
-    (-Delta)^a [(1 - y^2)_+^a P_k(y)] = lambda_k P_k(y),     lambda_k = Gamma(alpha + k + 1) / k!
+    w_l sin(pi b) = w_r sin(pi a),     a + b = alpha,                         (1)
+    C = 1 / cos(pi (a - b) / 2).                                              (2)
 
-(B. Dyda, A. Kuznetsov, M. Kwasnicki, Constr. Approx. 45, 2017; Z. Mao, S. Chen, J. Shen, Appl. Numer. Math.
-106, 2016). Solutions behave like ``dist^a`` at the ends; the modes do so too, and what is left is smooth.
+With the orthonormal polynomials ``P_k`` for ``(1 + y)^a (1 - y)^b`` and ``Q_k`` for ``(1 + y)^b (1 - y)^a``,
+
+    R [(1 + y)_+^a (1 - y)_+^b P_k(y)] = lambda_k Q_k(y),                     (3)
+    lambda_k = C Gamma(alpha + k + 1) / k!
+
+on (-1, 1), for ``0 < alpha <= 2``; at ``alpha = 1`` for equal weights only, where ``a = b = alpha / 2`` and
+``C = 1`` (V. J. Ervin, N. Heuer, J. P. Roop, Math. Comp. 87, 2018; Z. Mao, G. E. Karniadakis, SIAM J. Numer.
+Anal. 56, 2018; for equal weights B. Dyda, A. Kuznetsov, M. Kwasnicki, Constr. Approx. 45, 2017). Solutions
+behave at the ends like the modes, and what is left is smooth.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import gammaln, roots_jacobi
+from scipy.special import betaln, gammaln, roots_jacobi
 
 from numsolve._core import checks
 
@@ -24,36 +33,47 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+Weights = tuple[float, float]
+EQUAL: Weights = (0.5, 0.5)
+
 
 @dataclass(frozen=True, eq=False)
 class JacobiSolution:
-    """The function ``(1 - y^2)^(alpha/2) sum_k c_k P_k(y)`` on an interval, zero outside it.
+    """The function ``(1 + y)^a (1 - y)^b sum_k c_k P_k(y)`` on an interval, zero outside it.
 
     Parameters
     ----------
     coefficients : array of shape (N,)
-        The numbers c_k; the P_k are orthonormal for the weight ``(1 - y^2)^(alpha/2)``.
+        The numbers c_k; the P_k are orthonormal for the weight ``(1 + y)^a (1 - y)^b``.
     alpha : float
-        Order.
+        Order, ``0 < alpha <= 2``.
     interval : tuple of float
         The ends; y runs from -1 to 1 between them.
+    weights : tuple of float
+        Weights of the derivatives from the left and from the right. They set the exponents a and b, which
+        are ``alpha / 2`` for equal ones.
     """
 
     coefficients: Array
     alpha: float
     interval: tuple[float, float]
+    weights: tuple[float, float] = EQUAL
 
     def __call__(self, x: Any) -> Array:
         """Evaluate at points of any shape."""
+        return self._values(x, self.coefficients)
+
+    def _values(self, x: Any, coefficients: Array) -> Array:
         x, inside = self._points(x)
-        a, b = self.interval
-        # (1 - y) (1 + y) from the distances to the ends, which keep their digits.
-        weight = (4 * ((x - a) / (b - a)) * ((b - x) / (b - a))) ** (self.alpha / 2)
-        values = weight * polynomial(self.coefficients, self.alpha, to_unit(x, self.interval))
+        (a, b), (left, right) = self.interval, exponents(self.alpha, self.weights)
+        # 1 + y and 1 - y from the distances to the ends, which keep their digits.
+        below, above = 2 * ((x - a) / (b - a)), 2 * ((b - x) / (b - a))
+        weight = (below * above) ** left if left == right else below**left * above**right
+        values = weight * polynomial(coefficients, self.alpha, to_unit(x, self.interval), self.weights)
         return np.where(inside, values, np.where(np.isnan(x), np.nan, 0.0))
 
     def laplacian(self, x: Any) -> Array:
-        """Evaluate ``(-Delta)^(alpha/2)`` of the function.
+        """Evaluate the Riesz operator, ``(-Delta)^(alpha/2)`` for weights of one half, of the function.
 
         Parameters
         ----------
@@ -66,11 +86,47 @@ class JacobiSolution:
             A polynomial, known inside the interval only: nan outside.
         """
         x, inside = self._points(x)
-        c = self.coefficients * eigenvalues(len(self.coefficients), self.alpha)
-        values = polynomial(c, self.alpha, to_unit(x, self.interval)) * laplacian_scale(
-            self.interval, self.alpha
+        c = self.coefficients * eigenvalues(len(self.coefficients), self.alpha, self.weights)
+        mirrored = self.weights[::-1]
+        values = polynomial(c, self.alpha, to_unit(x, self.interval), mirrored)
+        return np.where(inside, values * laplacian_scale(self.interval, self.alpha), np.nan)
+
+    def along(self, others: tuple[JacobiSolution, ...], x: Any) -> Array:
+        """Evaluate several functions in the same modes, a row for each.
+
+        Parameters
+        ----------
+        others : tuple of JacobiSolution
+            Of the same order, interval and weights.
+        x : array_like
+            Points, of any shape.
+
+        Returns
+        -------
+        array of shape (len(others), ...)
+        """
+        x = checks.array("x", x, dtype=np.float64, check_finite=False)
+        most = max(other.coefficients.size for other in others)
+        table = np.stack([np.pad(o.coefficients, (0, most - o.coefficients.size)) for o in others], axis=1)
+        return self._values(x.ravel(), table[:, :, None]).reshape(len(others), *x.shape)
+
+    def same_modes(self, other: Any) -> bool:
+        """Whether another solution is made of the same modes.
+
+        Parameters
+        ----------
+        other : object
+            Anything.
+
+        Returns
+        -------
+        bool
+        """
+        return isinstance(other, JacobiSolution) and (other.alpha, other.interval, other.weights) == (
+            self.alpha,
+            self.interval,
+            self.weights,
         )
-        return np.where(inside, values, np.nan)
 
     def _points(self, x: Any) -> tuple[Array, Array]:
         """The points, those outside moved to the left end, and which are inside."""
@@ -97,46 +153,84 @@ def laplacian_scale(interval: tuple[float, float], alpha: float) -> float:
     return float(((interval[1] - interval[0]) / 2) ** -alpha)
 
 
-def eigenvalues(N: int, alpha: float) -> Array:
-    """``lambda_k`` for k < N."""
+def exponents(alpha: float, weights: Weights = EQUAL) -> tuple[float, float]:
+    """The powers a and b of the distances from the left and the right end: (1)."""
+    left, right = weights
+    if left == right or alpha == 2:
+        return alpha / 2, alpha / 2
+    turn = math.pi * alpha
+    a = math.atan2(left * math.sin(turn), right + left * math.cos(turn)) / math.pi
+    if alpha > 1 and a <= 0:
+        a += 1
+    return a, alpha - a
+
+
+def constant(alpha: float, weights: Weights = EQUAL) -> float:
+    """The factor C times the sum of the weights: (2)."""
+    a, b = exponents(alpha, weights)
+    return sum(weights) / math.cos(math.pi * (a - b) / 2)
+
+
+def eigenvalues(N: int, alpha: float, weights: Weights = EQUAL) -> Array:
+    """``lambda_k`` for k < N: (3)."""
     k = np.arange(float(N))
-    return np.asarray(np.exp(gammaln(alpha + k + 1) - gammaln(k + 1)))
+    return np.asarray(constant(alpha, weights) * np.exp(gammaln(alpha + k + 1) - gammaln(k + 1)))
 
 
 @lru_cache(maxsize=64)
-def gauss_rule(N: int, exponent: float) -> tuple[Array, Array]:
-    """Nodes and weights for ``(1 - y^2)^exponent``."""
-    nodes, weights = roots_jacobi(N, exponent, exponent)
+def gauss_rule(N: int, left: float, right: float | None = None) -> tuple[Array, Array]:
+    """Nodes and weights for ``(1 + y)^left (1 - y)^right``; one exponent is for both."""
+    nodes, weights = roots_jacobi(N, left if right is None else right, left)
     return nodes, weights
 
 
-def basis(N: int, alpha: float, y: Array) -> Array:
-    """Values of ``P_k(y_i)``, shape (len(y), N)."""
-    first, beta = _recurrence(N, alpha)
-    out = np.empty((y.size, N))
-    out[:, 0] = first
+def image_rule(N: int, alpha: float, weights: Weights = EQUAL) -> tuple[Array, Array]:
+    """Nodes and weights for the polynomials Q, the images of the modes."""
+    a, b = exponents(alpha, weights)
+    return gauss_rule(N, b, a)
+
+
+def basis(N: int, alpha: float, y: Array, weights: Weights = EQUAL) -> Array:
+    """Values of ``P_k(y_i)``, shape (len(y), N); for the Q_k the weights are reversed."""
+    first, shift, beta = _recurrence(N, *exponents(alpha, weights))
+    rows = np.empty((N, y.size))  # in rows, which lie together in memory
+    rows[0] = first
     if N > 1:
-        out[:, 1] = y * first / beta[1]
+        rows[1] = (y - shift[0]) * first / beta[1]
     for k in range(2, N):
-        out[:, k] = (y * out[:, k - 1] - beta[k - 1] * out[:, k - 2]) / beta[k]
-    return out
+        rows[k] = ((y - shift[k - 1]) * rows[k - 1] - beta[k - 1] * rows[k - 2]) / beta[k]
+    return rows.T
 
 
-def polynomial(coefficients: Array, alpha: float, y: Array) -> Array:
-    """``sum_k c_k P_k(y)`` by Clenshaw's recurrence."""
+def both_bases(N: int, alpha: float, y: Array, weights: Weights) -> tuple[Array, Array]:
+    """Values of the P_k and of the Q_k, which are the same for equal weights."""
+    P = basis(N, alpha, y, weights)
+    return P, P if weights[0] == weights[1] else basis(N, alpha, y, weights[::-1])
+
+
+def polynomial(coefficients: Array, alpha: float, y: Array, weights: Weights = EQUAL) -> Array:
+    """``sum_k c_k P_k(y)`` by Clenshaw's recurrence; coefficients of shape (N, n, 1) are for n functions."""
     N = len(coefficients)
-    first, beta = _recurrence(N + 1, alpha)
+    first, shift, beta = _recurrence(N + 1, *exponents(alpha, weights))
     ahead, now = np.zeros_like(y), np.zeros_like(y)
     for k in range(N - 1, -1, -1):
         after = beta[k + 1] / beta[k + 2] * ahead if k + 2 < len(beta) else 0.0
-        ahead, now = now, coefficients[k] + y * now / beta[k + 1] - after
+        ahead, now = now, coefficients[k] + (y - shift[k]) * now / beta[k + 1] - after
     return first * now
 
 
-def _recurrence(N: int, alpha: float) -> tuple[float, Array]:
-    """``P_0``, and beta in ``y P_k = beta_{k+1} P_{k+1} + beta_k P_{k-1}``, to beta_N."""
+@lru_cache(maxsize=64)
+def _recurrence(N: int, a: float, b: float) -> tuple[float, Array, Array]:
+    """``P_0``, and the coefficients of ``y P_k = beta_{k+1} P_{k+1} + shift_k P_k + beta_k P_{k-1}``.
+
+    The polynomials are those for ``(1 + y)^a (1 - y)^b``; beta goes to beta_N, and beta_0 is zero.
+    """
+    s = a + b
     k = np.arange(1.0, N + 1)
-    beta = np.sqrt(k * (k + alpha) / ((2 * k + alpha + 1) * (2 * k + alpha - 1)))
-    a = alpha / 2
-    mass = np.sqrt(np.pi) * np.exp(gammaln(a + 1) - gammaln(a + 1.5))
-    return float(mass**-0.5), np.r_[0.0, beta]
+    shift = np.r_[(a - b) / (s + 2), (a - b) * s / ((2 * k + s) * (2 * k + s + 2))]
+    # k (k + s) (k + a) (k + b), whose factors are the same in pairs where a = b.
+    beta = 2 / (2 * k + s) * np.sqrt(k * (k + s) * (k + a) * (k + b) / ((2 * k + s + 1) * (2 * k + s - 1)))
+    first = math.exp(-0.5 * ((s + 1) * math.log(2) + float(betaln(a + 1, b + 1))))
+    beta = np.r_[0.0, beta]
+    shift.flags.writeable = beta.flags.writeable = False  # they are kept
+    return first, shift, beta

@@ -24,6 +24,7 @@ from numsolve._core import checks
 
 from ._assembly import assemble, clamped_knots, greville_points, mass_matrix
 from ._settings import DEFINITIONS
+from ._stability import check_stable
 from .bspline import check_alpha, check_degree
 from .preconditioner import circulant_inverse, tau_inverse
 from .symbol import riesz_symbol, sine_angles
@@ -82,7 +83,8 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
     Raises
     ------
     ValueError
-        If an argument is out of range.
+        If an argument is out of range, or if unequal weights make the matrix one that is not positive: near
+        the order one, some eigenvalues may have a negative real part.
 
     See Also
     --------
@@ -119,8 +121,9 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
         self.n = check_spans(n, self.p)
         self.alpha = check_alpha(alpha)
         self.interval = check_interval(interval)
-        self.definition = checks.choice("definition", definition, DEFINITIONS)
+        self.definition: Any = checks.choice("definition", definition, DEFINITIONS)
         self.weights = check_weights(weights)
+        check_stable(self.n, self.p, self.alpha, self.weights, self.definition)
         K = self.n + self.p - 2
         super().__init__(dtype=np.dtype(np.float64), shape=(K, K))
 

@@ -11,11 +11,13 @@ diagonalised, ``A V = M V diag(w)``, with eigenvectors that are nearly orthogona
 
 from __future__ import annotations
 
+import math
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from scipy.fft import dstn
-from scipy.interpolate import NdBSpline
+from scipy.interpolate import NdBSpline, RegularGridInterpolator
 from scipy.linalg import eig, lu_factor, lu_solve
 
 from numsolve._core import arrays, checks
@@ -23,10 +25,12 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
-from ._data import is_number
+from ._data import is_number, sample_plane
+from ._estimate import from_levels
 from ._gmres import PATIENCE, fgmres
 from ._settings import FOREIGN, TimeIsOverError, keep_time
-from .bvp import MAXITER, unsolved
+from ._splines import MAXITER, doubted, unsolved
+from ._system import turns
 from .operator import RieszSplineOperator, check_interval
 from .result import RieszResult
 from .symbol import mass_samples
@@ -46,6 +50,8 @@ METHODS = ("auto", "fastdiag", "gmres")
 Method: TypeAlias = Literal["auto", "fastdiag", "gmres"]
 #: Unknowns of one direction up to which a pencil is diagonalised.
 MOST_DIAGONALISED = 1000
+#: Points of either side, on (0, 1), at which solutions on two meshes are compared.
+FEW_WITNESSES = np.sin(np.pi / 2 * np.linspace(0.0, 1.0, 42)[1:-1]) ** 2
 
 
 class TensorSpline:
@@ -153,6 +159,26 @@ def solve_riesz_2d(
     ('fastdiag', 0.151127)
     """
     limits = Limits(maxiter, time_limit, callback, progress)
+    return doubted(
+        *_solve(f, alpha, limits, interval, n, p, reaction, diffusion, method=method, rtol=rtol, x0=x0)
+    )
+
+
+def _solve(
+    f: Any,
+    alpha: Any,
+    limits: Limits,
+    interval: Any,
+    n: Any,
+    p: int,
+    reaction: Any,
+    diffusion: Any,
+    *,
+    method: str,
+    rtol: float,
+    x0: Any = None,
+) -> tuple[RieszResult, Array]:
+    """The solution, and the reaction at the points."""
     orders = _pair("alpha", alpha)
     spans = _pair("n", n)
     sides = [check_interval(side, "interval") for side in _pair("interval", interval, sides=True)]
@@ -164,8 +190,8 @@ def solve_riesz_2d(
     checks.choice("method", method, METHODS)
     rtol = checks.real("rtol", rtol, low=0.0)
     grid = np.meshgrid(Ax.greville, Ay.greville, indexing="ij")
-    F = _sample("f", f, grid)
-    r = np.zeros(F.shape) if reaction is None else _sample("reaction", reaction, grid)
+    F = sample_plane("f", f, grid)
+    r = np.zeros(F.shape) if reaction is None else sample_plane("reaction", reaction, grid)
     X0 = np.zeros(F.shape) if x0 is None else checks.array("x0", x0, dtype=np.float64, shape=F.shape)
 
     reason = "it was asked for"
@@ -177,14 +203,18 @@ def solve_riesz_2d(
     try:
         for A in (Ax, Ay):
             A.assemble(limits)
-        mean = float(np.mean(r))
+        least, largest, mean = float(np.min(r)), float(np.max(r)), float(np.mean(r))
+        bottoms = [float(np.min(A.symbol_samples()[1])) for A in (Ax, Ay)]
+        shifts = turns(least, largest, mean, d_x * bottoms[0] + d_y * bottoms[1])
         if method == "fastdiag":
-            inverse = _diagonalised(Ax, Ay, d_x, d_y, mean, limits)
+            shifts = (mean,) if least == largest else shifts
+            inverse = _diagonalised(Ax, Ay, d_x, d_y, limits)
         else:
-            inverse = _tau(Ax, Ay, d_x, d_y, mean)
+            inverse = _tau(Ax, Ay, d_x, d_y)
+        shift = cycle(shifts)
     except TimeIsOverError:
         start = TensorSpline((Ax.knots, Ay.knots), X0, Ax.p)
-        return unsolved(X0, b, points, start, method, reason, tuple(sides))
+        return unsolved(X0, b, points, start, method, reason, tuple(sides)), r
     Mx, My = Ax.mass(), Ay.mass()
 
     def product(x: Array) -> Array:
@@ -205,21 +235,55 @@ def solve_riesz_2d(
         patience=PATIENCE,
     ) as it:
         norm = (d_x * tops[0] + d_y * tops[1]) + float(np.max(np.abs(r)))
-        fgmres(np, product, b, lambda v: inverse(v.reshape(F.shape)).ravel(), it, x0=X0.ravel(), norm=norm)
-    return it.result(
+        fgmres(
+            np,
+            product,
+            b,
+            lambda v: inverse(v.reshape(F.shape), next(shift)).ravel(),
+            it,
+            x0=X0.ravel(),
+            norm=norm,
+        )
+    sol = TensorSpline((Ax.knots, Ay.knots), it.x.form().reshape(F.shape), Ax.p)
+
+    def error_estimate() -> float:
+        """From half and a quarter of the spans."""
+        x, y = np.meshgrid(*(a + (b - a) * FEW_WITNESSES for a, b in sides), indexing="ij")
+        levels = [sol(x, y)]
+        for part in (2, 4):
+            fewer = (Ax.n // part, Ay.n // part)
+            if min(fewer) < 2 * Ax.p or it.status is None or not it.status.success:
+                break
+            right, sink = (None if v is None else _moved(v, points) for v in (f, reaction))
+            settings: Any = {"method": method, "rtol": rtol}
+            coarse = _solve(right, orders, Limits(), sides, fewer, p, sink, (d_x, d_y), **settings)[0]
+            levels.append(coarse(x, y))
+        return from_levels(levels[0], *levels[1:]) if len(levels) > 1 else math.nan
+
+    result = it.result(
         RieszResult,
         points=points,
-        sol=TensorSpline((Ax.knots, Ay.knots), it.x.form().reshape(F.shape), Ax.p),
+        sol=sol,
         method=method,
         reason=reason,
+        error_estimate=error_estimate,
         interval=tuple(sides),
     )
+    return result, r
+
+
+def _moved(value: Any, points: tuple[Array, Array]) -> Any:
+    """Functions and numbers as they are, values as a function that interpolates them linearly."""
+    if callable(value) or is_number(value):
+        return value
+    table = RegularGridInterpolator(points, np.asarray(value, float), bounds_error=False, fill_value=None)
+    return lambda x, y: table((x, y))
 
 
 def _diagonalised(
-    Ax: RieszSplineOperator, Ay: RieszSplineOperator, d_x: float, d_y: float, r: float, limits: Limits
-) -> Callable[[Array], Array]:
-    """The inverse by fast diagonalisation, exact for the constant r."""
+    Ax: RieszSplineOperator, Ay: RieszSplineOperator, d_x: float, d_y: float, limits: Limits
+) -> Callable[[Array, float], Array]:
+    """The inverse by fast diagonalisation, exact for a constant reaction, its second argument."""
 
     def factors(A: RieszSplineOperator) -> tuple[Array, Array, Any]:
         keep_time(limits)
@@ -230,25 +294,30 @@ def _diagonalised(
     x = factors(Ax)
     same = Ax.shape == Ay.shape and Ax.alpha == Ay.alpha and Ax.interval == Ay.interval
     y = x if same else factors(Ay)
-    divisor = d_x * x[0][:, None] + d_y * y[0][None, :] + r
-    if np.all(divisor.imag == 0):
-        divisor = divisor.real
+    sums = d_x * x[0][:, None] + d_y * y[0][None, :]
+    if np.all(sums.imag == 0):
+        sums = sums.real
 
-    def inverse(F: Array) -> Array:
+    def inverse(F: Array, r: float) -> Array:
         Y = lu_solve(y[2], lu_solve(x[2], F).T).T  # (1)
-        return np.asarray((x[1] @ (Y / divisor) @ y[1].T).real)  # (2)
+        return np.asarray((x[1] @ (Y / (sums + r)) @ y[1].T).real)  # (2)
 
     return inverse
 
 
 def _tau(
-    Ax: RieszSplineOperator, Ay: RieszSplineOperator, d_x: float, d_y: float, r: float
-) -> Callable[[Array], Array]:
+    Ax: RieszSplineOperator, Ay: RieszSplineOperator, d_x: float, d_y: float
+) -> Callable[[Array, float], Array]:
     """The inverse of the tau approximation: sine transforms in both directions, without the corners."""
     f_x, f_y = Ax.symbol_samples()[1], Ay.symbol_samples()[1]
     h_x, h_y = mass_samples(Ax.shape[0], Ax.p), mass_samples(Ay.shape[0], Ay.p)
-    symbol = d_x * np.outer(f_x, h_y) + d_y * np.outer(h_x, f_y) + max(r, 0.0) * np.outer(h_x, h_y)
-    return lambda F: dstn(dstn(F, type=1, norm="ortho") / symbol, type=1, norm="ortho")
+    symbol, mass = d_x * np.outer(f_x, h_y) + d_y * np.outer(h_x, f_y), np.outer(h_x, h_y)
+
+    def inverse(F: Array, r: float) -> Array:
+        transformed = dstn(F, type=1, norm="ortho") / (symbol + max(r, 0.0) * mass)
+        return np.asarray(dstn(transformed, type=1, norm="ortho"))
+
+    return inverse
 
 
 def _pair(name: str, value: Any, *, sides: bool = False) -> tuple[Any, Any]:
@@ -259,14 +328,3 @@ def _pair(name: str, value: Any, *, sides: bool = False) -> tuple[Any, Any]:
     if len(value) != 2:
         raise ValueError(f"{name} must have two entries, one for each direction, got {len(value)}")
     return value[0], value[1]
-
-
-def _sample(name: str, value: Any, grid: Any) -> Array:
-    shape = grid[0].shape
-    checks.refuse_masked(name, value)
-    if callable(value):
-        points = np.stack(grid, axis=-1)
-        return checks.output(name, value(*grid), shape=shape, points=points).astype(np.float64)
-    if is_number(value):
-        return np.full(shape, checks.real(name, value))
-    return np.asarray(checks.array(name, value, dtype=np.float64, shape=shape))

@@ -12,6 +12,9 @@ from numsolve._core.plotting import new_axes, plot_history
 from numsolve._core.result import Result
 from numsolve._core.typing import LineStyle
 
+from ._estimate import Later
+from .jacobi import JacobiSolution
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,7 +59,9 @@ class RieszResult(Result):
     residual : float
         Norm of the residual of the discrete equations at `x`.
     error_estimate : float
-        Estimate of the largest error of the solution relative to its largest value; nan if there is none.
+        Estimate of the largest error of the solution relative to its largest value, from solutions with
+        fewer unknowns; nan if there is none. For splines it is computed when it is first asked for, which
+        costs as much as the solution itself where it is small, and a tenth where it is large.
     t : array, or None
         For `solve_fractional_diffusion`, the times of the tuple `sol`.
     coefficients : array, or None
@@ -72,11 +77,15 @@ class RieszResult(Result):
     sol: Solution = None  # type: ignore[assignment]  # each solver gives one
     method: str = ""
     reason: str = ""
-    error_estimate: float = float("nan")
+    error_estimate: Later = Later()  # noqa: RUF009  # a descriptor, one for the class
     t: Array | None = None
     coefficients: Array | None = None
     ninner: int = 0
     interval: tuple[float, float] = (0.0, 1.0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The estimate may wait as a function, which does not pickle.
+        return {**self.__dict__, "error_estimate": self.error_estimate}
 
     @property
     def functions(self) -> Any:
@@ -98,7 +107,9 @@ class RieszResult(Result):
         """
         points = [checks.array("x", v, dtype=np.float64, check_finite=False) for v in x]
         if isinstance(self.sol, tuple):
-            return np.stack([zero_outside(sol, *points) for sol in self.sol])
+            if not self.sol:  # stopped before the first of the times wanted
+                return np.empty((0, *np.broadcast_shapes(*(np.shape(v) for v in points))))
+            return family(self.sol, *points)
         return zero_outside(self.sol, *points)
 
     def plot(
@@ -151,12 +162,23 @@ class RieszResult(Result):
             labels = [f"t = {t:.3g}" for t in self.t] if self.t is not None else None
             labels = labels or [f"{w:.4g}" for w in self.x]
             count = len(values)
+            if count == 0:
+                raise ValueError("there is nothing to draw: the run was stopped before the first time wanted")
             for k in np.unique(np.linspace(0, count - 1, min(count, MOST_CURVES)).round().astype(int)):
                 axes.plot(x, values[k], **{"label": labels[k], **of_lines})
             axes.legend(title=None if self.t is not None else "eigenvalue")
         axes.set(xlabel="x", ylabel="u")
         axes.grid(visible=True, alpha=0.3)
         return axes
+
+
+def family(sols: tuple[Any, ...], *x: Any) -> NDArray[np.float64]:
+    """Values of several solutions, a row for each; those in the same modes are evaluated together."""
+    last = sols[-1]
+    together = isinstance(last, JacobiSolution) and all(last.same_modes(sol) for sol in sols[1:])
+    if not together or len(sols) < 2:
+        return np.stack([zero_outside(sol, *x) for sol in sols])
+    return np.concatenate([zero_outside(sols[0], *x)[None], last.along(sols[1:], *x)])
 
 
 def zero_outside(sol: Any, *x: Any) -> NDArray[np.float64]:

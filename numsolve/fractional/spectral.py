@@ -3,7 +3,7 @@ r"""The spectral solver: an expansion in Jacobi modes, for smooth data.
 Without a reaction term there is no linear system: the coefficients of f are divided by ``lambda_k``. With
 one the equation is collocated at the Gauss nodes of N modes,
 
-    (P diag(lambda) + diag(r (1 - y^2)^a) P) c = f;                           (1)
+    (Q diag(lambda) + diag(r omega) P) c = f,   omega = (1 + y)^a (1 - y)^b;  (1)
 
 its solutions are less smooth in y, and the error falls like a power of N.
 """
@@ -14,18 +14,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import solve
+from scipy.linalg import lu_factor, lu_solve
 
 from numsolve._core import arrays
-from numsolve._core.result import Status, deliver
+from numsolve._core.result import Status
 
+from ._estimate import difference, from_levels
 from ._settings import keep_time
 from .jacobi import (
     JacobiSolution,
     basis,
+    both_bases,
     eigenvalues,
+    exponents,
     from_unit,
-    gauss_rule,
+    image_rule,
     laplacian_scale,
 )
 from .result import RieszResult
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
     from numsolve._core.limits import Limits
 
+    from .jacobi import Weights
+
     Array = NDArray[np.float64]
     Function = Callable[[Array], Array]
 
@@ -46,19 +51,51 @@ RESOLVED = 1e-13
 NOISE = 5e-16
 #: Samples beyond the number of modes.
 MARGIN = 20
+#: Samples for each mode, if the function is not smooth and the rule is not exact; and fewer, to compare with.
+SAMPLES, FEWER_SAMPLES = 4, 3
+#: But no more than so many, as long as there are more samples than modes.
+MOST_SAMPLES = 4096
 MODES = (16, 32, 64, 128, 256, 512, 1024, 2048)
+#: A solution whose estimated error is larger, relative to its largest value, is not called one.
+TOLERABLE = 0.1
+#: Points at which solutions are compared, on (0, 1): they crowd at the ends, where errors do.
+WITNESSES = np.sin(np.pi / 2 * np.linspace(0.0, 1.0, 402)[1:-1]) ** 2
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Which modes: the order, the weights of the derivatives, and where they live."""
+
+    alpha: float
+    weights: Weights
+    interval: tuple[float, float]
+
+    def solution(self, c: Array) -> JacobiSolution:
+        """The function with these coefficients."""
+        return JacobiSolution(c, self.alpha, self.interval, self.weights)
+
+    def eigenvalues(self, N: int) -> Array:
+        """What the operator multiplies the first N modes by."""
+        scale = laplacian_scale(self.interval, self.alpha)
+        return eigenvalues(N, self.alpha, self.weights) * scale
+
+    def witnesses(self) -> Array:
+        """Points at which solutions are compared."""
+        return np.asarray(from_unit(2 * WITNESSES - 1, self.interval))
 
 
 @dataclass(frozen=True)
 class Series:
     """The Jacobi coefficients of a function, without those that are nothing but rounding errors.
 
-    `tail` is the largest of the last ones of all that were computed, relative to the largest.
+    `tail` is the largest of the last ones of all that were computed, relative to the largest; `residual` the
+    norm of what the series misses at the points.
     """
 
     points: Array
     coefficients: Array
     tail: float
+    residual: float
 
     @property
     def resolved(self) -> bool:
@@ -66,107 +103,113 @@ class Series:
         return self.tail <= RESOLVED
 
 
-def jacobi_series(
-    function: Function,
-    alpha: float,
-    interval: tuple[float, float],
-    limit: int,
-    limits: Limits | None = None,
-) -> Series:
-    """Expand a function in as many modes as it needs, but at most `limit`."""
+def jacobi_series(function: Function, modes: Modes, limit: int, limits: Limits | None = None) -> Series:
+    """Expand a function in as many of the polynomials Q as it needs, but at most `limit`."""
     for N in MODES:
         if N >= limit:
             break
         keep_time(limits)
-        series = _expand(function, alpha, interval, N)
+        series = _expand(function, modes, N)
         if series.resolved:
             return series
     keep_time(limits)
-    return _expand(function, alpha, interval, limit)
+    return _expand(function, modes, limit)
 
 
-def _expand(function: Function, alpha: float, interval: tuple[float, float], N: int) -> Series:
-    y, w = gauss_rule(N + MARGIN, alpha / 2)
-    points = from_unit(y, interval)
-    c = basis(N, alpha, y).T @ (w * function(points))
+def _expand(function: Function, modes: Modes, N: int, samples: int = 0) -> Series:
+    y, w = image_rule(samples or N + MARGIN, modes.alpha, modes.weights)
+    points = from_unit(y, modes.interval)
+    values, Q = function(points), basis(N, modes.alpha, y, modes.weights[::-1])
+    c = Q.T @ (w * values)
     size = float(np.max(np.abs(c)))
     tail = float(np.max(np.abs(c[-max(4, N // 8) :])))
-    share = np.abs(c) / eigenvalues(N, alpha)
+    share = np.abs(c) / eigenvalues(N, modes.alpha)
     kept = np.flatnonzero(share > NOISE * np.max(share))
-    return Series(points, c[: kept[-1] + 1] if kept.size else np.zeros(1), tail / size if size else 0.0)
+    c = c[: kept[-1] + 1] if kept.size else np.zeros(1)
+    residual = arrays.norm(np, values - Q[:, : c.size] @ c)
+    return Series(points, c, tail / size if size else 0.0, residual)
 
 
 def solve_by_division(
-    f: Function,
-    alpha: float,
-    interval: tuple[float, float],
-    limit: int,
-    series: Series | None,
-    reason: str,
-    limits: Limits,
+    f: Function, modes: Modes, series: Series, reason: str, limits: Limits | None = None
 ) -> RieszResult:
-    """Solve ``(-Delta)^(alpha/2) u = f``."""
-    series = series or jacobi_series(f, alpha, interval, limit, limits)
-    N = len(series.coefficients)
-    scale = laplacian_scale(interval, alpha)
-    c = series.coefficients / (eigenvalues(N, alpha) * scale)
-    status, detail = Status.CONVERGED, ""
+    """Solve ``R u = f``, with the series of f if it holds f, and for comparison with shorter ones if not."""
+    estimate, detail = max(series.tail, NOISE), ""
     if not series.resolved:
-        status = Status.STAGNATED
-        detail = f"{N} Jacobi modes leave {series.tail:.1g} of f: it is not smooth, or n is too small."
-    result = RieszResult(
+        most, x, levels = len(series.points) - MARGIN, modes.witnesses(), []
+        for part in (4, 2, 1):
+            keep_time(limits)
+            N = max(most // part, 1)
+            series = _expand(f, modes, N, _samples(N, SAMPLES))
+            levels.append(modes.solution(divided(modes, series))(x))
+        coarse, middle, fine = levels
+        other = modes.solution(divided(modes, _expand(f, modes, most, _samples(most, FEWER_SAMPLES))))(x)
+        estimate = from_levels(fine, middle, coarse) + difference(fine, other)
+        detail = f"{most} Jacobi modes leave {series.tail:.1g} of f."
+    c = divided(modes, series)
+    return RieszResult(
         x=c,
-        status=status,
-        detail=detail,
-        residual=series.tail * arrays.norm(np, series.coefficients) * scale,
+        status=status_of(estimate),
+        detail="" if estimate <= TOLERABLE else f"{detail} It is not smooth, or n is too small.",
+        residual=series.residual,
         points=series.points,
-        sol=JacobiSolution(c, alpha, interval),
+        sol=modes.solution(c),
         method="spectral",
         reason=reason,
-        error_estimate=max(series.tail, NOISE),
-        interval=interval,
+        error_estimate=estimate,
+        interval=modes.interval,
     )
-    deliver(result)
-    return result
+
+
+def _samples(N: int, each: int) -> int:
+    """Samples for N modes, a number that differs with `each`."""
+    return max(min(SAMPLES * N, MOST_SAMPLES) * each // SAMPLES, N + each * MARGIN)
+
+
+def divided(modes: Modes, series: Series) -> Array:
+    """The coefficients of the solution: those of f over what the operator multiplies the modes by."""
+    return series.coefficients / modes.eigenvalues(len(series.coefficients))
 
 
 def solve_by_collocation(
-    f: Function,
-    reaction: Function,
-    alpha: float,
-    interval: tuple[float, float],
-    limit: int,
-    reason: str,
-    limits: Limits,
+    f: Function, reaction: Function, modes: Modes, limit: int, reason: str, limits: Limits
 ) -> RieszResult:
-    """Solve ``(-Delta)^(alpha/2) u + r(x) u = f`` with half of the modes allowed, and with all."""
-    half = JacobiSolution(_collocate(f, reaction, alpha, interval, max(limit // 2, 1))[1], alpha, interval)
-    keep_time(limits)
-    points, c, residual = _collocate(f, reaction, alpha, interval, limit)
-    sol = JacobiSolution(c, alpha, interval)
-    u = sol(points)
-    change = float(np.max(np.abs(u - half(points))))
+    """Solve ``R u + r(x) u = f`` with all modes allowed, and for comparison with a half and a quarter."""
+    coarse = []
+    for part in (2, 4):
+        c = _collocate(f, reaction, modes, max(limit // part, 1))[1]
+        coarse.append(modes.solution(c)(modes.witnesses()))
+        keep_time(limits)
+    points, c, residual = _collocate(f, reaction, modes, limit)
+    estimate = from_levels(modes.solution(c)(modes.witnesses()), *coarse)
     return RieszResult(
         x=c,
+        status=status_of(estimate),
+        detail="" if estimate <= TOLERABLE else f"{len(c)} and {len(c) // 2} Jacobi modes disagree.",
         residual=residual,
         points=points,
-        sol=sol,
+        sol=modes.solution(c),
         method="spectral",
         reason=reason,
-        error_estimate=change / (float(np.max(np.abs(u))) or 1.0),
-        interval=interval,
+        error_estimate=estimate,
+        interval=modes.interval,
     )
 
 
-def _collocate(
-    f: Function, reaction: Function, alpha: float, interval: tuple[float, float], N: int
-) -> tuple[Array, Array, float]:
+def status_of(estimate: float) -> Status:
+    """What an estimated error, relative to the largest value, allows to say."""
+    return Status.CONVERGED if estimate <= TOLERABLE else Status.STAGNATED
+
+
+def _collocate(f: Function, reaction: Function, modes: Modes, N: int) -> tuple[Array, Array, float]:
     """Points, coefficients, and the residual of the linear system."""
-    y, _ = gauss_rule(N, alpha / 2)
-    points = from_unit(y, interval)
-    P = basis(N, alpha, y)
-    A = P * (eigenvalues(N, alpha) * laplacian_scale(interval, alpha))
-    A += (reaction(points) * (1 - y * y) ** (alpha / 2))[:, None] * P
-    b = f(points)
-    c = solve(A, b)  # (1)
-    return points, c, arrays.norm(np, b - A @ c)
+    alpha, weights = modes.alpha, modes.weights
+    a, b = exponents(alpha, weights)
+    y, _ = image_rule(N, alpha, weights)
+    points = from_unit(y, modes.interval)
+    P, Q = both_bases(N, alpha, y, weights)
+    A = Q * modes.eigenvalues(N)
+    A += (reaction(points) * (1 + y) ** a * (1 - y) ** b)[:, None] * P
+    right = f(points)
+    c = lu_solve(lu_factor(A, check_finite=False), right, check_finite=False)  # (1)
+    return points, c, arrays.norm(np, right - A @ c)

@@ -15,11 +15,25 @@ def bvp(f=np.sin, alpha=1.5, **settings):
 
 
 def diffusion(f=np.sin, alpha=1.5, t_span=(0, 1), **settings):
-    return fr.solve_fractional_diffusion(f, alpha, t_span, **{"n": 20, "p": 3, "dt": 0.5, **settings})
+    return fr.solve_fractional_diffusion(
+        f, alpha, t_span, **{"n": 20, "p": 3, "dt": 0.5, "method": "spline", **settings}
+    )
 
 
 def plane(f=1.0, alpha=1.5, **settings):
     return fr.solve_riesz_2d(f, alpha, **{"n": 8, "p": 3, **settings})
+
+
+def modes(alpha=1.5, **settings):
+    return fr.solve_riesz_bvp(np.sin, alpha, **settings)
+
+
+def survival(alpha=1.5, t=1.0, **settings):
+    return [f(alpha, t, **settings) for f in (fr.survival_probability, fr.exit_time_density)]
+
+
+def moments(alpha=1.5, k=1, **settings):
+    return fr.exit_time_moments(alpha, k, **settings)
 
 
 def operator(alpha=1.5, **settings):
@@ -40,6 +54,7 @@ def derivative(alpha=1.5, p=3, t=1.0, side="riesz"):
 
 
 ALL = (bvp, diffusion, plane, operator, eig, symbol, derivative)
+BY_SPLINES = (bvp, diffusion, plane, operator, symbol, derivative)
 SPLINES = (bvp, diffusion, plane, operator)
 LINES = (bvp, diffusion, operator)
 
@@ -55,9 +70,27 @@ BAD = {
         {"alpha": 1.0},
         ValueError,
         "alpha must be a finite number above 1 and at most 2, got 1.0",
-        ALL,
+        BY_SPLINES,
     ),
-    "alpha next to one": ({"alpha": 1 + 1e-6}, ValueError, "alpha must be", ALL),
+    "alpha next to one": ({"alpha": 1 + 1e-6}, ValueError, "alpha must be", BY_SPLINES),
+    "alpha zero": (
+        {"alpha": 0.0},
+        ValueError,
+        "alpha must be a finite number above 0",
+        (eig, modes, survival),
+    ),
+    "alpha one for unequal weights": (
+        {"alpha": 1.0, "weights": (0.7, 0.3)},
+        ValueError,
+        "alpha must not be 1 for unequal weights",
+        (modes, survival),
+    ),
+    "alpha one for samples": (
+        {"alpha": 1.0, "f": np.ones(21), "method": "auto"},
+        ValueError,
+        "alpha must be above 1 for splines, got 1.0, and .* values at the collocation",
+        (bvp, diffusion),
+    ),
     "alpha above two": ({"alpha": 2.5}, ValueError, "at most 2, got 2.5", ALL),
     "alpha nan": ({"alpha": NAN}, ValueError, "alpha must be .*, got nan", ALL),
     "alpha infinite": ({"alpha": INF}, ValueError, "alpha must be .*, got inf", ALL),
@@ -214,8 +247,37 @@ BAD = {
         "at most 4000 modes, got n = 5000",
         (bvp,),
     ),
-    "modes for weights": ({"method": "spectral", "weights": (1, 0)}, ValueError, "the weights are", (bvp,)),
-    "modes for caputo": ({"method": "spectral", "definition": "caputo"}, ValueError, "'rl'", (bvp,)),
+    "modes for caputo": (
+        {"method": "spectral", "definition": "caputo"},
+        ValueError,
+        "'rl'",
+        (bvp, diffusion),
+    ),
+    "modes for a varying kappa": (
+        {"method": "spectral", "kappa": np.exp},
+        ValueError,
+        "does not apply: kappa is not a number",
+        (diffusion,),
+    ),
+    "weights that make the splines unstable": (
+        {"alpha": 1.05, "weights": (1, 0)},
+        ValueError,
+        "make the collocation unstable for degree p = 3",
+        LINES,
+    ),
+    "a start for a factorisation": (
+        {"method": "dense", "x0": np.ones(21)},
+        ValueError,
+        "x0 is where GMRES starts",
+        (bvp,),
+    ),
+    "a start for modes": ({"method": "spectral", "x0": np.ones(21)}, ValueError, "x0 is where", (bvp,)),
+    "an interval beside breaks": (
+        {"breaks": [0, 1, 2, 3], "interval": (0, 5), "method": "auto"},
+        ValueError,
+        r"interval must be that of the breaks, \(0.0, 3.0\), or be left out",
+        (bvp,),
+    ),
     "rtol negative": (
         {"rtol": -1},
         ValueError,
@@ -256,6 +318,24 @@ BAD = {
     ),
     "t_eval falling": ({"t_eval": [1, 0]}, ValueError, "t_eval must ascend", (diffusion,)),
     "t_eval empty": ({"t_eval": []}, ValueError, "t_eval is empty", (diffusion,)),
+    "too many steps": (
+        {"dt": 1e-9, "t_eval": [1.0]},
+        ValueError,
+        "dt must leave at most 100000000 steps",
+        (diffusion,),
+    ),
+    "too many saved steps": (
+        {"dt": 1e-9, "method": "auto"},
+        ValueError,
+        "dt must leave at most 100000 steps without t_eval, .* got 1e-09",
+        (diffusion,),
+    ),
+    "source of x and t": (
+        {"source": lambda x, t: x},
+        TypeError,
+        r"source is called as source\(t, x\)",
+        (diffusion,),
+    ),
     "source a number": ({"source": 1.0}, TypeError, "source must be callable", (diffusion,)),
     # the plane
     "a pair of three": ({"alpha": (1.5, 1.5, 1.5)}, ValueError, "alpha must have two entries", (plane,)),
@@ -268,6 +348,16 @@ BAD = {
         r"the result of f must have shape \(9, 9\)",
         (plane,),
     ),
+    # first passage
+    "a negative time": ({"t": [0.1, -1]}, ValueError, "t must be at least 0 everywhere, got -1", (survival,)),
+    "a time of nan": ({"t": NAN}, ValueError, "t must hold finite numbers", (survival,)),
+    "times in a table": ({"t": np.ones((2, 2))}, ValueError, "t must be 0-D or 1-D", (survival,)),
+    "no time": ({"t": []}, ValueError, "t is empty", (survival,)),
+    "a density at zero": ({"t": 0.0}, ValueError, "t must be positive", (survival,)),
+    "kappa negative": ({"kappa": -1}, ValueError, "kappa must be .* above 0", (survival, moments)),
+    "kappa a function": ({"kappa": np.exp}, TypeError, "kappa must be a real number", (survival, moments)),
+    "the zeroth moment": ({"k": 0}, ValueError, "k must be an integer at least 1", (moments,)),
+    "three modes": ({"n": 3}, ValueError, "n must be an integer at least 4", (survival, moments)),
     # the others
     "k zero": ({"k": 0}, ValueError, "k must be an integer at least 1", (eig,)),
     "k too large": ({"k": 99, "method": "spline", "n": 20}, ValueError, "k must be at most 11", (eig,)),
@@ -296,7 +386,7 @@ def test_bad_input_is_refused_in_words(function, change, kind, fragment):
         function(**change)
 
 
-@pytest.mark.parametrize("function", ALL)
+@pytest.mark.parametrize("function", [*ALL, modes, survival, moments])
 def test_the_table_starts_from_good_input(function):
     function()
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numsolve._core.result import ConvergenceWarning, Status
-from numsolve.fractional import RieszSplineOperator, problems, solve_riesz_bvp
+from numsolve.fractional import RieszSplineOperator, problems, solve_riesz_bvp, solve_riesz_eig
 
 X = np.linspace(0, 1, 3001)
 SIZES = (16, 32, 64, 128, 256, 512)
@@ -142,33 +142,50 @@ def test_known_solution_with_coefficients(name):
 # -- the choice of the method ----------------------------------------------------------------------
 
 
+def layer(x):
+    return np.where(x > 0.5, 1.0, 1e-4)
+
+
+#: the right-hand side, the settings, the method that is chosen, a fragment of the reason
 CHOICES = {
     "smooth": (np.exp, {}, "spectral", "smooth: .* Jacobi modes? holds? f"),
     "a constant": (1.0, {}, "spectral", "smooth"),
-    "smooth coefficients": (np.exp, {"reaction": np.cos, "diffusion": np.exp}, "spectral", "smooth"),
-    "a kink": (lambda x: abs(x - 0.3), {}, "spline", "f is not smooth: 256 Jacobi modes leave"),
-    "a rough reaction": (
+    "smooth coefficients": (
         np.exp,
-        {"reaction": lambda x: abs(x - 0.3)},
-        "spline",
-        "the reaction is not smooth",
+        {"reaction": np.cos, "diffusion": np.exp},
+        "spectral",
+        "256 Jacobi modes have an estimated error of",
     ),
+    "a kink": (
+        lambda x: abs(x - 0.3),
+        {},
+        "spectral",
+        "f is not smooth: 256 Jacobi modes leave .* for splines",
+    ),
+    "a root": (np.sqrt, {}, "spectral", "f is not smooth: 256 Jacobi modes leave"),
     "a rough diffusion": (
         np.exp,
         {"diffusion": lambda x: 1 + abs(x - 0.3)},
-        "spline",
-        "f / diffusion is not",
+        "spectral",
+        "f / diffusion is not smooth",
     ),
-    "manufactured": (problems.bump(3, 1.5)[0], {}, "spline", "f is not smooth"),
-    "a kink and many spans": (
-        lambda x: abs(x - 0.3),
-        {"n": 30_000, "p": 2},
+    "waves too short for the modes": (
+        lambda x: np.cos(900 * x),
+        {"n": 3000, "p": 4},
         "spline",
-        "256 Jacobi modes leave",
+        "256 Jacobi modes leave .*; the estimated errors are .* for them, .* for splines",
     ),
+    "a layer": (
+        lambda x: layer(x) * problems.bump(3, 1.5)[0](x) + problems.bump(3, 1.5)[1](x),
+        {"diffusion": layer, "reaction": 1.0, "n": 128},
+        "spectral",
+        "128 Jacobi modes have an estimated error of",
+    ),
+    "skewed": (np.exp, {"weights": (1, 0)}, "spectral", "smooth"),
+    "below one": (np.exp, {"alpha": 0.6}, "spectral", "smooth"),
     "samples": (np.ones(259), {}, "spline", "values at the collocation points"),
     "a list": ([1.0] * 259, {}, "spline", "values at the collocation points"),
-    "skewed": (np.exp, {"weights": (1, 0)}, "spline", r"the weights are \(1.0, 0.0\)"),
+    "samples of a reaction": (np.exp, {"reaction": np.ones(259)}, "dense", "259 unknowns are few"),
     "caputo": (np.exp, {"definition": "caputo"}, "spline", "definition 'rl'"),
     "asked for": (np.exp, {"method": "spline"}, "spline", "asked for"),
 }
@@ -177,7 +194,7 @@ CHOICES = {
 @pytest.mark.parametrize("name", CHOICES)
 def test_the_method_is_chosen_by_the_data(name):
     f, settings, method, reason = CHOICES[name]
-    r = solve_riesz_bvp(f, 1.5, **settings)
+    r = solve_riesz_bvp(f, **{"alpha": 1.5, **settings})
     assert r.success
     assert r.method == method
     with pytest.raises(AssertionError, match=reason):
@@ -191,6 +208,99 @@ def test_samples_and_functions_give_the_same():
     two = solve_riesz_bvp(f(points), 1.5, n=100, p=4)
     np.testing.assert_array_equal(one.points, points)
     np.testing.assert_array_equal(one.x, two.x)
+
+
+X_FINE = np.r_[np.geomspace(1e-5, 1e-2, 100), np.linspace(0.01, 1, 1001)]
+#: what has no closed form is compared with a much finer discretisation
+ESTIMATED = {
+    "singular ends": (1.0, {"method": "spline"}),
+    "many spans": (1.0, {"method": "spline", "n": 3000, "p": 3}),
+    "skewed": (1.0, {"method": "spline", "weights": (0.9, 0.1)}),
+    "nearly one-sided drift": (1.0, {"method": "spline", "alpha": 1.15, "weights": (1, 0)}),
+    "a root": (np.sqrt, {}),
+    "a kink": (lambda x: abs(x - 0.3), {}),
+    "a reaction": (np.exp, {"method": "dense", "reaction": lambda x: 100 * x}),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATED)
+def test_the_error_is_estimated_honestly(name):
+    f, settings = ESTIMATED[name]
+    settings = {"alpha": 1.5, **settings}
+    r = solve_riesz_bvp(f, **settings)
+    fine = {key: settings[key] for key in settings if key in {"alpha", "weights", "reaction"}}
+    exact = solve_riesz_bvp(f, method="spectral", n=600, **fine)
+    error = abs(r(X_FINE) - exact(X_FINE)).max() / abs(exact(X_FINE)).max()
+    assert error / 3 < r.error_estimate < 30 * error
+
+
+@pytest.mark.parametrize("at", [0.3, 0.437, 0.71])
+def test_the_error_next_to_a_jump_is_estimated_too(at):
+    """Against a right-hand side with many more samples."""
+    r = solve_riesz_bvp(lambda x: np.sign(x - at), 1.5)
+    exact = solve_riesz_bvp(lambda x: np.sign(x - at), 1.5, method="spectral", n=700)
+    error = abs(r(X) - exact(X)).max() / abs(exact(X)).max()
+    assert error / 2 < r.error_estimate < 0.05
+
+
+def test_of_samples_too():
+    A = RieszSplineOperator(256, 5, 1.2, weights=(0.9, 0.1))
+    r = solve_riesz_bvp(np.ones(A.shape[0]), 1.2, weights=(0.9, 0.1))
+    exact = solve_riesz_bvp(1.0, 1.2, weights=(0.9, 0.1))
+    error = abs(r(X_FINE) - exact(X_FINE)).max() / exact(X_FINE).max()
+    assert 0.05 < error < 3 * r.error_estimate
+
+
+def test_the_residual_is_that_of_the_equation_as_it_was_given():
+    """Diffusion of two sizes: rows divided by it would let the tolerance speak of one half alone."""
+    A = RieszSplineOperator(700, 3, 1.5)
+    f, d = np.random.default_rng(0).normal(size=A.shape[0]), layer(A.greville)
+    r = solve_riesz_bvp(f, 1.5, n=700, p=3, diffusion=d, reaction=1.0, rtol=1e-9)
+    own = np.linalg.norm(f - d * (A @ r.x) - A.mass() @ r.x)
+    assert r.success
+    assert r.residual == pytest.approx(own, rel=1e-3)
+    assert own < 1e-9 * np.linalg.norm(f)
+
+
+SINKS = {
+    "half": lambda x: np.where(x > 0.5, 1e5, 0.0),
+    "layer": lambda x: np.where(abs(x - 0.3) < 0.02, 1e5, 0.0),
+    "stripes": lambda x: 1e6 * (np.sin(40 * x) > 0),
+    "bump": lambda x: 1e5 * np.exp(-(((x - 0.5) / 0.05) ** 2)),
+    "graded": lambda x: 1e8**x,
+}
+
+
+@pytest.mark.parametrize("n", [200, 900])
+@pytest.mark.parametrize("sink", SINKS)
+def test_localised_sinks(sink, n):
+    """A few unknowns are factorised; for more, two preconditioners take turns, or else they are, too."""
+    A = RieszSplineOperator(n, 3, 1.4)
+    f, s = np.random.default_rng(1).normal(size=A.shape[0]), SINKS[sink](A.greville)
+    r = solve_riesz_bvp(f, 1.4, n=n, p=3, reaction=s)
+    c = np.linalg.solve(A.todense() + s[:, None] * A.mass().toarray(), f)
+    assert r.success
+    assert abs(r.x - c).max() < 1e-7 * abs(c).max()
+    assert r.method == ("dense" if n == 200 or sink == "graded" else "spline")
+    assert r.nit <= 120
+
+
+def test_jumps_of_the_reaction_cost_few_iterations():
+    r = solve_riesz_bvp(np.ones(5001), 1.5, n=5000, p=3, reaction=SINKS["half"], rtol=1e-9)
+    assert r.success
+    assert r.nit <= 40
+
+
+LOWEST = solve_riesz_eig(1.5, 2, interval=(0, 1), n=200).x
+
+
+@pytest.mark.parametrize("method", ["auto", "spectral", "spline", "dense"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_singular_equation_is_no_success(method, which):
+    with pytest.warns(ConvergenceWarning, match="nearly singular|disagree"):
+        r = solve_riesz_bvp(np.exp, 1.5, reaction=-LOWEST[which], method=method)
+    assert not r.success
+    assert solve_riesz_bvp(np.exp, 1.5, reaction=-0.9 * LOWEST[which], method=method).success
 
 
 # -- invariants ------------------------------------------------------------------------------------
@@ -303,5 +413,5 @@ def test_maxiter_returns_the_best_iterate():
 
 def test_too_few_modes_are_said():
     with pytest.warns(ConvergenceWarning, match="8 Jacobi modes leave .* of f"):
-        r = solve_riesz_bvp(lambda x: np.exp(x) * np.cos(9 * x), 1.5, method="spectral", n=8)
+        r = solve_riesz_bvp(lambda x: np.exp(x) * np.cos(30 * x), 1.5, method="spectral", n=8)
     assert r.status is Status.STAGNATED

@@ -28,6 +28,7 @@ def bvp(**settings):
 
 
 def varying(**settings):
+    settings = {"method": "spline", **settings}
     return solve_riesz_bvp(SIDE[0], 1.5, n=100, p=3, reaction=lambda x: 5 + 4 * np.sin(9 * x), **settings)
 
 

@@ -46,7 +46,7 @@ def test_structure_is_the_matrix(n, p, alpha, weights, definition):
 @given(
     n=st.integers(10, 90),
     p=st.integers(2, 5),
-    alpha=st.floats(1.05, 2.0),
+    alpha=st.floats(1.2, 2.0),
     left=st.floats(0, 1),
     seed=st.integers(0, 99),
 )

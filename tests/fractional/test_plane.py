@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from numsolve.fractional import problems, solve_riesz_2d, solve_riesz_eig
+from numsolve import ConvergenceWarning
+from numsolve.fractional import RieszSplineOperator, problems, solve_riesz_2d, solve_riesz_eig
 
 
 def manufactured(alpha, beta=None, d=(1.0, 1.0), r=0.0):
@@ -106,3 +107,48 @@ def test_the_method_is_chosen_by_the_size(n, method):
     r = solve_riesz_2d(0.0, 1.5, n=(n, 8), p=2)
     assert r.method == method
     assert "unknowns of a direction" in r.reason
+
+
+# -- coefficients with jumps, estimates, singular equations ----------------------------------------
+
+SINKS = {
+    "half": lambda x, y: np.where(x > 0.5, 1e5, 0.0),
+    "disc": lambda x, y: np.where((x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.04, 1e5, 0.0),
+    "layer": lambda x, y: np.where(abs(x - 0.3) < 0.02, 1e4, 0.0),
+}
+
+
+@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize("method", ["fastdiag", "gmres"])
+def test_sinks_with_jumps(sink, method):
+    """Two preconditioners, for the least and for the largest reaction, take turns."""
+    n = 24
+    A = RieszSplineOperator(n, 3, 1.5)
+    D, M = A.todense(), A.mass().toarray()
+    x, y = np.meshgrid(A.greville, A.greville, indexing="ij")
+    f, s = np.random.default_rng(0).normal(size=x.shape), SINKS[sink](x, y)
+    whole = np.kron(D, M) + np.kron(M, D) + s.ravel()[:, None] * np.kron(M, M)
+    exact = np.linalg.solve(whole, f.ravel()).reshape(x.shape)
+    r = solve_riesz_2d(f, 1.5, n=n, reaction=SINKS[sink], method=method)
+    assert r.success
+    assert r.nit <= (40 if method == "fastdiag" else 120)
+    assert abs(r.x - exact).max() < 1e-7 * abs(exact).max()
+
+
+@pytest.mark.parametrize("alpha", [1.3, 1.7])
+def test_the_error_is_estimated(alpha):
+    side = np.sin(np.linspace(0.04, np.pi / 2 - 0.04, 50)) ** 2  # errors are largest next to the boundary
+    points = np.meshgrid(side, side)
+    fine = solve_riesz_2d(1.0, alpha, n=300)(*points)
+    for values in (1.0, np.ones((65, 65))):
+        r = solve_riesz_2d(values, alpha, n=64)
+        error = abs(r(*points) - fine).max() / fine.max()
+        assert error / 2 < r.error_estimate < 30 * error
+
+
+def test_a_singular_equation_is_no_success():
+    lowest = 2 * solve_riesz_eig(1.5, 1, interval=(0, 1)).x[0]
+    with pytest.warns(ConvergenceWarning, match="nearly singular"):
+        r = solve_riesz_2d(1.0, 1.5, n=48, reaction=-lowest)
+    assert not r.success
+    assert solve_riesz_2d(1.0, 1.5, n=48, reaction=-0.8 * lowest).success

@@ -26,9 +26,15 @@ def equations() -> NDArray[Any]:
     assert_type(result.plot(what="solution"), Axes)
     plane = fractional.solve_riesz_2d(1.0, (1.5, 1.2), method="auto")
     assert_type(plane, fractional.RieszResult)
-    in_time = fractional.solve_fractional_diffusion(lambda x: np.exp(-x), 1.5, (0.0, 1.0), theta=0.5)
+    in_time = fractional.solve_fractional_diffusion(
+        lambda x: np.exp(-x), 1.5, (0.0, 1.0), source=lambda t, x: t * x
+    )
     assert_type(in_time.t, NDArray[Any] | None)  # of solutions in time alone
     assert_type(in_time.sol, Callable[..., Any] | tuple[Callable[..., Any], ...])
+    passage = fractional.survival_probability(1.5, [0.1, 0.2], weights=(0.7, 0.3))
+    assert_type(passage, fractional.RieszResult)
+    assert_type(fractional.exit_time_density(1.5, 0.1), fractional.RieszResult)
+    assert_type(fractional.exit_time_moments(1.5, k=2), fractional.RieszResult)
     modes = fractional.solve_riesz_eig(1.5, k=4, method="spectral")
     assert_type(modes, fractional.RieszResult)
     return result.x

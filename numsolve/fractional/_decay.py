@@ -1,0 +1,199 @@
+r"""Decay in time by Jacobi modes: ``du/dt = -kappa R u`` without steps.
+
+Tested with the modes of the adjoint operator, ``omega' Q_j``, the coefficients c of the modes satisfy
+
+    B dz/dt = -kappa z,   z = Lambda^(1/2) c,   B = Lambda^(-1/2) M Lambda^(-1/2),       (1)
+    M_jk = int (1 - y^2)^alpha Q_j P_k dy,      Lambda = diag(lambda_k),                 (2)
+
+where a Gauss rule has the integrals exactly. With ``B = V diag(mu) V^-1`` it has the solution
+
+    z(t) = V diag(exp(-kappa t / mu) / mu) V^-1 B z(0),                                  (3)
+
+and ``B z(0)`` are the moments of the start, over ``Lambda^(1/2)``. B is symmetric for equal weights. Where
+its eigenvectors are of no use (one-sided operators of an order below one have none), exponentials of matrices
+by scaling and squaring take their place.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.linalg import eig, eigh, expm
+
+from ._estimate import difference, from_levels
+from ._settings import keep_time
+from .jacobi import (
+    JacobiSolution,
+    basis,
+    both_bases,
+    exponents,
+    gauss_rule,
+    image_rule,
+    laplacian_scale,
+    to_unit,
+)
+from .jacobi import eigenvalues as mode_eigenvalues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from numsolve._core.limits import Limits
+
+    from .spectral import Modes
+
+    Array = NDArray[np.float64]
+
+#: Numbers of modes that are tried, until the last three agree.
+LEVELS = (16, 32, 64, 128, 256, 512)
+#: Agreement at which no more modes are tried.
+ENOUGH = 1e-10
+#: Condition of the eigenvectors of a skewed operator, in Frobenius norms, up to which they are used.
+MOST_CONDITION = 1e9
+#: Points of the rule for the moments of a start, for each mode: it need not be smooth.
+SAMPLES, FEWER_SAMPLES = 4, 3
+
+
+class Decay:
+    """The semigroup on N modes."""
+
+    def __init__(self, modes: Modes, N: int) -> None:
+        self.modes, self.N = modes, N
+        alpha, weights = modes.alpha, modes.weights
+        y, w = gauss_rule(N, alpha)
+        P, Q = both_bases(N, alpha, y, weights)
+        self.root = np.sqrt(mode_eigenvalues(N, alpha, weights))
+        self.B = Q.T @ (w[:, None] * P) / np.outer(self.root, self.root)  # (1), (2)
+        self.rate = laplacian_scale(modes.interval, alpha)
+        self.V: Any = None
+        if weights[0] == weights[1]:
+            self.mu, self.V = eigh(self.B)
+            self.inverse: Any = self.V.T
+        else:
+            mu, V = eig(self.B)
+            try:
+                inverse = np.linalg.inv(V)
+            except np.linalg.LinAlgError:
+                return
+            if np.linalg.norm(V) * np.linalg.norm(inverse) <= MOST_CONDITION:
+                self.mu, self.V, self.inverse = mu, V, inverse
+
+    def moments(self, u0: Callable[[Array], Array], samples: int = SAMPLES) -> Array:
+        """``B z(0)`` of a function, from so many samples for each mode."""
+        alpha, weights = self.modes.alpha, self.modes.weights
+        if isinstance(u0, JacobiSolution) and (u0.alpha, u0.weights, u0.interval) == (
+            alpha,
+            weights,
+            self.modes.interval,
+        ):
+            c = np.zeros(self.N)
+            kept = min(self.N, u0.coefficients.size)
+            c[:kept] = u0.coefficients[:kept]
+            return np.asarray(self.B @ (self.root * c))
+        y, w = image_rule(samples * self.N, alpha, weights)
+        a, b = self.modes.interval
+        values = u0((a + b) / 2 + (b - a) / 2 * y)
+        return np.asarray(basis(self.N, alpha, y, weights[::-1]).T @ (w * values)) / self.root
+
+    def states(self, moments: Array, elapsed: Array, *, rate: bool = False) -> Array:
+        """Coefficients at these times (of kappa one), one row each: (3); or of ``-du/dt``."""
+        if self.V is None:
+            z = self._by_exponentials(moments, elapsed)
+            return (self.rate * z @ self.backwards.T if rate else z) / self.root
+        good = self.mu.real > 0
+        share = np.where(good, (self.inverse @ moments) / np.where(good, self.mu, 1.0), 0.0)
+        rates = np.where(good, self.rate / np.where(good, self.mu, 1.0), 0.0)
+        share = share * rates if rate else share
+        z = np.exp(-np.multiply.outer(elapsed, rates)) * share @ self.V.T
+        return np.asarray(z.real / self.root)
+
+    def _by_exponentials(self, moments: Array, elapsed: Array) -> Array:
+        generator = -self.rate * self.backwards
+        z, now, out = self.backwards @ moments, 0.0, []
+        step, propagator = -1.0, np.eye(self.N)
+        for t in elapsed:
+            if abs(t - now - step) > 1e-12 * t:
+                step = t - now
+                propagator = expm(step * generator)
+            z, now = propagator @ z, t
+            out.append(z)
+        return np.array(out)
+
+    def integrals(self, moments: Array, k: int) -> Array:
+        """Coefficients of the integral of ``k t^(k-1) u(t)`` over all times: ``k! (B / rate)^k B^-1``."""
+        z = moments / self.rate
+        for j in range(2, k + 1):
+            z = j * (self.B @ z) / self.rate
+        return np.asarray(z / self.root)
+
+    @cached_property
+    def backwards(self) -> Array:
+        """The inverse of B."""
+        return np.asarray(np.linalg.inv(self.B))
+
+    def values(self, coefficients: Array, x: Array) -> Array:
+        """The functions with these rows of coefficients at points of the interval."""
+        y = to_unit(x, self.modes.interval)
+        a, b = exponents(self.modes.alpha, self.modes.weights)
+        functions = basis(self.N, self.modes.alpha, y, self.modes.weights)
+        return np.asarray(coefficients @ ((1 + y) ** a * (1 - y) ** b * functions.T))
+
+
+def follow(
+    modes: Modes,
+    u0: Callable[[Array], Array],
+    elapsed: Array,
+    most: int,
+    limits: Limits | None = None,
+    size: float = 0.0,
+    *,
+    rate: bool = False,
+) -> tuple[Array, float]:
+    """Coefficients at the times, which ascend from zero, and the estimated error at those above.
+
+    It is relative to the largest value at those, or to `size` where that is larger. With `rate` they are the
+    coefficients of ``-du/dt``.
+    """
+    later, sampling = elapsed > 0, 0.0
+
+    def level(decay: Decay) -> tuple[Array, Array]:
+        nonlocal sampling
+        states = decay.states(decay.moments(u0), elapsed, rate=rate)
+        if later.any():
+            other = decay.states(decay.moments(u0, FEWER_SAMPLES), elapsed, rate=rate)
+            sampling = difference(*(decay.values(c[later], modes.witnesses()) for c in (states, other)))
+        return states, states[later]
+
+    states, estimate = refine(modes, level, most, limits, size)
+    return states, estimate + sampling
+
+
+def refine(
+    modes: Modes,
+    level: Callable[[Decay], tuple[Array, Array]],
+    most: int,
+    limits: Limits | None = None,
+    size: float = 0.0,
+) -> tuple[Array, float]:
+    """Double the number of modes, up to `most`, until what `level` makes of them does not change.
+
+    It gives rows of coefficients, and those of them that are compared.
+    """
+    x = modes.witnesses()
+    levels: list[Array] = []
+    states, estimate = np.zeros((0, 1)), float("inf")
+    for N in [*(N for N in LEVELS if N < most), most]:
+        keep_time(limits)
+        decay = Decay(modes, N)
+        states, compared = level(decay)
+        levels.insert(0, np.append(decay.values(compared, x), size))
+        if compared.shape[0] == 0:
+            estimate = 0.0
+        elif len(levels) > 1:
+            estimate = from_levels(levels[0], *levels[1:3])
+        if estimate <= ENOUGH:
+            break
+    return states, estimate

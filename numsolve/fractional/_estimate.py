@@ -1,0 +1,73 @@
+"""How far a discrete solution is from the true one: what coarser ones say."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+UNIT = float(np.finfo(np.float64).eps)
+#: Gain from one level to the next that is believed in, at least (so slow an order would be 1/4) and at most:
+#: errors of samples next to a jump are as if by chance, and may fall much at once.
+LEAST_GAIN, MOST_GAIN = 2**0.25, 4.0
+
+
+def from_levels(fine: Array, middle: Array, coarse: Array | None = None, *, ratio: float = 2.0) -> float:
+    r"""Estimate the largest error of `fine`, relative to its largest value.
+
+    The values are those of solutions with N, ``N / ratio`` and ``N / (2 ratio)`` unknowns. If the error is
+    ``E N^-s``, the differences ``d`` and ``D`` of the first from the others satisfy
+
+        D / d = (g r - 1) / (r - 1),   g = 2^s, r = ratio^s,   error = d / (r - 1);
+
+    s is found by bisection. Without the third solution s is taken as one half.
+    """
+    size = float(np.max(np.abs(fine)))
+    if size == 0.0:
+        return 0.0
+    d = float(np.max(np.abs(fine - middle)))
+    if coarse is None:
+        return float(max(d / (ratio**0.5 - 1), UNIT * size) / size)
+    D = float(np.max(np.abs(fine - coarse)))
+    low, high = math.log2(LEAST_GAIN), math.log2(MOST_GAIN)
+    for _ in range(40):
+        s = (low + high) / 2
+        r = ratio**s
+        if d * (2**s * r - 1) < D * (r - 1):
+            low = s
+        else:
+            high = s
+    error = d / (ratio**low - 1)
+    return max(error, UNIT * size) / size if math.isfinite(error) else math.inf
+
+
+def difference(one: Array, other: Array) -> float:
+    """The largest difference, relative to the largest value."""
+    size = float(np.max(np.abs(one)))
+    return float(np.max(np.abs(one - other))) / size if size else 0.0
+
+
+class Later:
+    """A field that may be given as a function: it is called when the value is first asked for."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> float:
+        if instance is None:
+            return float("nan")
+        value = instance.__dict__[self.name]
+        if callable(value):
+            value = instance.__dict__[self.name] = float(value())
+        return float(value)
+
+    def __set__(self, instance: Any, value: float | Callable[[], float]) -> None:
+        instance.__dict__[self.name] = value

@@ -1,0 +1,306 @@
+"""Boundary value problems by splines: an iteration or a factorisation, and an estimate of the error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.interpolate import BSpline, make_interp_spline
+from scipy.linalg import lu_factor, lu_solve
+
+from numsolve._core import arrays, checks
+from numsolve._core.monitor import Monitor
+from numsolve._core.result import Status, deliver
+
+from ._assembly import clamped_knots, greville_points, spline_values
+from ._data import is_values, sample
+from ._estimate import from_levels
+from ._gmres import PATIENCE, UNIT, Iterate, fgmres
+from ._settings import TimeIsOverError
+from ._system import make_system
+from .dense import MOST_UNKNOWNS, dense_matrix
+from .jacobi import from_unit
+from .operator import RieszSplineOperator
+from .result import RieszResult, host
+from .spectral import WITNESSES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from numsolve._core.limits import Limits
+
+    from ._data import Data
+    from ._settings import Preconditioner
+
+    Array = NDArray[np.float64]
+
+#: Iterations of GMRES; a good preconditioner needs about a dozen.
+MAXITER = 200
+#: Unknowns up to which varying coefficients are left to a dense factorisation, which takes milliseconds.
+DENSE_UNKNOWNS = 500
+#: Estimated error, relative to the largest value, above which a negative reaction has made it singular.
+DOUBTFUL = 0.5
+#: How a run of GMRES ends for which a factorisation may do better.
+GAVE_UP = {Status.MAXITER, Status.STAGNATED, Status.BREAKDOWN, Status.DIVERGED}
+#: Spans of the coarser meshes of an error estimate: a half and a quarter of the fine mesh while it is small,
+#: else a sixteenth and its half, but not below the least.
+SMALL_MESH, COARSER, LEAST_COARSE = 512, 16, 256
+
+
+def iterate(
+    A: RieszSplineOperator,
+    data: Data,
+    preconditioner: Preconditioner,
+    rtol: float,
+    x0: Any,
+    reason: str,
+    limits: Limits,
+    *,
+    or_factorise: bool = False,
+    doubt: bool = True,
+) -> RieszResult:
+    """Collocate on a uniform mesh and solve by GMRES; if that fails, by a factorisation if it may.
+
+    Without `doubt` the caller looks at the estimated error.
+    """
+    xp, like = data.xp, data.like
+    b, reaction, diffusion = data.at(A.greville)
+    x0 = xp.zeros_like(b) if x0 is None else checks.array("x0", x0, xp=xp, dtype=xp.float64, shape=b.shape)
+    try:
+        rows = Rows(A, reaction, diffusion, preconditioner, xp, like, limits)
+    except TimeIsOverError:
+        start = A.spline(host(x0))
+        return unsolved(arrays.to_host(x0), b, A.greville, start, "spline", reason, A.interval)
+    with Monitor(
+        limits,
+        maxiter=MAXITER,
+        rtol=rtol,
+        reference=arrays.norm(xp, b),
+        label="GMRES",
+        keep="reference",
+        present=Iterate.form,
+        patience=PATIENCE,
+    ) as it:
+        fgmres(xp, rows.matvec, b, rows.precondition, it, x0=x0, norm=rows.norm)
+    if or_factorise and it.status in GAVE_UP and limits.maxiter is None:
+        why = f"GMRES ended after {it.nit} iterations at a residual of {it.residual:.1g}"
+        return factorise(A, data, rtol, why, limits, doubt=doubt)
+    x = it.x.form()
+    result = it.result(
+        RieszResult,
+        points=A.greville,
+        sol=A.spline(host(x)),
+        method="spline",
+        reason=reason,
+        error_estimate=Estimate(A, data, host(x)),
+        interval=A.interval,
+    )
+    return doubted(result, reaction) if doubt else result
+
+
+class Rows:
+    """``diffusion A + reaction M`` as it stands, so that the residual is that of the user's equation.
+
+    The preconditioner is that of the rows which `make_system` has scaled.
+    """
+
+    def __init__(
+        self,
+        A: RieszSplineOperator,
+        reaction: Any,
+        diffusion: Any,
+        preconditioner: Preconditioner,
+        xp: Any = np,
+        like: Any = None,
+        limits: Limits | None = None,
+    ) -> None:
+        ratio = reaction if reaction is None or diffusion is None else reaction / diffusion
+        system = make_system(A, ratio, preconditioner, xp, like, limits)
+        self.matvec, self.precondition, self.norm = system.matvec, system.precondition, system.norm
+        if diffusion is not None or not isinstance(system.scale, float):
+            scale = system.scale if diffusion is None else system.scale / diffusion
+            self.matvec = lambda x: system.matvec(x) / scale
+            self.precondition = lambda x: system.precondition(scale * x)
+            self.norm = system.norm / float(xp.min(scale))
+
+
+def factorise(
+    A: RieszSplineOperator, data: Data, rtol: float, reason: str, limits: Limits, *, doubt: bool = True
+) -> RieszResult:
+    """Collocate on a uniform mesh and solve by a dense factorisation."""
+    check_size(A.shape[0])
+    check_numpy(data)
+    b, reaction, diffusion = data.at(A.greville)
+    try:
+        A.assemble(limits)
+    except TimeIsOverError:
+        zero = np.zeros_like(b)
+        return unsolved(zero, b, A.greville, A.spline(zero), "dense", reason, A.interval)
+    c, status, residual = _direct(A.todense(), A.mass(), b, reaction, diffusion, rtol)
+    result = RieszResult(
+        x=c,
+        status=status,
+        residual=residual,
+        points=A.greville,
+        sol=A.spline(c),
+        method="dense",
+        reason=reason,
+        error_estimate=Estimate(A, data, c),
+        interval=A.interval,
+    )
+    deliver(result)
+    return doubted(result, reaction) if doubt else result
+
+
+def factorise_on_mesh(
+    breaks: Array,
+    unit: Array,
+    data: Data,
+    alpha: float,
+    p: int,
+    weights: tuple[float, float],
+    definition: str,
+    rtol: float,
+    reason: str,
+    limits: Limits,
+) -> RieszResult:
+    """Collocate on any mesh; `unit` is the same on (0, 1), where no power of a length over- or underflows."""
+    check_size(breaks.size + p - 3)
+    check_numpy(data)
+    knots, unit_knots = clamped_knots(breaks, p), clamped_knots(unit, p)
+    start, width = float(breaks[0]), float(breaks[-1] - breaks[0])
+    unit_points = greville_points(unit_knots, p)
+    points = start + width * unit_points
+    b, reaction, diffusion = data.at(points)
+
+    def result(c: Array, **what: Any) -> RieszResult:
+        sol = BSpline(knots, np.r_[0.0, c, 0.0], p, extrapolate=False)
+        common: dict[str, Any] = {"method": "dense", "reason": reason, "interval": data.interval}
+        return RieszResult(x=c, points=points, sol=sol, **common, **what)
+
+    try:
+        A = dense_matrix(unit_knots, unit_points, p, alpha, weights, definition, limits) * width**-alpha
+    except TimeIsOverError:
+        nothing = result(np.zeros_like(b))
+        return unsolved(nothing.x, b, points, nothing.sol, "dense", reason, data.interval)
+    c, status, residual = _direct(A, spline_values(unit_knots, p), b, reaction, diffusion, rtol)
+    out = result(c, status=status, residual=residual)
+    deliver(out)
+    return out
+
+
+def _direct(A: Array, M: Any, b: Array, reaction: Any, diffusion: Any, rtol: float) -> Any:
+    """Coefficients, status and residual of ``(diffusion A + reaction M) c = b``."""
+    if diffusion is not None:
+        A *= diffusion[:, None]
+    if reaction is not None:
+        A += reaction[:, None] * M.toarray()
+    c = lu_solve(lu_factor(A), b)
+    residual = arrays.norm(np, b - A @ c)
+    wanted = rtol * arrays.norm(np, b)
+    rounding = 4 * UNIT * (arrays.norm(np, A.ravel()) * arrays.norm(np, c) + arrays.norm(np, b))
+    status = Status.CONVERGED if residual <= wanted else Status.ROUNDING
+    return c, status if residual <= max(wanted, rounding) else Status.BREAKDOWN, residual
+
+
+def doubted(result: RieszResult, reaction: Any) -> RieszResult:
+    """Take the success back if the reaction is negative somewhere and coarser meshes have another solution.
+
+    The equation is then nearly singular: next to an eigenvalue, the values are those of the discretisation.
+    """
+    if reaction is None or not result.success or float(np.min(host(reaction))) >= 0:
+        return result
+    if not result.error_estimate > DOUBTFUL:
+        return result
+    detail = (
+        f"The error is estimated at {result.error_estimate:.1g}: the reaction is negative, and the equation "
+        "nearly singular, or n too small."
+    )
+    result = replace(result, status=Status.BREAKDOWN, detail=detail)
+    deliver(result)
+    return result
+
+
+def check_size(unknowns: int) -> None:
+    """Refuse what a dense matrix is too large for."""
+    if unknowns > MOST_UNKNOWNS:
+        raise ValueError(f"method 'dense' is for at most {MOST_UNKNOWNS} unknowns, got {unknowns}")
+
+
+def check_numpy(data: Data) -> None:
+    """Refuse arrays of other libraries, which the factorisation does not take."""
+    if not arrays.is_numpy(data.xp):
+        raise TypeError(f"method 'dense' takes NumPy arrays, got those of {arrays.namespace_name(data.xp)}")
+
+
+def unsolved(x: Any, b: Any, points: Any, sol: Any, method: str, reason: str, interval: Any) -> RieszResult:
+    """What there is when the time is over before the equations are set up: the start."""
+    result = RieszResult(
+        x=x,
+        status=Status.TIME_LIMIT,
+        detail="The matrix was not set up in time.",
+        residual=arrays.norm(arrays.array_namespace(b=b), b) if not np.any(x) else float("nan"),
+        points=points,
+        sol=sol,
+        method=method,
+        reason=reason,
+        interval=interval,
+    )
+    deliver(result)
+    return result
+
+
+@dataclass
+class Estimate:
+    """The error of a spline solution, from those on two coarser meshes: called when somebody asks."""
+
+    A: RieszSplineOperator
+    data: Data
+    c: Array
+
+    def __call__(self) -> float:
+        """Relative to the largest value; nan for a mesh too small to compare it with another."""
+        n, p = self.A.n, self.A.p
+        middle = n // 2 if n <= SMALL_MESH else max(LEAST_COARSE, n // COARSER)
+        if middle < 2 * p or not np.all(np.isfinite(self.c)):
+            return float("nan")
+        x = from_unit(2 * WITNESSES - 1, self.A.interval)
+        fine = self.A.spline(self.c)(x)
+        coarse = self._on(middle // 2, x) if middle // 2 >= 2 * p else None
+        return from_levels(fine, self._on(middle, x), coarse, ratio=n / middle)
+
+    def _on(self, n: int, x: Array) -> Array:
+        """Values of the solution on a mesh of n spans."""
+        A = self.A
+        coarse = RieszSplineOperator(
+            n, A.p, A.alpha, interval=A.interval, definition=A.definition, weights=A.weights
+        )
+        points = coarse.greville
+        b, reaction, diffusion = (self._sampled(name, points) for name in ("f", "reaction", "diffusion"))
+        if coarse.shape[0] <= DENSE_UNKNOWNS:
+            c = _direct(coarse.todense(), coarse.mass(), b, reaction, diffusion, 0.0)[0]
+            return np.asarray(coarse.spline(c)(x))
+        rows = Rows(coarse, reaction, diffusion, "auto")
+        with Monitor(
+            rtol=1e-10,
+            reference=arrays.norm(np, b),
+            maxiter=MAXITER,
+            keep="reference",
+            present=Iterate.form,
+            patience=PATIENCE,
+        ) as it:
+            fgmres(np, rows.matvec, b, rows.precondition, it, x0=np.zeros_like(b), norm=rows.norm)
+        return np.asarray(coarse.spline(it.x.form())(x))
+
+    def _sampled(self, name: str, points: Array) -> Any:
+        """The data at the points of another mesh; values are interpolated, coefficients linearly."""
+        value = getattr(self.data, name)
+        if value is None:
+            return None
+        if not is_values(value):
+            return sample(name, value, points)
+        values = host(value)
+        if name == "f":
+            return make_interp_spline(self.A.greville, values, k=3)(points)
+        return np.interp(points, self.A.greville, values)
