@@ -16,6 +16,8 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from numsolve._core import arrays, checks
 from numsolve._core.krylov import conjugate_gradients
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Unknowns up to which a matrix is formed and factorised.
 DENSE_UP_TO = 2000
+#: Rows that differ by more have different units; the tolerance holds in each.
+HIDDEN = 1e3
 
 
 def default_tol(dtype: Any) -> float:
@@ -95,6 +99,13 @@ class Operator:
         out._product, out._rproduct = lambda v: factor * self.matvec(v), lambda v: factor * self.rmatvec(v)
         return out
 
+    def over(self, rows: Array) -> Operator:
+        """The operator with its rows divided by numbers."""
+        out = object.__new__(Operator)
+        out.xp, out.n, out.dtype, out.matrix = self.xp, self.n, self.dtype, None
+        out._product, out._rproduct = lambda v: self.matvec(v) / rows, lambda v: self.rmatvec(v / rows)
+        return out
+
     def dense(self) -> Any:
         if self.matrix is not None:
             return self.matrix.toarray() if arrays.is_sparse(self.matrix) else self.matrix
@@ -118,15 +129,22 @@ def as_matrix(xp: Namespace, A: Any, dtype: Any) -> Any:
     return A
 
 
-def factorise(A: Operator, solve: Any, symmetric: bool, tol: float | None = None) -> tuple[Vector, Vector]:
-    """Functions that solve with A and its transpose, by any of the ways that ``solve`` may name."""
+def factorise(
+    A: Operator, solve: Any, symmetric: bool, tol: float | None = None, *, watched: bool = True
+) -> tuple[Vector, Vector]:
+    """Functions that solve with A and its transpose, by any of the ways that ``solve`` may name.
+
+    What the caller gave is looked at here, unless it is elsewhere.
+    """
     if not isinstance(solve, str):
         forward, adjoint = _users(A, solve)
-        if not A.has_both:
+        if not watched:
             return forward, adjoint
-        return _checked(A.matvec, forward, "the given solve", tol), _checked(
-            A.rmatvec, adjoint, "the given solve", tol
-        )
+        name = "the given solve"
+        forward = _checked(A.matvec, forward, name, tol)
+        if A.has_both:
+            return forward, _checked(A.rmatvec, adjoint, name, tol)
+        return forward, lambda c: watch_adjoint(A.matvec, adjoint(c), c, name, tol)
     name = automatic(A, symmetric) if solve == "auto" else solve
     if name in {"dense", "cholesky", "host", "sparse"}:
         forward, adjoint = _DIRECT[name](A)
@@ -174,15 +192,32 @@ def solve(
     """Solve one system, for the public functions."""
     xp = arrays.array_namespace(b=b)
     if sparsity is not None:
-        matvec, method = sparse_jacobian(matvec, xp.zeros_like(b), "linear", sparsity), "sparse"
+        return _by_pattern(matvec, b, transpose, ridge, tol, sparsity)
     A = Operator(xp, matvec, b.shape[0], b.dtype, ridge=ridge)
     A = A.T if transpose else A
     if method in _ITERATIVE:
         tol = default_tol(b.dtype) if tol is None else tol
         init = None if init is None else checks.array("init", init, xp=xp, dtype=b.dtype, shape=b.shape)
         x = iterate(method, A, b, init, tol, 10 * A.n if maxiter is None else maxiter)
-        return _watch(A.matvec, x, b, method, tol)
+        return watch(A.matvec, x, b, method, tol)
     return _checked(A.matvec, _DIRECT[method](A)[0], method, tol)(b)
+
+
+def _by_pattern(
+    matvec: Any, b: Array, transpose: bool, ridge: float | None, tol: float | None, sparsity: Any
+) -> Array:
+    """A sparse factorisation of a matrix with a pattern, which one product with the matrix verifies."""
+    product, xp = (matvec if _is_function(matvec) else lambda v: matvec @ v), arrays.array_namespace(b=b)
+    if tuple(np.shape(sparsity)) != (b.shape[0], b.shape[0]):
+        raise ValueError(f"sparsity must have shape {(b.shape[0],) * 2}, got {tuple(np.shape(sparsity))}")
+    sparse = sparse_jacobian(product, xp.zeros_like(b), sparsity)
+    A = Operator(xp, sparse, b.shape[0], b.dtype, ridge=ridge)
+    shifted = product if ridge is None else lambda v: product(v) + ridge * v
+    forward, adjoint = _sparse(A)
+    if transpose:
+        return watch_adjoint(shifted, adjoint(b), b, "sparsity", tol)
+    out: Array = watch(shifted, forward(b), b, "sparsity", tol)
+    return out
 
 
 # -- direct ------------------------------------------------------------------------------------------
@@ -199,19 +234,51 @@ def _dense(A: Operator) -> tuple[Vector, Vector]:
             lambda b, M=M: xp.linalg.solve(M, b[:, None])[:, 0] for M in (matrix, matrix.T)
         )
     linalg = importlib.import_module("scipy.linalg" if name == "numpy" else "cupyx.scipy.linalg")
+    rows, columns = _scales(xp, matrix)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of an exact zero on the diagonal; seen below
-        lu = linalg.lu_factor(matrix, check_finite=False)
+        lu = linalg.lu_factor(matrix * rows[:, None] * columns, check_finite=False)
     pivots = xp.abs(xp.diagonal(lu[0]))
     if not bool(xp.all(xp.isfinite(pivots))):
         return (lambda b: xp.nan * b,) * 2
-    if float(xp.min(pivots)) > A.n * float(xp.finfo(matrix.dtype).eps) * float(xp.max(pivots)):
+    # A pivot is noise if it is small beside the terms that were subtracted in it: whatever the units are.
+    terms = pivots + xp.sum(xp.abs(xp.tril(lu[0], -1)) * xp.abs(xp.triu(lu[0])).T, axis=1)
+    if bool(xp.all(pivots > A.n * float(xp.finfo(matrix.dtype).eps) * terms)):
         return (
-            lambda b: linalg.lu_solve(lu, b, check_finite=False),
-            lambda b: linalg.lu_solve(lu, b, trans=1, check_finite=False),
+            lambda b: columns * linalg.lu_solve(lu, rows * b, check_finite=False),
+            lambda b: rows * linalg.lu_solve(lu, columns * b, trans=1, check_finite=False),
         )
-    inverse = xp.linalg.pinv(matrix)
+    inverse = _pseudo_inverse(xp, matrix, rows, columns)
     return (lambda b: inverse @ b), (lambda b: inverse.T @ b)
+
+
+def _scales(xp: Namespace, matrix: Array) -> tuple[Array, Array]:
+    """Powers of two that make the largest entry of each row, then of each column, about one."""
+
+    def inverse(sizes: Array) -> Array:
+        usual = (sizes > 0) & xp.isfinite(sizes)
+        limit = xp.finfo(sizes.dtype).maxexp - 8
+        exponent = xp.clip(xp.frexp(xp.where(usual, sizes, xp.ones_like(sizes)))[1], -limit, limit)
+        out: Array = xp.ldexp(xp.ones_like(sizes), -exponent)
+        return out
+
+    rows = inverse(xp.max(xp.abs(matrix), axis=1))
+    return rows, inverse(xp.max(xp.abs(matrix * rows[:, None]), axis=0))
+
+
+def _pseudo_inverse(xp: Namespace, matrix: Array, rows: Array, columns: Array) -> Array:
+    """The pseudo-inverse of a matrix whose rank is told after scaling.
+
+    For any G with A G A = A it is P G Q, with P and Q the projections on the row space and on the range.
+    """
+    U, sigma, Vh = xp.linalg.svd(matrix * rows[:, None] * columns)
+    rank = int(xp.sum(sigma > sigma[0] * matrix.shape[0] * float(xp.finfo(matrix.dtype).eps)))
+    G = columns[:, None] * (Vh[:rank, :].T / sigma[:rank]) @ U[:, :rank].T * rows
+    kernel, _ = xp.linalg.qr(columns[:, None] * Vh[rank:, :].T)
+    left, _ = xp.linalg.qr(rows[:, None] * U[:, rank:])
+    G = G - kernel @ (kernel.T @ G)
+    out: Array = G - (G @ left) @ left.T
+    return out
 
 
 def _cholesky(A: Operator) -> tuple[Vector, Vector]:
@@ -229,15 +296,44 @@ def _sparse(A: Operator) -> tuple[Vector, Vector]:
     """SuperLU; least norm by LSMR if the matrix is singular."""
     library = "scipy" if arrays.is_numpy(A.xp) else "cupyx.scipy"
     splu = importlib.import_module(f"{library}.sparse.linalg").splu
+    matrix = A.matrix.tocsc()  # type: ignore[union-attr]  # it is sparse
+    rows, columns = _sparse_scales(A.xp, matrix)
     try:
-        factor = splu(A.matrix.tocsc())  # type: ignore[union-attr]  # it is sparse
+        if rows is not None:
+            matrix = matrix.copy()
+            of_column = A.xp.repeat(columns, A.xp.diff(matrix.indptr))
+            matrix.data = matrix.data * rows[matrix.indices] * of_column
+        factor = splu(matrix)
     except RuntimeError:  # "Factor is exactly singular"
         tol = default_tol(A.dtype)
         return (
             lambda b: iterate("lsmr", A, b, None, tol, 10 * A.n),
             lambda b: iterate("lsmr", A.T, b, None, tol, 10 * A.n),
         )
-    return factor.solve, lambda b: factor.solve(b, "T")
+    if rows is None:
+        return factor.solve, lambda b: factor.solve(b, "T")
+    return (
+        lambda b: columns * factor.solve(rows * b),
+        lambda b: rows * factor.solve(columns * b, "T"),
+    )
+
+
+def _sparse_scales(xp: Namespace, matrix: Any) -> Any:
+    """What `_scales` gives, for CSC; None for rows and columns that differ by less than `HIDDEN`."""
+    largest = abs(matrix).max(axis=1).toarray().reshape(-1)
+    present = largest[largest > 0]
+    if not present.shape[0] or not math.isfinite(float(xp.max(present))):
+        return None, None
+    _, exponent = xp.frexp(xp.where(largest > 0, largest, xp.ones_like(largest)))
+    rows = xp.ldexp(xp.ones_like(largest), -exponent)
+    scaled = abs(matrix)
+    scaled.data = scaled.data * rows[scaled.indices]
+    of_columns = scaled.max(axis=0).toarray().reshape(-1)
+    found = of_columns[of_columns > 0]
+    if max(float(xp.max(v)) / float(xp.min(v)) for v in (present, found)) < HIDDEN:
+        return None, None
+    _, exponent = xp.frexp(xp.where(of_columns > 0, of_columns, xp.ones_like(of_columns)))
+    return rows, xp.ldexp(xp.ones_like(of_columns), -exponent)
 
 
 # -- iterative ---------------------------------------------------------------------------------------
@@ -321,6 +417,9 @@ def _array_api_cg(A: Operator, b: Array, x: Array, tol: float, maxiter: int) -> 
 
 
 def _gmres(A: Operator, b: Array, x0: Array | None, tol: float, maxiter: int) -> Array:
+    rows = _sizes_of_rows(A.xp, A.matvec, b)
+    if float(A.xp.max(rows)) > HIDDEN * float(A.xp.min(rows)):
+        A, b = A.over(rows), b / rows
     restart = min(50, A.n)
     gmres, settings = _library("gmres", A.xp, tol)
     cycles = max(1, maxiter // restart)
@@ -393,21 +492,53 @@ _ITERATIVE: dict[str, Callable[..., Array]] = {
 
 
 def _checked(matvec: Vector, function: Vector, name: str, tol: float | None) -> Vector:
-    return lambda b: _watch(matvec, function(b), b, name, tol)
+    return lambda b: watch(matvec, function(b), b, name, tol)
 
 
-def _watch(matvec: Vector, x: Any, b: Any, name: str, tol: float | None) -> Any:
-    """Warn if the residual is above ten times the tolerance."""
+def watch(matvec: Vector, x: Any, b: Any, name: str, tol: float | None) -> Any:
+    """Warn if the residual is above ten times the tolerance, or hidden by the units of other rows."""
     xp = arrays.array_namespace(b=b)
     tol = default_tol(b.dtype) if tol is None else tol
-    size, residual = _size(xp, b), _size(xp, matvec(x) - b)
-    if name not in _ITERATIVE:
-        # A factorisation is as good as it can be if the residual is small beside the terms that cancel in
-        # it. Their size, |A| |x|, is estimated from one product with signs.
-        signs = xp.where(xp.arange(x.shape[0]) % 3 == 0, -xp.ones_like(x), xp.ones_like(x))
-        size += _size(xp, matvec(signs)) * _size(xp, x)
+    r, size = matvec(x) - b, _size(xp, b)
+    if bool(xp.all(xp.abs(r) <= 10 * tol * xp.abs(b))):
+        return x
+    rows = _sizes_of_rows(xp, matvec, b)
+    if name in _ITERATIVE:
+        residual, hidden = _size(xp, r), max(_size(xp, b / rows), _size(xp, x))
+        if residual <= 10 * tol * size:
+            part = _size(xp, r / rows) / hidden if hidden else 0.0
+            _report.hidden(not part <= tol**0.5, part, method=name)
+            return x
+    else:
+        # A factorisation is as good as it can be if the residual is not above its rounding errors, of terms
+        # of size |A| |x|; one product tells about the size of each row.
+        noise = 100 * x.shape[0] ** 0.5 * float(xp.finfo(b.dtype).eps) * _size(xp, x)
+        residual, size = _size(xp, r / rows), _size(xp, b / rows)
+        if residual <= 10 * tol * size + noise:
+            return x
     _report.linear(not residual <= 10 * tol * size, residual / size if size else residual, method=name)
     return x
+
+
+def watch_adjoint(matvec: Vector, u: Array, c: Array, name: str, tol: float | None) -> Array:
+    """Warn unless A' u = c, where only products with A are known: u'A v = c'v for a vector v at random."""
+    xp = arrays.array_namespace(c=c)
+    tol = default_tol(c.dtype) if tol is None else tol
+    v = xp.asarray(np.random.default_rng(0).standard_normal(c.shape[0]), dtype=c.dtype)
+    product = matvec(v)
+    error, size = abs(float(u @ product) - float(c @ v)), _norm(xp, c)
+    noise = 100 * float(xp.finfo(c.dtype).eps) * (_norm(xp, u) * _norm(xp, product) + size * _norm(xp, v))
+    _report.linear(not error <= 10 * tol * size + noise, error / size if size else error, method=name)
+    return u
+
+
+def _sizes_of_rows(xp: Namespace, matvec: Vector, like: Array) -> Array:
+    """About the size of each row, from its product with numbers between one and two; one for empty ones."""
+    k = np.arange(like.shape[0])
+    spread = np.where(k % 3 == 0, -1.0, 1.0) * (1 + (k * 0.6180339887498949) % 1)
+    sizes = xp.abs(matvec(xp.asarray(spread, dtype=like.dtype)))
+    out: Array = xp.where((sizes > 0) & xp.isfinite(sizes), sizes, xp.ones_like(sizes))
+    return out
 
 
 def _norm(xp: Namespace, x: Array) -> float:

@@ -24,6 +24,7 @@ from . import _trees
 from ._numbers import as_floats, is_integer, numbers_as_floats
 from ._settings import CONSTANT, DIFFERENCES, shared
 from ._solution_map import SolutionMap
+from ._structure import block, entries, with_entries
 from .linear_solve import has_jax_leaves
 
 if TYPE_CHECKING:
@@ -116,11 +117,12 @@ def root_vjp(
     c, _ = _trees.ravel("cotangent", cotangent, xp)
     checks.finite("cotangent", c, xp=xp)
     arguments = _Arguments(optimality_fun, sol, args, given, xp)
-    solution = SolutionMap(xp, *arguments.floats.function(), **settings)
-    u = solution.rsolve(c)
-    out = arguments.floats.spread(-solution.pull(u))
+    solution = SolutionMap(xp, *arguments.floats.function(), **settings, **arguments.floats.known())
+    out = arguments.floats.spread(solution.adjoint(c))
     if arguments.integers.places:  # apart: they need not be differentiable
-        counted = SolutionMap(xp, *arguments.integers.function(), **settings | {"check": False})
+        settings["check"], u = False, solution.rsolve(c)
+        known = arguments.integers.known()
+        counted = SolutionMap(xp, *arguments.integers.function(), **settings, **known)
         with np.errstate(all="ignore"):  # of a logarithm in the derivative of (-2)**k
             out = arguments.integers.spread(-counted.pull(u), out)
     return tuple(_trees.rebuild(args, out))
@@ -196,14 +198,15 @@ def root_jvp(
     moved = [k for k, t in enumerate(directions) if k not in arguments.floats.places and _is_nonzero(t)]
     if not set(moved) <= set(arguments.integers.places):
         raise TypeError(CONSTANT)
-    solution = SolutionMap(xp, *arguments.floats.function(), **settings)
+    solution = SolutionMap(xp, *arguments.floats.function(), **settings, **arguments.floats.known())
     moves = arguments.floats.gathered(directions)
     checks.finite("tangents", moves, xp=xp)
     change = solution.push(moves)
-    if moved:
-        counted = SolutionMap(xp, *arguments.integers.function(), **settings | {"check": False})
-        change = change + counted.push(arguments.integers.gathered(directions))
-    return back(-solution.solve(change))
+    if not moved:
+        return back(solution.moved(moves, change))
+    counted = SolutionMap(xp, *arguments.integers.function(), **settings | {"check": False})
+    change = change + counted.push(arguments.integers.gathered(directions))
+    return back(solution.moved(None, change))
 
 
 def solution_jacobian(
@@ -284,16 +287,17 @@ def solution_jacobian(
         "jac_x": jac_x,
         "jac_theta": jac_theta,
     }
+    traced: dict[str, Any] = {}
     if F is not None and (method == "jax" or (method == "auto" and _speaks_jax(F, x, (theta,)))):
         from ._jax_products import products
 
-        x, theta, found = products(F, x, theta)
-        given = found | {name: value for name, value in given.items() if value is not None}
-        F = None
-    xp = _trees.namespace(x, theta)
-    flat_x, x_back = _trees.ravel("x", x, xp)
-    flat_theta, theta_back = _trees.ravel("theta", theta, xp)
-    flat_F = None if F is None else _flat(F, x_back, theta_back, xp)
+        flat_x, flat_theta, flat_F, traced = products(F, x, theta)
+        xp = _trees.namespace(flat_x)
+    else:
+        xp = _trees.namespace(x, theta)
+        flat_x, x_back = _trees.ravel("x", x, xp)
+        flat_theta, theta_back = _trees.ravel("theta", theta, xp)
+        flat_F = None if F is None else _flat(F, x_back, theta_back, xp)
     solution = SolutionMap(
         xp,
         flat_F,
@@ -301,6 +305,7 @@ def solution_jacobian(
         flat_theta,
         method=method,
         sparsity=sparsity,
+        traced=traced,
         **shared(solve, symmetric, check, tol),
         **given,
     )
@@ -352,7 +357,16 @@ class _Part:
     def __init__(self, F: Any, sol: Any, args: Any, places: list[int], xp: Namespace) -> None:
         self.F, self.sol, self.args, self.places, self.xp = F, sol, args, places, xp
         self.leaves = _trees.leaves(args)
-        self.vector, self.back = _trees.ravel("args", [self.leaves[k] for k in places], xp)
+        self.vector, self.back = _trees.ravel("args", [entries(self.leaves[k]) for k in places], xp)
+
+    def known(self) -> dict[str, Any]:
+        """Where each of the leaves is in the vector, and which may be dF/dx."""
+        blocks, start = [], 0
+        for k in self.places:
+            blocks.append(block(self.leaves[k], start, self.xp))
+            start = blocks[-1].stop
+        matrices = [leaf for leaf in self.leaves if _is_float(leaf, self.xp) and np.ndim(leaf) == 2]
+        return {"blocks": blocks, "leaves": matrices + [a for a in self.leaves if arrays.is_sparse(a)]}
 
     def function(self) -> tuple[Callable[[Array, Array], Array], Array, Array]:
         """F as a function of two vectors, the solution and this part, and both."""
@@ -370,13 +384,37 @@ class _Part:
         """The vector in the leaves' places; None elsewhere, unless there is something to put them onto."""
         out = [None] * len(self.leaves) if onto is None else onto
         for k, value in zip(self.places, self.back(vector), strict=True):
-            out[k] = value
+            out[k] = with_entries(self.leaves[k], value)
         return out
 
     def gathered(self, leaves: list[Any]) -> Array:
         """The leaves in these places as one vector."""
-        vector: Array = _trees.ravel("tangents", [leaves[k] for k in self.places], self.xp)[0]
+        for k in self.places:
+            _same_pattern(k, leaves[k], self.leaves[k])
+        vector: Array = _trees.ravel("tangents", [entries(leaves[k]) for k in self.places], self.xp)[0]
         return vector
+
+
+def _same_pattern(place: int, tangent: Any, leaf: Any) -> None:
+    """Refuse a change of a sparse matrix in other places than its stored ones."""
+    if not (arrays.is_sparse(leaf) or arrays.is_sparse(tangent)):
+        return
+    alike = (
+        arrays.is_sparse(leaf)
+        and arrays.is_sparse(tangent)
+        and leaf.nnz == tangent.nnz
+        and leaf.format == tangent.format
+        and all(np.array_equal(a, b) for a, b in zip(*_coordinates(leaf, tangent), strict=True))
+    )
+    if not alike:
+        raise ValueError(
+            f"the tangent of a sparse matrix must have its format and its stored entries; that of leaf {place} "
+            "of args has not"
+        )
+
+
+def _coordinates(*matrices: Any) -> list[tuple[Any, Any]]:
+    return [(coo.row, coo.col) for coo in (matrix.tocoo() for matrix in matrices)]
 
 
 def _is_nonzero(tangent: Any) -> bool:
@@ -398,6 +436,11 @@ def _flat(F: Callable[..., Any], x_back: Any, theta_back: Any, xp: Any) -> Calla
 def _is_float(leaf: Any, xp: Any) -> bool:
     if isinstance(leaf, float | list):
         return True
+    if isinstance(leaf, complex) or "complex" in str(getattr(leaf, "dtype", "")):
+        raise TypeError(
+            "args hold complex numbers, which have no derivative by complex steps: give real and imaginary parts "
+            "as arguments, write optimality_fun for JAX, or close over them if they are constant"
+        )
     return hasattr(leaf, "dtype") and bool(xp.isdtype(leaf.dtype, "real floating"))
 
 
