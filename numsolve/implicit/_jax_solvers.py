@@ -118,10 +118,11 @@ class _Operator:
 
 
 def _dense(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
-    """LU of the matrix with rows and columns of about size one; least norm where it is singular.
+    """LU of the matrix with rows of about size one; least norm where it is singular.
 
     A pivot is rounding noise if it is small beside the terms that were subtracted in it. Unlike its size
-    beside other pivots, this does not depend on the units of rows and columns.
+    beside other pivots, this does not depend on the units of rows and columns. Those of the columns change
+    nothing in the factorisation.
     """
     jax, jnp = _jax()
     matrix = A.dense()
@@ -131,13 +132,13 @@ def _dense(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # n
         x = b / jnp.where(pivot == 0, 1, pivot)
     else:
         rows = _power_of_two(jnp, jnp.max(jnp.abs(matrix), axis=1))
-        columns = _power_of_two(jnp, jnp.max(jnp.abs(matrix * rows[:, None]), axis=0))
-        lu = jax.scipy.linalg.lu_factor(matrix * rows[:, None] * columns)
-        pivots = jnp.abs(jnp.diagonal(lu[0]))
-        lower, upper = jnp.abs(jnp.tril(lu[0], -1)), jnp.abs(jnp.triu(lu[0]))
-        terms = pivots + jnp.sum(lower * upper.T, axis=1)
+        lu, _, order = jax.lax.linalg.lu(matrix * rows[:, None])
+        pivots = jnp.abs(jnp.diagonal(lu))
+        terms = pivots + jnp.sum(jnp.abs(jnp.tril(lu, -1) * jnp.triu(lu).T), axis=1)
         regular = jnp.all(pivots > A.n * jnp.finfo(A.dtype).eps * terms)
-        x = columns * jax.scipy.linalg.lu_solve(lu, rows * b)
+        triangular = functools.partial(jax.lax.linalg.triangular_solve, lu, left_side=True)
+        y = triangular((rows * b)[order][:, None], lower=True, unit_diagonal=True)
+        x = triangular(y)[:, 0]
     return _where(~regular, lambda singular, _: _jax_host.lapack(matrix, b, tol, singular), x)
 
 

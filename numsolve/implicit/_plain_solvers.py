@@ -234,10 +234,10 @@ def _dense(A: Operator) -> tuple[Vector, Vector]:
             lambda b, M=M: xp.linalg.solve(M, b[:, None])[:, 0] for M in (matrix, matrix.T)
         )
     linalg = importlib.import_module("scipy.linalg" if name == "numpy" else "cupyx.scipy.linalg")
-    rows, columns = _scales(xp, matrix)
+    rows = _powers_of_two(xp, xp.max(xp.abs(matrix), axis=1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of an exact zero on the diagonal; seen below
-        lu = linalg.lu_factor(matrix * rows[:, None] * columns, check_finite=False)
+        lu = linalg.lu_factor(matrix * rows[:, None], check_finite=False)
     pivots = xp.abs(xp.diagonal(lu[0]))
     if not bool(xp.all(xp.isfinite(pivots))):
         return (lambda b: xp.nan * b,) * 2
@@ -245,40 +245,47 @@ def _dense(A: Operator) -> tuple[Vector, Vector]:
     terms = pivots + xp.sum(xp.abs(xp.tril(lu[0], -1)) * xp.abs(xp.triu(lu[0])).T, axis=1)
     if bool(xp.all(pivots > A.n * float(xp.finfo(matrix.dtype).eps) * terms)):
         return (
-            lambda b: columns * linalg.lu_solve(lu, rows * b, check_finite=False),
-            lambda b: rows * linalg.lu_solve(lu, columns * b, trans=1, check_finite=False),
+            lambda b: linalg.lu_solve(lu, rows * b, check_finite=False),
+            lambda b: rows * linalg.lu_solve(lu, b, trans=1, check_finite=False),
         )
-    inverse = _pseudo_inverse(xp, matrix, rows, columns)
+    inverse = _pseudo_inverse(xp, matrix, rows)
     return (lambda b: inverse @ b), (lambda b: inverse.T @ b)
 
 
-def _scales(xp: Namespace, matrix: Array) -> tuple[Array, Array]:
-    """Powers of two that make the largest entry of each row, then of each column, about one."""
-
-    def inverse(sizes: Array) -> Array:
-        usual = (sizes > 0) & xp.isfinite(sizes)
-        limit = xp.finfo(sizes.dtype).maxexp - 8
-        exponent = xp.clip(xp.frexp(xp.where(usual, sizes, xp.ones_like(sizes)))[1], -limit, limit)
-        out: Array = xp.ldexp(xp.ones_like(sizes), -exponent)
-        return out
-
-    rows = inverse(xp.max(xp.abs(matrix), axis=1))
-    return rows, inverse(xp.max(xp.abs(matrix * rows[:, None]), axis=0))
+def _powers_of_two(xp: Namespace, sizes: Array) -> Array:
+    """The powers of two nearest to 1 / sizes, by which one multiplies without rounding errors."""
+    usual = (sizes > 0) & xp.isfinite(sizes)
+    limit = xp.finfo(sizes.dtype).maxexp - 8
+    exponent = xp.clip(xp.frexp(xp.where(usual, sizes, xp.ones_like(sizes)))[1], -limit, limit)
+    out: Array = xp.ldexp(xp.ones_like(sizes), -exponent)
+    return out
 
 
-def _pseudo_inverse(xp: Namespace, matrix: Array, rows: Array, columns: Array) -> Array:
-    """The pseudo-inverse of a matrix whose rank is told after scaling.
+def _pseudo_inverse(xp: Namespace, matrix: Array, rows: Array) -> Array:
+    """The pseudo-inverse of a matrix whose rank is told after rows and columns are of one size.
 
     For any G with A G A = A it is P G Q, with P and Q the projections on the row space and on the range.
     """
+    columns = _powers_of_two(xp, xp.max(xp.abs(matrix * rows[:, None]), axis=0))
     U, sigma, Vh = xp.linalg.svd(matrix * rows[:, None] * columns)
     rank = int(xp.sum(sigma > sigma[0] * matrix.shape[0] * float(xp.finfo(matrix.dtype).eps)))
     G = columns[:, None] * (Vh[:rank, :].T / sigma[:rank]) @ U[:, :rank].T * rows
-    kernel, _ = xp.linalg.qr(columns[:, None] * Vh[rank:, :].T)
-    left, _ = xp.linalg.qr(rows[:, None] * U[:, rank:])
+    kernel = _orthonormal(xp, columns[:, None] * Vh[rank:, :].T)
+    left = _orthonormal(xp, rows[:, None] * U[:, rank:])
     G = G - kernel @ (kernel.T @ G)
     out: Array = G - (G @ left) @ left.T
     return out
+
+
+def _orthonormal(xp: Namespace, vectors: Array) -> Array:
+    """The Gram-Schmidt process, twice: unlike Householder's, it keeps the digits of small entries."""
+    found: list[Array] = []
+    for k in range(vectors.shape[1]):
+        v = vectors[:, k] / xp.max(xp.abs(vectors[:, k]))
+        for u in 2 * found:
+            v = v - (u @ v) * u
+        found.append(v / xp.linalg.vector_norm(v))
+    return xp.stack(found, axis=1) if found else vectors  # type: ignore[no-any-return]
 
 
 def _cholesky(A: Operator) -> tuple[Vector, Vector]:
@@ -297,12 +304,11 @@ def _sparse(A: Operator) -> tuple[Vector, Vector]:
     library = "scipy" if arrays.is_numpy(A.xp) else "cupyx.scipy"
     splu = importlib.import_module(f"{library}.sparse.linalg").splu
     matrix = A.matrix.tocsc()  # type: ignore[union-attr]  # it is sparse
-    rows, columns = _sparse_scales(A.xp, matrix)
+    rows = _row_scales(A.xp, matrix)
     try:
         if rows is not None:
             matrix = matrix.copy()
-            of_column = A.xp.repeat(columns, A.xp.diff(matrix.indptr))
-            matrix.data = matrix.data * rows[matrix.indices] * of_column
+            matrix.data = matrix.data * rows[matrix.indices]
         factor = splu(matrix)
     except RuntimeError:  # "Factor is exactly singular"
         tol = default_tol(A.dtype)
@@ -312,28 +318,17 @@ def _sparse(A: Operator) -> tuple[Vector, Vector]:
         )
     if rows is None:
         return factor.solve, lambda b: factor.solve(b, "T")
-    return (
-        lambda b: columns * factor.solve(rows * b),
-        lambda b: rows * factor.solve(columns * b, "T"),
-    )
+    return (lambda b: factor.solve(rows * b)), (lambda b: rows * factor.solve(b, "T"))
 
 
-def _sparse_scales(xp: Namespace, matrix: Any) -> Any:
-    """What `_scales` gives, for CSC; None for rows and columns that differ by less than `HIDDEN`."""
-    largest = abs(matrix).max(axis=1).toarray().reshape(-1)
-    present = largest[largest > 0]
+def _row_scales(xp: Namespace, matrix: Any) -> Array | None:
+    """What the rows of a sparse matrix are multiplied by; None if they differ by less than `HIDDEN`."""
+    sizes = abs(matrix).max(axis=1).toarray().reshape(-1)
+    present = sizes[sizes > 0]
     if not present.shape[0] or not math.isfinite(float(xp.max(present))):
-        return None, None
-    _, exponent = xp.frexp(xp.where(largest > 0, largest, xp.ones_like(largest)))
-    rows = xp.ldexp(xp.ones_like(largest), -exponent)
-    scaled = abs(matrix)
-    scaled.data = scaled.data * rows[scaled.indices]
-    of_columns = scaled.max(axis=0).toarray().reshape(-1)
-    found = of_columns[of_columns > 0]
-    if max(float(xp.max(v)) / float(xp.min(v)) for v in (present, found)) < HIDDEN:
-        return None, None
-    _, exponent = xp.frexp(xp.where(of_columns > 0, of_columns, xp.ones_like(of_columns)))
-    return rows, xp.ldexp(xp.ones_like(of_columns), -exponent)
+        return None
+    apart = float(xp.max(present)) > HIDDEN * float(xp.min(present))
+    return _powers_of_two(xp, sizes) if apart else None
 
 
 # -- iterative ---------------------------------------------------------------------------------------

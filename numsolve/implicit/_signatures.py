@@ -76,12 +76,11 @@ def takes(function: Any, args: Any, kwargs: Any) -> str | None:
 def has_no_start(solver: Any, function: Any, args: Any, kwargs: Any) -> bool:
     """Whether a solver takes no initial point, so that F wants all of its arguments.
 
-    Its call tells, by their number; where F takes either number, the name of the solver's first argument.
+    The name of its first argument tells, if it is that of F's first parameter; else their number.
     """
-    if takes(function, (None, *args), kwargs) is not None:
-        return False
-    if takes(function, (None, *args[1:]), kwargs) is not None:
-        return True
     names = [list(known.parameters) if known else [] for known in map(known_signature, (solver, function))]
     first, unknowns = names[0][:1], names[1][:1]
-    return bool(first) and first != unknowns and first == names[1][1:2]
+    if first and first != unknowns and first == names[1][1:2]:
+        return True
+    without, with_start = takes(function, (None, *args), kwargs), takes(function, (None, *args[1:]), kwargs)
+    return without is None and with_start is not None

@@ -45,10 +45,8 @@ def block(leaf: Any, start: int, xp: Namespace) -> Block:
     """The place of a leaf whose entries begin at ``start``."""
     shape = tuple(getattr(leaf, "shape", ()))
     if arrays.is_sparse(leaf):
-        known = leaf.format in {"csr", "csc", "coo"}
         coo = leaf.tocoo()
-        coords = (coo.row, coo.col) if known else None
-        return Block(start, start + entries(leaf).size, shape, coords)
+        return Block(start, start + entries(leaf).size, shape, (coo.row, coo.col))
     size = int(np.prod(shape, dtype=int))
     if len(shape) != 2:
         return Block(start, start + size, shape, None)
@@ -58,7 +56,7 @@ def block(leaf: Any, start: int, xp: Namespace) -> Block:
 
 def entries(leaf: Any) -> Any:
     """The numbers of an argument: the stored ones of a sparse matrix."""
-    return leaf.data.reshape(-1) if arrays.is_sparse(leaf) else leaf
+    return leaf.data if arrays.is_sparse(leaf) else leaf
 
 
 def with_entries(leaf: Any, values: Any) -> Any:
@@ -66,7 +64,7 @@ def with_entries(leaf: Any, values: Any) -> Any:
     if not arrays.is_sparse(leaf):
         return values
     out = leaf.copy()
-    out.data = values.reshape(leaf.data.shape)
+    out.data = values
     return out
 
 

@@ -56,7 +56,7 @@ def root_vjp(
     sol : array or pytree
         The solution x.
     args : sequence
-        Arrays or pytrees.
+        Arrays or pytrees; without JAX also sparse matrices, whose stored entries are the parameters.
     cotangent : like sol
         The derivative c of a loss with respect to x.
     solve : str, callable, pair of callables, or factorisation
@@ -106,7 +106,7 @@ def root_vjp(
     checks.function("optimality_fun", optimality_fun)
     _same_structure("cotangent", cotangent, "sol", sol)
     sol, cotangent = as_floats("sol", sol), as_floats("cotangent", cotangent)
-    given = tuple(args)
+    given = _usual(args)
     args = numbers_as_floats(optimality_fun, sol, given)
     settings = shared(solve, symmetric, check, tol)
     if _speaks_jax(optimality_fun, sol, args):
@@ -175,7 +175,7 @@ def root_jvp(
     [0.25]
     """
     checks.function("optimality_fun", optimality_fun)
-    given, tangents = tuple(args), tuple(tangents)
+    given, tangents = _usual(args), _usual(tangents)
     if len(given) != len(tangents):
         raise ValueError(
             f"tangents must have one entry for each of args, got {len(tangents)} for {len(given)}"
@@ -393,6 +393,20 @@ class _Part:
             _same_pattern(k, leaves[k], self.leaves[k])
         vector: Array = _trees.ravel("tangents", [entries(leaves[k]) for k in self.places], self.xp)[0]
         return vector
+
+
+def _usual(args: Sequence[Any]) -> tuple[Any, ...]:
+    """The arguments, with sparse matrices of floats whose entries can be exchanged."""
+
+    def usual(leaf: Any) -> Any:
+        if not arrays.is_sparse(leaf):
+            return leaf
+        leaf = leaf if leaf.format in {"csr", "csc", "coo"} else leaf.tocsr()
+        return leaf.astype(np.float64) if leaf.dtype.kind in "iub" else leaf
+
+    args = tuple(args)
+    out: tuple[Any, ...] = _trees.rebuild(args, [usual(leaf) for leaf in _trees.leaves(args)])
+    return out
 
 
 def _same_pattern(place: int, tangent: Any, leaf: Any) -> None:
