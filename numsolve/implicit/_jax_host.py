@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _plain_solvers
+from ._operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +87,7 @@ def _call_each(
         for k in map(tuple, np.argwhere(wanted)):
             of = tuple(0 if size == 1 else i for i, size in zip(k[len(k) - len(batch) :], batch, strict=True))
             if of not in solves:
-                A = _plain_solvers.Operator(np, matrix(data[of]), n, b.dtype)
+                A = Operator(np, matrix(data[of]), n, b.dtype)
                 solves[of] = _plain_solvers.factorise(A, method, symmetric=False, tol=tol)[int(transpose)]
             out[k] = solves[of](b[k])
         return out

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._jax import require_jax
-from ._jax_root import check_solution, like, linear_solve
+from ._jax_linear import check_solution, like, linear_solve
 from ._numbers import is_integer
 from ._settings import CONSTANT, check_solve
 

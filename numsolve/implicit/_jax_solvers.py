@@ -22,15 +22,14 @@ from numsolve._core import checks
 
 from . import _jax_host, _report
 from ._numbers import as_float
-from ._plain_solvers import DENSE_UP_TO, default_tol
+from ._plain_solvers import DENSE_UP_TO
+from ._watch import HIDDEN, default_tol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Unknowns up to which nothing else is tried before a matrix is formed and factorised.
 DENSE_AT_ONCE_UP_TO = 300
-#: Rows that differ by more have different units; the tolerance holds in each.
-HIDDEN = 1e3
 
 
 def solve(
@@ -388,7 +387,7 @@ def direct(matvec: Callable[[Any], Any], x: Any, b: Any, method: str, tol: float
 
 
 def _iterated(A: _Operator, x: Any, b: Any, method: str, tol: float) -> Any:
-    """Return x, and warn of a residual above ten times the tolerance, or of one that the largest rows hide."""
+    """Return x, and warn of a residual above ten times the tolerance, or one that the largest rows hide."""
     _, jnp = _jax()
     r = A.matvec(x) - b
     residual, scale = jnp.linalg.norm(r), jnp.linalg.norm(b)

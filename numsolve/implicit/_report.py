@@ -35,8 +35,8 @@ def check(residual: Any, step: Any, x: Any, skew: Any, least: Any) -> None:
     if length > CHECKED_TO * size or np.any(off):
         worst = int(np.argmax(np.where(off, step / np.maximum(x, noise), 0.0) if np.any(off) else step))
         _warn(
-            f"x is not a solution: the largest entry of F is {np.max(residual):.1e}, and Newton's step from x "
-            f"is {length:.1e} long (x itself {size:.1e}); entry {worst} is off by {step[worst]:.1e} "
+            f"x is not a solution: the largest entry of F is {np.max(residual):.1e}, and Newton's step from "
+            f"x is {length:.1e} long (x itself {size:.1e}); entry {worst} is off by {step[worst]:.1e} "
             f"(itself {x[worst]:.1e}). The smallest singular value of dF/dx is about {float(least):.1e}. The "
             "derivative is not that of a solution"
         )
@@ -58,7 +58,7 @@ def hidden(bad: Any, residual: Any, *, method: str) -> None:
     """Say that equations in small units were not solved."""
     if np.any(bad):
         _warn(
-            f"the linear system of the derivative was solved by {method!r}, but for equations in much smaller "
+            f"the linear system of the derivative was solved by {method!r}, but for equations in smaller "
             f"units than the largest (to {np.max(residual):.1e} of their own size only): the derivative is "
             "not accurate. Scale the equations, or choose solve='dense' or 'host'"
         )

@@ -9,7 +9,9 @@ import numpy as np
 from numsolve._core import arrays, checks
 
 from . import _differences, _plain_solvers, _report, _structure
+from ._operator import Operator, as_matrix
 from ._settings import check_plain_solve
+from ._watch import default_tol, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +70,7 @@ class SolutionMap:
         self._pulls: Any = None
         self._steps: dict[str, str] = {}
         n, p = x.shape[0], theta.shape[0]
-        self.jac_theta = jac_theta = _plain_solvers.as_matrix(xp, jac_theta, x.dtype)
+        self.jac_theta = jac_theta = as_matrix(xp, jac_theta, x.dtype)
         _check_shape("jac_x", jac_x, (n, n))
         _check_shape("jac_theta", jac_theta, (n, p))
         _check_entries("jac_x", jac_x, xp)
@@ -87,7 +89,7 @@ class SolutionMap:
         if self.believed and self.F is not None and t is not None:
             product = self._both(z, t)
             if not self._agrees(product, change):
-                _plain_solvers.watch(self._push_x, -z, self._push_theta(t), self._what(), self._tolerance())
+                watch(self._push_x, -z, self._push_theta(t), self._what(), self._tolerance())
         return z
 
     def adjoint(self, c: Any) -> Any:
@@ -146,7 +148,7 @@ class SolutionMap:
         _report.linear(wrong, error, method=self._what())
 
     def _tolerance(self) -> float:
-        tol = _plain_solvers.default_tol(self.x.dtype) if self.tol is None else self.tol
+        tol = default_tol(self.x.dtype) if self.tol is None else self.tol
         kinds = [self.method, *self._steps.values()]
         return max([tol, *(AGREE[kind] for kind in kinds if kind in AGREE and not self.traced)])
 
@@ -172,7 +174,7 @@ class SolutionMap:
             )
         return self._solves
 
-    def _operator(self) -> _plain_solvers.Operator:
+    def _operator(self) -> Operator:
         n, way = self.x.shape[0], self.way
         products = not isinstance(way, str) or way in {"cg", "gmres", "bicgstab", "lsmr"}
         products = products or (way == "auto" and n > _plain_solvers.DENSE_UP_TO)
@@ -181,12 +183,12 @@ class SolutionMap:
             if self.jac_x is None and (not products or self.sparsity[0] is not None):
                 self.jac_x = self._jacobian("x", self.sparsity[0])
         if self.jac_x is not None:
-            return _plain_solvers.Operator(self.xp, self.jac_x, n, self.x.dtype)
+            return Operator(self.xp, self.jac_x, n, self.x.dtype)
         push = self.jvp_x if self.jvp_x is not None else self._push_x
         pull = self.vjp_x if self.vjp_x is not None else self.traced.get("pull_x")
         if self.symmetric and pull is None:
             pull = push
-        return _plain_solvers.Operator(self.xp, push, n, self.x.dtype, pull)
+        return Operator(self.xp, push, n, self.x.dtype, pull)
 
     def _found_matrix(self) -> Any:
         """The argument of F that is dF/dx, as in A x - b."""
@@ -321,11 +323,12 @@ class SolutionMap:
             else 0.0
         )
         forward, adjoint = self._factorised()
-        # One step of inverse iteration with A'A from a random vector: the smallest singular value, from above.
+        # Inverse iteration with A'A, one step from a random vector: the smallest singular value, from above.
         z = adjoint(forward(u / arrays.norm(xp, u)))
         size = arrays.norm(xp, z)
         least = 1 / arrays.norm(xp, forward(z / size)) if size else 0.0
-        _report.check(*(arrays.to_host(k) for k in (value, forward(value), self.x)), skew, least)
+        residual, step, x = (arrays.to_host(k) for k in (value, forward(value), self.x))
+        _report.check(residual, step, x, skew, least)
 
 
 def _check_shape(name: str, matrix: Any, shape: tuple[int, int]) -> None:

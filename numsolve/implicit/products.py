@@ -21,16 +21,16 @@ from numsolve._core import arrays, checks
 from numsolve._core.result import PrecisionWarning, caller_level
 
 from . import _trees
-from ._numbers import as_floats, is_integer, numbers_as_floats
+from ._arguments import Arguments, Part, is_nonzero, usual
+from ._numbers import as_floats, numbers_as_floats
 from ._settings import CONSTANT, DIFFERENCES, shared
 from ._solution_map import SolutionMap
-from ._structure import block, entries, with_entries
 from .linear_solve import has_jax_leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numsolve._core.typing import Array, Matrix, Namespace, Operator
+    from numsolve._core.typing import Matrix, Operator
 
     from ._settings import Differences, PlainSolve
 
@@ -106,7 +106,7 @@ def root_vjp(
     checks.function("optimality_fun", optimality_fun)
     _same_structure("cotangent", cotangent, "sol", sol)
     sol, cotangent = as_floats("sol", sol), as_floats("cotangent", cotangent)
-    given = _usual(args)
+    given = usual(args)
     args = numbers_as_floats(optimality_fun, sol, given)
     settings = shared(solve, symmetric, check, tol)
     if _speaks_jax(optimality_fun, sol, args):
@@ -116,13 +116,14 @@ def root_vjp(
     xp = _trees.namespace(sol, args, cotangent)
     c, _ = _trees.ravel("cotangent", cotangent, xp)
     checks.finite("cotangent", c, xp=xp)
-    arguments = _Arguments(optimality_fun, sol, args, given, xp)
-    solution = SolutionMap(xp, *arguments.floats.function(), **settings, **arguments.floats.known())
+    arguments = Arguments(optimality_fun, sol, args, given, xp)
+    if _has_closed_form(optimality_fun, arguments, solve, xp):
+        return _by_closed_form(optimality_fun, sol, args, c, settings)
+    solution = _map(arguments.floats, settings)
     out = arguments.floats.spread(solution.adjoint(c))
     if arguments.integers.places:  # apart: they need not be differentiable
-        settings["check"], u = False, solution.rsolve(c)
-        known = arguments.integers.known()
-        counted = SolutionMap(xp, *arguments.integers.function(), **settings, **known)
+        counted = _map(arguments.integers, settings | {"check": False})
+        u = solution.rsolve(c)
         with np.errstate(all="ignore"):  # of a logarithm in the derivative of (-2)**k
             out = arguments.integers.spread(-counted.pull(u), out)
     return tuple(_trees.rebuild(args, out))
@@ -175,7 +176,7 @@ def root_jvp(
     [0.25]
     """
     checks.function("optimality_fun", optimality_fun)
-    given, tangents = _usual(args), _usual(tangents)
+    given, tangents = usual(args), usual(tangents)
     if len(given) != len(tangents):
         raise ValueError(
             f"tangents must have one entry for each of args, got {len(tangents)} for {len(given)}"
@@ -192,19 +193,19 @@ def root_jvp(
             traced(optimality_fun, sol, numbers, given, tuple(tangents), **settings), sol, numbers
         )
     xp = _trees.namespace(sol, numbers, tangents)
-    arguments = _Arguments(optimality_fun, sol, numbers, given, xp)
+    arguments = Arguments(optimality_fun, sol, numbers, given, xp)
     _, back = _trees.ravel("sol", sol, xp)
     directions = _trees.leaves(tangents)
-    moved = [k for k, t in enumerate(directions) if k not in arguments.floats.places and _is_nonzero(t)]
+    moved = [k for k, t in enumerate(directions) if k not in arguments.floats.places and is_nonzero(t)]
     if not set(moved) <= set(arguments.integers.places):
         raise TypeError(CONSTANT)
-    solution = SolutionMap(xp, *arguments.floats.function(), **settings, **arguments.floats.known())
+    solution = _map(arguments.floats, settings)
     moves = arguments.floats.gathered(directions)
     checks.finite("tangents", moves, xp=xp)
     change = solution.push(moves)
     if not moved:
         return back(solution.moved(moves, change))
-    counted = SolutionMap(xp, *arguments.integers.function(), **settings | {"check": False})
+    counted = _map(arguments.integers, settings | {"check": False})
     change = change + counted.push(arguments.integers.gathered(directions))
     return back(solution.moved(None, change))
 
@@ -315,6 +316,33 @@ def solution_jacobian(
     return J
 
 
+def _has_closed_form(F: Any, arguments: Arguments, solve: Any, xp: Any) -> bool:
+    """Whether a condition of the catalogue knows its derivatives, in all of its arguments."""
+    known = hasattr(F, "vjp_theta") and hasattr(F, "jac_x") and arrays.is_numpy(xp)
+    every = len(arguments.floats.places) == len(arguments.floats.leaves)
+    return known and every and isinstance(solve, str)
+
+
+def _by_closed_form(F: Any, sol: Any, args: Any, c: Any, settings: dict[str, Any]) -> tuple[Any, ...]:
+    """J' c by one linear solve and the formula of the condition."""
+    x, back = _trees.ravel("sol", sol, np)
+    jac_x = F.jac_x(sol, *args)
+
+    def residual(x: Any, _: Any) -> Any:
+        return _trees.concatenate([np.asarray(v) for v in _trees.leaves(F(back(x), *args))], np)
+
+    solution = SolutionMap(np, residual, x, np.zeros(0), jac_x=jac_x, **settings)
+    pulled = F.vjp_theta(back(-solution.rsolve(c)), sol, *args)
+    return tuple(pulled[: len(args)])
+
+
+def _map(part: Part, settings: dict[str, Any]) -> SolutionMap:
+    """The solution as a function of some of the arguments."""
+    F, x, theta = part.function()
+    blocks, leaves = part.known()
+    return SolutionMap(part.xp, F, x, theta, blocks=blocks, leaves=leaves, **settings)
+
+
 @functools.cache
 def _unpicklable(kind: type) -> type:
     """The operators of a library, which say why they do not pickle."""
@@ -335,127 +363,12 @@ def _same(J: Any, _memo: Any = None) -> Any:
     return J
 
 
-class _Arguments:
-    """The leaves of F's arguments: floats, integers that F takes as floats, and others."""
-
-    def __init__(self, F: Any, sol: Any, args: Any, given: Any, xp: Namespace) -> None:
-        leaves = _trees.leaves(args)
-        counted = [
-            is_integer(before) and not is_integer(now)
-            for before, now in zip(_trees.leaves(given), leaves, strict=True)
-        ]
-        floats = [_is_float(leaf, xp) and not c for leaf, c in zip(leaves, counted, strict=True)]
-        self.floats, self.integers = (
-            _Part(F, sol, args, [k for k, wanted in enumerate(those) if wanted], xp)
-            for those in (floats, counted)
-        )
-
-
-class _Part:
-    """Some leaves of F's arguments, as one vector."""
-
-    def __init__(self, F: Any, sol: Any, args: Any, places: list[int], xp: Namespace) -> None:
-        self.F, self.sol, self.args, self.places, self.xp = F, sol, args, places, xp
-        self.leaves = _trees.leaves(args)
-        self.vector, self.back = _trees.ravel("args", [entries(self.leaves[k]) for k in places], xp)
-
-    def known(self) -> dict[str, Any]:
-        """Where each of the leaves is in the vector, and which may be dF/dx."""
-        blocks, start = [], 0
-        for k in self.places:
-            blocks.append(block(self.leaves[k], start, self.xp))
-            start = blocks[-1].stop
-        matrices = [leaf for leaf in self.leaves if _is_float(leaf, self.xp) and np.ndim(leaf) == 2]
-        return {"blocks": blocks, "leaves": matrices + [a for a in self.leaves if arrays.is_sparse(a)]}
-
-    def function(self) -> tuple[Callable[[Array, Array], Array], Array, Array]:
-        """F as a function of two vectors, the solution and this part, and both."""
-        x, x_back = _trees.ravel("sol", self.sol, self.xp)
-
-        def flat(x: Array, theta: Array) -> Array:
-            arguments = _trees.rebuild(self.args, self.spread(theta, list(self.leaves)))
-            values = _trees.leaves(self.F(x_back(x), *arguments))
-            flattened: Array = _trees.concatenate([self.xp.asarray(v) for v in values], self.xp)
-            return flattened
-
-        return flat, x, self.vector
-
-    def spread(self, vector: Array, onto: list[Any] | None = None) -> list[Any]:
-        """The vector in the leaves' places; None elsewhere, unless there is something to put them onto."""
-        out = [None] * len(self.leaves) if onto is None else onto
-        for k, value in zip(self.places, self.back(vector), strict=True):
-            out[k] = with_entries(self.leaves[k], value)
-        return out
-
-    def gathered(self, leaves: list[Any]) -> Array:
-        """The leaves in these places as one vector."""
-        for k in self.places:
-            _same_pattern(k, leaves[k], self.leaves[k])
-        vector: Array = _trees.ravel("tangents", [entries(leaves[k]) for k in self.places], self.xp)[0]
-        return vector
-
-
-def _usual(args: Sequence[Any]) -> tuple[Any, ...]:
-    """The arguments, with sparse matrices of floats whose entries can be exchanged."""
-
-    def usual(leaf: Any) -> Any:
-        if not arrays.is_sparse(leaf):
-            return leaf
-        leaf = leaf if leaf.format in {"csr", "csc", "coo"} else leaf.tocsr()
-        return leaf.astype(np.float64) if leaf.dtype.kind in "iub" else leaf
-
-    args = tuple(args)
-    out: tuple[Any, ...] = _trees.rebuild(args, [usual(leaf) for leaf in _trees.leaves(args)])
-    return out
-
-
-def _same_pattern(place: int, tangent: Any, leaf: Any) -> None:
-    """Refuse a change of a sparse matrix in other places than its stored ones."""
-    if not (arrays.is_sparse(leaf) or arrays.is_sparse(tangent)):
-        return
-    alike = (
-        arrays.is_sparse(leaf)
-        and arrays.is_sparse(tangent)
-        and leaf.nnz == tangent.nnz
-        and leaf.format == tangent.format
-        and all(np.array_equal(a, b) for a, b in zip(*_coordinates(leaf, tangent), strict=True))
-    )
-    if not alike:
-        raise ValueError(
-            f"the tangent of a sparse matrix must have its format and its stored entries; that of leaf {place} "
-            "of args has not"
-        )
-
-
-def _coordinates(*matrices: Any) -> list[tuple[Any, Any]]:
-    return [(coo.row, coo.col) for coo in (matrix.tocoo() for matrix in matrices)]
-
-
-def _is_nonzero(tangent: Any) -> bool:
-    """Whether something is a number, or an array of numbers, and not zero."""
-    if isinstance(tangent, str | bytes) or tangent is None:
-        return False
-    values = arrays.to_host(tangent) if hasattr(tangent, "dtype") else np.asarray(tangent)
-    return values.dtype.kind in "biufc" and bool(np.any(values))
-
-
 def _flat(F: Callable[..., Any], x_back: Any, theta_back: Any, xp: Any) -> Callable[[Any, Any], Any]:
     def flat(x: Any, theta: Any) -> Any:
         out = F(x_back(x), theta_back(theta))
         return _trees.concatenate([xp.asarray(v) for v in _trees.leaves(out)], xp)
 
     return flat
-
-
-def _is_float(leaf: Any, xp: Any) -> bool:
-    if isinstance(leaf, float | list):
-        return True
-    if isinstance(leaf, complex) or "complex" in str(getattr(leaf, "dtype", "")):
-        raise TypeError(
-            "args hold complex numbers, which have no derivative by complex steps: give real and imaginary parts "
-            "as arguments, write optimality_fun for JAX, or close over them if they are constant"
-        )
-    return hasattr(leaf, "dtype") and bool(xp.isdtype(leaf.dtype, "real floating"))
 
 
 def _speaks_jax(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) -> bool:
