@@ -40,52 +40,57 @@ def directional(
         return xp.astype(xp.imag(step) / _TINY_STEP, x.dtype)
     if not v.shape[0] or float(xp.max(xp.abs(v))) == 0.0:
         return xp.zeros_like(F(x))
-    parts = [(part, size / shorter) for part, size in _of_one_scale(x, v, xp)]
-    out = _difference(F, x, *parts[0], method, xp)
-    for part, scale in parts[1:]:
-        out = out + _of_small(F, x, part, parts[0][1], scale, method, xp)
+    eps = float(xp.finfo(x.dtype).eps)
+    step = (eps**0.5 if method == "forward" else eps ** (1 / 3)) / shorter
+    usual, parts = _of_one_scale(x, v, xp)
+    out = xp.zeros_like(x[:1])
+    for part, size in parts:
+        if size > 1e-3 * usual:
+            out = out + _difference(F, x, part, step * size, method, xp)
+        else:
+            out = out + _of_small(F, x, part, step * usual, step * size, method, xp)
     return out
 
 
-def _of_one_scale(x: Any, v: Any, xp: Any) -> list[tuple[Any, float]]:
-    """The direction in parts in which the entries of x are of one size, largest first, and these sizes.
+def _of_one_scale(x: Any, v: Any, xp: Any) -> tuple[float, list[tuple[Any, float]]]:
+    """The largest size of an entry of x, and the direction in parts, each with the size of its entries.
 
-    Zeros have no size of their own: they count as one, or as the largest entry if that is smaller.
+    In a part neither the entries of x nor those of the direction differ by more than three decades. Zeros
+    have no size of their own: they count as one, or as the largest entry if that is smaller.
     """
     size = xp.abs(x)
     largest = float(xp.max(size))
     size = xp.where(size > 0, size, xp.full_like(size, min(1.0, largest) if largest > 0 else 1.0))
-    decades = xp.floor((math.log10(float(xp.max(size))) - xp.log10(size)) / 3)
-    moved = v != 0
-    parts = []
+    moved, parts = v != 0, []
+    decades = xp.floor(xp.log10(size / xp.max(size)) / 3)
+    lengths = xp.floor(xp.log10(xp.where(moved, xp.abs(v), xp.ones_like(v)) / xp.max(xp.abs(v))) / 3)
     while bool(xp.any(moved)):
-        decade = float(xp.min(xp.where(moved, decades, xp.full_like(decades, math.inf))))
-        here = moved & (decades == decade)
-        parts.append(
-            (xp.where(here, v, xp.zeros_like(v)), float(xp.max(xp.where(here, size, xp.zeros_like(size)))))
-        )
+        k = int(xp.argmax(xp.where(moved, size, xp.zeros_like(size))))
+        here = moved & (decades == decades[k]) & (lengths == lengths[k])
+        parts.append((xp.where(here, v, xp.zeros_like(v)), float(size[k])))
         moved = moved & ~here
-    return parts
+    return float(xp.max(size)), parts
 
 
-def _difference(F: Callable[[Any], Any], x: Any, v: Any, scale: float, method: str, xp: Any) -> Any:
-    """One difference along v, for entries of x of a size."""
-    eps = float(xp.finfo(x.dtype).eps)
-    h = (eps**0.5 if method == "forward" else eps ** (1 / 3)) * scale / float(xp.max(xp.abs(v)))
+def _difference(F: Callable[[Any], Any], x: Any, v: Any, step: float, method: str, xp: Any) -> Any:
+    """One difference along v, with a step of this length for its largest entry."""
+    h = step / float(xp.max(xp.abs(v)))
     if method == "forward":
         return (F(x + h * v) - F(x)) / h
     return (F(x + h * v) - F(x - h * v)) / (2 * h)
 
 
-def _of_small(F: Callable[[Any], Any], x: Any, v: Any, usual: float, own: float, method: str, xp: Any) -> Any:
+def _of_small(
+    F: Callable[[Any], Any], x: Any, v: Any, usual: float, own: float, method: str, xp: Any
+) -> Any:
     """The difference for entries much smaller than others: by the usual step where F is smooth on it.
 
     A step of their own size loses digits where F adds them to larger numbers; the usual one is wrong where
     F bends on their own size. Half the step tells.
     """
     with np.errstate(all="ignore"):
-        coarse, half = (_difference(F, x, v, scale, method, xp) for scale in (usual, usual / 2))
-    smooth = xp.abs(coarse - half) <= 1e-5 * xp.abs(half)
+        coarse, half = (_difference(F, x, v, step, method, xp) for step in (usual, usual / 2))
+        smooth = xp.abs(coarse - half) <= 1e-5 * xp.abs(half)
     if bool(xp.all(smooth)):
         return half
     return xp.where(smooth, half, _difference(F, x, v, own, method, xp))
