@@ -145,8 +145,8 @@ def _both_ways(of: Callable[[Any], Any], point: Any) -> tuple[Any, Any]:
     compiled = jax.jit(push)
     pull = jax.jit(lambda u: jax.linear_transpose(push, point)(u)[0])
     return (
-        lambda v: np.asarray(compiled(v.astype(point.dtype))),
-        lambda u: np.asarray(pull(u.astype(value.dtype))),
+        lambda v: np.array(compiled(v.astype(point.dtype))),
+        lambda u: np.array(pull(u.astype(value.dtype))),
     )
 
 

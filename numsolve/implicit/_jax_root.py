@@ -115,9 +115,11 @@ class DifferentiableSolver:
         return self if instance is None else functools.partial(self, instance)
 
     def __reduce__(self) -> Any:
-        module = sys.modules.get(getattr(self, "__module__", ""))
+        found: Any = sys.modules.get(getattr(self, "__module__", ""))
         name = getattr(self, "__qualname__", "")
-        if module is not None and "." not in name and getattr(module, name, None) is self:
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:
             return name  # a decorated function, which pickles by its name as others do
         return DifferentiableSolver, (self.rule, self.solver)
 
