@@ -11,7 +11,6 @@ step, no derivative along one direction, and no sparse pattern.
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -80,9 +79,7 @@ def _difference(F: Callable[[Any], Any], x: Any, v: Any, step: float, method: st
     return (F(x + h * v) - F(x - h * v)) / (2 * h)
 
 
-def _of_small(
-    F: Callable[[Any], Any], x: Any, v: Any, usual: float, own: float, method: str, xp: Any
-) -> Any:
+def _of_small(F: Callable[[Any], Any], x: Any, v: Any, usual: float, own: float, method: str, xp: Any) -> Any:
     """The difference for entries much smaller than others: by the usual step where F is smooth on it.
 
     A step of their own size loses digits where F adds them to larger numbers; the usual one is wrong where

@@ -1,7 +1,7 @@
 """Conditions linear in their data, with the transposed products of their derivatives in closed form.
 
-`numsolve.implicit.root_vjp` takes them without JAX, in place of differences: with u = A'^{-1} c from one solve,
-the derivative in a matrix is an outer product, and costs next to nothing.
+`numsolve.implicit.root_vjp` takes them without JAX, in place of differences. With u = A'^{-1} c from one
+solve, the derivative in a matrix is an outer product, and costs next to nothing.
 """
 
 from __future__ import annotations

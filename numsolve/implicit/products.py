@@ -62,11 +62,12 @@ def root_vjp(
     solve : str, callable, pair of callables, or factorisation
         As in `numsolve.implicit.custom_root`. For NumPy and CuPy also what the forward solve has left: a
         factorisation of dF/dx with a method ``solve(b, "N" or "T")`` as SciPy's SuperLU, or a pair of
-        functions that solve with dF/dx and with its transpose.
+        functions that solve with dF/dx and with its transpose. One product with F verifies it.
     symmetric : bool
         dF/dx is symmetric.
     check : bool
-        Spend one more solve to estimate the error of `sol`, and look at the symmetry.
+        Spend four more solves to estimate the error of `sol` and the smallest singular value of dF/dx, and
+        look at the symmetry.
     tol : float, optional
         Relative residual of the solve: 1e-10, or 1e-5 in single precision.
 
@@ -245,7 +246,8 @@ def solution_jacobian(
     jvp_theta, vjp_theta : callable, optional
         Products of dF/dtheta with a vector (p,), and of its transpose with one of (n,).
     jac_x, jac_theta : matrix, optional
-        The same as matrices (n, n) and (n, p): dense, sparse, or a `LinearOperator`.
+        The same as matrices (n, n) and (n, p): dense, sparse, or a `LinearOperator`. What is given is
+        verified by one product with F, if that is given, too.
     method : {"auto", "complex-step", "forward", "central", "jax"}
         Where the products that are not given come from. "auto" is JAX if F returns its arrays, else complex
         steps, unless they disagree with a central difference.

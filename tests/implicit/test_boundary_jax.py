@@ -1,6 +1,6 @@
 """What reaches JAX from outside: failed solvers, other units, complex numbers, solvers without a start."""
 
-# ruff: noqa: E402, N802 - pages without JAX skip before they import it; F is the name of the paper
+# ruff: noqa: E402, N802 - without JAX this file skips before it imports it; F is the name of the paper
 from __future__ import annotations
 
 import functools
@@ -156,7 +156,9 @@ def test_solvers_without_a_start_work_by_number_or_name():
 
 def test_positions_out_of_range_are_refused():
     solver = custom_root(lambda x, t: x - t, argnums=2)(lambda _, t: t)
-    with pytest.raises(ValueError, match=r"argnums must be positions .* which are 2 in this call; got \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"argnums must be positions .* which are 2 in this call; got \(2,\)"
+    ):
         solver(0.0, 1.0)
 
 
@@ -208,7 +210,7 @@ class Model:
     """A decorated method is found by its full name."""
 
     @custom_root(lambda x, t: x - t)
-    def solve(_, t):
+    def solve(self, t):
         return t
 
 

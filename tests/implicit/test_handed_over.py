@@ -1,9 +1,10 @@
 """What the caller hands over is looked at, by one product: factors, Jacobians, patterns; without JAX."""
 
-# ruff: noqa: N802, N803 - F is the name of the paper
+# ruff: noqa: N802 - F is the name of the paper
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def test_what_has_no_structure_is_differentiated_entry_by_entry():
 
 def test_closed_forms_agree_with_differences():
     def both(F, x, args, c):
-        for one, other in zip(root_vjp(F, x, args, c), root_vjp(lambda *a: F(*a), x, args, c), strict=True):
+        for one, other in zip(root_vjp(F, x, args, c), root_vjp(partial(F), x, args, c), strict=True):
             assert np.allclose(one, other, rtol=1e-10, atol=1e-13)
 
     M, b, c = RNG.standard_normal((9, 4)), RNG.standard_normal(9), RNG.standard_normal(4)
@@ -231,7 +232,7 @@ def test_singular_systems_in_any_units_have_the_solution_of_least_norm():
     [
         (lambda x: x**3, lambda x: 3 * x**2),
         (lambda x: np.exp(x / S), lambda x: np.exp(x / S) / S),
-        (lambda x: np.sqrt(x), lambda x: 0.5 / np.sqrt(x)),
+        (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
     ],
     ids=["cube", "exp", "root"],
 )
@@ -257,7 +258,7 @@ def test_an_entry_that_is_not_analytic_is_found_beside_larger_ones():
 
 def test_check_names_an_entry_that_is_off_and_the_smallest_singular_value():
     x = np.array([1e10, 1.5])
-    with pytest.warns(RuntimeWarning, match=r"entry 1 is off by 5\.0e-01 .*smallest singular value .* 1\.0e\+00"):
+    with pytest.warns(RuntimeWarning, match=r"entry 1 is off by 5\.0e-01 .*singular value .* 1\.0e\+00"):
         root_vjp(lambda x, t: x - t, x, (np.array([1e10, 1.0]),), np.ones(2), check=True)
 
 
