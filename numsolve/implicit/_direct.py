@@ -83,7 +83,7 @@ def _orthonormal(xp: Namespace, vectors: Array) -> Array:
         for u in 2 * found:
             v = v - (u @ v) * u
         found.append(v / xp.linalg.vector_norm(v))
-    return xp.stack(found, axis=1) if found else vectors  # type: ignore[no-any-return]
+    return xp.stack(found, axis=1) if found else vectors
 
 
 def cholesky(A: Operator) -> tuple[Vector, Vector]:
@@ -101,7 +101,8 @@ def sparse(A: Operator) -> tuple[Vector, Vector] | None:
     """SuperLU; None if the matrix is singular."""
     library = "scipy" if arrays.is_numpy(A.xp) else "cupyx.scipy"
     splu = importlib.import_module(f"{library}.sparse.linalg").splu
-    matrix = A.matrix.tocsc()
+    matrix: Any = A.matrix
+    matrix = matrix.tocsc()
     rows = _row_scales(A.xp, matrix)
     try:
         if rows is not None:
