@@ -313,7 +313,7 @@ def batch_of_roots(count: int = 10_000) -> Case:
 
     E = np.asarray(newton(None, M, e))
     peers = [Peer("jaxopt", derivative(jaxopt.implicit_diff.custom_root(F)(newton)), name="jaxopt default")]
-    peers += optimistix_peers(derivative, F, lambda start, M, e: M + e * jnp.sin(M), 12)
+    peers += optimistix_peers(derivative, F, lambda _, M, e: M + e * jnp.sin(M), 12)
     return Case(
         f"batch of {count} scalar roots",
         derivative(implicit.custom_root(F)(newton)),
@@ -357,7 +357,7 @@ def batch_of_systems(count: int = 1000, n: int = 20) -> Case:
         Peer("jaxopt", derivative(jaxopt.implicit_diff.custom_root(F)(newton)), name="jaxopt default"),
         Peer("jaxopt", derivative(by_lu), name="jaxopt solve_lu"),
     ]
-    peers += optimistix_peers(derivative, F, lambda start, A, b: start, 8)
+    peers += optimistix_peers(derivative, F, lambda start, *_: start, 8)
     return Case(
         f"batch of {count} systems, {n} unknowns",
         derivative(implicit.custom_root(F)(newton)),
