@@ -289,8 +289,138 @@ def conditioning_case(condition: float) -> Case:
     )
 
 
+def batch_of_roots(count: int = 10_000) -> Case:
+    """Kepler's equation, a scalar root for each problem of a batch."""
+    jax, jnp, jaxopt = loaded()
+    rng = np.random.default_rng(0)
+    M, e = jnp.asarray(rng.uniform(0, 6, count)), jnp.asarray(rng.uniform(0, 0.9, count))
+
+    def F(E: Any, M: Any, e: Any) -> Any:
+        return E - e * jnp.sin(E) - M
+
+    def newton(_: Any, M: Any, e: Any) -> Any:
+        def step(_: Any, E: Any) -> Any:
+            return E - F(E, M, e) / (1 - e * jnp.cos(E))
+
+        return jax.lax.fori_loop(0, 12, step, M + e * jnp.sin(M))
+
+    def derivative(solver: Any) -> Callable[[], Any]:
+        def loss(e: Any) -> Any:
+            return jax.vmap(lambda M, e: solver(0.0 * M, M, e))(M, e).sum()
+
+        gradient = jax.jit(jax.grad(loss))
+        return lambda: gradient(e).block_until_ready()
+
+    E = np.asarray(newton(None, M, e))
+    peers = [Peer("jaxopt", derivative(jaxopt.implicit_diff.custom_root(F)(newton)), name="jaxopt default")]
+    peers += optimistix_peers(derivative, F, lambda _, M, e: M + e * jnp.sin(M), 12)
+    return Case(
+        f"batch of {count} scalar roots",
+        derivative(implicit.custom_root(F)(newton)),
+        peers,
+        metric="derivative",
+        error=relative_to(np.sin(E) / (1 - np.asarray(e) * np.cos(E))),
+        tol=1e-8,
+        repeats=15,
+        note="Newton's method in JAX on both sides, under vmap",
+    )
+
+
+def batch_of_systems(count: int = 1000, n: int = 20) -> Case:
+    """A batch of nonlinear systems with dense Jacobians."""
+    jax, jnp, jaxopt = loaded()
+    rng = np.random.default_rng(0)
+    A = jnp.asarray(rng.standard_normal((count, n, n)) / (2 * n**0.5) + 2 * np.eye(n))
+    b, start = jnp.asarray(rng.standard_normal((count, n))), jnp.zeros(n)
+
+    def F(x: Any, A: Any, b: Any) -> Any:
+        return A @ x + x**3 - b
+
+    def newton(x: Any, A: Any, b: Any) -> Any:
+        def step(_: Any, x: Any) -> Any:
+            return x - jnp.linalg.solve(A + jnp.diag(3 * x**2), F(x, A, b))
+
+        return jax.lax.fori_loop(0, 8, step, x)
+
+    def derivative(solver: Any) -> Callable[[], Any]:
+        def loss(b: Any) -> Any:
+            return jax.vmap(lambda A, b: (solver(start, A, b) ** 2).sum())(A, b).sum()
+
+        gradient = jax.jit(jax.grad(loss))
+        return lambda: gradient(b).block_until_ready()
+
+    x = np.asarray(jax.vmap(lambda A, b: newton(start, A, b))(A, b))
+    jacobian = np.asarray(A) + 3 * np.eye(n) * x[:, :, None] ** 2
+    reference = np.linalg.solve(np.swapaxes(jacobian, 1, 2), 2 * x[:, :, None]).ravel()
+    by_lu = jaxopt.implicit_diff.custom_root(F, solve=jaxopt.linear_solve.solve_lu)(newton)
+    peers = [
+        Peer("jaxopt", derivative(jaxopt.implicit_diff.custom_root(F)(newton)), name="jaxopt default"),
+        Peer("jaxopt", derivative(by_lu), name="jaxopt solve_lu"),
+    ]
+    peers += optimistix_peers(derivative, F, lambda start, *_: start, 8)
+    return Case(
+        f"batch of {count} systems, {n} unknowns",
+        derivative(implicit.custom_root(F)(newton)),
+        peers,
+        metric="derivative",
+        error=relative_to(reference),
+        tol=1e-8,
+        repeats=9,
+        note="Newton's method in JAX on both sides, under vmap",
+    )
+
+
+def optimistix_peers(derivative: Any, F: Any, start: Any, steps: int) -> list[Peer]:
+    """Newton's method of optimistix, with its own implicit adjoint, where it is installed."""
+    try:
+        import optimistix
+    except ImportError:
+        return []
+
+    def solver(init: Any, *theta: Any) -> Any:
+        return optimistix.root_find(
+            lambda x, theta: F(x, *theta),
+            optimistix.Newton(1e-12, 1e-12),
+            start(init, *theta),
+            theta,
+            throw=False,
+            max_steps=steps,
+        ).value
+
+    return [Peer("optimistix", derivative(solver), name="optimistix Newton")]
+
+
+def matrix_case(n: int = 100) -> Case:
+    """The derivative of w'x in all entries of A, A x = b, without JAX; jaxopt's is compiled."""
+    jax, jnp, jaxopt = loaded()
+    rng = np.random.default_rng(0)
+    A, b, w = rng.standard_normal((n, n)) + 20 * np.eye(n), rng.standard_normal(n), rng.standard_normal(n)
+    x = np.linalg.solve(A, b)
+
+    def F(x: Any, A: Any, b: Any) -> Any:
+        return A @ x - b
+
+    theirs = jax.jit(
+        lambda x, A, b, w: jaxopt.implicit_diff.root_vjp(F, x, (A, b), w, solve=jaxopt.linear_solve.solve_lu)[
+            0
+        ]
+    )
+    given = tuple(map(jnp.asarray, (x, A, b, w)))
+    return Case(
+        f"gradient in a matrix of {n} x {n}",
+        lambda: implicit.root_vjp(F, x, (A, b), w)[0],
+        [Peer("jaxopt", lambda: theirs(*given).block_until_ready(), name="jaxopt solve_lu under jit")],
+        metric="derivative",
+        error=relative_to(-np.outer(np.linalg.solve(A.T, w), x).ravel()),
+        tol=1e-8,
+        repeats=15,
+        first_call=False,
+        note="ours differentiates a function of NumPy, of which it knows nothing",
+    )
+
+
 def cases(quick: bool) -> Iterator[Case]:
-    """Factor reuse, callbacks, unrolled loops, conditioning."""
+    """Factor reuse, callbacks, unrolled loops, conditioning, batches, matrices."""
     yield diffusion_case(64 if quick else 128)
     yield host_case()
     yield svm_case(100, 500)
@@ -298,6 +428,9 @@ def cases(quick: bool) -> Iterator[Case]:
         yield svm_case(200, 2000)
     yield sinkhorn_case()
     yield conditioning_case(1e4)
+    yield batch_of_roots()
+    yield batch_of_systems()
+    yield matrix_case()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _plain_solvers
+from ._operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,32 +50,47 @@ def _buffer_callback() -> Any:
 # -- linear systems; the data of a matrix have `rank` axes, and what is before them is a batch ------------
 
 
-def lapack(matrix: Any, b: Any, tol: float) -> Any:
-    """LU through SciPy, least norm if the matrix is singular."""
-    return _call_each(lambda data: data, 2, "dense", matrix, b, tol)
+def lapack(matrix: Any, b: Any, tol: float, wanted: Any = True) -> Any:
+    """LU through SciPy, least norm if the matrix is singular; zeros where it is not wanted."""
+    return _call_each(lambda data: data, 2, "dense", matrix, b, tol, wanted=wanted)
 
 
-def superlu(pattern: Any, entries: Any, b: Any, tol: float) -> Any:
-    """Sparse LU through SciPy, for the entries of a pattern in CSC order."""
+def superlu(pattern: Any, entries: Any, b: Any, tol: float, *, transpose: bool) -> Any:
+    """Sparse LU through SciPy, for the entries of a pattern in CSC order, or with the transposed matrix."""
     import scipy.sparse as sp
 
     def matrix(data: Any) -> Any:
         return sp.csc_array((data, pattern.indices, pattern.indptr), shape=pattern.shape)
 
-    return _call_each(matrix, 1, "sparse", entries, b, tol)
+    return _call_each(matrix, 1, "sparse", entries, b, tol, transpose=transpose)
 
 
-def _call_each(matrix: Callable[[Any], Any], rank: int, method: str, data: Any, b: Any, tol: float) -> Any:
+def _call_each(
+    matrix: Callable[[Any], Any],
+    rank: int,
+    method: str,
+    data: Any,
+    b: Any,
+    tol: float,
+    *,
+    transpose: bool = False,
+    wanted: Any = True,
+) -> Any:
     """One factorisation for each matrix of a batch, whatever the number of right-hand sides."""
 
-    def host(data: Any, b: Any) -> Any:
+    def host(data: Any, b: Any, wanted: Any) -> Any:
         batch, n = data.shape[:-rank], b.shape[-1]
-        solves: Any = np.empty(batch, dtype=object)
-        for k in np.ndindex(batch):
-            A = _plain_solvers.Operator(np, matrix(data[k]), n, b.dtype)
-            solves[k] = _plain_solvers.factorise(A, method, symmetric=False, tol=tol)[0]
-        shared = np.broadcast_shapes(batch, b.shape[:-1])
-        solves, b = np.broadcast_to(solves, shared), np.broadcast_to(b, (*shared, n))
-        return np.stack([solves[k](b[k]) for k in np.ndindex(shared)]).reshape(b.shape).astype(b.dtype)
+        shared = np.broadcast_shapes(batch, b.shape[:-1], wanted.shape)
+        wanted, b = np.broadcast_to(wanted, shared), np.broadcast_to(b, (*shared, n))
+        solves: dict[Any, Any] = {}
+        out = np.zeros(b.shape, b.dtype)
+        for k in map(tuple, np.argwhere(wanted)):
+            of = tuple(0 if size == 1 else i for i, size in zip(k[len(k) - len(batch) :], batch, strict=True))
+            if of not in solves:
+                A = Operator(np, matrix(data[of]), n, b.dtype)
+                solves[of] = _plain_solvers.factorise(A, method, symmetric=False, tol=tol)[int(transpose)]
+            out[k] = solves[of](b[k])
+        return out
 
-    return call(host, b, data, b, vmap_method="expand_dims")
+    flag = np.ones((), bool) if wanted is True else wanted
+    return call(host, b, data, b, flag, vmap_method="expand_dims")

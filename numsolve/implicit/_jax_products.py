@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._jax import require_jax
-from ._jax_root import check_solution, like, linear_solve
+from ._jax_linear import check_solution, like, linear_solve
 from ._numbers import is_integer
 from ._settings import CONSTANT, check_solve
 
@@ -29,7 +29,8 @@ def root_vjp(
     jax = require_jax()
     sol, cotangent = (jax.tree.map(jax.numpy.asarray, tree) for tree in (sol, cotangent))
     G = _at(F, args, sol, check, settings)
-    u = jax.tree.leaves(linear_solve(G, sol, cotangent, transpose=True, **settings))
+    (u,) = jax.linear_transpose(lambda rhs: linear_solve(G, sol, rhs, **settings), sol)(cotangent)
+    u = jax.tree.leaves(u)
     arguments = _Arguments(F, sol, args, given)
 
     def pulled(places: Sequence[int]) -> Any:
@@ -112,8 +113,8 @@ class _Arguments:
         return of
 
 
-def products(F: Callable[..., Any], x: Any, theta: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """NumPy copies of x and theta, and dF/dx as a matrix and dF/dtheta as products, of vectors."""
+def products(F: Callable[..., Any], x: Any, theta: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """NumPy copies of x and theta, F of such vectors, and its derivatives as products by JAX."""
     jax = require_jax()
     from jax.flatten_util import ravel_pytree
 
@@ -123,15 +124,30 @@ def products(F: Callable[..., Any], x: Any, theta: Any) -> tuple[Any, Any, dict[
     def flat(x: Any, theta: Any) -> Any:
         return ravel_pytree(F(x_back(x), theta_back(theta)))[0]
 
-    _, push = jax.linearize(lambda theta: flat(flat_x, theta), flat_theta)
-    pull = jax.jit(lambda u: jax.linear_transpose(push, flat_theta)(u)[0])
-    push = jax.jit(push)
-    found = {
-        "jac_x": np.asarray(jax.jacfwd(flat)(flat_x, flat_theta)),
-        "jvp_theta": lambda t: np.asarray(push(t.astype(flat_theta.dtype))),
-        "vjp_theta": lambda u: np.asarray(pull(u.astype(flat_x.dtype))),
-    }
-    return np.asarray(flat_x), np.asarray(flat_theta), found
+    def value(x: Any, theta: Any) -> Any:
+        return np.asarray(flat(jax.numpy.asarray(x), jax.numpy.asarray(theta)))
+
+    found: dict[str, Any] = {}
+    for name, of, point in (
+        ("x", lambda x: flat(x, flat_theta), flat_x),
+        ("theta", lambda theta: flat(flat_x, theta), flat_theta),
+    ):
+        push, pull = _both_ways(of, point)
+        found |= {f"push_{name}": push, f"pull_{name}": pull}
+    found["jac_x"] = lambda: np.asarray(jax.jacfwd(flat)(flat_x, flat_theta))
+    return np.asarray(flat_x), np.asarray(flat_theta), value, found
+
+
+def _both_ways(of: Callable[[Any], Any], point: Any) -> tuple[Any, Any]:
+    """The products with a derivative and with its transpose, of NumPy vectors."""
+    jax = require_jax()
+    value, push = jax.linearize(of, point)
+    compiled = jax.jit(push)
+    pull = jax.jit(lambda u: jax.linear_transpose(push, point)(u)[0])
+    return (
+        lambda v: np.array(compiled(v.astype(point.dtype))),
+        lambda u: np.array(pull(u.astype(value.dtype))),
+    )
 
 
 def _at(F: Any, args: Any, sol: Any, check: bool, settings: dict[str, Any]) -> Callable[[Any], Any]:

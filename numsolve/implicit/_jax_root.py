@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 import warnings
 from dataclasses import dataclass, field
@@ -14,14 +13,22 @@ import numpy as np
 from numsolve._core import checks
 from numsolve._core.result import PrecisionWarning, caller_level
 
-from . import _jax_host, _jax_solvers, _report
-from ._jax import float_dtype, is_array, is_floating, norm, require_jax
+from . import _jax_host, _report
+from ._jax import float_dtype, is_array, is_floating, require_jax
+from ._jax_linear import check_solution, like, linear_solve
 from ._numbers import as_float, is_unusual
 from ._settings import check_solve
-from ._signatures import bound_options, known_signature, signature_of, takes_keyword
+from ._signatures import (
+    bound_options,
+    has_no_start,
+    known_signature,
+    signature_of,
+    takes,
+    takes_keyword,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 #: Integers up to here are floats of single precision, too.
 EXACT_IN_SINGLE = 2**24
@@ -72,6 +79,7 @@ class DifferentiableSolver:
             kwargs = {k: v for k, v in bound.kwargs.items() if k in given or k not in self._options}
         if not args:
             raise TypeError("the initial point must be the solver's first positional argument")
+        self._check_positions(args)
         leaves, structure = jax.tree.flatten((args, kwargs))
         moving, counts = [], []
         for k, leaf in enumerate(leaves):
@@ -89,18 +97,29 @@ class DifferentiableSolver:
         try:
             call = self._calls.get(key)
         except TypeError:  # a leaf without a hash cannot be looked up
-            return _Call(self.rule, self.solver, places, fixed).solution(numbers, *arrays)
+            call = _Call(self.rule, self.solver, places, fixed)
         if call is None:
             call = self._calls[key] = _Call(self.rule, self.solver, places, fixed)
-        return call.solution(numbers, *arrays)
+        out, _ = call.solution(numbers, *arrays)
+        return out
+
+    def _check_positions(self, args: tuple[Any, ...]) -> None:
+        argnums = self.rule.argnums
+        if argnums is not None and any(k >= len(args) for k in argnums):
+            raise ValueError(
+                f"argnums must be positions of the solver's arguments, which are {len(args)} in this call; "
+                f"got {argnums}"
+            )
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
     def __reduce__(self) -> Any:
-        module = sys.modules.get(getattr(self, "__module__", ""))
+        found: Any = sys.modules.get(getattr(self, "__module__", ""))
         name = getattr(self, "__qualname__", "")
-        if module is not None and "." not in name and getattr(module, name, None) is self:
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:
             return name  # a decorated function, which pickles by its name as others do
         return DifferentiableSolver, (self.rule, self.solver)
 
@@ -128,6 +147,11 @@ class _Call:
         others, taken = iter(fixed), {*places.moving, *places.counts}
         self.template = [None if k in taken else next(others) for k in range(places.structure.num_leaves)]
         self.owners = [self._owner(k) for k in self.moving]
+        args, kwargs = self.structure.unflatten(range(self.structure.num_leaves))
+        reference = rule.optimality_fun if rule.reference_signature is None else rule.reference_signature
+        #: how many of the solver's arguments, the initial point, are none of F's
+        self.start = 0 if has_no_start(solver, reference, args, kwargs) else 1
+        self.misfit = takes(reference, (None, *args[self.start :]), kwargs)
         self.numeric: tuple[int, ...] | None = None
         self.tangents: dict[Any, Any] = {}
         self.solution = jax.custom_jvp(self._solve, nondiff_argnums=(0,))
@@ -153,37 +177,59 @@ class _Call:
     def _varies(self, k: int) -> bool:
         """Whether the solution is differentiated in this array's argument."""
         owner, argnums = self.owners[k], self.rule.argnums
-        return owner != 0 and (argnums is None or owner in argnums)
+        return (owner != 0 or not self.start) and (argnums is None or owner in argnums)
 
     # -- the solution ------------------------------------------------------------------------------
 
-    def _solve(self, numbers: tuple[int, ...], *arrays: Any) -> Any:
+    def _solve(self, numbers: tuple[int, ...], *arrays: Any) -> tuple[Any, Any]:
+        """The solution, and whether the solver vouches for it; without jit a warning tells that."""
+        jax = self.jax
         if self.rule.host:
             return self._call_host(numbers, arrays)
         args, kwargs = self._arguments(numbers, arrays)
-        out = self.solver(*args, **kwargs)
-        return self.jax.tree.map(self.jax.numpy.asarray, self._plain(out))
+        out, fine, message = self._plain(self.solver(*args, **kwargs))
+        out = jax.tree.map(jax.numpy.asarray, out)
+        fine = jax.numpy.all(jax.numpy.asarray(fine))
+        leaves = jax.tree.leaves(out[0] if self.rule.has_aux else out)
+        if not any(isinstance(leaf, jax.core.Tracer) for leaf in (*leaves, fine)):
+            self._tell(leaves, fine, message)
+            fine = jax.numpy.asarray(True)
+        return out, fine
 
-    def _plain(self, out: Any) -> Any:
+    def _plain(self, out: Any) -> tuple[Any, Any, Any]:
         """Results of SciPy and numsolve stand for their x, and integers for floats."""
         x, aux = out if self.rule.has_aux else (out, None)
-        x = self.jax.tree.map(_plain_leaf, _x_of(x))
-        return (x, aux) if self.rule.has_aux else x
+        x, fine, message = _x_of(x)
+        x = self.jax.tree.map(_plain_leaf, x)
+        return ((x, aux) if self.rule.has_aux else x), fine, message
 
-    def _call_host(self, numbers: tuple[int, ...], arrays: Any) -> Any:
+    @staticmethod
+    def _tell(leaves: Any, fine: Any, message: Any) -> bool:
+        """Warn if the solver failed."""
+        finite = all(bool(np.all(np.isfinite(leaf))) for leaf in leaves)
+        succeeded = finite and bool(np.all(fine))
+        if not succeeded:
+            _report.failed(message if finite else "x is not finite")
+        return succeeded
+
+    def _call_host(self, numbers: tuple[int, ...], arrays: Any) -> tuple[Any, Any]:
         jax = self.jax
         shape = self._result_shape(numbers, arrays)
         single = float_dtype(jax) == np.float32  # asked here, as it is a thread's own
         known = None if shape is None else jax.tree.flatten(shape)
         host = functools.partial(self._on_host, known, single, numbers)
         if not any(isinstance(array, jax.core.Tracer) for array in arrays):
-            return jax.tree.map(jax.numpy.asarray, host(*map(np.array, arrays)))
+            return jax.tree.map(jax.numpy.asarray, host(*map(np.array, arrays))[0]), jax.numpy.asarray(True)
         if shape is None:
             raise ValueError(
                 "the shape of the solution is not known under jit or vmap: give result_shape, or an initial "
                 f"point with that shape{' (aux is returned too)' if self.rule.has_aux else ''}"
             )
-        return _jax_host.call(host, shape, *arrays, vmap_method=self.rule.vmap_method)
+        vouched = jax.ShapeDtypeStruct((), np.dtype(bool))
+        answer: tuple[Any, Any] = _jax_host.call(
+            host, (shape, vouched), *arrays, vmap_method=self.rule.vmap_method
+        )
+        return answer
 
     def _result_shape(self, numbers: tuple[int, ...], arrays: Any) -> Any:
         """Shapes and dtypes of what the solver returns, where they are known before it is called."""
@@ -191,7 +237,7 @@ class _Call:
         args, kwargs = self._arguments(numbers, arrays)
         shape = self.rule.result_shape
         if shape is None:
-            if self.rule.has_aux or not jax.tree.leaves(args[0]):
+            if self.rule.has_aux or not self.start or not jax.tree.leaves(args[0]):
                 return None
             return jax.tree.map(lambda leaf: _struct(jax, leaf, floating=True), args[0])
         if callable(shape):
@@ -210,7 +256,9 @@ class _Call:
     def _on_host(self, known: Any, single: bool, numbers: tuple[int, ...], *arrays: Any) -> Any:
         """Call the solver with NumPy arrays. JAX must not be called from here: it could wait for itself."""
         args, kwargs = self._arguments(numbers, arrays)
-        leaves, structure = self.jax.tree.flatten(self._plain(self.solver(*args, **kwargs)))
+        out, fine, message = self._plain(self.solver(*args, **kwargs))
+        fine = self._tell(self.jax.tree.leaves(out[0] if self.rule.has_aux else out), fine, message)
+        leaves, structure = self.jax.tree.flatten(out)
         leaves = [np.asarray(leaf) for leaf in leaves]
         if single and not self.rule.warned and any(x.dtype == np.float64 for x in leaves):
             self.rule.warned.append("float64")
@@ -221,7 +269,7 @@ class _Call:
                 stacklevel=caller_level(),
             )
         if known is None:
-            return structure.unflatten(leaves)
+            return structure.unflatten(leaves), np.asarray(fine)
         wanted, wanted_structure = known
         batched = self.rule.vmap_method in {"expand_dims", "broadcast_all"}
         shapes = [x.shape for x in leaves], [w.shape for w in wanted]
@@ -230,15 +278,21 @@ class _Call:
                 f"the solver returned arrays of shape {structure.unflatten(shapes[0])}, "
                 f"{wanted_structure.unflatten(shapes[1])} is wanted (result_shape, or the initial point)"
             )
+        batch = leaves[0].shape[: leaves[0].ndim - len(wanted[0].shape)] if leaves and batched else ()
         return structure.unflatten(
             [x.astype(w.dtype, copy=False) for x, w in zip(leaves, wanted, strict=True)]
-        )
+        ), np.full(batch, fine)
 
     # -- its tangents ------------------------------------------------------------------------------
 
     def _tangent_rule(self, numbers: tuple[int, ...], arrays: Any, tangents: Any) -> Any:
         jax = self.jax
-        out = self.solution(numbers, *arrays)
+        if self.misfit is not None:
+            raise TypeError(
+                f"optimality_fun does not take the solver's arguments ({self.misfit}), of which the first is "
+                "the initial point, or None; bind options to the solver with functools.partial"
+            )
+        out, fine = self.solution(numbers, *arrays)
         x, aux = out if self.rule.has_aux else (out, None)
         zero = jax.custom_derivatives.SymbolicZero
         active = tuple(
@@ -252,10 +306,12 @@ class _Call:
             if (active, kept) not in self.tangents:
                 self.tangents[active, kept] = jax.jit(functools.partial(self._tangent, active, kept))
             values = [float(numbers[k]) for k in traced]
-            dx = self.tangents[active, kept](values, x, tuple(arrays), [tangents[k] for k in active])
+            directions = [jax.numpy.asarray(tangents[k]) for k in active]
+            dx = self.tangents[active, kept](values, x, fine, tuple(arrays), directions)
         else:
             dx = jax.tree.map(_zero_tangent, x)
-        return out, ((dx, jax.tree.map(_zero_tangent, aux)) if self.rule.has_aux else dx)
+        change = (dx, jax.tree.map(_zero_tangent, aux)) if self.rule.has_aux else dx
+        return (out, fine), (change, _zero_tangent(fine))
 
     def _traced(self, numbers: tuple[int, ...], x: Any, arrays: Any) -> tuple[int, ...]:
         """The places of the integers that the optimality function takes as traced numbers."""
@@ -288,10 +344,11 @@ class _Call:
         kept: tuple[int | None, ...],
         values: Any,
         x: Any,
+        fine: Any,
         arrays: Any,
         tangents: Any,
     ) -> Any:
-        """Solve dF/dx dx = -dF/dtheta dtheta."""
+        """Solve dF/dx dx = -dF/dtheta dtheta; nan if there is no solution."""
         numbers = _filled(kept, [k for k, number in enumerate(kept) if number is None], values)
 
         def F(x: Any, *theta: Any) -> Any:  # noqa: N802
@@ -304,102 +361,20 @@ class _Call:
         settings = {"solve": rule.solve, "symmetric": rule.symmetric, "tol": rule.tol}
         if rule.check:
             check_solution(lambda x: F(x, *theta), x, like(x, value), **settings)
-        return linear_solve(lambda x: F(x, *theta), x, rhs, **settings)
+        dx = linear_solve(lambda x: F(x, *theta), x, rhs, **settings)
+        jnp = self.jax.numpy
+        for leaf in self.jax.tree.leaves(x):
+            fine = fine & jnp.all(jnp.isfinite(leaf))
+        return self.jax.tree.map(lambda leaf: leaf * jnp.where(fine, 1, jnp.nan).astype(leaf.dtype), dx)
 
     def _optimality(self, x: Any, numbers: Any, arrays: Any) -> Any:
         args, kwargs = self._arguments(numbers, arrays)
+        theta: Sequence[Any] = args[self.start :]
         if self.rule.reference_signature is not None:
-            bound = signature_of(self.rule.reference_signature).bind(*args, **kwargs)
+            bound = signature_of(self.rule.reference_signature).bind(x, *theta, **kwargs)
             bound.apply_defaults()
-            args, kwargs = bound.args, bound.kwargs
-        try:
-            inspect.signature(self.rule.optimality_fun).bind(x, *args[1:], **kwargs)
-        except TypeError as error:
-            raise TypeError(
-                f"optimality_fun does not take the solver's arguments ({error}); bind options to the solver "
-                "with functools.partial"
-            ) from error
-        except ValueError:  # a callable without a signature
-            pass
-        return self.rule.optimality_fun(x, *args[1:], **kwargs)
-
-
-# -- linear systems with dF/dx, shared with products.py ----------------------------------------------
-
-
-def linear_solve(
-    G: Callable[[Any], Any],
-    x: Any,
-    rhs: Any,
-    *,
-    solve: Any,
-    symmetric: bool,
-    tol: float | None,
-    transpose: bool = False,
-) -> Any:
-    """Solve dG/dx(x) z = rhs, or the transposed system, in a way that JAX differentiates and transposes."""
-    jax = require_jax()
-    from jax.flatten_util import ravel_pytree
-
-    # One vector: JAX cannot transpose a solve of which some leaves of the right-hand side are constant.
-    flat, unravel = ravel_pytree(x)
-    b = ravel_pytree(rhs)[0]
-    _, product = jax.linearize(G, x)
-
-    def operator(v: Any) -> Any:
-        return ravel_pytree(like(x, product(unravel(v))))[0]
-
-    if transpose and not symmetric:
-        pull = jax.linear_transpose(operator, flat)
-        operator = lambda v: pull(v)[0]  # noqa: E731
-    if callable(solve):
-
-        def method(matvec: Any, b: Any) -> Any:
-            z = solve(lambda v: unravel(matvec(ravel_pytree(v)[0])), unravel(b))
-            return ravel_pytree(z)[0]
-
-    else:
-        name = _jax_solvers.automatic(symmetric, flat.size) if solve == "auto" else solve
-
-        def method(matvec: Any, b: Any) -> Any:
-            return _jax_solvers.solve(name, matvec, b, tol=tol)
-
-    return unravel(
-        jax.lax.custom_linear_solve(operator, b, solve=method, transpose_solve=method, symmetric=symmetric)
-    )
-
-
-def like(x: Any, value: Any) -> Any:
-    """The leaves of F in the structure of x, which must have the same shapes."""
-    jax = require_jax()
-    leaves, structure = jax.tree.flatten(x)
-    values = jax.tree.leaves(value)
-    if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in values]:
-        raise ValueError(
-            "the optimality function must be square: it returns arrays of shape "
-            f"{[tuple(leaf.shape) for leaf in values]}, the solution has "
-            f"{[tuple(leaf.shape) for leaf in leaves]}"
-        )
-    return structure.unflatten([v.astype(leaf.dtype) for v, leaf in zip(values, leaves, strict=True)])
-
-
-def check_solution(
-    G: Callable[[Any], Any], x: Any, value: Any, *, solve: Any, symmetric: bool, tol: float | None
-) -> None:
-    """Estimate the error of x by a Newton step, and try the symmetry on one pair of vectors."""
-    jax = require_jax()
-    jnp = jax.numpy
-    from jax.flatten_util import ravel_pytree
-
-    step = ravel_pytree(linear_solve(G, x, value, solve=solve, symmetric=symmetric, tol=tol))[0]
-    flat, unravel = ravel_pytree(x)
-    product = jax.linearize(G, x)[1]
-    rng = np.random.default_rng(0)
-    u, v = (jnp.asarray(rng.standard_normal(flat.size), flat.dtype) for _ in range(2))
-    Au, Av = (ravel_pytree(product(unravel(w)))[0] for w in (u, v))
-    skew = jnp.abs(u @ Av - v @ Au) / (norm(jax, u) * norm(jax, Av))
-    residual = jnp.max(jnp.abs(ravel_pytree(value)[0]), initial=0.0)
-    jax.debug.callback(_report.check, residual, norm(jax, step), norm(jax, flat), skew if symmetric else 0.0)
+            (_, *theta), kwargs = bound.args, bound.kwargs
+        return self.rule.optimality_fun(x, *theta, **kwargs)
 
 
 def _filled(values: Any, places: Any, others: Any) -> list[Any]:
@@ -427,6 +402,11 @@ def _plain_leaf(leaf: Any) -> Any:
     return as_float(leaf)
 
 
-def _x_of(out: Any) -> Any:
-    """The solution in a result object."""
-    return out.x if hasattr(out, "x") and hasattr(out, "success") else out
+def _x_of(out: Any) -> tuple[Any, Any, Any]:
+    """The solution in a result object, whether the solver vouches for it, and what it says."""
+    message = getattr(out, "message", None)
+    if hasattr(out, "x") and (hasattr(out, "success") or hasattr(out, "status")):
+        return out.x, out.success if hasattr(out, "success") else out.status == 0, message
+    if hasattr(out, "root") and hasattr(out, "converged"):  # scipy.optimize.root_scalar
+        return out.root, out.converged, getattr(out, "flag", None)
+    return out, True, None

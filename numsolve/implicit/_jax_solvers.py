@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numsolve._core import checks
+
 from . import _jax_host, _report
 from ._numbers import as_float
-from ._plain_solvers import DENSE_UP_TO, default_tol
+from ._plain_solvers import DENSE_UP_TO
+from ._watch import HIDDEN, default_tol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,23 +49,27 @@ def solve(
     from jax.flatten_util import ravel_pytree
 
     flat, unravel = ravel_pytree(jax.tree.map(as_float, b))
+    if not isinstance(flat, jax.core.Tracer):
+        checks.finite("b", np.asarray(flat), xp=np)
     n = flat.size
     if n == 0:
         return b
     A = _Operator(jax, lambda v: ravel_pytree(matvec(unravel(v)))[0], n, flat.dtype, transpose, ridge)
     tol = default_tol(flat.dtype) if tol is None else tol
+    # The loops of an iteration stop at once at a right-hand side of nan, as if it were solved.
+    known = jnp.where(jnp.all(jnp.isfinite(flat)), jnp.ones((), flat.dtype), jnp.nan)
     if sparsity is not None:
-        return unravel(_sparse_host(A, flat, sparsity, tol))
+        return unravel(_sparse_host(A, flat, sparsity, tol) * known)
     maxiter = 10 * n if maxiter is None else maxiter
     x0 = jnp.zeros_like(flat) if init is None else ravel_pytree(init)[0].astype(flat.dtype)
     if method in FACTORISED:
-        return unravel(METHODS[method](A, flat, x0, tol, maxiter))
+        return unravel(METHODS[method](A, flat, x0, tol, maxiter) * known)
     # The squares in an iteration shall neither over- nor underflow, whatever the size of the data.
     size = _or_one(jnp, _size(flat))
     stretch = _or_one(jnp, _size(A.matvec(flat / size)))
     x0 = None if init is None else x0 / size * stretch
     x = METHODS[method](A.over(stretch), flat / size, x0, tol, maxiter)
-    return unravel(x / stretch * size)
+    return unravel(x / stretch * size * known)
 
 
 def automatic(symmetric: bool, n: int) -> str:
@@ -76,7 +83,7 @@ class _Operator:
     """A square matrix known by its products, or the transposed one, with ``ridge`` on its diagonal."""
 
     def __init__(self, jax: Any, matvec: Any, n: int, dtype: Any, transpose: bool, ridge: float | None):
-        self.jax, self.n, self.dtype = jax, n, dtype
+        self.jax, self.n, self.dtype, self.turned = jax, n, dtype, transpose
         shape = jax.ShapeDtypeStruct((n,), dtype)
 
         def plain(v: Any) -> Any:
@@ -88,10 +95,10 @@ class _Operator:
         self.matvec, self.rmatvec = (transposed, plain) if transpose else (plain, transposed)
 
     def over(self, number: Any) -> _Operator:
-        """The matrix divided by a number."""
+        """The matrix divided by a number, or each of its rows by its own."""
         out = object.__new__(_Operator)
-        out.jax, out.n, out.dtype = self.jax, self.n, self.dtype
-        out.matvec, out.rmatvec = lambda v: self.matvec(v) / number, lambda v: self.rmatvec(v) / number
+        out.jax, out.n, out.dtype, out.turned = self.jax, self.n, self.dtype, self.turned
+        out.matvec, out.rmatvec = lambda v: self.matvec(v) / number, lambda v: self.rmatvec(v / number)
         return out
 
     def start(self, b: Any, x0: Any) -> tuple[Any, Any]:
@@ -99,28 +106,70 @@ class _Operator:
         _, jnp = _jax()
         return (jnp.zeros_like(b), b) if x0 is None else (x0, b - self.matvec(x0))
 
-    def dense(self) -> Any:
+    def dense(self, wanted: Any = 1.0) -> Any:
+        """All entries; zeros where they are not wanted."""
         _, jnp = _jax()
-        return self.jax.vmap(self.matvec, out_axes=1)(jnp.eye(self.n, dtype=self.dtype))
+        return self.jax.vmap(self.matvec, out_axes=1)(wanted * jnp.eye(self.n, dtype=self.dtype))
+
+    def rows(self) -> Any:
+        """About the size of each row."""
+        return _rows(self.matvec, self.n, self.dtype)
 
 
 def _dense(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
-    """LU; where a pivot is rounding noise, the solution of least norm."""
+    """LU of the matrix with rows of about size one; least norm where it is singular.
+
+    A pivot is rounding noise if it is small beside the terms that were subtracted in it. Unlike its size
+    beside other pivots, this does not depend on the units of rows and columns. Those of the columns change
+    nothing in the factorisation.
+    """
     jax, jnp = _jax()
     matrix = A.dense()
-    lu = jax.scipy.linalg.lu_factor(matrix)
-    pivots = jnp.abs(jnp.diagonal(lu[0]))
-    regular = jnp.min(pivots) > A.n * jnp.finfo(A.dtype).eps * jnp.max(pivots)
-    x = jax.scipy.linalg.lu_solve(lu, b)
-    return _where(~regular, lambda _: _jax_host.lapack(matrix, b, tol), x)
+    if A.n == 1:
+        pivot = matrix[0]
+        regular = jnp.all((pivot != 0) & jnp.isfinite(pivot))
+        x = b / jnp.where(pivot == 0, 1, pivot)
+    else:
+        rows = _power_of_two(jnp, jnp.max(jnp.abs(matrix), axis=1))
+        lu, _, order = jax.lax.linalg.lu(matrix * rows[:, None])
+        pivots = jnp.abs(jnp.diagonal(lu))
+        terms = pivots + jnp.sum(jnp.abs(jnp.tril(lu, -1) * jnp.triu(lu).T), axis=1)
+        regular = jnp.all(pivots > A.n * jnp.finfo(A.dtype).eps * terms)
+        triangular = functools.partial(jax.lax.linalg.triangular_solve, lu, left_side=True)
+        y = triangular((rows * b)[order][:, None], lower=True, unit_diagonal=True)
+        x = triangular(y)[:, 0]
+    return _where(~regular, lambda singular, _: _jax_host.lapack(matrix, b, tol, singular), x)
+
+
+def _power_of_two(jnp: Any, sizes: Any) -> Any:
+    """The powers of two nearest to 1 / sizes, by which one multiplies without rounding errors."""
+    exponent = jnp.frexp(_or_one(jnp, sizes))[1]
+    largest = jnp.finfo(sizes.dtype).maxexp - 8
+    return jnp.ldexp(jnp.ones_like(sizes), -jnp.clip(exponent, -largest, largest))
 
 
 def _hybrid(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
     """A hundred products of GMRES, to a residual near rounding; a factorisation if they are not enough."""
     _, jnp = _jax()
-    x, r = _krylov(A, b, *A.start(b, None), 1e-3 * tol, 100)
-    unsolved = ~(jnp.linalg.norm(r) <= 1e-2 * tol * jnp.linalg.norm(b))
-    return _where(unsolved, lambda _: _jax_host.lapack(A.dense(), b, tol), x)
+    rows = _in_units(jnp, A.rows())
+    x, r = _krylov(A.over(rows), b / rows, jnp.zeros_like(b), b / rows, 1e-3 * tol, 100)
+    unsolved = ~(jnp.linalg.norm(r) <= 1e-2 * tol * jnp.linalg.norm(b / rows))
+    # The matrix is made of the flag, so that XLA does not move it in front of the loop, where it always runs.
+    return _where(unsolved, lambda flag, _: _jax_host.lapack(A.dense(flag), b, tol, flag), x)
+
+
+def _rows(matvec: Callable[[Any], Any], n: int, dtype: Any) -> Any:
+    """About the size of each row: its product with a vector of numbers between one and two."""
+    _, jnp = _jax()
+    k = np.arange(n)
+    spread = np.where(k % 3 == 0, -1.0, 1.0) * (1 + (k * 0.6180339887498949) % 1)
+    return _or_one(jnp, jnp.abs(matvec(jnp.asarray(spread, dtype))))
+
+
+def _in_units(jnp: Any, rows: Any) -> Any:
+    """What to divide rows of different units by; ones where no row is hidden by another."""
+    apart = jnp.max(rows) > HIDDEN * jnp.min(rows)
+    return jnp.where(apart, rows / jnp.max(rows), jnp.ones_like(rows))
 
 
 def _host(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
@@ -129,27 +178,32 @@ def _host(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # no
 
 
 def _sparse_host(A: _Operator, b: Any, sparsity: Any, tol: float) -> Any:
-    """SuperLU through SciPy; one product for each colour of the pattern gives all the entries."""
+    """SuperLU through SciPy; one product for each colour of the pattern gives all the entries.
+
+    A transposed system takes the products and the pattern of the matrix that is transposed.
+    """
     import scipy.sparse as sp
 
     from ._differences import colour
 
     jax, jnp = _jax()
     pattern = sp.csc_array(sparsity)
+    if pattern.shape != (A.n, A.n):
+        raise ValueError(f"sparsity must have shape {(A.n, A.n)}, got {pattern.shape}")
     pattern.sort_indices()
     colours = colour(pattern)
     seeds = jnp.asarray(colours == np.arange(colours.max() + 1)[:, None], dtype=A.dtype)
     rows, columns = pattern.tocoo().coords
-    entries = jax.vmap(A.matvec)(seeds)[colours[columns], rows]
-    return _jax_host.superlu(pattern, entries, b, tol)
+    entries = jax.vmap(A.rmatvec if A.turned else A.matvec)(seeds)[colours[columns], rows]
+    x = _jax_host.superlu(pattern, entries, b, tol, transpose=A.turned)
+    return direct(A.matvec, x, b, "sparsity", tol)
 
 
 def _cholesky(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
     jax, _ = _jax()
     matrix = A.dense()
     x = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(matrix), b)
-    scale = _size(b) + A.n * _size(matrix) * _size(x)
-    return _watched("cholesky", x, _size(matrix @ x - b), scale, tol)
+    return direct(lambda v: matrix @ v, x, b, "cholesky", tol)
 
 
 def _cg(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
@@ -176,18 +230,20 @@ def _cg(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
     start = (x, r, r, r @ r, jnp.ones_like(r @ r), 0, jnp.array(False))
     x, *_, indefinite = jax.lax.while_loop(more, step, start)
 
-    def leave(x: Any) -> Any:
+    def leave(_: Any, x: Any) -> Any:
         x = _say(_report.indefinite, indefinite, 0.0, x)
         return _krylov(A, b, x, b - A.matvec(x), tol, maxiter)[0]
 
     x = _where(indefinite, leave, x)
-    return _watched("cg", x, *_residual(A, x, b), tol)
+    return _iterated(A, x, b, "cg", tol)
 
 
 def _gmres(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
     _, jnp = _jax()
-    x, r = _krylov(A, b, *A.start(b, x0), tol, maxiter)
-    return _watched("gmres", x, jnp.linalg.norm(r), jnp.linalg.norm(b), tol)
+    rows = _in_units(jnp, A.rows())
+    A, b = A.over(rows), b / rows
+    x, _ = _krylov(A, b, *A.start(b, x0), tol, maxiter)
+    return _iterated(A, x, b, "gmres", tol)
 
 
 def _krylov(A: _Operator, b: Any, x: Any, r: Any, tol: float, maxiter: int) -> tuple[Any, Any]:
@@ -239,7 +295,7 @@ def _krylov(A: _Operator, b: Any, x: Any, r: Any, tol: float, maxiter: int) -> t
 def _bicgstab(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
     jax, _ = _jax()
     x = jax.scipy.sparse.linalg.bicgstab(A.matvec, b, x0=x0, tol=tol, maxiter=maxiter)[0]
-    return _watched("bicgstab", x, *_residual(A, x, b), tol)
+    return _iterated(A, x, b, "bicgstab", tol)
 
 
 def _lsmr(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
@@ -280,7 +336,7 @@ def _lsmr(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
         return x, h, hbar, u, v, alpha, c * alpha, zetabar, rho_new, rhobar_new, cbar, sbar, k + 1
 
     x = jax.lax.while_loop(more, step, start)[0]
-    return _watched("lsmr", x, *_residual(A, x, b), tol)
+    return _iterated(A, x, b, "lsmr", tol)
 
 
 METHODS = {
@@ -308,15 +364,38 @@ def _or_one(jnp: Any, size: Any) -> Any:
     return jnp.where((size > 0) & jnp.isfinite(size), size, jnp.ones_like(size))
 
 
-def _residual(A: _Operator, x: Any, b: Any) -> tuple[Any, Any]:
-    _, jnp = _jax()
-    return jnp.linalg.norm(A.matvec(x) - b), jnp.linalg.norm(b)
+def _where(flag: Any, function: Callable[[Any, Any], Any], x: Any) -> Any:
+    """``function(flag, x)`` where the flag is set, else x; unlike `cond`, it stays a choice under `vmap`.
 
-
-def _where(flag: Any, function: Callable[[Any], Any], x: Any) -> Any:
-    """``function(x)`` where the flag is set, else x; unlike `cond`, it stays a choice under `vmap`."""
+    What the function does must depend on the flag or on x: XLA moves anything else in front of the loop.
+    """
     jax, _ = _jax()
-    return jax.lax.while_loop(lambda s: s[0], lambda s: (s[0] & False, function(s[1])), (flag, x))[1]
+    return jax.lax.while_loop(lambda s: s[0], lambda s: (s[0] & False, function(*s)), (flag, x))[1]
+
+
+def direct(matvec: Callable[[Any], Any], x: Any, b: Any, method: str, tol: float | None) -> Any:
+    """Return x, and warn if its residual is above ten times the tolerance, and above rounding errors.
+
+    Each row counts in its own unit. The matrix itself may not be known: |A| |x| is estimated by one product.
+    """
+    _, jnp = _jax()
+    rows, tol = _rows(matvec, x.size, x.dtype), default_tol(b.dtype) if tol is None else tol
+    noise = 100 * x.size**0.5 * float(jnp.finfo(b.dtype).eps) * _size(x)
+    scale, residual = _size(b / rows), _size((matvec(x) - b) / rows)
+    report = functools.partial(_report.linear, method=method)
+    return _say(report, ~(residual <= 10 * tol * scale + noise), residual / _or_one(jnp, scale), x)
+
+
+def _iterated(A: _Operator, x: Any, b: Any, method: str, tol: float) -> Any:
+    """Return x, and warn of a residual above ten times the tolerance, or one that the largest rows hide."""
+    _, jnp = _jax()
+    r = A.matvec(x) - b
+    residual, scale = jnp.linalg.norm(r), jnp.linalg.norm(b)
+    x = _watched(method, x, residual, scale, tol)
+    rows = A.rows()
+    hidden, of = _size(r / rows), jnp.maximum(_size(b / rows), _size(x))
+    report = functools.partial(_report.hidden, method=method)
+    return _say(report, (residual <= 10 * tol * scale) & ~(hidden <= tol**0.5 * of), hidden / of, x)
 
 
 def _watched(method: str, x: Any, residual: Any, scale: Any, tol: float) -> Any:
@@ -335,8 +414,11 @@ def _say(report: Callable[[Any, Any], None], flag: Any, value: Any, x: Any) -> A
         report(flag, value)
         return np.zeros(flag.shape, x.dtype)
 
-    zero = np.zeros((), x.dtype)
-    return _where(flag, lambda x: x + _jax_host.call(host, zero, flag, value, vmap_method="broadcast_all"), x)
+    def told(flag: Any, x: Any) -> Any:
+        zero = np.zeros((), x.dtype)
+        return x + _jax_host.call(host, zero, flag, value, vmap_method="broadcast_all")
+
+    return _where(flag, told, x)
 
 
 def _jax() -> tuple[Any, Any]:

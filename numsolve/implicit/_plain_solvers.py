@@ -13,14 +13,27 @@ from __future__ import annotations
 
 import importlib
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.krylov import conjugate_gradients
 
-from . import _report
+from . import _direct, _report
 from ._differences import sparse_jacobian
+from ._operator import Operator, is_function
+from ._watch import (
+    HIDDEN,
+    ITERATIVE,
+    checked,
+    default_tol,
+    norm,
+    size_of,
+    sizes_of_rows,
+    watch,
+    watch_adjoint,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,100 +46,22 @@ if TYPE_CHECKING:
 DENSE_UP_TO = 2000
 
 
-def default_tol(dtype: Any) -> float:
-    """1e-10 in double precision, 1e-5 in single."""
-    return 1e-5 if str(dtype).endswith("32") else 1e-10
+def factorise(
+    A: Operator, solve: Any, symmetric: bool, tol: float | None = None, *, watched: bool = True
+) -> tuple[Vector, Vector]:
+    """Functions that solve with A and its transpose, by any of the ways that ``solve`` may name.
 
-
-class Operator:
-    """A square matrix: dense, sparse, a linear operator, or a function with or without its transpose."""
-
-    def __init__(
-        self, xp: Any, A: Any, n: int, dtype: Any, rmatvec: Vector | None = None, ridge: float | None = None
-    ) -> None:
-        self.xp, self.n, self.dtype = xp, n, dtype
-        A = A if _is_function(A) else as_matrix(xp, A, dtype)
-        self.matrix = None if _is_function(A) else A
-        self._product, self._rproduct = _products(A, rmatvec)
-        if ridge is not None:
-            self._add(ridge)
-
-    def _add(self, ridge: float) -> None:
-        if self.matrix is not None:
-            eye = _eye_like(self.xp, self.matrix, self.n, self.dtype)
-            self.matrix = self.matrix + ridge * eye
-            self._product, self._rproduct = _products(self.matrix, None)
-            return
-        product, rproduct = self._product, self._rproduct
-        self._product = lambda v: product(v) + ridge * v
-        self._rproduct = None if rproduct is None else lambda v: rproduct(v) + ridge * v
-
-    @property
-    def has_both(self) -> bool:
-        """Whether products with the matrix and with its transpose cost nothing extra."""
-        return self._rproduct is not None
-
-    def matvec(self, v: Any) -> Any:
-        return self._product(v)
-
-    def rmatvec(self, v: Any) -> Any:
-        if self._rproduct is None:  # a function without its transpose: all columns are formed once
-            self.matrix = self.dense()
-            self._product, self._rproduct = _products(self.matrix, None)
-        return self._rproduct(v)  # type: ignore[misc]  # just set
-
-    @property
-    def T(self) -> Operator:  # noqa: N802
-        """The transposed operator."""
-        turned = object.__new__(Operator)
-        turned.xp, turned.n, turned.dtype = self.xp, self.n, self.dtype
-        turned.matrix = None if self.matrix is None else self.matrix.T
-        turned._product, turned._rproduct = self.rmatvec, self.matvec
-        return turned
-
-    def __call__(self, v: Any) -> Any:
-        return self.matvec(v)
-
-    def scaled(self, factor: float) -> Operator:
-        """The operator times a number."""
-        out = object.__new__(Operator)
-        out.xp, out.n, out.dtype = self.xp, self.n, self.dtype
-        out.matrix = None if self.matrix is None or arrays.is_operator(self.matrix) else factor * self.matrix
-        out._product, out._rproduct = lambda v: factor * self.matvec(v), lambda v: factor * self.rmatvec(v)
-        return out
-
-    def dense(self) -> Any:
-        if self.matrix is not None:
-            return self.matrix.toarray() if arrays.is_sparse(self.matrix) else self.matrix
-        unit = self.xp.eye(self.n, dtype=self.dtype)
-        return self.xp.stack([self.matvec(unit[:, k]) for k in range(self.n)], axis=1)
-
-    def as_operator(self) -> Any:
-        """The operator of SciPy or CuPy."""
-        return arrays.linear_operator(self.xp, (self.n, self.n), self.matvec, self.rmatvec, dtype=self.dtype)
-
-
-def as_matrix(xp: Namespace, A: Any, dtype: Any) -> Any:
-    """A matrix of floats; operators, None, and what is a matrix of floats stay as they are."""
-    checks.refuse_masked("the matrix", A)
-    if A is None or (arrays.is_operator(A) and not arrays.is_sparse(A)):
-        return A
-    if arrays.is_sparse(A):
-        return A if A.dtype.kind == "f" else A.astype(dtype)
-    if isinstance(A, list | tuple) or "int" in str(A.dtype) or "bool" in str(A.dtype):
-        return xp.asarray(A, dtype=dtype)
-    return A
-
-
-def factorise(A: Operator, solve: Any, symmetric: bool, tol: float | None = None) -> tuple[Vector, Vector]:
-    """Functions that solve with A and its transpose, by any of the ways that ``solve`` may name."""
+    What the caller gave is looked at here, unless it is elsewhere.
+    """
     if not isinstance(solve, str):
         forward, adjoint = _users(A, solve)
-        if not A.has_both:
+        if not watched:
             return forward, adjoint
-        return _checked(A.matvec, forward, "the given solve", tol), _checked(
-            A.rmatvec, adjoint, "the given solve", tol
-        )
+        name = "the given solve"
+        forward = checked(A.matvec, forward, name, tol)
+        if A.has_both:
+            return forward, checked(A.rmatvec, adjoint, name, tol)
+        return forward, lambda c: watch_adjoint(A.matvec, adjoint(c), c, name, tol)
     name = automatic(A, symmetric) if solve == "auto" else solve
     if name in {"dense", "cholesky", "host", "sparse"}:
         forward, adjoint = _DIRECT[name](A)
@@ -137,7 +72,7 @@ def factorise(A: Operator, solve: Any, symmetric: bool, tol: float | None = None
             )
             for op in (A, A.T)
         )
-    return _checked(A.matvec, forward, name, tol), _checked(A.rmatvec, adjoint, name, tol)
+    return checked(A.matvec, forward, name, tol), checked(A.rmatvec, adjoint, name, tol)
 
 
 def _users(A: Operator, solve: Any) -> tuple[Vector, Vector]:
@@ -174,70 +109,43 @@ def solve(
     """Solve one system, for the public functions."""
     xp = arrays.array_namespace(b=b)
     if sparsity is not None:
-        matvec, method = sparse_jacobian(matvec, xp.zeros_like(b), "linear", sparsity), "sparse"
+        return _by_pattern(matvec, b, transpose, ridge, tol, sparsity)
     A = Operator(xp, matvec, b.shape[0], b.dtype, ridge=ridge)
     A = A.T if transpose else A
-    if method in _ITERATIVE:
+    if method in ITERATIVE:
         tol = default_tol(b.dtype) if tol is None else tol
         init = None if init is None else checks.array("init", init, xp=xp, dtype=b.dtype, shape=b.shape)
         x = iterate(method, A, b, init, tol, 10 * A.n if maxiter is None else maxiter)
-        return _watch(A.matvec, x, b, method, tol)
-    return _checked(A.matvec, _DIRECT[method](A)[0], method, tol)(b)
+        return watch(A.matvec, x, b, method, tol)
+    return checked(A.matvec, _DIRECT[method](A)[0], method, tol)(b)
 
 
-# -- direct ------------------------------------------------------------------------------------------
-
-
-def _dense(A: Operator) -> tuple[Vector, Vector]:
-    """LU; least norm where a pivot is rounding noise."""
-    xp, matrix = A.xp, A.dense()
-    name = arrays.namespace_name(xp)
-    if A.n == 0:
-        return (lambda b: b), (lambda b: b)
-    if name not in {"numpy", "cupy"}:
-        return tuple(  # type: ignore[return-value]
-            lambda b, M=M: xp.linalg.solve(M, b[:, None])[:, 0] for M in (matrix, matrix.T)
-        )
-    linalg = importlib.import_module("scipy.linalg" if name == "numpy" else "cupyx.scipy.linalg")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of an exact zero on the diagonal; seen below
-        lu = linalg.lu_factor(matrix, check_finite=False)
-    pivots = xp.abs(xp.diagonal(lu[0]))
-    if not bool(xp.all(xp.isfinite(pivots))):
-        return (lambda b: xp.nan * b,) * 2
-    if float(xp.min(pivots)) > A.n * float(xp.finfo(matrix.dtype).eps) * float(xp.max(pivots)):
-        return (
-            lambda b: linalg.lu_solve(lu, b, check_finite=False),
-            lambda b: linalg.lu_solve(lu, b, trans=1, check_finite=False),
-        )
-    inverse = xp.linalg.pinv(matrix)
-    return (lambda b: inverse @ b), (lambda b: inverse.T @ b)
-
-
-def _cholesky(A: Operator) -> tuple[Vector, Vector]:
-    xp, matrix = A.xp, A.dense()
-    if arrays.is_numpy(xp):
-        from scipy.linalg import cho_factor, cho_solve
-
-        factor = cho_factor(matrix, check_finite=False)
-        return (lambda b: cho_solve(factor, b, check_finite=False),) * 2
-    L = xp.linalg.cholesky(matrix)
-    return (lambda b: xp.linalg.solve(L.T, xp.linalg.solve(L, b[:, None]))[:, 0],) * 2
+def _by_pattern(
+    matvec: Any, b: Array, transpose: bool, ridge: float | None, tol: float | None, sparsity: Any
+) -> Array:
+    """A sparse factorisation of a matrix with a pattern, which one product with the matrix verifies."""
+    product, xp = (matvec if is_function(matvec) else lambda v: matvec @ v), arrays.array_namespace(b=b)
+    if tuple(np.shape(sparsity)) != (b.shape[0], b.shape[0]):
+        raise ValueError(f"sparsity must have shape {(b.shape[0],) * 2}, got {tuple(np.shape(sparsity))}")
+    sparse = sparse_jacobian(product, xp.zeros_like(b), sparsity)
+    A = Operator(xp, sparse, b.shape[0], b.dtype, ridge=ridge)
+    shifted = product if ridge is None else lambda v: product(v) + ridge * v
+    forward, adjoint = _sparse(A)
+    if transpose:
+        return watch_adjoint(shifted, adjoint(b), b, "sparsity", tol)
+    out: Array = watch(shifted, forward(b), b, "sparsity", tol)
+    return out
 
 
 def _sparse(A: Operator) -> tuple[Vector, Vector]:
-    """SuperLU; least norm by LSMR if the matrix is singular."""
-    library = "scipy" if arrays.is_numpy(A.xp) else "cupyx.scipy"
-    splu = importlib.import_module(f"{library}.sparse.linalg").splu
-    try:
-        factor = splu(A.matrix.tocsc())  # type: ignore[union-attr]  # it is sparse
-    except RuntimeError:  # "Factor is exactly singular"
-        tol = default_tol(A.dtype)
-        return (
-            lambda b: iterate("lsmr", A, b, None, tol, 10 * A.n),
-            lambda b: iterate("lsmr", A.T, b, None, tol, 10 * A.n),
-        )
-    return factor.solve, lambda b: factor.solve(b, "T")
+    """A factorisation; least norm by LSMR if the matrix is singular."""
+    found, tol = _direct.sparse(A), default_tol(A.dtype)
+    if found is not None:
+        return found
+    return (
+        lambda b: iterate("lsmr", A, b, None, tol, 10 * A.n),
+        lambda b: iterate("lsmr", A.T, b, None, tol, 10 * A.n),
+    )
 
 
 # -- iterative ---------------------------------------------------------------------------------------
@@ -246,13 +154,13 @@ def _sparse(A: Operator) -> tuple[Vector, Vector]:
 def iterate(name: str, A: Operator, b: Array, x0: Array | None, tol: float, maxiter: int) -> Array:
     """Solve by an iteration, for data of any size: the squares in it neither over- nor underflow."""
     xp = A.xp
-    size = _size(xp, b)
+    size = size_of(xp, b)
     if size == 0.0:
         return 0.0 * b
     if not math.isfinite(size):
         return b * math.nan
     b = b / size
-    stretch = _size(xp, A.matvec(b))
+    stretch = size_of(xp, A.matvec(b))
     method = _ITERATIVE[name]
     if MODEST < stretch < 1 / MODEST or stretch == 0.0 or not math.isfinite(stretch):
         return size * method(A, b, None if x0 is None else x0 / size, tol, maxiter)
@@ -298,8 +206,8 @@ def _library_cg(A: Operator, b: Array, x: Array, tol: float, maxiter: int) -> Ar
         reached = x + step
 
     r = b - A.matvec(x)
-    size = _norm(xp, r)
-    cg, settings = _library("cg", xp, tol * _norm(xp, b) / size if size > 0 else tol)
+    size = norm(xp, r)
+    cg, settings = _library("cg", xp, tol * norm(xp, b) / size if size > 0 else tol)
     operator = arrays.linear_operator(xp, (A.n, A.n), product, dtype=A.dtype)
     step: Array = cg(operator, r, maxiter=maxiter, callback=note, **settings)[0]
     return x + step
@@ -309,18 +217,21 @@ def _array_api_cg(A: Operator, b: Array, x: Array, tol: float, maxiter: int) -> 
     """For array libraries that have none; a negative definite matrix is turned round."""
     xp, r = A.xp, b - A.matvec(x)
     sign = -1.0 if float(r @ A.matvec(r)) < 0 else 1.0
-    goal = tol * _norm(xp, b)
+    goal = tol * norm(xp, b)
     for k, step in enumerate(
         conjugate_gradients(xp, lambda v: sign * A.matvec(v), xp.zeros_like(b), sign * r)
     ):
         if step.curvature < 0:
             raise _SaddleError(x + step.x)
-        if k + 1 >= maxiter or _norm(xp, step.r) <= goal:
+        if k + 1 >= maxiter or norm(xp, step.r) <= goal:
             break
     return x + step.x
 
 
 def _gmres(A: Operator, b: Array, x0: Array | None, tol: float, maxiter: int) -> Array:
+    rows = sizes_of_rows(A.xp, A.matvec, b)
+    if float(A.xp.max(rows)) > HIDDEN * float(A.xp.min(rows)):
+        A, b = A.over(rows), b / rows
     restart = min(50, A.n)
     gmres, settings = _library("gmres", A.xp, tol)
     cycles = max(1, maxiter // restart)
@@ -343,9 +254,9 @@ def _array_api_bicgstab(A: Operator, b: Array, x0: Array | None, tol: float, max
     x = xp.zeros_like(b) if x0 is None else x0
     r = b - A.matvec(x)
     shadow, p = r, r
-    rho, goal = float(shadow @ r), tol * _norm(xp, b)
+    rho, goal = float(shadow @ r), tol * norm(xp, b)
     for _ in range(maxiter):
-        if _norm(xp, r) <= goal or rho == 0.0:
+        if norm(xp, r) <= goal or rho == 0.0:
             break
         v = A.matvec(p)
         alpha = rho / float(shadow @ v)
@@ -380,61 +291,10 @@ def _lsmr(A: Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
     return lsmr(A.as_operator(), b, x0=x0, atol=1e-2 * tol, btol=1e-2 * tol, conlim=0.0, maxiter=maxiter)[0]
 
 
-_DIRECT = {"dense": _dense, "host": _dense, "cholesky": _cholesky, "sparse": _sparse}
+_DIRECT = {"dense": _direct.dense, "host": _direct.dense, "cholesky": _direct.cholesky, "sparse": _sparse}
 _ITERATIVE: dict[str, Callable[..., Array]] = {
     "cg": _cg,
     "gmres": _gmres,
     "bicgstab": _bicgstab,
     "lsmr": _lsmr,
 }
-
-
-# -- watching ----------------------------------------------------------------------------------------
-
-
-def _checked(matvec: Vector, function: Vector, name: str, tol: float | None) -> Vector:
-    return lambda b: _watch(matvec, function(b), b, name, tol)
-
-
-def _watch(matvec: Vector, x: Any, b: Any, name: str, tol: float | None) -> Any:
-    """Warn if the residual is above ten times the tolerance."""
-    xp = arrays.array_namespace(b=b)
-    tol = default_tol(b.dtype) if tol is None else tol
-    size, residual = _size(xp, b), _size(xp, matvec(x) - b)
-    if name not in _ITERATIVE:
-        # A factorisation is as good as it can be if the residual is small beside the terms that cancel in
-        # it. Their size, |A| |x|, is estimated from one product with signs.
-        signs = xp.where(xp.arange(x.shape[0]) % 3 == 0, -xp.ones_like(x), xp.ones_like(x))
-        size += _size(xp, matvec(signs)) * _size(xp, x)
-    _report.linear(not residual <= 10 * tol * size, residual / size if size else residual, method=name)
-    return x
-
-
-def _norm(xp: Namespace, x: Array) -> float:
-    return float(xp.linalg.vector_norm(x))
-
-
-def _size(xp: Any, x: Any) -> float:
-    """The largest magnitude: unlike the 2-norm, it does not overflow."""
-    return float(xp.max(xp.abs(x))) if x.shape[0] else 0.0
-
-
-def _is_function(A: Any) -> bool:
-    return callable(A) and not hasattr(A, "shape")
-
-
-def _products(A: Any, rmatvec: Vector | None) -> tuple[Vector, Vector | None]:
-    if isinstance(A, Operator):
-        return A.matvec, A.rmatvec
-    if _is_function(A):
-        return A, rmatvec
-    if arrays.is_operator(A) and not arrays.is_sparse(A):
-        return A.matvec, A.rmatvec
-    return (lambda v: A @ v), (lambda v: A.T @ v)
-
-
-def _eye_like(xp: Any, matrix: Any, n: int, dtype: Any) -> Any:
-    if arrays.is_sparse(matrix):
-        library = "scipy" if arrays.is_numpy(xp) else "cupyx.scipy"
-        return importlib.import_module(f"{library}.sparse").identity(n, dtype=dtype, format="csr")
-    return xp.eye(n, dtype=dtype)

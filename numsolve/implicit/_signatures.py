@@ -41,3 +41,46 @@ def takes_keyword(function: Any, name: str) -> bool:
         p.kind is inspect.Parameter.VAR_KEYWORD or (p.name == name and p.kind in by_name)
         for p in parameters.values()
     )
+
+
+def knows_transpose(solve: Any) -> bool:
+    """Whether a linear solver can be asked for the transposed system by name; ours need it for a pattern."""
+    if is_ours(solve) and "sparsity" not in bound_options(solve):
+        return False
+    signature = known_signature(solve)
+    return signature is not None and "transpose" in signature.parameters
+
+
+def is_ours(solve: Any) -> bool:
+    """Whether a linear solver is one of this column's, with settings bound or not."""
+    function = solve.func if isinstance(solve, functools.partial) else solve
+    return getattr(function, "__module__", None) == f"{__package__}.linear_solve"
+
+
+def is_transposed(solve: Any) -> bool:
+    """Whether a partial has bound the transposed system already."""
+    return bool(bound_options(solve).get("transpose", False))
+
+
+def takes(function: Any, args: Any, kwargs: Any) -> str | None:
+    """What speaks against these arguments; None if nothing does, or if nobody knows."""
+    try:
+        signature_of(function).bind(*args, **kwargs)
+    except TypeError as error:
+        return str(error)
+    except ValueError:  # a callable without a signature
+        pass
+    return None
+
+
+def has_no_start(solver: Any, function: Any, args: Any, kwargs: Any) -> bool:
+    """Whether a solver takes no initial point, so that F wants all of its arguments.
+
+    The name of its first argument tells, if it is that of F's first parameter; else their number.
+    """
+    names = [list(known.parameters) if known else [] for known in map(known_signature, (solver, function))]
+    first, unknowns = names[0][:1], names[1][:1]
+    if first and first != unknowns and first == names[1][1:2]:
+        return True
+    without, with_start = takes(function, (None, *args), kwargs), takes(function, (None, *args[1:]), kwargs)
+    return without is None and with_start is not None

@@ -8,17 +8,27 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 
-from . import _differences, _plain_solvers, _report
+from . import _differences, _plain_solvers, _report, _structure
+from ._operator import Operator, as_matrix
 from ._settings import check_plain_solve
+from ._watch import default_tol, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numsolve._core.typing import Array
 
+#: Entries of a Jacobian in theta that are kept; a larger one is made anew for each product.
+KEPT = 4_000_000
+#: How well a product with what the caller gave has to agree with one by differences, for each kind of them.
+AGREE = {"central": 1e-5, "forward": 1e-3}
+
 
 class SolutionMap:
-    """The products of dx*/dtheta for vectors x and theta; what they need is made when it is first needed."""
+    """The products of dx*/dtheta for vectors x and theta; what they need is made when it is first needed.
+
+    ``blocks`` are the places of arguments in theta, ``leaves`` the arguments: dF/dx may be one of them.
+    """
 
     def __init__(
         self,
@@ -39,16 +49,28 @@ class SolutionMap:
         symmetric: bool = False,
         check: bool = False,
         tol: float | None = None,
+        blocks: Sequence[_structure.Block] = (),
+        leaves: Sequence[Any] = (),
+        traced: dict[str, Any] | None = None,
     ) -> None:
         self.xp, self.F, self.x, self.theta, self.method = xp, F, x, theta, method
         self.way, self.symmetric, self.tol = check_plain_solve(solve), symmetric, tol
         self.sparsity = sparsity if isinstance(sparsity, tuple) else (sparsity, None)
+        given = (jvp_x, vjp_x, jvp_theta, vjp_theta, jac_x, jac_theta)
+        #: whether the caller has handed over what might be of another matrix
+        self.believed = not isinstance(solve, str) or any(
+            part is not None for part in (*given, *self.sparsity)
+        )
+        #: the exact products that JAX has made of F
+        self.traced = traced or {}
         self.jvp_theta, self.vjp_theta, self.jac_theta = jvp_theta, vjp_theta, jac_theta
         self.jvp_x, self.vjp_x, self.jac_x = jvp_x, vjp_x, jac_x
+        self.blocks, self.leaves = blocks, list(leaves)
         self._solves: Any = None
+        self._pulls: Any = None
         self._steps: dict[str, str] = {}
         n, p = x.shape[0], theta.shape[0]
-        self.jac_theta = jac_theta = _plain_solvers.as_matrix(xp, jac_theta, x.dtype)
+        self.jac_theta = jac_theta = as_matrix(xp, jac_theta, x.dtype)
         _check_shape("jac_x", jac_x, (n, n))
         _check_shape("jac_theta", jac_theta, (n, p))
         _check_entries("jac_x", jac_x, xp)
@@ -58,11 +80,80 @@ class SolutionMap:
 
     def forward(self, t: Any) -> Any:
         """J t."""
-        return -self.solve(self.push(self.xp.reshape(t, (-1,))))
+        t = self.xp.reshape(t, (-1,))
+        return self.moved(t, self.push(t))
+
+    def moved(self, t: Array | None, change: Array) -> Array:
+        """-A^{-1} of the change B t of F; with t, what the caller gave is compared with one product of F."""
+        z: Array = -self.solve(change)
+        if self.believed and self.F is not None and t is not None:
+            product = self._both(z, t)
+            if not self._agrees(product, change):
+                watch(self._push_x, -z, self._push_theta(t), self._what(), self._tolerance())
+        return z
 
     def adjoint(self, c: Any) -> Any:
         """J' c."""
-        return -self.pull(self.rsolve(self.xp.reshape(c, (-1,))))
+        c = self.xp.reshape(c, (-1,))
+        u = self.rsolve(c)
+        pulled = -self.pull(u)
+        if self.believed and self.F is not None:
+            self._compare(u, c, pulled)
+        return pulled
+
+    # -- what the caller gave: one product with F itself tells --------------------------------------
+
+    def _both(self, v: Array, t: Array) -> Array:
+        """A v + B t: the derivative of F in both of its arguments at once."""
+        if self.traced:
+            out: Array = self.traced["push_x"](v) + self.traced["push_theta"](t)
+            return out
+        F, n = self._function("F"), self.x.shape[0]
+        both = self.xp.concat([self.x, self.theta])
+        direction = self.xp.concat([v, self.xp.astype(t, v.dtype)])
+        method = self._steps.get("x", self._steps.get("theta", self.method))
+        try:
+            out = _differences.directional(
+                lambda z: F(z[:n], z[n:]),
+                both,
+                direction,
+                "complex-step" if method == "auto" else method,
+                self.xp,
+            )
+        except (TypeError, ValueError, NotImplementedError):  # no F for complex numbers
+            out = self.xp.nan * v
+        return out
+
+    def _agrees(self, r: Array, b: Array) -> bool:
+        """Whether a residual is small in each row, beside the right-hand side there."""
+        xp = self.xp
+        return bool(xp.all(xp.abs(r) <= 10 * self._tolerance() * xp.abs(b)))
+
+    def _compare(self, u: Array, c: Array, pulled: Array) -> None:
+        """Look whether A'u = c and -B'u is what was pulled: u'(A v + B t) = c'v - pulled't at random."""
+        xp, rng = self.xp, np.random.default_rng(0)
+        v, t = (xp.asarray(rng.standard_normal(k.shape[0]), dtype=c.dtype) for k in (c, self.theta))
+
+        def off(product: Array, tol: float, v: Array, t: Array) -> tuple[bool, float]:
+            size = arrays.norm(xp, c) + arrays.norm(xp, pulled)
+            error = abs(float(u @ product) - float(c @ v) + float(pulled @ t))
+            terms = arrays.norm(xp, u) * arrays.norm(xp, product) + size * arrays.norm(xp, v)
+            noise = 100 * float(xp.finfo(c.dtype).eps) * terms
+            return not error <= 10 * tol * size + noise, error / size if size else error
+
+        wrong, error = off(self._both(v, t), self._tolerance(), v, t)
+        if wrong:  # F may have no complex steps: a second look
+            product, tol = self._push_x(v) + self._push_theta(t), self._tolerance()
+            wrong, error = off(product, tol, v, t)
+        _report.linear(wrong, error, method=self._what())
+
+    def _tolerance(self) -> float:
+        tol = default_tol(self.x.dtype) if self.tol is None else self.tol
+        kinds = [self.method, *self._steps.values()]
+        return max([tol, *(AGREE[kind] for kind in kinds if kind in AGREE and not self.traced)])
+
+    def _what(self) -> str:
+        return "the given solve" if not isinstance(self.way, str) else "what was given of the Jacobians"
 
     # -- dF/dx -------------------------------------------------------------------------------------
 
@@ -78,20 +169,36 @@ class SolutionMap:
 
     def _factorised(self) -> Any:
         if self._solves is None:
-            self._solves = _plain_solvers.factorise(self._operator(), self.way, self.symmetric, self.tol)
+            self._solves = _plain_solvers.factorise(
+                self._operator(), self.way, self.symmetric, self.tol, watched=self.F is None
+            )
         return self._solves
 
-    def _operator(self) -> _plain_solvers.Operator:
-        n, users = self.x.shape[0], not isinstance(self.way, str)
-        if self.jac_x is None and self.jvp_x is None and not users:
-            self.jac_x = self._jacobian("x", self.sparsity[0])
+    def _operator(self) -> Operator:
+        n, way = self.x.shape[0], self.way
+        products = not isinstance(way, str) or way in {"cg", "gmres", "bicgstab", "lsmr"}
+        products = products or (way == "auto" and n > _plain_solvers.DENSE_UP_TO)
+        if self.jac_x is None and self.jvp_x is None:
+            self.jac_x = self._found_matrix()
+            if self.jac_x is None and (not products or self.sparsity[0] is not None):
+                self.jac_x = self._jacobian("x", self.sparsity[0])
         if self.jac_x is not None:
-            return _plain_solvers.Operator(self.xp, self.jac_x, n, self.x.dtype)
-        pull = self.jvp_x if self.symmetric else self.vjp_x
+            return Operator(self.xp, self.jac_x, n, self.x.dtype)
         push = self.jvp_x if self.jvp_x is not None else self._push_x
-        return _plain_solvers.Operator(self.xp, push, n, self.x.dtype, pull)
+        pull = self.vjp_x if self.vjp_x is not None else self.traced.get("pull_x")
+        if self.symmetric and pull is None:
+            pull = push
+        return Operator(self.xp, push, n, self.x.dtype, pull)
+
+    def _found_matrix(self) -> Any:
+        """The argument of F that is dF/dx, as in A x - b."""
+        if not self.leaves or not arrays.is_numpy(self.xp) or self._step("x") != "complex-step":
+            return None
+        return _structure.matrix_of(self.leaves, self._push_x, self.x.shape[0], self.x.dtype)
 
     def _push_x(self, v: Any) -> Any:
+        if self.traced:
+            return self.traced["push_x"](v)
         F = self._function("the product dF/dx v")
         return self._directional("x", lambda x: F(x, self.theta), self.x, v)
 
@@ -105,8 +212,16 @@ class SolutionMap:
         elif self.jac_theta is not None:
             out = self.jac_theta @ t
         else:
-            F = self._function("jvp_theta or jac_theta")
-            out = self._directional("theta", lambda theta: F(self.x, theta), self.theta, t)
+            out = self._push_theta(t)
+        return out
+
+    def _push_theta(self, t: Array) -> Array:
+        out: Array
+        if self.traced:
+            out = self.traced["push_theta"](t)
+            return out
+        F = self._function("jvp_theta or jac_theta")
+        out = self._directional("theta", lambda theta: F(self.x, theta), self.theta, t)
         return out
 
     def pull(self, u: Array) -> Array:
@@ -114,31 +229,67 @@ class SolutionMap:
         out: Array
         if self.vjp_theta is not None:
             out = self.xp.asarray(self.vjp_theta(u))
-        else:
-            if self.jac_theta is None:
-                self.jac_theta = self._jacobian("theta", self.sparsity[1])
+        elif self.jac_theta is not None:
             out = self.jac_theta.T @ u
+        elif self.traced:
+            out = self.traced["pull_theta"](u)
+        elif self.sparsity[1] is not None:
+            self.jac_theta = self._jacobian("theta", self.sparsity[1])
+            out = self.jac_theta.T @ u
+        else:
+            if self._pulls is None:
+                whole = _structure.Block(0, self.theta.shape[0], (self.theta.shape[0],), None)
+                self._pulls = [self._pull_of(block) for block in self.blocks or (whole,)]
+            out = self.xp.concat([pull(u) for pull in self._pulls]) if self._pulls else 0 * self.theta
         return out
+
+    def _pull_of(self, block: _structure.Block) -> Any:
+        """The transposed derivative in one block of theta: by its structure, or by all of its entries."""
+        xp, n, size = self.xp, self.x.shape[0], block.stop - block.start
+
+        def push(v: Array) -> Array:
+            whole = [xp.zeros(k, dtype=v.dtype) for k in (block.start, self.theta.shape[0] - block.stop)]
+            return self._push_theta(xp.concat([whole[0], v, whole[1]]))
+
+        if size > _structure.FEW and self._step("theta") == "complex-step":
+            found = _structure.pull_of(block, push, self.x, n, xp)
+            if found is not None:
+                return found
+
+        def column(k: int) -> Array:
+            return push(xp.astype(xp.arange(size) == k, self.x.dtype))
+
+        if n * size > KEPT:
+            return lambda u: xp.stack([u @ column(k) for k in range(size)])
+        matrix = xp.stack([column(k) for k in range(size)]) if size else xp.zeros((0, n), dtype=self.x.dtype)
+        return lambda u: matrix @ u
 
     # -- differences -------------------------------------------------------------------------------
 
     def _jacobian(self, name: str, sparsity: Any) -> Any:
-        F = self._function(f"jac_{name}, or products for {name},")
+        if name == "x" and sparsity is None and self.traced:
+            return self.traced["jac_x"]()
+        push = self._push_x if name == "x" else self._push_theta
+        self._function(f"jac_{name}, or products for {name},")
         point = self.x if name == "x" else self.theta
-
-        def of_one(z: Any) -> Any:
-            return F(z, self.theta) if name == "x" else F(self.x, z)
-
-        method = self._step_for(name, of_one, point)
         if sparsity is None:
-            return _differences.jacobian(of_one, point, method, self.xp)
+            return _differences.jacobian(push, point, self.x, self.xp)
         _check_shape(f"sparsity of dF/d{name}", sparsity, (self.x.shape[0], point.shape[0]))
-        return _differences.sparse_jacobian(of_one, point, method, sparsity)
+        return _differences.sparse_jacobian(push, point, sparsity)
 
     def _directional(self, name: str, F: Any, point: Any, v: Any) -> Any:
         return _differences.directional(F, point, v, self._step_for(name, F, point), self.xp)
 
+    def _step(self, name: str) -> str:
+        """The kind of differences in x or theta."""
+        F = self._function(f"products for {name}")
+        if name == "x":
+            return self._step_for(name, lambda x: F(x, self.theta), self.x)
+        return self._step_for(name, lambda theta: F(self.x, theta), self.theta)
+
     def _step_for(self, name: str, F: Any, point: Any) -> str:
+        if self.traced:
+            return "jax"
         if self.method != "auto":
             return self.method
         if name not in self._steps:
@@ -160,7 +311,7 @@ class SolutionMap:
                 f"the solution has {self.x.shape[0]}"
             )
         _report.nonfinite(arrays.to_host(value))
-        if not check:
+        if not check or not self.x.shape[0]:
             return
         A = self._operator()
         rng = np.random.default_rng(0)
@@ -171,16 +322,21 @@ class SolutionMap:
             if self.symmetric
             else 0.0
         )
-        step = self._factorised()[0](value)
-        _report.check(float(xp.max(xp.abs(value))), arrays.norm(xp, step), arrays.norm(xp, self.x), skew)
+        forward, adjoint = self._factorised()
+        # Inverse iteration with A'A, one step from a random vector: the smallest singular value, from above.
+        z = adjoint(forward(u / arrays.norm(xp, u)))
+        size = arrays.norm(xp, z)
+        least = 1 / arrays.norm(xp, forward(z / size)) if size else 0.0
+        residual, step, x = (arrays.to_host(k) for k in (value, forward(value), self.x))
+        _report.check(residual, step, x, skew, least)
 
 
 def _check_shape(name: str, matrix: Any, shape: tuple[int, int]) -> None:
-    if (
-        matrix is not None
-        and tuple(np.shape(matrix) if not hasattr(matrix, "shape") else matrix.shape) != shape
-    ):
-        raise ValueError(f"{name} must have shape {shape}, got {tuple(matrix.shape)}")
+    if matrix is None:
+        return
+    found = np.shape(matrix) if not hasattr(matrix, "shape") else tuple(matrix.shape)
+    if found != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {found}")
 
 
 def _check_entries(name: str, matrix: Any, xp: Any) -> None:

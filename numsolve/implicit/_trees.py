@@ -17,7 +17,7 @@ def leaves(tree: Any) -> list[Any]:
     """The leaves in order; None has none, dictionaries go by sorted keys, as in JAX."""
     if tree is None:
         return []
-    if isinstance(tree, dict):
+    if isinstance(tree, dict) and not hasattr(tree, "tocsr"):  # a sparse matrix may be one
         return [leaf for key in sorted(tree) for leaf in leaves(tree[key])]
     if isinstance(tree, tuple | list) and not _is_numbers(tree):
         return [leaf for branch in tree for leaf in leaves(branch)]
@@ -28,7 +28,7 @@ def rebuild(tree: Any, values: list[Any]) -> Any:
     """The same nest with other leaves, which are taken from the front of ``values``."""
     if tree is None:
         return None
-    if isinstance(tree, dict):
+    if isinstance(tree, dict) and not hasattr(tree, "tocsr"):  # a sparse matrix may be one
         filled = {key: rebuild(tree[key], values) for key in sorted(tree)}
         return {key: filled[key] for key in tree}
     if isinstance(tree, tuple | list) and not _is_numbers(tree):

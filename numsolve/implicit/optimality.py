@@ -7,7 +7,9 @@ implicit differentiation", NeurIPS 2022, table 1; parameters in the order of jax
 or the regulariser first.) Gradients are JAX's; with ``grad=`` given, NumPy arrays are accepted, too.
 
 Where a constraint switches between active and inactive (a zero multiplier, an entry at the threshold of a
-soft-thresholding) the solution has no derivative; what comes out is one of the one-sided ones.
+soft-thresholding) the solution has no derivative. What comes out is what the derivatives of F are there: with
+JAX those of its rules (half for `maximum` at a tie, zero for `abs` at zero), by central differences the mean
+of the one-sided ones.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from ._fixed_points import (
     proximal_gradient,
 )
 from ._jax import require_jax
+from ._linear_conditions import least_squares, linear_system, quadratic_program
 from ._made import remade
 
 if TYPE_CHECKING:
@@ -38,12 +41,14 @@ __all__ = [
     "conic_residual",
     "eigenpair",
     "kkt",
+    "least_squares",
     "linear_system",
     "make_kkt_optimality_fun",
     "mirror_descent",
     "newton",
     "projected_gradient",
     "proximal_gradient",
+    "quadratic_program",
     "stationary",
 ]
 
@@ -211,33 +216,6 @@ def conic_residual(projection: Function) -> Function:
         return A.T @ y + c, v - y - A @ x + b
 
     return F
-
-
-def linear_system(x: Any, A: Any, b: Any) -> Any:
-    """The residual of a linear system, A x - b; the forward solve's factorisation serves its derivative.
-
-    Parameters
-    ----------
-    x : array of shape (n,)
-        The solution.
-    A : matrix of shape (n, n)
-        Dense; for JAX also anything with ``A @ x``.
-    b : array of shape (n,)
-        The right-hand side.
-
-    Returns
-    -------
-    array of shape (n,)
-        A x - b.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from numsolve.implicit import optimality
-    >>> print(optimality.linear_system(np.ones(2), np.eye(2), np.ones(2)))
-    [0. 0.]
-    """
-    return A @ x - b
 
 
 def eigenpair(z: Any, A: Any) -> tuple[Any, Any]:

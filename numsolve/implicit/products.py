@@ -21,7 +21,8 @@ from numsolve._core import arrays, checks
 from numsolve._core.result import PrecisionWarning, caller_level
 
 from . import _trees
-from ._numbers import as_floats, is_integer, numbers_as_floats
+from ._arguments import Arguments, Part, is_nonzero, usual
+from ._numbers import as_floats, numbers_as_floats
 from ._settings import CONSTANT, DIFFERENCES, shared
 from ._solution_map import SolutionMap
 from .linear_solve import has_jax_leaves
@@ -29,7 +30,7 @@ from .linear_solve import has_jax_leaves
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numsolve._core.typing import Array, Matrix, Namespace, Operator
+    from numsolve._core.typing import Matrix, Operator
 
     from ._settings import Differences, PlainSolve
 
@@ -55,17 +56,18 @@ def root_vjp(
     sol : array or pytree
         The solution x.
     args : sequence
-        Arrays or pytrees.
+        Arrays or pytrees; without JAX also sparse matrices, whose stored entries are the parameters.
     cotangent : like sol
         The derivative c of a loss with respect to x.
     solve : str, callable, pair of callables, or factorisation
         As in `numsolve.implicit.custom_root`. For NumPy and CuPy also what the forward solve has left: a
         factorisation of dF/dx with a method ``solve(b, "N" or "T")`` as SciPy's SuperLU, or a pair of
-        functions that solve with dF/dx and with its transpose.
+        functions that solve with dF/dx and with its transpose. One product with F verifies it.
     symmetric : bool
         dF/dx is symmetric.
     check : bool
-        Spend one more solve to estimate the error of `sol`, and look at the symmetry.
+        Spend four more solves to estimate the error of `sol` and the smallest singular value of dF/dx, and
+        look at the symmetry.
     tol : float, optional
         Relative residual of the solve: 1e-10, or 1e-5 in single precision.
 
@@ -105,7 +107,7 @@ def root_vjp(
     checks.function("optimality_fun", optimality_fun)
     _same_structure("cotangent", cotangent, "sol", sol)
     sol, cotangent = as_floats("sol", sol), as_floats("cotangent", cotangent)
-    given = tuple(args)
+    given = usual(args)
     args = numbers_as_floats(optimality_fun, sol, given)
     settings = shared(solve, symmetric, check, tol)
     if _speaks_jax(optimality_fun, sol, args):
@@ -115,12 +117,14 @@ def root_vjp(
     xp = _trees.namespace(sol, args, cotangent)
     c, _ = _trees.ravel("cotangent", cotangent, xp)
     checks.finite("cotangent", c, xp=xp)
-    arguments = _Arguments(optimality_fun, sol, args, given, xp)
-    solution = SolutionMap(xp, *arguments.floats.function(), **settings)
-    u = solution.rsolve(c)
-    out = arguments.floats.spread(-solution.pull(u))
+    arguments = Arguments(optimality_fun, sol, args, given, xp)
+    if _has_closed_form(optimality_fun, arguments, solve, xp):
+        return _by_closed_form(optimality_fun, sol, args, c, settings)
+    solution = _map(arguments.floats, settings)
+    out = arguments.floats.spread(solution.adjoint(c))
     if arguments.integers.places:  # apart: they need not be differentiable
-        counted = SolutionMap(xp, *arguments.integers.function(), **settings | {"check": False})
+        counted = _map(arguments.integers, settings | {"check": False})
+        u = solution.rsolve(c)
         with np.errstate(all="ignore"):  # of a logarithm in the derivative of (-2)**k
             out = arguments.integers.spread(-counted.pull(u), out)
     return tuple(_trees.rebuild(args, out))
@@ -173,7 +177,7 @@ def root_jvp(
     [0.25]
     """
     checks.function("optimality_fun", optimality_fun)
-    given, tangents = tuple(args), tuple(tangents)
+    given, tangents = usual(args), usual(tangents)
     if len(given) != len(tangents):
         raise ValueError(
             f"tangents must have one entry for each of args, got {len(tangents)} for {len(given)}"
@@ -190,20 +194,21 @@ def root_jvp(
             traced(optimality_fun, sol, numbers, given, tuple(tangents), **settings), sol, numbers
         )
     xp = _trees.namespace(sol, numbers, tangents)
-    arguments = _Arguments(optimality_fun, sol, numbers, given, xp)
+    arguments = Arguments(optimality_fun, sol, numbers, given, xp)
     _, back = _trees.ravel("sol", sol, xp)
     directions = _trees.leaves(tangents)
-    moved = [k for k, t in enumerate(directions) if k not in arguments.floats.places and _is_nonzero(t)]
+    moved = [k for k, t in enumerate(directions) if k not in arguments.floats.places and is_nonzero(t)]
     if not set(moved) <= set(arguments.integers.places):
         raise TypeError(CONSTANT)
-    solution = SolutionMap(xp, *arguments.floats.function(), **settings)
+    solution = _map(arguments.floats, settings)
     moves = arguments.floats.gathered(directions)
     checks.finite("tangents", moves, xp=xp)
     change = solution.push(moves)
-    if moved:
-        counted = SolutionMap(xp, *arguments.integers.function(), **settings | {"check": False})
-        change = change + counted.push(arguments.integers.gathered(directions))
-    return back(-solution.solve(change))
+    if not moved:
+        return back(solution.moved(moves, change))
+    counted = _map(arguments.integers, settings | {"check": False})
+    change = change + counted.push(arguments.integers.gathered(directions))
+    return back(solution.moved(None, change))
 
 
 def solution_jacobian(
@@ -241,7 +246,8 @@ def solution_jacobian(
     jvp_theta, vjp_theta : callable, optional
         Products of dF/dtheta with a vector (p,), and of its transpose with one of (n,).
     jac_x, jac_theta : matrix, optional
-        The same as matrices (n, n) and (n, p): dense, sparse, or a `LinearOperator`.
+        The same as matrices (n, n) and (n, p): dense, sparse, or a `LinearOperator`. What is given is
+        verified by one product with F, if that is given, too.
     method : {"auto", "complex-step", "forward", "central", "jax"}
         Where the products that are not given come from. "auto" is JAX if F returns its arrays, else complex
         steps, unless they disagree with a central difference.
@@ -284,16 +290,17 @@ def solution_jacobian(
         "jac_x": jac_x,
         "jac_theta": jac_theta,
     }
+    traced: dict[str, Any] = {}
     if F is not None and (method == "jax" or (method == "auto" and _speaks_jax(F, x, (theta,)))):
         from ._jax_products import products
 
-        x, theta, found = products(F, x, theta)
-        given = found | {name: value for name, value in given.items() if value is not None}
-        F = None
-    xp = _trees.namespace(x, theta)
-    flat_x, x_back = _trees.ravel("x", x, xp)
-    flat_theta, theta_back = _trees.ravel("theta", theta, xp)
-    flat_F = None if F is None else _flat(F, x_back, theta_back, xp)
+        flat_x, flat_theta, flat_F, traced = products(F, x, theta)
+        xp = _trees.namespace(flat_x)
+    else:
+        xp = _trees.namespace(x, theta)
+        flat_x, x_back = _trees.ravel("x", x, xp)
+        flat_theta, theta_back = _trees.ravel("theta", theta, xp)
+        flat_F = None if F is None else _flat(F, x_back, theta_back, xp)
     solution = SolutionMap(
         xp,
         flat_F,
@@ -301,6 +308,7 @@ def solution_jacobian(
         flat_theta,
         method=method,
         sparsity=sparsity,
+        traced=traced,
         **shared(solve, symmetric, check, tol),
         **given,
     )
@@ -308,6 +316,33 @@ def solution_jacobian(
     J = arrays.linear_operator(xp, shape, solution.forward, solution.adjoint, dtype=flat_x.dtype)
     J.__class__ = _unpicklable(type(J))  # type: ignore[arg-type]  # a class has a hash
     return J
+
+
+def _has_closed_form(F: Any, arguments: Arguments, solve: Any, xp: Any) -> bool:
+    """Whether a condition of the catalogue knows its derivatives, in all of its arguments."""
+    known = hasattr(F, "vjp_theta") and hasattr(F, "jac_x") and arrays.is_numpy(xp)
+    every = len(arguments.floats.places) == len(arguments.floats.leaves)
+    return known and every and isinstance(solve, str)
+
+
+def _by_closed_form(F: Any, sol: Any, args: Any, c: Any, settings: dict[str, Any]) -> tuple[Any, ...]:
+    """J' c by one linear solve and the formula of the condition."""
+    x, back = _trees.ravel("sol", sol, np)
+    jac_x = F.jac_x(sol, *args)
+
+    def residual(x: Any, _: Any) -> Any:
+        return _trees.concatenate([np.asarray(v) for v in _trees.leaves(F(back(x), *args))], np)
+
+    solution = SolutionMap(np, residual, x, np.zeros(0), jac_x=jac_x, **settings)
+    pulled = F.vjp_theta(back(-solution.rsolve(c)), sol, *args)
+    return tuple(pulled[: len(args)])
+
+
+def _map(part: Part, settings: dict[str, Any]) -> SolutionMap:
+    """The solution as a function of some of the arguments."""
+    F, x, theta = part.function()
+    blocks, leaves = part.known()
+    return SolutionMap(part.xp, F, x, theta, blocks=blocks, leaves=leaves, **settings)
 
 
 @functools.cache
@@ -330,75 +365,12 @@ def _same(J: Any, _memo: Any = None) -> Any:
     return J
 
 
-class _Arguments:
-    """The leaves of F's arguments: floats, integers that F takes as floats, and others."""
-
-    def __init__(self, F: Any, sol: Any, args: Any, given: Any, xp: Namespace) -> None:
-        leaves = _trees.leaves(args)
-        counted = [
-            is_integer(before) and not is_integer(now)
-            for before, now in zip(_trees.leaves(given), leaves, strict=True)
-        ]
-        floats = [_is_float(leaf, xp) and not c for leaf, c in zip(leaves, counted, strict=True)]
-        self.floats, self.integers = (
-            _Part(F, sol, args, [k for k, wanted in enumerate(those) if wanted], xp)
-            for those in (floats, counted)
-        )
-
-
-class _Part:
-    """Some leaves of F's arguments, as one vector."""
-
-    def __init__(self, F: Any, sol: Any, args: Any, places: list[int], xp: Namespace) -> None:
-        self.F, self.sol, self.args, self.places, self.xp = F, sol, args, places, xp
-        self.leaves = _trees.leaves(args)
-        self.vector, self.back = _trees.ravel("args", [self.leaves[k] for k in places], xp)
-
-    def function(self) -> tuple[Callable[[Array, Array], Array], Array, Array]:
-        """F as a function of two vectors, the solution and this part, and both."""
-        x, x_back = _trees.ravel("sol", self.sol, self.xp)
-
-        def flat(x: Array, theta: Array) -> Array:
-            arguments = _trees.rebuild(self.args, self.spread(theta, list(self.leaves)))
-            values = _trees.leaves(self.F(x_back(x), *arguments))
-            flattened: Array = _trees.concatenate([self.xp.asarray(v) for v in values], self.xp)
-            return flattened
-
-        return flat, x, self.vector
-
-    def spread(self, vector: Array, onto: list[Any] | None = None) -> list[Any]:
-        """The vector in the leaves' places; None elsewhere, unless there is something to put them onto."""
-        out = [None] * len(self.leaves) if onto is None else onto
-        for k, value in zip(self.places, self.back(vector), strict=True):
-            out[k] = value
-        return out
-
-    def gathered(self, leaves: list[Any]) -> Array:
-        """The leaves in these places as one vector."""
-        vector: Array = _trees.ravel("tangents", [leaves[k] for k in self.places], self.xp)[0]
-        return vector
-
-
-def _is_nonzero(tangent: Any) -> bool:
-    """Whether something is a number, or an array of numbers, and not zero."""
-    if isinstance(tangent, str | bytes) or tangent is None:
-        return False
-    values = arrays.to_host(tangent) if hasattr(tangent, "dtype") else np.asarray(tangent)
-    return values.dtype.kind in "biufc" and bool(np.any(values))
-
-
 def _flat(F: Callable[..., Any], x_back: Any, theta_back: Any, xp: Any) -> Callable[[Any, Any], Any]:
     def flat(x: Any, theta: Any) -> Any:
         out = F(x_back(x), theta_back(theta))
         return _trees.concatenate([xp.asarray(v) for v in _trees.leaves(out)], xp)
 
     return flat
-
-
-def _is_float(leaf: Any, xp: Any) -> bool:
-    if isinstance(leaf, float | list):
-        return True
-    return hasattr(leaf, "dtype") and bool(xp.isdtype(leaf.dtype, "real floating"))
 
 
 def _speaks_jax(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) -> bool:

@@ -51,6 +51,7 @@ def custom_root(
 
     The decorated ``solver(init_params, *args, **kwargs)`` is a JAX function: `jax.grad`, `jacfwd`, `jacrev`,
     `hessian`, `jit` and `vmap` apply to it in any order and number. The derivative in `init_params` is zero.
+    Complex unknowns count as pairs of real ones.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def custom_root(
         beyond (`cg` if symmetric, else `gmres`). A factorised matrix that is singular gives the solution of
         least norm. See `numsolve.implicit.solve_dense` and its neighbours.
     symmetric : bool
-        dF/dx is symmetric, as for F = grad f.
+        dF/dx is symmetric, as for F = grad f. It chooses the method; nothing depends on it being true.
     argnums : int or sequence of int, optional
         The positions of the solver's arguments that have derivatives, the initial point being 0; all of
         them by default. The others count as constants.
@@ -81,8 +82,8 @@ def custom_root(
         Where keyword arguments find their positions for `optimality_fun`; by default they are handed over
         by name.
     check : bool
-        Spend one more linear solve to estimate the error of x, and look whether a matrix that is said to be
-        symmetric is.
+        Spend four more linear solves to estimate the error of x and the smallest singular value of dF/dx, and
+        look whether a matrix that is said to be symmetric is.
     tol : float, optional
         Relative residual of the linear solves: 1e-10, or 1e-5 in single precision.
 
@@ -94,7 +95,10 @@ def custom_root(
     Raises
     ------
     ValueError
-        If F is not of the structure of x, or if the shape of the solution is not known where it must be.
+        If F is not of the structure of x, if the shape of the solution is not known where it must be, or if
+        `argnums` are not positions of the solver's arguments.
+    TypeError
+        If F does not take the solver's arguments.
     FloatingPointError
         With ``check=True``, if F is not finite at the solution.
 
@@ -102,7 +106,8 @@ def custom_root(
     -----
     RuntimeWarning
         If a linear system was not solved to ten times `tol`; with ``check=True`` also if x is off by more
-        than 1e-4, relatively, or if the matrix is not symmetric though it should be.
+        than 1e-4, relatively, or if the matrix is not symmetric though it should be. If the solver says
+        that it failed, or x is not finite; under `jit` the derivative is nan then.
     PrecisionWarning
         Once, if a host solver's float64 is rounded to float32 because JAX is in its 32-bit mode.
 
@@ -112,7 +117,9 @@ def custom_root(
     handed over to the solver as they are. So are Python integers to F where it needs them as such (sizes);
     otherwise it is compiled once for all their values. What `functools.partial` has bound to the solver is
     given to F only where F has an argument of that name. A solver that returns an object with an
-    attribute ``x`` (of SciPy or numsolve) is understood.
+    attribute ``x`` (of SciPy or numsolve) is understood. So is a solver without an initial point, if F takes
+    one argument more, or if the names of the solver's first and of F's second argument are the same. A
+    wrapped solver pickles if its functions do: lambdas and closures do not.
 
     References
     ----------
