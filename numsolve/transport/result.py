@@ -188,15 +188,17 @@ class TransportResult(Result):
         -------
         Gradient
             ``(a, b, M)``, the derivatives of the loss; those in a and b are nan at weights of zero, and
-            hold in a balanced problem for changes of equal sums.
+            hold in a balanced problem for changes of equal sums. A sharp plan may fall into parts that
+            exchange no mass to working precision. It then has no derivative in the weights, and those in a
+            and b are nan throughout; the one in M is right.
 
         Raises
         ------
         ValueError
             If there is no plan, or if a shape does not fit, or if the two sums differ.
         numpy.linalg.LinAlgError
-            If the plan falls into parts that exchange no mass to working precision: it is not
-            differentiable then.
+            If the plan falls into such parts and the loss depends on a constant that the potentials of two of
+            them may exchange.
 
         Examples
         --------

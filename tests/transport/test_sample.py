@@ -285,10 +285,12 @@ def test_the_adjoint_is_the_slope_of_a_loss_of_products_and_potentials(name):
     assert numeric == pytest.approx(exact, rel={"power 1.5": 1e-3, "cityblock": 1e-5}.get(name, 1e-6))
 
 
-@pytest.mark.parametrize("stored", [True, False], ids=["entries", "passes"])
+@pytest.mark.parametrize("stored", ["pairs", "entries", "nothing"])
 @pytest.mark.parametrize("reg", [1.0, 1e-2])
 def test_the_adjoint_is_that_of_the_matrix(reg, stored, monkeypatch):
-    if not stored:
+    if stored != "pairs":
+        monkeypatch.setattr("numsolve.transport._cloud_adjoint.STORED", 0)
+    if stored == "nothing":
         monkeypatch.setattr("numsolve.transport._cloud_adjoint.most", lambda pairs: 0)
     X, Y = clouds(60, 80)
     a, b = weights(60), weights(80, 1)
@@ -333,7 +335,8 @@ def test_an_adjoint_of_thousands_of_points_stores_no_matrix():
 def test_an_adjoint_that_stops_short_says_so(monkeypatch):
     X, Y = clouds(60, 80)
     r = transport.solve_sample(X, Y, reg=1e-2)
-    monkeypatch.setattr("numsolve.transport._cloud_adjoint.MAXITER", 1)
+    for name, value in {"MAXITER": 1, "STORED": 0, "most": lambda pairs: 0}.items():
+        monkeypatch.setattr(f"numsolve.transport._cloud_adjoint.{name}", value)
     with pytest.warns(ConvergenceWarning, match="stopped after 1 steps"):
         r.vjp((X, Y[:60].repeat(2, axis=0)[:80]))
 
