@@ -247,7 +247,7 @@ class Relaxed:
             else self.reg
         )
         plain = replace(
-            problem, M=self.M, a=self.a, b=self.b, reg=eps, mass=1.0, offset=0.0,
+            problem, M=self.M, a=self.a, b=self.b, reg=eps, mass=1.0, up=0.0, over=0.0,
             rows=None, columns=None, shape=(self.n, self.m),
         )  # fmt: skip
         with warnings.catch_warnings():
