@@ -245,7 +245,7 @@ def prepare(
     up: Array | float = 0.0
     over: Array | float = 0.0
     if balanced and math.isfinite(high - low):
-        cost, up, over, low, high = _reduced(xp, cost, reg, low, high, forbidden=forbidden)
+        cost, up, over, low, high = reduced(xp, cost, reg, low, high, forbidden=forbidden)
     resolved = reg >= UNIT * (high - low)
     if not math.isfinite(high - low) or (resolved and not math.isfinite(2 / reg)):
         raise ValueError(
@@ -264,7 +264,7 @@ def prepare(
     )  # fmt: skip
 
 
-def _reduced(
+def reduced(
     xp: Namespace, cost: Array, reg: float, low: float, high: float, *, forbidden: bool
 ) -> tuple[Array, Array | float, Array | float, float, float]:
     """Take off what would eat the digits of the potentials, and say what that is in each row and column.

@@ -30,7 +30,8 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 
 from ._cloud_dual import STAGE_TOL, SemiDual
-from ._cloud_problem import prepare_clouds
+from ._cloud_problem import STORED, prepare_clouds
+from ._cloud_stored import solve_stored
 from ._deadline import TimeUp
 
 if TYPE_CHECKING:
@@ -197,6 +198,11 @@ def between_clouds(
     tol = checks.real("tol", tol, low=0.0)
     return_plan = checks.flag("return_plan", return_plan)
     problem = prepare_clouds(X_a, X_b, a, b, reg, metric, p, executor, limits)
+    if not sinkhorn and problem.pairs.metric.kind == "inner" and math.prod(problem.pairs.shape) <= STORED:
+        try:
+            return solve_stored(problem, limits, tol, potentials_init, return_plan)
+        except TimeUp:
+            pass  # below, what there is no time for is left out
     start = None if potentials_init is None else problem.start(potentials_init)
     dual = SemiDual(problem, tol)
     best = dual.unmeasured()

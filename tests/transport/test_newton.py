@@ -144,13 +144,13 @@ def wide_costs():
     local = np.random.default_rng(0)
     X, Y = local.random((90, 2)), local.random((80, 2))
     far, both, same = X.copy(), Y.copy(), Y.copy()
-    far[3], both[7], same[7] = [1e5, -1e5], [1e5, 2e5], [1e3, -1e3] + local.random(2)
+    far[3], both[7], same[7] = [1e5, -1e5], [1e5, 2e5], np.array([1e3, -1e3]) + local.random(2)
     meant = squared(X, Y)
     meant[local.random(meant.shape) < 0.3] = 1e10
     units = np.array([1.0, 1e3, 1e6])
     return {
-        "a far frame": squared(X, Y + [1e6, 0.0]),
-        "a farther frame": squared(X, Y + [1e8, 0.0]),
+        "a far frame": squared(X, Y + np.array([1e6, 0.0])),
+        "a farther frame": squared(X, Y + np.array([1e8, 0.0])),
         "an outlier": squared(far, Y),
         "an outlier on each side": squared(far, both),
         "outliers that belong together": squared(np.where(np.arange(90)[:, None] == 3, same[7], X), same),
@@ -178,7 +178,7 @@ def test_a_far_frame_has_the_plan_of_a_near_one():
     local = np.random.default_rng(0)
     X, Y = local.random((60, 2)), np.round(local.random((50, 2)) * 2**20) / 2**20
     near = transport.solve(squared(X, Y), reg=1e-2).plan
-    far = transport.solve(squared(X, Y + [1e4, 0.0]), reg=1e-2).plan
+    far = transport.solve(squared(X, Y + np.array([1e4, 0.0])), reg=1e-2).plan
     np.testing.assert_allclose(far, near, atol=1e-5 * near.max())  # the costs of 1e8 have 1e-8 left
 
 

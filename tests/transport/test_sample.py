@@ -696,3 +696,94 @@ def test_arrays_of_two_libraries_are_refused():
     points = {"X_a": xp.asarray(GOOD["X_a"]), "X_b": xp.asarray(GOOD["X_b"])}
     with pytest.raises(TypeError, match="a metric given as a compiled function needs points in NumPy"):
         transport.solve_sample(**points, reg=0.1, metric=slanted)
+
+
+# -- clouds in frames of their own, outliers, many dimensions ---------------------------------------
+
+
+def test_a_motion_of_one_cloud_does_not_move_the_plan():
+    X, Y = clouds(150, 130)
+    Y = np.round(Y * 2**20) / 2**20  # exact under the motion
+    near = transport.solve_sample(X, Y, reg=1e-3, tol=1e-9)
+    for t in (1e3, 1e6):
+        far = transport.solve_sample(X, Y + np.array([t, -t]), reg=1e-3, tol=1e-9)
+        assert far.success
+        np.testing.assert_allclose(far.plan.block(), near.plan.block(), atol=1e-6 * near.plan.block().max())
+        # |x - y - t|^2 = |x - y|^2 + |t|^2 - 2 t.(x - y)
+        moved = near.value + 2 * t**2 - 2 * t * (X - Y.mean(axis=0)).mean(axis=0) @ [1, -1]
+        assert far.value == pytest.approx(moved, rel=1e-12)
+        low, high = far.bounds
+        assert low <= far.value_linear * (1 + 1e-14) <= high * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("d", [2, 5, 12])
+def test_derivatives_in_clouds_that_are_far_apart(d):
+    X, Y = clouds(40, 30, d)
+    Y = Y + 20.0
+    rng = np.random.default_rng(0)
+    change, (U, V) = rng.normal(size=X.shape), rng.normal(size=(2, 70, 2))
+    U, V = U[:40], V[:30]
+
+    def at(t):
+        return transport.solve_sample(X + t * change, Y, reg=0.1 * d, tol=1e-12)
+
+    h = 1e-5
+    slope = (at(h).value - at(-h).value) / (2 * h)
+    assert np.vdot(at(0.0).gradient().X_a, change) == pytest.approx(slope, rel=1e-7)
+    slope = (np.vdot(U, at(h).plan @ V) - np.vdot(U, at(-h).plan @ V)) / (2 * h)
+    assert np.vdot(at(0.0).vjp((U, V)).X_a, change) == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.parametrize("far", [1e3, 1e5])
+@pytest.mark.parametrize("reg", [1e-1, 1e-3])
+def test_an_outlier_costs_no_digits(far, reg):
+    X, Y = clouds(100, 90)
+    X[3] = [far, -far]
+    r = transport.solve_sample(X, Y, reg=reg)
+    assert r.success
+    P = r.plan.block()
+    assert np.abs(P.sum(1) - 1 / 100).sum() + np.abs(P.sum(0) - 1 / 90).sum() <= 1e-6
+    assert r.value_linear == pytest.approx(np.vdot(P, cdist(X, Y, "sqeuclidean")), rel=1e-7)
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+def test_stored_costs_and_products_of_tiles_agree(metric, monkeypatch):
+    from numsolve.transport import _cloud_problem, sample
+
+    X, Y = clouds(90, 120, 40)
+    reg = 0.5 if metric == "sqeuclidean" else 0.01
+    a, b = weights(90), weights(120, 1)
+    a[5] = 0.0
+    a = a / a.sum()
+    stored = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
+    for module in (_cloud_problem, sample):
+        monkeypatch.setattr(module, "STORED", 0)
+    tiles = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
+    for name in ("MANY_DIMENSIONS", "SOME_DIMENSIONS"):
+        monkeypatch.setattr(_cloud_problem, name, 1000)
+    distances = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
+    agree(stored, cdist(X, Y, metric), a, b, reg)
+    for r in (tiles, distances):
+        np.testing.assert_allclose(r.plan.block(), stored.plan.block(), atol=1e-7 * stored.plan.block().max())
+        for name in ("value", "value_linear", "kl"):
+            assert getattr(r, name) == pytest.approx(getattr(stored, name), rel=1e-8)
+        np.testing.assert_allclose(r.bounds, stored.bounds, rtol=1e-7)
+        np.testing.assert_allclose(r.gradient().X_a, stored.gradient().X_a, atol=1e-8)
+        again = transport.solve_sample(
+            X, Y, a, b, reg=reg, metric=metric, tol=1e-7, potentials_init=stored.potentials
+        )
+        assert again.nit <= 1
+
+
+def test_many_dimensions_of_many_points_store_no_matrix():
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((5000, 8)), rng.random((4500, 8))
+    transport.solve_sample(X[:50], Y[:50], reg=1.0)
+    tracemalloc.start()
+    with pytest.warns(ConvergenceWarning):
+        transport.solve_sample(X, Y, reg=0.3, maxiter=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.5 * 5000 * 4500 * 8
