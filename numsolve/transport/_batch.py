@@ -17,6 +17,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
 
 from ._bounds import PIECE
+from ._foreign import refuse_traced
 from ._problem import MASS_TOLERANCE, UNIT, VALUES
 from .newton import FIRST_STAGE, STAGE_FACTOR
 from .result import TransportResult
@@ -59,6 +60,7 @@ def solve_batch(
     all ends; what is done is kept.
     """
     a, b = (None if isinstance(x, list | tuple) and len(x) == 0 else x for x in (a, b))
+    refuse_traced(M=M, a=a, b=b)
     xp = arrays.array_namespace(M=M, a=a, b=b)
     cost: Array = checks.array("M", M, xp=xp, ndim=(2, 3), allow_inf=True)
     p: Array | None

@@ -18,6 +18,7 @@ from ._cloud import Cloud, Pairs, Workers, bisection_order, scale
 from ._cloud_bounds import bounds
 from ._cloud_metric import make_metric
 from ._deadline import TimeUp
+from ._foreign import refuse_traced
 from ._problem import MASS_TOLERANCE, UNIT, check_values
 from .cloud_plan import CloudPlan, scatter
 from .cloud_result import SampleResult
@@ -207,6 +208,7 @@ def prepare_clouds(
     workers = Workers(executor)
     if limits is not None:
         workers.deadline.set(limits, LAST_PASS)
+    refuse_traced(X_a=X_a, X_b=X_b, a=a, b=b, reg=reg)
     reg = checks.real("reg", reg, low=0.0, open_low=True)
     cost = make_metric(metric, p)
     if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):

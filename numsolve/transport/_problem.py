@@ -18,6 +18,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._bounds import bounds, cost_of
+from ._foreign import refuse_traced
 from .result import TransportResult
 
 if TYPE_CHECKING:
@@ -203,9 +204,11 @@ def prepare(
     Weights of different sums are an error if it should be `balanced`; else the mass is their geometric mean.
     The rows, the columns may be without an allowed pair where this is `optional`.
     """
+    refuse_traced(reg=reg)
     reg = checks.real("reg", reg, low=0.0, open_low=True)
     a = None if _is_empty(a) else a
     b = None if _is_empty(b) else b
+    refuse_traced(M=M, a=a, b=b)
     xp = arrays.array_namespace(M=M, a=a, b=b)
     cost: Array = checks.array("M", M, xp=xp, ndim=2, empty=False, allow_inf=True)
     n, m = cost.shape
