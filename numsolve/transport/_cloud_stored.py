@@ -50,19 +50,16 @@ class StoredClouds(Problem):
 
     def result(self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any) -> SampleResult:
         """Put the answer into the caller's terms."""
-        clouds, mass = self._clouds, self.mass
-        r, c = np.sum(P, axis=1), np.sum(P, axis=0)
         with quiet():
             values = self.values(P, *x)
-            low, high = self.bounds(P, x[0])
-        more = mass * clouds.shift_of(r, c)
-        values = {name: v + more * (name != "kl") for name, v in values.items()}
-        shift = mass * clouds.shift_of(self.a, self.b)
+            bounds = self.bounds_in_time(it, P, x[0])
         check_values(it, values)
         inner = x[0] + self.up, x[1] + self.over
-        return clouds.sample_result(
-            it, inner, return_plan, bounds=(low + shift, high + shift), **values, **fields
-        )
+        return self._clouds.sample_result(it, inner, return_plan, bounds=bounds, **values, **fields)
+
+    def shift_of(self, r: Array, c: Array) -> float:
+        """What a plan with these row and column sums costs more than with M."""
+        return super().shift_of(r, c) + self._clouds.shift_of(r, c)
 
 
 def solve_stored(

@@ -364,6 +364,8 @@ class SemiDual:
             self.counts["ncg"] += steps
             if done or n > DENSE_BELOW or self.limits.expired:
                 return x, False
+        if 1e-9 * factor_cost > self.limits.seconds_left:  # nothing interrupts a factorisation
+            return (rhs / d if x is None else x), False
 
         def matrix(d: Array) -> Array:
             if entries is None:

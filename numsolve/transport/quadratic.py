@@ -305,7 +305,7 @@ def finished(
     t, pairs = T[inside].astype(np.float64), np.outer(relaxed.a, relaxed.b)[inside]
     kl = float(t @ np.log(t / pairs)) - float(np.log(mass)) * float(t.sum())
     linear = float(t @ problem.M[inside].astype(np.float64)) + problem.shift_of(rows, columns)
-    low, high = problem.bounds(T, x.f)
+    low, high = problem.bounds_in_time(it, T, x.f)
     plan = problem.plan(T) if return_plan else None
     values = {
         "value": mass * (value + problem.shift_of(problem.a, problem.b)) / unit,

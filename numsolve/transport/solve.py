@@ -104,7 +104,7 @@ def solve(
     progress : bool
         Show a progress bar.
     time_limit : float, optional
-        Seconds, those of the preparation included.
+        Seconds, those of the preparation included. When it is over, large problems get no `bounds`.
 
     Returns
     -------
