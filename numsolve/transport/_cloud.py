@@ -387,7 +387,7 @@ def transform(pairs: Pairs, f: Array, g: Array, reg: float, lost: float = 0.0) -
     for _ in range(4):
         c = pairs.plan(f, g, reg, lost).T.row_sums()
         if bool(xp.all(c > _tiny(xp, c))) and bool(xp.all(c < 1 / _tiny(xp, c))):
-            g = g + reg * xp.log(b / c)
+            g = g + reg * (xp.log(b) - xp.log(c))  # b / c may underflow
             if lost == 0.0 or float(xp.min(c / b)) > 0.01:
                 break
         else:

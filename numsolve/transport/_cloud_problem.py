@@ -41,8 +41,8 @@ LARGEST = 1e150
 LAST_PASS, RESULTS = 0.25, 0.7
 #: Dimensions from which on costs are made by products of matrices; from fewer where they are stored.
 MANY_DIMENSIONS, SOME_DIMENSIONS = 8, 4
-#: Pairs whose costs are stored, 128 MB, where that pays.
-STORED = 16_000_000
+#: Pairs whose costs are stored, 128 MB, where they are products; and in any case.
+STORED, SMALL = 16_000_000, 300_000
 #: Rounding errors of squared coordinates, over reg, with which squared distances are too coarse.
 OUTLYING = 1e-8
 #: Share of each weight that sums over the returned plan may lose: below rounding.
@@ -82,6 +82,12 @@ class CloudProblem:
     def rounding(self) -> float:
         """The marginal error that rounding can cause; see `_problem.Problem.rounding`."""
         return min(self.unit * (8 + self.range / self.reg), math.sqrt(self.unit))
+
+    @property
+    def stored(self) -> bool:
+        """Whether the costs are kept: where that is faster than to make them again, and 128 MB suffice."""
+        pairs = math.prod(self.pairs.shape)
+        return arrays.is_numpy(self.xp) and pairs <= (STORED if self.pairs.metric.kind == "inner" else SMALL)
 
     def potentials(self, x: tuple[Array, Array]) -> tuple[Array, Array]:
         """Turn the inner potentials into the caller's: minus infinity at weights of zero."""
@@ -283,13 +289,13 @@ def prepare_clouds(
 
 
 def _better_as_products(points: list[Array], reg: float) -> bool:
-    """Whether the costs are made by products of matrices: in many dimensions, or where digits are short.
+    """Whether the costs are made by products of matrices: in many dimensions, of few points, for digits.
 
     With an outlier far from all others its squared distances have no digits left for the differences that
     matter.
     """
     (n, d), m = points[0].shape, points[1].shape[0]
-    if d >= MANY_DIMENSIONS or (d >= SOME_DIMENSIONS and n * m <= STORED):
+    if d >= MANY_DIMENSIONS or (d >= SOME_DIMENSIONS and n * m <= STORED) or n * m <= SMALL:
         return True
     size = max(float(np.max(np.abs(x))) for x in points)
     return n * m <= STORED and UNIT * size * size > OUTLYING * reg

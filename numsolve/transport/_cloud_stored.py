@@ -1,4 +1,4 @@
-"""Clouds in many dimensions whose costs fit: made once by a product of matrices, and solved by `newton`."""
+"""Clouds whose costs fit: they are made once, in many dimensions by a product of matrices, for `newton`."""
 
 from __future__ import annotations
 

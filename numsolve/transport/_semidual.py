@@ -207,7 +207,7 @@ class SemiDual:
 
     def column_step(self, g: Array, c: Array, reg: float) -> Array:
         """Return the g that makes the columns right, from one and its column sums."""
-        out: Array = g + reg * self.xp.log(self.b / c)  # (1) of `newton`
+        out: Array = g + reg * (self.xp.log(self.b) - self.xp.log(c))  # (1) of `newton`
         return out
 
     def plan(self, s: State, reg: float) -> Array:

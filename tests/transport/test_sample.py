@@ -17,6 +17,12 @@ from numsolve._core.result import ConvergenceWarning, Status
 from numsolve.transport import problems
 
 
+@pytest.fixture(autouse=True)
+def by_passes(monkeypatch):
+    """Small clouds are solved as large ones, but in tests that say otherwise."""
+    monkeypatch.setattr("numsolve.transport._cloud_problem.SMALL", 0)
+
+
 @njit
 def slanted(x, y):
     """Not symmetric, not homogeneous."""
@@ -496,7 +502,9 @@ def solved():
     a, b = 5 * weights(90), weights(110, 1)
     a[[4, 40]] = 0
     b[7] = 0
-    return transport.solve_sample(X, Y, a, b * a.sum() / b.sum(), reg=0.02, tol=1e-10), X, Y
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("numsolve.transport._cloud_problem.SMALL", 0)
+        return transport.solve_sample(X, Y, a, b * a.sum() / b.sum(), reg=0.02, tol=1e-10), X, Y
 
 
 def test_the_plan_is_an_operator(solved):
@@ -748,7 +756,7 @@ def test_an_outlier_costs_no_digits(far, reg):
 
 @pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
 def test_stored_costs_and_products_of_tiles_agree(metric, monkeypatch):
-    from numsolve.transport import _cloud_problem, sample
+    from numsolve.transport import _cloud_problem
 
     X, Y = clouds(90, 120, 40)
     reg = 0.5 if metric == "sqeuclidean" else 0.01
@@ -756,8 +764,7 @@ def test_stored_costs_and_products_of_tiles_agree(metric, monkeypatch):
     a[5] = 0.0
     a = a / a.sum()
     stored = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
-    for module in (_cloud_problem, sample):
-        monkeypatch.setattr(module, "STORED", 0)
+    monkeypatch.setattr(_cloud_problem, "STORED", 0)
     tiles = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
     for name in ("MANY_DIMENSIONS", "SOME_DIMENSIONS"):
         monkeypatch.setattr(_cloud_problem, name, 1000)
@@ -787,3 +794,31 @@ def test_many_dimensions_of_many_points_store_no_matrix():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.5 * 5000 * 4500 * 8
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_small_clouds_are_solved_with_stored_costs(name, monkeypatch):
+    monkeypatch.setattr("numsolve.transport._cloud_problem.SMALL", 300_000)
+    keywords, cost = METRICS[name]
+    X, Y = clouds(60, 80)
+    a, b = 3 * weights(60), 3 * weights(80, 1)
+    seen = []
+    r = transport.solve_sample(X, Y, a, b, reg=0.02, tol=1e-10, callback=seen.append, **keywords)
+    stored = transport.solve(cost(X, Y), a, b, 0.02, tol=1e-10)
+    assert r.success
+    assert r.nit == stored.nit
+    np.testing.assert_allclose(r.plan.block(), stored.plan, atol=1e-8)
+    np.testing.assert_allclose(np.add.outer(*seen[-1]), np.add.outer(*stored.potentials), atol=1e-7)
+    for field in ("value", "value_linear", "kl"):
+        assert getattr(r, field) == pytest.approx(getattr(stored, field), rel=1e-8)
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cityblock"])
+def test_small_clouds_far_apart_lose_no_digits(metric, monkeypatch):
+    monkeypatch.setattr("numsolve.transport._cloud_problem.SMALL", 300_000)
+    X, Y = clouds(50, 40)
+    for far in (1e3, 1e6):
+        r = transport.solve_sample(X, Y + far, reg=0.05, metric=metric)
+        assert r.success
+        P = r.plan.block()
+        assert np.abs(P.sum(1) - 1 / 50).sum() + np.abs(P.sum(0) - 1 / 40).sum() <= 2e-6
