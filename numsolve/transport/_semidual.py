@@ -301,7 +301,12 @@ class SemiDual:
                 break
         else:
             new = self.at(f, g, reg)
-        if halvings == 0 and new.fun - fun > 0.9 * slope > 300 * noise and new.error > 0.99 * error:
+        if (
+            self.singular
+            and halvings == 0
+            and new.fun - fun > 0.9 * slope > 300 * noise
+            and new.error > 0.99 * error
+        ):
             new = self._gone_further(new, x, reg)
         # Steps that had to be cut are damped in their origin: rows of little weight ask for too much.
         if halvings >= 4:
