@@ -17,6 +17,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
 
 from ._bounds import PIECE
+from ._foreign import refuse_traced
 from ._problem import MASS_TOLERANCE, UNIT, VALUES
 from .newton import FIRST_STAGE, STAGE_FACTOR
 from .result import TransportResult
@@ -59,6 +60,7 @@ def solve_batch(
     all ends; what is done is kept.
     """
     a, b = (None if isinstance(x, list | tuple) and len(x) == 0 else x for x in (a, b))
+    refuse_traced(M=M, a=a, b=b)
     xp = arrays.array_namespace(M=M, a=a, b=b)
     cost: Array = checks.array("M", M, xp=xp, ndim=(2, 3), allow_inf=True)
     p: Array | None
@@ -334,9 +336,20 @@ def _collect(
         reg=reg,
         reg_m=next((r.reg_m for r in done if r is not None), (math.inf, math.inf)),
         bounds=(bounds[:, 0], bounds[:, 1]),
+        weights=_weights_of(xp, results),
         reg_path=max((r.reg_path for r in results), key=len, default=()),
         **{name: column(name) for name in names},
     )
+
+
+def _weights_of(xp: Namespace, results: list[TransportResult]) -> Potentials | None:
+    """The weights of unbalanced problems; nan for those that were not reached."""
+    known = next((r.weights for r in results if r.weights is not None), None)
+    if known is None:
+        return None
+    missing = tuple(xp.full_like(w, math.nan) for w in known)
+    pairs = [missing if r.weights is None else r.weights for r in results]
+    return xp.stack([a for a, _ in pairs]), xp.stack([b for _, b in pairs])
 
 
 def _ndim(x: Any) -> int:

@@ -177,7 +177,8 @@ class Pairs(_Pickled):
     @cached_property
     def fused(self) -> bool:
         """Whether compiled kernels know the metric; else the costs are made tile by tile."""
-        return arrays.is_numpy(self.xp) and self.metric.function is None
+        known = self.metric.function is None and self.metric.kind != "inner"
+        return arrays.is_numpy(self.xp) and known
 
     @cached_property
     def k(self) -> Kernels:
@@ -239,7 +240,8 @@ class Pairs(_Pickled):
         n, m = self.shape
         rows = max(1, TASK // m) if arrays.is_numpy(self.xp) else n
         slices = [slice(first, min(first + rows, n)) for first in range(0, n, rows)]
-        parts = self.workers.map(lambda task: part(slices[task]), len(slices), n * m, threaded=False)
+        threaded = self.metric.kind == "inner" and n * m > THREADED_ABOVE
+        parts = self.workers.map(lambda task: part(slices[task]), len(slices), n * m, threaded)
         return parts[0] if len(parts) == 1 else self.xp.concat(parts)
 
 
@@ -299,17 +301,21 @@ class Plan(_Pickled):
 
     def cost_gradients(self, A: Array, B: Array) -> Array:
         """sum_j (A B')_ij P_ij dc(x_i, y_j)/dx_i as (n, d), for A of shape (n, k) and B of shape (m, k)."""
-        if not self.pairs.fused:
-            p = self.pairs
+        p, xp = self.pairs, self.pairs.xp
+        between = 0.0
+        if p.metric.apart is not None:
+            share = xp.sum(A * self.products(B), axis=1)
+            between = 2 * p.metric.factor * share[:, None] * p.metric.apart[None, :]
+        if not p.fused:
             X, Y = p.A.points, p.B.points
-            return p.by_rows(
+            return between + p.by_rows(
                 lambda i: p.k.cost_gradients(p.metric, X[i, :], self.f[i], Y, self.g, self.reg, A[i, :], B)
             )
         from . import _cpu_cloud_entries as k
 
         factors = np.ascontiguousarray(A.T), np.ascontiguousarray(B.T)
         slopes = self.pairs.run(k.cost_gradients, *self.sides, self.cut, after=factors)
-        return slopes * (self.pairs.scale(self.reg) * self.reg / LOG2E)
+        return between + slopes * (self.pairs.scale(self.reg) * self.reg / LOG2E)
 
     def _sum(self, name: str, *more: Any) -> Array:
         p = self.pairs
@@ -381,7 +387,7 @@ def transform(pairs: Pairs, f: Array, g: Array, reg: float, lost: float = 0.0) -
     for _ in range(4):
         c = pairs.plan(f, g, reg, lost).T.row_sums()
         if bool(xp.all(c > _tiny(xp, c))) and bool(xp.all(c < 1 / _tiny(xp, c))):
-            g = g + reg * xp.log(b / c)
+            g = g + reg * (xp.log(b) - xp.log(c))  # b / c may underflow
             if lost == 0.0 or float(xp.min(c / b)) > 0.01:
                 break
         else:

@@ -8,21 +8,22 @@ need only sums over the pairs:
     diag(r) u + P v = rowsum(U * (P V)) + eps p,      P' u + diag(c) v = rowsum(V * (P' U)) + eps q,
     d loss / d x_i = sum_j P_ij (u_i + v_j - (U V')_ij) dc(x_i, y_j)/dx_i / eps.
 
-v is eliminated. What remains, S = diag(r) - P diag(1/c) P', is solved by conjugate gradients with two exact
-passes a step, preconditioned by the S of the entries of P that matter, or by its diagonal where these are too
-many.
+Small plans are stored for this, and so are sharp ones, by the entries that are not nothing: these may fall
+into parts, and are solved one by one (`_parts`). Else v is eliminated. What remains, S = diag(r) -
+P diag(1/c) P', is solved by conjugate gradients with two exact passes a step, preconditioned by the S of the
+entries of P that matter, or by its diagonal where these are too many.
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from numsolve._core import arrays
-from numsolve._core.result import ConvergenceWarning
 
+from . import _parts
+from ._adjoint import marked, undetermined, warn_of_digits
 from ._cloud_dual import most
 from ._cloud_schur import Jacobi, conjugate_gradients, schur
 from ._deadline import Deadline
@@ -39,12 +40,50 @@ RTOL, MAXITER = 1e-10, 300
 #: Entries of P above the first of these shares of a weight that leaves few enough make the preconditioner,
 #: if they hold at least so much of the mass.
 FLOORS, LEAST = (1e-6, 1e-5, 1e-4, 1e-3), 0.9
+#: Pairs up to which a plan is stored as a whole.
+STORED = 1_000_000
 
 
-def pull_back(plan: Plan, U: Array, V: Array, p: Array, q: Array) -> tuple[Array, Array]:
-    """Return u and v, from the derivatives of a loss in the plan, U V', and eps times those in f and g."""
+def pull_back(plan: Plan, U: Array, V: Array, p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
+    """Solve for a loss with the derivatives U V' in the plan; p and q are eps times those in f and g.
+
+    Returns u and v, which are finite, and the derivatives in the weights, which are nan if the plan falls
+    into parts.
+    """
     xp = plan.pairs.xp
     r, c = plan.row_sums(), plan.T.row_sums()
+    try:
+        u, v, whole = _solve(plan, U, V, p, q, r, c)
+    except _parts.Alone:
+        raise undetermined() from None
+    return u, v, marked(xp, u, r, whole), marked(xp, v, c, whole)
+
+
+def _solve(
+    plan: Plan, U: Array, V: Array, p: Array, q: Array, r: Array, c: Array
+) -> tuple[Array, Array, bool]:
+    xp, (n, m) = plan.pairs.xp, plan.pairs.shape
+    if n * m <= STORED:
+        P = plan.block(xp.arange(n), xp.arange(m))
+        return _parts.solve(xp, P, P * (U @ V.T), (p, q), (1.0, 1.0))
+    entries = plan.entries(_parts.NOTHING, most(plan.pairs))
+    if entries is not None:
+        from scipy.sparse import csr_array
+
+        indptr, indices, values = entries
+        rows = np.repeat(np.arange(n), np.diff(indptr))
+        flows = values * np.sum(U[rows] * V[indices], axis=1)
+        P, W = (csr_array((x, indices, indptr), shape=(n, m)) for x in (values, flows))
+        u, v, whole, done = _parts.solve_sparse(P, W, p, q)
+        if not done:
+            warn_of_digits("20000 steps", 1e-12)
+        return u, v, whole
+    return *_iterate(plan, U, V, p, q, r, c), True
+
+
+def _iterate(plan: Plan, U: Array, V: Array, p: Array, q: Array, r: Array, c: Array) -> tuple[Array, Array]:
+    """Solve by passes over the pairs."""
+    xp = plan.pairs.xp
     if U.shape[1]:
         p = p + xp.sum(U * plan.products(V), axis=1)
         q = q + xp.sum(V * plan.T.products(U), axis=1)
@@ -65,11 +104,7 @@ def pull_back(plan: Plan, U: Array, V: Array, p: Array, q: Array) -> tuple[Array
         Deadline(),
     )
     if not done and size > 0:
-        warnings.warn(
-            f"conjugate gradients stopped after {steps} steps: the derivative is not accurate to {RTOL:g}",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
+        warn_of_digits(f"{steps} steps", RTOL)
     return u, (q - times(plan.T, u)) / c
 
 

@@ -51,6 +51,8 @@ def _spread_cost(pairs: Pairs, u: Array, v: Array) -> float:
     """sum_ij u_i c_ij v_j: from moments for squared distances, else tile by tile, or the most it can be."""
     xp, metric = pairs.xp, pairs.metric
     X, Y = pairs.A.points, pairs.B.points
+    if metric.kind == "inner":
+        return float(-2 * metric.factor * float((u @ X) @ (v @ Y)))
     if metric.kind == "squared":
         squares = float(u @ xp.sum(X * X, axis=1)) * float(xp.sum(v))
         squares += float(v @ xp.sum(Y * Y, axis=1)) * float(xp.sum(u))

@@ -144,7 +144,7 @@ class SemiDual:
         xp = self.xp
         self.counts["nsinkhorn"] += 1
         if float(xp.min(s.r / self.a)) > (0.01 if self.lost else 1e-200):
-            f = s.f + self.reg * xp.log(self.a / s.r)
+            f = s.f + self.reg * (xp.log(self.a) - xp.log(s.r))
         else:
             f = transform(self.pairs.T, s.g, s.f, self.reg, self.lost)
         return self.at(f, s.g)

@@ -32,7 +32,12 @@ FOREIGN = {
 
 @dataclass(frozen=True)
 class Metric:
-    """``factor`` times the cost of a kind, homogeneous of some degree; or a compiled function of two rows."""
+    """``factor`` times the cost of a kind, homogeneous of some degree; or a compiled function of two rows.
+
+    The kind "inner" is the squared distance without its terms of x and of y alone, -2 x.y: its plans are the
+    same, and products of matrices make it. Both kinds may have clouds in frames of their own, whose origins
+    are `apart`, that of the sources less that of the targets.
+    """
 
     name: MetricName | Literal["function"]
     kind: str = ""
@@ -41,10 +46,13 @@ class Metric:
     p: float = 2.0
     function: Any = None
     swapped: bool = False
+    apart: Array | None = None
 
     @property
     def T(self) -> Metric:  # noqa: N802
         """The cost with its two points exchanged."""
+        if self.apart is not None:
+            return replace(self, apart=-self.apart)
         return self if self.function is None else replace(self, swapped=not self.swapped)
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from ._cloud import Cloud, Pairs, Workers, bisection_order, scale
 from ._cloud_bounds import bounds
 from ._cloud_metric import make_metric
 from ._deadline import TimeUp
+from ._foreign import refuse_traced
 from ._problem import MASS_TOLERANCE, UNIT, check_values
 from .cloud_plan import CloudPlan, scatter
 from .cloud_result import SampleResult
@@ -38,6 +39,12 @@ TINY = 1e-290
 LARGEST = 1e150
 #: Of the time that a run may take beyond its limit: when its last pass ends, and when its results are in.
 LAST_PASS, RESULTS = 0.25, 0.7
+#: Dimensions from which on costs are made by products of matrices; from fewer where they are stored.
+MANY_DIMENSIONS, SOME_DIMENSIONS = 8, 4
+#: Pairs whose costs are stored, 128 MB, where they are products; and in any case.
+STORED, SMALL = 16_000_000, 300_000
+#: Rounding errors of squared coordinates, over reg, with which squared distances are too coarse.
+OUTLYING = 1e-8
 #: Share of each weight that sums over the returned plan may lose: below rounding.
 NOTHING = 1e-17
 
@@ -54,6 +61,8 @@ class CloudProblem:
     points: tuple[Array, Array]
     norms: tuple[Array | None, Array | None]
     dtype: Dtype
+    #: What the caller's cost has over that of the pairs, for each point.
+    shifts: tuple[Array, Array] | None = None
 
     @property
     def xp(self) -> Namespace:
@@ -74,9 +83,17 @@ class CloudProblem:
         """The marginal error that rounding can cause; see `_problem.Problem.rounding`."""
         return min(self.unit * (8 + self.range / self.reg), math.sqrt(self.unit))
 
+    @property
+    def stored(self) -> bool:
+        """Whether the costs are kept: where that is faster than to make them again, and 128 MB suffice."""
+        pairs = math.prod(self.pairs.shape)
+        return arrays.is_numpy(self.xp) and pairs <= (STORED if self.pairs.metric.kind == "inner" else SMALL)
+
     def potentials(self, x: tuple[Array, Array]) -> tuple[Array, Array]:
         """Turn the inner potentials into the caller's: minus infinity at weights of zero."""
         f, g = x
+        if self.shifts is not None:
+            f, g = f + self.shifts[0], g + self.shifts[1]
         f = f + self.reg * math.log(self.mass)
 
         def whole(side: int, p: Array) -> Array:
@@ -104,7 +121,13 @@ class CloudProblem:
             p = self.xp.take(p, self.index[side])
             checks.finite(name, p, xp=self.xp)
             out.append(p)
+        if self.shifts is not None:
+            out = [p - shift for p, shift in zip(out, self.shifts, strict=True)]
         return out[0] - self.reg * math.log(self.mass), out[1]
+
+    def shift_of(self, r: Array, c: Array) -> float:
+        """What a plan with these row and column sums costs more with the caller's cost."""
+        return 0.0 if self.shifts is None else float(r @ self.shifts[0]) + float(c @ self.shifts[1])
 
     def result(
         self, it: Monitor, x: tuple[Array, Array], return_plan: bool, limits: Limits, **fields: Any
@@ -130,19 +153,26 @@ class CloudProblem:
                 it.stop(Status.ROUNDING, f"The residual is {residual:.3g}, the tolerance {it.threshold:.3g}.")
             found.update(self._values(plan, r, c, costs))
             low, high = bounds(plan, r)
-            found["bounds"] = (self.mass * low, self.mass * high)
+            shift = self.shift_of(a, b)
+            found["bounds"] = (self.mass * (low + shift), self.mass * (high + shift))
             check_values(it, found)
         except TimeUp:
             if math.isnan(found["residual"]) or it.status not in {Status.CONVERGED, Status.ROUNDING}:
                 it.stop(Status.TIME_LIMIT)
             it.detail = f"{it.detail} The time did not suffice for all numbers of the result.".strip()
+        return self.sample_result(it, x, return_plan, **found, **fields)
+
+    def sample_result(
+        self, it: Monitor, x: tuple[Array, Array], return_plan: bool, **fields: Any
+    ) -> SampleResult:
+        """Put potentials into the caller's terms, with the plan that belongs to them."""
+        pairs = self.pairs
         without_pool = Pairs(pairs.metric, pairs.A, pairs.B).plan(*x, self.reg, NOTHING)
         operator = (
             CloudPlan(without_pool, *self.index, self.shape, self.mass, self.dtype) if return_plan else None
         )
         it.finish()
         return SampleResult(
-            **found,
             x=self.potentials(x),
             status=cast("Status", it.status),
             nit=it.nit,
@@ -160,6 +190,7 @@ class CloudProblem:
         xp, mass, log_mass = self.xp, self.mass, math.log(self.mass)
         linear, total = float(xp.sum(costs)), float(xp.sum(r))
         entropy = (float(r @ plan.f) + float(c @ plan.g) - linear) / self.reg
+        linear += self.shift_of(r, c)
         kl = entropy - float(r @ xp.log(self.pairs.A.weights)) - float(c @ xp.log(self.pairs.B.weights))
         return {
             "value_linear": mass * linear,
@@ -183,6 +214,7 @@ def prepare_clouds(
     workers = Workers(executor)
     if limits is not None:
         workers.deadline.set(limits, LAST_PASS)
+    refuse_traced(X_a=X_a, X_b=X_b, a=a, b=b, reg=reg)
     reg = checks.real("reg", reg, low=0.0, open_low=True)
     cost = make_metric(metric, p)
     if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):
@@ -221,14 +253,21 @@ def prepare_clouds(
     if cost.name == "cosine":
         for side, name in enumerate(("X_a", "X_b")):
             points[side], norms[side] = _normalised(xp, name, points[side])
+    elif cost.kind == "squared":  # a motion of one cloud adds terms of x and y alone: each in its own frame
+        shares = (w / total for w, total in zip(weights, (mass, other), strict=True))
+        centres = [share @ x for share, x in zip(shares, points, strict=True)]
+        points = [x - centre for x, centre in zip(points, centres, strict=True)]
+        cost = replace(cost, apart=centres[0] - centres[1])
     elif cost.function is None:  # only differences matter: a large common offset would eat their digits
         centre = xp.mean(points[1], axis=0)
         points = [x - centre for x in points]
+    if cost.kind == "squared" and arrays.is_numpy(xp) and _better_as_products(points, reg):
+        cost = replace(cost, kind="inner")
     index, clouds = [], []
     for x, w, norm, total, side in zip(points, weights, norms, (mass, other), (0, 1), strict=True):
         share = w / total  # zero where a weight is lost beside the others
         order = xp.nonzero(share > 0)[0]
-        if arrays.is_numpy(xp):
+        if arrays.is_numpy(xp) and cost.kind != "inner":
             order = order[bisection_order(x[order], workers.deadline)]
         index.append(order)
         clouds.append(Cloud(xp.take(x, order, axis=0), xp.take(share, order)))
@@ -240,9 +279,47 @@ def prepare_clouds(
             f"reg = {reg:g} is below the rounding errors of the costs, which have a range of {span:g}; "
             f"the least that can be resolved is {UNIT * span:.2g}"
         )
-    problem = CloudProblem(pairs, reg, mass, span, (index[0], index[1]), (X, Y), (norms[0], norms[1]), dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shifts = _shifts(pairs)
+    problem = CloudProblem(
+        pairs, reg, mass, span, (index[0], index[1]), (X, Y), (norms[0], norms[1]), dtype, shifts
+    )
     _check_scale(problem)
     return problem
+
+
+def _better_as_products(points: list[Array], reg: float) -> bool:
+    """Whether the costs are made by products of matrices: in many dimensions, of few points, for digits.
+
+    With an outlier far from all others its squared distances have no digits left for the differences that
+    matter.
+    """
+    (n, d), m = points[0].shape, points[1].shape[0]
+    if d >= MANY_DIMENSIONS or (d >= SOME_DIMENSIONS and n * m <= STORED) or n * m <= SMALL:
+        return True
+    size = max(float(np.max(np.abs(x))) for x in points)
+    return n * m <= STORED and UNIT * size * size > OUTLYING * reg
+
+
+def _shifts(pairs: Pairs) -> tuple[Array, Array] | None:
+    """What the squared distance has over the cost of the pairs, for each point."""
+    metric, xp = pairs.metric, pairs.xp
+    inner = metric.kind == "inner"
+    if metric.apart is None and not inner:
+        return None
+    shifts = []
+    for cloud, sign in ((pairs.A, 1.0), (pairs.B, -1.0)):
+        shift = xp.zeros_like(cloud.weights)
+        if inner:
+            shift = shift + xp.sum(cloud.points * cloud.points, axis=1)
+        if metric.apart is not None:
+            shift = shift + 2 * sign * (cloud.points @ metric.apart)
+        shifts.append(metric.factor * shift)
+    if metric.apart is not None:
+        shifts[0] = shifts[0] + metric.factor * xp.sum(metric.apart * metric.apart)
+    if not (bool(xp.all(xp.isfinite(shifts[0]))) and bool(xp.all(xp.isfinite(shifts[1])))):
+        raise ValueError("the costs between the points overflow: rescale X_a and X_b")
+    return shifts[0], shifts[1]
 
 
 def _normalised(xp: Namespace, name: str, points: Array) -> tuple[Array, Array]:
@@ -265,7 +342,7 @@ def _check_scale(problem: CloudProblem) -> None:
             f"reg = {reg:g} is too large: the potentials, reg times logarithms of the weights, overflow; "
             "rescale X_a and X_b, and reg with their cost"
         )
-    if pairs.metric.function is None and arrays.is_numpy(xp):
+    if pairs.fused:
         size = max(float(xp.max(xp.abs(cloud.points))) for cloud in (pairs.A, pairs.B))
         unit = scale(pairs.metric, reg)
         if not (1 / LARGEST < unit < LARGEST and unit * size < LARGEST):
@@ -279,6 +356,13 @@ def _cost_range(pairs: Pairs, reg: float) -> float:
     """Largest cost minus smallest: of the box of all points, or of a sample for a function of the user's."""
     xp, metric = pairs.xp, pairs.metric
     X, Y = pairs.A.points, pairs.B.points
+    if metric.kind == "inner":
+        with np.errstate(over="ignore"):
+            radii = [float(np.sqrt(np.max(np.sum(x * x, axis=1)))) for x in (X, Y)]
+        largest = 4 * metric.factor * radii[0] * radii[1]
+        if not math.isfinite(largest):
+            raise ValueError("the costs between the points overflow: rescale X_a and X_b")
+        return largest
     if metric.function is None:
         low = xp.minimum(xp.min(X, axis=0), xp.min(Y, axis=0))
         high = xp.maximum(xp.max(X, axis=0), xp.max(Y, axis=0))

@@ -36,7 +36,7 @@ def stages(problem: CloudProblem) -> list[Stage]:
     # A regularisation is at least the rounding unit of the range: at most 25 stages.
     while path[0] / STAGE_FACTOR < FIRST_STAGE * problem.range * (1 + 1e-12):
         path.insert(0, path[0] / STAGE_FACTOR)
-    if not arrays.is_numpy(problem.xp):
+    if not arrays.is_numpy(problem.xp) or pairs.metric.kind == "inner":  # in no order, or of no use
         return [Stage(reg, pairs) for reg in path]
     sides = [_levels(cloud, pairs) for cloud in (pairs.A, pairs.B)]
     stages = [Stage(reg, _coarse_pairs(pairs, sides, reg, SPREAD)) for reg in path]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 #: Keywords of `ot.solve`, `ot.sinkhorn` and their like.
 KEYWORDS = {
     "numItermax": "maxiter",
@@ -31,3 +34,15 @@ SOLVE = {
     "sinkhorn_epsilon_scaling": '"newton" goes through falling regularisations',
     "emd": "exact transport is for ot.emd; a small reg comes near it, see result.bounds",
 }
+
+
+def refuse_traced(**given: Any) -> None:
+    """Say to those who differentiate or compile a solver with JAX what does that here."""
+    jax = sys.modules.get("jax")
+    for name, x in given.items():
+        if jax is not None and isinstance(x, jax.core.Tracer):
+            raise TypeError(
+                f"{name} is a tracer of jax.grad, jax.jit or jax.vmap, which cannot look into this solver: "
+                "give the solution derivatives by numsolve.implicit (differentiable, custom_root) with a "
+                "condition of numsolve.transport.optimality, or call result.gradient() or result.vjp()"
+            )

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Entries of a tile: 2 MB, so that it stays in a cache.
 TILE = 1 << 18
+#: Rows of a tile that is a product of matrices, at least: each reads all of Y.
+LEAST_ROWS = 64
 
 
 def costs(metric: Metric, X: Array, Y: Array) -> Array:
@@ -35,6 +37,8 @@ def costs(metric: Metric, X: Array, Y: Array) -> Array:
         _cpu_cloud_user.fill_costs(metric.function, X, Y, metric.swapped, M)
         return M
     xp = array_namespace(X, Y)
+    if metric.kind == "inner":
+        return X @ (Y.T * (-2 * metric.factor))
     total = xp.zeros((X.shape[0], Y.shape[0]), dtype=X.dtype)
     for k in range(X.shape[1]):
         total = total + _of_difference(xp, metric, X[:, k][:, None] - Y[:, k][None, :])
@@ -42,7 +46,7 @@ def costs(metric: Metric, X: Array, Y: Array) -> Array:
 
 
 def paired_costs(metric: Metric, X: Array, Y: Array) -> Array:
-    """The costs between each x_i and its y_i."""
+    """The costs between each x_i and its y_i; for "inner" products the squared distances."""
     xp = array_namespace(X, Y)
     if metric.function is not None:
         from . import _cpu_cloud_user
@@ -111,6 +115,9 @@ def cost_gradients(
     parts = []
     for i, M in tiles(metric, X, Y):
         P = k.plan(M, f[i], g, reg) * (A[i, :] @ B.T)
+        if metric.kind == "inner":  # the derivatives of the squared distance
+            parts.append(2 * metric.factor * (X[i, :] * xp.sum(P, axis=1)[:, None] - P @ Y))
+            continue
         each = [slopes(metric, X[i, axis], Y[:, axis], M) for axis in range(X.shape[1])]
         parts.append(xp.stack([xp.sum(P * slope, axis=1) for slope in each], axis=1))
     return xp.concat(parts)
@@ -118,7 +125,7 @@ def cost_gradients(
 
 def tiles(metric: Metric, X: Array, Y: Array) -> Iterator[tuple[slice, Array]]:
     """The costs, some rows at a time, with the slice of these rows."""
-    rows = max(1, TILE // Y.shape[0])
+    rows = max(LEAST_ROWS if metric.kind == "inner" else 1, TILE // Y.shape[0])
     for start in range(0, X.shape[0], rows):
         i = slice(start, min(start + rows, X.shape[0]))
         yield i, costs(metric, X[i, :], Y)

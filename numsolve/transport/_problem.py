@@ -1,13 +1,14 @@
 """Checks a problem, reduces it to what the methods need, and puts the answer back.
 
 A method sees a `Problem` whose weights are positive and sum to one. Rows and columns of weight zero are
-gone, the mass is divided out, and a large common offset of the cost is taken off.
+gone, the mass is divided out, and what a cost has in common in a row or a column, which moves no mass, is
+taken off where that is nearly all of it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._bounds import bounds, cost_of
+from ._foreign import refuse_traced
 from .result import TransportResult
 
 if TYPE_CHECKING:
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 
 #: Masses of the two sides may differ by this much, relatively; b is then rescaled.
 MASS_TOLERANCE = 1e-6
+#: Entries of a cost that is looked at some times even if the time is over.
+TIMELESS = 500_000
+#: The least entries of rows and columns are taken off a cost whose range falls below this share by that.
+#: It is looked at from a range of so many reg on.
+REDUCED, WIDE = 0.1, 1e4
 #: Rounding errors of the potentials are of this size, relatively; over eps they are exponents.
 UNIT = float(np.finfo(np.float64).eps)
 #: What a successful result says of its plan, in numbers.
@@ -48,13 +55,20 @@ class Problem:
     b: Array
     reg: float
     mass: float
-    offset: float
+    #: What the caller's cost has over M in each row, and in each column.
+    up: Array | float
+    over: Array | float
     range: float
     highest: float
     forbidden: bool
     rows: Array | None
     columns: Array | None
     shape: tuple[int, int]
+    #: The potentials of rows and columns that are not here: of weight zero, or (inf) without an allowed pair.
+    fills: tuple[Array | float, Array | float] = (-math.inf, -math.inf)
+    #: The weights of those without an allowed pair, and all weights as they were given.
+    closed: tuple[float, float] = (0.0, 0.0)
+    given: tuple[Array, Array] | None = None
 
     @property
     def scale(self) -> float:
@@ -81,7 +95,7 @@ class Problem:
         """Put the answer into the caller's terms; P is overwritten."""
         with quiet():
             fields = {"reg": self.reg, "reg_path": (self.reg,), **self.values(P, *x), **fields}
-            fields["bounds"] = self.bounds(P, x[0])
+            fields["bounds"] = self.bounds_in_time(it, P, x[0])
             plan = self.plan(P) if return_plan else None
             x = self.potentials(x)
         check_values(it, fields)
@@ -102,15 +116,14 @@ class Problem:
             reduced.append(_take(xp, x, index))
             checks.finite(name, reduced[-1], xp=xp)
         f, g = reduced
-        return f - (self.offset + self.reg * math.log(self.mass)), g
+        return f - (self.up + self.reg * math.log(self.mass)), g - self.over
 
     def potentials(self, x: Potentials) -> Potentials:
         """Turn potentials of the reduced problem into the caller's: minus infinity at weights of zero."""
         f, g = x
-        f = f + (self.offset + self.reg * math.log(self.mass))
-        low = -float("inf")
-        return _put(self.xp, f, self.rows, self.shape[0], low), _put(
-            self.xp, g, self.columns, self.shape[1], low
+        f = f + (self.up + self.reg * math.log(self.mass))
+        return _put(self.xp, f, self.rows, self.shape[0], self.fills[0]), _put(
+            self.xp, g + self.over, self.columns, self.shape[1], self.fills[1]
         )
 
     def plan(self, P: Array) -> Array:
@@ -135,17 +148,38 @@ class Problem:
         entropy = (float(xp.sum(r * f)) + float(xp.sum(c * g)) - linear) / self.reg
         kl = entropy - float(xp.sum(r * xp.log(self.a))) - float(xp.sum(c * xp.log(self.b)))
         mass, log_mass = self.mass, math.log(self.mass)
-        linear = mass * (linear + self.offset * total)
+        linear = mass * (linear + self.shift_of(r, c))
         return {
             "value_linear": linear,
             "value": linear + self.reg * mass * (entropy + (log_mass - 1.0) * total),
             "kl": mass * (kl - log_mass * total),
         }
 
+    def bounds_in_time(self, it: Monitor, P: Array, f: Array) -> tuple[float, float]:
+        """The bounds, or none if the time of a large problem is over: they take ten looks at the cost."""
+        if it.limits.expired and self.M.shape[0] * self.M.shape[1] > TIMELESS:
+            return -math.inf, math.inf
+        return self.bounds(P, f)
+
     def bounds(self, P: Array, f: Array) -> tuple[float, float]:
         """Bound the cost of exact transport, in the caller's mass and cost."""
         low, high = bounds(self.M, self.a, self.b, P, f, forbidden=self.forbidden)
-        return self.mass * (low + self.offset), self.mass * (high + self.offset)
+        shift = self.shift_of(self.a, self.b)
+        return self.mass * (low + shift), self.mass * (high + shift)
+
+    def centred_at(self, f: Array, g: Array) -> Problem:
+        """The problem whose potentials are less by these: near the solution they need no digits then."""
+        xp = self.xp
+        mean = xp.sum(self.a * f)  # a constant that both exchange would only eat digits
+        f, g = f - mean, g + mean
+        M = self.M - f[:, None] - g[None, :]
+        high = float(xp.max(xp.where(xp.isfinite(M), M, xp.zeros_like(M)) if self.forbidden else M))
+        span = high - float(xp.min(M))
+        return replace(self, M=M, up=self.up + f, over=self.over + g, range=span, highest=high)
+
+    def shift_of(self, r: Array, c: Array) -> float:
+        """What a plan with these row and column sums costs more with the caller's cost than with M."""
+        return float(self.xp.sum(r * self.up)) + float(self.xp.sum(c * self.over))
 
 
 def quiet() -> np.errstate:
@@ -164,14 +198,25 @@ def check_values(it: Monitor, values: Mapping[str, Any]) -> None:
         )
 
 
-def prepare(M: ArrayLike, a: Weights, b: Weights, reg: float, *, balanced: bool = True) -> Problem:
+def prepare(
+    M: ArrayLike,
+    a: Weights,
+    b: Weights,
+    reg: float,
+    *,
+    balanced: bool = True,
+    optional: tuple[bool, bool] = (False, False),
+) -> Problem:
     """Check the arguments of a solver and reduce them to a `Problem`.
 
     Weights of different sums are an error if it should be `balanced`; else the mass is their geometric mean.
+    The rows, the columns may be without an allowed pair where this is `optional`.
     """
+    refuse_traced(reg=reg)
     reg = checks.real("reg", reg, low=0.0, open_low=True)
     a = None if _is_empty(a) else a
     b = None if _is_empty(b) else b
+    refuse_traced(M=M, a=a, b=b)
     xp = arrays.array_namespace(M=M, a=a, b=b)
     cost: Array = checks.array("M", M, xp=xp, ndim=2, empty=False, allow_inf=True)
     n, m = cost.shape
@@ -184,16 +229,34 @@ def prepare(M: ArrayLike, a: Weights, b: Weights, reg: float, *, balanced: bool 
             f"a and b must have the same sum, got {mass:.10g} and {other:.10g}; "
             "rescale one of them, or let mass appear and vanish at a price: solve(unbalanced=...)"
         )
+    given = p, q
     p, q = p / mass, q / other
 
     rows, columns = _positive(xp, p), _positive(xp, q)
     cost = _take(xp, _take(xp, cost, rows), columns, axis=1)
+    all_p, all_q = p, q
     p, q = _take(xp, p, rows), _take(xp, q, columns)
     low, high = float(xp.min(cost)), float(xp.max(cost))
     forbidden = high == float("inf")
+    fills: tuple[Array | float, Array | float] = (-math.inf, -math.inf)
+    if forbidden and max(optional) and low < math.inf:
+        allowed = xp.isfinite(cost)
+        open_rows, open_columns = xp.any(allowed, axis=1), xp.any(allowed, axis=0)
+        if optional[0] and not bool(xp.all(open_rows)):
+            rows = _chosen(xp, rows, open_rows)
+            cost, p = xp.take(cost, _nonzero(xp, open_rows), axis=0), _take(xp, all_p, rows)
+        if optional[1] and not bool(xp.all(open_columns)):
+            columns = _chosen(xp, columns, open_columns)
+            cost, q = xp.take(cost, _nonzero(xp, open_columns), axis=1), _take(xp, all_q, columns)
+        fills = _fill(xp, all_p), _fill(xp, all_q)
+    closed = (float(xp.sum(all_p)) - float(xp.sum(p)), float(xp.sum(all_q)) - float(xp.sum(q)))
     if forbidden:
         _check_allowed(xp, cost)
         high = float(xp.max(xp.where(xp.isfinite(cost), cost, low)))
+    up: Array | float = 0.0
+    over: Array | float = 0.0
+    if balanced and math.isfinite(high - low):
+        cost, up, over, low, high = reduced(xp, cost, reg, low, high, forbidden=forbidden)
     resolved = reg >= UNIT * (high - low)
     if not math.isfinite(high - low) or (resolved and not math.isfinite(2 / reg)):
         raise ValueError(
@@ -203,15 +266,35 @@ def prepare(M: ArrayLike, a: Weights, b: Weights, reg: float, *, balanced: bool 
     if not resolved:
         raise ValueError(
             f"reg = {reg:g} is below the rounding errors of M, whose entries have a range of {high - low:g}; "
-            f"the least that can be resolved is {UNIT * (high - low):.2g}"
+            f"the least that can be resolved is {UNIT * (high - low):.2g}; if large entries forbid their "
+            "pairs, write inf for them"
         )
-    # An offset that is large against the range of the cost would eat the digits of the potentials.
-    offset = low if balanced and abs(low) > high - low else 0.0
-    if offset:
-        cost = cost - offset
     return Problem(
-        xp, cost, p, q, reg, mass, offset, high - low, high - offset, forbidden, rows, columns, (n, m)
-    )
+        xp, cost, p, q, reg, mass, up, over, high - low, high, forbidden, rows, columns, (n, m),
+        fills, closed, given,
+    )  # fmt: skip
+
+
+def reduced(
+    xp: Namespace, cost: Array, reg: float, low: float, high: float, *, forbidden: bool
+) -> tuple[Array, Array | float, Array | float, float, float]:
+    """Take off what would eat the digits of the potentials, and say what that is in each row and column.
+
+    The least entries of the rows, then those of the columns, if hardly anything is left; else an offset that
+    is large against the range. Returns the cost, both shifts, the least and the largest finite entry.
+    """
+    span = high - low
+    if span > WIDE * reg:
+        up = xp.min(cost, axis=1)
+        rest = cost - up[:, None]
+        over = xp.min(rest, axis=0)
+        rest = rest - over[None, :]
+        most = float(xp.max(xp.where(xp.isfinite(rest), rest, xp.zeros_like(rest)) if forbidden else rest))
+        if most <= REDUCED * span:
+            return rest, up, over, 0.0, most
+    if abs(low) > span:
+        return cost - low, low, 0.0, 0.0, span
+    return cost, 0.0, 0.0, low, high
 
 
 def _total(name: str, xp: Namespace, weights: Array) -> float:
@@ -240,6 +323,23 @@ def _positive(xp: Namespace, weights: Array) -> Array | None:
     return None if bool(xp.all(weights > 0)) else xp.nonzero(weights > 0)[0]
 
 
+def _nonzero(xp: Namespace, which: Array) -> Array:
+    out: Array = xp.nonzero(which)[0]
+    return out
+
+
+def _chosen(xp: Namespace, index: Array | None, which: Array) -> Array:
+    """Of the rows that an index has (None for all) those that are marked."""
+    return _nonzero(xp, which) if index is None else xp.take(index, _nonzero(xp, which))
+
+
+def _fill(xp: Namespace, weights: Array) -> Array:
+    """What potentials are where a problem has no row: infinite where there is mass that cannot be moved."""
+    infinite = xp.full_like(weights, math.inf)
+    out: Array = xp.where(weights > 0, infinite, -infinite)
+    return out
+
+
 def _check_allowed(xp: Namespace, M: Array) -> None:
     for axis, name in ((1, "row"), (0, "column")):
         closed = ~xp.any(xp.isfinite(M), axis=axis)
@@ -255,7 +355,7 @@ def _take(xp: Namespace, x: Array, index: Array | None, axis: int = 0) -> Array:
     return x if index is None else xp.take(x, index, axis=axis)
 
 
-def _put(xp: Namespace, x: Array, index: Array | None, length: int, fill: float) -> Array:
+def _put(xp: Namespace, x: Array, index: Array | None, length: int, fill: Array | float) -> Array:
     """Spread the rows of x over `length` rows; those not named by the index are filled."""
     if index is None:
         return x
@@ -264,5 +364,5 @@ def _put(xp: Namespace, x: Array, index: Array | None, length: int, fill: float)
     named = xp.take(index, position) == xp.arange(length, dtype=index.dtype)
     spread = xp.take(x, position, axis=0)
     shape = (length,) + (1,) * (x.ndim - 1)
-    out: Array = xp.where(xp.reshape(named, shape), spread, xp.asarray(fill, dtype=x.dtype))
+    out: Array = xp.where(xp.reshape(named, shape), spread, xp.astype(xp.asarray(fill), x.dtype))
     return out

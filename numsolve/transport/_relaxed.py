@@ -56,6 +56,8 @@ STALLED_FACTOR, STALLED_STEPS = 0.25, 8
 HAND_OVER, INTERIOR_STEPS = 1e-9, 80
 #: Largest eps of the entropic start over the range of the cost.
 SHARPNESS = 2e-3
+#: Range of the cost below which nothing of it is seen, in units of about reg.
+LEAST_RANGE = 1e-290
 #: Newton steps for one proximal step, at most.
 PATIENCE = 25
 #: First weight of the proximal term over reg, the factor from one to the next, and the least.
@@ -106,6 +108,10 @@ class Relaxed:
         self.a, self.b = problem.a.astype(np.float64), problem.b.astype(np.float64)
         self.a, self.b = self.a / self.a.sum(), self.b / self.b.sum()
         self.M = np.ascontiguousarray(problem.M, dtype=np.float64)
+        #: The range of the cost; beside such a reg differences that underflow are none.
+        self.range = problem.range if problem.range > LEAST_RANGE else 0.0
+        if self.range == 0.0:
+            self.M = np.where(np.isfinite(self.M), 0.0, self.M)
         self.Mt = np.ascontiguousarray(self.M.T)
         self.m, self.n = self.Mt.shape
         self.k = min(self.k, self.n)
@@ -146,13 +152,13 @@ class Relaxed:
 
     def scale(self, value: float) -> float:
         """What gaps are relative to: the value over the least entry of the cost."""
-        return value - self.least + 1e-6 * self.problem.range + 1e-300
+        return value - self.least + 1e-6 * self.range + 1e-300
 
     def rounding(self) -> float:
         """The marginal error that rounding can cause."""
         prox = 1.0 if self.unlimited else LEAST_PROX
         unit = float(np.finfo(np.float64).eps)
-        exponents = float(self.n + self.m) * (8 + self.problem.range / (self.reg * prox))
+        exponents = float(self.n + self.m) * (8 + self.range / (self.reg * prox))
         return min(unit * exponents, math.sqrt(unit))
 
     def dense(self, x: Point) -> Array:
@@ -239,7 +245,7 @@ class Relaxed:
 
     def _entropic(self) -> tuple[Array, Array]:
         """Potentials of entropic transport that is about as sharp."""
-        problem, spread = self.problem, self.problem.range
+        problem, spread = self.problem, self.range
         typical = self.reg * float(np.median(self.b)) / min(self.k, 3)
         eps = (
             min(max(typical, 1e-4 * spread), (0.05 if self.unlimited else SHARPNESS) * spread)
@@ -247,7 +253,7 @@ class Relaxed:
             else self.reg
         )
         plain = replace(
-            problem, M=self.M, a=self.a, b=self.b, reg=eps, mass=1.0, offset=0.0,
+            problem, M=self.M, a=self.a, b=self.b, reg=eps, mass=1.0, up=0.0, over=0.0,
             rows=None, columns=None, shape=(self.n, self.m),
         )  # fmt: skip
         with warnings.catch_warnings():
@@ -298,7 +304,7 @@ class Relaxed:
 
     def _scaled(self, f: Array, g: Array) -> Iterator[Iterate]:
         """Newton's method without a limit on the nonzeros, from a blurred plan to the one that is wanted."""
-        blurred = FIRST_REG * self.problem.range / float(np.median(self.b))
+        blurred = FIRST_REG * self.range / float(np.median(self.b))
         stages = max(0, math.ceil(math.log(max(blurred / self.reg, 1.0)) / math.log(STAGE_FACTOR)))
         dual = self._semidual(self.reg * STAGE_FACTOR**stages)
         first = dual.at(f, g)

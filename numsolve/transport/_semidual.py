@@ -37,6 +37,8 @@ CACHED = 1_500_000
 BLOCK, BLOCKS = 250_000, 16
 #: Entries of P up to which products with all of them are as fast as with those that matter.
 DENSE_PLAN = 10_000
+#: The longest of doubled steps.
+DOUBLED = 2.0**60
 #: Unknowns beyond which S is not stored.
 DENSE_BELOW = 5000
 
@@ -66,10 +68,9 @@ class SemiDual:
         self.system = arrays.kernels_for(xp, __package__, "newton")
         self.swapped = problem.M.shape[1] < problem.M.shape[0]
         self.dtype = problem.M.dtype
-        M = problem.M.T if self.swapped else problem.M
         self.a, self.b = (problem.b, problem.a) if self.swapped else (problem.a, problem.b)
-        if arrays.is_numpy(xp):  # the kernels want rows in one piece; float32 comes back at the end
-            M = np.ascontiguousarray(M, dtype=np.float64)
+        M = self.laid_out(problem)
+        if arrays.is_numpy(xp):
             self.a, self.b = self.a.astype(np.float64), self.b.astype(np.float64)
             if self.singular:  # float32 sums are one to 1e-7
                 self.a, self.b = self.a / self.a.sum(), self.b / self.b.sum()
@@ -95,6 +96,28 @@ class SemiDual:
         self.rounding = min(self.unit * (8 + problem.range / problem.reg), self.unit**0.5)
         self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
         self.damping = 1.0
+        self.centred_times = 0
+
+    def wants_centring(self, s: State, tol: float) -> bool:
+        """Whether rounding of potentials that are large against the last eps may keep the error above tol."""
+        if not self.singular or self.centred_times >= 3 or self.dtype != self.a.dtype:
+            return False
+        size = max(float(self.xp.max(self.xp.abs(x))) for x in (s.f, s.g)) / self.problem.reg
+        return self.unit * size > 1e-2 * tol and self.rounding > 1e-2 * tol
+
+    def centre(self, problem: Problem, M: Array, s: State) -> State:
+        """Go on with the problem in which the potentials of s are zero, and its M as `laid_out`."""
+        self.problem, self.M, self.shown = problem, M, None
+        self.centred_times += 1
+        return State(0 * s.f, 0 * s.g, s.r, s.goal, 0.0, s.error)
+
+    def laid_out(self, problem: Problem) -> Array:
+        """The cost as the kernels want it: the smaller side first, rows in one piece, in double precision.
+
+        Float32 comes back at the end.
+        """
+        M = problem.M.T if self.swapped else problem.M
+        return np.ascontiguousarray(M, dtype=np.float64) if arrays.is_numpy(self.xp) else M
 
     def original(self, x: Pair) -> Pair:
         """Potentials in the order and the dtype of the problem."""
@@ -184,7 +207,7 @@ class SemiDual:
 
     def column_step(self, g: Array, c: Array, reg: float) -> Array:
         """Return the g that makes the columns right, from one and its column sums."""
-        out: Array = g + reg * self.xp.log(self.b / c)  # (1) of `newton`
+        out: Array = g + reg * (self.xp.log(self.b) - self.xp.log(c))  # (1) of `newton`
         return out
 
     def plan(self, s: State, reg: float) -> Array:
@@ -278,6 +301,13 @@ class SemiDual:
                 break
         else:
             new = self.at(f, g, reg)
+        if (
+            self.singular
+            and halvings == 0
+            and new.fun - fun > 0.9 * slope > 300 * noise
+            and new.error > 0.99 * error
+        ):
+            new = self._gone_further(new, x, reg)
         # Steps that had to be cut are damped in their origin: rows of little weight ask for too much.
         if halvings >= 4:
             self.damping = min(self.damping * 10, 1e6)
@@ -286,6 +316,21 @@ class SemiDual:
         if halvings > 0 or self._far_off(new):
             new = self.sweep(new, reg)
         return new
+
+    def _gone_further(self, s: State, x: Array, reg: float) -> State:
+        """Where F still rises as from the start of a step, its slope and not S limits it: double the step.
+
+        So rows that have to pay for far more than reg get there in few looks. The others are in place.
+        """
+        x = self.xp.where(self.xp.abs(x) > 0.1 * self.xp.max(self.xp.abs(x)), x, self.xp.zeros_like(x))
+        step = 1.0
+        while step < DOUBLED and not self.limits.expired:
+            rise = step * reg * self.dot(s.goal - s.r, x)
+            new = self.at(s.f + (step * reg) * x, s.g, reg)
+            if not new.fun - s.fun > 0.5 * rise > 0.0:
+                break
+            s, step = new, 2 * step
+        return s
 
     def _far_off(self, s: State) -> bool:
         """Whether a row is off by a factor of 8: a sweep repairs at once what Newton does in bits."""
@@ -324,6 +369,8 @@ class SemiDual:
             self.counts["ncg"] += steps
             if done or n > DENSE_BELOW or self.limits.expired:
                 return x, False
+        if 1e-9 * factor_cost > self.limits.seconds_left:  # nothing interrupts a factorisation
+            return (rhs / d if x is None else x), False
 
         def matrix(d: Array) -> Array:
             if entries is None:

@@ -133,8 +133,9 @@ class SampleResult(TransportResult):
         -------
         SampleGradient
             ``(a, b, X_a, X_b)``, the derivatives of the loss; those in a and b are nan at weights of zero,
-            and hold for changes of equal sums. Where V is itself made from the data, as for ``plan @ X_b``,
-            the direct share ``plan.T @ G`` comes on top.
+            and hold for changes of equal sums. They are nan throughout if the plan falls into parts that
+            exchange no mass to working precision, as in `TransportResult.vjp`. Where V is itself made from
+            the data, as for ``plan @ X_b``, the direct share ``plan.T @ G`` comes on top.
 
         Raises
         ------
@@ -142,6 +143,8 @@ class SampleResult(TransportResult):
             If there is no plan, or if a shape does not fit, or if the two sums differ.
         TypeError
             If dP is not a pair, or if the metric is a function: its derivative is not known.
+        numpy.linalg.LinAlgError
+            As in `TransportResult.vjp`.
 
         Warns
         -----
@@ -171,12 +174,12 @@ class SampleResult(TransportResult):
         U, p = (xp.take(x, operator._rows, axis=0) for x in (U, p))
         V, q = (xp.take(x, operator._columns, axis=0) for x in (V, q))
         eps = self.reg / operator._mass
-        u, v = pull_back(plan, U, V, eps * p, eps * q)
+        u, v, du, dv = pull_back(plan, U, V, eps * p, eps * q)
         A = xp.stack([u, xp.ones_like(u), *(-U[:, k] for k in range(U.shape[1]))], axis=1) / self.reg
         B = xp.stack([xp.ones_like(v), v, *(V[:, k] for k in range(V.shape[1]))], axis=1)
         nan = float("nan")
-        a = xp.astype(scatter(xp, u, operator._rows, n, nan), operator.dtype)
-        b = xp.astype(scatter(xp, v, operator._columns, m, nan), operator.dtype)
+        a = xp.astype(scatter(xp, du, operator._rows, n, nan), operator.dtype)
+        b = xp.astype(scatter(xp, dv, operator._columns, m, nan), operator.dtype)
         X_a, X_b = self._in_points(A, B)
         return SampleGradient(a, b, X_a, X_b)
 

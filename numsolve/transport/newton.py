@@ -90,6 +90,12 @@ def newton(
             _record(it, dual, s, reg, tol)
             for _ in it:
                 last = stage == len(path) - 1
+                if last and dual.wants_centring(s, tol):
+                    centred = problem.centred_at(*dual.original((s.f, s.g)))
+                    M = dual.laid_out(centred)
+                    problem, best = centred, dual.centre(centred, M, s)  # at once: Ctrl-C may come
+                    s = best = dual.at(best.f, best.g, reg)
+                    watch = _Watch()
                 if not last and (s.error <= STAGE_TOL or watch.stuck >= PATIENCE):
                     stage, reg, direct = stage + 1, path[stage + 1], False
                     s = best = dual.sweep(dual.at(s.f, s.g, reg), reg)

@@ -248,15 +248,15 @@ def prepared(a: ArrayLike | None, b: ArrayLike | None, M: ArrayLike, reg: float)
     if 1 / LARGEST < size < LARGEST or not math.isfinite(size):
         return problem, 1.0
     unit = math.ldexp(1.0, -math.frexp(size)[1])
-    scaled = {name: unit * getattr(problem, name) for name in ("M", "reg", "offset", "range", "highest")}
+    scaled = {name: unit * getattr(problem, name) for name in ("M", "reg", "up", "over", "range", "highest")}
     return replace(problem, **scaled), unit
 
 
 def transposed(problem: Problem) -> Problem:
     """The problem with its sides exchanged."""
     return replace(
-        problem, M=problem.M.T, a=problem.b, b=problem.a, rows=problem.columns, columns=problem.rows,
-        shape=problem.shape[::-1],
+        problem, M=problem.M.T, a=problem.b, b=problem.a, up=problem.over, over=problem.up,
+        rows=problem.columns, columns=problem.rows, shape=problem.shape[::-1],
     )  # fmt: skip
 
 
@@ -268,18 +268,18 @@ def start(
         return None
     if swapped and isinstance(potentials, tuple | list):
         potentials = tuple(potentials)[::-1]
-    # No logarithm of the mass is in these potentials, and the offset is in our unit.
-    offset, unit = relaxed.problem.offset, relaxed.unit
-    f, g = replace(relaxed.problem, mass=1.0, offset=0.0).start(potentials)
-    return unit * f.astype(np.float64) - offset, unit * g.astype(np.float64)
+    # No logarithm of the mass is in these potentials, and the shifts are in our unit.
+    problem, unit = relaxed.problem, relaxed.unit
+    f, g = replace(problem, mass=1.0, up=0.0, over=0.0).start(potentials)
+    return unit * f.astype(np.float64) - problem.up, unit * g.astype(np.float64) - problem.over
 
 
 def presented(relaxed: Relaxed, x: Point, swapped: bool) -> tuple[Array, Array]:
     """The caller's potentials."""
     problem, unit = relaxed.problem, relaxed.unit
     dtype = problem.M.dtype
-    f, g = ((x.f + problem.offset) / unit).astype(dtype), (x.g / unit).astype(dtype)
-    f, g = replace(problem, mass=1.0, offset=0.0).potentials((f, g))
+    f, g = (((p + q) / unit).astype(dtype) for p, q in ((x.f, problem.up), (x.g, problem.over)))
+    f, g = replace(problem, mass=1.0, up=0.0, over=0.0).potentials((f, g))
     return (g, f) if swapped else (f, g)
 
 
@@ -304,11 +304,11 @@ def finished(
     inside = T > 0
     t, pairs = T[inside].astype(np.float64), np.outer(relaxed.a, relaxed.b)[inside]
     kl = float(t @ np.log(t / pairs)) - float(np.log(mass)) * float(t.sum())
-    linear = float(t @ problem.M[inside].astype(np.float64)) + problem.offset * float(t.sum())
-    low, high = problem.bounds(T, x.f)
+    linear = float(t @ problem.M[inside].astype(np.float64)) + problem.shift_of(rows, columns)
+    low, high = problem.bounds_in_time(it, T, x.f)
     plan = problem.plan(T) if return_plan else None
     values = {
-        "value": mass * (value + problem.offset) / unit,
+        "value": mass * (value + problem.shift_of(problem.a, problem.b)) / unit,
         "value_linear": mass * linear / unit,
         "kl": mass * kl,
     }

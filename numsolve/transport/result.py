@@ -69,7 +69,8 @@ class TransportResult(Result):
         ``sum(P * log(P / (a b')))``, how far the plan is from the independent coupling.
     potentials : tuple of array
         ``(f, g)`` of shapes (n,) and (m,), minus infinity where a weight is zero; also called `x`. Only
-        ``f + c, g - c`` for any constant c is determined.
+        ``f + c, g - c`` for any constant c is determined. In an unbalanced problem they are determined, and
+        plus infinity where every pair of a row or column is forbidden.
     marginal_error : float
         ``sum(|P 1 - a|) + sum(|P' 1 - b|)`` over the mass; also called `residual`. In an unbalanced problem
         the marginals are those that hold at the solution, ``a exp(-u / rho_a)`` and ``b exp(-v / rho_b)``,
@@ -83,6 +84,8 @@ class TransportResult(Result):
         The regularisation eps.
     reg_m : tuple of float
         The prices of deviations from the marginals; infinite for a balanced problem.
+    weights : tuple of array, or None
+        The weights a and b of an unbalanced problem, which its derivatives need.
     nsinkhorn, nnewton, ncg : int
         Sinkhorn sweeps (a row and a column update each), Newton steps, conjugate-gradient steps.
     reg_path : tuple of float
@@ -97,6 +100,7 @@ class TransportResult(Result):
     bounds: tuple[float, float] = (-float("inf"), float("inf"))
     reg: float = float("nan")
     reg_m: tuple[float, float] = (math.inf, math.inf)
+    weights: tuple[Array, Array] | None = None
     nsinkhorn: int = 0
     nnewton: int = 0
     ncg: int = 0
@@ -153,20 +157,16 @@ class TransportResult(Result):
             return Gradient(f, g, P)
         xp = arrays.array_namespace(plan=P)
         sums = xp.sum(P, axis=1), xp.sum(P, axis=0)
-        a, b = self._weights(xp, sums)
-        # A weight of zero, whose potential is minus infinity, adds nothing.
-        masses = tuple(
-            float(xp.sum(xp.where(xp.isfinite(f), weight, xp.zeros_like(weight))))
-            for weight, f in zip((b, a), self.potentials[::-1], strict=True)
-        )
+        a, b = self._given_weights()
         slopes = []
         for rho, sum_, weight, f, other in zip(
-            self.reg_m, sums, (a, b), self.potentials, masses, strict=True
+            self.reg_m, sums, (a, b), self.potentials, (float(xp.sum(b)), float(xp.sum(a))), strict=True
         ):
+            positive = xp.where(weight > 0, weight, xp.full_like(weight, math.nan))
             if rho == math.inf:  # the multiplier, and what the entropy says of its reference
-                slopes.append(f - self.reg * xp.log(weight) + self.reg * (other - 1))
+                slopes.append(f - self.reg * xp.log(positive) + self.reg * (other - 1))
             else:
-                slopes.append((rho + self.reg) * (1 - sum_ / weight) + self.reg * (other - 1))
+                slopes.append((rho + self.reg) * (1 - sum_ / positive) + self.reg * (other - 1))
         return Gradient(slopes[0], slopes[1], P)
 
     def vjp(
@@ -188,15 +188,17 @@ class TransportResult(Result):
         -------
         Gradient
             ``(a, b, M)``, the derivatives of the loss; those in a and b are nan at weights of zero, and
-            hold in a balanced problem for changes of equal sums.
+            hold in a balanced problem for changes of equal sums. A sharp plan may fall into parts that
+            exchange no mass to working precision. It then has no derivative in the weights, and those in a
+            and b are nan throughout; the one in M is right.
 
         Raises
         ------
         ValueError
             If there is no plan, or if a shape does not fit, or if the two sums differ.
         numpy.linalg.LinAlgError
-            If the plan falls into parts that exchange no mass to working precision: it is not
-            differentiable then.
+            If the plan falls into such parts and the loss depends on a constant that the potentials of two of
+            them may exchange.
 
         Examples
         --------
@@ -223,22 +225,36 @@ class TransportResult(Result):
         p, q = potential_derivatives(xp, potentials, (n, m), dtype, gauge=gauge)
         rates = 1 + self.reg / self.reg_m[0], 1 + self.reg / self.reg_m[1]
         P64 = xp.astype(P, dtype)
+        if not gauge:
+            self._check_empty(xp, P64, p, q)
         u, v, dM = pull_back(P64, self.reg, Q, p, q, rates)
         if max(rates) > 1:
             sums = xp.sum(P64, axis=1), xp.sum(P64, axis=0)
-            a, b = self._weights(xp, sums)
-            u, v = rates[0] * (sums[0] / a) * u, rates[1] * (sums[1] / b) * v
+            u, v = (
+                rate * self._share(xp, side, r) * xp.where(r > 0, x, xp.zeros_like(x))
+                for side, (rate, r, x) in enumerate(zip(rates, sums, (u, v), strict=True))
+            )
         return Gradient(*(xp.astype(x, P.dtype) for x in (u, v, dM)))
 
-    def _weights(self, xp: Namespace, sums: tuple[Array, Array]) -> tuple[Array, Array]:
-        """Return a and b, from r = a exp(-u/rho) and u = f - eps log a; nan where a sum is zero."""
-        weights = []
-        for rho, r, f in zip(self.reg_m, sums, self.potentials, strict=True):
-            inner = r > 0
-            log_r = xp.log(xp.where(inner, r, xp.ones_like(r)))
-            weight = xp.exp((log_r + xp.where(inner, f, xp.zeros_like(f)) / rho) / (1 + self.reg / rho))
-            weights.append(xp.where(inner, weight, xp.full_like(r, math.nan)))
-        return weights[0], weights[1]
+    def _check_empty(self, xp: Namespace, P: Array, p: Array, q: Array) -> None:
+        """Refuse a loss of potentials whose rows or columns the plan does not tell from empty ones."""
+        for side, loss in enumerate((p, q)):
+            empty = (xp.sum(P, axis=1 - side) == 0) & xp.isfinite(self.x[side])
+            if bool(xp.any(empty & (loss != 0))):
+                raise np.linalg.LinAlgError(
+                    f"potentials[{side}] has derivatives where the mass of the plan is below the smallest "
+                    "number: the plan does not tell how these potentials change"
+                )
+
+    def _given_weights(self) -> tuple[Array, Array]:
+        assert self.weights is not None
+        return self.weights
+
+    def _share(self, xp: Namespace, side: int, r: Array) -> Array:
+        """What a row or column has of its weight; nan where that is zero."""
+        weight = self._given_weights()[side]
+        out: Array = r / xp.where(weight > 0, weight, xp.full_like(weight, math.nan))
+        return out
 
     def problem(self, i: int) -> TransportResult:
         """Return the result of one problem of a batch.
@@ -263,6 +279,8 @@ class TransportResult(Result):
         own = {name: x if getattr(x, "ndim", 1) else x.item() for name, x in own.items()}
         low, high = cast("tuple[Array, Array]", self.bounds)
         bounds = float(low[i]), float(high[i])
+        if self.weights is not None:
+            own["weights"] = self.weights[0][i, ...], self.weights[1][i, ...]
         return replace(self, x=(f[i, ...], g[i, ...]), bounds=bounds, history=None, **own)
 
     def _problems(self) -> Iterator[TransportResult]:

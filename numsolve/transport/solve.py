@@ -13,7 +13,7 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
 from ._batch import is_batch, solve_batch
-from ._foreign import KEYWORDS, SOLVE
+from ._foreign import KEYWORDS, SOLVE, refuse_traced
 from ._problem import prepare
 from .newton import newton
 from .quadratic import quadratic
@@ -104,7 +104,7 @@ def solve(
     progress : bool
         Show a progress bar.
     time_limit : float, optional
-        Seconds, those of the preparation included.
+        Seconds, those of the preparation included. When it is over, large problems get no `bounds`.
 
     Returns
     -------
@@ -158,6 +158,7 @@ def solve(
     checks.choice("reg_type", reg_type, ("KL", "L2"), foreign={"kl": 'write "KL"', "l2": 'write "L2"'})
     if reg is None:
         raise ValueError("reg must be given: a positive number in the unit of M")
+    refuse_traced(reg=reg)
     strength = checks.real("reg", reg, low=0.0, open_low=True)
     if unbalanced is not None:
         checks.choice("unbalanced_type", unbalanced_type, ("KL",), foreign={"kl": 'write "KL"'})

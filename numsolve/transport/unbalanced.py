@@ -228,6 +228,7 @@ class UnbalancedProblem(Problem):
 
     rho: tuple[float, float] = (math.inf, math.inf)
     L: float = 0.0
+    offset: float = 0.0
 
     @property
     def scale(self) -> float:
@@ -247,7 +248,7 @@ class UnbalancedProblem(Problem):
         self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any
     ) -> TransportResult:
         """Put the answer into the caller's terms; P is overwritten."""
-        return super().result(it, P, x, return_plan, reg_m=self.rho, **fields)
+        return super().result(it, P, x, return_plan, reg_m=self.rho, weights=self.given, **fields)
 
     def start(self, potentials: Sequence[ArrayLike] | None = None) -> Potentials:
         """Turn the caller's potentials into those of the reduced problem."""
@@ -255,13 +256,13 @@ class UnbalancedProblem(Problem):
         if potentials is None:
             return f, g
         (up, over), mass = self.shifts, self.reg * math.log(self.mass)
-        return f + (self.offset + mass - up), g - (mass + over)
+        return f + (mass - up), g - (mass + over)
 
     def potentials(self, x: Potentials) -> Potentials:
         """Turn potentials of the reduced problem into the caller's."""
         f, g = x
         (up, over), mass = self.shifts, self.reg * math.log(self.mass)
-        return super().potentials((f - (self.offset + mass - up), g + (mass + over)))
+        return super().potentials((f - (mass - up), g + (mass + over)))
 
     def centred(self, f: Array, g: Array, reg: float) -> Potentials:
         """Return u and v: the potentials without the logarithms of the weights."""
@@ -277,14 +278,20 @@ class UnbalancedProblem(Problem):
         u, v = self.centred(f, g, self.reg)
         kl = less * ((float(r @ u) + float(c @ v) - linear) / self.reg - self.L * total)
         linear = less * (linear + self.offset * total)
-        ab = float(xp.sum(self.a)) * float(xp.sum(self.b)) * self.mass
+        a, b = (float(xp.sum(w)) + left for w, left in zip((self.a, self.b), self.closed, strict=True))
+        ab = a * b * self.mass
         entropy = self.reg * (kl - less * total + ab)
         value = linear + entropy + self.penalty(less * r, less * c)  # (1)
         return {"value_linear": self.mass * linear, "value": self.mass * value, "kl": self.mass * kl}
 
+    @property
+    def left_over(self) -> float:
+        """The price of the mass that no pair is allowed to take."""
+        return sum(rho * left for rho, left in zip(self.rho, self.closed, strict=True) if left > 0)
+
     def penalty(self, r: Array, c: Array) -> float:
         """What the deviations of the row and column sums cost."""
-        total = 0.0
+        total = self.left_over
         for rho, p, q in zip(self.rho, (r, c), (self.a, self.b), strict=True):
             if rho < math.inf:
                 total += rho * _kl(self.xp, p, q)
@@ -302,6 +309,7 @@ class UnbalancedProblem(Problem):
         # Both are right for the caller's cost with these constants, whose sum is `offset` or less.
         rest = self.offset - (up + over)
         low = _dual(xp, u + up + rest, self.a, self.rho[0]) + _dual(xp, v + over, self.b, self.rho[1])
+        low += self.left_over
         high = math.inf
         if max(self.rho) < math.inf:
             r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
@@ -321,7 +329,7 @@ def prepare_unbalanced(
 ) -> UnbalancedProblem:
     """Check the arguments of a solver and reduce them; `name` is what the caller calls the prices."""
     rho = _prices(name, prices)
-    problem = prepare(M, a, b, reg, balanced=False)
+    problem = prepare(M, a, b, reg, balanced=False, optional=(rho[0] < math.inf, rho[1] < math.inf))
     fields: dict[str, Any] = {key: getattr(problem, key) for key in problem.__dataclass_fields__}
     xp, reg, mass = problem.xp, problem.reg, problem.mass
     with quiet():

@@ -197,6 +197,50 @@ def test_a_problem_of_a_batch_that_never_ends_is_ended_with_it():
     assert time.perf_counter() - began < 2.0
 
 
+LONG = np.random.default_rng(0).random((1000, 1000))
+ROUND = np.abs(np.subtract.outer(np.sort(LONG[0]), np.sort(LONG[1])))
+POINTS = np.random.default_rng(1).random((2, 5000, 2))
+HIGH = np.random.default_rng(2).random((2, 2000, 60))
+
+#: Solves of many seconds: to no tolerance, or of much.
+ENDLESS = {
+    "newton": lambda **k: transport.solve(ROUND, reg=1e-6, tol=0.0, **k),
+    "newton, unbalanced": lambda **k: transport.solve(ROUND, reg=1e-6, unbalanced=1e3, tol=0.0, **k),
+    "sinkhorn": lambda **k: transport.sinkhorn(None, None, LONG, 1e-4, tol=0.0, **k),
+    "sinkhorn, log": lambda **k: transport.sinkhorn(None, None, LONG, 1e-4, method="log", tol=0.0, **k),
+    "sns": lambda **k: transport.sinkhorn_newton_sparse(None, None, ROUND, 1e-4, tol=0.0, **k),
+    "sinkhorn, unbalanced": lambda **k: transport.sinkhorn_unbalanced(
+        None, None, ROUND, 1e-4, 10.0, tol=0.0, **k
+    ),
+    "quadratic": lambda **k: transport.quadratic(None, None, ROUND, 1e-4, tol=0.0, **k),
+    "sparse": lambda **k: transport.sparsity_constrained(None, None, LONG, 1.0, 2, tol=0.0, **k),
+    "sparse, published": lambda **k: transport.sparsity_constrained(
+        None, None, LONG, 1.0, 2, formulation="semidual", tol=0.0, **k
+    ),
+    "clouds": lambda **k: transport.solve_sample(*POINTS, reg=1e-6, tol=0.0, **k),
+    "clouds, by sweeps": lambda **k: transport.solve_sample(
+        *POINTS, reg=1e-3, method="sinkhorn", tol=0.0, **k
+    ),
+    "clouds in many dimensions": lambda **k: transport.solve_sample(*HIGH, reg=1e-2, tol=0.0, **k),
+    "divergence": lambda **k: transport.sinkhorn_divergence(*POINTS, reg=1e-5, tol=0.0, **k),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_the_time_limit_is_kept_within_a_fifth(name):
+    """In processor seconds of the threads that may work; each solve would take ten times as long."""
+    from numba import get_num_threads
+
+    solve, limit = ENDLESS[name], 0.4
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        solve(time_limit=0.02)  # compiled and imported
+        began = time.process_time()
+        r = solve(time_limit=limit)
+    assert r.status is Status.TIME_LIMIT
+    assert time.process_time() - began <= get_num_threads() * (limit + max(0.2 * limit, 0.1))
+
+
 # -- copies, names, numbers ------------------------------------------------------------------------
 
 

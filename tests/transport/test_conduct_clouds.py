@@ -25,6 +25,12 @@ FAR_X, FAR_Y = problems.clouds(1500, 3, rng=1)  # seconds at reg=1e-5, in one th
 LARGE, LARGE_A, LARGE_B = problems.random_assignment(900, rng=3)
 
 
+@pytest.fixture(autouse=True)
+def by_passes(monkeypatch):
+    """Small clouds are solved as large ones."""
+    monkeypatch.setattr("numsolve.transport._cloud_problem.SMALL", 0)
+
+
 @njit
 def euclidean(x, y):
     return np.sqrt(np.sum((x - y) ** 2))

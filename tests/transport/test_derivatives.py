@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
-from numsolve import transport
+from numsolve import ConvergenceWarning, transport
 
 rng = np.random.default_rng(5)
 
@@ -158,6 +160,107 @@ def test_conjugate_gradients_and_factors_agree(monkeypatch):
     iterative = r.vjp(Q)
     np.testing.assert_allclose(iterative.M, direct.M, atol=1e-9)
     np.testing.assert_allclose(np.diff(iterative.b), np.diff(direct.b), atol=1e-9)
+
+
+# -- sharp plans -----------------------------------------------------------------------------------
+
+
+def assignment(n, reg, seed=0):
+    M, a, b = transport.problems.random_assignment(n, rng=seed)
+    local = np.random.default_rng(seed + 1)
+    return M, a, b, local.normal(size=(n, n)), reg * local.normal(size=(n, n))
+
+
+def difference(loss, h=3e-3):
+    return (8 * (loss(h) - loss(-h)) - (loss(2 * h) - loss(-2 * h))) / (12 * h)
+
+
+@pytest.mark.parametrize("reg", [1e-1, 1e-2, 1e-3, 1e-4, 3e-5, 1e-5, 1e-6])
+def test_the_adjoint_of_any_sharpness_is_the_slope(reg):
+    """The plan falls into parts from 1e-4 on; plans are solved to 1e-13, and so is the difference."""
+    M, a, b, Q, change = assignment(120, reg)
+    slope = difference(lambda t: np.vdot(Q, solve(M + t * change, a, b, reg).plan))
+    assert np.vdot(solve(M, a, b, reg).vjp(Q).M, change) == pytest.approx(slope, rel=1e-7, abs=3e-10)
+
+
+@pytest.mark.parametrize("reg", [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
+def test_the_adjoint_between_clouds_of_any_sharpness_is_the_slope(reg):
+    local = np.random.default_rng(3)
+    X, Y = transport.problems.clouds(50, 2, rng=0)
+    U, V, change = (local.normal(size=(50, 2)) for _ in range(3))
+
+    def at(t):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # 1e-13 may be below rounding
+            return transport.solve_sample(X + t * reg * change, Y, reg=reg, tol=1e-13)
+
+    slope = difference(lambda t: np.vdot(U, at(t).plan @ V))
+    found = reg * np.vdot(at(0.0).vjp((U, V)).X_a, change)
+    assert found == pytest.approx(slope, rel=1e-7, abs=1e-8)
+
+
+def test_a_plan_in_parts_has_no_derivative_in_the_weights():
+    # to move mass from one pair to another changes the plan by all of it, in any direction
+    M, a, b, Q, _ = assignment(60, 1e-6)
+    d = solve(M, a, b, 1e-6).vjp(Q)
+    assert np.isnan(d.a).all()
+    assert np.isnan(d.b).all()
+    assert np.isfinite(d.M).all()
+
+
+def test_weak_exchange_between_parts_is_not_lost():
+    """Two blocks that exchange x = 1e-10: the weights' derivative is the exact one, to all its digits.
+
+    P = [[p, x], [x, p]] / 2: by hand, u_1 - u_2 = (Q_11 - Q_22 + Q_12 - Q_21) / 2 for any x.
+    """
+    x = 1e-10
+    P = np.array([[1 - x, x], [x, 1 - x]]) / 2
+    Q = rng.normal(size=(2, 2))
+    r = transport.TransportResult(x=(np.zeros(2), np.zeros(2)), plan=P, reg=0.1)
+    d = r.vjp(Q)
+    assert d.a[0] - d.a[1] == pytest.approx((Q[0, 0] - Q[1, 1] + Q[0, 1] - Q[1, 0]) / 2, rel=1e-12)
+    curvature = Q[0, 0] + Q[1, 1] - Q[0, 1] - Q[1, 0]
+    np.testing.assert_allclose(
+        d.M, -(x * (1 - x) / 4 / 0.1) * curvature * np.array([[1, -1], [-1, 1]]), rtol=1e-9
+    )
+
+
+def test_potentials_of_parts_may_be_used_within_a_part_only():
+    M, a, b, _, _ = assignment(30, 1e-6)
+    r = solve(M, a, b, 1e-6)
+    i, j = 4, int(r.plan[4].argmax())
+    p, q = np.zeros(30), np.zeros(30)
+    p[i], q[j] = 1.0, 1.0  # f_i + g_j = M_ij + reg log(1/30)
+    d = r.vjp(potentials=(p, q))
+    expected = np.zeros((30, 30))
+    expected[i, j] = 1.0
+    np.testing.assert_allclose(d.M, expected, atol=1e-9)
+    with pytest.raises(np.linalg.LinAlgError, match="falls into parts"):
+        r.vjp(potentials=(p, np.roll(q, 1)))
+
+
+@pytest.mark.parametrize(("reg", "edges"), [(3e-3, 0), (3e-3, 1000), (1e-4, 1000)])
+def test_large_sharp_plans_are_solved_part_by_part(reg, edges, monkeypatch):
+    M, a, b, Q, _ = assignment(150, reg)
+    r = solve(M, a, b, reg)
+    whole = r.vjp(Q).M
+    for module, name in (("_adjoint", "DENSE_BELOW"), ("_parts", "DENSE_BELOW")):
+        monkeypatch.setattr(f"numsolve.transport.{module}.{name}", 20)
+    monkeypatch.setattr("numsolve.transport._adjoint.SPARSE_BELOW", 1.0)
+    monkeypatch.setattr("numsolve.transport._parts.EDGES_PER_ROW", edges)
+    np.testing.assert_allclose(r.vjp(Q).M, whole, atol=1e-9 * np.abs(whole).max())
+
+
+def test_large_sharp_clouds_are_solved_part_by_part(monkeypatch):
+    local = np.random.default_rng(3)
+    X, Y = transport.problems.clouds(200, 2, rng=0)
+    U, V = local.normal(size=(2, 200, 2))
+    r = transport.solve_sample(X, Y, reg=1e-5, tol=1e-8)
+    whole = r.vjp((U, V))
+    monkeypatch.setattr("numsolve.transport._cloud_adjoint.STORED", 0)
+    parts = r.vjp((U, V))
+    np.testing.assert_allclose(parts.X_a, whole.X_a, atol=1e-8 * np.abs(whole.X_a).max())
+    assert np.isnan(parts.a).all() == np.isnan(whole.a).all()
 
 
 BAD = {

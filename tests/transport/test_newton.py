@@ -130,3 +130,63 @@ def test_sums_that_lost_digits_are_noticed(sums):
     with closing(_semidual.SemiDual(prepare(np.ones((2, 2)), None, None, 1.0), Limits())) as dual:
         assert not dual._has_all_digits(np.array(sums))
         assert dual._has_all_digits(np.array([1e-280, 1.0, 1e280]))
+
+
+# -- costs of every size ---------------------------------------------------------------------------
+
+
+def squared(X, Y):
+    return ((X[:, None] - Y) ** 2).sum(-1)
+
+
+def wide_costs():
+    """Costs whose range is far beyond what matters, each with 90 sources and 80 targets."""
+    local = np.random.default_rng(0)
+    X, Y = local.random((90, 2)), local.random((80, 2))
+    far, both, same = X.copy(), Y.copy(), Y.copy()
+    far[3], both[7], same[7] = [1e5, -1e5], [1e5, 2e5], np.array([1e3, -1e3]) + local.random(2)
+    meant = squared(X, Y)
+    meant[local.random(meant.shape) < 0.3] = 1e10
+    units = np.array([1.0, 1e3, 1e6])
+    return {
+        "a far frame": squared(X, Y + np.array([1e6, 0.0])),
+        "a farther frame": squared(X, Y + np.array([1e8, 0.0])),
+        "an outlier": squared(far, Y),
+        "an outlier on each side": squared(far, both),
+        "outliers that belong together": squared(np.where(np.arange(90)[:, None] == 3, same[7], X), same),
+        "large costs for forbidden": meant,
+        "features in many units": squared(local.random((90, 3)) * units, local.random((80, 3)) * units),
+    }
+
+
+@pytest.mark.parametrize("reg", [1e-1, 1e-3])
+@pytest.mark.parametrize("name", wide_costs())
+def test_costs_of_a_wide_range_lose_no_digits(name, reg):
+    M = wide_costs()[name]
+    r = transport.solve(M, reg=reg)
+    assert r.success
+    assert np.abs(r.plan.sum(1) - 1 / 90).sum() + np.abs(r.plan.sum(0) - 1 / 80).sum() <= 1e-9
+    assert r.value_linear == pytest.approx(np.vdot(r.plan, M), rel=1e-9)
+    # what the entropy may cost, from a dual solution that is feasible for the caller's M
+    size = np.abs(M[r.plan > 0]).max()
+    low, high = r.bounds
+    assert -1e-12 * size <= r.value_linear - low <= reg * np.log(80) + 1e-12 * size
+    assert low <= high + 1e-12 * size
+
+
+def test_a_far_frame_has_the_plan_of_a_near_one():
+    local = np.random.default_rng(0)
+    X, Y = local.random((60, 2)), np.round(local.random((50, 2)) * 2**20) / 2**20
+    near = transport.solve(squared(X, Y), reg=1e-2).plan
+    far = transport.solve(squared(X, Y + np.array([1e4, 0.0])), reg=1e-2).plan
+    np.testing.assert_allclose(far, near, atol=1e-5 * near.max())  # the costs of 1e8 have 1e-8 left
+
+
+@pytest.mark.parametrize("large", [1e20, 1e32, 1e300])
+def test_numbers_too_large_for_any_pair_are_refused_with_what_to_write(large):
+    M = np.random.default_rng(0).random((6, 7))
+    M[2, 3] = large
+    with pytest.raises(ValueError, match="write inf for them"):
+        transport.solve(M, reg=0.01)
+    M[2, 3] = np.inf
+    assert transport.solve(M, reg=0.01).success

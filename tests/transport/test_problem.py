@@ -119,13 +119,26 @@ def test_values_are_those_of_the_plan(forbidden, shift, mass):
 
 def test_an_offset_is_taken_off_only_where_it_eats_digits():
     M = example()[0]
-    assert prepare(M, None, None, 0.1).offset == 0
-    assert prepare(M - 0.5, None, None, 0.1).offset == 0
-    assert prepare(M + 1e6, None, None, 0.1).offset == pytest.approx(1e6 + M.min())
-    assert prepare(M - 1e6, None, None, 0.1).offset == pytest.approx(-1e6 + M.min())
+    assert prepare(M, None, None, 0.1).up == 0
+    assert prepare(M - 0.5, None, None, 0.1).up == 0
+    assert prepare(M + 1e6, None, None, 0.1).up == pytest.approx(1e6 + M.min())
+    assert prepare(M - 1e6, None, None, 0.1).up == pytest.approx(-1e6 + M.min())
     constant = prepare(np.full((3, 4), 7.0), None, None, 0.1)
-    assert constant.offset == 7
+    assert constant.up == 7
     assert not constant.M.any()
+
+
+def test_what_rows_and_columns_have_in_common_is_taken_off_where_it_is_nearly_all():
+    M, rows, columns = example()[0], 1e6 * np.arange(5), 1e7 * np.arange(7)
+    large = M + rows[:, None] + columns
+    p = prepare(large, None, None, 0.1)
+    assert p.range <= 3 * np.ptp(M)
+    np.testing.assert_allclose(p.M + p.up[:, None] + p.over, large, rtol=1e-15)
+    assert prepare(large, None, None, 1e4).up is not p.up  # where reg is as large, nothing is to be gained
+    f, g = p.potentials((np.zeros(5), np.zeros(7)))
+    again = p.start((f, g))
+    np.testing.assert_allclose(again[0], 0, atol=1e-9)
+    np.testing.assert_allclose(again[1], 0, atol=1e-9)
 
 
 def test_masses_may_differ_by_rounding_and_not_by_more():

@@ -17,6 +17,12 @@ from numsolve._core.result import ConvergenceWarning, Status
 from numsolve.transport import problems
 
 
+@pytest.fixture(autouse=True)
+def by_passes(monkeypatch):
+    """Small clouds are solved as large ones, but in tests that say otherwise."""
+    monkeypatch.setattr("numsolve.transport._cloud_problem.SMALL", 0)
+
+
 @njit
 def slanted(x, y):
     """Not symmetric, not homogeneous."""
@@ -285,10 +291,12 @@ def test_the_adjoint_is_the_slope_of_a_loss_of_products_and_potentials(name):
     assert numeric == pytest.approx(exact, rel={"power 1.5": 1e-3, "cityblock": 1e-5}.get(name, 1e-6))
 
 
-@pytest.mark.parametrize("stored", [True, False], ids=["entries", "passes"])
+@pytest.mark.parametrize("stored", ["pairs", "entries", "nothing"])
 @pytest.mark.parametrize("reg", [1.0, 1e-2])
 def test_the_adjoint_is_that_of_the_matrix(reg, stored, monkeypatch):
-    if not stored:
+    if stored != "pairs":
+        monkeypatch.setattr("numsolve.transport._cloud_adjoint.STORED", 0)
+    if stored == "nothing":
         monkeypatch.setattr("numsolve.transport._cloud_adjoint.most", lambda pairs: 0)
     X, Y = clouds(60, 80)
     a, b = weights(60), weights(80, 1)
@@ -333,7 +341,8 @@ def test_an_adjoint_of_thousands_of_points_stores_no_matrix():
 def test_an_adjoint_that_stops_short_says_so(monkeypatch):
     X, Y = clouds(60, 80)
     r = transport.solve_sample(X, Y, reg=1e-2)
-    monkeypatch.setattr("numsolve.transport._cloud_adjoint.MAXITER", 1)
+    for name, value in {"MAXITER": 1, "STORED": 0, "most": lambda pairs: 0}.items():
+        monkeypatch.setattr(f"numsolve.transport._cloud_adjoint.{name}", value)
     with pytest.warns(ConvergenceWarning, match="stopped after 1 steps"):
         r.vjp((X, Y[:60].repeat(2, axis=0)[:80]))
 
@@ -493,7 +502,9 @@ def solved():
     a, b = 5 * weights(90), weights(110, 1)
     a[[4, 40]] = 0
     b[7] = 0
-    return transport.solve_sample(X, Y, a, b * a.sum() / b.sum(), reg=0.02, tol=1e-10), X, Y
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("numsolve.transport._cloud_problem.SMALL", 0)
+        return transport.solve_sample(X, Y, a, b * a.sum() / b.sum(), reg=0.02, tol=1e-10), X, Y
 
 
 def test_the_plan_is_an_operator(solved):
@@ -693,3 +704,121 @@ def test_arrays_of_two_libraries_are_refused():
     points = {"X_a": xp.asarray(GOOD["X_a"]), "X_b": xp.asarray(GOOD["X_b"])}
     with pytest.raises(TypeError, match="a metric given as a compiled function needs points in NumPy"):
         transport.solve_sample(**points, reg=0.1, metric=slanted)
+
+
+# -- clouds in frames of their own, outliers, many dimensions ---------------------------------------
+
+
+def test_a_motion_of_one_cloud_does_not_move_the_plan():
+    X, Y = clouds(150, 130)
+    Y = np.round(Y * 2**20) / 2**20  # exact under the motion
+    near = transport.solve_sample(X, Y, reg=1e-3, tol=1e-9)
+    for t in (1e3, 1e6):
+        far = transport.solve_sample(X, Y + np.array([t, -t]), reg=1e-3, tol=1e-9)
+        assert far.success
+        np.testing.assert_allclose(far.plan.block(), near.plan.block(), atol=1e-6 * near.plan.block().max())
+        # |x - y - t|^2 = |x - y|^2 + |t|^2 - 2 t.(x - y)
+        moved = near.value + 2 * t**2 - 2 * t * (X - Y.mean(axis=0)).mean(axis=0) @ [1, -1]
+        assert far.value == pytest.approx(moved, rel=1e-12)
+        low, high = far.bounds
+        assert low <= far.value_linear * (1 + 1e-14) <= high * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("d", [2, 5, 12])
+def test_derivatives_in_clouds_that_are_far_apart(d):
+    X, Y = clouds(40, 30, d)
+    Y = Y + 20.0
+    rng = np.random.default_rng(0)
+    change, (U, V) = rng.normal(size=X.shape), rng.normal(size=(2, 70, 2))
+    U, V = U[:40], V[:30]
+
+    def at(t):
+        return transport.solve_sample(X + t * change, Y, reg=0.1 * d, tol=1e-12)
+
+    h = 1e-5
+    slope = (at(h).value - at(-h).value) / (2 * h)
+    assert np.vdot(at(0.0).gradient().X_a, change) == pytest.approx(slope, rel=1e-7)
+    slope = (np.vdot(U, at(h).plan @ V) - np.vdot(U, at(-h).plan @ V)) / (2 * h)
+    assert np.vdot(at(0.0).vjp((U, V)).X_a, change) == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.parametrize("far", [1e3, 1e5])
+@pytest.mark.parametrize("reg", [1e-1, 1e-3])
+def test_an_outlier_costs_no_digits(far, reg):
+    X, Y = clouds(100, 90)
+    X[3] = [far, -far]
+    r = transport.solve_sample(X, Y, reg=reg)
+    assert r.success
+    P = r.plan.block()
+    assert np.abs(P.sum(1) - 1 / 100).sum() + np.abs(P.sum(0) - 1 / 90).sum() <= 1e-6
+    assert r.value_linear == pytest.approx(np.vdot(P, cdist(X, Y, "sqeuclidean")), rel=1e-7)
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+def test_stored_costs_and_products_of_tiles_agree(metric, monkeypatch):
+    from numsolve.transport import _cloud_problem
+
+    X, Y = clouds(90, 120, 40)
+    reg = 0.5 if metric == "sqeuclidean" else 0.01
+    a, b = weights(90), weights(120, 1)
+    a[5] = 0.0
+    a = a / a.sum()
+    stored = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
+    monkeypatch.setattr(_cloud_problem, "STORED", 0)
+    tiles = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
+    for name in ("MANY_DIMENSIONS", "SOME_DIMENSIONS"):
+        monkeypatch.setattr(_cloud_problem, name, 1000)
+    distances = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
+    agree(stored, cdist(X, Y, metric), a, b, reg)
+    for r in (tiles, distances):
+        np.testing.assert_allclose(r.plan.block(), stored.plan.block(), atol=1e-7 * stored.plan.block().max())
+        for name in ("value", "value_linear", "kl"):
+            assert getattr(r, name) == pytest.approx(getattr(stored, name), rel=1e-8)
+        np.testing.assert_allclose(r.bounds, stored.bounds, rtol=1e-7)
+        np.testing.assert_allclose(r.gradient().X_a, stored.gradient().X_a, atol=1e-8)
+        again = transport.solve_sample(
+            X, Y, a, b, reg=reg, metric=metric, tol=1e-7, potentials_init=stored.potentials
+        )
+        assert again.nit <= 1
+
+
+def test_many_dimensions_of_many_points_store_no_matrix():
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((5000, 8)), rng.random((4500, 8))
+    transport.solve_sample(X[:50], Y[:50], reg=1.0)
+    tracemalloc.start()
+    with pytest.warns(ConvergenceWarning):
+        transport.solve_sample(X, Y, reg=0.3, maxiter=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.5 * 5000 * 4500 * 8
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_small_clouds_are_solved_with_stored_costs(name, monkeypatch):
+    monkeypatch.setattr("numsolve.transport._cloud_problem.SMALL", 300_000)
+    keywords, cost = METRICS[name]
+    X, Y = clouds(60, 80)
+    a, b = 3 * weights(60), 3 * weights(80, 1)
+    seen = []
+    r = transport.solve_sample(X, Y, a, b, reg=0.02, tol=1e-10, callback=seen.append, **keywords)
+    stored = transport.solve(cost(X, Y), a, b, 0.02, tol=1e-10)
+    assert r.success
+    assert r.nit == stored.nit
+    np.testing.assert_allclose(r.plan.block(), stored.plan, atol=1e-8)
+    np.testing.assert_allclose(np.add.outer(*seen[-1]), np.add.outer(*stored.potentials), atol=1e-7)
+    for field in ("value", "value_linear", "kl"):
+        assert getattr(r, field) == pytest.approx(getattr(stored, field), rel=1e-8)
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cityblock"])
+def test_small_clouds_far_apart_lose_no_digits(metric, monkeypatch):
+    monkeypatch.setattr("numsolve.transport._cloud_problem.SMALL", 300_000)
+    X, Y = clouds(50, 40)
+    for far in (1e3, 1e6):
+        r = transport.solve_sample(X, Y + far, reg=0.05, metric=metric)
+        assert r.success
+        P = r.plan.block()
+        assert np.abs(P.sum(1) - 1 / 50).sum() + np.abs(P.sum(0) - 1 / 40).sum() <= 2e-6

@@ -527,3 +527,21 @@ def test_what_is_called_a_success_is_one(error, case, tol):
     on = independent > 0
     entropy = np.sum(independent[on] * (np.log(independent[on]) - 1))
     assert r.value <= np.sum(independent * M) + reg * entropy + 1e-6 + 20 * tol
+
+
+@pytest.mark.parametrize("transform", ["grad", "jit"])
+@pytest.mark.parametrize("name", ["M", "a", "reg", "batch", "points", "unbalanced"])
+def test_transformations_of_jax_are_told_what_to_use(name, transform):
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+    M = jnp.asarray(np.random.default_rng(0).random((4, 4)))
+    losses = {
+        "M": lambda M: transport.solve(M, reg=0.1).value,
+        "a": lambda M: transport.sinkhorn(M[0], None, jnp.eye(4), 0.1).value,
+        "reg": lambda M: transport.solve(np.eye(4), reg=M[0, 0]).value,
+        "batch": lambda M: transport.solve(M[None], reg=0.1).value[0],
+        "points": lambda M: transport.sinkhorn_divergence(M, M + 1, reg=0.1).value,
+        "unbalanced": lambda M: transport.sinkhorn_unbalanced(None, None, M, 0.1, 1.0).value,
+    }
+    with pytest.raises(TypeError, match=r"is a tracer .* numsolve\.implicit"):
+        getattr(jax, transform)(losses[name])(M)

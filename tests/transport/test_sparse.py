@@ -346,3 +346,12 @@ def test_images(problem, error):
         assert r.success
         assert error(r.plan, a, b) <= 1e-8
         assert r.value == pytest.approx(bound(r.potentials[0], a, b, M, reg, k), rel=1e-9)
+
+
+@pytest.mark.parametrize("reg", [1e300, 1e307, 1e308])
+def test_costs_of_nothing_beside_the_regularisation_spread_the_mass(reg):
+    # what is left is the least norm of columns with two places: b_j^2 / 2 each, for marginals that allow it
+    M = np.random.default_rng(0).random((6, 6))
+    r = transport.sparsity_constrained(None, None, M, reg, 2)
+    assert r.success
+    assert r.value / reg == pytest.approx(0.5 * 6 * (1 / 36) / 2, rel=1e-6)

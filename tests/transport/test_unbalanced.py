@@ -338,3 +338,58 @@ def test_methods_for_balanced_problems_are_refused():
         transport.solve(*data(), 0.1, unbalanced=1.0, method="sns")
     with pytest.raises(ValueError, match="unbalanced_type must be 'KL'|unbalanced_type must be one of 'KL'"):
         transport.solve(*data(), 0.1, unbalanced=1.0, unbalanced_type="TV")
+
+
+# -- nothing to move -------------------------------------------------------------------------------
+
+
+def test_a_row_without_an_allowed_pair_keeps_its_mass_at_home(solve):
+    M, a, b = data(6, 7)
+    M[2] = INF
+    M[:, 4] = INF
+    r = solve(M, a, b, 0.05, (0.7, 1.3))
+    rows, columns = np.arange(6) != 2, np.arange(7) != 4
+    inner = solve(M[rows][:, columns], a[rows], b[columns], 0.05, (0.7, 1.3))
+    assert r.success
+    np.testing.assert_allclose(r.plan[rows][:, columns], inner.plan, atol=1e-9)
+    assert not r.plan[2].any()
+    assert not r.plan[:, 4].any()
+    assert r.potentials[0][2] == r.potentials[1][4] == INF
+    left = np.outer(a, b).sum() - np.outer(a[rows], b[columns]).sum()
+    expected = inner.value + 0.7 * a[2] + 1.3 * b[4] + 0.05 * left
+    assert r.value == pytest.approx(expected, rel=1e-9)
+    assert r.bounds[0] <= objective(r.plan, np.where(np.isfinite(M), M, 0), a, b, 0.0, (0.7, 1.3)) + 1e-12
+    with pytest.raises(ValueError, match="M forbids every pair of row 2"):
+        solve(M, a, b, 0.05, (INF, 1.0))
+
+
+def test_gradients_in_the_weights_exist_where_row_sums_underflow():
+    M, a, b = data(5, 6)
+    M[1] = 2000.0
+    M[4] = INF
+    reg, rho, h = 0.1, 1.0, 1e-5
+    r = transport.solve(M, a, b, reg, unbalanced=rho, tol=1e-12)
+    assert r.plan[1].sum() == 0.0
+    gradient = r.gradient()
+    for side, weights in enumerate((a, b)):
+        for k in range(weights.size):
+            ends = []
+            for sign in (1, -1):
+                moved = [a.copy(), b.copy()]
+                moved[side][k] += sign * h
+                ends.append(transport.solve(M, *moved, reg, unbalanced=rho, tol=1e-12).value)
+            assert gradient[side][k] == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-6, abs=1e-9)
+    # none of the mass of these rows arrives, and more of it changes nothing of the plan
+    d = r.vjp(np.random.default_rng(0).normal(size=M.shape))
+    assert d.a[1] == d.a[4] == 0.0
+    assert np.isfinite(d.a).all()
+    with pytest.raises(np.linalg.LinAlgError, match=r"potentials\[0\]"):
+        r.vjp(potentials=(np.eye(5)[1], np.zeros(6)))
+
+
+def test_a_batch_has_the_derivatives_of_its_problems():
+    M, a, b = data(5, 6)
+    batch = transport.solve(np.stack([M, 2 * M]), a, b, 0.1, unbalanced=1.0)
+    one = transport.solve(2 * M, a, b, 0.1, unbalanced=1.0)
+    for ours, theirs in zip(batch.gradient(), one.gradient(), strict=True):
+        np.testing.assert_allclose(ours[1], theirs, atol=1e-9)

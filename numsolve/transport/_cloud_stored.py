@@ -1,0 +1,86 @@
+"""Clouds whose costs fit: they are made once, in many dimensions by a product of matrices, for `newton`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from . import _generic_cloud
+from ._problem import Problem, check_values, quiet, reduced
+from .newton import newton
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numsolve._core.limits import Limits
+    from numsolve._core.monitor import Monitor
+    from numsolve._core.typing import Array, ArrayLike
+
+    from ._cloud_problem import CloudProblem
+    from ._problem import Potentials
+    from .cloud_result import SampleResult
+
+#: Entries of the cost that are made between two looks at the clock, times dimensions.
+AT_ONCE = 500_000_000
+
+
+@dataclass(frozen=True)
+class StoredClouds(Problem):
+    """The costs of two clouds, and the way back to their points."""
+
+    clouds: CloudProblem | None = None
+
+    @property
+    def _clouds(self) -> CloudProblem:
+        assert self.clouds is not None
+        return self.clouds
+
+    def start(self, potentials: Sequence[ArrayLike] | None = None) -> Potentials:
+        """Turn the caller's potentials into those of the reduced problem."""
+        if potentials is None:
+            return super().start()
+        f, g = self._clouds.start(potentials)
+        return f - self.up, g - self.over
+
+    def potentials(self, x: Potentials) -> Potentials:
+        """Turn potentials of the reduced problem into the caller's."""
+        return self._clouds.potentials((x[0] + self.up, x[1] + self.over))
+
+    def result(self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any) -> SampleResult:
+        """Put the answer into the caller's terms."""
+        with quiet():
+            values = self.values(P, *x)
+            bounds = self.bounds_in_time(it, P, x[0])
+        check_values(it, values)
+        inner = x[0] + self.up, x[1] + self.over
+        return self._clouds.sample_result(it, inner, return_plan, bounds=bounds, **values, **fields)
+
+    def shift_of(self, r: Array, c: Array) -> float:
+        """What a plan with these row and column sums costs more than with M."""
+        return super().shift_of(r, c) + self._clouds.shift_of(r, c)
+
+
+def solve_stored(
+    clouds: CloudProblem,
+    limits: Limits,
+    tol: float,
+    potentials_init: Sequence[ArrayLike] | None,
+    return_plan: bool,
+) -> SampleResult:
+    """Solve by Newton's method with stored costs; `TimeUp` if the time does not suffice to make these."""
+    pairs = clouds.pairs
+    (n, m), X, Y = pairs.shape, pairs.A.points, pairs.B.points
+    M = np.empty((n, m))
+    rows = max(64, AT_ONCE // (m * X.shape[1]))
+    for first in range(0, n, rows):
+        pairs.workers.deadline.check()
+        M[first : first + rows] = _generic_cloud.costs(pairs.metric, X[first : first + rows], Y)
+    M, up, over, low, high = reduced(np, M, clouds.reg, float(M.min()), float(M.max()), forbidden=False)
+    problem = StoredClouds(
+        np, M, pairs.A.weights, pairs.B.weights, clouds.reg, clouds.mass, up, over, high - low, high,
+        False, None, None, (n, m), clouds=clouds,
+    )  # fmt: skip
+    result = newton(problem, limits, tol=tol, potentials_init=potentials_init, return_plan=return_plan)
+    return cast("SampleResult", result)
