@@ -316,3 +316,14 @@ def at_solution(oracle: Oracle, work: Callable[[], Any]) -> Any:
         return work()
     finally:
         oracle.watched = before
+
+
+def nearby(x: Array, u: Array, evaluate: Callable[[Array], Any]) -> tuple[Any, float]:
+    """Something at x + u, or, where that is not defined, on the other side or nearer, and how far away."""
+    for factor in (1.0, -1.0, 0.1, -0.1, 1e-2, -1e-2, 1e-3):
+        try:
+            return evaluate(x + factor * u), abs(factor) * math.sqrt(float((u * u).sum()))
+        except Halt as halt:
+            if halt.status is not Status.NONFINITE or factor == 1e-3:
+                raise
+    raise AssertionError

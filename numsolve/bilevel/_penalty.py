@@ -220,7 +220,7 @@ def _towards(
     return -free * (length / size), length
 
 
-def _steepness(oracle: Oracle, theta: Array, x: Array, sigma: float) -> float:
+def steepness(oracle: Oracle, theta: Array, x: Array, sigma: float) -> float:
     """The largest curvature of sigma F + f: from the constants, or by a power iteration with differences."""
     xp = oracle.xp
     L, upper = (oracle.constant(name, theta) for name in ("L", "lipschitz_upper"))
@@ -248,7 +248,7 @@ def single_loop(oracle: Oracle, settings: Settings) -> Points:
     theta = settings.project(oracle.theta0)
     y = z = oracle.project(oracle.x0, 1.0)
     first = SIGMA if settings.sigma is None else settings.sigma
-    s = 1.0 / _steepness(oracle, theta, z, first)
+    s = 1.0 / steepness(oracle, theta, z, first)
     before: tuple[Array, Array, Array] | None = None
     directions: tuple[Array, Array, Array] | None = None
     largest, judge_at = 0.0, 0

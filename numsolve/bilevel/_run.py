@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MAXITER = 1000
 
 #: Methods whose x is not the lower solution on the way, so that the upper objective there says little.
-UNSOLVED = ("soba", "penalty", "penalty-single", "lvhba")
+UNSOLVED = ("soba", "penalty", "penalty-single", "lvhba", "lvhba-single")
 
 
 class Seen(NamedTuple):
