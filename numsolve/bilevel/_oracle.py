@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FLAT = 1e-13
 #: How far a curvature may lie outside of [mu, L] before the constants count as wrong.
 SLACK = 1e-3
+#: How a trial ends that is outside of where the functions are defined, or can be worked with.
+TOO_FAR = (Status.NONFINITE, Status.STAGNATED)
 
 
 class Halt(Exception):  # noqa: N818  # not an error: how a run ends
@@ -87,7 +89,8 @@ class Oracle:
         self.nfev = self.nhvp = self.nproj = self.nupper = 0
         self.watched, self.judging = False, True
         self.steepest, self.ritz = 0.0, math.inf
-        self._steps: dict[float, float] = {}
+        #: the steps of the proximal gradients, by sigma
+        self.steps: dict[float, float] = {}
         self.batch_size, self._rng = batch_size, checks.generator(rng)
         self._batches: tuple[Array, ...] | None = None
         self.low, self.high = self._box(problem.theta_bounds if theta_bounds is None else theta_bounds)
@@ -248,19 +251,6 @@ class Oracle:
             return x
         self.nproj += 1
         return self._flat("lower_project", self.problem.lower_project(self.to_x(x), step))
-
-    def step_of(self, sigma: float) -> float:
-        """The step of a gradient method for sigma F + f: 1/L, or the longest that has not failed."""
-        if sigma not in self._steps:
-            L, upper = (self.constant(c, self.theta0) for c in ("L", "lipschitz_upper"))
-            known = callable(self.problem.constants["L"]) is False and L is not None and upper is not None
-            longest = max(self._steps.values(), default=1.0)
-            self._steps[sigma] = 1.0 / (L + sigma * upper) if known else longest  # type: ignore[operator]
-        return self._steps[sigma]
-
-    def remember_step(self, sigma: float, step: float) -> None:
-        """Keep a step that was too long from being tried again."""
-        self._steps[sigma] = step
 
     def draw(self) -> None:
         """Draw the samples that the next calls see, if the problem has any."""

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from numsolve._core import arrays
-from numsolve._core.result import Status
 
 from ._adjoint import Adjoint, Hyper, compared
 from ._lower import measure, solve_lower
 from ._memory import Memory
-from ._oracle import Halt
+from ._oracle import TOO_FAR, Halt
 from ._run import point_of
 
 if TYPE_CHECKING:
@@ -42,8 +41,6 @@ GOOD = 0.1
 ROUNDS = 30
 #: The least factor of one tightening.
 TIGHTER = 1e-2
-#: How a trial ends that is outside of where the functions are defined, or can be worked with.
-TOO_FAR = (Status.NONFINITE, Status.STAGNATED)
 #: Trials of one line search.
 TRIALS = 30
 #: Sufficient decrease (2).

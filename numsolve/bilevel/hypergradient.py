@@ -22,7 +22,7 @@ from numsolve._core.result import Status
 from ._adjoint import Adjoint, Hyper, compared
 from ._lower import measure, solve_lower
 from ._oracle import Halt, Oracle
-from ._penalty import combined
+from ._penalty import combined, first_weight
 from ._run import Seen, watched
 from ._truth import check_curvature, check_derivatives
 from .minimize import FIRST_ORDER, IMPLICIT, linear_solver, refuse
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 ROUNDS, TIGHTER = 100, 0.1
 #: How well the penalty's two problems are solved, over sigma.
 INNER = 1e-8
+#: The curvature of sigma F over that of f.
+SHARE = 1e-3
 
 
 def hypergradient(
@@ -56,7 +58,7 @@ def hypergradient(
     solve: Literal["auto", "cg", "dense", "gmres"] | Callable[..., Any] = "auto",
     q0: ArrayLike | None = None,
     n_steps: int = 100,
-    sigma: float = 1e-3,
+    sigma: float | None = None,
     order: Literal[1, 2] = 2,
     check: bool = True,
     maxiter: int | None = None,
@@ -91,8 +93,11 @@ def hypergradient(
         A guess of q, such as the last one.
     n_steps : int
         Gradient steps of "unrolled", of length 1/L.
-    sigma, order : float, int
-        Of "penalty": the weight of the upper objective, and the order of the bias in it.
+    sigma : float, optional
+        Of "penalty": the weight of the upper objective; by default it has a thousandth of the lower
+        objective's curvature.
+    order : {1, 2}
+        Of the bias in sigma.
     check : bool
         Compare the problem's derivatives with differences, and look for directions in which the lower
         objective is flat if the problem has no mu.
@@ -146,7 +151,7 @@ def hypergradient(
     # The adjoint of the unrolled steps is not to be replaced by another: it is only measured.
     adjoint = Adjoint(oracle, "cg" if method == "unrolled" else linear_solver(solve))
     if method == "penalty":
-        rounds = _penalized(oracle, checks.real("sigma", sigma, low=0.0, open_low=True),
+        rounds = _penalized(oracle, None if sigma is None else checks.real("sigma", sigma, low=0.0, open_low=True),
                             checks.integer("order", order, low=1, high=2))  # fmt: skip
     elif method == "unrolled":
         rounds = _unrolled(adjoint, n_steps)
@@ -246,16 +251,18 @@ def _unrolled(adjoint: Adjoint, n_steps: int) -> Rounds:
     yield replace(here, d=d, q=q, bound=here.bound + wrong, estimate=here.estimate + wrong), None
 
 
-def _penalized(oracle: Oracle, sigma: float, order: int) -> Rounds:
+def _penalized(oracle: Oracle, sigma: float | None, order: int) -> Rounds:
     """The gradient of the penalty function (3 there), whose error is estimated by its bias."""
     theta = oracle.theta0
     start = oracle.project(oracle.x0, 1.0)
+    sigma = sigma or first_weight(oracle, theta, start, SHARE)
     here = combined(oracle, order, theta, (start, start, start), sigma, INNER)
+    bias = here.bias if here.linear else math.inf
     z = measure(oracle, theta, here.points[2])
     zero = oracle.xp.zeros_like(z.x)
     fun = oracle.upper(z.x, theta)
     yield (
-        Hyper(theta, z, zero, here.d, fun, zero, math.nan, math.inf, here.bias, math.inf, math.inf, math.nan,
+        Hyper(theta, z, zero, here.d, fun, zero, math.nan, math.inf, bias, math.inf, math.inf, math.nan,
               False),
         None,
     )  # fmt: skip

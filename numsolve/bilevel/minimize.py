@@ -105,7 +105,7 @@ def minimize_bilevel(
         first rho for "soba" (1/L); that of x and theta for "lvhba-single". "lvhba" has none.
     sigma : float, optional
         The first weight of the upper objective in the penalty methods and in "lvhba-single", where it falls
-        as k^-0.49; 0.1 by default.
+        as k^-0.49 and starts from 0.1; in the former from what makes a tenth of the lower curvature.
     order : {1, 2}
         Of the bias of "penalty" in sigma: 2 is Richardson's combination.
     schedule : {"geometric", "quadratic", "cubic"}
