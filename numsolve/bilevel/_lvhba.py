@@ -39,6 +39,7 @@ from numsolve._core.krylov import conjugate_gradients
 from numsolve._core.result import Status
 
 from ._coupling import Coupling, onto
+from ._faces import Faces
 from ._memory import Memory
 from ._oracle import Halt, nearby
 from ._run import Point
@@ -130,9 +131,10 @@ def lvhba(oracle: Oracle, settings: Settings) -> Points:
     start = np.concatenate([oracle.x0, oracle.theta0])
     w = onto(coupling, settings, start, n)
     both = Objectives(oracle, w, max(float(np.linalg.norm(start)), float(np.linalg.norm(w))) or 1.0)
-    c, before, better, moved_before, last_error = FIRST, w, w, 0.0, math.inf
+    c, before, better, moved_before, last_error, sound = FIRST, w, w, 0.0, math.inf, False
+    faces = Faces(coupling, settings.low, settings.high, n) if settings.onto is None else None
     here = _penalty(both, coupling, w, np.zeros(coupling.b.size), w[:n], c)
-    free = _reduced(coupling, settings, w, here.gradient, n)
+    free = _reduced(coupling, settings, faces, w, here.gradient)
     yield _point(both, w, here, free, 0.0, c)
     for k in iter(range(10**9)):  # the driver ends the run
         memory = Memory()
@@ -141,12 +143,13 @@ def lvhba(oracle: Oracle, settings: Settings) -> Points:
         for _ in range(STEPS):
             if free <= max(enough, 3 * c * here.inexact):
                 break
-            moved = _step(both, coupling, settings, memory, w, here, c, length)
+            moved = _step(both, coupling, settings, faces, memory, w, here, c, length)
             if moved is None:
                 break
             w, here, length = moved
-            free = _reduced(coupling, settings, w, here.gradient, n)
+            free = _reduced(coupling, settings, faces, w, here.gradient)
             yield _point(both, w, here, free, float(np.linalg.norm(w - before)), c)
+        sound, sound_before = free <= 10 * max(enough, 3 * c * here.inexact), sound
         if k > 0:
             finer = onto(coupling, settings, w + (w - before) / (FACTOR - 1), n)  # (3)
             # The error of the last but one; this one's is a hundredth in theory, a tenth by caution.
@@ -156,14 +159,14 @@ def lvhba(oracle: Oracle, settings: Settings) -> Points:
             if error > 2 * last_error:
                 raise Halt(Status.STAGNATED, f"With c = {c:.3g} rounding makes the error grow again.")
             better, last_error = finer, error
-            yield _point(both, better, here, free, max(error, _unsolved(both, coupling, better, here)), c,
-                         done=True)  # fmt: skip
+            error = max(error, _unsolved(both, coupling, better, here))
+            yield _point(both, better, here, free, error, c, done=sound and sound_before)
         if c >= LAST:
             return
         moved_before = float(np.linalg.norm(w - before))
         before, c = w, c * FACTOR
         here = _penalty(both, coupling, w, here.lam, here.u, c)
-        free = _reduced(coupling, settings, w, here.gradient, n)
+        free = _reduced(coupling, settings, faces, w, here.gradient)
 
 
 def _unsolved(both: Objectives, coupling: Coupling, w: Array, here: Value) -> float:
@@ -186,42 +189,47 @@ def _point(
     )  # fmt: skip
 
 
-def _smooth(coupling: Coupling, settings: Settings) -> bool:
-    """Whether equations are all that holds w."""
-    bounds = np.isfinite([settings.low, settings.high]).any()
-    return bool(coupling.equal.all()) and settings.onto is None and not bounds
-
-
-def _reduced(coupling: Coupling, settings: Settings, w: Array, d: Array, n: int) -> float:
+def _reduced(coupling: Coupling, settings: Settings, faces: Faces | None, w: Array, d: Array) -> float:
     """How far the gradient is from being held back by the set."""
-    if _smooth(coupling, settings):
-        return float(np.linalg.norm(coupling.tangent(d)))
+    if faces is not None:
+        return float(np.linalg.norm(faces.settle(w, d)[0]))
     scale = 1.0 / max(1.0, float(np.linalg.norm(d)))
-    return float(np.linalg.norm(w - onto(coupling, settings, w - scale * d, n))) / scale
+    return float(np.linalg.norm(w - onto(coupling, settings, w - scale * d, w.size - settings.low.size))) / scale
 
 
 def _step(
-    both: Objectives, coupling: Coupling, settings: Settings, memory: Memory, w: Array, here: Value, c: float, length: float,
+    both: Objectives, coupling: Coupling, settings: Settings, faces: Faces | None, memory: Memory, w: Array,
+    here: Value, c: float, length: float,
 ) -> tuple[Array, Value, float] | None:  # fmt: skip
-    """A step of L-BFGS along the equations, or a projected gradient step; None where none descends."""
-    smooth = _smooth(coupling, settings)
-    d = coupling.tangent(here.gradient)
-    p = -memory.times(d, np.ones(d.shape, dtype=bool)) if len(memory) and smooth else -length * d
-    step = 1.0
+    """A step of L-BFGS along a face, or a projected gradient step; None where none descends."""
+    p, step = -length * here.gradient, 1.0
+    if faces is not None:
+        free, changed = faces.settle(w, here.gradient)
+        if changed:
+            memory.forget()
+        p = length * free
+        if len(memory):
+            along = faces.tangent(here.gradient)
+            p = -faces.tangent(memory.times(along, np.ones(along.shape, dtype=bool)))
+        step = min(1.0, faces.longest(w, p))
+        if step == 0.0:  # at an edge: the steepest way off it
+            memory.forget()
+            p = length * free
+            step = min(1.0, faces.longest(w, p))
     for _ in range(TRIALS):
-        new = (
-            w + coupling.tangent(step * p) if smooth else onto(coupling, settings, w + step * p, both.n)
-        )
+        new = w + step * p if faces is not None else onto(coupling, settings, w + step * p, both.n)
         s = new - w
         slope = float(here.gradient @ s)
         there = _penalty(both, coupling, new, here.lam, here.u, c)
         noise = 1e-14 * (abs(here.value) + c * abs(both.lower(w[: both.n], w[both.n :])))
         uphill = float(there.gradient @ s)
-        if there.value <= here.value + 1e-4 * slope + noise and (not smooth or uphill <= 0.9 * abs(slope)):
+        lower = there.value <= here.value + 1e-4 * slope + noise
+        if lower and (faces is None or uphill <= 0.9 * abs(slope)):
             if not np.any(s):
                 return None
-            memory.add(s, coupling.tangent(there.gradient - here.gradient))
-            # The next projected step's length (J. Barzilai, J. Borwein, IMA J. Numer. Anal. 8, 1988).
+            change = there.gradient - here.gradient
+            memory.add(s, change if faces is None else faces.tangent(change))
+            # The next gradient step's length (J. Barzilai, J. Borwein, IMA J. Numer. Anal. 8, 1988).
             curve = uphill - slope
             longer = float(s @ s) / curve if curve > 0.0 else 10.0 * length
             return new, there, min(longer, 10.0 * length)

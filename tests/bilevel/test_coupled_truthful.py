@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.optimize import minimize
 
 from numsolve import ConvergenceWarning, Status, bilevel
 
@@ -110,7 +113,7 @@ def test_a_lower_solution_that_the_multiplier_holds_back_is_found():
 def test_the_published_single_steps_approach_the_solution_as_their_weight_grows():
     """The bias is O(1/c_k), c_k as the root of k: four times the steps, about half of the error."""
     errors = []
-    for steps in (500, 2000):
+    for steps in (1000, 4000):
         with pytest.warns(ConvergenceWarning):
             result = bilevel.minimize_bilevel(
                 toy(), np.full(5, 10.0), np.full(10, 10.0), method="lvhba-single", maxiter=steps
@@ -119,3 +122,38 @@ def test_the_published_single_steps_approach_the_solution_as_their_weight_grows(
         assert abs(np.sum(result.x) + np.sum(result.theta)) < 1e-10  # but stays in the coupling
         errors.append(np.linalg.norm(np.concatenate([result.x, result.theta]) - EXACT))
     assert 0.4 * errors[0] < errors[1] < 0.6 * errors[0]
+
+
+@pytest.mark.parametrize(("seed", "tol"), itertools.product(range(6), (1e-2, 1e-4)))
+def test_random_inequalities_lead_to_a_local_optimum(seed, tol):
+    """f = |x - D theta - d|^2 / 2 on A x + E theta <= b: x* by enumeration of the active sets."""
+    rng = np.random.default_rng(seed)
+    D, d, A, E = rng.normal(size=(3, 2)), rng.normal(size=3), rng.normal(size=(2, 3)), rng.normal(size=(2, 2))
+    E, b, a = 0.3 * E, np.abs(rng.normal(size=2)), rng.normal(size=3)
+    problem = bilevel.BilevelProblem(
+        lambda x, t: 0.5 * np.sum((x - a) ** 2) + 0.25 * t @ t,
+        lambda x, t: 0.5 * x @ x - (D @ t + d) @ x,
+        upper_grad=lambda x, t: (x - a, 0.5 * t),
+        lower_grad=lambda x, t: x - D @ t - d,
+        lower_hvp=lambda x, t, v: v,
+        lower_grad_theta=lambda x, t: -D.T @ x,
+        lower_ineq=(A, E, b),
+    )
+
+    def lower(t):
+        for active in ([], [0], [1], [0, 1]):
+            rows, room = A[active], (b - E @ t)[active]
+            multipliers = np.linalg.solve(rows @ rows.T, rows @ (D @ t + d) - room)
+            x = D @ t + d - rows.T @ multipliers
+            if (multipliers >= -1e-10).all() and (A @ x <= b - E @ t + 1e-9).all():
+                return x
+        raise AssertionError
+
+    result = bilevel.minimize_bilevel(problem, np.zeros(2), np.zeros(3), method="lvhba", tol=tol)
+    assert result.success
+    value = lambda t: problem.upper(lower(t), t)  # noqa: E731
+    settings = {"xatol": 1e-9, "fatol": 1e-14, "maxiter": 4000}
+    near = minimize(value, result.theta, method="Nelder-Mead", options=settings).x
+    near = minimize(value, near, method="Nelder-Mead", options=settings).x
+    error = np.concatenate([near - result.theta, lower(near) - result.x])
+    assert np.linalg.norm(error) <= tol
