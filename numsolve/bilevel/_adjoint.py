@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.linalg import lapack
 
 from numsolve._core import arrays
 from numsolve._core.krylov import conjugate_gradients
@@ -97,8 +98,9 @@ def _ratio(new: float, old: float) -> float:
 class Adjoint:
     """Solves H q = dF/dx, and measures constants on the way."""
 
-    def __init__(self, oracle: Oracle, solve: Any = "cg", *, measured: bool = False) -> None:
-        self.oracle, self.solve = oracle, solve
+    def __init__(self, oracle: Oracle, solve: Any = "auto", *, measured: bool = False) -> None:
+        self.oracle = oracle
+        self.solve = "direct" if solve == "auto" and oracle.direct else "cg" if solve == "auto" else solve
         #: whether only differences count, without a margin, as published for MAID
         self.measured, self.margin = measured, 1.0 if measured else MARGIN
         self.rng = np.random.default_rng(0)
@@ -154,6 +156,12 @@ class Adjoint:
             if tuple(found.shape) != tuple(b.shape):
                 raise ValueError(f"solve must return shape {tuple(b.shape)}, got {tuple(found.shape)}")
             return self._judged(b, found, b - product(found), delta)
+        if self.solve == "direct":
+            H, factor = oracle.factor(x, theta)
+            q = lapack.dpotrs(factor, b, lower=1)[0]
+            Hq = H @ q
+            oracle.look(theta, q, Hq)
+            return self._judged(b, q, b - Hq, math.inf)
         if self.solve == "dense":
             return self._dense(product, b)
         if self.solve == "gmres":

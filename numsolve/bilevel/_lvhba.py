@@ -194,7 +194,9 @@ def _reduced(coupling: Coupling, settings: Settings, faces: Faces | None, w: Arr
     if faces is not None:
         return float(np.linalg.norm(faces.settle(w, d)[0]))
     scale = 1.0 / max(1.0, float(np.linalg.norm(d)))
-    return float(np.linalg.norm(w - onto(coupling, settings, w - scale * d, w.size - settings.low.size))) / scale
+    return (
+        float(np.linalg.norm(w - onto(coupling, settings, w - scale * d, w.size - settings.low.size))) / scale
+    )
 
 
 def _step(

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.linalg import lapack
 
 from numsolve._core import arrays, checks
 from numsolve._core.krylov import dot
@@ -94,6 +95,10 @@ class Oracle:
         self.batch_size, self._rng = batch_size, checks.generator(rng)
         self._batches: tuple[Array, ...] | None = None
         self.low, self.high = self._box(problem.theta_bounds if theta_bounds is None else theta_bounds)
+        #: the last x and theta whose Hessian was factorised, the Hessian and the factor
+        self._factor: tuple[Array, Array, tuple[Any, Any]] | None = None
+        #: whether H is factorised in place of being multiplied
+        self.direct = problem.lower_hess is not None and arrays.is_numpy(xp) and self.dtype == np.float64
         self.fresh()
 
     def fresh(self) -> None:
@@ -206,10 +211,38 @@ class Oracle:
         assert self.problem.lower_hvp is not None
         arguments = self.to_x(x), self.to_theta(theta), self.to_x(v)
         out = self._flat("lower_hvp", self.problem.lower_hvp(*arguments, **self._batch(1)))
-        self._look(theta, v, out)
+        self.look(theta, v, out)
         return out
 
-    def _look(self, theta: Array, v: Array, product: Array) -> None:
+    def factor(self, x: Array, theta: Array) -> tuple[Any, Any]:
+        """H and its Cholesky factor, which are kept until x or theta is another one."""
+        if self._factor is not None and self._factor[0] is x and self._factor[1] is theta:
+            return self._factor[2]
+        self.pause()
+        self.nhvp += self.size
+        assert self.problem.lower_hess is not None
+        H = np.asarray(self.problem.lower_hess(self.to_x(x), self.to_theta(theta), **self._batch(1)))
+        if H.shape != (self.size, self.size):
+            raise ValueError(f"lower_hess must return shape {(self.size, self.size)}, got {H.shape}")
+        if not np.isfinite(H).all():
+            raise Halt(Status.NONFINITE, "lower_hess returned a NaN or an infinity.")
+        norm = float(np.abs(H).sum(axis=0).max())
+        factor, failed = lapack.dpotrf(H, lower=1)
+        inverse = 0.0 if failed else float(lapack.dpocon(factor, norm, uplo="L")[0])
+        if failed or inverse <= 10 * self.rounding:
+            first = np.array_equal(theta, self.theta0)
+            raise Halt(
+                Status.BREAKDOWN if first else Status.STAGNATED,  # a trial is too far
+                "The lower problem is not strongly convex, or too nearly not: "
+                f"the condition number of its Hessian is {1 / max(inverse, 1e-300):.3g}.",
+            )
+        # The inverse's norm is that of the largest sums of its rows: no curvature lies below.
+        self.least, self.most = min(self.least, inverse * norm), max(self.most, norm)
+        self.steepest = max(self.steepest, norm)
+        self._factor = x, theta, (H, factor)
+        return H, factor
+
+    def look(self, theta: Array, v: Array, product: Array) -> None:
         square = dot(self.xp, v, v)
         if not square > 1e-200 or not self.judging:  # products of smaller ones underflow
             return

@@ -142,9 +142,7 @@ def combined(
     return Combined(2 * two - one, 2 * second - first, bias, (y, half, z), linear)
 
 
-def _linear(
-    oracle: Oracle, theta: Array, y: Array, half: Array, z: Array, tol: float
-) -> bool:
+def _linear(oracle: Oracle, theta: Array, y: Array, half: Array, z: Array, tol: float) -> bool:
     """Whether y - z halves with sigma: it does not where sigma F outweighs f."""
     xp = oracle.xp
     moved = arrays.norm(xp, y - z)

@@ -79,6 +79,10 @@ def _check(oracle: Oracle, theta: Array, x: Array, names: tuple[str, ...], shift
         "lower_cross_vjp": lambda h: dot(xp, oracle.grad(x, theta + h * t), w),
         "lower_grad_theta": lambda h: oracle.lower(x, theta + h * t),
     }
+    if oracle.direct and "lower_hvp" in names:
+        inner["lower_hess"] = lambda: dot(xp, oracle.problem.lower_hess(*here) @ v, w)  # type: ignore[misc]
+        outer["lower_hess"], names = outer["lower_hvp"], (*names, "lower_hess")
+        here = oracle.to_x(x), oracle.to_theta(theta)
     for name in names:
         scale = t_size if name in {"lower_cross_vjp", "lower_grad_theta"} else size
         _compare(oracle, name, inner[name](), outer[name], scale)
@@ -128,7 +132,7 @@ def _compare(
             return
     if math.isnan(nearest):  # no difference is a number
         return
-    of = "lower_grad" if name in {"lower_hvp", "lower_cross_vjp"} else name.partition("_")[0]
+    of = "lower_grad" if name in {"lower_hvp", "lower_hess", "lower_cross_vjp"} else name.partition("_")[0]
     raise ValueError(
         f"{name} contradicts {of}{where}: it gives a slope of {slope:.6g}, "
         f"differences of {of} give {nearest:.6g}"
@@ -136,7 +140,11 @@ def _compare(
 
 
 def check_curvature(oracle: Oracle, theta: Array, x: Array) -> None:
-    """Halt if Lanczos' method finds a direction without curvature."""
+    """Halt if Lanczos' method, or a factorisation, finds a direction without curvature."""
+    if oracle.direct:
+        oracle.factor(x, theta)
+        oracle.ritz = min(oracle.ritz, oracle.least)
+        return
     rng: Any = np.random.default_rng(1)
     xp = oracle.xp
     basis = [_random(oracle, rng)]

@@ -94,8 +94,8 @@ def minimize_bilevel(
         ``(low, high)``, in place of the problem's: numbers or arrays of theta's shape. Not beside the
         problem's `theta_project`.
     solve : {"auto", "cg", "dense", "gmres"} or callable
-        Solves ``H q = dF/dx``: "auto" is "cg". A callable is called as ``solve(matvec, b, init=, tol=)``, as
-        those of `numsolve.implicit` are.
+        Solves ``H q = dF/dx``: "auto" is "cg", or a factorisation where the problem has `lower_hess`. A
+        callable is called as ``solve(matvec, b, init=, tol=)``, as those of `numsolve.implicit` are.
     eps, delta : float, optional
         The first tolerances of the lower gradient (for "maid": of the distance to the lower solution) and of
         the adjoint system; the methods adapt them.
@@ -213,7 +213,7 @@ def linear_solver(solve: Any) -> Any:
     if callable(solve):
         return solve
     checks.choice("solve", solve, ("auto", "cg", "dense", "gmres"))
-    return "cg" if solve == "auto" else solve
+    return solve
 
 
 def _onto(oracle: Oracle) -> Callable[[Array], Array] | None:
