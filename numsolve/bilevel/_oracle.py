@@ -52,7 +52,9 @@ class Oracle:
     steepest : float
         The largest of all.
     ritz : float
-        The least curvature that was found at the start.
+        The least curvature that the last look for flat directions found.
+    looked : array
+        The theta of that look.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Oracle:
         self.nfev = self.nhvp = self.nproj = self.nupper = 0
         self.watched, self.judging = False, True
         self.steepest, self.ritz = 0.0, math.inf
+        self.looked: Array | None = None
         #: the steps of the proximal gradients, by sigma
         self.steps: dict[float, float] = {}
         self.batch_size, self._rng = batch_size, checks.generator(rng)
@@ -343,9 +346,10 @@ def at_solution(oracle: Oracle, work: Callable[[], Any]) -> Any:
 
 def nearby(x: Array, u: Array, evaluate: Callable[[Array], Any]) -> tuple[Any, float]:
     """Something at x + u, or, where that is not defined, on the other side or nearer, and how far away."""
+    length = arrays.norm(arrays.array_namespace(u=u), u)
     for factor in (1.0, -1.0, 0.1, -0.1, 1e-2, -1e-2, 1e-3):
         try:
-            return evaluate(x + factor * u), abs(factor) * math.sqrt(float((u * u).sum()))
+            return evaluate(x + factor * u), abs(factor) * length
         except Halt as halt:
             if halt.status is not Status.NONFINITE or factor == 1e-3:
                 raise

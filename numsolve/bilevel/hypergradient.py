@@ -19,7 +19,7 @@ from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._adjoint import Adjoint, Hyper, compared
+from ._adjoint import IDLE, Adjoint, Hyper, compared
 from ._lower import measure, solve_lower
 from ._oracle import Halt, Oracle
 from ._penalty import combined, first_weight
@@ -151,13 +151,13 @@ def hypergradient(
     # The adjoint of the unrolled steps is not to be replaced by another: it is only measured.
     adjoint = Adjoint(oracle, "cg" if method == "unrolled" else linear_solver(solve))
     if method == "penalty":
-        rounds = _penalized(oracle, None if sigma is None else checks.real("sigma", sigma, low=0.0, open_low=True),
-                            checks.integer("order", order, low=1, high=2))  # fmt: skip
+        weight = None if sigma is None else checks.real("sigma", sigma, low=0.0, open_low=True)
+        rounds = _penalized(oracle, weight, checks.integer("order", order, low=1, high=2))
     elif method == "unrolled":
         rounds = _unrolled(adjoint, n_steps)
     else:
         own = None if eps is None and delta is None else (eps if eps is not None else delta, delta)
-        rounds = _implicit(adjoint, q, own)
+        rounds = _implicit(adjoint, q, own, tol)
     if checks.flag("check", check):
         rounds = _checked(oracle, rounds, needed)
     oracle.watched = True
@@ -200,7 +200,7 @@ def _error(here: Hyper) -> float:
     return here.bound if math.isfinite(here.bound) else here.estimate
 
 
-def _implicit(adjoint: Adjoint, q: Array, own: tuple[Any, Any] | None) -> Rounds:
+def _implicit(adjoint: Adjoint, q: Array, own: tuple[Any, Any] | None, tol: float) -> Rounds:
     """(1), to the tolerances given, or with tolerances that fall from round to round."""
     oracle = adjoint.oracle
     theta = oracle.theta0
@@ -219,10 +219,12 @@ def _implicit(adjoint: Adjoint, q: Array, own: tuple[Any, Any] | None) -> Rounds
         here = adjoint.at(theta, lower, q, delta, relative)
         if before is not None:
             here, still = compared(here, before, oracle.rounding)
-            idle = idle + 1 if still else 0
+            idle = idle + still if still else 0
+            if here.estimate <= tol:
+                here = adjoint.sure(here)
         # A loose first solve has not met the least curvature: its estimate is not enough.
         yield here, None if before is not None or math.isfinite(here.bound) else False
-        if idle >= 2:
+        if idle >= IDLE:
             return
         before, q, relative = here, here.q, 0.0
         tolerance, delta = TIGHTER * lower.norm, TIGHTER * here.delta
@@ -262,8 +264,8 @@ def _penalized(oracle: Oracle, sigma: float | None, order: int) -> Rounds:
     zero = oracle.xp.zeros_like(z.x)
     fun = oracle.upper(z.x, theta)
     yield (
-        Hyper(theta, z, zero, here.d, fun, zero, math.nan, math.inf, bias, math.inf, math.inf, math.nan,
-              False),
+        Hyper(theta, z, zero, here.d, fun, zero, math.nan, math.inf, bias, bias, math.inf, math.inf,
+              math.nan, False, False),
         None,
     )  # fmt: skip
 
