@@ -89,11 +89,11 @@ class Coupling:
             raise Halt(Status.INFEASIBLE, "The coupled constraints contradict each other.")
         return np.asarray(near - unit * (r[:-1] / r[-1]))
 
-    def violation(self, w: Array) -> float:
-        """How far w is outside of the set, over the size of what the constraints compare."""
+    def violation(self, w: Array, size: float) -> float:
+        """How far w is outside of the set, over the size of what the constraints compare and of the start."""
         off = self.A @ w - self.b
         off = np.where(self.equal, np.abs(off), np.maximum(off, 0.0))
-        size = float(np.linalg.norm(self.A) * np.linalg.norm(w) + np.linalg.norm(self.b))
+        size += float(np.linalg.norm(w) + np.linalg.norm(self.b))
         return float(np.linalg.norm(off)) / max(size, 1e-300)
 
 
@@ -101,7 +101,7 @@ def onto(coupling: Coupling, settings: Settings, w: Array, n: int) -> Array:
     """The projection on the coupling and on theta's own set by Dykstra's alternation."""
     if settings.onto is None and not np.isfinite([settings.low, settings.high]).any():
         return coupling.project(w)
-    p, q = np.zeros_like(w), np.zeros_like(w)
+    p, q, size = np.zeros_like(w), np.zeros_like(w), float(np.linalg.norm(w))
     for _ in range(ALTERNATIONS):
         y = coupling.project(w + p)
         p = w + p - y
@@ -112,6 +112,6 @@ def onto(coupling: Coupling, settings: Settings, w: Array, n: int) -> Array:
             w = w_new
             break
         w = w_new
-    if coupling.violation(w) > APART:
+    if coupling.violation(w, size) > APART:
         raise Halt(Status.INFEASIBLE, "No point was found in both the coupled constraints and theta's set.")
     return w

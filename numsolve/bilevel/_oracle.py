@@ -72,8 +72,13 @@ class Oracle:
         for name, value in {"theta0": theta, "x0": x}.items():
             if arrays.is_sparse(value):
                 raise TypeError(f"{name} must be a dense array, got a sparse one")
-        if "int" in str(getattr(theta, "dtype", "")):
-            raise TypeError(f"theta0 must hold floats, got an array of {theta.dtype}")
+            if isinstance(value, dict | set | str):
+                raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+        kind = str(getattr(theta, "dtype", ""))
+        if isinstance(theta, list | tuple) and all(isinstance(t, bool) for t in theta):
+            kind = "bool"
+        if kind.lstrip("u").startswith(("int", "bool")):
+            raise TypeError(f"theta0 must hold floats, got an array of {kind}")
         self.problem = problem
         self.limits, self.max_cost = limits, max_cost
         xp = arrays.array_namespace(x0=x)
@@ -210,7 +215,7 @@ class Oracle:
     def hvp(self, x: Array, theta: Array, v: Array) -> Array:
         """H v; its curvature along v is looked at."""
         self.pause()
-        self.nhvp += 1
+        self.nhvp += self.size if self.problem.only_hess else 1
         assert self.problem.lower_hvp is not None
         arguments = self.to_x(x), self.to_theta(theta), self.to_x(v)
         out = self._flat("lower_hvp", self.problem.lower_hvp(*arguments, **self._batch(1)))

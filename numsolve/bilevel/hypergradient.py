@@ -165,7 +165,11 @@ def hypergradient(
         limits, atol=tol, maxiter=ROUNDS, label="hypergradient", keep="reference", divergence=math.inf,
         columns=("cost", "error_bound"), present=lambda here: _seen(oracle, here),
     ) as it:  # fmt: skip
-        _next(it, rounds, oracle)
+        try:
+            _next(it, rounds, oracle)
+        except KeyboardInterrupt:  # what is known comes back
+            it.record(math.inf, None)
+            raise
         if len(it.history) == 0:
             it.record(math.inf, None)
         for _ in it:

@@ -158,7 +158,9 @@ class BilevelProblem:
         self.upper_grad = given["upper_grad"]
         self.lower_grad = given["lower_grad"]
         self.lower_hess = lower_hess
-        self.lower_hvp = given["lower_hvp"] or (None if lower_hess is None else self._product)
+        #: True where products are made by Hessians
+        self.only_hess = given["lower_hvp"] is None and lower_hess is not None
+        self.lower_hvp = self._product if self.only_hess else given["lower_hvp"]
         self.lower_cross_vjp = given["lower_cross_vjp"]
         self.lower_grad_theta = given["lower_grad_theta"]
         self.require("a bilevel problem", "upper_grad", "lower_grad")

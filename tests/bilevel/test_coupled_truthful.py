@@ -156,3 +156,12 @@ def test_random_inequalities_lead_to_a_local_optimum(seed, tol):
     near = minimize(value, near, method="Nelder-Mead", options=settings).x
     error = np.concatenate([near - result.theta, lower(near) - result.x])
     assert np.linalg.norm(error) <= tol
+
+
+@pytest.mark.parametrize("bounds", [(-20.0, 20.0), (-np.inf, 20.0), (-1e6, 1e6)])
+def test_bounds_that_hold_nothing_back_change_nothing(bounds):
+    start = np.full(5, 10.0), np.full(10, 10.0)
+    result = bilevel.minimize_bilevel(toy(), *start, method="lvhba", tol=1e-4, theta_bounds=bounds)
+    assert result.success
+    assert_allclose(result.theta, -0.3, atol=1e-4)
+    assert result.nupper < 100

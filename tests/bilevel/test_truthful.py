@@ -358,3 +358,21 @@ def test_of_several_lower_solutions_the_penalty_reports_the_best():
     np.testing.assert_allclose(result.theta, best[3:5], atol=1e-3)
     np.testing.assert_allclose(result.x, best[:3], atol=1e-3)
     assert result.fun == pytest.approx(problem.upper(best[:3], best[3:5]), abs=1e-5)
+
+
+@pytest.mark.parametrize("method", ["qn", "maid", "hoag", "penalty"])
+@pytest.mark.parametrize("call", [1, 9])
+def test_an_interrupt_before_the_first_point_gives_the_start_back(method, call):
+    calls = []
+
+    def interrupted(x, t):
+        calls.append(1)
+        if len(calls) >= call:
+            raise KeyboardInterrupt
+        return QUADRATIC.lower_grad(x, t)
+
+    problem = changed(lower_grad=interrupted, mu=0.1, L=1.0, lipschitz_upper=1.0)
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.minimize_bilevel(problem, ONE, X0, method=method, check=False)
+    assert result.status is Status.INTERRUPTED
+    assert (result.theta == 1).all()
