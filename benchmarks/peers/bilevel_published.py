@@ -362,7 +362,50 @@ def loops_seconds(function):
     return time.process_time() - began
 
 
+def support_vectors():
+    """Weights for 500 training samples of LIBSVM's sets, or of breast cancer, chosen by 150 others."""
+    import os
+
+    from sklearn import datasets
+
+    folder, sets = os.environ.get("NUMSOLVE_LIBSVM"), {}
+    if folder:
+        for name, features in (("diabetes", 8), ("fourclass", 2)):
+            X, y = datasets.load_svmlight_file(os.path.join(folder, f"{name}.txt"), n_features=features)
+            sets[name] = X.toarray(), np.where(y > 0, 1.0, -1.0), 500
+    else:
+        X, y = datasets.load_breast_cancer(return_X_y=True)
+        sets["breast cancer"] = 2 * (X - X.min(0)) / np.ptp(X, axis=0) - 1, np.where(y == 1, 1.0, -1.0), 300
+    for name, (X, y, n) in sets.items():
+        found = []
+        for seed in range(5):
+            rng = np.random.default_rng(seed)
+            order = rng.permutation(len(X))
+            train, val, test = order[:n], order[n : n + 150], order[n + 150 :]
+            problem = bilevel.problems.svm_sample_weights(X[train], y[train], X[val], y[val])
+            x0 = np.zeros(X.shape[1] + 1)
+            x0[0] = 1e-3
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = bilevel.minimize_bilevel(
+                    problem, rng.uniform(-6, -5, n), x0, maxiter=80, theta_bounds=(-12, 12), check=False
+                )
+            right = [
+                np.mean(np.sign(X[rows] @ result.x[:-1] + result.x[-1]) == y[rows]) for rows in (val, test)
+            ]
+            found.append([result.history.fun[0], result.fun, *right])
+        first, last, on_val, on_test = np.mean(found, axis=0)
+        yield costs(
+            f"{name}: support vectors, validation loss after 80 iterations, mean of 5 seeds",
+            lambda v=last: float(v),
+            {"start": lambda v=first: float(v)},
+            "loss",
+            f"accuracy {on_val:.3f} on validation, {on_test:.3f} on test data",
+        )
+
+
 def cases(quick):
+    yield from support_vectors()
     yield from coupled()
     yield from relative_costs()
     yield from variance()

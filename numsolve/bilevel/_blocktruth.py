@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from ._blockrun import shaped, upper_pair
 from ._truth import SHIFT, compare
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numsolve._core.typing import Array
 
     from .block_oracle import BlockOracle
@@ -38,7 +41,7 @@ def check_blocks(oracle: BlockOracle, theta: Array, y: Array) -> None:
 
     in_y, in_theta = upper_pair(oracle, theta, y, i, None)
     cross = shaped("lower_cross_vjp", oracle.lower_cross_vjp(theta, y, i, None, w), (i.size, theta.size))
-    looks = [
+    looks: list[tuple[str, Array, Callable[[float], Array], float, str]] = [
         ("upper_grad", np.sum(v * in_y, axis=1), lambda h: value(theta, y + h * v), size, ""),
         ("upper_grad", in_theta @ t, lambda h: value(theta + h * t, y), t_size, " in theta"),
         ("lower_cross_vjp", cross @ t, lambda h: slope(theta + h * t, y), t_size, ""),
@@ -54,4 +57,10 @@ def check_blocks(oracle: BlockOracle, theta: Array, y: Array) -> None:
         looks.append((name, np.sum(w * product, axis=1), lambda h: slope(theta, y + h * v), size, ""))
     for name, told, function, length, where in looks:
         for j in i:
-            compare(double, name, float(told[j]), lambda h, f=function, j=j: float(f(h)[j]), length, where)
+            one = partial(_entry, function, int(j))
+            compare(double, name, float(told[j]), one, length, where)
+
+
+def _entry(function: Callable[[float], Array], j: int, h: float) -> float:
+    """One number of what a function of h returns."""
+    return float(function(h)[j])

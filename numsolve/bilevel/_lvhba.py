@@ -258,7 +258,7 @@ def _saddle(
 ) -> tuple[Array, Array, float]:
     """The u and lam of (4) from z on, and the gradient that is left."""
     size = 1.0 + float(np.linalg.norm(u) + np.linalg.norm(coupling.b))
-    last = math.inf
+    lam, left, off, last = z, math.inf, math.inf, math.inf
     for _ in range(MULTIPLIERS):
         u, lam, left = _inner(both, coupling, x, theta, z, u)
         off = float(np.linalg.norm(lam - z)) / coupling.weight
