@@ -155,7 +155,7 @@ class Coefficients:
         self.coef_, self.intercept_ = coef, intercept
 
 
-def cases(quick):
+def cases(_):
     from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
     for name in ("breast_cancer", "digits"):

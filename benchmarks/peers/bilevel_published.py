@@ -2,10 +2,8 @@
 
 Costs are gradients of the lower objective plus products with its Hessian, as in the papers.
 
-The batched iteration of many blocks is set beside loops over blocks and samples, written here after the
-structure of the released code, which is not imported: for both points and each sampled block, sums over
-the samples one by one, a full Hessian, and the cross derivative as a full matrix of as many rows as there are
-training samples. NUMSOLVE_LIBSVM may name a folder with a8a_training.txt; random data of its shape replace it.
+NUMSOLVE_LIBSVM may name a folder with the LIBSVM sets diabetes.txt and fourclass.txt; breast cancer
+replaces them.
 
 The floor: a product of digits is two products with a 600 x 64 matrix and ten columns, 1.5 Mflop or 0.2 ms
 on one core; a run is hardly more than its products.
@@ -14,7 +12,9 @@ on one core; a run is hardly more than its products.
 from __future__ import annotations
 
 import functools
+import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -72,10 +72,10 @@ def cost_to(history, value):
 
 
 def filters():
-    """Eight filters 5 x 5, 209 parameters, and four tiles 64 x 64: a scaled-down experts' prior.
+    """Eight filters 5 x 5, 209 parameters, four tiles 64 x 64: a small prior of experts.
 
-    f = |x - y|^2/2 + sum_k e^t_k sum psi(c_k * x) with psi(r) = sqrt(r^2 + e^(2 s)); theta holds the logarithms
-    of the weights, the filters and s. By JAX.
+    f = |x - y|^2/2 + sum_k e^t_k sum psi(c_k * x) with psi(r) = sqrt(r^2 + e^(2 s)); theta holds the
+    logarithms of the weights, the filters and s. By JAX.
     """
     import jax.numpy as jnp
     from jax.lax import conv_general_dilated
@@ -102,7 +102,7 @@ def filters():
         return 1.0 + float(np.sum(np.exp(t[:8]) * norms)) * float(np.exp(-t[208]))
 
     problem = bilevel.BilevelProblem(
-        lambda x, t: 0.5 * jnp.sum((x - clean) ** 2) / 4, lower, backend="jax", mu=1.0, L=steep,
+        lambda x, _: 0.5 * jnp.sum((x - clean) ** 2) / 4, lower, backend="jax", mu=1.0, L=steep,
         lipschitz_upper=0.25,
     )  # fmt: skip
     return problem, np.concatenate([np.full(8, -5.0), start.ravel(), [-3.0]]), noisy
@@ -220,158 +220,14 @@ def relative_costs():
             )
 
 
-def census(quick):
-    """Training and validation rows of a8a where NUMSOLVE_LIBSVM names a folder with it, or of its shape."""
-    import os
-
-    folder = os.environ.get("NUMSOLVE_LIBSVM")
-    if folder:
-        from sklearn.datasets import load_svmlight_file
-
-        X, y = load_svmlight_file(os.path.join(folder, "a8a_training.txt"), n_features=123)
-        X = np.concatenate([X.toarray(), np.ones((X.shape[0], 1))], axis=1)
-        order = np.random.default_rng(0).permutation(len(X))
-        train, val = order[: 4000 if quick else 18_156], order[18_156 : 18_156 + 4540]
-        return "a8a", X[train], y[train], X[val], y[val]
-    rng = np.random.default_rng(0)
-    n = 4000 if quick else 18_156
-    X = np.concatenate([(rng.random((n + 4540, 123)) < 0.11).astype(float), np.ones((n + 4540, 1))], axis=1)
-    y = np.sign(X @ rng.normal(size=124) + 0.1)
-    return "random sparse data", X[:n], y[:n], X[n:], y[n:]
-
-
-def blocks(quick):
-    """One iteration of BSVRB, batched and by the loops that the released code consists of."""
-    what, X, y, X_val, y_val = census(quick)
-    (n, features), m, sampled, batch = X.shape, 100, 10, 32
-    rng = np.random.default_rng(0)
-    T = rng.uniform(1.16, 10.95, m)
-    oracle = bilevel.problems.multiblock_logistic(X, y, X_val, y_val, T)
-    iterations = 50
-
-    def ours(variant):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            bilevel.bsvrb(
-                oracle, np.zeros(n), np.zeros(features), variant=variant, step_theta=1.0, step_x=1.0,
-                block_batch=sampled, batch_size=batch, maxiter=iterations, rng=0, theta_estimator="storm",
-                check=False,
-            )  # fmt: skip
-
-    theta, x, v = np.zeros(n), np.zeros((m, features)), np.zeros((m, features))
-
-    def weight(j):
-        return 1 / (1 + np.exp(-theta[j]))
-
-    def sample(i, j):
-        """Signed row over the temperature, and the probability of a mistake."""
-        a = y[j] * X[j] / T[i]
-        return a, 1 / (1 + np.exp(a @ x[i]))
-
-    def loops(variant):
-        """One iteration: for both points and each sampled block, sample by sample and with full matrices."""
-        for _ in range(2):
-            for i in rng.choice(m, sampled, replace=False):
-                rows = rng.integers(0, n, batch)
-                g, H, upper = np.zeros(features), np.zeros((features, features)), np.zeros(features)
-                C = np.zeros((n, features))
-                for j in rows:
-                    a, p = sample(i, j)
-                    g = g - weight(j) * p * a / batch
-                for j in rows:
-                    a, p = sample(i, j)
-                    H = H + weight(j) * p * (1 - p) * np.outer(a, a) / batch
-                for j in rng.integers(0, len(X_val), batch):
-                    a = y_val[j] * X_val[j] / T[i]
-                    upper = upper - a / (1 + np.exp(a @ x[i])) / batch
-                for j in rows:
-                    a, p = sample(i, j)
-                    C[j] = -weight(j) * (1 - weight(j)) * p * a / batch
-                H = H + 1e-5 * np.eye(features)
-                if variant == "v1":
-                    _ = (C @ np.linalg.inv(H)) @ upper
-                else:
-                    _ = H @ v[i] - upper, C @ v[i]
-
-    for variant in ("v2", "v1"):
-        yield Case(
-            f"one iteration of BSVRB {variant}, {m} blocks, {n} samples of {what}",
-            ours=lambda k=variant: ours(k),
-            peers=[
-                Peer("numpy", lambda k=variant: loops(k), "NumPy loops",
-                     value=lambda _, k=variant: loops_seconds(lambda: loops(k))),
-            ],
-            metric="time of an iteration",
-            value=lambda _, k=variant: loops_seconds(lambda: ours(k)) / iterations,
-            repeats=3,
-            first_call=False,
-            note="the loops are ours, after the structure of the released code",
-        )  # fmt: skip
-    steps = 300 if quick else 1500
-
-    def loss(step_theta, size):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return bilevel.bsvrb(
-                oracle, np.zeros(n), np.zeros(features), step_theta=step_theta, step_x=1.0, block_batch=size,
-                batch_size=batch, maxiter=steps, rng=0, check=False, alpha=0.9, gamma=1.0, beta=0.9,
-                theta_estimator="storm",
-            ).fun  # fmt: skip
-
-    yield costs(
-        f"{what}: mean validation loss after {steps} iterations of BSVRB v2",
-        lambda: loss(1e3, 10),
-        {"without weights": lambda: loss(0.0, 10), "2 blocks in place of 10": lambda: loss(1e3, 2)},
-        "loss",
-    )
-
-
-def variance():
-    """The order of the noise of theta in the sampled blocks I: minus the fitted slope of its variance."""
-    oracle, solution = bilevel.problems.multiblock_quadratic(40, 4, 3, rng=1)
-
-    def order(estimator):
-        sizes, noise = np.array([2, 4, 8, 16]), []
-        for size in sizes:
-            path = []
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                bilevel.bsvrb(
-                    oracle, solution, np.zeros(4), variant="v1", block_batch=int(size), step_theta=0.02,
-                    step_x=0.9, maxiter=600, tol=0.0, rng=0, theta_estimator=estimator, check=False,
-                    callback=lambda theta, path=path: path.append(theta.copy()),
-                )  # fmt: skip
-            noise.append(np.mean(np.sum((np.array(path[300:]) - solution) ** 2, axis=1)))
-        return -float(np.polyfit(np.log(sizes), np.log(noise), 1)[0]), noise[0]
-
-    yield costs(
-        "40 blocks: variance of theta with 2 sampled blocks",
-        lambda: order("saga")[1],
-        {"STORM": lambda: order("storm")[1]},
-        "variance",
-        f"its order in the sampled blocks: SAGA {order('saga')[0]:.2f}, STORM {order('storm')[0]:.2f}",
-    )
-
-
-def loops_seconds(function):
-    """Processor seconds of one call."""
-    import time
-
-    began = time.process_time()
-    function()
-    return time.process_time() - began
-
-
 def support_vectors():
     """Weights for 500 training samples of LIBSVM's sets, or of breast cancer, chosen by 150 others."""
-    import os
-
     from sklearn import datasets
 
     folder, sets = os.environ.get("NUMSOLVE_LIBSVM"), {}
     if folder:
         for name, features in (("diabetes", 8), ("fourclass", 2)):
-            X, y = datasets.load_svmlight_file(os.path.join(folder, f"{name}.txt"), n_features=features)
+            X, y = datasets.load_svmlight_file(str(Path(folder) / f"{name}.txt"), n_features=features)
             sets[name] = X.toarray(), np.where(y > 0, 1.0, -1.0), 500
     else:
         X, y = datasets.load_breast_cancer(return_X_y=True)
@@ -408,8 +264,6 @@ def cases(quick):
     yield from support_vectors()
     yield from coupled()
     yield from relative_costs()
-    yield from variance()
-    yield from blocks(quick)
     yield from published(quick)
 
 

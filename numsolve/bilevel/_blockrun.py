@@ -141,8 +141,8 @@ class BlockRun:
     def judged(self) -> float:
         """The hypergradient's norm and its estimated error, from all blocks and all samples.
 
-        The lower variables take Newton steps to their solutions; the largest of the norms counts, and how much
-        the hypergradient changed in the last step.
+        The lower variables take Newton steps to their solutions; the largest of the norms counts, and how
+        much the hypergradient changed in the last step.
         """
         ds: list[Array] = []
         for y in self._newton():
@@ -157,7 +157,7 @@ class BlockRun:
         return max(norms) + CAUTION * float(np.linalg.norm(ds[-1] - ds[-2]))
 
     def _newton(self) -> list[Array]:
-        """The lower variables, on their way to their solutions, and after a step more; [] if they end before."""
+        """The lower variables now, near their solutions and there; [] if these are not found."""
         y, path = self.y, [self.y]
         g = self._gradient(y)
         size = np.linalg.norm(g, axis=1)

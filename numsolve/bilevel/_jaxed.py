@@ -48,8 +48,8 @@ def _double(jax: Any, name: str, function: Callable[..., Any]) -> Callable[..., 
             except (TypeError, ValueError) as error:
                 told = str(error).splitlines()[0]
                 raise ValueError(
-                    f"{name.partition('_')[0]} must be a function of JAX arrays that returns one real number; "
-                    f"JAX says: {told}"
+                    f"{name.partition('_')[0]} must be a function of JAX arrays that returns one real "
+                    f"number; JAX says: {told}"
                 ) from error
             if isinstance(out, tuple):
                 return tuple(np.asarray(part, dtype=np.float64) for part in out)

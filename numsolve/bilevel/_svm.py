@@ -20,8 +20,8 @@ SHARP, LEAK = 5.0, 0.01
 def svm_sample_weights(X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike) -> BilevelProblem:
     """Make a support vector machine with a weight for each training sample, chosen by validation data.
 
-    ``f = |w|^2/2 + sum_j e^theta_j max(0, 1 - y_j (a_j'w + b))^2 / 2`` with x = (w, b): the slack variables of
-    the constrained form are eliminated. ``F = sum_i r(2 s(-5 m_i) - 1) / 15`` over the validation samples,
+    ``f = |w|^2/2 + sum_j e^theta_j max(0, 1 - y_j (a_j'w + b))^2 / 2`` with x = (w, b): the slack variables
+    of the constrained form are eliminated. ``F = sum_i r(2 s(-5 m_i) - 1) / 15`` over the validation samples,
     with their margins ``m = y (a'w + b) / |w|``, the logistic function s and r(z) = max(z, z / 100).
 
     Parameters
@@ -70,11 +70,11 @@ def svm_sample_weights(X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: Arra
         m = rows_val @ x / max(length, 1e-300)
         return m, -np.tanh(0.5 * SHARP * m), length
 
-    def upper(x: Array, t: Array) -> float:
+    def upper(x: Array, _: Array) -> float:
         z = margins(x)[1]
         return float(np.sum(np.maximum(z, LEAK * z))) / 15
 
-    def upper_grad(x: Array, t: Array) -> tuple[Array, None]:
+    def upper_grad(x: Array, _: Array) -> tuple[Array, None]:
         m, z, length = margins(x)
         slopes = np.where(z > 0.0, 1.0, LEAK) * (-0.5 * SHARP) * (1.0 - z**2) / 15
         return (rows_val.T @ slopes - (slopes @ m) * ridge * x / length) / length, None

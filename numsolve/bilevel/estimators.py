@@ -5,8 +5,8 @@ r"""The penalties of scikit-learn's linear models, fitted to a validation set: `
 
 x holds the coefficients w and, below them, the intercept, which is not penalised; those of several classes
 are, by 1e-4, as they are determined up to a constant only. The elastic net is solved by
-coordinate descent (J. Friedman, T. Hastie, R. Tibshirani, J. Stat. Softw. 33, 2010), and its implicit equation
-is restricted to the support (Q. Bertrand et al., "Implicit differentiation of Lasso-type models",
+coordinate descent (J. Friedman, T. Hastie, R. Tibshirani, J. Stat. Softw. 33, 2010), and its implicit
+equation is restricted to the support (Q. Bertrand et al., "Implicit differentiation of Lasso-type models",
 ICML 2020).
 """
 
