@@ -204,8 +204,8 @@ def ridge(scale, t):
 
 
 @pytest.mark.parametrize("check", [True, False])
-@pytest.mark.parametrize("decades", [0, 2, 4])
-@pytest.mark.parametrize("share", [1e-1, 1e-3, 1e-5])
+@pytest.mark.parametrize("decades", [1, 4])
+@pytest.mark.parametrize("share", [1e-1, 1e-4])
 def test_features_of_very_different_sizes_do_not_fool_the_estimate(decades, share, check):
     """Residuals are all of the steep directions, and fall long before the flat ones are solved for."""
     t = np.full(20, -2.0)
@@ -216,7 +216,7 @@ def test_features_of_very_different_sizes_do_not_fool_the_estimate(decades, shar
     assert np.linalg.norm(result.grad - truth) <= tol
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(7))
 def test_a_success_without_mu_is_true_whatever_the_condition(seed):
     rng = np.random.default_rng(seed)
     n, m = int(rng.integers(2, 40)), int(rng.integers(1, 5))

@@ -311,8 +311,7 @@ def in_units(F=1.0, f=1.0, **constants):
 @pytest.mark.parametrize(
     ("F", "f", "constants"),
     [
-        (1.0, 1e-6, {}), (1.0, 1e-12, {}), (1e6, 1.0, {}), (1e-6, 1e3, {}),
-        (1.0, 1e-6, {"L": 1e-6, "lipschitz_upper": 1.0}),
+        (1.0, 1e-12, {}), (1e6, 1.0, {}), (1.0, 1e-6, {"L": 1e-6, "lipschitz_upper": 1.0}),
     ],
 )  # fmt: skip
 def test_the_penalty_means_the_same_in_all_units(F, f, constants):
