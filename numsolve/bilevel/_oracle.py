@@ -145,6 +145,8 @@ class Oracle:
     def _flat(self, name: str, value: Any) -> Array:
         """A copy of what a function of x returned, which may be a buffer that it uses again."""
         xp = self.xp
+        if "complex" in str(getattr(value, "dtype", "")):
+            raise ValueError(f"{name} must return real numbers, got {value.dtype}")
         out = xp.asarray(value, dtype=self.dtype, copy=True)
         if tuple(out.shape) != self.x_shape:
             raise ValueError(f"{name} must return shape {self.x_shape}, got {tuple(out.shape)}")
@@ -168,9 +170,11 @@ class Oracle:
         shape = tuple(getattr(value, "shape", ()))
         if math.prod(shape) != 1:
             raise ValueError(f"{name} must return a number, got an array of shape {shape}")
+        if value is None or isinstance(value, str | complex):
+            raise ValueError(f"{name} must return a real number, got {value!r}")
         number = float(value)
-        if math.isnan(number):
-            raise Halt(Status.NONFINITE, f"{name} returned a NaN.")
+        if not math.isfinite(number):
+            raise Halt(Status.NONFINITE, f"{name} returned a NaN or an infinity.")
         return number
 
     def pause(self) -> None:

@@ -222,7 +222,9 @@ def _refuse(kind: str, estimator: Any) -> None:
         raise ValueError("estimator must not have solver='liblinear', which penalises the intercept")
     for name in ("alpha", "C"):
         if hasattr(estimator, name):
-            checks.real(f"estimator.{name}", getattr(estimator, name), low=0.0)
+            checks.real(f"estimator.{name}", getattr(estimator, name), low=0.0, open_low=name == "C")
+    if kind == "ElasticNet":
+        checks.real("estimator.l1_ratio", estimator.l1_ratio, low=0.0, high=1.0)
 
 
 def _targets(name: str, y: ArrayLike, y_val: ArrayLike, n: int, m: int) -> tuple[Array, Array, Array | None]:

@@ -375,3 +375,13 @@ def test_an_interrupt_before_the_first_point_gives_the_start_back(method, call):
         result = bilevel.minimize_bilevel(problem, ONE, X0, method=method, check=False)
     assert result.status is Status.INTERRUPTED
     assert (result.theta == 1).all()
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_an_upper_objective_that_is_not_finite_is_no_success(value):
+    problem = bilevel.BilevelProblem(
+        lambda x, t: value, QUADRATIC.lower, **{name: getattr(QUADRATIC, name) for name in NAMES}
+    )
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.minimize_bilevel(problem, THETA, X0)
+    assert result.status is Status.NONFINITE
