@@ -31,7 +31,7 @@ from numsolve._core.krylov import conjugate_gradients
 from numsolve._core.result import Status
 
 from ._oracle import Halt, nearby
-from ._truth import check_curvature
+from ._truth import LONGEST, check_curvature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +170,7 @@ class Adjoint:
         unknown = oracle.constant("mu", here.theta) is None and oracle.problem.smooth
         if not unknown or oracle.direct or oracle.looked is here.theta:
             return here
-        check_curvature(oracle, here.theta, here.lower.x)
+        check_curvature(oracle, here.theta, here.lower.x, LONGEST)
         again = self.at(here.theta, here.lower, here.q, here.delta)
         return again if not again.resolved else replace(again, estimate=min(again.estimate, here.estimate))
 

@@ -141,7 +141,7 @@ def compare(
     )
 
 
-def check_curvature(oracle: Oracle, theta: Array, x: Array) -> None:
+def check_curvature(oracle: Oracle, theta: Array, x: Array, longest: int = LANCZOS) -> None:
     """Halt if Lanczos' method, or a factorisation, finds a direction without curvature."""
     if oracle.direct:
         oracle.factor(x, theta)
@@ -154,7 +154,7 @@ def check_curvature(oracle: Oracle, theta: Array, x: Array) -> None:
     diagonal: list[float] = []
     beside: list[float] = []
     least, values = math.inf, np.zeros(1)
-    for k in range(1, min(LONGEST, oracle.size) + 1):
+    for k in range(1, min(longest, oracle.size) + 1):
         w = oracle.hvp(x, theta, basis[-1])
         diagonal.append(dot(xp, basis[-1], w))
         for v in basis * 2:
@@ -170,7 +170,8 @@ def check_curvature(oracle: Oracle, theta: Array, x: Array) -> None:
         beside.append(length)
         basis.append(w / length)
     values = scipy.linalg.eigvalsh_tridiagonal(diagonal, beside[: len(diagonal) - 1])
-    oracle.ritz, oracle.looked = max(float(values[0]), 0.0), theta
+    oracle.ritz = max(float(values[0]), 0.0)
+    oracle.looked = theta if longest == LONGEST else None
     if values[0] <= max(SINGULAR, 10 * oracle.rounding) * max(values[-1], 0.0) or values[-1] <= 0.0:
         raise Halt(
             Status.BREAKDOWN,
