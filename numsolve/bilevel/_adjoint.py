@@ -24,12 +24,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.linalg import lapack
 
 from numsolve._core import arrays
 from numsolve._core.krylov import conjugate_gradients
 from numsolve._core.result import Status
 
-from ._oracle import Halt
+from ._oracle import Halt, nearby
+from ._truth import LONGEST, check_curvature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,10 +49,14 @@ MARGIN = 2.0
 POWER_STEPS = 3
 #: Units of rounding that a sum of products may be wrong by, over the size of its terms.
 ROUNDING = 20.0
-#: Margin of the error that is estimated from a change.
-CAUTION = 5.0
+#: Margin of the error that is estimated from a change, and the chance 10^-k that is left to small ones.
+CAUTION, UNLIKELY = 3.0, 3
 #: A change tells the error only where each residual fell at least so far.
 FELL = 0.5
+#: How idle rounds may be together.
+IDLE = 4
+#: Residuals over the least curvature, relative to x and q, below which all directions count as solved for.
+RESOLVED = 1e-2
 
 
 @dataclass(frozen=True)
@@ -67,25 +73,37 @@ class Hyper:
     #: omega with the true mu and with the least curvature met; half-widths of `fun` likewise
     bound: float
     estimate: float
+    #: what is good enough to steer by: the estimate, or what the last change suggests
+    steer: float
     fun_bound: float
     fun_estimate: float
     curvature: float
     certified: bool
+    #: whether the residuals are so small that even the flattest direction has been solved for
+    resolved: bool
 
 
-def compared(here: Hyper, before: Hyper, rounding: float) -> tuple[Hyper, bool]:
-    """The error estimated from the change since a looser solve, and whether nothing improved.
+def compared(here: Hyper, before: Hyper, rounding: float) -> tuple[Hyper, int]:
+    """The error estimated from the change since a looser solve, and how idle the round was: 0, 1 or 2.
 
-    Where both residuals fell to at most the share g, the error left is at most g / (1 - g) of the change.
+    Where both residuals fell to at most the share g, the error left is at most g / (1 - g) of the change, if
+    they fell alike in all directions. Flat ones come last: to steer by, the change is good enough, but it is
+    an estimate only where the residuals are small against the least curvature, and with the root of g.
     """
     ratios = [_ratio(here.lower.norm, before.lower.norm), _ratio(here.delta, before.delta)]
     gain = max(ratios)
     if gain <= FELL:
-        change = CAUTION * gain / (1 - gain) * float(np.linalg.norm(here.d - before.d))
-        change += ROUNDING * rounding * float(np.linalg.norm(here.d))
-        here = replace(here, estimate=min(here.estimate, change))
-    stays = here.estimate > 0.9 * before.estimate and not here.bound < 0.9 * before.bound
-    return here, min(ratios) > 0.9 or stays
+        # Of few numbers a change may be small by chance: in m dimensions a tenth of its usual size has 10^-m.
+        caution = CAUTION * 10.0 ** (UNLIKELY / here.d.size)
+        change = caution * float(np.linalg.norm(here.d - before.d))
+        least = ROUNDING * rounding * float(np.linalg.norm(here.d))
+        here = replace(here, steer=min(here.steer, least + gain / (1 - gain) * change))
+        if here.resolved:
+            slow = math.sqrt(gain)
+            here = replace(here, estimate=min(here.estimate, least + slow / (1 - slow) * change))
+    better = here.steer < 0.9 * before.steer or here.estimate < 0.9 * before.estimate
+    stays = not better and not here.bound < 0.9 * before.bound
+    return here, 2 if min(ratios) > 0.9 else int(stays)
 
 
 def _ratio(new: float, old: float) -> float:
@@ -97,8 +115,9 @@ def _ratio(new: float, old: float) -> float:
 class Adjoint:
     """Solves H q = dF/dx, and measures constants on the way."""
 
-    def __init__(self, oracle: Oracle, solve: Any = "cg", *, measured: bool = False) -> None:
-        self.oracle, self.solve = oracle, solve
+    def __init__(self, oracle: Oracle, solve: Any = "auto", *, measured: bool = False) -> None:
+        self.oracle = oracle
+        self.solve = "direct" if solve == "auto" and oracle.direct else "cg" if solve == "auto" else solve
         #: whether only differences count, without a margin, as published for MAID
         self.measured, self.margin = measured, 1.0 if measured else MARGIN
         self.rng = np.random.default_rng(0)
@@ -123,22 +142,37 @@ class Adjoint:
         # estimate as far as the sizes of H q and d tell.
         steep_f = oracle.constant("L", theta) or oracle.most or oracle.steepest
         unit = ROUNDING * oracle.rounding
-        more = [unit * steep_f * arrays.norm(xp, x), 0.0], [unit * steep_f * size, unit * steep]
+        in_g = unit * steep_f * arrays.norm(xp, x)
+        more = [in_g, 0.2 * in_g], [unit * steep_f * size, unit * steep]
         own = unit * (float(np.linalg.norm(in_theta)) + self.C * size)
         numbers = []
-        for m, in_g, in_r in zip((mu, max(flattest or 0.0, mu or 0.0) or None), *more, strict=True):
+        for m, in_f, in_r in zip((mu, max(flattest or 0.0, mu or 0.0) or None), *more, strict=True):
             if m is None:
                 numbers.append((math.inf, math.inf))
                 continue
-            e = (lower.norm + in_g) / m
+            e = (lower.norm + in_f) / m
             far = (reached + in_r + self.L_F * e + self.L_H * e * size) / m  # (2)
             omega = own + self.L_F * e + self.L_C * e * size + (self.C + self.L_C * e) * far  # (3)
             numbers.append((omega, steep * e + 0.5 * self.L_F * e * e))  # (4)
         (bound, fun_bound), (estimate, _) = numbers
+        curvature = max(flattest or 0.0, mu or 0.0)
+        resolved = (
+            reached <= RESOLVED * curvature * size and lower.norm <= RESOLVED * curvature * arrays.norm(xp, x)
+        )
         return Hyper(
-            theta, lower, q, d, fun, in_x, reached, bound, estimate, fun_bound, size * lower.norm,
-            max(flattest or 0.0, mu or 0.0) or math.nan, known and mu is not None,
+            theta, lower, q, d, fun, in_x, reached, bound, estimate, estimate, fun_bound, size * lower.norm,
+            curvature or math.nan, known and mu is not None, resolved,
         )  # fmt: skip
+
+    def sure(self, here: Hyper) -> Hyper:
+        """The same point after a look for flat directions, where the problem has no mu."""
+        oracle = self.oracle
+        unknown = oracle.constant("mu", here.theta) is None and oracle.problem.smooth
+        if not unknown or oracle.direct or oracle.looked is here.theta:
+            return here
+        check_curvature(oracle, here.theta, here.lower.x, LONGEST)
+        again = self.at(here.theta, here.lower, here.q, here.delta)
+        return again if not again.resolved else replace(again, estimate=min(again.estimate, here.estimate))
 
     def _system(self, theta: Array, x: Array, b: Array, q: Array, delta: float) -> tuple[Array, Array]:
         """Q and b - H q with a residual of at most delta, or what rounding allows."""
@@ -154,6 +188,12 @@ class Adjoint:
             if tuple(found.shape) != tuple(b.shape):
                 raise ValueError(f"solve must return shape {tuple(b.shape)}, got {tuple(found.shape)}")
             return self._judged(b, found, b - product(found), delta)
+        if self.solve == "direct":
+            H, factor = oracle.factor(x, theta)
+            q = lapack.dpotrs(factor, b, lower=1)[0]
+            Hq = H @ q
+            oracle.look(theta, q, Hq)
+            return self._judged(b, q, b - Hq, math.inf)
         if self.solve == "dense":
             return self._dense(product, b)
         if self.solve == "gmres":
@@ -237,18 +277,20 @@ class Adjoint:
                 towards = -lower.gradient / lower.norm
                 u = u / arrays.norm(xp, u) + towards
                 u = u if arrays.norm(xp, u) > 1e-3 else towards
-            h = 1e-3 * max(arrays.norm(xp, x), 1e-3)
-            u = u * (h / arrays.norm(xp, u))
+            u = u * (1e-3 * max(arrays.norm(xp, x), 1e-3) / arrays.norm(xp, u))
+            # No entry comes near to zero, beyond which the functions may not be defined.
+            u = xp.where((x != 0) & (xp.abs(u) > 0.5 * xp.abs(x)), 0.5 * xp.abs(x) * xp.sign(u), u)
+            away, h = nearby(x, u, lambda y: self._at(theta, y, q, missing))
             if given["lipschitz_hess"] is None:
-                change = arrays.norm(xp, oracle.hvp(x + u, theta, q) - products)
+                change = arrays.norm(xp, away["lipschitz_hess"] - products)
                 self.L_H = max(self.L_H, self.margin * change / (h * size))
             if given["lipschitz_upper"] is None:
-                other_x, other_theta = oracle.upper_grad(x + u, theta)
+                other_x, other_theta = away["lipschitz_upper"]
                 in_t = float(np.linalg.norm(other_theta - in_theta))
                 change = math.hypot(arrays.norm(xp, other_x - in_x), in_t)
                 self.L_F = max(self.L_F, self.margin * change / h)
             if given["lipschitz_cross"] is None:
-                change = float(np.linalg.norm(oracle.cross(x + u, theta, q) - oracle.cross(x, theta, q)))
+                change = float(np.linalg.norm(away["lipschitz_cross"] - oracle.cross(x, theta, q)))
                 self.L_C = max(self.L_C, self.margin * change / (h * size))
             if given["cross_norm"] is None:
                 self.C = self.margin * self._cross_norm(theta, lower)
@@ -259,6 +301,18 @@ class Adjoint:
             if value is not None:
                 setattr(self, attribute, value)
         return not missing
+
+    def _at(self, theta: Array, x: Array, q: Array, missing: list[str]) -> dict[str, Any]:
+        """What the missing constants are measured by, at another x."""
+        oracle = self.oracle
+        out: dict[str, Any] = {}
+        if "lipschitz_hess" in missing:
+            out["lipschitz_hess"] = oracle.hvp(x, theta, q)
+        if "lipschitz_upper" in missing:
+            out["lipschitz_upper"] = oracle.upper_grad(x, theta)
+        if "lipschitz_cross" in missing:
+            out["lipschitz_cross"] = oracle.cross(x, theta, q)
+        return out
 
     def _cross_norm(self, theta: Array, lower: LowerPoint) -> float:
         """||C|| by the power iteration, C v by differences of the lower gradient."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: The exact systems of the judgement are solved to this relative residual, by so many steps of CG for each n.
 EXACT, STEPS = 1e-10, 4
+#: Newton steps of the judgement, halvings of one, and the relative length of the last.
+NEWTON, HALVINGS, SHORT = 50, 30, 1e-8
 #: Margin of the error that a Newton step of the lower variables shows.
 CAUTION = 2.0
 
@@ -37,6 +39,7 @@ class BlockRun:
         self.steps, self.weights, self.estimator = steps, weights, estimator
         self.mu_min, self.radius, self.rng, self.executor = mu_min, radius, rng, executor
         m, n = y.shape
+        self._all = np.arange(m)
         self.theta, self.y = theta, y
         self.before = theta, y.copy()
         self.s, self.v, self.u = np.zeros((m, n)), np.zeros((m, n)), np.zeros((m, n))
@@ -52,10 +55,7 @@ class BlockRun:
 
     def start(self) -> float:
         """The lower gradients of all blocks at the start, their root mean square."""
-        everything = np.arange(self.oracle.n_blocks)
-        g = self.oracle.lower_grad(self.theta, self.y, everything, None)
-        g = shaped("lower_grad", g, self.y.shape)
-        self.nfev += self.oracle.n_blocks
+        g = self._gradient(self.y)
         return math.sqrt(float(np.mean(np.sum(g**2, axis=1))))
 
     def advance(self) -> float:
@@ -112,7 +112,7 @@ class BlockRun:
     ) -> tuple[Array, Array, Array]:
         oracle, y_i, v_i = self.oracle, y[chosen], v[chosen]
         g = shaped("lower_grad", oracle.lower_grad(theta, y_i, chosen, low), y_i.shape)
-        in_y, in_theta = self._upper(theta, y_i, chosen, up)
+        in_y, in_theta = upper_pair(self.oracle, theta, y_i, chosen, up)
         if self.variant == "v1":
             assert oracle.lower_hess is not None
             square = (*y_i.shape, y_i.shape[1])
@@ -124,16 +124,6 @@ class BlockRun:
         return g, second, in_theta - self._cross(theta, y_i, chosen, low, v_i)
 
     # -- the oracles, their shapes checked ------------------------------------------------------------
-
-    def _upper(self, theta: Array, y: Array, i: Array, batch: Array | None) -> tuple[Array, Array]:
-        pair = self.oracle.upper_grad(theta, y, i, batch)
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise ValueError("upper_grad must return a pair, dF/dy and dF/dtheta (or None)")
-        in_theta = np.zeros((y.shape[0], theta.size)) if pair[1] is None else pair[1]
-        return (
-            shaped("upper_grad", pair[0], y.shape),
-            shaped("upper_grad, in theta,", in_theta, (y.shape[0], theta.size)),
-        )
 
     def _product(self, theta: Array, y: Array, i: Array, batch: Array | None, v: Array) -> Array:
         if self.oracle.lower_hvp is not None:
@@ -151,28 +141,58 @@ class BlockRun:
     def judged(self) -> float:
         """The hypergradient's norm and its estimated error, from all blocks and all samples.
 
-        The lower variables take a Newton step, which removes their error to first order; the larger of the
-        two norms counts, and how much the hypergradient changed.
+        The lower variables take Newton steps to their solutions; the largest of the norms counts, and how
+        much the hypergradient changed in the last step.
         """
-        everything = np.arange(self.oracle.n_blocks)
-        g = shaped("lower_grad", self.oracle.lower_grad(self.theta, self.y, everything, None), self.y.shape)
-        self.nfev += len(everything)
-        step = self._exactly(self.y, g)
-        ds = []
-        for y in [] if step is None else [self.y, self.y - step]:
-            in_y, in_theta = self._upper(self.theta, y, everything, None)
+        ds: list[Array] = []
+        for y in self._newton():
+            in_y, in_theta = upper_pair(self.oracle, self.theta, y, self._all, None)
             q = self._exactly(y, in_y)
             if q is None:
-                break
-            ds.append(np.mean(in_theta - self._cross(self.theta, y, everything, None, q), axis=0))
+                return math.inf
+            ds.append(np.mean(in_theta - self._cross(self.theta, y, self._all, None, q), axis=0))
         if len(ds) < 2:  # no curvature, or none that can be resolved
             return math.inf
         norms = [float(np.linalg.norm(d)) for d in ds]
-        return max(norms) + CAUTION * float(np.linalg.norm(ds[1] - ds[0]))
+        return max(norms) + CAUTION * float(np.linalg.norm(ds[-1] - ds[-2]))
+
+    def _newton(self) -> list[Array]:
+        """The lower variables now, near their solutions and there; [] if these are not found."""
+        y, path = self.y, [self.y]
+        g = self._gradient(y)
+        size = np.linalg.norm(g, axis=1)
+        for _ in range(NEWTON):
+            step = self._exactly(y, g)
+            if step is None:
+                return []
+            share, left = np.ones(len(y)), size > 0.0
+            for _ in range(HALVINGS):
+                new = y - np.where(left, share, 0.0)[:, None] * step
+                after = self._gradient(new)
+                lower = np.linalg.norm(after, axis=1) <= size
+                if lower.all():
+                    break
+                share = np.where(lower, share, 0.5 * share)
+            else:  # rounding, or no minimum
+                return path if len(path) > 1 and self._near(step, y) else []
+            moved = self._near(step, y)
+            y, g, size = new, after, np.linalg.norm(after, axis=1)
+            path = [self.y, path[-1], y]
+            if moved:
+                return path
+        return []
+
+    @staticmethod
+    def _near(step: Array, y: Array) -> bool:
+        """Whether a Newton step is so short that the next one is rounding."""
+        return bool(np.linalg.norm(step) <= SHORT * (1.0 + np.linalg.norm(y)))
+
+    def _gradient(self, y: Array) -> Array:
+        self.nfev += len(y)
+        return shaped("lower_grad", self.oracle.lower_grad(self.theta, y, self._all, None), y.shape)
 
     def _exactly(self, y: Array, b: Array) -> Array | None:
         """The solutions of all blocks' systems by conjugate gradients; None where they are not found."""
-        everything = np.arange(self.oracle.n_blocks)
         q, r = np.zeros_like(b), b.copy()
         p, square = r, np.sum(b**2, axis=1)
         enough = (EXACT**2) * square
@@ -180,8 +200,8 @@ class BlockRun:
             going = square > enough
             if not going.any():
                 return q
-            Hp = self._product(self.theta, y, everything, None, p)
-            self.nhvp += len(everything)
+            Hp = self._product(self.theta, y, self._all, None, p)
+            self.nhvp += len(y)
             curvature = np.sum(p * Hp, axis=1)
             if not (curvature[going] > 0.0).all():
                 return None
@@ -244,6 +264,20 @@ def shaped(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     if out.shape != shape:
         raise ValueError(f"{name} must return shape {shape}, got {out.shape}")
     return out
+
+
+def upper_pair(
+    oracle: BlockOracle, theta: Array, y: Array, i: Array, batch: Array | None
+) -> tuple[Array, Array]:
+    """The gradients of the upper objectives in y and theta, their shapes checked."""
+    pair = oracle.upper_grad(theta, y, i, batch)
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise ValueError("upper_grad must return a pair, dF/dy and dF/dtheta (or None)")
+    in_theta = np.zeros((y.shape[0], theta.size)) if pair[1] is None else pair[1]
+    return (
+        shaped("upper_grad", pair[0], y.shape),
+        shaped("upper_grad, in theta,", in_theta, (y.shape[0], theta.size)),
+    )
 
 
 def _joined(parts: list[Any]) -> Any:

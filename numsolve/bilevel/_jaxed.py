@@ -34,16 +34,23 @@ def derivatives(upper: Callable[..., Any], lower: Callable[..., Any]) -> dict[st
         "lower_cross_vjp": cross,
         "lower_grad_theta": jax.grad(lower, argnums=1),
     }
-    return {name: _double(jax, jax.jit(function)) for name, function in made.items()}
+    return {name: _double(jax, name, jax.jit(function)) for name, function in made.items()}
 
 
-def _double(jax: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+def _double(jax: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Call in double precision, whatever the caller's setting of JAX, and return NumPy arrays."""
     enable = jax.enable_x64 if hasattr(jax, "enable_x64") else require("jax.experimental", "").enable_x64
 
     def call(*arguments: Any) -> Any:
         with enable(True):
-            out = function(*(np.asarray(a, dtype=np.float64) for a in arguments))
+            try:
+                out = function(*(np.asarray(a, dtype=np.float64) for a in arguments))
+            except (TypeError, ValueError) as error:
+                told = str(error).splitlines()[0]
+                raise ValueError(
+                    f"{name.partition('_')[0]} must be a function of JAX arrays that returns one real "
+                    f"number; JAX says: {told}"
+                ) from error
             if isinstance(out, tuple):
                 return tuple(np.asarray(part, dtype=np.float64) for part in out)
             return np.asarray(out, dtype=np.float64)

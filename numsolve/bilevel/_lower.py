@@ -16,6 +16,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy.linalg import lapack
 
 from numsolve._core import arrays
 from numsolve._core.krylov import conjugate_gradients, dot
@@ -107,6 +108,8 @@ def newton_cg(oracle: Oracle, theta: Array, point: LowerPoint, tol: float) -> Lo
 
 def _newton_step(oracle: Oracle, theta: Array, point: LowerPoint, tol: float) -> Array:
     xp, x = oracle.xp, point.x
+    if oracle.direct:
+        return np.asarray(-lapack.dpotrs(oracle.factor(x, theta)[1], point.gradient, lower=1)[0])
     wanted = max(min(0.5, math.sqrt(point.norm)) * point.norm, 0.3 * tol)
     zero, r = xp.zeros_like(x), -point.gradient
     p = zero

@@ -11,19 +11,21 @@ approach and Hessian-free algorithm", ICLR 2024 (arXiv 2401.16164). With g(x, th
 
     grad_theta v = df/dtheta(u) + A_theta'lam,   grad_x v = (x - u)/g1,   grad_z v = (lam - z)/g2.        (2)
 
-Published are single steps of u, lam, x, theta and z with c growing as (k + 1)^p, and general convex
-constraints; the settings of the released toy problem diverge. Those single steps are not offered, nor
-constraints that are functions. Here c grows from 1 in powers of ten, each penalty is minimised by L-BFGS
-within the coupling, and the multipliers move by z <- lam between. The error is c1/c + O(1/c^2), so that two
+Published are single steps of u, lam, x, theta and z with c growing as (k + 1)^p: `_lvhba_single`. Here c
+grows from 10 in powers of ten, and each penalty is minimised by L-BFGS within the coupling. At its minimum
+over z the multiplier lam is z, and the value is that of the constrained proximal problem,
+
+    max_z v = min f(u, theta) + |u - x|^2/(2 g1)   subject to g(u, theta) = 0 (or <= 0),      (4)
+
+which is solved for each (x, theta): Newton's method with CG for u, as the maximum over lam in (1) is
+explicit, and z <- lam, which converges fast where g2 is large. The error is c1/c + O(1/c^2), so that two
 values of c give a better point,
 
     w + (w - w_before) / 9,                                                                   (3)
 
-and two of these the error. The maximum over lam in (1) is explicit, lam = z + g2 g (its positive part for
-inequalities), so that u minimises a smooth, strongly convex function: Newton's method with CG where there
-are Hessian products, accelerated gradients otherwise. The projection on the coupling uses one
-factorisation; for inequalities it is a least-distance problem (C. Lawson, R. Hanson, "Solving least squares
-problems", 1974).
+and two of these the error, which is at least what the lower problem's own conditions leave at the point.
+Both objectives are divided by their curvatures at the start and the rows of the coupling have length one, so
+that nothing depends on units.
 """
 
 from __future__ import annotations
@@ -32,14 +34,14 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import scipy.linalg
-import scipy.optimize
 
-from numsolve._core import arrays
+from numsolve._core.krylov import conjugate_gradients
 from numsolve._core.result import Status
 
+from ._coupling import Coupling, onto
+from ._faces import Faces
 from ._memory import Memory
-from ._oracle import Halt
+from ._oracle import Halt, nearby
 from ._run import Point
 
 if TYPE_CHECKING:
@@ -48,76 +50,67 @@ if TYPE_CHECKING:
     from ._oracle import Oracle
     from ._run import Points, Settings
 
-G1, G2 = 10.0, 10.0  #: the weights of the proximal terms
+G1 = 10.0  #: the weight of the proximal term
+MULTIPLIERS, EXACT = 60, 1e-15  #: steps of z, and what may be left of the constraints, over their size
 FIRST, FACTOR, LAST = 10.0, 10.0, 1e7  #: c, its growth and its end
 POLISH = 1e-5  #: how well each penalty is minimised, over the last change
 SOLVE = 1e-14  #: relative accuracy of the inner minimisation over u
-ALTERNATIONS, APART = 1000, 1e-7  #: of the projections on two sets, and what may be left between them
 STEPS = 200  #: of L-BFGS for one c
 TRIALS = 30  #: of a line search
+POWER_STEPS = 5  #: of the power iteration for the lower curvature
 
 
-class Coupling:
-    """The set A w = b or A w <= b of the joint vectors w = (x, theta), and its projection."""
+class Objectives:
+    """F and f of w = (x, theta), each divided by its curvature at the start."""
 
-    def __init__(self, oracle: Oracle) -> None:
-        problem = oracle.problem
-        if not arrays.is_numpy(oracle.xp):
-            raise TypeError("method 'lvhba' takes NumPy arrays")
-        if problem.lower_eq is None and problem.lower_ineq is None:
-            raise ValueError("method 'lvhba' is for coupled constraints: give lower_eq or lower_ineq")
-        empty = np.zeros((0, oracle.size)), np.zeros((0, oracle.theta0.size)), np.zeros(0)
-        parts = [empty if part is None else part for part in (problem.lower_eq, problem.lower_ineq)]
-        for name, (A_x, A_theta, _) in zip(("lower_eq", "lower_ineq"), parts, strict=True):
-            if A_x.shape[1] != oracle.size or A_theta.shape[1] != oracle.theta0.size:
-                wanted = f"{oracle.size} and {oracle.theta0.size}"
-                raise ValueError(
-                    f"{name} must have {wanted} columns, got {A_x.shape[1]} and {A_theta.shape[1]}"
-                )
-        self.A_x, self.A_theta = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-        self.b = np.concatenate([part[2] for part in parts])
-        self.equal = np.arange(self.b.size) < parts[0][2].size
-        self.A = np.concatenate([self.A_x, self.A_theta], axis=1)
-        equations = self.A[self.equal]
-        # Rows that depend on each other are one constraint.
-        self.basis = scipy.linalg.orth(equations.T, rcond=1e-12) if len(equations) else equations.T
-        self.anchor = np.linalg.lstsq(equations, self.b[self.equal], rcond=None)[0] if len(equations) else 0.0
-        self.calls = 0
+    def __init__(self, oracle: Oracle, w: Array, size: float) -> None:
+        self.oracle, self.n = oracle, oracle.size
+        self.F = self.f = 1.0
+        rng = np.random.default_rng(0)
+        d = self.upper_grad(w)
+        v, curvature = rng.standard_normal(self.n), 0.0
+        for _ in range(POWER_STEPS):
+            v = oracle.hvp(w[: self.n], w[self.n :], v / max(float(np.linalg.norm(v)), 1e-300))
+            curvature = max(curvature, float(np.linalg.norm(v)))
+            if curvature == 0.0:
+                break
+        slope = float(np.linalg.norm(oracle.grad(w[: self.n], w[self.n :])))
+        self.f = curvature or slope / size or 1.0
+        h = 1e-3 * size / math.sqrt(w.size)
+        changes = []
+        for u in (d, rng.standard_normal(w.size)):
+            length = float(np.linalg.norm(u))
+            if length > 0.0:
+                away, moved = nearby(w, u * (h * math.sqrt(w.size) / length), self.upper_grad)
+                changes.append(float(np.linalg.norm(away - d)) / max(moved, 1e-300))
+        flat = 1e-12 * float(np.linalg.norm(d)) / size
+        self.F = max(changes, default=0.0)
+        if not self.F > flat:
+            self.F = float(np.linalg.norm(d)) / size or 1.0
 
-    def tangent(self, d: Array) -> Array:
-        """The part of a direction along the equations."""
-        return np.asarray(d - self.basis @ (self.basis.T @ d))
+    def upper(self, w: Array) -> float:
+        """F."""
+        return self.oracle.upper(w[: self.n], w[self.n :]) / self.F
 
-    def project(self, w: Array) -> Array:
-        """The nearest point of the set."""
-        self.calls += 1
-        near = self.tangent(w - self.anchor) + self.anchor if self.equal.any() else w
-        loose = ~self.equal
-        if not loose.any() or (self.A[loose] @ near <= self.b[loose]).all():
-            return near
-        # min |s| with A s <= b - A w along the equations: its dual is a nonnegative least-squares problem.
-        rows = self.A[loose] - (self.A[loose] @ self.basis) @ self.basis.T
-        gap = self.b[loose] - self.A[loose] @ near
-        unit = float(np.linalg.norm(gap))  # a problem of size one: its last component is compared with one
-        gap = gap / unit
-        E = np.concatenate([-rows.T, -gap[None, :]])
-        e = np.zeros(E.shape[0])
-        e[-1] = 1.0
-        try:
-            y, _ = scipy.optimize.nnls(E, e)
-        except RuntimeError:
-            raise Halt(Status.BREAKDOWN, "The projection on the coupled constraints failed.") from None
-        r = E @ y - e
-        if not abs(r[-1]) > 1e-14:
-            raise Halt(Status.INFEASIBLE, "The coupled constraints contradict each other.")
-        return np.asarray(near - unit * (r[:-1] / r[-1]))
+    def upper_grad(self, w: Array) -> Array:
+        """The gradient of F."""
+        return np.concatenate(self.oracle.upper_grad(w[: self.n], w[self.n :])) / self.F
 
-    def violation(self, w: Array) -> float:
-        """How far w is outside of the set, over the size of what the constraints compare."""
-        off = self.A @ w - self.b
-        off = np.where(self.equal, np.abs(off), np.maximum(off, 0.0))
-        size = float(np.linalg.norm(self.A) * np.linalg.norm(w) + np.linalg.norm(self.b))
-        return float(np.linalg.norm(off)) / max(size, 1e-300)
+    def lower(self, x: Array, theta: Array) -> float:
+        """The lower objective."""
+        return self.oracle.lower(x, theta) / self.f
+
+    def grad(self, x: Array, theta: Array) -> Array:
+        """Its gradient in x."""
+        return np.asarray(self.oracle.grad(x, theta) / self.f)
+
+    def grad_theta(self, x: Array, theta: Array) -> Array:
+        """Its gradient in theta."""
+        return np.asarray(self.oracle.grad_theta(x, theta) / self.f)
+
+    def hvp(self, x: Array, theta: Array, v: Array) -> Array:
+        """The product with its Hessian."""
+        return np.asarray(self.oracle.hvp(x, theta, v) / self.f)
 
 
 class Value(NamedTuple):
@@ -129,175 +122,176 @@ class Value(NamedTuple):
     lam: Array
     gap: float
     inexact: float
-    steep: float
 
 
 def lvhba(oracle: Oracle, settings: Settings) -> Points:
     """Yield the points of the continuation, and after each c the extrapolated one."""
     coupling = Coupling(oracle)
     n = oracle.size
-    w = _onto(coupling, settings, np.concatenate([oracle.x0, oracle.theta0]), n)
-    z, u = np.zeros(coupling.b.size), w[:n]
-    c, before, better, moved_before, last_error = FIRST, w, w, 0.0, math.inf
-    here = _penalty(oracle, coupling, w, z, u, c)
-    free = _reduced(coupling, settings, w, here.gradient, n)
-    scale = _scale(here, w)
-    yield _point(oracle, w, here, free, 0.0, c)
+    start = np.concatenate([oracle.x0, oracle.theta0])
+    w = onto(coupling, settings, start, n)
+    both = Objectives(oracle, w, max(float(np.linalg.norm(start)), float(np.linalg.norm(w))) or 1.0)
+    c, before, better, moved_before, last_error, sound = FIRST, w, w, 0.0, math.inf, False
+    faces = Faces(coupling, settings.low, settings.high, n) if settings.onto is None else None
+    here = _penalty(both, coupling, w, np.zeros(coupling.b.size), w[:n], c)
+    free = _reduced(coupling, settings, faces, w, here.gradient)
+    yield _point(both, w, here, free, 0.0, c)
     for k in iter(range(10**9)):  # the driver ends the run
         memory = Memory()
+        length = 1.0 / max(1.0, float(np.linalg.norm(here.gradient)))
         enough = max(0.1 * settings.tol, POLISH * moved_before)
         for _ in range(STEPS):
-            scale = max(scale, _scale(here, w))
-            if free <= max(enough * min(scale, 1.0), 3 * c * here.inexact):
+            if free <= max(enough, 3 * c * here.inexact):
                 break
-            moved = _step(oracle, coupling, settings, memory, w, here, z, c)
+            moved = _step(both, coupling, settings, faces, memory, w, here, c, length)
             if moved is None:
                 break
-            w, here = moved
-            free = _reduced(coupling, settings, w, here.gradient, n)
-            yield _point(oracle, w, here, free, float(np.linalg.norm(w - before)), c)
+            w, here, length = moved
+            free = _reduced(coupling, settings, faces, w, here.gradient)
+            yield _point(both, w, here, free, float(np.linalg.norm(w - before)), c)
+        sound, sound_before = free <= 10 * max(enough, 3 * c * here.inexact), sound
         if k > 0:
-            finer = _onto(coupling, settings, w + (w - before) / (FACTOR - 1), n)  # (3)
+            finer = onto(coupling, settings, w + (w - before) / (FACTOR - 1), n)  # (3)
             # The error of the last but one; this one's is a hundredth in theory, a tenth by caution.
             error = float(np.linalg.norm(finer - (better if k > 1 else w))) / (FACTOR if k > 1 else 1.0)
             # What the minimisation left, by the least curvature met or by that of the upper objective.
-            error = max(error, free / max(min(memory.least, scale, 1.0), 1e-300))
+            error = max(error, free / max(min(memory.least, 1.0), 1e-300))
             if error > 2 * last_error:
                 raise Halt(Status.STAGNATED, f"With c = {c:.3g} rounding makes the error grow again.")
             better, last_error = finer, error
-            yield _point(oracle, better, here, free, error, c, done=True)
+            error = max(error, _unsolved(both, coupling, better, here))
+            yield _point(both, better, here, free, error, c, done=sound and sound_before)
         if c >= LAST:
             return
         moved_before = float(np.linalg.norm(w - before))
-        before, z, c = w, here.lam, c * FACTOR
-        here = _penalty(oracle, coupling, w, z, here.u, c)
-        free = _reduced(coupling, settings, w, here.gradient, n)
+        before, c = w, c * FACTOR
+        here = _penalty(both, coupling, w, here.lam, here.u, c)
+        free = _reduced(coupling, settings, faces, w, here.gradient)
 
 
-def _scale(here: Value, w: Array) -> float:
-    """The size of the upper objective's curvature, as its gradient suggests it."""
-    return here.steep / (1.0 + float(np.linalg.norm(w)))
+def _unsolved(both: Objectives, coupling: Coupling, w: Array, here: Value) -> float:
+    """How far x is at least from a lower solution, as the proximal point of (1) tells."""
+    x, theta = w[: both.n], w[both.n :]
+    u, _, _ = _saddle(both, coupling, x, theta, here.lam, here.u)
+    return float(np.linalg.norm(x - u)) / G1
 
 
 def _point(
-    oracle: Oracle, w: Array, here: Value, free: float, change: float, c: float, *, done: bool = False
+    both: Objectives, w: Array, here: Value, free: float, change: float, c: float, *, done: bool = False
 ) -> Point:
     """A point; its residual is the estimated error of (x, theta), told at the end of each c."""
-    x, theta = w[: oracle.size], w[oracle.size :]
+    x, theta = w[: both.n], w[both.n :]
     return Point(
-        theta, x, oracle.upper(x, theta), here.gradient[oracle.size :],
+        theta, x, both.oracle.upper(x, theta), here.gradient[both.n :] * both.F,
         change if done else max(change, free),
-        estimate=change if done else math.inf, step=change, eps=here.gap, delta=1.0 / c, may_end=done,
+        estimate=change if done else math.inf, step=change, eps=here.gap * both.f,
+        delta=both.f / (c * both.F), may_end=done,
     )  # fmt: skip
 
 
-def _reduced(coupling: Coupling, settings: Settings, w: Array, d: Array, n: int) -> float:
+def _reduced(coupling: Coupling, settings: Settings, faces: Faces | None, w: Array, d: Array) -> float:
     """How far the gradient is from being held back by the set."""
-    if (
-        coupling.equal.all()
-        and settings.onto is None
-        and not np.isfinite([settings.low, settings.high]).any()
-    ):
-        return float(np.linalg.norm(coupling.tangent(d)))
+    if faces is not None:
+        return float(np.linalg.norm(faces.settle(w, d)[0]))
     scale = 1.0 / max(1.0, float(np.linalg.norm(d)))
-    return float(np.linalg.norm(w - _onto(coupling, settings, w - scale * d, n))) / scale
-
-
-def _onto(coupling: Coupling, settings: Settings, w: Array, n: int) -> Array:
-    """The projection on the coupling and on theta's own set (J. Dykstra, 1983)."""
-    if settings.onto is None and not np.isfinite([settings.low, settings.high]).any():
-        return coupling.project(w)
-    p, q = np.zeros_like(w), np.zeros_like(w)
-    for _ in range(ALTERNATIONS):
-        y = coupling.project(w + p)
-        p = w + p - y
-        w_new = y + q
-        w_new = np.concatenate([w_new[:n], settings.project(w_new[n:])])
-        q = y + q - w_new
-        if np.linalg.norm(w_new - w) <= 1e-14 * (1 + np.linalg.norm(w)):
-            w = w_new
-            break
-        w = w_new
-    if coupling.violation(w) > APART:
-        raise Halt(Status.INFEASIBLE, "No point was found in both the coupled constraints and theta's set.")
-    return w
+    return (
+        float(np.linalg.norm(w - onto(coupling, settings, w - scale * d, w.size - settings.low.size))) / scale
+    )
 
 
 def _step(
-    oracle: Oracle, coupling: Coupling, settings: Settings, memory: Memory, w: Array, here: Value, z: Array,
-    c: float,
-) -> tuple[Array, Value] | None:  # fmt: skip
-    """A step of L-BFGS along the equations, or a projected gradient step; None where none descends."""
-    n = oracle.size
-    smooth = (
-        coupling.equal.all()
-        and settings.onto is None
-        and not np.isfinite([settings.low, settings.high]).any()
-    )
-    d = coupling.tangent(here.gradient)
-    p = -memory.times(d, np.ones(d.shape, dtype=bool)) if len(memory) and smooth else -d
-    if not len(memory) or not smooth:
-        p = p * min(1.0, 1.0 / max(float(np.linalg.norm(d)), 1e-300))
-    step = 1.0
+    both: Objectives, coupling: Coupling, settings: Settings, faces: Faces | None, memory: Memory, w: Array,
+    here: Value, c: float, length: float,
+) -> tuple[Array, Value, float] | None:  # fmt: skip
+    """A step of L-BFGS along a face, or a projected gradient step; None where none descends."""
+    p, step = -length * here.gradient, 1.0
+    if faces is not None:
+        free, changed = faces.settle(w, here.gradient)
+        if changed:
+            memory.forget()
+        p = length * free
+        if len(memory):
+            along = faces.tangent(here.gradient)
+            p = -faces.tangent(memory.times(along, np.ones(along.shape, dtype=bool)))
+        step = min(1.0, faces.longest(w, p))
+        if step == 0.0:  # at an edge: the steepest way off it
+            memory.forget()
+            p = length * free
+            step = min(1.0, faces.longest(w, p))
     for _ in range(TRIALS):
-        new = _onto(coupling, settings, w + step * p, n) if not smooth else w + coupling.tangent(step * p)
+        new = w + step * p if faces is not None else onto(coupling, settings, w + step * p, both.n)
         s = new - w
         slope = float(here.gradient @ s)
-        there = _penalty(oracle, coupling, new, z, here.u, c)
-        noise = 1e-14 * (abs(here.value) + c * abs(oracle.lower(w[:n], w[n:])))
-        if there.value <= here.value + 1e-4 * slope + noise and there.gradient @ s <= 0.9 * abs(slope):
+        there = _penalty(both, coupling, new, here.lam, here.u, c)
+        noise = 1e-14 * (abs(here.value) + c * abs(both.lower(w[: both.n], w[both.n :])))
+        uphill = float(there.gradient @ s)
+        lower = there.value <= here.value + 1e-4 * slope + noise
+        if lower and (faces is None or uphill <= 0.9 * abs(slope)):
             if not np.any(s):
                 return None
-            memory.add(s, coupling.tangent(there.gradient - here.gradient))
-            return new, there
+            change = there.gradient - here.gradient
+            memory.add(s, change if faces is None else faces.tangent(change))
+            # The next gradient step's length (J. Barzilai, J. Borwein, IMA J. Numer. Anal. 8, 1988).
+            curve = uphill - slope
+            longer = float(s @ s) / curve if curve > 0.0 else 10.0 * length
+            return new, there, min(longer, 10.0 * length)
         step *= 0.5
     return None
 
 
-def _penalty(oracle: Oracle, coupling: Coupling, w: Array, z: Array, u: Array, c: float) -> Value:
+def _penalty(both: Objectives, coupling: Coupling, w: Array, z: Array, u: Array, c: float) -> Value:
     """F + c (f - v) and its gradient (2)."""
-    n = oracle.size
-    x, theta = w[:n], w[n:]
-    u, lam, inexact = _saddle(oracle, coupling, x, theta, z, u)
+    x, theta = w[: both.n], w[both.n :]
+    u, lam, inexact = _saddle(both, coupling, x, theta, z, u)
     residual = coupling.A_x @ u + coupling.A_theta @ theta - coupling.b
-    v = (
-        oracle.lower(u, theta)
-        + lam @ residual
-        + (u - x) @ (u - x) / (2 * G1)
-        - (lam - z) @ (lam - z) / (2 * G2)
-    )
-    in_x, in_theta = oracle.upper_grad(x, theta)
-    gap = oracle.lower(x, theta) - v
-    d_x = in_x + c * (oracle.grad(x, theta) - (x - u) / G1)
-    d_theta = in_theta + c * (
-        oracle.grad_theta(x, theta) - oracle.grad_theta(u, theta) - coupling.A_theta.T @ lam
-    )
-    oracle.nproj = coupling.calls
-    value = oracle.upper(x, theta) + c * gap
-    steep = math.hypot(float(np.linalg.norm(in_x)), float(np.linalg.norm(in_theta)))
-    return Value(value, np.concatenate([d_x, d_theta]), u, lam, gap, inexact, steep)
+    v = both.lower(u, theta) + lam @ residual + (u - x) @ (u - x) / (2 * G1)
+    gap = both.lower(x, theta) - v
+    d_x = both.grad(x, theta) - (x - u) / G1
+    d_theta = both.grad_theta(x, theta) - both.grad_theta(u, theta) - coupling.A_theta.T @ lam
+    both.oracle.nproj = coupling.calls
+    gradient = both.upper_grad(w) + c * np.concatenate([d_x, d_theta])
+    return Value(both.upper(w) + c * gap, gradient, u, lam, gap, inexact)
 
 
 def _saddle(
-    oracle: Oracle, coupling: Coupling, x: Array, theta: Array, z: Array, u: Array
+    both: Objectives, coupling: Coupling, x: Array, theta: Array, z: Array, u: Array
+) -> tuple[Array, Array, float]:
+    """The u and lam of (4) from z on, and the gradient that is left."""
+    size = 1.0 + float(np.linalg.norm(u) + np.linalg.norm(coupling.b))
+    lam, left, off, last = z, math.inf, math.inf, math.inf
+    for _ in range(MULTIPLIERS):
+        u, lam, left = _inner(both, coupling, x, theta, z, u)
+        off = float(np.linalg.norm(lam - z)) / coupling.weight
+        z = lam
+        if off <= EXACT * size or off > 0.5 * last:
+            break
+        last = off
+    if not off <= 1e-7 * size:
+        raise Halt(Status.STAGNATED, "The multipliers of the lower problem did not converge.")
+    return u, lam, left + off
+
+
+def _inner(
+    both: Objectives, coupling: Coupling, x: Array, theta: Array, z: Array, u: Array
 ) -> tuple[Array, Array, float]:
     """The u and lam of (1), and the gradient that is left."""
     fixed = coupling.A_theta @ theta - coupling.b
 
     def multipliers(u: Array) -> Array:
-        lam = z + G2 * (coupling.A_x @ u + fixed)
+        lam = z + coupling.weight * (coupling.A_x @ u + fixed)
         return np.asarray(np.where(coupling.equal, lam, np.maximum(lam, 0.0)))
 
     def gradient(u: Array) -> Array:
-        return np.asarray(oracle.grad(u, theta) + coupling.A_x.T @ multipliers(u) + (u - x) / G1)
+        return np.asarray(both.grad(u, theta) + coupling.A_x.T @ multipliers(u) + (u - x) / G1)
 
     g = gradient(u)
-    scale = float(np.linalg.norm(g)) + 1.0
+    # What the terms of the gradient are as large as, so that rounding is a share of it.
+    scale = sum(float(np.linalg.norm(v)) for v in (g, both.grad(u, theta), u, x)) or 1.0
     for _ in range(100):
         if np.linalg.norm(g) <= SOLVE * scale:
             break
         active = coupling.equal | (multipliers(u) > 0.0)
-        p = _newton(oracle, coupling, u, theta, g, active)
+        p = _newton(both, coupling, u, theta, g, active)
         step = 1.0
         for _ in range(TRIALS):
             after = gradient(u + step * p)
@@ -312,17 +306,15 @@ def _saddle(
     return u, multipliers(u), float(np.linalg.norm(g))
 
 
-def _newton(oracle: Oracle, coupling: Coupling, u: Array, theta: Array, g: Array, active: Array) -> Array:
+def _newton(both: Objectives, coupling: Coupling, u: Array, theta: Array, g: Array, active: Array) -> Array:
     """The Newton step of the saddle problem by conjugate gradients."""
     rows = coupling.A_x[active]
 
     def product(v: Array) -> Array:
-        return np.asarray(oracle.hvp(u, theta, v) + G2 * (rows.T @ (rows @ v)) + v / G1)
-
-    from numsolve._core.krylov import conjugate_gradients
+        return np.asarray(both.hvp(u, theta, v) + coupling.weight * (rows.T @ (rows @ v)) + v / G1)
 
     p, size = np.zeros_like(g), float(np.linalg.norm(g))
-    steps = conjugate_gradients(oracle.xp, product, p, -g)
+    steps = conjugate_gradients(both.oracle.xp, product, p, -g)
     for _, step in zip(range(2 * g.size + 50), steps, strict=False):
         p = step.x
         if not step.curvature > 0.0 or np.linalg.norm(step.r) <= 0.1 * SOLVE * size:

@@ -173,7 +173,10 @@ def hoag(oracle: Oracle, settings: Settings) -> Points:
             continue
         if here.fun <= old + 0.25 * eps + 1.25 * before * increment - Lh * increment**2:
             Lh *= 0.95
-        yield point_of(here, settings, 1.0 / Lh, eps)
+        point = point_of(here, settings, 1.0 / Lh, eps)
+        yield (
+            point_of(adjoint.sure(here), settings, 1.0 / Lh, eps) if point.residual <= settings.tol else point
+        )
         saved = theta, lower, q
         old, before = here.fun, eps
         theta = settings.clip(theta - here.d / Lh)
@@ -197,7 +200,7 @@ def soba(oracle: Oracle, settings: Settings) -> Points:
     def judged(theta: Array, x: Array, v: Array) -> Point:
         """The point by the implicit hypergradient on all samples, which has an error estimate."""
         hyper = adjoint.at(theta, measure(oracle, theta, x), -v, 0.01 * settings.tol)
-        return point_of(hyper, settings)
+        return point_of(adjoint.sure(hyper), settings)
 
     for t in range(1, 10**9):  # the driver ends the run
         rho = first / math.sqrt(t)

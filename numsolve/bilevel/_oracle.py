@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.linalg import lapack
 
 from numsolve._core import arrays, checks
 from numsolve._core.krylov import dot
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 FLAT = 1e-13
 #: How far a curvature may lie outside of [mu, L] before the constants count as wrong.
 SLACK = 1e-3
+#: How a trial ends that is outside of where the functions are defined, or can be worked with.
+TOO_FAR = (Status.NONFINITE, Status.STAGNATED)
 
 
 class Halt(Exception):  # noqa: N818  # not an error: how a run ends
@@ -49,7 +52,9 @@ class Oracle:
     steepest : float
         The largest of all.
     ritz : float
-        The least curvature that was found at the start.
+        The least curvature that the last look for flat directions found.
+    looked : array
+        The theta of that look.
     """
 
     def __init__(
@@ -67,8 +72,13 @@ class Oracle:
         for name, value in {"theta0": theta, "x0": x}.items():
             if arrays.is_sparse(value):
                 raise TypeError(f"{name} must be a dense array, got a sparse one")
-        if "int" in str(getattr(theta, "dtype", "")):
-            raise TypeError(f"theta0 must hold floats, got an array of {theta.dtype}")
+            if isinstance(value, dict | set | str):
+                raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+        kind = str(getattr(theta, "dtype", ""))
+        if isinstance(theta, list | tuple) and all(isinstance(t, bool) for t in theta):
+            kind = "bool"
+        if kind.lstrip("u").startswith(("int", "bool")):
+            raise TypeError(f"theta0 must hold floats, got an array of {kind}")
         self.problem = problem
         self.limits, self.max_cost = limits, max_cost
         xp = arrays.array_namespace(x0=x)
@@ -87,10 +97,16 @@ class Oracle:
         self.nfev = self.nhvp = self.nproj = self.nupper = 0
         self.watched, self.judging = False, True
         self.steepest, self.ritz = 0.0, math.inf
-        self._steps: dict[float, float] = {}
+        self.looked: Array | None = None
+        #: the steps of the proximal gradients, by sigma
+        self.steps: dict[float, float] = {}
         self.batch_size, self._rng = batch_size, checks.generator(rng)
         self._batches: tuple[Array, ...] | None = None
         self.low, self.high = self._box(problem.theta_bounds if theta_bounds is None else theta_bounds)
+        #: the last x and theta whose Hessian was factorised, the Hessian and the factor
+        self._factor: tuple[Array, Array, tuple[Any, Any]] | None = None
+        #: whether H is factorised in place of being multiplied
+        self.direct = problem.lower_hess is not None and arrays.is_numpy(xp) and self.dtype == np.float64
         self.fresh()
 
     def fresh(self) -> None:
@@ -129,6 +145,8 @@ class Oracle:
     def _flat(self, name: str, value: Any) -> Array:
         """A copy of what a function of x returned, which may be a buffer that it uses again."""
         xp = self.xp
+        if "complex" in str(getattr(value, "dtype", "")):
+            raise ValueError(f"{name} must return real numbers, got {value.dtype}")
         out = xp.asarray(value, dtype=self.dtype, copy=True)
         if tuple(out.shape) != self.x_shape:
             raise ValueError(f"{name} must return shape {self.x_shape}, got {tuple(out.shape)}")
@@ -152,9 +170,11 @@ class Oracle:
         shape = tuple(getattr(value, "shape", ()))
         if math.prod(shape) != 1:
             raise ValueError(f"{name} must return a number, got an array of shape {shape}")
+        if value is None or isinstance(value, str | complex):
+            raise ValueError(f"{name} must return a real number, got {value!r}")
         number = float(value)
-        if math.isnan(number):
-            raise Halt(Status.NONFINITE, f"{name} returned a NaN.")
+        if not math.isfinite(number):
+            raise Halt(Status.NONFINITE, f"{name} returned a NaN or an infinity.")
         return number
 
     def pause(self) -> None:
@@ -199,14 +219,42 @@ class Oracle:
     def hvp(self, x: Array, theta: Array, v: Array) -> Array:
         """H v; its curvature along v is looked at."""
         self.pause()
-        self.nhvp += 1
+        self.nhvp += self.size if self.problem.only_hess else 1
         assert self.problem.lower_hvp is not None
         arguments = self.to_x(x), self.to_theta(theta), self.to_x(v)
         out = self._flat("lower_hvp", self.problem.lower_hvp(*arguments, **self._batch(1)))
-        self._look(theta, v, out)
+        self.look(theta, v, out)
         return out
 
-    def _look(self, theta: Array, v: Array, product: Array) -> None:
+    def factor(self, x: Array, theta: Array) -> tuple[Any, Any]:
+        """H and its Cholesky factor, which are kept until x or theta is another one."""
+        if self._factor is not None and self._factor[0] is x and self._factor[1] is theta:
+            return self._factor[2]
+        self.pause()
+        self.nhvp += self.size
+        assert self.problem.lower_hess is not None
+        H = np.asarray(self.problem.lower_hess(self.to_x(x), self.to_theta(theta), **self._batch(1)))
+        if H.shape != (self.size, self.size):
+            raise ValueError(f"lower_hess must return shape {(self.size, self.size)}, got {H.shape}")
+        if not np.isfinite(H).all():
+            raise Halt(Status.NONFINITE, "lower_hess returned a NaN or an infinity.")
+        norm = float(np.abs(H).sum(axis=0).max())
+        factor, failed = lapack.dpotrf(H, lower=1)
+        inverse = 0.0 if failed else float(lapack.dpocon(factor, norm, uplo="L")[0])
+        if failed or inverse <= 10 * self.rounding:
+            first = np.array_equal(theta, self.theta0)
+            raise Halt(
+                Status.BREAKDOWN if first else Status.STAGNATED,  # a trial is too far
+                "The lower problem is not strongly convex, or too nearly not: "
+                f"the condition number of its Hessian is {1 / max(inverse, 1e-300):.3g}.",
+            )
+        # The inverse's norm is that of the largest sums of its rows: no curvature lies below.
+        self.least, self.most = min(self.least, inverse * norm), max(self.most, norm)
+        self.steepest = max(self.steepest, norm)
+        self._factor = x, theta, (H, factor)
+        return H, factor
+
+    def look(self, theta: Array, v: Array, product: Array) -> None:
         square = dot(self.xp, v, v)
         if not square > 1e-200 or not self.judging:  # products of smaller ones underflow
             return
@@ -248,19 +296,6 @@ class Oracle:
             return x
         self.nproj += 1
         return self._flat("lower_project", self.problem.lower_project(self.to_x(x), step))
-
-    def step_of(self, sigma: float) -> float:
-        """The step of a gradient method for sigma F + f: 1/L, or the longest that has not failed."""
-        if sigma not in self._steps:
-            L, upper = (self.constant(c, self.theta0) for c in ("L", "lipschitz_upper"))
-            known = callable(self.problem.constants["L"]) is False and L is not None and upper is not None
-            longest = max(self._steps.values(), default=1.0)
-            self._steps[sigma] = 1.0 / (L + sigma * upper) if known else longest  # type: ignore[operator]
-        return self._steps[sigma]
-
-    def remember_step(self, sigma: float, step: float) -> None:
-        """Keep a step that was too long from being tried again."""
-        self._steps[sigma] = step
 
     def draw(self) -> None:
         """Draw the samples that the next calls see, if the problem has any."""
@@ -316,3 +351,15 @@ def at_solution(oracle: Oracle, work: Callable[[], Any]) -> Any:
         return work()
     finally:
         oracle.watched = before
+
+
+def nearby(x: Array, u: Array, evaluate: Callable[[Array], Any]) -> tuple[Any, float]:
+    """Something at x + u, or, where that is not defined, on the other side or nearer, and how far away."""
+    length = arrays.norm(arrays.array_namespace(u=u), u)
+    for factor in (1.0, -1.0, 0.1, -0.1, 1e-2, -1e-2, 1e-3):
+        try:
+            return evaluate(x + factor * u), abs(factor) * length
+        except Halt as halt:
+            if halt.status is not Status.NONFINITE or factor == 1e-3:
+                raise
+    raise AssertionError

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from numsolve._core import arrays
-from numsolve._core.result import Status
 
-from ._adjoint import Adjoint, Hyper, compared
+from ._adjoint import IDLE, Adjoint, Hyper, compared
 from ._lower import measure, solve_lower
 from ._memory import Memory
-from ._oracle import Halt
+from ._oracle import TOO_FAR, Halt
 from ._run import point_of
 
 if TYPE_CHECKING:
@@ -42,8 +41,6 @@ GOOD = 0.1
 ROUNDS = 30
 #: The least factor of one tightening.
 TIGHTER = 1e-2
-#: How a trial ends that is outside of where the functions are defined, or can be worked with.
-TOO_FAR = (Status.NONFINITE, Status.STAGNATED)
 #: Trials of one line search.
 TRIALS = 30
 #: Sufficient decrease (2).
@@ -120,19 +117,20 @@ def settle(
         new = adjoint.at(theta, lower, q, delta, relative)
         if here is not None:
             new, still = compared(new, here, oracle.rounding)
-            idle = idle + 1 if still else 0
+            idle = idle + still if still else 0
         here, q, relative = new, new.q, 0.0
         free = float(np.linalg.norm(settings.projected(theta, here.d)))
-        certificate, target = here.estimate, GOOD * free
-        ending = free + here.estimate <= settings.tol
-        if ending:  # try to prove it
+        certificate, target = here.steer, GOOD * free
+        ending = free + here.steer <= settings.tol
+        if ending:
+            here = adjoint.sure(here)  # try to prove it
             certificate = here.bound if math.isfinite(here.bound) else here.estimate
             target = settings.tol - free
         elif free <= settings.tol:
             target = settings.tol - free
         # A loose first solve has not met the least curvature: its estimate may not end the run.
         sure = round_ > 0 or not ending or math.isfinite(here.bound)
-        if (certificate <= target and sure) or idle >= 2:
+        if (certificate <= target and sure) or idle >= IDLE:
             break
         factor = 0.1 if round_ == 0 else min(max(0.5 * target / certificate, TIGHTER), 0.1)
         eps, delta = factor * lower.norm, factor * here.delta
@@ -167,7 +165,7 @@ def _search(adjoint: Adjoint, settings: Settings, here: Hyper, p: Array) -> Hype
         lower, outside = trial, None
         width = steep * lower.norm + here.fun_estimate
         if value + width - here.fun <= ARMIJO * predicted or abs(predicted) <= noise:
-            spare = GOOD * float(np.linalg.norm(here.d)) / max(here.estimate, 1e-300)
+            spare = GOOD * float(np.linalg.norm(here.d)) / max(here.steer, 1e-300)
             loose = here.delta * 10.0 * min(max(math.sqrt(spare), 1.0), 10.0)
             loose = min(loose, 0.1 * arrays.norm(oracle.xp, here.in_x))
             try:

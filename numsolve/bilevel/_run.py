@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MAXITER = 1000
 
 #: Methods whose x is not the lower solution on the way, so that the upper objective there says little.
-UNSOLVED = ("soba", "penalty", "penalty-single", "lvhba")
+UNSOLVED = ("soba", "penalty", "penalty-single", "lvhba", "lvhba-single")
 
 
 class Seen(NamedTuple):
@@ -148,7 +148,11 @@ def drive(oracle: Oracle, points: Points, settings: Settings, limits: Limits, me
         limits, atol=settings.tol, maxiter=MAXITER, label=method, keep="reference", columns=columns,
         divergence=math.inf, present=lambda p: Seen(oracle.to_theta(p.theta), oracle.to_x(p.x)),
     ) as it:  # fmt: skip
-        best = _next(it, points, oracle)
+        try:
+            best = _next(it, points, oracle)
+        except KeyboardInterrupt:  # the start comes back
+            it.record(math.inf, start)
+            raise
         if best is None:  # not even the first point: the start is all there is
             it.record(math.inf, start)
             best = start
@@ -159,8 +163,7 @@ def drive(oracle: Oracle, points: Points, settings: Settings, limits: Limits, me
             # No residual of a few samples can name a better point than the last one.
             if key(point) < key(best) or it.status is Status.CONVERGED or point.on_all is not None:
                 best = point
-    assert best is not None
-    best = _on_all(oracle, best)
+    best = _on_all(oracle, start if best is None else best)
     return _result(oracle, it, best, method)
 
 

@@ -32,8 +32,10 @@ STEPS = (1e-4, 1e-6, 1e-2)
 SHIFT = 1e-2
 #: Largest relative disagreement.
 AGREES = 1e-3
-#: Products that the search for a flat direction may take.
-LANCZOS = 20
+#: Products of the search for a flat direction: at least, and at most where the least Ritz value still falls.
+LANCZOS, LONGEST = 20, 200
+#: How far it falls in ten products where it counts as found.
+STEADY = 0.8
 #: A Ritz value below so much of the largest is no curvature.
 SINGULAR = 1e-12
 
@@ -79,12 +81,16 @@ def _check(oracle: Oracle, theta: Array, x: Array, names: tuple[str, ...], shift
         "lower_cross_vjp": lambda h: dot(xp, oracle.grad(x, theta + h * t), w),
         "lower_grad_theta": lambda h: oracle.lower(x, theta + h * t),
     }
+    if oracle.direct and "lower_hvp" in names:
+        inner["lower_hess"] = lambda: dot(xp, oracle.problem.lower_hess(*here) @ v, w)  # type: ignore[misc]
+        outer["lower_hess"], names = outer["lower_hvp"], (*names, "lower_hess")
+        here = oracle.to_x(x), oracle.to_theta(theta)
     for name in names:
         scale = t_size if name in {"lower_cross_vjp", "lower_grad_theta"} else size
-        _compare(oracle, name, inner[name](), outer[name], scale)
+        compare(oracle, name, inner[name](), outer[name], scale)
     if "upper_grad" in names:
         slope = float(oracle.upper_grad(x, theta)[1] @ t)
-        _compare(oracle, "upper_grad", slope, lambda h: oracle.upper(x, theta + h * t), t_size, " in theta")
+        compare(oracle, "upper_grad", slope, lambda h: oracle.upper(x, theta + h * t), t_size, " in theta")
     if "lower_hvp" in names:
         one, two = dot(xp, w, oracle.hvp(x, theta, v)), dot(xp, v, oracle.hvp(x, theta, w))
         if abs(one - two) > AGREES * max(abs(one), abs(two), _length(oracle, v, w) * oracle.most * 1e-3):
@@ -100,7 +106,7 @@ def _length(oracle: Oracle, v: Array, w: Array) -> float:
     return arrays.norm(oracle.xp, v) * arrays.norm(oracle.xp, w)
 
 
-def _compare(
+def compare(
     oracle: Oracle, name: str, slope: float, value: Callable[[float], float], size: float, where: str = ""
 ) -> None:
     """Compare a slope with central differences."""
@@ -128,35 +134,44 @@ def _compare(
             return
     if math.isnan(nearest):  # no difference is a number
         return
-    of = "lower_grad" if name in {"lower_hvp", "lower_cross_vjp"} else name.partition("_")[0]
+    of = "lower_grad" if name in {"lower_hvp", "lower_hess", "lower_cross_vjp"} else name.partition("_")[0]
     raise ValueError(
         f"{name} contradicts {of}{where}: it gives a slope of {slope:.6g}, "
         f"differences of {of} give {nearest:.6g}"
     )
 
 
-def check_curvature(oracle: Oracle, theta: Array, x: Array) -> None:
-    """Halt if Lanczos' method finds a direction without curvature."""
+def check_curvature(oracle: Oracle, theta: Array, x: Array, longest: int = LANCZOS) -> None:
+    """Halt if Lanczos' method, or a factorisation, finds a direction without curvature."""
+    if oracle.direct:
+        oracle.factor(x, theta)
+        oracle.ritz, oracle.looked = oracle.least, theta
+        return
     rng: Any = np.random.default_rng(1)
     xp = oracle.xp
     basis = [_random(oracle, rng)]
     basis[0] = basis[0] / arrays.norm(xp, basis[0])
     diagonal: list[float] = []
     beside: list[float] = []
-    for _ in range(min(LANCZOS, oracle.size)):
+    least, values = math.inf, np.zeros(1)
+    for k in range(1, min(longest, oracle.size) + 1):
         w = oracle.hvp(x, theta, basis[-1])
         diagonal.append(dot(xp, basis[-1], w))
-        for v in basis:
+        for v in basis * 2:
             w = w - dot(xp, v, w) * v
-        for v in basis:
-            w = w - dot(xp, v, w) * v
+        if k % 10 == 0 or k == oracle.size:
+            values = scipy.linalg.eigvalsh_tridiagonal(diagonal, beside)
+            if k >= LANCZOS and values[0] > STEADY * least:
+                break
+            least = float(values[0])
         length = arrays.norm(xp, w)
         if length <= 1e-10 * max(oracle.most, 1e-300):
             break
         beside.append(length)
         basis.append(w / length)
     values = scipy.linalg.eigvalsh_tridiagonal(diagonal, beside[: len(diagonal) - 1])
-    oracle.ritz = min(oracle.ritz, max(float(values[0]), 0.0))
+    oracle.ritz = max(float(values[0]), 0.0)
+    oracle.looked = theta if longest == LONGEST else None
     if values[0] <= max(SINGULAR, 10 * oracle.rounding) * max(values[-1], 0.0) or values[-1] <= 0.0:
         raise Halt(
             Status.BREAKDOWN,

@@ -34,6 +34,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._blockrun import BlockRun
+from ._blocktruth import check_blocks
 from ._oracle import Halt
 from .block_oracle import BlockOracle
 from .result import BlockResult
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 #: Entries of SAGA's table up to which it is the default.
 TABLE = 10**8
+#: The growth of the residual, over that of the first sweep, which ends a run.
+GROWN = 1e3
 
 
 def bsvrb(
@@ -65,6 +68,7 @@ def bsvrb(
     mu_min: float = 1e-3,
     v_radius: float | None = None,
     tol: float = 1e-6,
+    check: bool = True,
     rng: RandomState = None,
     executor: Executor | None = None,
     maxiter: int | None = None,
@@ -104,6 +108,8 @@ def bsvrb(
         Converged when the norms of theta's direction and of the trackers together are at most this, and so
         is the hypergradient of all blocks on all samples, its estimated error included. It is computed when
         the first holds, and then after a tenth more iterations each.
+    check : bool
+        Compare the derivatives of a few blocks with differences, on all samples.
     rng : None, int or Generator
         Where the samples come from.
     executor : concurrent.futures.Executor, optional
@@ -118,12 +124,13 @@ def bsvrb(
     Raises
     ------
     ValueError
-        If `block_batch` is not in 1..m, a shape is wrong, or an oracle that `variant` needs is missing.
+        If `block_batch` is not in 1..m, a shape is wrong, an oracle that `variant` needs is missing, or one
+        contradicts differences.
 
     Warns
     -----
     ConvergenceWarning
-        If the tolerance was not reached, which is usual with samples.
+        If the tolerance was not reached, which is usual with samples. Too long steps end with DIVERGED.
 
     Examples
     --------
@@ -179,12 +186,14 @@ def bsvrb(
         checks.generator(rng),
         executor,
     )
+    if checks.flag("check", check):
+        check_blocks(oracle, theta, run.y)
     with Monitor(
         limits, atol=checks.real("tol", tol, low=0.0), maxiter=1000, label="BSVRB", keep="reference",
         columns=("cost",), present=lambda state: state[0], divergence=math.inf,
     ) as it:  # fmt: skip
         it.record(run.start(), (run.theta, run.y), converged=False, cost=run.nfev)
-        judge_at = 0
+        judge_at, largest, sweep = 0, 0.0, -(-m // size) + 1
         for k in it:
             try:
                 residual, done = run.advance(), False
@@ -196,10 +205,15 @@ def bsvrb(
             except Halt as halt:
                 it.stop(halt.status, halt.detail)
                 break
+            if k <= sweep:  # all blocks have had their turn, more or less
+                largest = max(largest, residual)
+            elif residual > GROWN * largest > 0.0:
+                it.stop(Status.DIVERGED, f"The residual has grown {GROWN:.0e} times: take shorter steps.")
+                break
             it.record(residual, (run.theta, run.y), converged=done, cost=run.nfev + run.nhvp)
     if run.clamped and it.status is not Status.CONVERGED:
         it.detail = f"{it.detail} A tracked Hessian has eigenvalues below mu_min = {run.mu_min:.3g}.".strip()
-    if it.status is not Status.CONVERGED and it.status is not Status.NONFINITE:
+    if it.status not in {Status.CONVERGED, Status.NONFINITE, Status.DIVERGED}:
         theta, y = run.theta, run.y  # the last iterate: no residual of a sample can name a better one
     else:
         theta, y = it.x

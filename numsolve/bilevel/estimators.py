@@ -3,8 +3,9 @@ r"""The penalties of scikit-learn's linear models, fitted to a validation set: `
     f(x, theta) = loss(A x, y) + sum_j e^theta_j w_j^2 / 2           ridge, logistic, support vectors
     f(x, theta) = |A x - y|^2 / (2 n) + sum_j e^theta_j (rho |w_j| + (1 - rho) w_j^2 / 2)     elastic net
 
-x holds the coefficients w and, below them, the intercept, which is not penalised. The elastic net is solved
-by coordinate descent (J. Friedman, T. Hastie, R. Tibshirani, J. Stat. Softw. 33, 2010), and its implicit
+x holds the coefficients w and, below them, the intercept, which is not penalised; those of several classes
+are, by 1e-4, as they are determined up to a constant only. The elastic net is solved by
+coordinate descent (J. Friedman, T. Hastie, R. Tibshirani, J. Stat. Softw. 33, 2010), and its implicit
 equation is restricted to the support (Q. Bertrand et al., "Implicit differentiation of Lasso-type models",
 ICML 2020).
 """
@@ -127,7 +128,8 @@ def from_estimator(
     ----------
     estimator : Ridge, ElasticNet, Lasso, LogisticRegression or LinearSVC
         Its penalty, `fit_intercept` and `l1_ratio` are taken; it is not fitted. Intercepts are not penalised,
-        as they are by scikit-learn's LinearSVC. Settings that make another problem are refused.
+        as they are by scikit-learn's LinearSVC; those of several classes are, by 1e-4 (so that they are
+        unique). Settings that make another problem are refused.
     X, y : array of shape (n, features) and of shape (n,)
         Training data: features, and targets or classes.
     X_val, y_val : array of shape (n_val, features) and of shape (n_val,)
@@ -220,7 +222,9 @@ def _refuse(kind: str, estimator: Any) -> None:
         raise ValueError("estimator must not have solver='liblinear', which penalises the intercept")
     for name in ("alpha", "C"):
         if hasattr(estimator, name):
-            checks.real(f"estimator.{name}", getattr(estimator, name), low=0.0)
+            checks.real(f"estimator.{name}", getattr(estimator, name), low=0.0, open_low=name == "C")
+    if kind == "ElasticNet":
+        checks.real("estimator.l1_ratio", estimator.l1_ratio, low=0.0, high=1.0)
 
 
 def _targets(name: str, y: ArrayLike, y_val: ArrayLike, n: int, m: int) -> tuple[Array, Array, Array | None]:
@@ -249,6 +253,8 @@ def _targets(name: str, y: ArrayLike, y_val: ArrayLike, n: int, m: int) -> tuple
 
 #: The penalty of several classes' intercepts, which are determined up to a constant only.
 WEAK = 1e-4
+#: Unknowns up to which Hessians are made, not multiplied.
+DENSE = 500
 
 
 class _Model:
@@ -284,6 +290,16 @@ class _Model:
     def ridge(self) -> EstimatorProblem:
         """Ridge penalties."""
         A, Y, loss, spread = self.A, self.Y, self.loss, self.spread
+        one = np.ones_like(Y)
+        # The squared loss has the same curvature everywhere.
+        gram = A.T @ A if loss is LOSSES["squared"] and A.shape[1] <= DENSE else None
+
+        def hess(x: Array, t: Array) -> Array:
+            weighted = loss.product(A @ x, Y, one) * A if gram is None else None
+            H = A.T @ weighted if gram is None else gram.copy()
+            H.flat[:: len(H) + 1] += spread(t)[:, 0]
+            return np.asarray(H)
+
         return EstimatorProblem(
             self.upper,
             lambda x, t: loss.value(A @ x, Y) + 0.5 * float(np.sum(spread(t) * x**2)),
@@ -292,6 +308,7 @@ class _Model:
             lower_hvp=lambda x, t, v: A.T @ loss.product(A @ x, Y, A @ v) + spread(t) * v,
             lower_cross_vjp=lambda x, t, q: self.gather(spread(t) * x * q),
             lower_grad_theta=lambda x, t: self.gather(0.5 * spread(t) * x**2),
+            lower_hess=hess if A.shape[1] <= DENSE and Y.shape[1] == 1 else None,
         )
 
     def elastic_net(self, rho: float) -> EstimatorProblem:
@@ -321,6 +338,12 @@ class _Model:
             Hv = gram @ inside + (1 - rho) * spread(t)[:, 0] * inside
             return np.where(on, Hv, v[:, 0])[:, None]  # the identity off the support
 
+        def hess(x: Array, t: Array) -> Array:
+            on = support(x)
+            H = np.where(on[:, None] & on, gram, 0.0)
+            H.flat[:: len(H) + 1] += np.where(on, (1 - rho) * spread(t)[:, 0], 1.0)
+            return H
+
         def cross(x: Array, t: Array, q: Array) -> Array:
             e = spread(t)
             return self.gather(e * (rho * np.sign(x) + (1 - rho) * x) * q)
@@ -335,7 +358,7 @@ class _Model:
 
         problem = EstimatorProblem(
             self.upper, lower, upper_grad=self.upper_grad, lower_grad=grad, lower_hvp=product,
-            lower_cross_vjp=cross, lower_solver=solve,
+            lower_cross_vjp=cross, lower_solver=solve, lower_hess=hess if A.shape[1] <= DENSE else None,
         )  # fmt: skip
         problem.smooth = False
         return problem

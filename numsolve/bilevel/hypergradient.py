@@ -19,10 +19,10 @@ from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._adjoint import Adjoint, Hyper, compared
+from ._adjoint import IDLE, Adjoint, Hyper, compared
 from ._lower import measure, solve_lower
 from ._oracle import Halt, Oracle
-from ._penalty import combined
+from ._penalty import combined, first_weight
 from ._run import Seen, watched
 from ._truth import check_curvature, check_derivatives
 from .minimize import FIRST_ORDER, IMPLICIT, linear_solver, refuse
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 ROUNDS, TIGHTER = 100, 0.1
 #: How well the penalty's two problems are solved, over sigma.
 INNER = 1e-8
+#: The curvature of sigma F over that of f.
+SHARE = 1e-3
 
 
 def hypergradient(
@@ -56,7 +58,7 @@ def hypergradient(
     solve: Literal["auto", "cg", "dense", "gmres"] | Callable[..., Any] = "auto",
     q0: ArrayLike | None = None,
     n_steps: int = 100,
-    sigma: float = 1e-3,
+    sigma: float | None = None,
     order: Literal[1, 2] = 2,
     check: bool = True,
     maxiter: int | None = None,
@@ -91,8 +93,11 @@ def hypergradient(
         A guess of q, such as the last one.
     n_steps : int
         Gradient steps of "unrolled", of length 1/L.
-    sigma, order : float, int
-        Of "penalty": the weight of the upper objective, and the order of the bias in it.
+    sigma : float, optional
+        Of "penalty": the weight of the upper objective; by default it has a thousandth of the lower
+        objective's curvature.
+    order : {1, 2}
+        Of the bias in sigma.
     check : bool
         Compare the problem's derivatives with differences, and look for directions in which the lower
         objective is flat if the problem has no mu.
@@ -146,13 +151,13 @@ def hypergradient(
     # The adjoint of the unrolled steps is not to be replaced by another: it is only measured.
     adjoint = Adjoint(oracle, "cg" if method == "unrolled" else linear_solver(solve))
     if method == "penalty":
-        rounds = _penalized(oracle, checks.real("sigma", sigma, low=0.0, open_low=True),
-                            checks.integer("order", order, low=1, high=2))  # fmt: skip
+        weight = None if sigma is None else checks.real("sigma", sigma, low=0.0, open_low=True)
+        rounds = _penalized(oracle, weight, checks.integer("order", order, low=1, high=2))
     elif method == "unrolled":
         rounds = _unrolled(adjoint, n_steps)
     else:
         own = None if eps is None and delta is None else (eps if eps is not None else delta, delta)
-        rounds = _implicit(adjoint, q, own)
+        rounds = _implicit(adjoint, q, own, tol)
     if checks.flag("check", check):
         rounds = _checked(oracle, rounds, needed)
     oracle.watched = True
@@ -160,7 +165,11 @@ def hypergradient(
         limits, atol=tol, maxiter=ROUNDS, label="hypergradient", keep="reference", divergence=math.inf,
         columns=("cost", "error_bound"), present=lambda here: _seen(oracle, here),
     ) as it:  # fmt: skip
-        _next(it, rounds, oracle)
+        try:
+            _next(it, rounds, oracle)
+        except KeyboardInterrupt:  # what is known comes back
+            it.record(math.inf, None)
+            raise
         if len(it.history) == 0:
             it.record(math.inf, None)
         for _ in it:
@@ -195,7 +204,7 @@ def _error(here: Hyper) -> float:
     return here.bound if math.isfinite(here.bound) else here.estimate
 
 
-def _implicit(adjoint: Adjoint, q: Array, own: tuple[Any, Any] | None) -> Rounds:
+def _implicit(adjoint: Adjoint, q: Array, own: tuple[Any, Any] | None, tol: float) -> Rounds:
     """(1), to the tolerances given, or with tolerances that fall from round to round."""
     oracle = adjoint.oracle
     theta = oracle.theta0
@@ -214,10 +223,12 @@ def _implicit(adjoint: Adjoint, q: Array, own: tuple[Any, Any] | None) -> Rounds
         here = adjoint.at(theta, lower, q, delta, relative)
         if before is not None:
             here, still = compared(here, before, oracle.rounding)
-            idle = idle + 1 if still else 0
+            idle = idle + still if still else 0
+            if here.estimate <= tol:
+                here = adjoint.sure(here)
         # A loose first solve has not met the least curvature: its estimate is not enough.
         yield here, None if before is not None or math.isfinite(here.bound) else False
-        if idle >= 2:
+        if idle >= IDLE:
             return
         before, q, relative = here, here.q, 0.0
         tolerance, delta = TIGHTER * lower.norm, TIGHTER * here.delta
@@ -246,17 +257,19 @@ def _unrolled(adjoint: Adjoint, n_steps: int) -> Rounds:
     yield replace(here, d=d, q=q, bound=here.bound + wrong, estimate=here.estimate + wrong), None
 
 
-def _penalized(oracle: Oracle, sigma: float, order: int) -> Rounds:
+def _penalized(oracle: Oracle, sigma: float | None, order: int) -> Rounds:
     """The gradient of the penalty function (3 there), whose error is estimated by its bias."""
     theta = oracle.theta0
     start = oracle.project(oracle.x0, 1.0)
+    sigma = sigma or first_weight(oracle, theta, start, SHARE)
     here = combined(oracle, order, theta, (start, start, start), sigma, INNER)
+    bias = here.bias if here.linear else math.inf
     z = measure(oracle, theta, here.points[2])
     zero = oracle.xp.zeros_like(z.x)
     fun = oracle.upper(z.x, theta)
     yield (
-        Hyper(theta, z, zero, here.d, fun, zero, math.nan, math.inf, here.bias, math.inf, math.inf, math.nan,
-              False),
+        Hyper(theta, z, zero, here.d, fun, zero, math.nan, math.inf, bias, bias, math.inf, math.inf,
+              math.nan, False, False),
         None,
     )  # fmt: skip
 

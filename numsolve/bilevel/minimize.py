@@ -9,6 +9,7 @@ from numsolve._core import checks
 from numsolve._core.foreign import answers
 
 from ._lvhba import lvhba
+from ._lvhba_single import lvhba_single
 from ._maid import hoag, maid, soba
 from ._oracle import Oracle
 from ._penalty import penalty, single_loop
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ._run import Points
     from .result import BilevelResult
 
-Method = Literal["qn", "maid", "hoag", "penalty", "penalty-single", "lvhba", "soba"]
+Method = Literal["qn", "maid", "hoag", "penalty", "penalty-single", "lvhba", "lvhba-single", "soba"]
 
 #: What each method asks of the problem besides the gradients.
 IMPLICIT = ("lower_hvp", "lower_cross_vjp")
@@ -38,6 +39,7 @@ NEEDS = {
     "penalty": FIRST_ORDER,
     "penalty-single": FIRST_ORDER,
     "lvhba": ("lower_grad_theta", "lower_hvp"),
+    "lvhba-single": FIRST_ORDER,
 }
 
 
@@ -76,11 +78,12 @@ def minimize_bilevel(
         The start of the upper variable, of any shape.
     x0 : array
         A guess of the lower solution, of any shape and of any array library.
-    method : {"qn", "maid", "hoag", "penalty", "penalty-single", "lvhba", "soba"}
+    method : {"qn", "maid", "hoag", "penalty", "penalty-single", "lvhba", "lvhba-single", "soba"}
         "qn" is a certified quasi-Newton method, and needs no setting. "maid" is the adaptively inexact
         gradient method of Salehi, Mukherjee, Roberts and Ehrhardt. "penalty" needs no Hessian products, nor
         does "penalty-single", which never solves the lower problem; "lvhba" takes constraints that couple x
-        and theta. "hoag" and "soba" are baselines.
+        and theta. "lvhba-single" is the latter's published iteration, which does not know when it is there;
+        "hoag" and "soba" are baselines.
     tol : float
         Largest norm of the projected hypergradient, its error estimate included: for "maid" its published
         bound, for "lvhba" the estimated error of (theta, x) alone. The single loops and "penalty" are judged
@@ -91,17 +94,18 @@ def minimize_bilevel(
         ``(low, high)``, in place of the problem's: numbers or arrays of theta's shape. Not beside the
         problem's `theta_project`.
     solve : {"auto", "cg", "dense", "gmres"} or callable
-        Solves ``H q = dF/dx``: "auto" is "cg". A callable is called as ``solve(matvec, b, init=, tol=)``, as
-        those of `numsolve.implicit` are.
+        Solves ``H q = dF/dx``: "auto" is "cg", or a factorisation where the problem has `lower_hess`. A
+        callable is called as ``solve(matvec, b, init=, tol=)``, as those of `numsolve.implicit` are.
     eps, delta : float, optional
         The first tolerances of the lower gradient (for "maid": of the distance to the lower solution) and of
         the adjoint system; the methods adapt them.
     step : float, optional
         The length of the first step for "qn" and the penalty methods (the root of theta's size by default; a
         tenth of it for "penalty-single"); the factor of the hypergradient for "maid" (0.01) and "hoag"; the
-        first rho for "soba" (1/L). "lvhba" has none.
+        first rho for "soba" (1/L); that of x and theta for "lvhba-single". "lvhba" has none.
     sigma : float, optional
-        The first weight of the upper objective in the penalty methods; 0.1 by default.
+        The first weight of the upper objective in the penalty methods and in "lvhba-single", where it falls
+        as k^-0.49 and starts from 0.1; in the former from what makes a tenth of the lower curvature.
     order : {1, 2}
         Of the bias of "penalty" in sigma: 2 is Richardson's combination.
     schedule : {"geometric", "quadratic", "cubic"}
@@ -194,9 +198,9 @@ def refuse(problem: BilevelProblem, method: str) -> None:
     """Refuse constraints that a method would not see."""
     fits = {
         "lower_project": ("penalty", "penalty-single"),
-        "theta_project": ("penalty", "penalty-single", "lvhba"),
-        "lower_eq": ("lvhba",),
-        "lower_ineq": ("lvhba",),
+        "theta_project": ("penalty", "penalty-single", "lvhba", "lvhba-single"),
+        "lower_eq": ("lvhba", "lvhba-single"),
+        "lower_ineq": ("lvhba", "lvhba-single"),
     }
     for name, methods in fits.items():
         if getattr(problem, name) is not None and method not in methods:
@@ -209,7 +213,7 @@ def linear_solver(solve: Any) -> Any:
     if callable(solve):
         return solve
     checks.choice("solve", solve, ("auto", "cg", "dense", "gmres"))
-    return "cg" if solve == "auto" else solve
+    return solve
 
 
 def _onto(oracle: Oracle) -> Callable[[Array], Array] | None:
@@ -231,6 +235,7 @@ METHODS: dict[str, Callable[[Oracle, Settings], Points]] = {
     "hoag": hoag,
     "soba": soba,
     "lvhba": lvhba,
+    "lvhba-single": lvhba_single,
     "penalty": penalty,
     "penalty-single": single_loop,
 }

@@ -27,6 +27,7 @@ ORACLES = {
     "upper_grad": "(x, theta), returning dF/dx and dF/dtheta",
     "lower_grad": "(x, theta), returning df/dx",
     "lower_hvp": "(x, theta, v), returning the Hessian of f times v",
+    "lower_hess": "(x, theta), returning the Hessian of f as a matrix",
     "lower_cross_vjp": "(x, theta, q), returning C'q",
     "lower_grad_theta": "(x, theta), returning df/dtheta",
 }
@@ -49,6 +50,10 @@ class BilevelProblem:
         ``(x, theta, q) -> C'q``, of the shape of theta.
     lower_grad_theta : callable, optional
         ``(x, theta) -> df/dtheta``: for the penalty methods and LV-HBA.
+    lower_hess : callable, optional
+        ``(x, theta) -> H``, a matrix over the ravelled x, for up to some thousand unknowns in NumPy. Newton's
+        method and the adjoint system then take a Cholesky factorisation in place of products, and
+        `lower_hvp` need not be given. It counts as one product for each unknown.
     mu, L : float or callable, optional
         Bounds of the eigenvalues of H, or functions of theta that give them. Without mu no error can be
         bounded, only estimated.
@@ -115,6 +120,7 @@ class BilevelProblem:
         lower_hvp: Callable[..., Any] | None = None,
         lower_cross_vjp: Callable[..., Any] | None = None,
         lower_grad_theta: Callable[..., Any] | None = None,
+        lower_hess: Callable[..., Any] | None = None,
         mu: Constant = None,
         L: Constant = None,
         lipschitz_upper: Constant = None,
@@ -139,6 +145,7 @@ class BilevelProblem:
             "lower_hvp": lower_hvp,
             "lower_cross_vjp": lower_cross_vjp,
             "lower_grad_theta": lower_grad_theta,
+            "lower_hess": lower_hess,
         }
         for name, value in given.items():
             checks.function(name, value, optional=True)
@@ -147,10 +154,13 @@ class BilevelProblem:
 
             made = derivatives(upper, lower)
             self.upper, self.lower = made.pop("upper"), made.pop("lower")
-            given = {name: made[name] if value is None else value for name, value in given.items()}
+            given = {name: made.get(name) if value is None else value for name, value in given.items()}
         self.upper_grad = given["upper_grad"]
         self.lower_grad = given["lower_grad"]
-        self.lower_hvp = given["lower_hvp"]
+        self.lower_hess = lower_hess
+        #: True where products are made by Hessians
+        self.only_hess = given["lower_hvp"] is None and lower_hess is not None
+        self.lower_hvp = self._product if self.only_hess else given["lower_hvp"]
         self.lower_cross_vjp = given["lower_cross_vjp"]
         self.lower_grad_theta = given["lower_grad_theta"]
         self.require("a bilevel problem", "upper_grad", "lower_grad")
@@ -188,6 +198,12 @@ class BilevelProblem:
         self.samples = samples
         #: False where derivatives have corners, so that differences cannot judge them.
         self.smooth = True
+
+    def _product(self, x: Array, theta: Array, v: Array, **batch: Any) -> Array:
+        """H v by the Hessian."""
+        assert self.lower_hess is not None
+        product: Array = np.asarray(self.lower_hess(x, theta, **batch)) @ v.reshape(-1)
+        return product.reshape(v.shape)
 
     def require(self, who: str, *names: str) -> None:
         """Refuse a method whose oracles are missing.

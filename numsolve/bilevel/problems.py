@@ -9,6 +9,7 @@ import numpy as np
 from numsolve._core import checks
 
 from ._blocks import multiblock_logistic, multiblock_quadratic
+from ._svm import svm_sample_weights
 from .problem import BilevelProblem
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "multiblock_quadratic",
     "multinomial_logistic",
     "quadratic",
+    "svm_sample_weights",
     "tv_denoising",
 ]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from numsolve import ConvergenceWarning, bilevel
+from numsolve import ConvergenceWarning, Status, bilevel
 
 ORACLE, SOLUTION = bilevel.problems.multiblock_quadratic(20, 5, 3, rng=0)
 START = np.zeros(3), np.zeros(5)
@@ -124,4 +124,4 @@ def test_gamma_of_the_theory_is_clipped():
     assert np.isfinite(run(block_batch=4).theta).all()
     with np.errstate(all="ignore"):
         wild = run(block_batch=4, gamma=8.5, step_theta=0.02)
-    assert not np.linalg.norm(wild.theta - SOLUTION) < 1.0
+    assert wild.status is Status.DIVERGED

@@ -110,3 +110,53 @@ def test_an_executor_changes_nothing_where_some_blocks_are_new():
 
     with ThreadPoolExecutor(2) as pool:
         assert_allclose(path(pool), path(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["lower_hess", "lower_hvp", "lower_cross_vjp", "upper_grad"])
+@pytest.mark.parametrize("factor", [2.0, -1.0])
+def test_an_oracle_that_lies_is_named(name, factor):
+    oracle, _ = bilevel.problems.multiblock_quadratic(6, 4, 2, rng=0)
+    honest = getattr(oracle, name)
+
+    def lie(*arguments):
+        out = honest(*arguments)
+        return tuple(factor * part for part in out) if isinstance(out, tuple) else factor * out
+
+    setattr(oracle, name, lie)
+    with pytest.raises(ValueError, match=f"{name} contradicts"):
+        bilevel.bsvrb(oracle, np.ones(2), np.zeros(4), step_theta=0.1, step_x=0.5, block_batch=3)
+
+
+@pytest.mark.parametrize("steps", [(2.0, 0.5), (0.02, 5.0)])
+def test_steps_that_are_too_long_are_told(steps):
+    oracle, _ = bilevel.problems.multiblock_quadratic(20, 5, 3, rng=0)
+    with pytest.warns(ConvergenceWarning, match="take shorter steps"):
+        result = bilevel.bsvrb(
+            oracle, np.zeros(3), np.zeros(5), step_theta=steps[0], step_x=steps[1], rng=0, maxiter=2000
+        )
+    assert result.status is Status.DIVERGED
+    assert result.nit < 200
+
+
+def test_the_end_is_judged_at_the_lower_solutions_however_far_they_are():
+    """Logistic losses of one number with weak penalties, whose solutions lie far from where y is."""
+    rates, weak = np.array([[1.0], [2.0], [3.0]]), 1e-6
+    sigmoid = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
+    second = lambda t, y, i: (  # noqa: E731
+        rates[i] ** 2 * sigmoid(rates[i] * y) * sigmoid(-rates[i] * y) + weak * np.exp(t[0])
+    )
+    oracle = bilevel.BlockOracle(
+        3,
+        lambda t, y, i, b: 0.5 * (y[:, 0] - 3) ** 2 + 0.5e-3 * t[0] ** 2,
+        upper_grad=lambda t, y, i, b: (y - 3, np.full((len(i), 1), 1e-3 * t[0])),
+        lower_grad=lambda t, y, i, b: -rates[i] * sigmoid(-rates[i] * y) + weak * np.exp(t[0]) * y,
+        lower_cross_vjp=lambda t, y, i, b, q: weak * np.exp(t[0]) * y * q,
+        lower_hvp=lambda t, y, i, b, v: second(t, y, i) * v,
+        lower_hess=lambda t, y, i, b: second(t, y, i)[:, :, None],
+    )
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.bsvrb(
+            oracle, np.zeros(1), np.zeros(1), variant="v1", block_batch=3, step_theta=0.05, step_x=0.5,
+            mu_min=1e-9, tol=1e-2, maxiter=400, rng=0,
+        )  # fmt: skip
+    assert not result.success

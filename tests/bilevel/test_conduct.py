@@ -17,8 +17,8 @@ LARGE = bilevel.problems.multinomial_logistic(
     *(part for _ in range(2) for part in (RNG.normal(size=(300, 40)), RNG.integers(0, 8, 300)))
 )
 LARGE_START = np.full((40, 8), -3.0), np.zeros((40, 8))
-ROUND = bilevel.problems.quadratic(300, 40, kappa=30.0, rng=1)
-ROUND_START = np.zeros(40), np.zeros(300)
+ROUND = bilevel.problems.quadratic(100, 15, kappa=30.0, rng=1)
+ROUND_START = np.zeros(15), np.zeros(100)
 BLOCKS, _ = bilevel.problems.multiblock_quadratic(6, 4, 2, rng=2)
 MANY, _ = bilevel.problems.multiblock_quadratic(40, 30, 5, rng=3)
 TOY = bilevel.problems.coupled_toy(4)
@@ -30,6 +30,8 @@ def hypergradient_norm(r):
         return float("inf")
     if r.theta.shape == (4,):
         return np.linalg.norm(QUADRATIC.r * r.theta + QUADRATIC.B.T @ r.q)
+    if r.theta.shape == (15,):
+        return np.linalg.norm(ROUND.r * r.theta + ROUND.B.T @ r.q)
     return np.linalg.norm(np.exp(r.theta) * r.x * r.q)
 
 
@@ -59,7 +61,7 @@ def blocks(oracle, **fixed):
 class TestConduct(Conduct):
     calls: ClassVar = {
         "qn": Call(run("qn", step=0.1), run("qn", LARGE, LARGE_START, tol=0.0), certificate),
-        "maid": Call(run("maid", tol=1.0), run("maid", LARGE, LARGE_START, tol=0.0), published),
+        "maid": Call(run("maid", tol=1.0), run("maid", ROUND, ROUND_START, tol=0.0), published),
         "hoag": Call(run("hoag", tol=1.0), run("hoag", LARGE, LARGE_START, tol=0.0), certificate),
         "penalty": Call(run("penalty", tol=0.3), run("penalty", ROUND, ROUND_START, tol=0.0)),
         "lvhba": Call(run("lvhba", TOY, (np.full(4, 10.0), np.full(8, 10.0)), tol=1e-3)),

@@ -182,3 +182,116 @@ def test_a_tolerance_below_rounding_is_not_reached_and_says_so():
         result = bilevel.hypergradient(QUADRATIC, THETA, X0, tol=1e-30)
     assert result.status is Status.STAGNATED
     assert result.error_bound < 1e-8
+
+
+def ridge(scale, t):
+    """Ridge regression with a penalty a feature, features of the given sizes, and its hypergradient."""
+    rng = np.random.default_rng(0)
+    n = len(scale)
+    A, V = rng.normal(size=(60, n)) * scale, rng.normal(size=(40, n)) * scale
+    b, c = rng.normal(size=60), rng.normal(size=40)
+    problem = bilevel.BilevelProblem(
+        lambda x, t: 0.5 * np.sum((V @ x - c) ** 2),
+        lambda x, t: 0.5 * np.sum((A @ x - b) ** 2) + 0.5 * np.exp(t) @ x**2,
+        upper_grad=lambda x, t: (V.T @ (V @ x - c), None),
+        lower_grad=lambda x, t: A.T @ (A @ x - b) + np.exp(t) * x,
+        lower_hvp=lambda x, t, v: A.T @ (A @ v) + np.exp(t) * v,
+        lower_cross_vjp=lambda x, t, q: np.exp(t) * x * q,
+    )
+    K = A.T @ A + np.diag(np.exp(t))
+    x = np.linalg.solve(K, A.T @ b)
+    return problem, -np.exp(t) * x * np.linalg.solve(K, V.T @ (V @ x - c))
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("decades", [1, 4])
+@pytest.mark.parametrize("share", [1e-1, 1e-4])
+def test_features_of_very_different_sizes_do_not_fool_the_estimate(decades, share, check):
+    """Residuals are all of the steep directions, and fall long before the flat ones are solved for."""
+    t = np.full(20, -2.0)
+    problem, truth = ridge(np.geomspace(1.0, 10.0**decades, 20), t)
+    tol = share * np.linalg.norm(truth)
+    result = bilevel.hypergradient(problem, t, np.zeros(20), tol=tol, check=check)
+    assert result.success
+    assert np.linalg.norm(result.grad - truth) <= tol
+
+
+@pytest.mark.parametrize("seed", range(7))
+def test_a_success_without_mu_is_true_whatever_the_condition(seed):
+    rng = np.random.default_rng(seed)
+    n, m = int(rng.integers(2, 40)), int(rng.integers(1, 5))
+    known = bilevel.problems.quadratic(n, m, kappa=10 ** rng.uniform(1, 7), rng=seed)
+    names = ("upper_grad", "lower_grad", "lower_hvp", "lower_cross_vjp")
+    problem = bilevel.BilevelProblem(
+        known.upper, known.lower, **{name: getattr(known, name) for name in names}
+    )
+    theta = rng.normal(size=m)
+    tol = np.linalg.norm(known.exact_hypergradient(theta)) * 10 ** rng.uniform(-5, -1)
+    one = bilevel.hypergradient(problem, theta, np.zeros(n), tol=tol)
+    assert one.success
+    assert np.linalg.norm(one.grad - known.exact_hypergradient(theta)) <= tol
+    best = bilevel.minimize_bilevel(problem, theta, np.zeros(n), tol=tol)
+    assert best.success
+    assert np.linalg.norm(known.exact_hypergradient(best.theta)) <= tol
+
+
+def with_hessian(hess):
+    """The quadratic problem with its Hessian as a matrix in place of products."""
+    return bilevel.BilevelProblem(
+        QUADRATIC.upper, QUADRATIC.lower, upper_grad=QUADRATIC.upper_grad, lower_grad=QUADRATIC.lower_grad,
+        lower_cross_vjp=QUADRATIC.lower_cross_vjp, lower_hess=hess,
+    )  # fmt: skip
+
+
+def test_a_hessian_in_place_of_products_gives_the_same():
+    problem = with_hessian(lambda x, t: QUADRATIC.H)
+    result = bilevel.hypergradient(problem, THETA, X0, tol=1e-8)
+    assert result.success
+    assert_allclose(result.grad, QUADRATIC.exact_hypergradient(THETA), atol=1e-8)
+    assert result.nhvp % 30 == 0  # a Hessian counts as a product for each unknown, and so do their checks
+    best = bilevel.minimize_bilevel(problem, np.zeros(4), X0)
+    assert best.success
+    assert_allclose(best.theta, QUADRATIC.solution()[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("hess", "error", "message"),
+    [
+        (lambda x, t: 2 * QUADRATIC.H, ValueError, "contradicts lower_grad"),
+        (lambda x, t: QUADRATIC.H[:3], ValueError, "shape"),
+    ],
+)
+def test_a_wrong_hessian_is_named(hess, error, message):
+    with pytest.raises(error, match=message):
+        bilevel.hypergradient(with_hessian(hess), THETA, X0)
+
+
+def test_a_singular_hessian_is_flagged():
+    b = np.ones(3)
+    problem = bilevel.BilevelProblem(
+        lambda x, t: 0.5 * np.sum((x - 1) ** 2),
+        lambda x, t: 0.5 * (b @ x - t[0]) ** 2,
+        upper_grad=lambda x, t: (x - 1, None),
+        lower_grad=lambda x, t: b * (b @ x - t[0]),
+        lower_cross_vjp=lambda x, t, q: np.array([-(b @ q)]),
+        lower_hess=lambda x, t: np.outer(b, b),
+    )
+    with pytest.warns(ConvergenceWarning, match="not strongly convex"):
+        result = bilevel.hypergradient(problem, [1.0], np.zeros(3))
+    assert result.status is Status.BREAKDOWN
+
+
+def test_constants_are_measured_where_the_lower_objective_is_defined():
+    """f = sum x - 1e-3 theta log x on x > 0, whose solutions 1e-3 theta lie within a thousandth of |x|."""
+    problem = bilevel.BilevelProblem(
+        lambda x, t: 0.5 * np.sum((x - 1) ** 2),
+        lambda x, t: np.sum(x) - 1e-3 * t @ np.log(x),
+        upper_grad=lambda x, t: (x - 1, None),
+        lower_grad=lambda x, t: 1 - 1e-3 * t / x,
+        lower_hvp=lambda x, t, v: 1e-3 * t / x**2 * v,
+        lower_cross_vjp=lambda x, t, q: -1e-3 * q / x,
+    )
+    theta = np.array([1e3, 1e-2, 1.0])
+    with np.errstate(all="raise"):
+        result = bilevel.hypergradient(problem, theta, 1e-3 * theta, check=False, tol=1e-6)
+    assert_allclose(result.grad, 1e-3 * (1e-3 * theta - 1), rtol=1e-6)

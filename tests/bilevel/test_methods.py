@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize_scalar
 
-from numsolve import ConvergenceWarning, bilevel
+from numsolve import ConvergenceWarning, Status, bilevel
 
 QUADRATIC = bilevel.problems.quadratic(20, 4, rng=0)
 SOLUTION, X = QUADRATIC.solution()
@@ -203,19 +203,36 @@ def test_single_loops_come_near():
 
 
 def test_eight_starts_and_three_steps_never_diverge():
-    problem = digits(60)
+    """Twelve penalties of logistic regression, no bounds: some are best at infinity, and may go there."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    X, y = datasets.load_iris(return_X_y=True)
+    problem = bilevel.problems.multinomial_logistic(X[::2], y[::2], X[1::2], y[1::2])
     rng = np.random.default_rng(0)
     for _ in range(8):
-        start = rng.uniform(-4, 2, (64, 10))
+        start = rng.uniform(-4, 2, (4, 3))
         for step in (0.1, 10.0, 1000.0):
             with pytest.warns(ConvergenceWarning):
                 result = bilevel.minimize_bilevel(
-                    problem, start, np.zeros((64, 10)), step=step, max_cost=500, check=False,
-                    theta_bounds=(-12, 12),
-                )  # fmt: skip
-            assert result.fun <= result.history.fun[0]
+                    problem, start, np.zeros((4, 3)), step=step, max_cost=300, check=False
+                )
+            assert result.status is Status.MAXITER
+            assert result.fun < result.history.fun[0]
             assert np.isfinite(result.theta).all()
             assert (np.diff(result.history.fun) < 1e-9).all()
+
+
+def test_sample_weights_of_support_vectors_lower_the_validation_loss_by_true_derivatives():
+    rng = np.random.default_rng(0)
+    X, V = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
+    y, w = np.sign(X[:, 0] + rng.normal(size=40)), np.sign(V[:, 0] + 0.3)
+    problem = bilevel.problems.svm_sample_weights(X, y, V, w)
+    theta, x, h = np.full(40, -2.0), np.array([1.0, 0.0, 0.0, 0.0]), 1e-4
+    phi = lambda t: bilevel.hypergradient(problem, t, x, tol=1e-9).fun  # noqa: E731
+    d = bilevel.hypergradient(problem, theta, x, tol=1e-9).grad  # derivatives are checked on the way
+    along = rng.normal(size=40)
+    assert d @ along == pytest.approx((phi(theta + h * along) - phi(theta - h * along)) / (2 * h), rel=1e-4)
+    result = bilevel.minimize_bilevel(problem, theta, x, theta_bounds=(-8, 4), tol=1e-3)
+    assert result.fun < 0.5 * result.history.fun[0]
 
 
 def test_an_own_lower_solver_is_used_and_measured():

@@ -294,3 +294,94 @@ def test_a_single_loop_finds_its_step_where_the_constants_are_not_known():
         )
     assert result.status is Status.MAXITER
     assert abs(result.theta[0] - 1) < 0.2
+
+
+def in_units(F=1.0, f=1.0, **constants):
+    """The quadratic problem with its objectives in other units: the same solution."""
+    return bilevel.BilevelProblem(
+        lambda x, t: F * QUADRATIC.upper(x, t),
+        lambda x, t: f * QUADRATIC.lower(x, t),
+        upper_grad=lambda x, t: tuple(F * g for g in QUADRATIC.upper_grad(x, t)),
+        lower_grad=lambda x, t: f * QUADRATIC.lower_grad(x, t),
+        lower_grad_theta=lambda x, t: f * QUADRATIC.lower_grad_theta(x, t),
+        **constants,
+    )
+
+
+@pytest.mark.parametrize(
+    ("F", "f", "constants"),
+    [
+        (1.0, 1e-12, {}), (1e6, 1.0, {}), (1.0, 1e-6, {"L": 1e-6, "lipschitz_upper": 1.0}),
+    ],
+)  # fmt: skip
+def test_the_penalty_means_the_same_in_all_units(F, f, constants):
+    problem = in_units(F, f, **constants)
+    result = bilevel.minimize_bilevel(problem, THETA, X0, method="penalty", tol=1e-2 * F)
+    assert result.success
+    assert true_norm(result.theta) <= 1e-2
+    for order in (1, 2):
+        one = bilevel.hypergradient(problem, ONE, X0, method="penalty", order=order, tol=20 * F)
+        assert one.success
+        error = np.linalg.norm(one.grad / F - QUADRATIC.exact_hypergradient(ONE))
+        assert error <= one.error_estimate / F
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_weight_that_drowns_the_lower_objective_is_no_success(order):
+    """With sigma F far above f the penalty does not see theta, and all its differences are small."""
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.hypergradient(
+            in_units(f=1e-6), ONE, X0, method="penalty", sigma=1e-3, order=order, tol=7.0
+        )
+    assert not result.success
+    assert result.error_estimate == np.inf
+
+
+def test_of_several_lower_solutions_the_penalty_reports_the_best():
+    """Minimise F over all x with A x = B theta: the conditions of the joint problem are linear."""
+    rng = np.random.default_rng(0)
+    A, B, V, c = rng.normal(size=(1, 3)), rng.normal(size=(1, 2)), rng.normal(size=(6, 3)), rng.normal(size=6)
+    problem = bilevel.BilevelProblem(
+        lambda x, t: 0.5 * np.sum((V @ x - c) ** 2) + 0.5 * t @ t,
+        lambda x, t: 0.5 * np.sum((A @ x - B @ t) ** 2),
+        upper_grad=lambda x, t: (V.T @ (V @ x - c), t),
+        lower_grad=lambda x, t: A.T @ (A @ x - B @ t),
+        lower_grad_theta=lambda x, t: -B.T @ (A @ x - B @ t),
+    )
+    result = bilevel.minimize_bilevel(problem, np.ones(2), np.zeros(3), method="penalty", tol=1e-3)
+    joint = np.block(
+        [[V.T @ V, np.zeros((3, 2)), A.T], [np.zeros((2, 3)), np.eye(2), -B.T], [A, -B, np.zeros((1, 1))]]
+    )
+    best = np.linalg.solve(joint, np.concatenate([V.T @ c, np.zeros(3)]))
+    assert result.success
+    np.testing.assert_allclose(result.theta, best[3:5], atol=1e-3)
+    np.testing.assert_allclose(result.x, best[:3], atol=1e-3)
+    assert result.fun == pytest.approx(problem.upper(best[:3], best[3:5]), abs=1e-5)
+
+
+@pytest.mark.parametrize("method", ["qn", "maid", "hoag", "penalty"])
+@pytest.mark.parametrize("call", [1, 9])
+def test_an_interrupt_before_the_first_point_gives_the_start_back(method, call):
+    calls = []
+
+    def interrupted(x, t):
+        calls.append(1)
+        if len(calls) >= call:
+            raise KeyboardInterrupt
+        return QUADRATIC.lower_grad(x, t)
+
+    problem = changed(lower_grad=interrupted, mu=0.1, L=1.0, lipschitz_upper=1.0)
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.minimize_bilevel(problem, ONE, X0, method=method, check=False)
+    assert result.status is Status.INTERRUPTED
+    assert (result.theta == 1).all()
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_an_upper_objective_that_is_not_finite_is_no_success(value):
+    problem = bilevel.BilevelProblem(
+        lambda x, t: value, QUADRATIC.lower, **{name: getattr(QUADRATIC, name) for name in NAMES}
+    )
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.minimize_bilevel(problem, THETA, X0)
+    assert result.status is Status.NONFINITE
