@@ -173,8 +173,9 @@ def check_curvature(oracle: Oracle, theta: Array, x: Array, longest: int = LANCZ
     oracle.ritz = max(float(values[0]), 0.0)
     oracle.looked = theta if longest == LONGEST else None
     if values[0] <= max(SINGULAR, 10 * oracle.rounding) * max(values[-1], 0.0) or values[-1] <= 0.0:
+        first = np.array_equal(theta, oracle.theta0)
         raise Halt(
-            Status.BREAKDOWN,
+            Status.BREAKDOWN if first else Status.STAGNATED,  # a trial is too far
             f"The lower problem is not strongly convex: its curvatures reach from {values[0]:.3g} to "
             f"{values[-1]:.3g}, so its solution is not a function of theta.",
         )
