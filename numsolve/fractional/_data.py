@@ -77,12 +77,21 @@ class Data:
                 np.full(x.shape, default) if v is None else _values(v, x)
                 for v, default in zip(given, (0.0, 0.0, 1.0), strict=True)
             )
-            f, loss = f / diffusion, 0.0 if self.reaction is None else reaction / diffusion * u(x)
-            return f - loss, np.abs(f) + np.abs(loss)
+            return f / diffusion, reaction / diffusion
 
         with np.errstate(all="ignore"):
-            order = np.argsort(points)
-            return unseen(points[order], terms(points[order])[0], between, *terms(between))
+            points = np.sort(points)
+            told, there = terms(points), terms(between)
+            if not any(
+                unseen(points, here, between, other, np.abs(other), roughly=True)
+                for here, other in zip(told, there, strict=True)
+            ):
+                return 0.0
+            if self.reaction is None:
+                return unseen(points, told[0], between, there[0], np.abs(there[0]))
+            loss = there[1] * u(between)
+            size = np.abs(there[0]) + np.abs(loss)
+            return unseen(points, told[0] - told[1] * u(points), between, there[0] - loss, size)
 
     def divided(self) -> tuple[Callable[[Array], Array], Callable[[Array], Array] | None]:
         """``f / diffusion`` and ``reaction / diffusion`` as functions of points."""
@@ -164,7 +173,9 @@ def unseen_of(function: Any, points: Array, interval: tuple[float, float]) -> fl
     between = interval[0] + (interval[1] - interval[0]) * PROBES
     with np.errstate(all="ignore"):
         there = _values(function, between)
-        return unseen(points, _values(function, points), between, there, np.abs(there))
+        told = _values(function, points)
+        rough = unseen(points, told, between, there, np.abs(there), roughly=True)
+        return unseen(points, told, between, there, np.abs(there)) if rough else 0.0
 
 
 def _values(value: Any, x: Array) -> Array:
