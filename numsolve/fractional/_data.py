@@ -10,6 +10,7 @@ import numpy as np
 from numsolve._core import arrays, checks
 
 from ._cornered import move
+from ._estimate import PROBES, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,18 +64,57 @@ class Data:
             check_positive("diffusion", diffusion, points)
         return f, reaction, diffusion
 
+    def unseen(self, points: Array, u: Any) -> float:
+        """The share of ``(f - reaction u) / diffusion`` that the points of a method did not see."""
+        given = (self.f, self.reaction, self.diffusion)
+        if any(map(is_values, given)) or not any(map(callable, given)):
+            return 0.0
+        a, b = self.interval
+        between = a + (b - a) * PROBES
+
+        def terms(x: Array) -> tuple[Array, Array]:
+            f, reaction, diffusion = (
+                np.full(x.shape, default) if v is None else _values(v, x)
+                for v, default in zip(given, (0.0, 0.0, 1.0), strict=True)
+            )
+            return f / diffusion, reaction / diffusion
+
+        with np.errstate(all="ignore"):
+            points = np.sort(points)
+            told, there = terms(points), terms(between)
+            if not any(
+                unseen(points, here, between, other, np.abs(other), roughly=True)
+                for here, other in zip(told, there, strict=True)
+            ):
+                return 0.0
+            if self.reaction is None:
+                return unseen(points, told[0], between, there[0], np.abs(there[0]))
+            loss = there[1] * u(between)
+            size = np.abs(there[0]) + np.abs(loss)
+            return unseen(points, told[0] - told[1] * u(points), between, there[0] - loss, size)
+
     def divided(self) -> tuple[Callable[[Array], Array], Callable[[Array], Array] | None]:
         """``f / diffusion`` and ``reaction / diffusion`` as functions of points."""
 
         def f(x: Array) -> Array:
             values, _, diffusion = self.at(x)
-            return np.asarray(values if diffusion is None else values / diffusion)
+            return np.asarray(values) if diffusion is None else quotient("f", values, diffusion)
 
         def reaction(x: Array) -> Array:
             _, values, diffusion = self.at(x)
-            return np.asarray(values if diffusion is None else values / diffusion)
+            return np.asarray(values) if diffusion is None else quotient("reaction", values, diffusion)
 
         return f, None if self.reaction is None else reaction
+
+
+def quotient(name: str, values: Any, diffusion: Any) -> Array:
+    """Values over the diffusion, if they do not overflow."""
+    with np.errstate(over="ignore"):
+        ratio = np.asarray(values / diffusion)
+    if not np.all(np.isfinite(ratio)):
+        least = float(np.min(diffusion))
+        raise ValueError(f"{name} / diffusion must not overflow; the least diffusion is {least:g}")
+    return ratio
 
 
 def sample(name: str, value: Any, points: Array, xp: Any = np, like: Any = None) -> Any:
@@ -124,6 +164,24 @@ def is_number(value: Any) -> bool:
     if callable(value):
         return False
     return getattr(value, "ndim", None) == 0 or (not hasattr(value, "shape") and np.ndim(value) == 0)
+
+
+def unseen_of(function: Any, points: Array, interval: tuple[float, float]) -> float:
+    """The share of a function that ascending points in an interval did not see; of a number, nothing."""
+    if not callable(function):
+        return 0.0
+    between = interval[0] + (interval[1] - interval[0]) * PROBES
+    with np.errstate(all="ignore"):
+        there = _values(function, between)
+        told = _values(function, points)
+        rough = unseen(points, told, between, there, np.abs(there), roughly=True)
+        return unseen(points, told, between, there, np.abs(there)) if rough else 0.0
+
+
+def _values(value: Any, x: Array) -> Array:
+    """A number or a function at points, whatever it is there."""
+    values = np.asarray(value(x.copy()) if callable(value) else value, dtype=np.float64)
+    return np.broadcast_to(values, x.shape)
 
 
 def _array(value: Any) -> Any:

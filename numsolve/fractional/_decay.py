@@ -142,6 +142,11 @@ class Decay:
         return np.asarray(coefficients @ ((1 + y) ** a * (1 - y) ** b * functions.T))
 
 
+def _nothing(_: int) -> float:
+    """What is missed of a start that is known everywhere."""
+    return 0.0
+
+
 def follow(
     modes: Modes,
     u0: Callable[[Array], Array],
@@ -151,11 +156,12 @@ def follow(
     size: float = 0.0,
     *,
     rate: bool = False,
+    missed: Callable[[int], float] = _nothing,
 ) -> tuple[Array, float]:
     """Coefficients at the times, which ascend from zero, and the estimated error at those above.
 
     It is relative to the largest value at those, or to `size` where that is larger. With `rate` they are the
-    coefficients of ``-du/dt``.
+    coefficients of ``-du/dt``. `missed` is the share of the start that samples for N modes do not see.
     """
     later, sampling = elapsed > 0, 0.0
 
@@ -167,8 +173,8 @@ def follow(
             sampling = difference(*(decay.values(c[later], modes.witnesses()) for c in (states, other)))
         return states, states[later]
 
-    states, estimate = refine(modes, level, most, limits, size)
-    return states, estimate + sampling
+    states, estimate = refine(modes, level, most, limits, size, missed)
+    return states, max(estimate + sampling, missed(states.shape[1]) if later.any() else 0.0)
 
 
 def refine(
@@ -177,6 +183,7 @@ def refine(
     most: int,
     limits: Limits | None = None,
     size: float = 0.0,
+    missed: Callable[[int], float] = _nothing,
 ) -> tuple[Array, float]:
     """Double the number of modes, up to `most`, until what `level` makes of them does not change.
 
@@ -194,6 +201,6 @@ def refine(
             estimate = 0.0
         elif len(levels) > 1:
             estimate = from_levels(levels[0], *levels[1:3])
-        if estimate <= ENOUGH:
+        if estimate <= ENOUGH and missed(N) == 0.0:
             break
     return states, estimate

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.interpolate import make_interp_spline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,10 @@ UNIT = float(np.finfo(np.float64).eps)
 #: Gain from one level to the next that is believed in, at least (so slow an order would be 1/4) and at most:
 #: errors of samples next to a jump are as if by chance, and may fall much at once.
 LEAST_GAIN, MOST_GAIN = 2**0.25, 4.0
+#: Places between the points of a method, on (0, 1), where the data are looked at too.
+PROBES = (np.arange(1024) + 0.618034) / 1024
+#: Share of the data that is left to interpolation, and points for a cubic spline, with some to spare.
+INTERPOLATION, LEAST_POINTS = 0.02, 16
 
 
 def from_levels(fine: Array, middle: Array, coarse: Array | None = None, *, ratio: float = 2.0) -> float:
@@ -32,7 +37,8 @@ def from_levels(fine: Array, middle: Array, coarse: Array | None = None, *, rati
     """
     size = float(np.max(np.abs(fine)))
     if size == 0.0:
-        return 0.0
+        others = (middle,) if coarse is None else (middle, coarse)
+        return math.inf if any(np.any(other) for other in others) else 0.0
     d = float(np.max(np.abs(fine - middle)))
     if coarse is None:
         return float(max(d / (ratio**0.5 - 1), UNIT * size) / size)
@@ -47,6 +53,26 @@ def from_levels(fine: Array, middle: Array, coarse: Array | None = None, *, rati
             high = s
     error = d / (ratio**low - 1)
     return max(error, UNIT * size) / size if math.isfinite(error) else math.inf
+
+
+def unseen(
+    points: Array, g: Array, between: Array, there: Array, size: Array, *, roughly: bool = False
+) -> float:
+    """The share of ``g = f - r u`` that the points did not see: a layer between them, a singularity.
+
+    `g` are its values at the points, `there` those at other places `between` them, and `size` the sum of the
+    moduli of its terms there. The cubic spline through the values at the points is what they tell. Sums of
+    what it misses are what counts: oscillations about it cancel. A small share is left to interpolation.
+    `roughly` takes straight lines in place of the spline, which is fast.
+    """
+    known = np.isfinite(there) & np.isfinite(size) & (between > points[0]) & (between < points[-1])
+    total = float(np.sum(size[known]))
+    if points.size < LEAST_POINTS or not np.all(np.isfinite(g)) or not 0.0 < total < math.inf:
+        return 0.0
+    x = between[known]
+    told = np.interp(x, points, g) if roughly else make_interp_spline(points, g, k=3)(x)
+    share = float(np.ptp(np.cumsum(np.append(0.0, there[known] - told)))) / total
+    return share if share > INTERPOLATION else 0.0
 
 
 def difference(one: Array, other: Array) -> float:

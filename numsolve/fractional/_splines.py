@@ -66,6 +66,8 @@ def iterate(
     """
     xp, like = data.xp, data.like
     b, reaction, diffusion = data.at(A.greville)
+    if not np.isfinite(float(arrays.norm(xp, b))):
+        raise ValueError("f must have values whose norm does not overflow; they are too large")
     x0 = xp.zeros_like(b) if x0 is None else checks.array("x0", x0, xp=xp, dtype=xp.float64, shape=b.shape)
     try:
         rows = Rows(A, reaction, diffusion, preconditioner, xp, like, limits)
@@ -268,7 +270,8 @@ class Estimate:
         x = from_unit(2 * WITNESSES - 1, self.A.interval)
         fine = self.A.spline(self.c)(x)
         coarse = self._on(middle // 2, x) if middle // 2 >= 2 * p else None
-        return from_levels(fine, self._on(middle, x), coarse, ratio=n / middle)
+        estimate = from_levels(fine, self._on(middle, x), coarse, ratio=n / middle)
+        return max(estimate, self.data.unseen(self.A.greville, self.A.spline(self.c)))
 
     def _on(self, n: int, x: Array) -> Array:
         """Values of the solution on a mesh of n spans."""

@@ -26,7 +26,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._data import check_positive, is_values, sample
+from ._data import check_positive, is_values, sample, unseen_of
 from ._estimate import from_levels
 from ._gmres import PATIENCE, Iterate, fgmres
 from ._settings import TimeIsOverError, keep_time
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 MAXITER = 100
 #: Steps that the start of half-steps replaces.
 DAMPED = 2
+#: Steps up to which an estimate looks at the source between them.
+MOST_LOOKS = 2000
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class March:
             return float("nan")
         x = from_unit(2 * WITNESSES - 1, A.interval)
         levels = [np.array([A.spline(c)(x) for c in states])]
+        odd = 0 if self.source is None else 1  # at other phases of a source that oscillates with the steps
         for part in (2, 4):
             n = A.n // part
             if n < 2 * A.p:
@@ -143,13 +146,32 @@ class March:
                 A=coarse,
                 u0=self._moved(self.u0, coarse.greville, 3),
                 kappa=self._moved(self.kappa, coarse.greville, 1),
-                steps=-(-self.steps // part),
+                steps=max(-(-self.steps // part) - odd, 1),
                 wanted=self.wanted[: len(states)],
             )
             levels.append(np.array([coarse.spline(c)(x) for c in run.run()[3]]))
         if any(level.shape != levels[0].shape for level in levels):
             return float("nan")
-        return from_levels(levels[0], *levels[1:])
+        return max(from_levels(levels[0], *levels[1:]), self._missed())
+
+    def _missed(self) -> float:
+        """The share of the start or of the source that points and steps do not see."""
+        given, xi, ends = self.source, self.A.greville, self.A.interval
+        share = unseen_of(self.u0, xi, ends)
+        if given is None:
+            return share
+        span = self.start, self.end
+        for t in (self.start, (self.start + self.end) / 2, self.end):
+            share = max(share, unseen_of(lambda x, t=t: given(t, x), xi, ends))
+        if self.steps > MOST_LOOKS:
+            return share
+
+        def mean(times: Array) -> Array:
+            return np.array(
+                [np.mean(np.asarray(given(t, xi.copy()), dtype=np.float64)) for t in times.tolist()]
+            )
+
+        return max(share, unseen_of(mean, np.linspace(*span, self.steps + 1), span))
 
     def _moved(self, value: Any, points: Array, degree: int) -> Any:
         """Values at the points of another mesh, functions as they are."""

@@ -259,6 +259,12 @@ def _by_modes(data: Data, modes: Modes, most: int, reason: str, limits: Limits) 
         return unsolved(
             nothing, f(points), points, modes.solution(nothing), "spectral", reason, modes.interval
         )
+    missed = data.unseen(np.asarray(result.points), result.sol)
+    if missed > result.error_estimate:
+        detail = f"The data have layers or singularities between the points, which miss {missed:.1g} of them."
+        settings: Any = {} if missed <= TOLERABLE else {"status": Status.STAGNATED, "detail": detail}
+        result = replace(result, error_estimate=missed, **settings)
+        words = f"{words}; {missed:.1g} of the data is between their points"
     return result if reason else replace(result, reason=words)
 
 
