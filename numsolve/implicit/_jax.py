@@ -25,6 +25,15 @@ def is_floating(jax: Any, x: Any) -> bool:
     return bool(jax.numpy.issubdtype(dtype, jax.numpy.inexact))
 
 
+def is_differentiated(jax: Any, leaf: Any) -> bool:
+    """Whether a leaf is being differentiated, as far as that is known: not inside of `jit`."""
+    while isinstance(leaf, jax.core.Tracer):
+        if type(leaf).__name__ in {"JVPTracer", "LinearizeTracer"}:
+            return True
+        leaf = getattr(leaf, "val", None)
+    return False
+
+
 def float_dtype(jax: Any) -> Any:
     """float64, or float32 in JAX's 32-bit mode."""
     return jax.dtypes.canonicalize_dtype(np.dtype(np.float64))

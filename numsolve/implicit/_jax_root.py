@@ -14,12 +14,14 @@ from numsolve._core import checks
 from numsolve._core.result import PrecisionWarning, caller_level
 
 from . import _jax_host, _report
-from ._jax import float_dtype, is_array, is_floating, require_jax
+from ._jax import float_dtype, is_array, is_differentiated, is_floating, require_jax
 from ._jax_linear import check_solution, like, linear_solve
 from ._numbers import as_float, is_unusual
 from ._settings import check_solve
 from ._signatures import (
     bound_options,
+    by_position,
+    closed_over,
     has_no_start,
     known_signature,
     signature_of,
@@ -66,6 +68,7 @@ class DifferentiableSolver:
         self._signature = known_signature(solver)
         # What functools.partial has bound to the solver is the solver's own, unless F asks for it by name.
         reference = rule.optimality_fun if rule.reference_signature is None else rule.reference_signature
+        self._reference = known_signature(reference) if callable(reference) else reference
         self._options = {name for name in bound_options(solver) if not takes_keyword(reference, name)}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -80,6 +83,7 @@ class DifferentiableSolver:
         if not args:
             raise TypeError("the initial point must be the solver's first positional argument")
         self._check_positions(args)
+        self._check_closure()
         leaves, structure = jax.tree.flatten((args, kwargs))
         moving, counts = [], []
         for k, leaf in enumerate(leaves):
@@ -100,8 +104,33 @@ class DifferentiableSolver:
             call = _Call(self.rule, self.solver, places, fixed)
         if call is None:
             call = self._calls[key] = _Call(self.rule, self.solver, places, fixed)
+        self._check_names(given, call.start)
         out, _ = call.solution(numbers, *arrays)
         return out
+
+    def _check_closure(self) -> None:
+        """Refuse an F with a value inside that is being differentiated: its derivative would be lost."""
+        jax = require_jax()
+        inner = jax.tree.leaves(list(closed_over(self.rule.optimality_fun)))
+        if any(is_differentiated(jax, leaf) for leaf in inner):
+            raise TypeError(
+                "optimality_fun closes over a value that is being differentiated; make it an argument of the "
+                "solver and of optimality_fun, or take jax.lax.stop_gradient of it"
+            )
+
+    def _check_names(self, given: set[str], start: int) -> None:
+        """Refuse a keyword that would reach another argument of F than the one of its name."""
+        reference = self._reference
+        if not given or self._signature is None or reference is None:
+            return
+        places = {name: k + 1 - start for k, name in enumerate(by_position(self._signature))}
+        names = by_position(reference)
+        for name in sorted(given & {*places} & {*names}):
+            if names.index(name) != places[name]:
+                raise TypeError(
+                    f"{name}= is argument {names.index(name)} of optimality_fun, and the solver's argument "
+                    f"{places[name]} goes there by position: give both the same order of arguments"
+                )
 
     def _check_positions(self, args: tuple[Any, ...]) -> None:
         argnums = self.rule.argnums
@@ -206,8 +235,8 @@ class _Call:
     @staticmethod
     def _tell(leaves: Any, fine: Any, message: Any) -> bool:
         """Warn if the solver failed."""
-        finite = all(bool(np.all(np.isfinite(leaf))) for leaf in leaves)
-        succeeded = finite and bool(np.all(fine))
+        finite = all(np.isfinite(leaf).all() for leaf in leaves)
+        succeeded = finite and (fine is True or bool(np.all(fine)))
         if not succeeded:
             _report.failed(message if finite else "x is not finite")
         return succeeded
@@ -278,10 +307,12 @@ class _Call:
                 f"the solver returned arrays of shape {structure.unflatten(shapes[0])}, "
                 f"{wanted_structure.unflatten(shapes[1])} is wanted (result_shape, or the initial point)"
             )
-        batch = leaves[0].shape[: leaves[0].ndim - len(wanted[0].shape)] if leaves and batched else ()
+        vouched = np.asarray(fine)
+        if leaves and batched:
+            vouched = np.full(leaves[0].shape[: leaves[0].ndim - len(wanted[0].shape)], fine)
         return structure.unflatten(
             [x.astype(w.dtype, copy=False) for x, w in zip(leaves, wanted, strict=True)]
-        ), np.full(batch, fine)
+        ), vouched
 
     # -- its tangents ------------------------------------------------------------------------------
 
@@ -398,15 +429,22 @@ def _struct(jax: Any, leaf: Any, *, floating: bool = False) -> Any:
 
 
 def _plain_leaf(leaf: Any) -> Any:
+    if type(leaf) is np.ndarray and leaf.dtype == np.float64:  # most are, and are well as they are
+        return leaf
     checks.refuse_masked("the solution", leaf)
     return as_float(leaf)
 
 
 def _x_of(out: Any) -> tuple[Any, Any, Any]:
     """The solution in a result object, whether the solver vouches for it, and what it says."""
+    if type(out) in {np.ndarray, tuple, list, dict}:
+        return out, True, None
     message = getattr(out, "message", None)
-    if hasattr(out, "x") and (hasattr(out, "success") or hasattr(out, "status")):
-        return out.x, out.success if hasattr(out, "success") else out.status == 0, message
+    if hasattr(out, "x"):
+        for name in ("success", "converged", "status"):
+            if hasattr(out, name):
+                vouched = getattr(out, name)
+                return out.x, vouched == 0 if name == "status" else vouched, message
     if hasattr(out, "root") and hasattr(out, "converged"):  # scipy.optimize.root_scalar
         return out.root, out.converged, getattr(out, "flag", None)
     return out, True, None

@@ -30,15 +30,15 @@ def closed(jac_x: Callable[..., Any], vjp_theta: Callable[..., Any]) -> Callable
     return give
 
 
-def _outer(A: Any, u: Array, x: Array) -> Any:
-    """U x' in the places where A has entries."""
+def _outer(A: Any, *pairs: tuple[Array, Array]) -> Any:
+    """The sum of u x' over pairs of vectors, in the places where A has entries."""
     if not arrays.is_sparse(A):
-        return u[:, None] * x[None, :]
+        return sum(u[:, None] * x[None, :] for u, x in pairs)
     places = A.tocoo()
-    return with_entries(A, u[places.row] * x[places.col])
+    return with_entries(A, sum(u[places.row] * x[places.col] for u, x in pairs))
 
 
-@closed(lambda _x, A, _b: A, lambda u, x, A, _b: (_outer(A, u, x), -u))
+@closed(lambda _x, A, _b: A, lambda u, x, A, _b: (_outer(A, (u, x)), -u))
 def linear_system(x: Any, A: Any, b: Any) -> Any:
     """The residual of a linear system, A x - b; the forward solve's factorisation serves its derivative.
 
@@ -68,11 +68,7 @@ def linear_system(x: Any, A: Any, b: Any) -> Any:
 
 def _least_squares_vjp(u: Array, x: Array, A: Any, b: Array) -> tuple[Any, Array]:
     Au, r = A @ u, A @ x - b
-    if not arrays.is_sparse(A):
-        return r[:, None] * u[None, :] + Au[:, None] * x[None, :], -Au
-    places = A.tocoo()
-    i, j = places.row, places.col
-    return with_entries(A, r[i] * u[j] + Au[i] * x[j]), -Au
+    return _outer(A, (r, u), (Au, x)), -Au
 
 
 @closed(lambda _x, A, _b: A.T @ A, _least_squares_vjp)
@@ -112,9 +108,11 @@ def least_squares(x: Any, A: Any, b: Any) -> Any:
     return A.T @ (A @ x - b)
 
 
-def _program_matrix(z: Any, Q: Array, _c: Any, E: Any = None, _d: Any = None, *inequalities: Any) -> Array:
+def _program_matrix(z: Any, Q: Any, _c: Any, E: Any = None, _d: Any = None, *inequalities: Any) -> Any:
     x, nu, lam = z
     G, h = inequalities or (None, None)
+    if any(map(arrays.is_sparse, (Q, E, G))):
+        return _sparse_program_matrix(x, nu, lam, Q, E, G, h)
     rows = [[Q]]
     if nu is not None:
         rows[0].append(E.T)
@@ -128,13 +126,32 @@ def _program_matrix(z: Any, Q: Array, _c: Any, E: Any = None, _d: Any = None, *i
     return np.vstack([np.hstack(row) for row in rows])
 
 
-def _program_vjp(u: Any, z: Any, *_data: Any) -> tuple[Any, ...]:
-    (x, nu, lam), (ux, un, ul) = z, u
-    out: list[Any] = [np.outer(ux, x), ux, None, None, None, None]
+def _sparse_program_matrix(x: Array, nu: Any, lam: Any, Q: Any, E: Any, G: Any, h: Any) -> Any:
+    """The same as a sparse matrix."""
+    import scipy.sparse as sp
+
+    blocks = [[sp.csc_array(Q)]]
     if nu is not None:
-        out[2:4] = np.outer(nu, ux) + np.outer(un, x), -un
+        blocks[0].append(sp.csc_array(E).T)
+        blocks.append([sp.csc_array(E), sp.csc_array((nu.size, nu.size))])
     if lam is not None:
-        out[4:6] = np.outer(lam, ux) + np.outer(ul * lam, x), -ul * lam
+        G = sp.csc_array(G)
+        blocks[0].append(G.T)
+        between = [] if nu is None else [None]
+        blocks = [blocks[0], *([*row, None] for row in blocks[1:])]
+        blocks.append([sp.diags_array(lam) @ G, *between, sp.diags_array(G @ x - h)])
+    return sp.csc_array(sp.block_array(blocks))
+
+
+def _program_vjp(
+    u: Any, z: Any, Q: Any, _c: Any, E: Any = None, _d: Any = None, *inequalities: Any
+) -> tuple[Any, ...]:
+    (x, nu, lam), (ux, un, ul) = z, u
+    out: list[Any] = [_outer(Q, (ux, x)), ux, None, None, None, None]
+    if nu is not None:
+        out[2:4] = _outer(E, (nu, ux), (un, x)), -un
+    if lam is not None:
+        out[4:6] = _outer(inequalities[0], (lam, ux), (ul * lam, x)), -ul * lam
     return tuple(out)
 
 

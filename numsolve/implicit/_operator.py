@@ -80,8 +80,10 @@ class Operator:
         return out
 
     def dense(self) -> Any:
-        if self.matrix is not None:
-            return self.matrix.toarray() if arrays.is_sparse(self.matrix) else self.matrix
+        if self.matrix is not None and arrays.is_sparse(self.matrix):
+            return self.matrix.toarray()
+        if self.matrix is not None and not arrays.is_operator(self.matrix):
+            return self.matrix
         unit = self.xp.eye(self.n, dtype=self.dtype)
         return self.xp.stack([self.matvec(unit[:, k]) for k in range(self.n)], axis=1)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 def signature_of(reference: Any) -> inspect.Signature:
@@ -25,9 +26,30 @@ def known_signature(function: Callable[..., Any]) -> inspect.Signature | None:
         return None
 
 
+def by_position(signature: inspect.Signature) -> list[str]:
+    """The names of the arguments that can be given by position."""
+    kinds = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return [name for name, p in signature.parameters.items() if p.kind in kinds]
+
+
 def bound_options(solver: Callable[..., Any]) -> Mapping[str, Any]:
     """The keywords that `functools.partial` has bound to a solver."""
     return solver.keywords if isinstance(solver, functools.partial) else {}
+
+
+def closed_over(function: Any, depth: int = 4) -> Iterator[Any]:
+    """What a function has inside: its closure, and what `functools.partial` has bound; nested, too."""
+    if isinstance(function, functools.partial):
+        values = [function.func, *function.args, *function.keywords.values()]
+    else:
+        values = [function.__wrapped__] if hasattr(function, "__wrapped__") else []
+        for cell in getattr(function, "__closure__", None) or ():
+            with contextlib.suppress(ValueError):  # an empty cell
+                values.append(cell.cell_contents)
+    for value in values:
+        yield value
+        if depth and callable(value):
+            yield from closed_over(value, depth - 1)
 
 
 def takes_keyword(function: Any, name: str) -> bool:

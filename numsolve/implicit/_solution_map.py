@@ -153,7 +153,9 @@ class SolutionMap:
         return max([tol, *(AGREE[kind] for kind in kinds if kind in AGREE and not self.traced)])
 
     def _what(self) -> str:
-        return "the given solve" if not isinstance(self.way, str) else "what was given of the Jacobians"
+        if not isinstance(self.way, str):
+            return "the given solve"
+        return "symmetric=True" if self.symmetric else "what was given of the Jacobians"
 
     # -- dF/dx -------------------------------------------------------------------------------------
 
@@ -187,14 +189,14 @@ class SolutionMap:
         push = self.jvp_x if self.jvp_x is not None else self._push_x
         pull = self.vjp_x if self.vjp_x is not None else self.traced.get("pull_x")
         if self.symmetric and pull is None:
-            pull = push
+            pull, self.believed = push, True
         return Operator(self.xp, push, n, self.x.dtype, pull)
 
     def _found_matrix(self) -> Any:
         """The argument of F that is dF/dx, as in A x - b."""
         if not self.leaves or not arrays.is_numpy(self.xp) or self._step("x") != "complex-step":
             return None
-        return _structure.matrix_of(self.leaves, self._push_x, self.x.shape[0], self.x.dtype)
+        return _structure.matrix_of(self.leaves, self._push_x, self.x)
 
     def _push_x(self, v: Any) -> Any:
         if self.traced:
@@ -252,7 +254,7 @@ class SolutionMap:
             return self._push_theta(xp.concat([whole[0], v, whole[1]]))
 
         if size > _structure.FEW and self._step("theta") == "complex-step":
-            found = _structure.pull_of(block, push, self.x, n, xp)
+            found = _structure.pull_of(block, push, self.theta[block.start : block.stop], self.x, n, xp)
             if found is not None:
                 return found
 

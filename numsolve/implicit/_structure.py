@@ -68,8 +68,11 @@ def with_entries(leaf: Any, values: Any) -> Any:
     return out
 
 
-def pull_of(block: Block, push: Product, x: Array, n: int, xp: Namespace) -> Product | None:
-    """The transposed derivative in one block, u -> B'u, if it has a structure; ``push`` is v -> B v."""
+def pull_of(block: Block, push: Product, at: Array, x: Array, n: int, xp: Namespace) -> Product | None:
+    """The transposed derivative in one block, u -> B'u, if it has a structure; ``push`` is v -> B v.
+
+    The trials are of numbers between one and two, and of such in the units of the block's entries ``at``.
+    """
     size, rng = block.stop - block.start, np.random.default_rng(0)
     eps = float(xp.finfo(x.dtype).eps)
 
@@ -84,8 +87,8 @@ def pull_of(block: Block, push: Product, x: Array, n: int, xp: Namespace) -> Pro
 
     if size == n:
         weight = push(xp.ones(n, dtype=x.dtype))
-        v = random()
-        if same(v, v, weight):
+        v, w = random(), random() * xp.abs(at)
+        if same(v, v, weight) and same(w, w, weight):
             return lambda u: weight * u
     if block.coords is None or not arrays.is_numpy(xp):
         return None
@@ -94,24 +97,30 @@ def pull_of(block: Block, push: Product, x: Array, n: int, xp: Namespace) -> Pro
             continue
         signs = np.where(x < 0, -1.0, 1.0)[j].astype(x.dtype)  # the sums below do not cancel
         v, w = random() * signs, random() * signs
-        sums = [np.bincount(i, z * x[j], n).astype(x.dtype) for z in (v, w)]
+        scaled = w * np.abs(at)
+        sums = [np.bincount(i, z * x[j], n).astype(x.dtype) for z in (v, w, scaled)]
         weight = push(v) / np.where(sums[0] == 0, 1, sums[0])
-        if same(w, sums[1], weight):
+        if same(w, sums[1], weight) and same(scaled, sums[2], weight):
             return lambda u, i=i, j=j, weight=weight: (weight * u)[i] * x[j]  # type: ignore[misc]
     return None
 
 
-def matrix_of(leaves: list[Any], push: Product, n: int, dtype: Any) -> Any:
+def matrix_of(leaves: list[Any], push: Product, x: Array) -> Any:
     """An argument that is dF/dx, up to its sign or transposition; None if there is none. NumPy only."""
+    n, dtype = x.shape[0], x.dtype
     square = [leaf for leaf in leaves if tuple(getattr(leaf, "shape", ())) == (n, n)]
     if not square or n < FEW:
         return None
-    v = np.random.default_rng(1).uniform(1.0, 2.0, n).astype(dtype)
+    v = np.asarray(np.random.default_rng(1).uniform(1.0, 2.0, n), dtype=dtype)
     found, eps = push(v), float(np.finfo(dtype).eps)
+
+    def same(matrix: Any, v: Array, found: Array) -> bool:
+        return bool(np.all(np.abs(found - matrix @ v) <= ROUNDING * n**0.5 * eps * (abs(matrix) @ v)))
+
     for leaf in square:
         for matrix in (leaf, leaf.T):
-            wanted, noise = matrix @ v, ROUNDING * n**0.5 * eps * (abs(matrix) @ v)
-            for sign in (1.0, -1.0):
-                if np.all(np.abs(found - sign * wanted) <= noise):
-                    return sign * matrix
+            for signed in (matrix, -matrix):
+                if same(signed, v, found):
+                    w = v * np.abs(x)  # again, in the units of x
+                    return signed if same(signed, w, push(w)) else None
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,12 @@ def ravel(name: str, tree: Any, xp: Any) -> tuple[Any, Callable[[Any], Any]]:
     shapes = [tuple(part.shape) for part in parts]
     sizes = [math.prod(shape) for shape in shapes]
 
+    ends = list(itertools.accumulate(sizes))
+    alone = not isinstance(tree, dict | tuple | list) and tree is not None
+
     def unravel(vector: Any) -> Any:
-        ends = [sum(sizes[: k + 1]) for k in range(len(sizes))]
+        if alone:
+            return xp.reshape(vector, shapes[0])
         pieces = [
             xp.reshape(vector[end - size : end], shape)
             for end, size, shape in zip(ends, sizes, shapes, strict=True)

@@ -118,7 +118,7 @@ def root_vjp(
     c, _ = _trees.ravel("cotangent", cotangent, xp)
     checks.finite("cotangent", c, xp=xp)
     arguments = Arguments(optimality_fun, sol, args, given, xp)
-    if _has_closed_form(optimality_fun, arguments, solve, xp):
+    if _has_closed_form(optimality_fun, sol, arguments, solve, xp):
         return _by_closed_form(optimality_fun, sol, args, c, settings)
     solution = _map(arguments.floats, settings)
     out = arguments.floats.spread(solution.adjoint(c))
@@ -318,11 +318,12 @@ def solution_jacobian(
     return J
 
 
-def _has_closed_form(F: Any, arguments: Arguments, solve: Any, xp: Any) -> bool:
+def _has_closed_form(F: Any, sol: Any, arguments: Arguments, solve: Any, xp: Any) -> bool:
     """Whether a condition of the catalogue knows its derivatives, in all of its arguments."""
     known = hasattr(F, "vjp_theta") and hasattr(F, "jac_x") and arrays.is_numpy(xp)
     every = len(arguments.floats.places) == len(arguments.floats.leaves)
-    return known and every and isinstance(solve, str)
+    vectors = all(np.ndim(leaf) == 1 for leaf in _trees.leaves(sol))
+    return known and every and vectors and isinstance(solve, str)
 
 
 def _by_closed_form(F: Any, sol: Any, args: Any, c: Any, settings: dict[str, Any]) -> tuple[Any, ...]:

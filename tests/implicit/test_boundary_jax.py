@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import types
 import warnings
 
 import numpy as np
@@ -114,6 +115,7 @@ def test_right_hand_sides_of_nan_are_refused_and_nan_under_jit(method):
 FAILED = {
     "success": lambda t: scipy.optimize.OptimizeResult(x=0.9 * t, success=False, message="out of steps"),
     "converged": lambda t: scipy.optimize.RootResults(0.9 * t, 1, 1, 1, "newton"),
+    "x and converged": lambda t: types.SimpleNamespace(x=0.9 * t, converged=False),
     "nan": lambda t: np.nan * t,
 }
 
@@ -152,6 +154,48 @@ def test_solvers_without_a_start_work_by_number_or_name():
         jax.grad(custom_root(lambda x, a, b: x - a * b)(lambda a: a))(3.0)
     with pytest.raises(TypeError, match="does not take the solver's arguments"):
         jax.grad(custom_root(lambda w, t: w - t)(lambda t, s=1.0: t * s))(3.0)
+
+
+def test_keywords_that_would_reach_another_argument_are_refused():
+    solver = differentiable(lambda x, a, b: np.sqrt(a * b**2) * np.ones(1), lambda x, b, a: x**2 - a * b**2)
+    with pytest.raises(TypeError, match="a= is argument 2 of optimality_fun"):
+        jax.grad(lambda a: solver(jnp.ones(1), a=a, b=2.0)[0])(4.0)
+    solver = differentiable(lambda x, a, b: np.sqrt(a * b**2) * np.ones(1), lambda z, a, b: z**2 - a * b**2)
+    assert np.isclose(jax.grad(lambda a: solver(jnp.ones(1), b=2.0, a=a)[0])(4.0), 0.5)
+    solver = differentiable(lambda a, b: np.sqrt(a * b**2) * np.ones(1), lambda z, a, b: z**2 - a * b**2)
+    assert np.isclose(jax.grad(lambda a: solver(b=2.0, a=a)[0])(4.0), 0.5)
+
+
+@pytest.mark.parametrize("kind", ["closure", "partial", "nested", "batch", "fixed point"])
+def test_an_equation_with_a_differentiated_value_inside_is_refused(kind):
+    def loss(t):
+        F = {
+            "closure": lambda x, u: x**2 - t * u,
+            "partial": functools.partial(lambda t, x, u: x**2 - t * u, t),
+            "nested": functools.partial(lambda g, x, u: g(x) - u + 1, lambda x: x**2 - t),
+            "batch": lambda x, u: x**2 - t * u,
+            "fixed point": lambda x, u: (x + t * u / x) / 2,
+        }[kind]
+        if kind == "fixed point":
+            solver = implicit.custom_fixed_point(F, host=True)(lambda x, u: np.full(1, 2.0))
+        else:
+            solver = differentiable(lambda x, u: np.full(1, 2.0), F)
+        return solver(jnp.ones(1), 1.0)[0]
+
+    if kind == "batch":
+        one, loss = loss, lambda t: jax.vmap(one)(t * jnp.ones(2)).sum()
+    with pytest.raises(TypeError, match="closes over a value that is being differentiated"):
+        jax.grad(loss)(4.0)
+
+
+def test_an_equation_may_close_over_constants():
+    def loss(t, data):
+        solver = differentiable(lambda x, u: np.sqrt(u) * np.ones(1), lambda x, u: x**2 - u + 0 * data)
+        return solver(jnp.ones(1), t)[0]
+
+    assert np.isclose(jax.grad(loss)(4.0, 1.0), 0.25)
+    assert np.isclose(jax.jit(jax.grad(loss))(4.0, 1.0), 0.25)
+    assert np.isclose(jax.grad(lambda t: loss(t, jax.lax.stop_gradient(t)))(4.0), 0.25)
 
 
 def test_positions_out_of_range_are_refused():

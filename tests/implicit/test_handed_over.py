@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import aslinearoperator, splu
 
 from numsolve import PrecisionWarning
 from numsolve.implicit import optimality, problems, root_jvp, root_vjp, solution_jacobian, solve_host
@@ -80,6 +80,25 @@ def test_one_sided_products_are_noticed():
     unsymmetric = {"jvp_x": lambda v: A @ v, "symmetric": True, "solve": "gmres"}
     with pytest.warns(RuntimeWarning, match=UNSOLVED):
         solution_jacobian(F, X, B, **unsymmetric).T @ C
+
+
+@pytest.mark.parametrize("solve", ["gmres", "bicgstab", "lsmr", "cg"])
+def test_a_symmetry_that_is_only_claimed_is_noticed(solve):
+    with pytest.warns(RuntimeWarning, match=UNSOLVED):
+        root_vjp(F, X, (B,), C, solve=solve, symmetric=True)
+    even = A + A.T
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (found,) = root_vjp(lambda x, b: even @ x - b, X, (even @ X,), C, solve=solve, symmetric=True)
+    assert np.allclose(found, np.linalg.solve(even, C), rtol=1e-7)
+
+
+@pytest.mark.parametrize("solve", ["auto", "dense", "gmres"])
+def test_a_jacobian_may_be_an_operator(solve):
+    operators = {"jac_x": aslinearoperator(A), "jac_theta": aslinearoperator(-np.eye(N))}
+    J = solution_jacobian(F, X, B, solve=solve, **operators)
+    assert np.allclose(J @ C, np.linalg.solve(A, C), rtol=1e-7)
+    assert np.allclose(J.T @ C, np.linalg.solve(A.T, C), rtol=1e-7)
 
 
 def test_what_is_right_passes_in_silence():
@@ -176,6 +195,27 @@ def test_closed_forms_agree_with_differences():
     both(optimality.quadratic_program, point, (Q, q, E, d, G, h), (c, np.ones(1), np.ones(2)))
     both(optimality.quadratic_program, (np.linalg.solve(Q, -q), None, None), (Q, q), (c, None, None))
 
+    sparse = tuple(map(sp.csr_array, (Q, E, G)))
+    parts = (sparse[0], q, sparse[1], d, sparse[2], h)
+    found = root_vjp(optimality.quadratic_program, point, parts, (c, np.ones(1), np.ones(2)))
+    dense = root_vjp(optimality.quadratic_program, point, (Q, q, E, d, G, h), (c, np.ones(1), np.ones(2)))
+    for part, one, other in zip(parts, found, dense, strict=True):
+        there = part.toarray() != 0 if sp.issparse(part) else True
+        plain = one.toarray() if sp.issparse(part) else one
+        assert np.allclose(plain, there * other, rtol=1e-10, atol=1e-13)
+    no_inequality = (point[0], point[1], None)
+    found = root_vjp(optimality.quadratic_program, no_inequality, parts[:4], (c, np.ones(1), None))
+    K = np.block([[Q, E.T], [E, np.zeros((1, 1))]])
+    assert np.allclose(found[3], np.linalg.solve(K, np.concatenate([c, [1.0]]))[4:], rtol=1e-10)
+
+
+def test_linear_systems_with_several_right_hand_sides():
+    b, c = RNG.standard_normal((2, N, 3))
+    x, u = np.linalg.solve(A, b), np.linalg.solve(A.T, c)
+    dA, db = root_vjp(optimality.linear_system, x, (A, b), c)
+    assert np.allclose(dA, -u @ x.T, rtol=1e-10)
+    assert np.allclose(db, u, rtol=1e-10)
+
 
 def test_tangents_of_sparse_matrices_have_their_entries():
     with pytest.raises(ValueError, match="must have its format and its stored entries"):
@@ -205,6 +245,23 @@ def test_units_of_the_unknowns_do_not_matter(sparsity):
     J = solution_jacobian(lambda x, b: UNITS * (A @ x - b), X, B, sparsity=sparsity)
     assert np.allclose(J @ C, np.linalg.solve(A, C), rtol=1e-10)
     assert np.allclose(J.T @ C, np.linalg.solve(A.T, C), rtol=1e-10)
+
+
+def test_structure_is_not_hidden_by_units():
+    size = 10.0 ** np.arange(-40, 80, 10)  # of the unknowns, or of the parameters
+    M = np.triu(RNG.standard_normal((N, N)), 1)
+    y = RNG.uniform(1.0, 2.0, N)
+    u = np.linalg.solve((np.eye(N) + M).T, C)
+
+    def F(x, D, b):  # dF/dx is D, and something that D hides in any direction of numbers near one
+        return D @ x + M @ (x / size) - b
+
+    D, b = np.diag(1 / size), y + M @ y
+    _, db = root_vjp(F, y * size, (D, b), C / size)
+    assert np.allclose(db, u, rtol=1e-10)
+    assert np.allclose(root_jvp(F, y * size, (D, b), (0 * D, b)) / size, y, rtol=1e-10)
+    (dt,) = root_vjp(lambda x, t: x - t / size - M @ (t / size), b, (y * size,), C)
+    assert np.allclose(dt * size, (np.eye(N) + M).T @ C, rtol=1e-10)
 
 
 @pytest.mark.parametrize("solve", ["cg", "bicgstab", "lsmr"])
