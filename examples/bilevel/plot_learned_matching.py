@@ -30,9 +30,9 @@ n = 40
 #               + \tfrac\tau2 \Big(\sum_i u_i - \sum_j v_j\Big)^2 .
 #
 # Its last term fixes the constant that the potentials may exchange; it vanishes at the solution. The upper
-# objective is the mean of :math:`-\log P` over the known pairs. As these can be told apart perfectly, its least
-# value is that of an infinitely sharp plan, whose lower problem has no curvature: a small square of theta keeps
-# the plan soft.
+# objective is the mean of :math:`-\log P` over the known pairs. As these can be told apart perfectly, its
+# least value is that of an infinitely sharp plan, whose lower problem has no curvature: a small square of
+# theta keeps the plan soft.
 
 weight, known = 1 / n**2, squares[:n, :n]
 soft = 0.02
