@@ -59,6 +59,7 @@ numpydoc_validation_exclude = {
     # what other files of the package call, and users need not
     r"AtomDFT\.(field|first_potential)$",
     r"GLM\.(slopes|value)$",
+    r"(DCDM|NPSD)Net\.(check|fill)$",
     r"GridPoisson\.(arguments|collect|face_weights|inverse_diagonal|places|spread)$",
     r"PoissonMultigrid(\.(as_it_is|cycle))?$",
     r"RieszSplineOperator\.assemble$",

@@ -158,7 +158,7 @@ class BilevelProblem:
         self.upper_grad = given["upper_grad"]
         self.lower_grad = given["lower_grad"]
         self.lower_hess = lower_hess
-        #: True where products are made by Hessians
+        # True where products are made by Hessians.
         self.only_hess = given["lower_hvp"] is None and lower_hess is not None
         self.lower_hvp = self._product if self.only_hess else given["lower_hvp"]
         self.lower_cross_vjp = given["lower_cross_vjp"]

@@ -73,7 +73,7 @@ def _least_squares_vjp(u: Array, x: Array, A: Any, b: Array) -> tuple[Any, Array
 
 @closed(lambda _x, A, _b: A.T @ A, _least_squares_vjp)
 def least_squares(x: Any, A: Any, b: Any) -> Any:
-    """The normal equations of min |A x - b|^2: A'(A x - b), whose derivative in x is symmetric.
+    """The normal equations of least squares, A'(A x - b), whose derivative in x is symmetric.
 
     Parameters
     ----------
