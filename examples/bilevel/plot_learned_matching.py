@@ -130,7 +130,7 @@ def matched(t):
 
 
 fig, axes = plt.subplots(
-    1, 3, figsize=(11, 3.6), layout="constrained", width_ratios=[1, 1, 1.2]
+    1, 3, figsize=(11, 4), layout="constrained", width_ratios=[1, 1, 1.2]
 )
 for ax, t, name in zip(
     axes, (start, result.theta), ("equal weights", "learned"), strict=False
