@@ -255,12 +255,12 @@ class Conduct:
                 moments = list(np.random.default_rng(threads).uniform(0.02, 0.25, 10))
                 while moments:
                     timer = threading.Timer(ready + moments[-1], signal.raise_signal, (signal.SIGINT,))
-                    timer.start()
                     try:
+                        timer.start()
                         result = call.long(time_limit=60.0)
                         timer.join()
                     except KeyboardInterrupt:
-                        # A busy machine took longer to the first record than it took above.
+                        # A busy machine took longer to the first record than it took above, or to start.
                         timer.join()
                         early, ready = early + 1, 2 * ready
                         assert early <= 2

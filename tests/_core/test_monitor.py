@@ -670,6 +670,23 @@ def test_an_interrupt_that_was_swallowed_ends_the_run(keyboard):
     assert (it.status, it.nit, it.x) == (Status.INTERRUPTED, 3, 3)
 
 
+def test_an_interrupt_in_a_destructor_ends_the_run_in_silence(keyboard):
+    """Python would print an exception there, and go on."""
+
+    class Last:
+        def __del__(self):
+            press()
+
+    with watch(maxiter=10) as it:
+        it.record(1.0, 0)
+        for k in it:
+            if k == 3:
+                last = Last()
+                del last
+            it.record(1.0 / (1 + k), k)
+    assert (it.status, it.nit, it.x) == (Status.INTERRUPTED, 3, 3)
+
+
 def test_an_interrupt_that_an_inner_solve_swallowed_ends_the_outer_one(keyboard):
     with watch(maxiter=10) as outer:
         outer.record(1.0, "start")
