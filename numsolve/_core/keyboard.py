@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-#: Functions out of which an exception does not come: Python, and JAX's part in its garbage collector, only
-#: print it.
-SILENT = {"__del__", "_xla_gc_callback"}
-
-
 class Thread(threading.local):
     """What each thread knows: how many monitors are open in it, and whether one is writing its records."""
 
@@ -116,13 +111,14 @@ def _in_package(frame: FrameType | None) -> bool:
 def _at_a_door(frame: FrameType | None) -> bool:
     """Whether a block of the package is being entered or left: an exception would leave the count wrong.
 
-    Or whether one would not come out of where it is raised; the flag ends the run.
+    Or whether one would not come out: Python only prints what destructors raise, and the parts that JAX and
+    others have in its garbage collector. Then the flag ends the run.
     """
     for _ in range(3):
         if frame is None:
             return False
         code = frame.f_code
-        if code.co_filename == __file__ or code.co_name in SILENT:
+        if code.co_filename == __file__ or code.co_name == "__del__" or "gc_callback" in code.co_name:
             return True
         if code.co_name in {"__enter__", "__exit__"} and code.co_filename.startswith(PACKAGE):
             return True

@@ -165,13 +165,15 @@ def test_costs_of_a_wide_range_lose_no_digits(name, reg):
     M = wide_costs()[name]
     r = transport.solve(M, reg=reg)
     assert r.success
-    assert np.abs(r.plan.sum(1) - 1 / 90).sum() + np.abs(r.plan.sum(0) - 1 / 80).sum() <= 1e-9
+    missed = np.abs(r.plan.sum(1) - 1 / 90).sum() + np.abs(r.plan.sum(0) - 1 / 80).sum()
+    assert missed <= 1e-9
     assert r.value_linear == pytest.approx(np.vdot(r.plan, M), rel=1e-9)
-    # what the entropy may cost, from a dual solution that is feasible for the caller's M
+    # what the entropy and missed mass may cost, from a dual solution that is feasible for the caller's M
     size = np.abs(M[r.plan > 0]).max()
     low, high = r.bounds
-    assert -1e-12 * size <= r.value_linear - low <= reg * np.log(80) + 1e-12 * size
-    assert low <= high + 1e-12 * size
+    slack = (1e-12 + missed) * size
+    assert -slack <= r.value_linear - low <= reg * np.log(80) + slack
+    assert low <= high + slack
 
 
 def test_a_far_frame_has_the_plan_of_a_near_one():
