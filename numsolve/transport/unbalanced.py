@@ -170,6 +170,7 @@ def sinkhorn_unbalanced(
     )
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what overflows shows in the status
 def sweep_unbalanced(
     problem: UnbalancedProblem,
     limits: Limits,
@@ -200,6 +201,7 @@ def sweep_unbalanced(
     return problem.result(it, P, (f, g), return_plan, nsinkhorn=it.nit)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what overflows shows in the status
 def newton_unbalanced(
     problem: UnbalancedProblem,
     limits: Limits,
