@@ -16,25 +16,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from bilevel_published import costs
 
 from _harness import Case, Peer, main
 from numsolve import bilevel
-
-
-def costs(name, ours, others, unit="gradients and Hessian products", note=""):
-    """A case of costs, which do not depend on the machine."""
-    peers = [Peer("numsolve", run, other) for other, run in others.items()]
-    return Case(
-        name,
-        ours=ours,
-        peers=peers,
-        metric=unit,
-        unit="",
-        value=float,
-        first_call=False,
-        repeats=1,
-        note=note,
-    )
 
 
 def census(quick):

@@ -170,7 +170,6 @@ def sinkhorn_unbalanced(
     )
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what overflows shows in the status
 def sweep_unbalanced(
     problem: UnbalancedProblem,
     limits: Limits,
@@ -201,7 +200,6 @@ def sweep_unbalanced(
     return problem.result(it, P, (f, g), return_plan, nsinkhorn=it.nit)
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what overflows shows in the status
 def newton_unbalanced(
     problem: UnbalancedProblem,
     limits: Limits,
@@ -264,7 +262,8 @@ class UnbalancedProblem(Problem):
         """Turn potentials of the reduced problem into the caller's."""
         f, g = x
         (up, over), mass = self.shifts, self.reg * math.log(self.mass)
-        return super().potentials((f - (mass - up), g + (mass + over)))
+        with quiet():
+            return super().potentials((f - (mass - up), g + (mass + over)))
 
     def centred(self, f: Array, g: Array, reg: float) -> Potentials:
         """Return u and v: the potentials without the logarithms of the weights."""

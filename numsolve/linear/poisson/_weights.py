@@ -29,8 +29,22 @@ class Network:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
-        """Read a network that `save` wrote."""
-        raise NotImplementedError
+        """Read a network that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            An ``.npz`` file.
+
+        Returns
+        -------
+        DCDMNet or NPSDNet
+            The class that it is called on.
+        """
+        settings, numbers = read(path, cls.kind)
+        net = cls(**settings)
+        net.fill(numbers, path)
+        return net
 
     @classmethod
     def shipped(cls, ndim: int = 2) -> Self:

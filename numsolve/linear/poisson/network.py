@@ -26,11 +26,10 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 
-from ._weights import Network, read, settings_of
+from ._weights import Network, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numsolve._core.history import History
     from numsolve._core.typing import Array, ArrayLike, Namespace, RandomState
@@ -215,24 +214,6 @@ class DCDMNet(Network):
         list of array
         """
         return [*self.kernels, *self.biases]
-
-    @classmethod
-    def from_file(cls, path: str | Path) -> DCDMNet:
-        """Read a network that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or Path
-            An ``.npz`` file.
-
-        Returns
-        -------
-        DCDMNet
-        """
-        settings, numbers = read(path, cls.kind)
-        net = cls(**settings, rng=0)
-        net.fill(numbers, path)
-        return net
 
 
 # -- NumPy and other libraries ---------------------------------------------------------------------

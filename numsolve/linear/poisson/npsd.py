@@ -27,11 +27,10 @@ import numpy as np
 from numsolve._core import arrays, checks
 
 from ._given import OPEN, UNKNOWN, WALL
-from ._weights import Network, read, settings_of
+from ._weights import Network, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numsolve._core.history import History
     from numsolve._core.typing import Array, Namespace, RandomState
@@ -181,24 +180,6 @@ class NPSDNet(Network):
         list of array
         """
         return [self.blocks, self.factors]
-
-    @classmethod
-    def from_file(cls, path: str | Path) -> NPSDNet:
-        """Read a network that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or Path
-            An ``.npz`` file.
-
-        Returns
-        -------
-        NPSDNet
-        """
-        settings, numbers = read(path, cls.kind)
-        net = cls(**settings, rng=0)
-        net.fill(numbers, path)
-        return net
 
 
 # -- the network, for any array library, JAX included ----------------------------------------------
