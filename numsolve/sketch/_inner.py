@@ -29,6 +29,8 @@ DENSE, SMALL = 1500, 120
 #: The shift of a sparse system over its largest entry, solves with its factors, and the residual, over that
 #: of zero, beyond which it is factorised with pivoting.
 STATIC, REFINEMENTS, LOOSE = 1e-11, 6, 1e-10
+#: The relative residual of a solve without refinement up to which the signs of the pivots are believed.
+TRUSTED = 1e-6
 QUASI_DEFINITE = {
     "permc_spec": "MMD_AT_PLUS_A",
     "options": {"SymmetricMode": True},
@@ -176,9 +178,16 @@ class Splu(Inner):
         return Step(z, convex, left <= 1e-6 * size)
 
     def negatives(self) -> int | None:
-        """How many eigenvalues of (3), without shifts, are negative; None if that is unknown."""
+        """How many eigenvalues of (3), without shifts, are negative; None if that is unknown.
+
+        Without pivoting the factors may be those of another matrix: a solve tells how near it is.
+        """
         self._factorise(0.0, 0.0)
-        return self.negative
+        if self.negative is None:
+            return None
+        b = np.ones(self.n + self.m)
+        missed = arrays.norm(np, b - self.product(self.lu.solve(b), 0.0, 0.0))
+        return self.negative if missed <= TRUSTED * arrays.norm(np, b) else None
 
     def _factorise(self, dw: float, dc: float) -> None:
         if self.key == (dw, dc):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import arrays
@@ -338,18 +339,19 @@ class Newton:
     def at_saddle(self) -> bool:
         """Whether the reduced Hessian has a negative eigenvalue beyond rounding.
 
-        It is looked at if small; if sparse, where the inertia says so.
+        It is looked at if small; if sparse, unless the inertia tells that it has none.
         """
         p = self.point
         free = isinstance(self.H, LinearOperator) or isinstance(p.G, LinearOperator)
         most = DENSE if self.name == "ldl" else PRODUCTS if free else LOOKED_AT
-        if isinstance(self.inner, Splu) and p.x.size > most:
-            count = self.inner.negatives()
-            if count is None or count <= p.c.size:
-                return False
-            most = p.x.size
-        if p.x.size > most or p.c.size >= p.x.size:
+        if p.c.size >= p.x.size:
             return False
+        if p.x.size > most:
+            if not (sp.issparse(self.H) and sp.issparse(p.G)):
+                return False
+            negatives = self.inner.negatives() if isinstance(self.inner, Splu) else None
+            if negatives is not None and negatives <= p.c.size:
+                return False
         size = arrays.norm(np, dense(self.H, p.x.size)) if free else frobenius(self.H)
         return least_curvature(self.H, p.G, p.x.size)[0] < -1e-6 * max(size, 1e-6)
 

@@ -242,6 +242,29 @@ def test_a_sparse_maximum_is_no_success():
     assert not r.success
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sparse_indefinite_quadratic_is_no_success(seed):
+    """Hessians without a diagonal: rows are exchanged, and the pivots tell no inertia."""
+    rng = np.random.default_rng(seed)
+    S = sp.csc_array(sp.random_array((220, 220), density=0.015, rng=rng))
+    S = sp.csc_array(S + S.T) / 2
+    G = sp.csr_array(sp.random_array((40, 220), density=0.02, rng=rng))
+    G, g = G[np.diff(G.indptr) > 0], rng.normal(size=220)
+    Z = null_space(G.toarray())
+    assert np.linalg.eigvalsh(Z.T @ S.toarray() @ Z).min() < -0.1
+    with pytest.warns(ConvergenceWarning):
+        r = sketch.minimize(
+            lambda x: 0.5 * x @ (S @ x) + g @ x,
+            rng.normal(size=220),
+            jac=lambda x: S @ x + g,
+            hess=lambda x: S,
+            constraints=LinearConstraint(G, 0, 0),
+            maxiter=30,
+        )
+    assert r.inner == "splu"
+    assert not r.success
+
+
 def test_the_slope_of_the_merit_function_is_its_derivative():
     x0, parts = PROBLEMS["HS40"][2], derived("HS40")
     problem = Problem(parts["fun"], x0, (), parts["jac"], parts["hess"], None, parts["constraints"])
