@@ -89,7 +89,7 @@ class TestConduct(Conduct):
         "sinkhorn_log": by_method("sinkhorn_log", 0.005, 1e-6),
         "sinkhorn_overrelaxed": by_method("sinkhorn_overrelaxed", 0.005, 1e-6),
         "sinkhorn": by_method("sinkhorn", 0.02, 1e-5),
-        "sns": by_method("sns", 0.02, 2e-3),
+        "sns": by_method("sns", 0.02, 1e-4, large),
         "unbalanced newton": by_method("newton", 0.005, 1e-6, large, unbalanced=1.0),
         "unbalanced sinkhorn": by_method("sinkhorn", 0.05, 1e-4, unbalanced=1.0),
         "sinkhorn()": form("stabilized", overrelaxation=1.0),
@@ -100,7 +100,7 @@ class TestConduct(Conduct):
                 *small()[1:], small()[0], 0.02, density=0.5, **kw
             ),
             long=lambda **kw: transport.sinkhorn_newton_sparse(
-                None, None, medium(), 2e-3, tol=1e-15, n_sinkhorn=3, **kw
+                None, None, large(), 1e-5, tol=1e-15, n_sinkhorn=3, **kw
             ),
             measure=balanced(0.02),
         ),
@@ -236,11 +236,14 @@ def test_the_time_limit_is_kept_within_a_fifth(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         solve(time_limit=limit)  # compiled and imported
-        began, compiling = time.process_time(), clock.preparing
-        r = solve(time_limit=limit)
-    spent = time.process_time() - began - (clock.preparing - compiling)
-    assert r.status is Status.TIME_LIMIT
-    assert spent <= get_num_threads() * (limit + max(0.2 * limit, 0.1))
+        for _ in range(3):  # a fault is there each time; what a busy machine adds is not
+            began, compiling = time.process_time(), clock.preparing
+            r = solve(time_limit=limit)
+            spent = time.process_time() - began - (clock.preparing - compiling)
+            assert r.status is Status.TIME_LIMIT
+            if spent <= get_num_threads() * (limit + max(0.2 * limit, 0.1)):
+                return
+    pytest.fail(f"{spent} processor seconds for a limit of {limit}")
 
 
 # -- copies, names, numbers ------------------------------------------------------------------------
