@@ -104,7 +104,7 @@ def blocks(quick):
             ) / (many - few),
             repeats=3,
             first_call=False,
-            note="loops by us, after the structure of the released code; set-up and judgement of a run left out",
+            note="loops by us, after the structure of the released code; set-up and judgement left out",
         )  # fmt: skip
     steps = 300 if quick else 1500
 
