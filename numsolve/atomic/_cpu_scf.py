@@ -75,9 +75,9 @@ def step(t, s, a, f, c, polarised, v_in, order, until):
     run = s.run[0]
     points = t.r.size // 8
     if run.sweep == 0 and run.state == 0:  # otherwise a step goes on that was cut
-        charge = splat(order.Z)
         for k in range(v_in.size // 8):
-            store(a.V, k, load(v_in, k) - charge / load(t.r, k % points))
+            fixed = load(f.fixed, k % points) + load(f.fixed, points + k % points)
+            store(a.V, k, load(v_in, k) + fixed)
         run.fresh = True
     for _ in range(run.sweep, order.sweeps):
         if not settle(t, s, a, c, until, np.bool_(False)):
@@ -105,21 +105,22 @@ def respond(t, s, a, f, c, polarised, v_in, order):
         difference = out - load(v_in, k)
         distance = distance + load(t.weight, k % points) * load(f.rho, k) * difference * difference
     s.run[0].error = math.sqrt(total(distance))
-    energies(t, s, a, f, order.Z)
+    energies(t, s, a, f)
 
 
 @inner(inline="always")
-def energies(t, s, a, f, Z):
+def energies(t, s, a, f):
     """Fill the terms of the total energy."""
     terms = f.terms[0]
     points = t.r.size // 8
     band = 0.0
     for k in range(s.each.size):
         band += s.each[k].occupation * s.each[k].energy
-    over_r, hartree_twice, xc = splat(0.0), splat(0.0), splat(0.0)
+    nuclear, external, hartree_twice, xc = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
     for k in range(points):
         rho = load(t.weight, k) * load(f.rho_all, k)
-        over_r = over_r + rho / load(t.r, k)
+        nuclear = nuclear + rho * load(f.fixed, k)
+        external = external + rho * load(f.fixed, points + k)
         hartree_twice = hartree_twice + rho * load(f.v_hartree, k)
         xc = xc + rho * load(f.e_xc, k)
     in_V, in_xc = splat(0.0), splat(0.0)
@@ -128,13 +129,13 @@ def energies(t, s, a, f, Z):
         in_V = in_V + rho * load(a.V, k)
         in_xc = in_xc + rho * load(f.v_xc, k)
     terms.band = band
-    terms.over_r = total(over_r)
     terms.kinetic = band - total(in_V)
     terms.hartree = 0.5 * total(hartree_twice)
-    terms.nuclear = -Z * terms.over_r
+    terms.nuclear = total(nuclear)
+    terms.external = total(external)
     terms.xc = total(xc)
     terms.potential = total(in_xc)
-    terms.total = terms.kinetic + terms.hartree + terms.nuclear + terms.xc
+    terms.total = terms.kinetic + terms.hartree + terms.nuclear + terms.external + terms.xc
 
 
 @inner

@@ -68,27 +68,27 @@ def read_states(n_states: int, mesh: RadialMesh, size: int) -> int:
     return number
 
 
-def read_potential(V: Potential, r: Array, Z: float, *, covered: bool = False) -> Array:
+def read_potential(V: Potential, r: Array, Z: float, *, covered: bool = False, name: str = "V") -> Array:
     """Values of a potential at the radii; samples are interpolated, less their singularity -Z / r.
 
     If `covered`, the samples are known to cover the mesh, and its points may lie a little beyond.
     """
     if callable(V):
-        return checks.output("V", V(r.copy()), shape=r.shape, points=r)
+        return checks.output(name, V(r.copy()), shape=r.shape, points=r)
     samples: object = V
     if not isinstance(samples, tuple | list) or len(samples) != 2:
-        raise TypeError(f"V must be callable or a pair (r, v) of samples, got {type(V).__name__}")
+        raise TypeError(f"{name} must be callable or a pair (r, v) of samples, got {type(V).__name__}")
     from scipy.interpolate import CubicSpline
 
     arrays.array_namespace(r=V[0], v=V[1])
     radii, values = (arrays.to_host(part) if hasattr(part, "shape") else part for part in V)
-    radii = checks.array("the r of V", radii, ndim=1, dtype=np.float64)
-    values = checks.array("the v of V", values, shape=radii.shape, dtype=np.float64)
+    radii = checks.array(f"the r of {name}", radii, ndim=1, dtype=np.float64)
+    values = checks.array(f"the v of {name}", values, shape=radii.shape, dtype=np.float64)
     if radii.size < 4 or not (np.diff(radii) > 0).all():
-        raise ValueError("the r of V must hold at least 4 radii, strictly increasing")
+        raise ValueError(f"the r of {name} must hold at least 4 radii, strictly increasing")
     if not covered and (radii[0] > r.min() or radii[-1] < r.max()):
         raise ValueError(
-            f"the r of V must cover the mesh, [{r.min():.3g}, {r.max():.3g}], "
+            f"the r of {name} must cover the mesh, [{r.min():.3g}, {r.max():.3g}], "
             f"got [{radii[0]:.3g}, {radii[-1]:.3g}]"
         )
     positive = radii > 0

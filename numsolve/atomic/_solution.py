@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ROUNDING = 1e-14
 #: A relative change of the total energy with the order, from which on elements are divided to see the error.
 UNRESOLVED = 1e-4
+#: The same with an external potential, which may have steps.
+STEPPED = 1e-10
 
 
 class Functions(TypedDict):
@@ -46,11 +48,13 @@ class Energies(TypedDict):
 def orbitals(field: SelfConsistentField, V: Array) -> tuple[Orbital, ...]:
     """The orbitals in the potential V that the electrons feel.
 
-    Far away V tends to zero, from above for an anion: what lies above V(r_max) or above zero is not bound.
+    Far away V tends to zero, from above for an anion: what lies above V(r_max) or above zero is not bound;
+    with an external potential, what lies above V(r_max).
     """
     states = field.states
     P, Q = orbital_values(field.tables, states, V, field.equations.c)
-    edge = np.minimum(unspread(V, field.mesh.n_elements)[:, -1, -1], 0.0).tolist()
+    last = unspread(V, field.mesh.n_elements)[:, -1, -1]
+    edge = (last if field.equations.external is not None else np.minimum(last, 0.0)).tolist()
     return tuple(
         Orbital(
             level.n,
@@ -86,10 +90,25 @@ def functions(field: SelfConsistentField, V: Array) -> Functions:
 def energies(field: SelfConsistentField) -> Energies:
     """The total energy and its terms."""
     terms = field.fields.terms[0]
-    named = {name: float(terms[name]) for name in ("kinetic", "hartree", "nuclear", "xc", "band")}
-    virial = 2 * named["kinetic"] + named["hartree"] + named["nuclear"]
+    names = ("kinetic", "hartree", "nuclear", "external", "xc", "band")
+    named = {name: float(terms[name]) for name in names}
+    virial = 2 * named["kinetic"] + named["hartree"] + _nuclear_virial(field, named["nuclear"])
     named["virial"] = virial + 3 * (float(terms["potential"]) - named["xc"])
-    return {"total_energy": float(terms["total"]), "energy_terms": named, "dE_dZ": -float(terms["over_r"])}
+    return {
+        "total_energy": float(terms["total"]),
+        "energy_terms": named,
+        "dE_dZ": named["nuclear"] / field.equations.Z,
+    }
+
+
+def _nuclear_virial(field: SelfConsistentField, nuclear: float) -> float:
+    """Minus int rho r V', which for a point is the energy itself; nan with an external potential."""
+    nucleus, tables = field.equations.nucleus, field.tables
+    if field.equations.external is not None:
+        return nan
+    if nucleus is None:
+        return nuclear
+    return -float(np.sum(tables.weight * field.fields.rho_all * tables.r * nucleus.slope(tables.r)))
 
 
 def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> float:
@@ -102,7 +121,7 @@ def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> floa
     """
     if limits.expired:
         return nan
-    Z, c = field.equations.Z, field.equations.c
+    Z, c = field.equations.point, field.equations.c
     coarse, finer = field.mesh, field.mesh.refined(4)
     fine = SelfConsistentField.of(field.equations, finer)
     singular = c is not None and coarse.edges[0] == 0.0
@@ -113,12 +132,15 @@ def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> floa
         return nan
     energy = float(field.fields.terms["total"][0])
     change = abs(float(fine.fields.terms["total"][0]) - energy)
-    if change > UNRESOLVED * abs(energy):  # the order says nothing where the elements are far too long
-        change = max(change, abs(_divided_energy(field, x, limits) - energy))
+    # The order says little where the elements are far too long, or an external potential has a step in one.
+    smooth = field.equations.external is None
+    if change > (UNRESOLVED if smooth else STEPPED) * abs(energy):
+        tolerance = min(UNRESOLVED * field.equations.Z**2, change)
+        change = max(change, abs(_divided_energy(field, x, tolerance, limits) - energy))
     return change / (1 - (coarse.order / finer.order) ** 4) + ROUNDING * max(abs(energy), 1.0)
 
 
-def _divided_energy(field: SelfConsistentField, x: Array, limits: Limits) -> float:
+def _divided_energy(field: SelfConsistentField, x: Array, tolerance: float, limits: Limits) -> float:
     """The total energy on elements of an eighth of the length, to a few digits; x is where it starts."""
     mesh = field.mesh.divided(8)
     fine = SelfConsistentField.of(field.equations, mesh, depth=8)
@@ -126,7 +148,7 @@ def _divided_energy(field: SelfConsistentField, x: Array, limits: Limits) -> flo
     parts = [np.interp(r, radii, gather(part, field.mesh.n_elements)) for part in x]
     y = np.stack([spread(part.reshape(mesh.n_elements, mesh.n_quad)) for part in parts])
     rows = np.empty((3, 60))
-    done, stopped, tolerance = 0, False, UNRESOLVED * field.equations.Z**2
+    done, stopped = 0, False
     while done < rows.shape[1] and not stopped and not limits.expired:
         left = rows[:, done:].copy()
         more, stopped = fine.iterate(y, left.shape[1], tolerance, left, alpha=0.4, limits=limits)

@@ -153,7 +153,7 @@ class Pencil(NamedTuple):
 TERMS = np.dtype(
     [
         (name, np.float64)
-        for name in ("total", "kinetic", "hartree", "nuclear", "xc", "band", "over_r", "potential")
+        for name in ("total", "kinetic", "hartree", "nuclear", "external", "xc", "band", "potential")
     ]
 )
 
@@ -161,6 +161,7 @@ TERMS = np.dtype(
 class Fields(NamedTuple):
     """Functions at the quadrature points, (spins, blocks, points, 8) but for those of all electrons."""
 
+    fixed: Array  # (2, blocks, points, 8): potentials of the nucleus and of what is outside the atom
     rho: Array  # 4 pi r^2 n
     v_xc: Array
     rho_all: Array  # (blocks, points, 8)
@@ -175,7 +176,7 @@ class Fields(NamedTuple):
         """Fields without values."""
         whole = tables.r.shape
         each = (spins, *whole)
-        shapes = (each, each, whole, whole, whole, whole, (2, len(tables.r), LANES))
+        shapes = ((2, *whole), each, each, whole, whole, whole, whole, (2, len(tables.r), LANES))
         return cls._make([*zeros(*shapes), np.zeros(1, dtype=TERMS)])
 
 

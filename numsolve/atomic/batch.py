@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from concurrent.futures import Executor
 
+    from ._radial import Potential
     from .configuration import Configuration
     from .mesh import RadialMesh
     from .result import AtomResult
@@ -28,6 +29,9 @@ class AtomSettings(TypedDict, total=False):
     relativistic: bool | Literal["dirac", "scalar"]
     spin_polarized: bool
     xc: Literal["lda", "exchange", "hartree"]
+    nucleus: Literal["point", "uniform", "gaussian"]
+    nuclear_radius: float | None
+    external: Potential | None
     c: float
     mesh: RadialMesh | None
     mixing: Literal["anderson", "linear"]
@@ -39,11 +43,11 @@ class AtomSettings(TypedDict, total=False):
 class AtomSpec(AtomSettings, total=False):
     """The arguments of `AtomDFT`, the charge among them."""
 
-    Z: float
+    Z: float | str
 
 
 def solve_atoms(
-    specs: Iterable[float | AtomSpec | AtomDFT],
+    specs: Iterable[float | str | AtomSpec | AtomDFT],
     *,
     executor: Executor | None = None,
     progress: bool = False,
@@ -55,7 +59,7 @@ def solve_atoms(
     Parameters
     ----------
     specs : iterable
-        Of nuclear charges, dictionaries of arguments of `AtomDFT`, or `AtomDFT` objects.
+        Of nuclear charges or symbols, dictionaries of arguments of `AtomDFT`, or `AtomDFT` objects.
     executor : concurrent.futures.Executor, optional
         The compiled loop releases the interpreter's lock, so that threads run side by side.
     progress : bool
@@ -103,7 +107,7 @@ def solve_atoms(
     return results
 
 
-def _atom(spec: float | AtomSpec | AtomDFT, settings: AtomSettings) -> AtomDFT:
+def _atom(spec: float | str | AtomSpec | AtomDFT, settings: AtomSettings) -> AtomDFT:
     if isinstance(spec, AtomDFT):
         return spec
     own: AtomSpec = spec if isinstance(spec, dict) else {"Z": spec}

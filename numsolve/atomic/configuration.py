@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _NAMES = """
 H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr
 Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir
-Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U
+Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl
+Mc Lv Ts Og
 """
 SYMBOLS = _NAMES.split()
 LETTERS = "spdfghi"
@@ -42,6 +43,9 @@ _EXCEPTIONS = {
     90: "[Rn] 6d2 7s2",
     91: "[Rn] 5f2 6d1 7s2",
     92: "[Rn] 5f3 6d1 7s2",
+    93: "[Rn] 5f4 6d1 7s2",
+    96: "[Rn] 5f7 6d1 7s2",
+    103: "[Rn] 5f14 7s2 7p1",
 }
 _SHELL = re.compile(r"([1-9]\d?)([a-z])(\d*\.?\d*(?:e-?\d+)?)")
 
@@ -91,12 +95,14 @@ def orbital_label(n: int, l: int, kappa: int | None = None) -> str:  # noqa: E74
 
 
 def ground_configuration(Z: int) -> str:
-    """Return the ground-state configuration of a neutral atom, Z = 1 ... 92, as the NIST tables have it.
+    """Return the ground-state configuration of a neutral atom, as the NIST tables have it up to uranium.
+
+    Beyond they are those of spectroscopy up to 7s2 and 7p1 of lawrencium, and from 104 on what is predicted.
 
     Parameters
     ----------
     Z : int
-        Nuclear charge.
+        Nuclear charge, 1 to 118.
 
     Returns
     -------
@@ -105,7 +111,7 @@ def ground_configuration(Z: int) -> str:
     Raises
     ------
     ValueError
-        If Z is not between 1 and 92.
+        If Z is not between 1 and 118.
 
     References
     ----------
@@ -118,7 +124,7 @@ def ground_configuration(Z: int) -> str:
     >>> ground_configuration(24)
     '1s2 2s2 2p6 3s2 3p6 3d5 4s1'
     """
-    Z = checks.integer("Z", Z, low=1, high=92)
+    Z = checks.integer("Z", Z, low=1, high=len(SYMBOLS))
     return " ".join(map(str, _ground(Z)))
 
 

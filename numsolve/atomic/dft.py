@@ -21,6 +21,7 @@ are other ones.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from dataclasses import dataclass
 from math import nan
 from typing import TYPE_CHECKING, Literal, TypedDict
@@ -31,23 +32,26 @@ from numsolve._core import arrays, checks
 from numsolve._core.codes import NONFINITE, RUNNING
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
-from numsolve._core.result import Status
+from numsolve._core.result import PrecisionWarning, Status, caller_level
 
 from . import _solution
-from ._radial import read_mesh, warn_of_unbound
-from .configuration import Shell, ground_configuration, levels, read_configuration
+from ._radial import COARSE, read_mesh, read_potential, warn_of_unbound
+from .configuration import SYMBOLS, Shell, ground_configuration, levels, read_configuration
 from .mesh import LARGEST_CHARGE, RadialMesh
+from .nucleus import read_nucleus
 from .result import AtomResult
 from .scf import Equations, SelfConsistentField
-from .tables import spread
+from .tables import gather, points_of, spread
 from .thomas_fermi import effective_charge
 from .xc import C_1986, FUNCTIONALS
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike, Callback
 
+    from ._radial import Potential
     from ._tuples import Tables
     from .configuration import Configuration, Level
+    from .nucleus import Nucleus
 
 
 @dataclass(frozen=True, init=False)
@@ -56,8 +60,8 @@ class AtomDFT:
 
     Parameters
     ----------
-    Z : float
-        Nuclear charge, positive; it need not be an integer.
+    Z : float or str
+        Nuclear charge, positive; it need not be an integer. Or the element, as "Fe".
     n_electrons : float, optional
         Number of electrons, to check the configuration with; for the ground-state configuration, whose: with
         ``n_electrons=10``, that of neon. `Z` by default, or what `configuration` says.
@@ -75,10 +79,20 @@ class AtomDFT:
         configuration says how. Not together with `relativistic`.
     xc : {"lda", "exchange", "hartree"}
         Exchange and correlation, exchange alone, or neither.
+    nucleus : {"point", "uniform", "gaussian"}
+        A point, a uniform ball or a Gaussian density. With the last two Dirac's orbitals begin without the
+        singularity of a point, so that `Z` may be above `c`.
+    nuclear_radius : float, optional
+        Root mean square radius of such a nucleus in bohr; by default that of the most abundant isotope, as in
+        the tables of Visscher and Dyall.
+    external : callable or pair of arrays, optional
+        A potential in hartree that is there beside that of the nucleus, as a wall, a screening or the field
+        of other charges: a function of the radii in bohr, or samples (r, v) that cover the mesh. Where it has
+        kinks or steps, give a `mesh` with an edge. An impenetrable wall is the end of the `mesh`.
     c : float
         Speed of light in atomic units; the default is that of the published tables.
     mesh : RadialMesh, optional
-        The elements; `RadialMesh.atomic` by default.
+        The elements; `RadialMesh.atomic` by default, or elements that begin at the nucleus' surface.
     mixing : {"anderson", "linear"}
         How the next potential is made.
     mixing_alpha : float
@@ -107,6 +121,9 @@ class AtomDFT:
     relativistic: bool | Literal["scalar"]
     spin_polarized: bool
     xc: str
+    nucleus: str
+    nuclear_radius: float | None
+    external: Potential | None
     c: float
     mesh: RadialMesh
     mixing: str
@@ -114,16 +131,20 @@ class AtomDFT:
     mixing_depth: int
     tol: float
     _levels: tuple[Level, ...] = dataclasses.field(repr=False)
+    _nucleus: Nucleus | None = dataclasses.field(repr=False)
 
     def __init__(
         self,
-        Z: float,
+        Z: float | str,
         *,
         n_electrons: float | None = None,
         configuration: Configuration | None = None,
         relativistic: bool | Literal["dirac", "scalar"] = False,
         spin_polarized: bool = False,
         xc: Literal["lda", "exchange", "hartree"] = "lda",
+        nucleus: Literal["point", "uniform", "gaussian"] = "point",
+        nuclear_radius: float | None = None,
+        external: Potential | None = None,
         c: float = C_1986,
         mesh: RadialMesh | None = None,
         mixing: Literal["anderson", "linear"] = "anderson",
@@ -131,11 +152,12 @@ class AtomDFT:
         mixing_depth: int = 8,
         tol: float = 1e-8,
     ) -> None:
-        Z = checks.real("Z", Z, low=0.0, open_low=True, high=LARGEST_CHARGE)
+        Z = _read_charge(Z)
         c = checks.real("c", c, low=0.0, open_low=True)
         theory = _read_relativity(relativistic)
         spin_polarized = checks.flag("spin_polarized", spin_polarized)
-        if theory and c <= Z:
+        extended = read_nucleus(Z, nucleus, nuclear_radius)
+        if theory and c <= Z and extended is None:
             raise ValueError(
                 f"Z must be below c = {c:g}: beyond it a point nucleus has no 1s state; got {Z:g}"
             )
@@ -144,6 +166,12 @@ class AtomDFT:
                 f"spin_polarized needs Schrödinger's equation; got relativistic={relativistic!r} as well"
             )
         shells, electrons = _read_electrons(Z, n_electrons, configuration)
+        if mesh is None:
+            mesh = RadialMesh.atomic(Z, bool(theory)) if extended is None else extended.mesh(bool(theory))
+        mesh = read_mesh(mesh, 0.0, Z, dirac=False)
+        if external is not None:
+            radii = gather(points_of(mesh, 0.0).r, mesh.n_elements)
+            read_potential(external, radii, 0.0, name="external")
         settings = {
             "Z": Z,
             "n_electrons": electrons,
@@ -152,14 +180,16 @@ class AtomDFT:
             "spin_polarized": spin_polarized,
             "xc": checks.choice("xc", xc, FUNCTIONALS),
             "c": c,
-            "mesh": RadialMesh.atomic(Z, bool(theory))
-            if mesh is None
-            else read_mesh(mesh, 0.0, Z, dirac=False),
+            "nucleus": nucleus,
+            "nuclear_radius": None if extended is None else extended.radius,
+            "external": external,
+            "mesh": mesh,
             "mixing": checks.choice("mixing", mixing, ("anderson", "linear")),
             "mixing_alpha": checks.real("mixing_alpha", mixing_alpha, low=0.0, high=1.0, open_low=True),
             "mixing_depth": checks.integer("mixing_depth", mixing_depth, low=0, high=100),
             "tol": checks.real("tol", tol, low=0.0),
             "_levels": tuple(levels(shells, theory is True, spin_polarized)),
+            "_nucleus": extended,
         }
         for name, value in settings.items():
             object.__setattr__(self, name, value)
@@ -204,6 +234,8 @@ class AtomDFT:
             If the tolerance was not reached; the result is the best iterate.
         UnboundWarning
             If an orbital lies above the potential at the end of the mesh.
+        PrecisionWarning
+            If the error estimate is large: a mesh that is too coarse, or an external potential with steps.
         """
         limits = Limits(maxiter, time_limit, callback, progress)
         field = self.field(self.mesh, self.mixing_depth if self.mixing == "anderson" else 0)
@@ -240,7 +272,7 @@ class AtomDFT:
         if not whole and it.nit:  # no time for that: the last step, whose fields are there
             best = field.mixing.x.reshape(x.shape)
             shown = {"x": field.flat(best), "residual": float(it.history.residual[-1])}
-        V = np.asarray(best - self.Z / field.tables.r)  # what the electrons feel
+        V = np.asarray(best + field.fields.fixed.sum(axis=0))  # what the electrons feel
         orbitals = _solution.orbitals(field, V)
         result = it.result(
             AtomResult,
@@ -258,6 +290,14 @@ class AtomDFT:
         warn_of_unbound(
             [o.energy for o in orbitals], [o.bound for o in orbitals], [o.label for o in orbitals], self.mesh
         )
+        if estimate > COARSE * max(abs(result.total_energy), 1.0):
+            warnings.warn(
+                f"the mesh does not resolve the potential: the total energy of {result.total_energy:.6g} Ha "
+                f"has an error of about {estimate:.1g}. Give a mesh= with an edge at each kink or step of "
+                "external, and shorter elements where it is steep",
+                PrecisionWarning,
+                stacklevel=caller_level(),
+            )
         return result
 
     # -- the self-consistent field -----------------------------------------------------------------
@@ -266,7 +306,9 @@ class AtomDFT:
         """The field of this atom on a mesh; `depth` is how many steps Anderson mixing remembers."""
         c, spins = self.c if self.relativistic else None, 2 if self.spin_polarized else 1
         scalar = self.relativistic == "scalar"
-        equations = Equations(self.Z, c, scalar, self._levels, spins, FUNCTIONALS[self.xc])
+        equations = Equations(
+            self.Z, c, scalar, self._levels, spins, FUNCTIONALS[self.xc], self._nucleus, self.external
+        )
         return SelfConsistentField.of(equations, mesh, depth)
 
     def first_potential(self, tables: Tables, x0: ArrayLike | None) -> Array:
@@ -289,6 +331,15 @@ class _Shown(TypedDict, total=False):
     residual: float
 
 
+def _read_charge(Z: float | str) -> float:
+    """The nuclear charge, of an element too."""
+    if isinstance(Z, str):
+        if Z not in SYMBOLS:
+            raise ValueError(f"Z must be a number or the symbol of an element, as 'Fe'; got {Z!r}")
+        return float(SYMBOLS.index(Z) + 1)
+    return checks.real("Z", Z, low=0.0, open_low=True, high=LARGEST_CHARGE)
+
+
 def _read_relativity(relativistic: object) -> bool | Literal["scalar"]:
     """False, True for the Dirac equation, or "scalar"."""
     if isinstance(relativistic, str):
@@ -304,9 +355,9 @@ def _read_electrons(
     wanted = None if n_electrons is None else checks.real("n_electrons", n_electrons, low=0.0, open_low=True)
     if configuration is None:
         number = Z if wanted is None else wanted
-        if number != int(number) or not 1 <= number <= 92:
+        if number != int(number) or not 1 <= number <= len(SYMBOLS):
             raise ValueError(
-                f"configuration must be given for {number:g} electrons: ground states are known for 1 ... 92"
+                f"configuration must be given for {number:g} electrons: ground states are known for 1 ... 118"
             )
         configuration = ground_configuration(int(number))
     shells = read_configuration(configuration)

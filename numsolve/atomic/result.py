@@ -215,9 +215,9 @@ class AtomResult(Result):
     total_energy : float
         Total energy.
     energy_terms : dict of str to float
-        "kinetic", "hartree", "nuclear", "xc", whose sum it is; "band", the sum of occupied orbital energies;
-        and "virial", which vanishes for a converged nonrelativistic atom: 2 kinetic + hartree + nuclear +
-        3 int n (v_xc - e_xc).
+        "kinetic", "hartree", "nuclear", "external", "xc", whose sum it is; "band", the sum of occupied orbital
+        energies; and "virial", which vanishes for a converged nonrelativistic atom: 2 kinetic + hartree - int n r V' +
+        3 int n (v_xc - e_xc) with the nucleus' V; nan with an external potential.
     orbitals : tuple of Orbital
         In the order of the configuration.
     r, weights : array of shape (n_points,)
@@ -229,7 +229,8 @@ class AtomResult(Result):
     v_eff, v_hartree, v_xc : array
         The potential that the orbitals feel, and its parts.
     dE_dZ : float
-        Derivative of the total energy by the nuclear charge, the electrons kept: minus int rho / r.
+        Derivative of the total energy by the nuclear charge, the electrons and the nucleus' radius kept:
+        minus int rho / r for a point.
     error_estimate : float
         Of the total energy in hartree: what its change with elements of an order higher by four points to,
         and rounding. The wall at the end of the mesh is not in it.

@@ -8,16 +8,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ._radial import read_potential
 from ._tuples import PIECE_SECONDS, Fields, Mixing, Order, Pencil, States, pieces, zeros
-from .tables import dirac_tables, gather, radial_power, scalar_power, scalar_tables, schroedinger_tables
+from .tables import (
+    dirac_tables,
+    gather,
+    radial_power,
+    scalar_power,
+    scalar_tables,
+    schroedinger_tables,
+    spread,
+)
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
     from numsolve._core.typing import Array
 
+    from ._radial import Potential
     from ._tuples import Tables
     from .configuration import Level
     from .mesh import RadialMesh
+    from .nucleus import Nucleus
 
 #: A last look costs so many factorisations a state: up to eight steps, and two for its certificate.
 LOOK = 10
@@ -33,6 +44,13 @@ class Equations:
     levels: tuple[Level, ...]
     spins: int
     functional: tuple[float, float]  # how much of exchange and of correlation
+    nucleus: Nucleus | None = None  # a point
+    external: Potential | None = None
+
+    @property
+    def point(self) -> float:
+        """The charge of the point at the centre."""
+        return self.Z if self.nucleus is None else 0.0
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -44,7 +62,7 @@ class Equations:
         if self.c is None:
             return schroedinger_tables(mesh, self.channels)
         make = scalar_tables if self.scalar else dirac_tables
-        return make(mesh, self.channels, self.Z, self.c)
+        return make(mesh, self.channels, self.point, self.c)
 
     @property
     def powers(self) -> tuple[float, ...]:
@@ -52,7 +70,15 @@ class Equations:
         if self.c is None:
             return (0.0,)
         power = scalar_power if self.scalar else radial_power
-        return tuple(power(channel, self.Z, self.c) for channel in self.channels)
+        return tuple(power(channel, self.point, self.c) for channel in self.channels)
+
+    def fixed(self, mesh: RadialMesh, tables: Tables, out: Array) -> None:
+        """Fill in the potentials of the nucleus and of what is outside, (2, blocks, points, 8)."""
+        out[0] = -self.Z / tables.r if self.nucleus is None else self.nucleus.potential(tables.r)
+        if self.external is not None:
+            r = gather(tables.r, mesh.n_elements)
+            v = read_potential(self.external, r, 0.0, covered=True, name="external")
+            out[1] = spread(v.reshape(mesh.n_elements, mesh.n_quad))
 
 
 @dataclass(frozen=True)
@@ -79,13 +105,15 @@ class SelfConsistentField:
             [level.occupation for level in levels],
         )
         (V,) = zeros((equations.spins, *tables.r.shape))
+        fields = Fields.of(tables, equations.spins)
+        equations.fixed(mesh, tables, fields.fixed)
         return cls(
             equations,
             mesh,
             tables,
             states,
             Pencil.of(tables, V),
-            Fields.of(tables, equations.spins),
+            fields,
             Mixing.of(V.size, depth),
         )
 

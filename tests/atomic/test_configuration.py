@@ -14,7 +14,7 @@ def test_ground_states_are_those_of_the_table(total_energies):
         assert SYMBOLS[int(row["Z"]) - 1] == row["symbol"]
 
 
-@pytest.mark.parametrize("Z", range(1, 93))
+@pytest.mark.parametrize("Z", range(1, 119))
 def test_ground_states_are_neutral(Z):
     assert sum(shell.occupation for shell in read_configuration(ground_configuration(Z))) == Z
 
