@@ -215,9 +215,9 @@ class AtomResult(Result):
     total_energy : float
         Total energy.
     energy_terms : dict of str to float
-        "kinetic", "hartree", "nuclear", "external", "xc", whose sum it is; "band", the sum of occupied orbital
-        energies; and "virial", which vanishes for a converged nonrelativistic atom: 2 kinetic + hartree - int n r V' +
-        3 int n (v_xc - e_xc) with the nucleus' V; nan with an external potential.
+        "kinetic", "hartree", "nuclear", "external", "xc", whose sum it is; "band", the sum of occupied
+        orbital energies; and "virial", which vanishes for a converged nonrelativistic atom: 2 kinetic +
+        hartree - int n r V' + 3 int n (v_xc - e_xc) with the nucleus' V; nan with an external potential.
     orbitals : tuple of Orbital
         In the order of the configuration.
     r, weights : array of shape (n_points,)
