@@ -290,7 +290,7 @@ class AtomDFT:
         warn_of_unbound(
             [o.energy for o in orbitals], [o.bound for o in orbitals], [o.label for o in orbitals], self.mesh
         )
-        if estimate > COARSE * max(abs(result.total_energy), 1.0):
+        if result.success and estimate > COARSE * max(abs(result.total_energy), 1.0):
             warnings.warn(
                 f"the mesh does not resolve the potential: the total energy of {result.total_energy:.6g} Ha "
                 f"has an error of about {estimate:.1g}. Give a mesh= with an edge at each kink or step of "
