@@ -12,7 +12,7 @@ derivatives of energies, a solver as a function of JAX.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,7 +176,7 @@ class _SelfConsistency:
         atom = self.atom
         field = atom.field(atom.mesh)
         charge = float(np.reshape(np.asarray(Z), ()))
-        field = replace(field, equations=replace(field.equations, Z=charge))
+        field.fields.fixed[0] *= charge / atom.Z
         field.settle(atom.first_potential(field.tables, np.asarray(x + external)), Limits())
         out = gather(field.fields.v_hartree + field.fields.v_xc, atom.mesh.n_elements)
         return np.asarray((out if atom.spin_polarized else out[0]) - x)

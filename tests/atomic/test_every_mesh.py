@@ -22,6 +22,10 @@ from numsolve.atomic import (
 box_decides = pytest.mark.filterwarnings("ignore::numsolve.atomic.UnboundWarning")
 
 
+coarse = pytest.mark.filterwarnings("ignore::numsolve.PrecisionWarning")
+
+
+@coarse
 @pytest.mark.parametrize("elements", [5, 6, 7, 8])
 @pytest.mark.parametrize("order", [12, 14, 20, 22])
 def test_uranium_converges_on_every_mesh(elements, order):
@@ -40,6 +44,7 @@ def test_heavy_atoms_converge_on_these_too(Z, elements, order):
     assert AtomDFT(Z, relativistic=True, mesh=mesh).run().success
 
 
+@coarse
 def test_random_atoms_on_random_meshes_converge():
     """A sample of charges, theories, meshes and mixings."""
     rng = np.random.default_rng(20)
