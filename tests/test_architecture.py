@@ -44,15 +44,7 @@ KERNEL_IMPORTS = {
 #: and the parts of the ground that were made for them
 KERNEL_GROUND = ("_core.codes", "_core.compiled")
 #: The circles of imports that still stand, each to be undone by a change of its own.
-KNOWN_CIRCLES = {
-    frozenset(
-        f"numsolve.transport.{name}"
-        for name in (
-            *("_cloud_adjoint", "_cloud_dual", "_cloud_problem", "_cloud_schur", "_cloud_stages"),
-            "cloud_result",
-        )
-    )
-}
+KNOWN_CIRCLES: set[frozenset[str]] = set()
 #: What compiles slowly in a kernel (a loop does not), and is only there for a reason that its line gives.
 SLOW_TO_COMPILE = {"np.sort", "np.argsort", "np.linalg", "np.unique", "np.searchsorted"}
 ON_PURPOSE = "# compiled on purpose"

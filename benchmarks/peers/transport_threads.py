@@ -24,9 +24,9 @@ import numpy as np
 from _harness import Case, Peer, main
 from numsolve import transport
 from numsolve.transport import problems
-from numsolve.transport._cloud_problem import prepare_clouds
 from numsolve.transport._problem import prepare
 from numsolve.transport._semidual import SemiDual
+from numsolve.transport.clouds._problem import prepare_clouds
 
 
 def case(name: str, run: Callable[[], Any], metric: str = "time") -> Case:

@@ -28,11 +28,11 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
+from numsolve.transport._deadline import TimeUp
 
-from ._cloud_dual import STAGE_TOL, SemiDual
-from ._cloud_problem import prepare_clouds
-from ._cloud_stored import solve_stored
-from ._deadline import TimeUp
+from ._problem import prepare_clouds
+from ._semidual import STAGE_TOL, SemiDual
+from ._stored import solve_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, ArrayLike, Callback
 
-    from ._cloud_dual import State
-    from ._cloud_metric import MetricName
-    from .cloud_result import SampleResult
+    from ._metric import MetricName
+    from ._state import State
+    from .result import SampleResult
 
 Method = Literal["auto", "newton", "sinkhorn"]
 #: Words of other packages for what solvers between clouds take.

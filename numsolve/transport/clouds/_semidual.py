@@ -4,44 +4,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from numsolve._core import arrays
+from numsolve.transport import _kernels
+from numsolve.transport._deadline import TimeUp
 
 from ._cloud import Pairs, transform
-from ._cloud_schur import Jacobi, TwoGrid, conjugate_gradients, schur
-from ._cloud_stages import stages
-from ._deadline import TimeUp
+from ._schur import Jacobi, TwoGrid, conjugate_gradients, schur
+from ._stages import stages
+from ._state import State, most
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
     from numsolve._core.typing import Array
 
-    from ._cloud import Cloud, Plan
-    from ._cloud_problem import CloudProblem
-    from ._cloud_schur import Entries
+    from ._cloud import Cloud
+    from ._problem import CloudProblem
+    from ._schur import Entries
 
 #: Error at which a stage but the last is left.
 STAGE_TOL = 1e-2
 #: How much of the time that a run may take beyond its limit goes to the passes of a last stage.
 LAST_STAGE = 0.5
-#: Entries of P in CSR, per row, at most, and what small problems may have anyway.
-ENTRIES_PER_ROW, ENTRIES = 400, 2_000_000
-
-
-@dataclass
-class State:
-    """A point on the way: g = g(f), the plan with its row sums, F, and the error of the rows."""
-
-    f: Array
-    g: Array
-    plan: Plan
-    r: Array
-    fun: float
-    error: float
 
 
 class SemiDual:
@@ -50,7 +36,7 @@ class SemiDual:
     def __init__(self, problem: CloudProblem, tol: float) -> None:
         self.xp, self.tol, self.unit = problem.xp, tol, problem.unit
         self.rounding = problem.rounding
-        self.stages = stages(problem)
+        self.stages = stages(problem.pairs, problem.reg, problem.range)
         self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
         self.damping = 1.0
         self.coarse: tuple[State, Entries, Array] | None = None
@@ -191,7 +177,7 @@ class SemiDual:
         deadline = self.pairs.workers.deadline
         entries = s.plan.entries(min(max(0.1 * small, 1e-6), 1e-3) / 50, most(self.pairs))
         if entries is not None and not self.coarse:
-            k = arrays.kernels_for(xp, __package__, "newton")
+            k = _kernels.of_systems(xp)
             x, steps, _ = k.schur_cg_sparse(*entries, d, b, rhs, stop, 500, lambda: deadline.passed)
         else:
             product, diagonal = schur(s.plan, entries, d, b)
@@ -211,8 +197,3 @@ def _extended(potential: Array, coarse: Cloud, fine: Cloud, reg: float) -> Array
         return potential
     owners = fine.owners(coarse)
     return potential[owners] + reg * np.log(fine.weights / coarse.weights[owners])
-
-
-def most(pairs: Pairs) -> int:
-    """The most entries of P that are stored."""
-    return max(ENTRIES_PER_ROW * pairs.shape[0], ENTRIES)

@@ -1,0 +1,31 @@
+"""A point on the way to the solution between clouds, and how much of its plan is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array
+
+    from ._cloud import Pairs, Plan
+
+#: Entries of P in CSR, per row, at most, and what small problems may have anyway.
+ENTRIES_PER_ROW, ENTRIES = 400, 2_000_000
+
+
+@dataclass
+class State:
+    """A point on the way: g = g(f), the plan with its row sums, F, and the error of the rows."""
+
+    f: Array
+    g: Array
+    plan: Plan
+    r: Array
+    fun: float
+    error: float
+
+
+def most(pairs: Pairs) -> int:
+    """The most entries of P that are stored."""
+    return max(ENTRIES_PER_ROW * pairs.shape[0], ENTRIES)
