@@ -6,14 +6,14 @@ from .clouds.plan import CloudPlan as CloudPlan
 from .clouds.result import SampleGradient as SampleGradient
 from .clouds.result import SampleResult as SampleResult
 from .clouds.sample import solve_sample as solve_sample
-from .quadratic import SparseTransportResult as SparseTransportResult
-from .quadratic import quadratic as quadratic
 from .result import Gradient as Gradient
 from .result import TransportResult as TransportResult
 from .sinkhorn import sinkhorn as sinkhorn
 from .sns import sinkhorn_newton_sparse as sinkhorn_newton_sparse
 from .solve import solve as solve
-from .sparse import sparsity_constrained as sparsity_constrained
+from .sparse.quadratic import quadratic as quadratic
+from .sparse.result import SparseTransportResult as SparseTransportResult
+from .sparse.sparsity_constrained import sparsity_constrained as sparsity_constrained
 from .unbalanced import sinkhorn_unbalanced as sinkhorn_unbalanced
 
 __all__ = [

@@ -270,7 +270,7 @@ def test_nothing_is_prepared_for_a_pass_that_comes_too_late(monkeypatch):
 
 def test_no_interior_point_step_after_the_time(monkeypatch):
     """An entropic start that the limit cut short was prepared for, and one step was made from it."""
-    from numsolve.transport import _relaxed
+    from numsolve.transport.sparse import _relaxed
 
     entropic, begun = _relaxed.Relaxed._entropic, []
 
@@ -532,12 +532,12 @@ def test_a_relaxation_that_was_cut_short_is_not_rounded():
 
 def test_the_rounding_is_within_the_time(monkeypatch):
     """Once the relaxation is solved the time runs out: its plan comes back, and the result says why."""
-    from numsolve.transport import sparse
+    from numsolve.transport.sparse import sparsity_constrained
 
     def late(relaxed, rows, columns):
-        raise sparse.TimeUp
+        raise sparsity_constrained.TimeUp
 
-    monkeypatch.setattr(sparse, "_most", late)
+    monkeypatch.setattr(sparsity_constrained, "_most", late)
     with pytest.warns(ConvergenceWarning, match="time limit"):
         r = transport.sparsity_constrained(A, B, M, 1.0, 2, rounding="support", time_limit=60.0)
     assert r.status is Status.TIME_LIMIT

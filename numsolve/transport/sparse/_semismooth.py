@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numsolve._core.typing import Array, Kernels
+    from numsolve.transport._deadline import Deadline
 
-    from ._deadline import Deadline
     from ._pairs import ByColumns
 
 #: First shift, and the largest number of unknowns for which S is factorised.

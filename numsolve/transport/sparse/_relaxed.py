@@ -30,21 +30,21 @@ from numsolve._core import arrays, checks
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
+from numsolve.transport._deadline import Deadline, TimeUp
+from numsolve.transport.newton import newton as entropic
 
 from ._barrier import Barrier
-from ._deadline import Deadline, TimeUp
 from ._interior import Interior
 from ._pairs import ByColumns
 from ._semismooth import Proximal, SemiDual, State, newton
-from .newton import newton as entropic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numsolve._core.typing import Array
+    from numsolve.transport._problem import Problem
 
     from ._pairs import Pairs
-    from ._problem import Problem
 
 #: First reg over the range of the cost over a typical weight, and the factor from one to the next.
 FIRST_REG, STAGE_FACTOR = 0.1, 4.0
@@ -103,7 +103,7 @@ class Relaxed:
 
     def __post_init__(self) -> None:
         problem = self.problem
-        self.kernels = arrays.kernels_for(problem.xp, __package__, "sparse")
+        self.kernels = arrays.kernels_for(problem.xp, __package__)
         self.reg = problem.reg * problem.mass  # the plan is measured in units of the mass
         self.a, self.b = problem.a.astype(np.float64), problem.b.astype(np.float64)
         self.a, self.b = self.a / self.a.sum(), self.b / self.b.sum()

@@ -23,8 +23,8 @@ from ._pairs import Pairs, factorised, to_zero
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Kernels
+    from numsolve.transport._deadline import Deadline
 
-    from ._deadline import Deadline
     from ._pairs import ByColumns
 
 Cone: TypeAlias = "tuple[Array, Array, Array]"  # (s, eta, tau), or the multipliers of the three
