@@ -55,7 +55,7 @@ class State:
     error: float
 
 
-class SemiDual:
+class DenseDual:
     """The problem with its smaller side as f."""
 
     #: Whether S is singular along 1.

@@ -38,7 +38,7 @@ import numpy as np
 from numsolve._core import arrays
 from numsolve._core.result import Status
 
-from ._semidual import SemiDual
+from ._semidual import DenseDual
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ def newton(
     tol: float,
     potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
-    semidual: type[SemiDual] = SemiDual,
+    semidual: type[DenseDual] = DenseDual,
 ) -> TransportResult:
     """Solve a prepared problem; see `numsolve.transport.solve` for the arguments.
 
@@ -129,7 +129,7 @@ def newton(
     )
 
 
-def _record(it: Monitor, dual: SemiDual, s: State, reg: float, tol: float) -> None:
+def _record(it: Monitor, dual: DenseDual, s: State, reg: float, tol: float) -> None:
     """Record a point; only at the last eps it may be the answer."""
     done = reg == dual.problem.reg and s.error <= 0.999 * tol  # the rest is for rounding in the columns
     it.record(s.error, dual.exponents(s.f, s.g, reg), converged=done, reg=reg)
@@ -152,7 +152,7 @@ class _Watch:
 
 
 def _start(
-    dual: SemiDual, problem: Problem, potentials_init: Sequence[ArrayLike] | None
+    dual: DenseDual, problem: Problem, potentials_init: Sequence[ArrayLike] | None
 ) -> tuple[State, list[float]]:
     """Return the first point and the path of eps: only the last one if the start is good enough for it."""
     f, g = dual.start(potentials_init)
@@ -176,7 +176,7 @@ def _start(
 
 
 def _give_up(
-    it: Monitor, watch: _Watch, dual: SemiDual, problem: Problem, s: State, x: Array, last: bool
+    it: Monitor, watch: _Watch, dual: DenseDual, problem: Problem, s: State, x: Array, last: bool
 ) -> None:
     """Stop where no further step can help, and say why."""
     if problem.forbidden and dual.singular:  # an unbalanced problem always has a plan
@@ -194,7 +194,7 @@ def _give_up(
         it.stop(Status.STAGNATED)
 
 
-def _overloaded(dual: SemiDual, by: Array) -> bool:
+def _overloaded(dual: DenseDual, by: Array) -> bool:
     """Whether some rows weigh more than all columns that they may use together (Hall's condition fails).
 
     Where no plan exists F grows without bound along such a set, so its rows come first in the order of f

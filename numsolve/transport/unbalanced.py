@@ -52,7 +52,7 @@ from numsolve._core.limits import Limits
 from ._bounds import cost_of, least_in_columns, least_in_rows
 from ._foreign import KEYWORDS
 from ._problem import Problem, prepare, quiet
-from ._semidual import SemiDual, State
+from ._semidual import DenseDual, State
 from .newton import newton
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def sweep_unbalanced(
 ) -> TransportResult:
     """Solve a prepared problem by Sinkhorn's iteration."""
     with (
-        closing(UnbalancedSemiDual(problem, limits)) as dual,
+        closing(UnbalancedDual(problem, limits)) as dual,
         problem.monitor(
             "Sinkhorn",
             limits,
@@ -215,7 +215,7 @@ def newton_unbalanced(
         tol=tol,
         potentials_init=potentials_init,
         return_plan=return_plan,
-        semidual=UnbalancedSemiDual,
+        semidual=UnbalancedDual,
     )
 
 
@@ -362,7 +362,7 @@ def _prices(name: str, prices: float | Sequence[float] | Array) -> tuple[float, 
     return first, second
 
 
-class UnbalancedSemiDual(SemiDual):
+class UnbalancedDual(DenseDual):
     """The semi-dual of an unbalanced problem: what is f and g elsewhere are u and v here."""
 
     singular = False

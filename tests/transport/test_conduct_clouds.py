@@ -183,7 +183,7 @@ def test_what_ends_the_change_to_any_stage_keeps_the_point_before_it(method, end
     from numsolve.transport import _deadline
     from numsolve.transport.clouds import _semidual
 
-    enter = _semidual.SemiDual.enter
+    enter = _semidual.CloudDual.enter
     left = [0]
 
     def cut(self, stage):
@@ -192,7 +192,7 @@ def test_what_ends_the_change_to_any_stage_keeps_the_point_before_it(method, end
         if stage > 0 and left[0] == 0:
             raise KeyboardInterrupt if ends is Status.INTERRUPTED else _deadline.TimeUp
 
-    monkeypatch.setattr(_semidual.SemiDual, "enter", cut)
+    monkeypatch.setattr(_semidual.CloudDual, "enter", cut)
     whole = transport.solve_sample(X, Y, reg=1e-2, method=method)
     assert whole.success
     for k in range(1, len(whole.reg_path)):
@@ -214,7 +214,7 @@ def test_no_time_to_look_at_the_callers_start(monkeypatch):
     from numsolve.transport.clouds import _semidual
 
     good = transport.solve_sample(X, Y, reg=1e-2)
-    at, done = _semidual.SemiDual.at, []
+    at, done = _semidual.CloudDual.at, []
 
     def late(self, f, g):
         done.append(f)
@@ -222,7 +222,7 @@ def test_no_time_to_look_at_the_callers_start(monkeypatch):
             raise _deadline.TimeUp
         return at(self, f, g)
 
-    monkeypatch.setattr(_semidual.SemiDual, "at", late)
+    monkeypatch.setattr(_semidual.CloudDual, "at", late)
     with pytest.warns(ConvergenceWarning, match="time limit"):
         r = transport.solve_sample(X, Y, reg=1e-2, potentials_init=good.potentials)
     assert r.status is Status.TIME_LIMIT

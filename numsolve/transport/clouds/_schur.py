@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numsolve.transport._deadline import Deadline
 
     from ._cloud import Plan
-    from ._state import State
+    from ._state import CloudState
 
 #: Entries of a plan in CSR: indptr, indices, values.
 Entries: TypeAlias = "tuple[Array, Array, Array]"
@@ -63,7 +63,7 @@ class TwoGrid(Jacobi):
     parts, plus the coarse inverse.
     """
 
-    def __init__(self, diagonal: Array, coarse: State, entries: Entries, owners: Array) -> None:
+    def __init__(self, diagonal: Array, coarse: CloudState, entries: Entries, owners: Array) -> None:
         super().__init__(diagonal)
         self.entries, self.owners, self.parts = entries, owners, coarse.r.size
         self.sums = np.bincount(owners, diagonal, self.parts)

@@ -14,7 +14,7 @@ from numsolve.transport._deadline import TimeUp
 from ._cloud import Pairs, transform
 from ._schur import Jacobi, TwoGrid, conjugate_gradients, schur
 from ._stages import stages
-from ._state import State, most
+from ._state import CloudState, most
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
@@ -30,7 +30,7 @@ STAGE_TOL = 1e-2
 LAST_STAGE = 0.5
 
 
-class SemiDual:
+class CloudDual:
     """The dual in f of the present stage, and the way from stage to stage."""
 
     def __init__(self, problem: CloudProblem, tol: float) -> None:
@@ -39,7 +39,7 @@ class SemiDual:
         self.stages = stages(problem.pairs, problem.reg, problem.range)
         self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
         self.damping = 1.0
-        self.coarse: tuple[State, Entries, Array] | None = None
+        self.coarse: tuple[CloudState, Entries, Array] | None = None
         self.enter(0)
 
     @property
@@ -56,14 +56,14 @@ class SemiDual:
         #: The share of each weight that a sum may lose to pairs that are passed over.
         self.lost = max(1e-3 * self.goal, 0.01 * self.unit) if self.pairs.fused else 0.0
 
-    def unmeasured(self) -> State:
+    def unmeasured(self) -> CloudState:
         """The start of the present stage, of which nothing is known yet."""
         f, g = self.reg * self.xp.log(self.a), self.reg * self.xp.log(self.b)
         nan, inf = float("nan"), float("inf")
         plan = self.pairs.plan(f, g, self.reg, self.lost)
-        return State(f, g, plan, nan * self.a, -inf, inf)
+        return CloudState(f, g, plan, nan * self.a, -inf, inf)
 
-    def first(self, start: tuple[Array, Array] | None) -> State:
+    def first(self, start: tuple[Array, Array] | None) -> CloudState:
         """Start from the caller's potentials if they are near the solution, else at the first stage."""
         xp = self.xp
         if start is not None:
@@ -77,16 +77,16 @@ class SemiDual:
             self.enter(0)
         return self.at(self.reg * xp.log(self.a), self.reg * xp.log(self.b))
 
-    def at(self, f: Array, g: Array) -> State:
+    def at(self, f: Array, g: Array) -> CloudState:
         """Evaluate everything at f, with g as the stabiliser."""
         xp = self.xp
         g = transform(self.pairs, f, g, self.reg, self.lost)
         plan = self.pairs.plan(f, g, self.reg, self.lost)
         r = plan.row_sums()
         fun = float(self.a @ f) + float(self.b @ g)
-        return State(f, g, plan, r, fun, float(xp.sum(xp.abs(r - self.a))))
+        return CloudState(f, g, plan, r, fun, float(xp.sum(xp.abs(r - self.a))))
 
-    def next_stage(self, s: State) -> State:
+    def next_stage(self, s: CloudState) -> CloudState:
         """Extend the potentials to the clouds of the next stage, and take over its regularisation."""
         f, g = self.extended(s, self.stage + 1)
         coarse, reg = self.pairs, self.reg
@@ -102,12 +102,12 @@ class SemiDual:
         change = self.reg - reg
         return self.at(f + change * self.xp.log(self.a), g + change * self.xp.log(self.b))
 
-    def _stage_of(self, s: State) -> int:
+    def _stage_of(self, s: CloudState) -> int:
         """The stage at which a point was found: that is not the present one if a change was cut short."""
         at = s.plan.pairs, s.plan.reg
         return next(k for k, stage in enumerate(self.stages) if stage.pairs is at[0] and stage.reg == at[1])
 
-    def finish(self, s: State, limits: Limits) -> tuple[Array, Array]:
+    def finish(self, s: CloudState, limits: Limits) -> tuple[Array, Array]:
         """The potentials of s at the last stage: improved by a pass there if the time suffices."""
         self.enter(self._stage_of(s))
         if self.last:
@@ -120,12 +120,12 @@ class SemiDual:
             return self.extended(s)
         return s.f, s.g
 
-    def extended(self, s: State, stage: int = -1) -> tuple[Array, Array]:
+    def extended(self, s: CloudState, stage: int = -1) -> tuple[Array, Array]:
         """Give the points of a later stage the potentials of the points that stand for them."""
         fine, coarse = self.stages[stage].pairs, s.plan.pairs
         return _extended(s.f, coarse.A, fine.A, s.plan.reg), _extended(s.g, coarse.B, fine.B, s.plan.reg)
 
-    def sweep(self, s: State) -> State:
+    def sweep(self, s: CloudState) -> CloudState:
         """One iteration of Sinkhorn: the rows exact, then the columns."""
         xp = self.xp
         self.counts["nsinkhorn"] += 1
@@ -135,7 +135,7 @@ class SemiDual:
             f = transform(self.pairs.T, s.g, s.f, self.reg, self.lost)
         return self.at(f, s.g)
 
-    def newton_step(self, s: State) -> State:
+    def newton_step(self, s: CloudState) -> CloudState:
         """Go along the Newton direction as far as F rises enough; sweep once if that leaves rows far off."""
         self.counts["nnewton"] += 1
         x = self.direction(s)
@@ -160,12 +160,12 @@ class SemiDual:
             new = self.sweep(new)
         return new
 
-    def _unbalanced(self, s: State) -> bool:
+    def _unbalanced(self, s: CloudState) -> bool:
         """Whether a row is off by a factor of 8: a sweep repairs at once what Newton does in bits."""
         ratio = s.r / self.a
         return not (float(self.xp.max(ratio)) < 8 and float(self.xp.min(ratio)) > 1 / 8)
 
-    def direction(self, s: State) -> Array:
+    def direction(self, s: CloudState) -> Array:
         """Solve (S + sigma diag(max(a, r))) x = a - r; sigma fades with the error, see `newton`."""
         xp, a, b = self.xp, self.a, self.b
         small = min(1.0, s.error)
@@ -186,7 +186,7 @@ class SemiDual:
         self.counts["ncg"] += steps
         return x
 
-    def noise(self, s: State) -> float:
+    def noise(self, s: CloudState) -> float:
         """The rounding error of F, and what it may have lost."""
         size = float(self.a @ self.xp.abs(s.f)) + float(self.b @ self.xp.abs(s.g))
         return 2 * self.unit * size + self.reg * self.lost

@@ -15,7 +15,7 @@ ENTRIES_PER_ROW, ENTRIES = 400, 2_000_000
 
 
 @dataclass
-class State:
+class CloudState:
     """A point on the way: g = g(f), the plan with its row sums, F, and the error of the rows."""
 
     f: Array

@@ -31,7 +31,7 @@ from numsolve._core.result import Status, deliver
 from numsolve.transport._deadline import TimeUp
 
 from ._problem import prepare_clouds
-from ._semidual import STAGE_TOL, SemiDual
+from ._semidual import STAGE_TOL, CloudDual
 from ._stored import solve_stored
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike, Callback
 
     from ._metric import MetricName
-    from ._state import State
+    from ._state import CloudState
     from .result import SampleResult
 
 Method = Literal["auto", "newton", "sinkhorn"]
@@ -206,7 +206,7 @@ def between_clouds(
         except TimeUp:
             pass  # below, what there is no time for is left out
     start = None if potentials_init is None else problem.start(potentials_init)
-    dual = SemiDual(problem, tol)
+    dual = CloudDual(problem, tol)
     best = dual.unmeasured()
     with Monitor(
         limits,
@@ -249,7 +249,7 @@ class _Watch:
         self.stuck = self.idle = 0
         self._error, self._fun = float("inf"), -float("inf")
 
-    def see(self, s: State, noise: float) -> None:
+    def see(self, s: CloudState, noise: float) -> None:
         self.stuck += 1
         self.idle += 1
         if s.error < 0.99 * self._error:
@@ -258,13 +258,13 @@ class _Watch:
             self._fun, self.idle = s.fun, 0
 
 
-def _record(it: Monitor, dual: SemiDual, s: State) -> None:
+def _record(it: Monitor, dual: CloudDual, s: CloudState) -> None:
     """Record a point; only at the last stage it may be the answer."""
     done = dual.last and s.error <= 0.99 * dual.tol  # the rest is for the columns, and for what a sum lost
     it.record(s.error, s, converged=done, reg=dual.reg, points=sum(dual.pairs.shape))
 
 
-def _give_up(it: Monitor, watch: _Watch, dual: SemiDual, s: State, sinkhorn: bool) -> None:
+def _give_up(it: Monitor, watch: _Watch, dual: CloudDual, s: CloudState, sinkhorn: bool) -> None:
     """Stop where no further step can help."""
     if watch.stuck >= 6 and s.error <= 4 * dual.rounding:
         it.stop(Status.ROUNDING, f"The residual is {s.error:.3g}.")

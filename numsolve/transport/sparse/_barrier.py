@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import cho_solve
 
-from ._pairs import Pairs, factorised, to_zero
+from ._pairs import ChosenPairs, factorised, to_zero
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Kernels
@@ -36,7 +36,7 @@ SHARE = 0.99
 START = 3.0
 
 
-class Barrier(Pairs):
+class Barrier(ChosenPairs):
     """The iterate, and its steps."""
 
     def __init__(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from scipy.linalg import cho_solve
 
-from ._pairs import Pairs, factorised, to_zero
+from ._pairs import ChosenPairs, factorised, to_zero
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Kernels
@@ -34,7 +34,7 @@ ROOT2 = math.sqrt(2.0)
 SHARE = 0.97
 
 
-class Interior(Pairs):
+class Interior(ChosenPairs):
     """The iterate, and its steps."""
 
     def __init__(

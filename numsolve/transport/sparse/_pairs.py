@@ -30,7 +30,7 @@ class ByColumns(NamedTuple):
     values: Array
 
 
-class Pairs:
+class ChosenPairs:
     """Chosen pairs of a problem with their cost, its weights, potentials, and a plan on the pairs."""
 
     f: Array
