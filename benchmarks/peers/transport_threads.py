@@ -23,6 +23,7 @@ import numpy as np
 
 from _harness import Case, Peer, main
 from numsolve import transport
+from numsolve._core.limits import Limits
 from numsolve.transport import problems
 from numsolve.transport._problem import prepare
 from numsolve.transport._semidual import DenseDual
@@ -72,17 +73,17 @@ def look_cases(n: int) -> Iterator[Case]:
 
     def with_dual(work: Callable[[DenseDual], Any]) -> Callable[[], None]:
         def run() -> None:
-            with closing(DenseDual(problem)) as dual:
+            with closing(DenseDual(problem, Limits())) as dual:
                 work(dual)
 
         return run
 
-    yield case(f"two looks at a cost matrix, n = {n}", with_dual(lambda dual: dual.transform(f, g, 1e-3)))
-    with closing(DenseDual(problem)) as dual:
-        s = dual.at(f, g, 1e-3)
+    yield case(f"two looks at a cost matrix, n = {n}", with_dual(lambda dual: dual.transform(f, g)))
+    with closing(DenseDual(problem, Limits())) as dual:
+        s = dual.at(f, g)
     yield case(
         f"choice of the entries that matter, n = {n}",
-        with_dual(lambda dual: dual.entries(s, 1e-3, floor, floor)),
+        with_dual(lambda dual: dual.entries(s, floor, floor)),
     )
 
 

@@ -119,7 +119,7 @@ def test_the_transform_needs_no_good_stabiliser(wrong, cached, monkeypatch):
     problem = prepare(rng.random((20, 30)), None, None, 1e-3)
     with closing(_semidual.DenseDual(problem, Limits())) as dual:
         f = rng.random(20)
-        g, r = dual.transform(f, np.full(30, wrong), 1e-3)
+        g, r = dual.transform(f, np.full(30, wrong))
         exact = -1e-3 * (np.log(30) + _generic.log_column_sums(problem.M, f, np.zeros(30), 1e-3))
         np.testing.assert_allclose(g, exact, rtol=1e-10)
         np.testing.assert_allclose(r, _generic.plan(problem.M, f, exact, 1e-3).sum(axis=1), rtol=1e-9)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from numsolve._core import arrays
+from numsolve.transport._ascent import falling
 
 from . import _generic
 from ._cloud import Pairs
@@ -13,8 +14,6 @@ from ._cloud import Pairs
 if TYPE_CHECKING:
     from ._cloud import Cloud
 
-#: eps of the first stage over the range of the cost, and the factor from stage to stage.
-FIRST_STAGE, STAGE_FACTOR = 0.05, 0.25
 #: Mean cost within the parts of a coarse cloud over eps: wanted, and allowed before the last stage.
 SPREAD, LARGEST_SPREAD = 0.1, 0.25
 #: Points of a coarse cloud, at least.
@@ -34,10 +33,7 @@ def stages(pairs: Pairs, reg: float, span: float) -> list[Stage]:
 
     `span` is the range of the costs.
     """
-    path = [reg]
-    # A regularisation is at least the rounding unit of the range: at most 25 stages.
-    while path[0] / STAGE_FACTOR < FIRST_STAGE * span * (1 + 1e-12):
-        path.insert(0, path[0] / STAGE_FACTOR)
+    path = falling(reg, span)
     if not arrays.is_numpy(pairs.xp) or pairs.metric.kind == "inner":  # in no order, or of no use
         return [Stage(eps, pairs) for eps in path]
     sides = [_levels(cloud, pairs) for cloud in (pairs.A, pairs.B)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from numsolve._core.typing import Array
+from numsolve.transport._ascent import State
 
+if TYPE_CHECKING:
     from ._cloud import Pairs, Plan
 
 #: Entries of P in CSR, per row, at most, and what small problems may have anyway.
@@ -15,15 +15,10 @@ ENTRIES_PER_ROW, ENTRIES = 400, 2_000_000
 
 
 @dataclass
-class CloudState:
-    """A point on the way: g = g(f), the plan with its row sums, F, and the error of the rows."""
+class CloudState(State):
+    """A point, and its plan."""
 
-    f: Array
-    g: Array
     plan: Plan
-    r: Array
-    fun: float
-    error: float
 
 
 def most(pairs: Pairs) -> int:
