@@ -1,5 +1,3 @@
-# mypy: disable-error-code=no-any-return
-# (array libraries and kernels have no types: what they return is an Array by our word)
 """The ascent of a dual in f that the solvers of this column share: Newton's steps, and how they are watched.
 
 The other potential is the best one for f, g = g(f), so that the columns of the plan are exact. What is left
