@@ -13,7 +13,7 @@ class Pass:
     param_names = ("metric",)
 
     def setup(self, metric):
-        from numsolve.transport._cloud_problem import prepare_clouds
+        from numsolve.transport.clouds._problem import prepare_clouds
 
         X, Y = problems.clouds(2000, 3, rng=0)
         pairs = prepare_clouds(X, Y, None, None, 1.0, metric, 2.0, None).pairs

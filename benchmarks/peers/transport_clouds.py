@@ -44,8 +44,8 @@ def marginal_error(X: Any, Y: Any, reg: float, potentials: Any) -> float:
 
 def error_of_all_pairs(X: Any, Y: Any, reg: float, potentials: Any) -> float:
     """The same by numsolve's kernel over all pairs, for clouds beyond NumPy's patience."""
-    from numsolve.transport._cloud import Cloud, Pairs
-    from numsolve.transport._cloud_metric import make_metric
+    from numsolve.transport.clouds._cloud import Cloud, Pairs
+    from numsolve.transport.clouds._metric import make_metric
 
     weights = [np.full(len(points), 1 / len(points)) for points in (X, Y)]
     pairs = Pairs(make_metric("sqeuclidean", 2.0), Cloud(X, weights[0]), Cloud(Y, weights[1]))
@@ -89,7 +89,7 @@ def installed(package: str) -> bool:
 
 def pass_case(n: int, metric: str = "sqeuclidean") -> Case:
     """Nanoseconds for a pair and half an iteration, with nothing to pass over (a large regularisation)."""
-    from numsolve.transport._cloud_problem import prepare_clouds
+    from numsolve.transport.clouds._problem import prepare_clouds
 
     X, Y = problems.clouds(n, 3, rng=0)
     pairs = prepare_clouds(X, Y, None, None, 1.0, metric, 2.0, None).pairs

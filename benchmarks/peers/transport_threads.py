@@ -23,10 +23,11 @@ import numpy as np
 
 from _harness import Case, Peer, main
 from numsolve import transport
+from numsolve._core.limits import Limits
 from numsolve.transport import problems
-from numsolve.transport._cloud_problem import prepare_clouds
 from numsolve.transport._problem import prepare
-from numsolve.transport._semidual import SemiDual
+from numsolve.transport._semidual import DenseDual
+from numsolve.transport.clouds._problem import prepare_clouds
 
 
 def case(name: str, run: Callable[[], Any], metric: str = "time") -> Case:
@@ -70,19 +71,19 @@ def look_cases(n: int) -> Iterator[Case]:
     f, g = transport.solve(problem.M, reg=1e-3).potentials
     floor = np.full(n, 1e-3 / n**2)
 
-    def with_dual(work: Callable[[SemiDual], Any]) -> Callable[[], None]:
+    def with_dual(work: Callable[[DenseDual], Any]) -> Callable[[], None]:
         def run() -> None:
-            with closing(SemiDual(problem)) as dual:
+            with closing(DenseDual(problem, Limits())) as dual:
                 work(dual)
 
         return run
 
-    yield case(f"two looks at a cost matrix, n = {n}", with_dual(lambda dual: dual.transform(f, g, 1e-3)))
-    with closing(SemiDual(problem)) as dual:
-        s = dual.at(f, g, 1e-3)
+    yield case(f"two looks at a cost matrix, n = {n}", with_dual(lambda dual: dual.transform(f, g)))
+    with closing(DenseDual(problem, Limits())) as dual:
+        s = dual.at(f, g)
     yield case(
         f"choice of the entries that matter, n = {n}",
-        with_dual(lambda dual: dual.entries(s, 1e-3, floor, floor)),
+        with_dual(lambda dual: dual.entries(s, floor, floor)),
     )
 
 

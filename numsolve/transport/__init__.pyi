@@ -1,19 +1,19 @@
 from . import optimality as optimality
 from . import problems as problems
-from .cloud_plan import CloudPlan as CloudPlan
-from .cloud_result import SampleGradient as SampleGradient
-from .cloud_result import SampleResult as SampleResult
-from .divergence import DivergenceResult as DivergenceResult
-from .divergence import sinkhorn_divergence as sinkhorn_divergence
-from .quadratic import SparseTransportResult as SparseTransportResult
-from .quadratic import quadratic as quadratic
+from .clouds.divergence import DivergenceResult as DivergenceResult
+from .clouds.divergence import sinkhorn_divergence as sinkhorn_divergence
+from .clouds.plan import CloudPlan as CloudPlan
+from .clouds.result import SampleGradient as SampleGradient
+from .clouds.result import SampleResult as SampleResult
+from .clouds.sample import solve_sample as solve_sample
 from .result import Gradient as Gradient
 from .result import TransportResult as TransportResult
-from .sample import solve_sample as solve_sample
 from .sinkhorn import sinkhorn as sinkhorn
 from .sns import sinkhorn_newton_sparse as sinkhorn_newton_sparse
 from .solve import solve as solve
-from .sparse import sparsity_constrained as sparsity_constrained
+from .sparse.quadratic import quadratic as quadratic
+from .sparse.result import SparseTransportResult as SparseTransportResult
+from .sparse.sparsity_constrained import sparsity_constrained as sparsity_constrained
 from .unbalanced import sinkhorn_unbalanced as sinkhorn_unbalanced
 
 __all__ = [

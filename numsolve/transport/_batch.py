@@ -16,10 +16,10 @@ from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
 
+from ._ascent import FIRST_STAGE, STAGE_FACTOR
 from ._bounds import PIECE
 from ._foreign import refuse_traced
 from ._problem import MASS_TOLERANCE, UNIT, VALUES
-from .newton import FIRST_STAGE, STAGE_FACTOR
 from .result import TransportResult
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -13,6 +12,7 @@ import numpy as np
 
 from numsolve._core import arrays
 
+from ._ascent import EntropicAscent, State
 from ._schur import factorised, schur_matrix, schur_matrix_sparse
 
 if TYPE_CHECKING:
@@ -37,33 +37,16 @@ CACHED = 1_500_000
 BLOCK, BLOCKS = 250_000, 16
 #: Entries of P up to which products with all of them are as fast as with those that matter.
 DENSE_PLAN = 10_000
-#: The longest of doubled steps.
-DOUBLED = 2.0**60
 #: Unknowns beyond which S is not stored.
 DENSE_BELOW = 5000
 
 
-@dataclass
-class State:
-    """A point on the way: g = g(f), the row sums of the plan and what they should be, F, and the error."""
-
-    f: Array
-    g: Array
-    r: Array
-    goal: Array
-    fun: float
-    error: float
-
-
-class SemiDual:
+class DenseDual(EntropicAscent[State]):
     """The problem with its smaller side as f."""
-
-    #: Whether S is singular along 1.
-    singular = True
 
     def __init__(self, problem: Problem, limits: Limits) -> None:
         xp = self.xp = problem.xp
-        self.problem, self.limits = problem, limits
+        self.problem, self.limits, self.reg = problem, limits, problem.reg
         self.k = arrays.kernels_for(xp, __package__)
         self.system = arrays.kernels_for(xp, __package__, "newton")
         self.swapped = problem.M.shape[1] < problem.M.shape[0]
@@ -95,7 +78,6 @@ class SemiDual:
         self.tiny = float(xp.finfo(M.dtype).smallest_normal) * 1e16
         self.rounding = min(self.unit * (8 + problem.range / problem.reg), self.unit**0.5)
         self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
-        self.damping = 1.0
         self.centred_times = 0
 
     def wants_centring(self, s: State, tol: float) -> bool:
@@ -124,11 +106,11 @@ class SemiDual:
         f, g = x[::-1] if self.swapped else x
         return self.xp.astype(f, self.dtype), self.xp.astype(g, self.dtype)
 
-    def exponents(self, f: Array, g: Array, reg: float) -> Pair:  # noqa: ARG002
+    def exponents(self, f: Array, g: Array) -> Pair:
         """The potentials that kernels take: P = exp((f + g - M) / eps)."""
         return f, g
 
-    def centred(self, f: Array, g: Array, reg: float) -> Pair:  # noqa: ARG002
+    def centred(self, f: Array, g: Array) -> Pair:
         """The way back."""
         return f, g
 
@@ -138,51 +120,48 @@ class SemiDual:
             return self.xp.zeros_like(self.a), self.xp.zeros_like(self.b)
         f, g = self.problem.start(potentials)
         f, g = (g, f) if self.swapped else (f, g)
-        return self.centred(
-            self.xp.astype(f, self.a.dtype), self.xp.astype(g, self.b.dtype), self.problem.reg
-        )
+        return self.centred(self.xp.astype(f, self.a.dtype), self.xp.astype(g, self.b.dtype))
 
     def close(self) -> None:
         """Let the threads go."""
         if self.pool is not None:
             self.pool.shutdown()
 
-    def at(self, f: Array, g: Array, reg: float) -> State:
+    def at(self, f: Array, g: Array) -> State:
         """Evaluate everything at f, with g as the stabiliser."""
-        g, r = self.transform(f, g, reg)
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # far from the solution; the error is nan or infinite
-            goal = self.row_goal(f, reg)
-            return State(f, g, r, goal, self.value(f, g, reg), self._l1(r - goal))
+        g, r = self.transform(f, g)
+        with np.errstate(over="ignore", invalid="ignore"):  # far from the solution: nan, or infinite
+            goal = self.row_goal(f)
+            return State(f, g, r, goal, self.value(f, g), self.l1(r - goal))
 
-    def transform(self, f: Array, g: Array, reg: float) -> Pair:
+    def transform(self, f: Array, g: Array) -> Pair:
         """Return the soft c-transform g(f) and the row sums of the plan of the pair.
 
         The g that comes in, of a nearby f or another reg, serves as the stabiliser; where that leads to
         overflow or underflow the hard c-transform takes its place.
         """
-        k, xp = self.k, self.xp
+        k, xp, reg = self.k, self.xp, self.reg
         if self.scratch is not None:
             self.shown = None
             _, g, r = k.transform(self.M, f, g, self.b, reg, self.scratch)
             self.shown = g, reg
             return g, r
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            p, q = self.exponents(f, g, reg)
-            c = self._column_sums(p, q, reg)
+            p, q = self.exponents(f, g)
+            c = self._column_sums(p, q)
             if not self._has_all_digits(c):
                 least = self._over_rows(lambda i: k.least_in_columns(self.M[i, ...], p[i]))
                 q = reduce(xp.minimum, least)
-                g = self.centred(p, q, reg)[1]
-                c = self._column_sums(p, q, reg)
-            g = self.column_step(g, c, reg)
-            q = self.exponents(f, g, reg)[1]
+                g = self.centred(p, q)[1]
+                c = self._column_sums(p, q)
+            g = self.column_step(g, c)
+            q = self.exponents(f, g)[1]
             r = self._over_rows(lambda i: k.plan_row_sums(self.M[i, ...], p[i], q, reg))
         return g, xp.concat(r)
 
-    def _column_sums(self, f: Array, g: Array, reg: float) -> Array:
-        return reduce(add, self._over_rows(lambda i: self.k.plan_column_sums(self.M[i, ...], f[i], g, reg)))
+    def _column_sums(self, f: Array, g: Array) -> Array:
+        k, M, reg = self.k, self.M, self.reg
+        return reduce(add, self._over_rows(lambda i: k.plan_column_sums(M[i, ...], f[i], g, reg)))
 
     def _has_all_digits(self, c: Array) -> bool:
         """Whether sums of exponentials suffered neither overflow nor underflow; False for nan too."""
@@ -205,35 +184,35 @@ class SemiDual:
             helper.result()
         return results
 
-    def column_step(self, g: Array, c: Array, reg: float) -> Array:
+    def column_step(self, g: Array, c: Array) -> Array:
         """Return the g that makes the columns right, from one and its column sums."""
-        out: Array = g + reg * (self.xp.log(self.b) - self.xp.log(c))  # (1) of `newton`
+        out: Array = g + self.reg * (self.xp.log(self.b) - self.xp.log(c))  # (1) of `newton`
         return out
 
-    def plan(self, s: State, reg: float) -> Array:
+    def plan(self, s: State) -> Array:
         """The plan, in the same memory each time."""
-        if self.scratch is not None and self._is_shown(s, reg):
+        if self.scratch is not None and self._is_shown(s):
             return self.scratch
-        f, g = self.exponents(s.f, s.g, reg)
+        f, g = self.exponents(s.f, s.g)
         if not arrays.is_numpy(self.xp):
-            out: Array = self.k.plan(self.M, f, g, reg)
+            out: Array = self.k.plan(self.M, f, g, self.reg)
             return out
         P = self.P = np.empty(self.M.shape) if self.P is None else self.P
-        self._over_rows(lambda i: self.k.fill_plan(self.M[i], f[i], g, reg, P[i]))
+        self._over_rows(lambda i: self.k.fill_plan(self.M[i], f[i], g, self.reg, P[i]))
         return P
 
-    def _is_shown(self, s: State, reg: float) -> bool:
+    def _is_shown(self, s: State) -> bool:
         """Whether the plan of a point is in memory already."""
-        return self.shown is not None and self.shown[0] is s.g and self.shown[1] == reg
+        return self.shown is not None and self.shown[0] is s.g and self.shown[1] == self.reg
 
-    def entries(self, s: State, reg: float, floor_a: Array, floor_b: Array) -> Entries | None:
+    def entries(self, s: State, floor_a: Array, floor_b: Array) -> Entries | None:
         """The entries P_ij >= min(floor_a_i, floor_b_j) in CSR; None if they are too many, or P is small."""
         if self.n * self.m <= DENSE_PLAN:
             return None
         capacity = int(SPARSE_BELOW * self.n * self.m) + self.m
-        if self.scratch is not None and self._is_shown(s, reg):
+        if self.scratch is not None and self._is_shown(s):
             return entries_of(self.scratch, floor_a, floor_b, capacity)
-        f, g = self.exponents(s.f, s.g, reg)
+        f, g = self.exponents(s.f, s.g)
         kept: list[int] = []
 
         def part(i: slice) -> Entries | None:
@@ -241,7 +220,7 @@ class SemiDual:
                 return None
             M = self.M[i, ...]
             most = min(capacity, M.shape[0] * M.shape[1])
-            count, *found = self.system.plan_entries(M, f[i], g, reg, floor_a[i], floor_b, most)
+            count, *found = self.system.plan_entries(M, f[i], g, self.reg, floor_a[i], floor_b, most)
             kept.append(count if count >= 0 else capacity + 1)
             return found[0], found[1], found[2]
 
@@ -252,120 +231,53 @@ class SemiDual:
         indptr = np.concatenate(([0], np.cumsum(np.concatenate(counts))))
         return indptr, np.concatenate(indices), np.concatenate(values)
 
-    def row_goal(self, f: Array, reg: float) -> Array:  # noqa: ARG002
+    def row_goal(self, f: Array) -> Array:  # noqa: ARG002
         """What the row sums are at the solution."""
         return self.a
 
-    def value(self, f: Array, g: Array, reg: float) -> float:  # noqa: ARG002
+    def value(self, f: Array, g: Array) -> float:
         """F, without constants."""
         return self.dot(self.a, f) + self.dot(self.b, g)  # (2)
 
-    def row_step(self, f: Array, g: Array, log_r: Array, reg: float) -> Array:  # noqa: ARG002
+    def row_step(self, f: Array, g: Array, log_r: Array) -> Array:  # noqa: ARG002
         """Return the f that makes the rows right for the present g."""
-        out: Array = f + reg * (self.log_a - log_r)
+        out: Array = f + self.reg * (self.log_a - log_r)
         return out
 
-    def diagonals(self, s: State, reg: float) -> Pair:  # noqa: ARG002
-        """Return d and b of S = diag(d) - P diag(1/b) P'."""
-        return s.r, self.b  # (3)
-
-    def goals(self, s: State, reg: float) -> Pair:  # noqa: ARG002
+    def goals(self, s: State) -> Pair:
         """What the row and column sums of the problem, not swapped, should be."""
         return self.original((s.goal, self.b))
 
-    def sweep(self, s: State, reg: float) -> State:
+    def sweep(self, s: State) -> State:
         """One iteration of Sinkhorn: the rows exact, then the columns."""
         self.counts["nsinkhorn"] += 1
         if float(self.xp.min(s.r)) > 1e-290:
             log_r = self.xp.log(s.r)
         else:
-            log_r = self.k.log_row_sums(self.M, *self.exponents(s.f, s.g, reg), reg)
+            log_r = self.k.log_row_sums(self.M, *self.exponents(s.f, s.g), self.reg)
         with np.errstate(over="ignore", invalid="ignore"):
-            f = self.row_step(s.f, s.g, log_r, reg)
-        return self.at(f, s.g, reg)
+            f = self.row_step(s.f, s.g, log_r)
+        return self.at(f, s.g)
 
-    def newton_step(self, s: State, reg: float, x: Array) -> State:
-        """Go along x as far as F rises enough; sweep once if that leaves rows far off."""
-        self.counts["nnewton"] += 1
-        f, g, fun, error = s.f, s.g, s.fun, s.error
-        slope = reg * self.dot(s.goal - s.r, x)
-        noise = self.noise(s)
-        for halvings in range(13):
-            step = 0.5**halvings
-            if halvings and self.limits.expired:
-                return s
-            new = self.at(f + (step * reg) * x, g, reg)
-            # Near the solution F has no digits left for Armijo's test, but the error still has.
-            level = new.fun >= fun - 300 * noise
-            if new.fun >= fun + 1e-4 * step * slope - noise or (level and new.error < 0.5 * error):
-                break
-        else:
-            new = self.at(f, g, reg)
-        if (
-            self.singular
-            and halvings == 0
-            and new.fun - fun > 0.9 * slope > 300 * noise
-            and new.error > 0.99 * error
-        ):
-            new = self._gone_further(new, x, reg)
-        # Steps that had to be cut are damped in their origin: rows of little weight ask for too much.
-        if halvings >= 4:
-            self.damping = min(self.damping * 10, 1e6)
-        elif halvings < 3:
-            self.damping = max(1.0, self.damping / 10)
-        if halvings > 0 or self._far_off(new):
-            new = self.sweep(new, reg)
-        return new
-
-    def _gone_further(self, s: State, x: Array, reg: float) -> State:
-        """Where F still rises as from the start of a step, its slope and not S limits it: double the step.
-
-        So rows that have to pay for far more than reg get there in few looks. The others are in place.
-        """
-        x = self.xp.where(self.xp.abs(x) > 0.1 * self.xp.max(self.xp.abs(x)), x, self.xp.zeros_like(x))
-        step = 1.0
-        while step < DOUBLED and not self.limits.expired:
-            rise = step * reg * self.dot(s.goal - s.r, x)
-            new = self.at(s.f + (step * reg) * x, s.g, reg)
-            if not new.fun - s.fun > 0.5 * rise > 0.0:
-                break
-            s, step = new, 2 * step
-        return s
-
-    def _far_off(self, s: State) -> bool:
-        """Whether a row is off by a factor of 8: a sweep repairs at once what Newton does in bits."""
-        ratio = (s.r + self.tiny) / (s.goal + self.tiny)
-        return not (float(self.xp.max(ratio)) < 8 and float(self.xp.min(ratio)) > 1 / 8)
-
-    def direction(self, s: State, reg: float, tol: float, direct: bool) -> tuple[Array, bool]:
-        """Solve (S + sigma diag(max(a, r))) x = a - r, and say whether factorising is the cheaper way.
-
-        sigma fades with the error. It bounds x where S is all but singular: sets of rows that exchange
-        next to no mass with the others, and rows of next to no weight.
-        """
-        k, xp, a, n, m = self.system, self.xp, s.goal, self.n, self.m
-        small = min(1.0, s.error)
-        d, b = self.diagonals(s, reg)
-        d = d + min(0.1, 1e-3 * small * self.damping) * xp.maximum(a, s.r)
-        rhs = a - s.r
-        if self.singular:
-            rhs = rhs - float(xp.sum(rhs)) * a
-        # Forcing by the error makes the convergence quadratic; more than the tolerance needs is not asked.
-        stop = max(min(0.1, s.error), 0.3 * tol / s.error) * self._l1(rhs)
-
-        drop = 0.1 * small
-        entries = self.entries(s, reg, (drop / m) * a, (drop / n) * b)
-        P = self.plan(s, reg) if entries is None else self.M
+    def direction(self, s: State, tol: float, direct: bool) -> tuple[Array, bool]:
+        """Solve Newton's equation, and say whether factorising is the cheaper way."""
+        k, xp, n, m = self.system, self.xp, self.n, self.m
+        d, b, rhs, stop = self.equation(s, tol)
+        drop = 0.1 * min(1.0, s.error)
+        entries = self.entries(s, (drop / m) * s.goal, (drop / n) * b)
+        P = self.plan(s) if entries is None else self.M
         # Nanoseconds of one CG step and of one factorisation: their ratio bounds the steps.
         step_cost = 0.22 * n * m if entries is None else 2.0 * entries[1].size + 8 * n
         factor_cost = n**3 / 75 + (n * n * m / 25 if entries is None else 0)
-        x = None
+        x, over = None, lambda: self.limits.expired
         if not (direct and n <= DENSE_BELOW):
             limit = max(20, int(factor_cost / step_cost)) if n <= DENSE_BELOW else 300
             if entries is None:
-                x, steps, done = k.schur_cg(P, d, b, rhs, stop, limit, self._expired)
+                x, steps, done = k.schur_cg(P, d, b, rhs, stop, limit, over)
             else:
-                x, steps, done = k.schur_cg_sparse(*entries, d, b, rhs, stop, limit, self._expired)
+                x, steps, done = k.schur_cg_sparse(
+                    *entries, d, b, rhs, stop, limit, lambda: self.limits.expired
+                )
             self.counts["ncg"] += steps
             if done or n > DENSE_BELOW or self.limits.expired:
                 return x, False
@@ -379,19 +291,10 @@ class SemiDual:
 
         return factorised(xp, matrix, d, rhs, x), True
 
-    def _expired(self) -> bool:
+    @property
+    def expired(self) -> bool:
+        """Whether the time is over."""
         return self.limits.expired
-
-    def noise(self, s: State) -> float:
-        """The rounding error of F."""
-        size = self.dot(self.a, self.xp.abs(s.f)) + self.dot(self.b, self.xp.abs(s.g))
-        return 2 * self.unit * size
-
-    def dot(self, x: Array, y: Array) -> float:
-        return float(x @ y)
-
-    def _l1(self, x: Array) -> float:
-        return float(self.xp.sum(self.xp.abs(x)))
 
 
 def entries_of(P: Array, floor_a: Array, floor_b: Array, capacity: int) -> Entries | None:

@@ -38,7 +38,8 @@ import numpy as np
 from numsolve._core import arrays
 from numsolve._core.result import Status
 
-from ._semidual import SemiDual
+from ._ascent import PATIENCE, STAGE_TOL, Watch, falling
+from ._semidual import DenseDual
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,16 +48,9 @@ if TYPE_CHECKING:
     from numsolve._core.monitor import Monitor
     from numsolve._core.typing import Array, ArrayLike
 
+    from ._ascent import State
     from ._problem import Problem
-    from ._semidual import State
     from .result import TransportResult
-
-#: eps of the first stage over the range of the cost, and the factor from stage to stage.
-FIRST_STAGE, STAGE_FACTOR = 0.05, 0.25
-#: Error at which a stage but the last is left.
-STAGE_TOL = 1e-2
-#: Steps without progress after which a stage is given up.
-PATIENCE = 40
 
 
 def newton(
@@ -66,7 +60,7 @@ def newton(
     tol: float,
     potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
-    semidual: type[SemiDual] = SemiDual,
+    semidual: type[DenseDual] = DenseDual,
 ) -> TransportResult:
     """Solve a prepared problem; see `numsolve.transport.solve` for the arguments.
 
@@ -84,42 +78,42 @@ def newton(
             columns=("reg",),
         ) as it:
             s, path = _start(dual, problem, potentials_init)
-            stage, reg = 0, path[0]
-            watch = _Watch()
+            stage, watch = 0, Watch()
             best, x, direct = s, s.f, False
-            _record(it, dual, s, reg, tol)
+            _record(it, dual, s, tol)
             for _ in it:
                 last = stage == len(path) - 1
                 if last and dual.wants_centring(s, tol):
                     centred = problem.centred_at(*dual.original((s.f, s.g)))
                     M = dual.laid_out(centred)
                     problem, best = centred, dual.centre(centred, M, s)  # at once: Ctrl-C may come
-                    s = best = dual.at(best.f, best.g, reg)
-                    watch = _Watch()
+                    s = best = dual.at(best.f, best.g)
+                    watch = Watch()
                 if not last and (s.error <= STAGE_TOL or watch.stuck >= PATIENCE):
-                    stage, reg, direct = stage + 1, path[stage + 1], False
-                    s = best = dual.sweep(dual.at(s.f, s.g, reg), reg)
-                    watch = _Watch()
+                    stage, dual.reg, direct = stage + 1, path[stage + 1], False
+                    s = best = dual.sweep(dual.at(s.f, s.g))
+                    watch = Watch()
                 else:
-                    x, direct = dual.direction(s, reg, tol if last else STAGE_TOL, direct)  # (4)
-                    s = dual.newton_step(s, reg, x)
+                    x, direct = dual.direction(s, tol if last else STAGE_TOL, direct)  # (4)
+                    s = dual.newton_step(s, x)
                     if s.error < best.error:
                         best = s
                     watch.see(s, dual.noise(s))
-                _record(it, dual, s, reg, tol)
+                _record(it, dual, s, tol)
                 if it.status is None:
                     _give_up(it, watch, dual, problem, s, x, last)
 
         if it.status is not Status.CONVERGED:  # the last point may be worse, or of another eps
-            s = dual.at(best.f, best.g, problem.reg)
+            dual.reg = problem.reg
+            s = dual.at(best.f, best.g)
             if not np.isfinite(s.error):  # at this eps their rounding errors are exponents that overflow
-                s = dual.at(0 * dual.a, 0 * dual.b, problem.reg)
-        P = dual.plan(s, problem.reg)
+                s = dual.at(0 * dual.a, 0 * dual.b)
+        P = dual.plan(s)
 
     # Both marginals are measured on the plan that is returned.
-    xp, (f, g) = problem.xp, dual.original(dual.exponents(s.f, s.g, problem.reg))
+    xp, (f, g) = problem.xp, dual.original(dual.exponents(s.f, s.g))
     P = xp.astype(P.T if dual.swapped else P, problem.M.dtype, copy=False)
-    rows, columns = dual.goals(s, problem.reg)
+    rows, columns = dual.goals(s)
     residual = float(xp.sum(xp.abs(xp.sum(P, axis=1) - rows)))
     residual += float(xp.sum(xp.abs(xp.sum(P, axis=0) - columns)))
     if it.status is Status.CONVERGED and residual > tol:
@@ -129,54 +123,37 @@ def newton(
     )
 
 
-def _record(it: Monitor, dual: SemiDual, s: State, reg: float, tol: float) -> None:
+def _record(it: Monitor, dual: DenseDual, s: State, tol: float) -> None:
     """Record a point; only at the last eps it may be the answer."""
-    done = reg == dual.problem.reg and s.error <= 0.999 * tol  # the rest is for rounding in the columns
-    it.record(s.error, dual.exponents(s.f, s.g, reg), converged=done, reg=reg)
-
-
-class _Watch:
-    """How many steps a stage has gone without one per cent less error (stuck), and without more F (idle)."""
-
-    def __init__(self) -> None:
-        self.stuck = self.idle = 0
-        self._error, self._fun = float("inf"), -float("inf")
-
-    def see(self, s: State, noise: float) -> None:
-        self.stuck += 1
-        self.idle += 1
-        if s.error < 0.99 * self._error:
-            self._error, self.stuck, self.idle = s.error, 0, 0
-        if s.fun > self._fun + noise:
-            self._fun, self.idle = s.fun, 0
+    done = dual.reg == dual.problem.reg and s.error <= 0.999 * tol  # the rest is for rounding in the columns
+    it.record(s.error, dual.exponents(s.f, s.g), converged=done, reg=dual.reg)
 
 
 def _start(
-    dual: SemiDual, problem: Problem, potentials_init: Sequence[ArrayLike] | None
+    dual: DenseDual, problem: Problem, potentials_init: Sequence[ArrayLike] | None
 ) -> tuple[State, list[float]]:
     """Return the first point and the path of eps: only the last one if the start is good enough for it."""
     f, g = dual.start(potentials_init)
-    path = [problem.reg]
     if potentials_init is not None:
         if dual.singular:
             f = f - dual.dot(dual.a, f)  # a large constant would only eat digits
-        s = dual.at(f, g, problem.reg)
+        s = dual.at(f, g)
         if s.error <= 0.1:
-            return s, path
-        zero = dual.at(0 * f, 0 * g, problem.reg)
+            return s, [problem.reg]
+        zero = dual.at(0 * f, 0 * g)
         if not s.fun > zero.fun:
             f, g = zero.f, zero.g
-    while path[0] / STAGE_FACTOR < FIRST_STAGE * problem.range * (1 + 1e-12):
-        path.insert(0, path[0] / STAGE_FACTOR)
-    s = dual.at(f, g, path[0])
+    path = falling(problem.reg, problem.range)
+    dual.reg = path[0]
+    s = dual.at(f, g)
     for _ in range(3):
         if not dual.limits.expired:
-            s = dual.sweep(s, path[0])
+            s = dual.sweep(s)
     return s, path
 
 
 def _give_up(
-    it: Monitor, watch: _Watch, dual: SemiDual, problem: Problem, s: State, x: Array, last: bool
+    it: Monitor, watch: Watch, dual: DenseDual, problem: Problem, s: State, x: Array, last: bool
 ) -> None:
     """Stop where no further step can help, and say why."""
     if problem.forbidden and dual.singular:  # an unbalanced problem always has a plan
@@ -194,7 +171,7 @@ def _give_up(
         it.stop(Status.STAGNATED)
 
 
-def _overloaded(dual: SemiDual, by: Array) -> bool:
+def _overloaded(dual: DenseDual, by: Array) -> bool:
     """Whether some rows weigh more than all columns that they may use together (Hall's condition fails).
 
     Where no plan exists F grows without bound along such a set, so its rows come first in the order of f

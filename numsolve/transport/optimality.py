@@ -19,7 +19,7 @@ from numsolve._core import arrays
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Namespace
 
-    from .quadratic import SparseTransportResult
+    from .sparse.result import SparseTransportResult
 
 
 __all__ = ["Active", "active_set", "fixed", "quadratic", "sinkhorn", "sparsity_constrained"]

@@ -16,9 +16,9 @@ from ._batch import is_batch, solve_batch
 from ._foreign import KEYWORDS, SOLVE, refuse_traced
 from ._problem import prepare
 from .newton import newton
-from .quadratic import quadratic
 from .sinkhorn import sweep
 from .sns import sparse_newton
+from .sparse.quadratic import quadratic
 from .unbalanced import newton_unbalanced, prepare_unbalanced, sweep_unbalanced
 
 if TYPE_CHECKING:

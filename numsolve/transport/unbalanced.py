@@ -52,7 +52,7 @@ from numsolve._core.limits import Limits
 from ._bounds import cost_of, least_in_columns, least_in_rows
 from ._foreign import KEYWORDS
 from ._problem import Problem, prepare, quiet
-from ._semidual import SemiDual, State
+from ._semidual import DenseDual
 from .newton import newton
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from numsolve._core.monitor import Monitor
     from numsolve._core.typing import Array, ArrayLike, Callback, Namespace
 
+    from ._ascent import State
     from ._problem import Potentials, Weights
     from .result import TransportResult
 
@@ -180,7 +181,7 @@ def sweep_unbalanced(
 ) -> TransportResult:
     """Solve a prepared problem by Sinkhorn's iteration."""
     with (
-        closing(UnbalancedSemiDual(problem, limits)) as dual,
+        closing(UnbalancedDual(problem, limits)) as dual,
         problem.monitor(
             "Sinkhorn",
             limits,
@@ -190,11 +191,11 @@ def sweep_unbalanced(
             divergence=math.inf,  # a start can be exact for some rows and off for the others
         ) as it,
     ):
-        s = dual.at(*dual.start(potentials_init), problem.reg)
-        it.record(s.error, dual.exponents(s.f, s.g, problem.reg))
+        s = dual.at(*dual.start(potentials_init))
+        it.record(s.error, dual.exponents(s.f, s.g))
         for _ in it:
-            s = dual.sweep(s, problem.reg)
-            it.record(s.error, dual.exponents(s.f, s.g, problem.reg))
+            s = dual.sweep(s)
+            it.record(s.error, dual.exponents(s.f, s.g))
     f, g = dual.original(it.x)
     P = dual.k.plan(problem.M, f, g, problem.reg)
     return problem.result(it, P, (f, g), return_plan, nsinkhorn=it.nit)
@@ -215,7 +216,7 @@ def newton_unbalanced(
         tol=tol,
         potentials_init=potentials_init,
         return_plan=return_plan,
-        semidual=UnbalancedSemiDual,
+        semidual=UnbalancedDual,
     )
 
 
@@ -362,7 +363,7 @@ def _prices(name: str, prices: float | Sequence[float] | Array) -> tuple[float, 
     return first, second
 
 
-class UnbalancedSemiDual(SemiDual):
+class UnbalancedDual(DenseDual):
     """The semi-dual of an unbalanced problem: what is f and g elsewhere are u and v here."""
 
     singular = False
@@ -376,34 +377,34 @@ class UnbalancedSemiDual(SemiDual):
         self.reference_a, self.reference_b = self.log_a + factor_a, self.log_b + factor_b
         self.rho_a, self.rho_b = problem.rho[::-1] if self.swapped else problem.rho
 
-    def exponents(self, f: Array, g: Array, reg: float) -> Potentials:
+    def exponents(self, f: Array, g: Array) -> Potentials:
         """The potentials of the kernels for u and v."""
         with quiet():
-            return f + reg * self.reference_a, g + reg * self.reference_b
+            return f + self.reg * self.reference_a, g + self.reg * self.reference_b
 
-    def centred(self, f: Array, g: Array, reg: float) -> Potentials:
+    def centred(self, f: Array, g: Array) -> Potentials:
         """U and v for the potentials of the kernels."""
-        return f - reg * self.reference_a, g - reg * self.reference_b
+        return f - self.reg * self.reference_a, g - self.reg * self.reference_b
 
-    def at(self, f: Array, g: Array, reg: float) -> State:
+    def at(self, f: Array, g: Array) -> State:
         """Evaluate everything; far from the solution the goals overflow, and the error is nan or infinite."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return super().at(f, g, reg)
+            return super().at(f, g)
 
-    def column_step(self, g: Array, c: Array, reg: float) -> Array:
+    def column_step(self, g: Array, c: Array) -> Array:
         """Return the v that is best for the present u."""
-        out: Array = (g + reg * (self.log_b - self.xp.log(c))) / (1 + reg / self.rho_b)
+        out: Array = (g + self.reg * (self.log_b - self.xp.log(c))) / (1 + self.reg / self.rho_b)
         return out
 
-    def row_step(self, f: Array, g: Array, log_r: Array, reg: float) -> Array:
+    def row_step(self, f: Array, g: Array, log_r: Array) -> Array:
         """Return the u that is best for the present v, and for the constant that both can exchange."""
-        f = (f + reg * (self.log_a - log_r)) / (1 + reg / self.rho_a)
+        f = (f + self.reg * (self.log_a - log_r)) / (1 + self.reg / self.rho_a)
         excess = _log_sum(self.xp, self.log_a - f / self.rho_a) - _log_sum(
             self.xp, self.log_b - g / self.rho_b
         )
         return f + excess / (1 / self.rho_a + 1 / self.rho_b)
 
-    def row_goal(self, f: Array, reg: float) -> Array:  # noqa: ARG002
+    def row_goal(self, f: Array) -> Array:
         """``a exp(-u / rho_a)``."""
         out: Array = self.a * self.xp.exp(-f / self.rho_a)
         return out
@@ -413,20 +414,20 @@ class UnbalancedSemiDual(SemiDual):
         out: Array = self.b * self.xp.exp(-g / self.rho_b)
         return out
 
-    def value(self, f: Array, g: Array, reg: float) -> float:
+    def value(self, f: Array, g: Array) -> float:
         """The dual function over the mass, without its constant."""
         xp = self.xp
         plan = float(xp.sum(self.column_goal(g)))
-        return _dual(xp, f, self.a, self.rho_a) + _dual(xp, g, self.b, self.rho_b) - reg * plan
+        return _dual(xp, f, self.a, self.rho_a) + _dual(xp, g, self.b, self.rho_b) - self.reg * plan
 
-    def diagonals(self, s: State, reg: float) -> Potentials:
+    def diagonals(self, s: State) -> Potentials:
         """Return d and b of S = diag(d) - P diag(1/b) P'; vanished rows and columns stand alone."""
-        d = s.r + (reg / self.rho_a) * s.goal
-        b = (1 + reg / self.rho_b) * self.column_goal(s.g)
+        d = s.r + (self.reg / self.rho_a) * s.goal
+        b = (1 + self.reg / self.rho_b) * self.column_goal(s.g)
         xp = self.xp
         return xp.where(d > self.tiny, d, self.tiny), xp.where(b > self.tiny, b, self.tiny)
 
-    def goals(self, s: State, reg: float) -> Potentials:  # noqa: ARG002
+    def goals(self, s: State) -> Potentials:
         """What the row and column sums of the problem, not swapped, should be."""
         return self.original((s.goal, self.column_goal(s.g)))
 

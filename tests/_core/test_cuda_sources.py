@@ -19,7 +19,7 @@ cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 
 ROOT = Path(__file__).parents[2] / "numsolve"
 MODULES = [
-    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path in sorted(ROOT.glob("*/_gpu*.py"))
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path in sorted(ROOT.rglob("_gpu*.py"))
 ]
 HEADERS = "".join(
     f"#include <cupy/{name}>\n" for name in ("complex.cuh", "carray.cuh", "atomics.cuh", "math_constants.h")

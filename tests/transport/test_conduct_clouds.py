@@ -29,7 +29,7 @@ ROUGH = np.random.default_rng(4).random((900, 900))  # seconds at reg=1e-3
 @pytest.fixture(autouse=True)
 def by_passes(monkeypatch):
     """Small clouds are solved as large ones."""
-    monkeypatch.setattr("numsolve.transport._cloud_problem.SMALL", 0)
+    monkeypatch.setattr("numsolve.transport.clouds._problem.SMALL", 0)
 
 
 @njit
@@ -144,7 +144,7 @@ def test_what_ends_one_problem_ends_the_divergence_and_keeps_what_is_done(part, 
 
 
 def test_ctrl_c_between_two_problems_keeps_the_first(monkeypatch):
-    from numsolve.transport import divergence
+    from numsolve.transport.clouds import divergence
 
     solve, done = divergence.between_clouds, []
 
@@ -181,9 +181,10 @@ def test_a_divergence_shares_its_time():
 @pytest.mark.parametrize("ends", [Status.INTERRUPTED, Status.TIME_LIMIT], ids=lambda s: s.name)
 def test_what_ends_the_change_to_any_stage_keeps_the_point_before_it(method, ends, monkeypatch):
     """The clouds of the next stage were in place, the point was of the coarser ones: no sum fitted."""
-    from numsolve.transport import _cloud_dual, _deadline
+    from numsolve.transport import _deadline
+    from numsolve.transport.clouds import _semidual
 
-    enter = _cloud_dual.SemiDual.enter
+    enter = _semidual.CloudDual.enter
     left = [0]
 
     def cut(self, stage):
@@ -192,7 +193,7 @@ def test_what_ends_the_change_to_any_stage_keeps_the_point_before_it(method, end
         if stage > 0 and left[0] == 0:
             raise KeyboardInterrupt if ends is Status.INTERRUPTED else _deadline.TimeUp
 
-    monkeypatch.setattr(_cloud_dual.SemiDual, "enter", cut)
+    monkeypatch.setattr(_semidual.CloudDual, "enter", cut)
     whole = transport.solve_sample(X, Y, reg=1e-2, method=method)
     assert whole.success
     for k in range(1, len(whole.reg_path)):
@@ -210,10 +211,11 @@ def test_what_ends_the_change_to_any_stage_keeps_the_point_before_it(method, end
 
 def test_no_time_to_look_at_the_callers_start(monkeypatch):
     """It is looked at with all points, while what comes back in its place is of the first clouds."""
-    from numsolve.transport import _cloud_dual, _deadline
+    from numsolve.transport import _deadline
+    from numsolve.transport.clouds import _semidual
 
     good = transport.solve_sample(X, Y, reg=1e-2)
-    at, done = _cloud_dual.SemiDual.at, []
+    at, done = _semidual.CloudDual.at, []
 
     def late(self, f, g):
         done.append(f)
@@ -221,7 +223,7 @@ def test_no_time_to_look_at_the_callers_start(monkeypatch):
             raise _deadline.TimeUp
         return at(self, f, g)
 
-    monkeypatch.setattr(_cloud_dual.SemiDual, "at", late)
+    monkeypatch.setattr(_semidual.CloudDual, "at", late)
     with pytest.warns(ConvergenceWarning, match="time limit"):
         r = transport.solve_sample(X, Y, reg=1e-2, potentials_init=good.potentials)
     assert r.status is Status.TIME_LIMIT
@@ -234,7 +236,8 @@ def test_no_time_to_look_at_the_callers_start(monkeypatch):
 @pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", euclidean], ids=["fused", "gaps", "function"])
 def test_no_time_for_a_single_pass(metric, monkeypatch):
     """Where the time does not even suffice for a pass, the start comes back, and what is not known is nan."""
-    from numsolve.transport import _cloud, _deadline
+    from numsolve.transport import _deadline
+    from numsolve.transport.clouds import _cloud
 
     monkeypatch.setattr(_cloud, "TIMELESS", 0)
     monkeypatch.setattr(
@@ -252,7 +255,8 @@ def test_no_time_for_a_single_pass(metric, monkeypatch):
 
 def test_nothing_is_prepared_for_a_pass_that_comes_too_late(monkeypatch):
     """Clouds in the layout of the kernels cost as much as the checks of arguments: three times in vain."""
-    from numsolve.transport import _cloud, _deadline
+    from numsolve.transport import _deadline
+    from numsolve.transport.clouds import _cloud
 
     monkeypatch.setattr(_cloud, "TIMELESS", 0)
     monkeypatch.setattr(
@@ -267,7 +271,7 @@ def test_nothing_is_prepared_for_a_pass_that_comes_too_late(monkeypatch):
 
 def test_no_interior_point_step_after_the_time(monkeypatch):
     """An entropic start that the limit cut short was prepared for, and one step was made from it."""
-    from numsolve.transport import _relaxed
+    from numsolve.transport.sparse import _relaxed
 
     entropic, begun = _relaxed.Relaxed._entropic, []
 
@@ -397,9 +401,9 @@ def test_data_of_any_size_gives_the_scaled_answer_or_a_word(metric, size):
 
 def test_a_value_beyond_the_range_of_numbers_is_no_success(monkeypatch):
     """Such a cloud is refused; were it not, its result would say so, as that of a matrix does."""
-    from numsolve.transport import _cloud_problem
+    from numsolve.transport.clouds import _problem
 
-    monkeypatch.setattr(_cloud_problem, "_check_scale", lambda problem: None)
+    monkeypatch.setattr(_problem, "_check_scale", lambda problem: None)
     a = np.full(300, 1e200)
     with pytest.warns(ConvergenceWarning, match="beyond the range"):
         r = transport.solve_sample(1e60 * X, 1e60 * Y, a, a, reg=1e120)
@@ -529,12 +533,12 @@ def test_a_relaxation_that_was_cut_short_is_not_rounded():
 
 def test_the_rounding_is_within_the_time(monkeypatch):
     """Once the relaxation is solved the time runs out: its plan comes back, and the result says why."""
-    from numsolve.transport import sparse
+    from numsolve.transport.sparse import sparsity_constrained
 
     def late(relaxed, rows, columns):
-        raise sparse.TimeUp
+        raise sparsity_constrained.TimeUp
 
-    monkeypatch.setattr(sparse, "_most", late)
+    monkeypatch.setattr(sparsity_constrained, "_most", late)
     with pytest.warns(ConvergenceWarning, match="time limit"):
         r = transport.sparsity_constrained(A, B, M, 1.0, 2, rounding="support", time_limit=60.0)
     assert r.status is Status.TIME_LIMIT

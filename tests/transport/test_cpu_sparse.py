@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from numsolve.transport import _cpu_sparse as k
+from numsolve.transport.sparse import _cpu as k
 
 NONE = (np.empty(0, np.int32), np.empty(0))
 

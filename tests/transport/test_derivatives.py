@@ -257,7 +257,7 @@ def test_large_sharp_clouds_are_solved_part_by_part(monkeypatch):
     U, V = local.normal(size=(2, 200, 2))
     r = transport.solve_sample(X, Y, reg=1e-5, tol=1e-8)
     whole = r.vjp((U, V))
-    monkeypatch.setattr("numsolve.transport._cloud_adjoint.STORED", 0)
+    monkeypatch.setattr("numsolve.transport.clouds._adjoint.STORED", 0)
     parts = r.vjp((U, V))
     np.testing.assert_allclose(parts.X_a, whole.X_a, atol=1e-8 * np.abs(whole.X_a).max())
     assert np.isnan(parts.a).all() == np.isnan(whole.a).all()

@@ -117,9 +117,9 @@ def test_the_transform_needs_no_good_stabiliser(wrong, cached, monkeypatch):
     monkeypatch.setattr(_semidual, "CACHED", cached)
     rng = np.random.default_rng(0)
     problem = prepare(rng.random((20, 30)), None, None, 1e-3)
-    with closing(_semidual.SemiDual(problem, Limits())) as dual:
+    with closing(_semidual.DenseDual(problem, Limits())) as dual:
         f = rng.random(20)
-        g, r = dual.transform(f, np.full(30, wrong), 1e-3)
+        g, r = dual.transform(f, np.full(30, wrong))
         exact = -1e-3 * (np.log(30) + _generic.log_column_sums(problem.M, f, np.zeros(30), 1e-3))
         np.testing.assert_allclose(g, exact, rtol=1e-10)
         np.testing.assert_allclose(r, _generic.plan(problem.M, f, exact, 1e-3).sum(axis=1), rtol=1e-9)
@@ -127,7 +127,7 @@ def test_the_transform_needs_no_good_stabiliser(wrong, cached, monkeypatch):
 
 @pytest.mark.parametrize("sums", [[1.0, 0.0], [np.inf, 1.0], [np.nan, 1.0], [1.0, np.nan], [1e-300, 1.0]])
 def test_sums_that_lost_digits_are_noticed(sums):
-    with closing(_semidual.SemiDual(prepare(np.ones((2, 2)), None, None, 1.0), Limits())) as dual:
+    with closing(_semidual.DenseDual(prepare(np.ones((2, 2)), None, None, 1.0), Limits())) as dual:
         assert not dual._has_all_digits(np.array(sums))
         assert dual._has_all_digits(np.array([1e-280, 1.0, 1e280]))
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from numsolve import transport
 from numsolve._core.result import ConvergenceWarning, Status
-from numsolve.transport import _cpu_sparse
-from numsolve.transport._barrier import Barrier
 from numsolve.transport._deadline import Deadline
-from numsolve.transport._pairs import ByColumns
+from numsolve.transport.sparse import _cpu
+from numsolve.transport.sparse._barrier import Barrier
+from numsolve.transport.sparse._pairs import ByColumns
 
 
 def objective(T, M, reg):
@@ -170,7 +170,7 @@ def test_the_interior_point_method_ends_where_newton_s_does(problem):
     for start in (0.0, 1.0):
         pairs = ByColumns(ptr, rows, M.T.ravel())
         begin = np.full(8, start), np.zeros(50)
-        interior = Barrier(_cpu_sparse, pairs, a, b, 0.3, begin, Deadline())
+        interior = Barrier(_cpu, pairs, a, b, 0.3, begin, Deadline())
         while interior.complementarity > 1e-12:
             assert interior.step() > 0
         assert interior.error < 1e-12

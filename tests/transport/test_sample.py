@@ -20,7 +20,7 @@ from numsolve.transport import problems
 @pytest.fixture(autouse=True)
 def by_passes(monkeypatch):
     """Small clouds are solved as large ones, but in tests that say otherwise."""
-    monkeypatch.setattr("numsolve.transport._cloud_problem.SMALL", 0)
+    monkeypatch.setattr("numsolve.transport.clouds._problem.SMALL", 0)
 
 
 @njit
@@ -108,11 +108,11 @@ def test_sinkhorn_comes_to_the_same_plan():
 
 
 def test_newton_on_passes_and_on_entries_agree(monkeypatch):
-    from numsolve.transport import _cloud_dual
+    from numsolve.transport.clouds import _semidual
 
     X, Y = clouds(400, 300)
     stored = transport.solve_sample(X, Y, reg=1e-3, tol=1e-10)
-    monkeypatch.setattr(_cloud_dual, "most", lambda pairs: 0)
+    monkeypatch.setattr(_semidual, "most", lambda pairs: 0)
     passes = transport.solve_sample(X, Y, reg=1e-3, tol=1e-10)
     np.testing.assert_allclose(
         passes.plan.block(), stored.plan.block(), atol=1e-9 * stored.plan.block().max()
@@ -120,11 +120,11 @@ def test_newton_on_passes_and_on_entries_agree(monkeypatch):
 
 
 def test_a_coarse_plan_shortens_the_solve_of_the_whole(monkeypatch):
-    from numsolve.transport import _cloud_dual
+    from numsolve.transport.clouds import _semidual
 
     X, Y = problems.clouds(4000, 2, rng=0)
     with_coarse = transport.solve_sample(X, Y, reg=0.01, tol=1e-7)
-    monkeypatch.setattr(_cloud_dual, "TwoGrid", lambda diagonal, *coarse: _cloud_dual.Jacobi(diagonal))
+    monkeypatch.setattr(_semidual, "TwoGrid", lambda diagonal, *coarse: _semidual.Jacobi(diagonal))
     without = transport.solve_sample(X, Y, reg=0.01, tol=1e-7)
     assert with_coarse.value == pytest.approx(without.value, abs=1e-7)
     assert with_coarse.ncg < 0.7 * without.ncg  # the steps of the coarse stages are in both
@@ -295,9 +295,9 @@ def test_the_adjoint_is_the_slope_of_a_loss_of_products_and_potentials(name):
 @pytest.mark.parametrize("reg", [1.0, 1e-2])
 def test_the_adjoint_is_that_of_the_matrix(reg, stored, monkeypatch):
     if stored != "pairs":
-        monkeypatch.setattr("numsolve.transport._cloud_adjoint.STORED", 0)
+        monkeypatch.setattr("numsolve.transport.clouds._adjoint.STORED", 0)
     if stored == "nothing":
-        monkeypatch.setattr("numsolve.transport._cloud_adjoint.most", lambda pairs: 0)
+        monkeypatch.setattr("numsolve.transport.clouds._adjoint.most", lambda pairs: 0)
     X, Y = clouds(60, 80)
     a, b = weights(60), weights(80, 1)
     _, (U, V), potentials = a_loss(60, 80)
@@ -342,7 +342,7 @@ def test_an_adjoint_that_stops_short_says_so(monkeypatch):
     X, Y = clouds(60, 80)
     r = transport.solve_sample(X, Y, reg=1e-2)
     for name, value in {"MAXITER": 1, "STORED": 0, "most": lambda pairs: 0}.items():
-        monkeypatch.setattr(f"numsolve.transport._cloud_adjoint.{name}", value)
+        monkeypatch.setattr(f"numsolve.transport.clouds._adjoint.{name}", value)
     with pytest.warns(ConvergenceWarning, match="stopped after 1 steps"):
         r.vjp((X, Y[:60].repeat(2, axis=0)[:80]))
 
@@ -503,7 +503,7 @@ def solved():
     a[[4, 40]] = 0
     b[7] = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("numsolve.transport._cloud_problem.SMALL", 0)
+        patch.setattr("numsolve.transport.clouds._problem.SMALL", 0)
         return transport.solve_sample(X, Y, a, b * a.sum() / b.sum(), reg=0.02, tol=1e-10), X, Y
 
 
@@ -756,7 +756,7 @@ def test_an_outlier_costs_no_digits(far, reg):
 
 @pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
 def test_stored_costs_and_products_of_tiles_agree(metric, monkeypatch):
-    from numsolve.transport import _cloud_problem
+    from numsolve.transport.clouds import _problem
 
     X, Y = clouds(90, 120, 40)
     reg = 0.5 if metric == "sqeuclidean" else 0.01
@@ -764,10 +764,10 @@ def test_stored_costs_and_products_of_tiles_agree(metric, monkeypatch):
     a[5] = 0.0
     a = a / a.sum()
     stored = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
-    monkeypatch.setattr(_cloud_problem, "STORED", 0)
+    monkeypatch.setattr(_problem, "STORED", 0)
     tiles = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
     for name in ("MANY_DIMENSIONS", "SOME_DIMENSIONS"):
-        monkeypatch.setattr(_cloud_problem, name, 1000)
+        monkeypatch.setattr(_problem, name, 1000)
     distances = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
     agree(stored, cdist(X, Y, metric), a, b, reg)
     for r in (tiles, distances):
@@ -798,7 +798,7 @@ def test_many_dimensions_of_many_points_store_no_matrix():
 
 @pytest.mark.parametrize("name", METRICS)
 def test_small_clouds_are_solved_with_stored_costs(name, monkeypatch):
-    monkeypatch.setattr("numsolve.transport._cloud_problem.SMALL", 300_000)
+    monkeypatch.setattr("numsolve.transport.clouds._problem.SMALL", 300_000)
     keywords, cost = METRICS[name]
     X, Y = clouds(60, 80)
     a, b = 3 * weights(60), 3 * weights(80, 1)
@@ -815,7 +815,7 @@ def test_small_clouds_are_solved_with_stored_costs(name, monkeypatch):
 
 @pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cityblock"])
 def test_small_clouds_far_apart_lose_no_digits(metric, monkeypatch):
-    monkeypatch.setattr("numsolve.transport._cloud_problem.SMALL", 300_000)
+    monkeypatch.setattr("numsolve.transport.clouds._problem.SMALL", 300_000)
     X, Y = clouds(50, 40)
     for far in (1e3, 1e6):
         r = transport.solve_sample(X, Y + far, reg=0.05, metric=metric)

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numsolve._core.typing import Array, Kernels
-
-    from ._deadline import Deadline
+    from numsolve.transport._deadline import Deadline
 
 #: Share of all pairs beyond which the system is built by dense products.
 DENSE_ABOVE = 0.2
@@ -31,7 +30,7 @@ class ByColumns(NamedTuple):
     values: Array
 
 
-class Pairs:
+class ChosenPairs:
     """Chosen pairs of a problem with their cost, its weights, potentials, and a plan on the pairs."""
 
     f: Array

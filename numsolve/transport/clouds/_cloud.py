@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import arrays
-
-from ._deadline import Deadline
+from numsolve.transport import _kernels
+from numsolve.transport._deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, Kernels, Namespace
 
-    from ._cloud_metric import Metric
+    from ._metric import Metric
 
 #: Points of a group, at most.
 GROUP = 32
@@ -183,10 +183,10 @@ class Pairs(_Pickled):
     @cached_property
     def k(self) -> Kernels:
         """The kernels."""
-        from . import _generic_cloud
+        from . import _generic
 
         tiled = arrays.is_numpy(self.xp) and not self.fused
-        return _generic_cloud if tiled else arrays.kernels_for(self.xp, __package__, "cloud")
+        return _generic if tiled else arrays.kernels_for(self.xp, __package__)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -311,7 +311,7 @@ class Plan(_Pickled):
             return between + p.by_rows(
                 lambda i: p.k.cost_gradients(p.metric, X[i, :], self.f[i], Y, self.g, self.reg, A[i, :], B)
             )
-        from . import _cpu_cloud_entries as k
+        from . import _cpu_entries as k
 
         factors = np.ascontiguousarray(A.T), np.ascontiguousarray(B.T)
         slopes = self.pairs.run(k.cost_gradients, *self.sides, self.cut, after=factors)
@@ -327,12 +327,12 @@ class Plan(_Pickled):
 
     def block(self, rows: Array, columns: Array) -> Array:
         """The entries of some rows and columns."""
-        from . import _generic_cloud
+        from . import _generic
 
         p, take = self.pairs, self.pairs.xp.take
         points = take(p.A.points, rows, axis=0), take(p.B.points, columns, axis=0)
         exponents = take(self.f, rows)[:, None] + take(self.g, columns)[None, :]
-        return p.xp.exp((exponents - _generic_cloud.costs(p.metric, *points)) / self.reg)
+        return p.xp.exp((exponents - _generic.costs(p.metric, *points)) / self.reg)
 
     def entries(self, floor: float, most: float = math.inf) -> tuple[Array, Array, Array] | None:
         """The entries with P_ij >= floor min(a_i, b_j) in CSR (indptr, indices, values).
@@ -342,7 +342,7 @@ class Plan(_Pickled):
         p = self.pairs
         if not p.fused:
             return self._entries_by_tiles(floor, most) if arrays.is_numpy(p.xp) else None
-        from . import _cpu_cloud_entries as k
+        from . import _cpu_entries as k
 
         floors = np.log2(floor * p.A.weights), np.log2(floor * p.B.weights)
         cut = np.minimum(np.minimum.reduceat(floors[0], p.A.edges[:-1]), np.min(floors[1]))
@@ -360,7 +360,7 @@ class Plan(_Pickled):
 
     def _entries_by_tiles(self, floor: float, most: float) -> tuple[Array, Array, Array] | None:
         p = self.pairs
-        k = arrays.kernels_for(p.xp, __package__, "newton")
+        k = _kernels.of_systems(p.xp)
         counts, indices, values, left = [np.zeros(1, np.int64)], [], [], most
         for i, M in p.k.tiles(p.metric, p.A.points, p.B.points):
             p.workers.deadline.check()

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from scipy.sparse import csr_array
 
-from numsolve._core import arrays, krylov
+from numsolve._core import krylov
+from numsolve.transport import _kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numsolve._core.typing import Array, Namespace
+    from numsolve.transport._deadline import Deadline
 
     from ._cloud import Plan
-    from ._cloud_dual import State
-    from ._deadline import Deadline
+    from ._state import CloudState
 
 #: Entries of a plan in CSR: indptr, indices, values.
 Entries: TypeAlias = "tuple[Array, Array, Array]"
@@ -62,12 +63,12 @@ class TwoGrid(Jacobi):
     parts, plus the coarse inverse.
     """
 
-    def __init__(self, diagonal: Array, coarse: State, entries: Entries, owners: Array) -> None:
+    def __init__(self, diagonal: Array, coarse: CloudState, entries: Entries, owners: Array) -> None:
         super().__init__(diagonal)
         self.entries, self.owners, self.parts = entries, owners, coarse.r.size
         self.sums = np.bincount(owners, diagonal, self.parts)
         self.d, self.b = (1 + 1e-3) * coarse.r, coarse.plan.pairs.B.weights
-        self.k = arrays.kernels_for(coarse.plan.pairs.xp, __package__, "newton")
+        self.k = _kernels.of_systems(coarse.plan.pairs.xp)
 
     def __call__(self, v: Array) -> Array:
         gathered = np.bincount(self.owners, v, self.parts)

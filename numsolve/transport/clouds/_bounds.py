@@ -1,10 +1,10 @@
-"""`_bounds` for clouds: how far exact transport can be from an entropic answer, without the matrix."""
+"""`transport._bounds` for clouds: how far exact transport can be from an entropic answer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import _generic_cloud
+from . import _generic
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array
@@ -60,11 +60,11 @@ def _spread_cost(pairs: Pairs, u: Array, v: Array) -> float:
     if metric.function is None and X.shape[0] * Y.shape[0] > MANY:
         low = xp.minimum(xp.min(X, axis=0), xp.min(Y, axis=0))
         high = xp.maximum(xp.max(X, axis=0), xp.max(Y, axis=0))
-        largest = _generic_cloud.paired_costs(metric, low[None, :], high[None, :])[0]
+        largest = _generic.paired_costs(metric, low[None, :], high[None, :])[0]
         return float(largest) * float(xp.sum(u)) * float(xp.sum(v))
     rows, columns = xp.nonzero(u > 0)[0], xp.nonzero(v > 0)[0]
     X, Y = xp.take(X, rows, axis=0), xp.take(Y, columns, axis=0)
     u, v = xp.take(u, rows), xp.take(v, columns)
     if X.shape[0] == 0 or Y.shape[0] == 0:
         return 0.0
-    return sum(float(u[i] @ (M @ v)) for i, M in _generic_cloud.tiles(metric, X, Y))
+    return sum(float(u[i] @ (M @ v)) for i, M in _generic.tiles(metric, X, Y))

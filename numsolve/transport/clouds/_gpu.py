@@ -1,13 +1,13 @@
-"""The kernels of `_generic_cloud` for CuPy: row sums, products and minima without a tile in memory.
+"""The kernels of `_generic` for CuPy: row sums, products and minima without a tile in memory.
 
 One thread has one row; the columns come through shared memory, `COLUMNS` at a time. What is asked for once a
-solve is plain array code from `_generic_cloud`.
+solve is plain array code from `_generic`.
 """
 
 import cupy
 
-from . import _generic_cloud
-from ._generic_cloud import cost_gradients, costs, mean_costs, paired_costs, tiles
+from . import _generic
+from ._generic import cost_gradients, costs, mean_costs, paired_costs, tiles
 
 __all__ = [
     "cost_gradients",
@@ -74,14 +74,14 @@ _kernels: dict[str, cupy.RawKernel] = {}
 def row_sums(metric, X, f, Y, g, reg):
     """sum_j P_ij."""
     if X.shape[1] > LARGEST_D:
-        return _generic_cloud.row_sums(metric, X, f, Y, g, reg)
+        return _generic.row_sums(metric, X, f, Y, g, reg)
     return _over_pairs(metric, X, f, Y, g, None, reg, False)
 
 
 def products(metric, X, f, Y, g, reg, V):
     """sum_j P_ij V_jk."""
     if X.shape[1] > LARGEST_D:
-        return _generic_cloud.products(metric, X, f, Y, g, reg, V)
+        return _generic.products(metric, X, f, Y, g, reg, V)
     columns = [_over_pairs(metric, X, f, Y, g, V[:, k], reg, False) for k in range(V.shape[1])]
     return cupy.stack(columns, axis=1)
 
@@ -89,7 +89,7 @@ def products(metric, X, f, Y, g, reg, V):
 def least(metric, X, Y, g):
     """min_j (c_ij - g_j)."""
     if X.shape[1] > LARGEST_D:
-        return _generic_cloud.least(metric, X, Y, g)
+        return _generic.least(metric, X, Y, g)
     return _over_pairs(metric, X, g, Y, g, None, 1.0, True)
 
 

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from numsolve._core import arrays
+from numsolve.transport._ascent import falling
 
-from . import _generic_cloud
+from . import _generic
 from ._cloud import Pairs
 
 if TYPE_CHECKING:
     from ._cloud import Cloud
-    from ._cloud_problem import CloudProblem
 
-#: eps of the first stage over the range of the cost, and the factor from stage to stage.
-FIRST_STAGE, STAGE_FACTOR = 0.05, 0.25
 #: Mean cost within the parts of a coarse cloud over eps: wanted, and allowed before the last stage.
 SPREAD, LARGEST_SPREAD = 0.1, 0.25
 #: Points of a coarse cloud, at least.
@@ -30,21 +28,21 @@ class Stage:
     pairs: Pairs
 
 
-def stages(problem: CloudProblem) -> list[Stage]:
-    """The regularisations, and for each the coarsest clouds whose parts are small against it."""
-    pairs, path = problem.pairs, [problem.reg]
-    # A regularisation is at least the rounding unit of the range: at most 25 stages.
-    while path[0] / STAGE_FACTOR < FIRST_STAGE * problem.range * (1 + 1e-12):
-        path.insert(0, path[0] / STAGE_FACTOR)
-    if not arrays.is_numpy(problem.xp) or pairs.metric.kind == "inner":  # in no order, or of no use
-        return [Stage(reg, pairs) for reg in path]
+def stages(pairs: Pairs, reg: float, span: float) -> list[Stage]:
+    """The regularisations, and for each the coarsest clouds whose parts are small against it.
+
+    `span` is the range of the costs.
+    """
+    path = falling(reg, span)
+    if not arrays.is_numpy(pairs.xp) or pairs.metric.kind == "inner":  # in no order, or of no use
+        return [Stage(eps, pairs) for eps in path]
     sides = [_levels(cloud, pairs) for cloud in (pairs.A, pairs.B)]
-    stages = [Stage(reg, _coarse_pairs(pairs, sides, reg, SPREAD)) for reg in path]
+    stages = [Stage(eps, _coarse_pairs(pairs, sides, eps, SPREAD)) for eps in path]
     if stages[-1].pairs.shape == pairs.shape:
         stages.pop()
-        stages.append(Stage(problem.reg, _coarse_pairs(pairs, sides, problem.reg, LARGEST_SPREAD)))
+        stages.append(Stage(reg, _coarse_pairs(pairs, sides, reg, LARGEST_SPREAD)))
     if stages[-1].pairs.shape != pairs.shape:
-        stages.append(Stage(problem.reg, pairs))
+        stages.append(Stage(reg, pairs))
     return stages
 
 
@@ -65,6 +63,6 @@ def _levels(cloud: Cloud, pairs: Pairs) -> list[tuple[float, Cloud]]:
         if pairs.workers.deadline.passed:
             break
         coarse = cloud.coarse(level, means=means)
-        within = _generic_cloud.paired_costs(pairs.metric, cloud.points, coarse.points[cloud.owners(coarse)])
+        within = _generic.paired_costs(pairs.metric, cloud.points, coarse.points[cloud.owners(coarse)])
         levels.append((float(cloud.weights @ within), coarse))
     return [*levels, (0.0, cloud)]

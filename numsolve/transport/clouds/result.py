@@ -11,10 +11,10 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.plotting import new_axes
+from numsolve.transport.result import TransportResult, potential_derivatives
 
-from ._cloud_adjoint import pull_back
-from .cloud_plan import scatter
-from .result import TransportResult, potential_derivatives
+from ._adjoint import pull_back
+from .plan import scatter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, ArrayLike, Dtype, LineStyle, Namespace
 
-    from .cloud_plan import CloudPlan
+    from .plan import CloudPlan
 
 
 class SampleGradient(NamedTuple):

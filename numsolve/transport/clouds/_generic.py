@@ -1,6 +1,6 @@
 # mypy: disable-error-code=no-any-return
 # (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
-"""The kernels of `_cpu_cloud` in plain array-API code, a tile of some rows at a time.
+"""The kernels of `_cpu` in plain array-API code, a tile of some rows at a time.
 
 They are the reference in tests, the path of other array libraries, and that of a cost of the user's.
 Points are (n, d), potentials and regularisation are the caller's, and no pair is left out.
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from array_api_compat import array_namespace
 
-from numsolve._core import arrays
+from numsolve.transport import _kernels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numsolve._core.typing import Array, Kernels, Namespace
 
-    from ._cloud_metric import Metric
+    from ._metric import Metric
 
 #: Entries of a tile: 2 MB, so that it stays in a cache.
 TILE = 1 << 18
@@ -30,11 +30,11 @@ LEAST_ROWS = 64
 def costs(metric: Metric, X: Array, Y: Array) -> Array:
     """The costs of all pairs, as an array (n, m)."""
     if metric.function is not None:
-        from . import _cpu_cloud_user
+        from . import _cpu_user
 
         xp = array_namespace(X)
         M = xp.empty((X.shape[0], Y.shape[0]))
-        _cpu_cloud_user.fill_costs(metric.function, X, Y, metric.swapped, M)
+        _cpu_user.fill_costs(metric.function, X, Y, metric.swapped, M)
         return M
     xp = array_namespace(X, Y)
     if metric.kind == "inner":
@@ -49,10 +49,10 @@ def paired_costs(metric: Metric, X: Array, Y: Array) -> Array:
     """The costs between each x_i and its y_i; for "inner" products the squared distances."""
     xp = array_namespace(X, Y)
     if metric.function is not None:
-        from . import _cpu_cloud_user
+        from . import _cpu_user
 
         c = xp.empty(X.shape[0])
-        _cpu_cloud_user.fill_paired_costs(metric.function, X, Y, metric.swapped, c)
+        _cpu_user.fill_paired_costs(metric.function, X, Y, metric.swapped, c)
         return c
     total = xp.sum(_of_difference(xp, metric, X - Y), axis=1)
     return metric.factor * (xp.sqrt(total) if metric.kind == "euclidean" else total)
@@ -133,4 +133,4 @@ def tiles(metric: Metric, X: Array, Y: Array) -> Iterator[tuple[slice, Array]]:
 
 def _libraries(X: Array) -> tuple[Namespace, Kernels]:
     xp = array_namespace(X)
-    return xp, arrays.kernels_for(xp, __package__)
+    return xp, _kernels.of_plans(xp)

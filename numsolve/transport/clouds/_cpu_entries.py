@@ -1,15 +1,15 @@
 """Compiled kernels for entries of a plan between clouds: those above a floor; derivatives of costs.
 
-Sides and costs are those of `_cpu_cloud`. An entry is kept if ``log2 P_ij >= min(floor_rows[i],
+Sides and costs are those of `_cpu`. An entry is kept if ``log2 P_ij >= min(floor_rows[i],
 floor_columns[j])``; ``cut`` has the least floor of each group of rows and of all columns.
 """
 
 import numpy as np
 
 from numsolve._core.compiled import inner, kernel
+from numsolve.transport._cpu import _REDUCTION, _row_plan
 
-from ._cpu import _REDUCTION, _row_plan
-from ._cpu_cloud import (
+from ._cpu import (
     EUCLIDEAN,
     PIECE,
     Side,

@@ -28,11 +28,12 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
+from numsolve.transport._ascent import PATIENCE, STAGE_TOL, Watch
+from numsolve.transport._deadline import TimeUp
 
-from ._cloud_dual import STAGE_TOL, SemiDual
-from ._cloud_problem import prepare_clouds
-from ._cloud_stored import solve_stored
-from ._deadline import TimeUp
+from ._problem import prepare_clouds
+from ._semidual import CloudDual
+from ._stored import solve_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, ArrayLike, Callback
 
-    from ._cloud_dual import State
-    from ._cloud_metric import MetricName
-    from .cloud_result import SampleResult
+    from ._metric import MetricName
+    from ._state import CloudState
+    from .result import SampleResult
 
 Method = Literal["auto", "newton", "sinkhorn"]
 #: Words of other packages for what solvers between clouds take.
@@ -59,8 +60,6 @@ FOREIGN = {
     "n_threads": "executor",
     "cost": "metric",
 }
-#: Steps without progress after which a stage is given up.
-PATIENCE = 40
 
 
 @answers(
@@ -206,7 +205,7 @@ def between_clouds(
         except TimeUp:
             pass  # below, what there is no time for is left out
     start = None if potentials_init is None else problem.start(potentials_init)
-    dual = SemiDual(problem, tol)
+    dual = CloudDual(problem, tol)
     best = dual.unmeasured()
     with Monitor(
         limits,
@@ -220,14 +219,14 @@ def between_clouds(
     ) as it:
         try:
             s = best = dual.first(start)
-            watch = _Watch()
+            watch = Watch()
             _record(it, dual, s)
             for _ in it:
                 if not dual.last and (s.error <= STAGE_TOL or watch.stuck >= PATIENCE):
                     s = best = dual.next_stage(s)
-                    watch = _Watch()
+                    watch = Watch()
                 else:
-                    s = dual.sweep(s) if sinkhorn else dual.newton_step(s)
+                    s = dual.sweep(s) if sinkhorn else dual.newton_step(s, dual.direction(s))
                     best = s if s.error < best.error else best
                     watch.see(s, dual.noise(s))
                 _record(it, dual, s)
@@ -242,29 +241,13 @@ def between_clouds(
     return problem.result(it, (f, g), return_plan, limits, reg_path=path, **dual.counts)
 
 
-class _Watch:
-    """How many steps a stage has gone without one per cent less error (stuck), and without more F (idle)."""
-
-    def __init__(self) -> None:
-        self.stuck = self.idle = 0
-        self._error, self._fun = float("inf"), -float("inf")
-
-    def see(self, s: State, noise: float) -> None:
-        self.stuck += 1
-        self.idle += 1
-        if s.error < 0.99 * self._error:
-            self._error, self.stuck, self.idle = s.error, 0, 0
-        if s.fun > self._fun + noise:
-            self._fun, self.idle = s.fun, 0
-
-
-def _record(it: Monitor, dual: SemiDual, s: State) -> None:
+def _record(it: Monitor, dual: CloudDual, s: CloudState) -> None:
     """Record a point; only at the last stage it may be the answer."""
     done = dual.last and s.error <= 0.99 * dual.tol  # the rest is for the columns, and for what a sum lost
     it.record(s.error, s, converged=done, reg=dual.reg, points=sum(dual.pairs.shape))
 
 
-def _give_up(it: Monitor, watch: _Watch, dual: SemiDual, s: State, sinkhorn: bool) -> None:
+def _give_up(it: Monitor, watch: Watch, dual: CloudDual, s: CloudState, sinkhorn: bool) -> None:
     """Stop where no further step can help."""
     if watch.stuck >= 6 and s.error <= 4 * dual.rounding:
         it.stop(Status.ROUNDING, f"The residual is {s.error:.3g}.")

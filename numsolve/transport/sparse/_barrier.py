@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import cho_solve
 
-from ._pairs import Pairs, factorised, to_zero
+from ._pairs import ChosenPairs, factorised, to_zero
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Kernels
+    from numsolve.transport._deadline import Deadline
 
-    from ._deadline import Deadline
     from ._pairs import ByColumns
 
 #: Share of the way to the boundary.
@@ -36,7 +36,7 @@ SHARE = 0.99
 START = 3.0
 
 
-class Barrier(Pairs):
+class Barrier(ChosenPairs):
     """The iterate, and its steps."""
 
     def __init__(

@@ -15,10 +15,13 @@ alternating ascent helps: f that makes the rows exact for the present g.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cho_solve
+
+from numsolve.transport._ascent import Ascent, State
 
 from ._pairs import factorised, pieces
 
@@ -26,37 +29,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numsolve._core.typing import Array, Kernels
+    from numsolve.transport._deadline import Deadline
 
-    from ._deadline import Deadline
     from ._pairs import ByColumns
 
 #: First shift, and the largest number of unknowns for which S is factorised.
 FIRST_SHIFT, DENSE_BELOW = 1e-2, 5000
-#: A step ends where the slope of F has fallen to this share; a row is far off if it is by this factor.
-SLOPE, FAR_OFF = 0.3, 8.0
+#: A step ends where the slope of F has fallen to this share.
+SLOPE = 0.3
 #: Nanoseconds of conjugate gradients between two looks at the clock.
 CHUNK = 2e7
 
 
-class State(NamedTuple):
-    """A point: potentials, the plan by columns, its row sums, F, and the error of the rows.
+@dataclass
+class SparseState(State):
+    """A point, and its plan by columns; `square` is the sum of its squared entries.
 
     Of the entries of a column the first `whole` are not tied; without a limit that is all of them.
     """
 
-    f: Array
-    g: Array
     whole: Array
     ptr: Array
     rows: Array
     t: Array
-    r: Array
     square: float
-    fun: float
-    error: float
 
 
-class SemiDual:
+class SparseDual(Ascent[SparseState]):
     """F without a limit on the nonzeros, prox = 0."""
 
     def __init__(
@@ -71,23 +70,25 @@ class SemiDual:
         deadline: Deadline,
     ) -> None:
         self.kernels, self.M, self.Mt, self.a, self.b, self.reg = kernels, M, Mt, a, b, reg
-        self.counts, self.deadline = counts, deadline
+        self.counts, self.deadline, self.xp = counts, deadline, np
+        number = np.finfo(np.float64)
+        self.unit, self.tiny = float(number.eps), float(number.tiny)
         self.m, self.n = Mt.shape
         self.direct = False  # whether factorising has turned out to be cheaper
 
-    def at(self, f: Array, g: Array) -> State:
+    def at(self, f: Array, g: Array) -> SparseState:
         """Evaluate everything at f; g is a guess."""
         self.deadline.check()
         g, ptr, rows, t, r, square = self.kernels.balanced_columns(self.Mt, f, self.b, self.reg, g)
-        fun = float(self.a @ f) + float(self.b @ g) - 0.5 * self.reg * square
-        return State(f, g, np.diff(ptr), ptr, rows, t, r, square, fun, float(np.abs(r - self.a).sum()))
+        fun = self.dot(self.a, f) + self.dot(self.b, g) - 0.5 * self.reg * square
+        return SparseState(f, g, r, self.a, fun, self.l1(r - self.a), np.diff(ptr), ptr, rows, t, square)
 
-    def sweep(self, s: State) -> State:
+    def sweep(self, s: SparseState) -> SparseState:
         """The rows exact, then the columns."""
         self.counts["nsinkhorn"] += 1
         return self.at(self.kernels.balance(self.M, s.g, self.a, self.reg, s.f), s.g)
 
-    def direction(self, s: State, shift: float) -> Array:
+    def direction(self, s: SparseState, shift: float) -> Array:
         """Solve (S + shift / reg) x = a - r as far as the error deserves, the cheaper way."""
         rhs = self.reg * (self.a - s.r)
         rhs -= rhs.mean()
@@ -101,12 +102,12 @@ class SemiDual:
             self.direct = True
         return _solved(self.laplacian(s), shift / self.reg, self.a - s.r)
 
-    def step_cost(self, s: State) -> float:
+    def step_cost(self, s: SparseState) -> float:
         """Nanoseconds of one step of conjugate gradients."""
         return 2.0 * s.t.size + 8 * self.n
 
     def conjugate_gradients(
-        self, s: State, shift: float, rhs: Array, stop: float, limit: int
+        self, s: SparseState, shift: float, rhs: Array, stop: float, limit: int
     ) -> tuple[Array, bool]:
         """Solve (reg S + shift) x = rhs; say whether the residual is at most `stop` in the 1-norm."""
         work, rz, done = np.empty((5, self.n)), -1.0, False
@@ -119,48 +120,48 @@ class SemiDual:
             self.deadline.check()
         return work[0], done
 
-    def laplacian(self, s: State) -> Array:
+    def laplacian(self, s: SparseState) -> Array:
         """The lower triangle of S."""
         return self._laplacian(s, 0.0, self.n)
 
-    def _laplacian(self, s: State, prox: float, k: int) -> Array:
+    def _laplacian(self, s: SparseState, prox: float, k: int) -> Array:
         S = np.zeros((self.n, self.n))
         for piece in pieces(s.ptr, self.deadline):
             self.kernels.add_laplacian(S, self.reg, prox, k, s.whole, s.ptr, s.rows, *piece)
         return S
 
 
-class Proximal(SemiDual):
+class Proximal(SparseDual):
     """F near an old plan T, with at most k nonzeros a column."""
 
-    def __init__(self, plain: SemiDual, k: int, prox: float, old: ByColumns) -> None:
+    def __init__(self, plain: SparseDual, k: int, prox: float, old: ByColumns) -> None:
         super().__init__(
             plain.kernels, plain.M, plain.Mt, plain.a, plain.b, plain.reg, plain.counts, plain.deadline
         )
         self.k, self.prox, self.old = k, prox, old
 
-    def at(self, f: Array, g: Array) -> State:
+    def at(self, f: Array, g: Array) -> SparseState:
         """Evaluate everything at f."""
         self.deadline.check()
         settings = (self.b, self.reg, self.prox, self.k, *self.old)
         g, whole, ptr, rows, t, r, total = self.kernels.best_columns(self.Mt, f, *settings)
-        fun, error = float(self.a @ f) - float(total), float(np.abs(r - self.a).sum())
-        return State(f, g, whole, ptr, rows, t, r, float(t @ t), fun, error)
+        fun, error = self.dot(self.a, f) - float(total), self.l1(r - self.a)
+        return SparseState(f, g, r, self.a, fun, error, whole, ptr, rows, t, self.dot(t, t))
 
-    def sweep(self, s: State) -> State:
+    def sweep(self, s: SparseState) -> SparseState:
         """The rows have no closed form here."""
         return s
 
-    def direction(self, s: State, shift: float) -> Array:
+    def direction(self, s: SparseState, shift: float) -> Array:
         """Solve (S + shift / (reg + prox)) x = a - r."""
         return _solved(self.laplacian(s), shift / (self.reg + self.prox), self.a - s.r)
 
-    def laplacian(self, s: State) -> Array:
+    def laplacian(self, s: SparseState) -> Array:
         """The lower triangle of S."""
         return self._laplacian(s, self.prox, self.k)
 
 
-def newton(dual: SemiDual, s: State) -> Iterator[State]:
+def newton(dual: SparseDual, s: SparseState) -> Iterator[SparseState]:
     """Points that approach the maximum of F, without end: whoever asks for the next one bounds them."""
     shift = FIRST_SHIFT
     while True:
@@ -169,20 +170,18 @@ def newton(dual: SemiDual, s: State) -> Iterator[State]:
         s, length = _along(dual, s, x)
         dual.counts["nnewton"] += 1
         shift = max(shift / 4, 1e-12) if length >= 0.9 else shift * (4 if length < 0.3 else 1)
-        far_off = np.any(s.r > FAR_OFF * dual.a) or np.any(FAR_OFF * s.r < dual.a)
-        if length != 1.0 or far_off:
+        if length != 1.0 or dual.far_off(s):
             s = dual.sweep(s)
 
 
-def _along(dual: SemiDual, s: State, x: Array) -> tuple[State, float]:
+def _along(dual: SparseDual, s: SparseState, x: Array) -> tuple[SparseState, float]:
     """Go along x to where the slope of F has fallen to a third, by bisection with secants."""
-    slope = float((dual.a - s.r) @ x)
-    noise = 1e-15 * float(dual.a @ np.abs(s.f) + dual.b @ np.abs(s.g))
+    slope, noise = dual.dot(s.goal - s.r, x), 2 * dual.noise(s)  # there are squares in F too
     low, high, length = (0.0, slope), None, 1.0
     new = s
     for _ in range(25):
         new = dual.at(s.f + length * x, s.g)
-        here = float((dual.a - new.r) @ x)
+        here = dual.dot(s.goal - new.r, x)
         if abs(here) <= SLOPE * slope and new.fun >= s.fun - noise:
             break
         if here > SLOPE * slope:

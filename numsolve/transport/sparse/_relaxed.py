@@ -30,21 +30,21 @@ from numsolve._core import arrays, checks
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
+from numsolve.transport._deadline import Deadline, TimeUp
+from numsolve.transport.newton import newton as entropic
 
 from ._barrier import Barrier
-from ._deadline import Deadline, TimeUp
 from ._interior import Interior
 from ._pairs import ByColumns
-from ._semismooth import Proximal, SemiDual, State, newton
-from .newton import newton as entropic
+from ._semismooth import Proximal, SparseDual, SparseState, newton
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numsolve._core.typing import Array
+    from numsolve.transport._problem import Problem
 
-    from ._pairs import Pairs
-    from ._problem import Problem
+    from ._pairs import ChosenPairs
 
 #: First reg over the range of the cost over a typical weight, and the factor from one to the next.
 FIRST_REG, STAGE_FACTOR = 0.1, 4.0
@@ -103,7 +103,7 @@ class Relaxed:
 
     def __post_init__(self) -> None:
         problem = self.problem
-        self.kernels = arrays.kernels_for(problem.xp, __package__, "sparse")
+        self.kernels = arrays.kernels_for(problem.xp, __package__)
         self.reg = problem.reg * problem.mass  # the plan is measured in units of the mass
         self.a, self.b = problem.a.astype(np.float64), problem.b.astype(np.float64)
         self.a, self.b = self.a / self.a.sum(), self.b / self.b.sum()
@@ -224,7 +224,7 @@ class Relaxed:
         least, goal = 12 if self.unlimited else 8 + min(self.k, 24), HAND_OVER
         for _ in range(4):
             data = (self.kernels, self._pairs(f, g, least, near), self.a, self.b, self.reg)
-            interior: Pairs = (
+            interior: ChosenPairs = (
                 Barrier(*data, (f, g), self.deadline)
                 if self.unlimited
                 else Interior(*data, self.k, self.deadline)
@@ -284,7 +284,7 @@ class Relaxed:
         ptr = np.concatenate([[0], np.cumsum(np.bincount(columns, minlength=self.m))])
         return ByColumns(ptr, rows.astype(np.int32), self.Mt[chosen])
 
-    def _interior_steps(self, interior: Pairs, goal: float) -> Iterator[Iterate]:
+    def _interior_steps(self, interior: ChosenPairs, goal: float) -> Iterator[Iterate]:
         short = 0
         for _ in range(INTERIOR_STEPS):
             length = interior.step()
@@ -299,8 +299,8 @@ class Relaxed:
 
     # -- Newton's method ---------------------------------------------------------------------------
 
-    def _semidual(self, reg: float) -> SemiDual:
-        return SemiDual(self.kernels, self.M, self.Mt, self.a, self.b, reg, self.counts, self.deadline)
+    def _semidual(self, reg: float) -> SparseDual:
+        return SparseDual(self.kernels, self.M, self.Mt, self.a, self.b, reg, self.counts, self.deadline)
 
     def _scaled(self, f: Array, g: Array) -> Iterator[Iterate]:
         """Newton's method without a limit on the nonzeros, from a blurred plan to the one that is wanted."""
@@ -319,7 +319,7 @@ class Relaxed:
             first = dual.sweep(dual.at(s.f, s.g))
         yield from self._plain(dual, first)
 
-    def _plain(self, dual: SemiDual, first: State) -> Iterator[Iterate]:
+    def _plain(self, dual: SparseDual, first: SparseState) -> Iterator[Iterate]:
         """Newton's method without a limit on the nonzeros, as long as it makes the errors fall."""
         errors: list[float] = []
         window = STALLED_STEPS + 2000 // (self.n + 40)  # steps of small problems are cheap
@@ -329,7 +329,7 @@ class Relaxed:
             if len(errors) > window and not s.error <= STALLED_FACTOR * errors[-1 - window]:
                 return
 
-    def _iterate(self, s: State, reg: float) -> Iterate:
+    def _iterate(self, s: SparseState, reg: float) -> Iterate:
         """A point of quadratic transport with another reg than ours: what it is worth for ours."""
         value = float(s.f @ s.r + s.g @ self.b) + (0.5 * self.reg - reg) * s.square
         gap = float(s.f @ (s.r - self.a)) + (reg - self.reg) ** 2 / (2 * self.reg) * s.square
@@ -359,5 +359,5 @@ class Relaxed:
             prox = max(PROX_FACTOR * prox, LEAST_PROX * self.reg)
 
 
-def _point(s: State) -> Point:
+def _point(s: SparseState) -> Point:
     return Point(s.f, s.g, s.ptr, s.rows, s.t)

@@ -1,8 +1,8 @@
 # mypy: disable-error-code=no-any-return
 # (array libraries, kernels and SciPy have no types: what they return is an Array by our word)
-r"""`_adjoint` for clouds: derivatives of a plan that is never stored, by passes over the pairs.
+r"""`transport._adjoint` for clouds: derivatives of a plan that is never stored, by passes over the pairs.
 
-For a loss that changes by <U V', dP> + p.df + q.dg the system and its answer are those of `_adjoint`, and
+For a loss that changes by <U V', dP> + p.df + q.dg the system and its answer are those of the former, and
 need only sums over the pairs:
 
     diag(r) u + P v = rowsum(U * (P V)) + eps p,      P' u + diag(c) v = rowsum(V * (P' U)) + eps q,
@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from numsolve._core import arrays
+from numsolve.transport import _kernels, _parts
+from numsolve.transport._adjoint import marked, undetermined, warn_of_digits
+from numsolve.transport._deadline import Deadline
 
-from . import _parts
-from ._adjoint import marked, undetermined, warn_of_digits
-from ._cloud_dual import most
-from ._cloud_schur import Jacobi, conjugate_gradients, schur
-from ._deadline import Deadline
+from ._schur import Jacobi, conjugate_gradients, schur
+from ._state import most
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +114,7 @@ def _preconditioner(plan: Plan, r: Array, c: Array) -> Callable[[Array], Array]:
     if entries is None or np.sum(entries[2]) < LEAST:
         return Jacobi(schur(plan, None, r, c)[1])
     indptr, indices, values = entries
-    k = arrays.kernels_for(plan.pairs.xp, __package__, "newton")
+    k = _kernels.of_systems(plan.pairs.xp)
     column_sums = np.bincount(indices, values, c.size)
     rows = np.repeat(np.arange(r.size), np.diff(indptr))
     degrees = np.bincount(rows, values * (column_sums / c)[indices], r.size)

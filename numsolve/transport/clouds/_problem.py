@@ -12,16 +12,16 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.result import Status
+from numsolve.transport._deadline import TimeUp
+from numsolve.transport._foreign import refuse_traced
+from numsolve.transport._problem import MASS_TOLERANCE, UNIT, check_values
 
-from . import _generic_cloud
+from . import _generic
+from ._bounds import bounds
 from ._cloud import Cloud, Pairs, Workers, bisection_order, scale
-from ._cloud_bounds import bounds
-from ._cloud_metric import make_metric
-from ._deadline import TimeUp
-from ._foreign import refuse_traced
-from ._problem import MASS_TOLERANCE, UNIT, check_values
-from .cloud_plan import CloudPlan, scatter
-from .cloud_result import SampleResult
+from ._metric import make_metric
+from .plan import CloudPlan, scatter
+from .result import SampleResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +80,7 @@ class CloudProblem:
 
     @property
     def rounding(self) -> float:
-        """The marginal error that rounding can cause; see `_problem.Problem.rounding`."""
+        """The marginal error that rounding can cause; see `transport._problem.Problem.rounding`."""
         return min(self.unit * (8 + self.range / self.reg), math.sqrt(self.unit))
 
     @property
@@ -367,7 +367,7 @@ def _cost_range(pairs: Pairs, reg: float) -> float:
         low = xp.minimum(xp.min(X, axis=0), xp.min(Y, axis=0))
         high = xp.maximum(xp.max(X, axis=0), xp.max(Y, axis=0))
         with np.errstate(over="ignore"):
-            largest = float(_generic_cloud.paired_costs(metric, low[None, :], high[None, :])[0])
+            largest = float(_generic.paired_costs(metric, low[None, :], high[None, :])[0])
         if not math.isfinite(largest):
             raise ValueError("the costs between the points overflow: rescale X_a and X_b")
         tiny = math.sqrt(TINY) if metric.kind == "euclidean" else TINY
@@ -378,7 +378,5 @@ def _cost_range(pairs: Pairs, reg: float) -> float:
         return largest
     rows = np.unique(np.linspace(0, X.shape[0] - 1, 64).astype(int))
     columns = np.unique(np.linspace(0, Y.shape[0] - 1, 4096).astype(int))
-    M = checks.output(
-        "metric", _generic_cloud.costs(metric, X[rows], Y[columns]), shape=(rows.size, columns.size)
-    )
+    M = checks.output("metric", _generic.costs(metric, X[rows], Y[columns]), shape=(rows.size, columns.size))
     return float(M.max() - M.min())

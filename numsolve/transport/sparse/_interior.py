@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from scipy.linalg import cho_solve
 
-from ._pairs import Pairs, factorised, to_zero
+from ._pairs import ChosenPairs, factorised, to_zero
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Kernels
+    from numsolve.transport._deadline import Deadline
 
-    from ._deadline import Deadline
     from ._pairs import ByColumns
 
 Cone: TypeAlias = "tuple[Array, Array, Array]"  # (s, eta, tau), or the multipliers of the three
@@ -34,7 +34,7 @@ ROOT2 = math.sqrt(2.0)
 SHARE = 0.97
 
 
-class Interior(Pairs):
+class Interior(ChosenPairs):
     """The iterate, and its steps."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Compiled kernels of quadratic and sparsity-constrained transport; notation as in `_cpu`.
+"""Compiled kernels of quadratic and sparsity-constrained transport; notation as in `transport._cpu`.
 
 The cost comes transposed: ``Mt[j]`` is column j of the cost, in one piece. Sparse plans are stored by
 columns: ``ptr`` (m + 1), ``rows`` and ``t``, the entries of column j at ``ptr[j]:ptr[j + 1]``.
@@ -10,8 +10,7 @@ with an entry of an array: a literal 0 would have the functions that take them c
 import numpy as np
 
 from numsolve._core.compiled import inner, kernel
-
-from ._cpu import _REDUCTION
+from numsolve.transport._cpu import _REDUCTION
 
 #: Parts up to this length are sorted by insertion.
 SHORT = 16

@@ -20,8 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numsolve._core.compiled import as_float64, as_int64, inner, kernel
-
-from ._cpu import _ELEMENTWISE, _REDUCTION, _exp2, _row_plan, _row_sum
+from numsolve.transport._cpu import _ELEMENTWISE, _REDUCTION, _exp2, _row_plan, _row_sum
 
 SQUARED = None
 EUCLIDEAN, CITYBLOCK, POWER = range(3)

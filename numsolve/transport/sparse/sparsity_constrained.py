@@ -35,18 +35,18 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
+from numsolve.transport._deadline import TimeUp
+from numsolve.transport._problem import prepare
 
-from ._deadline import TimeUp
-from ._problem import prepare
+from ._common import FOREIGN, finished, prepared, presented, start, transposed
 from ._relaxed import Point, Relaxed
-from .quadratic import FOREIGN, finished, prepared, presented, start, transposed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numsolve._core.typing import Array, ArrayLike, Callback
 
-    from .quadratic import SparseTransportResult
+    from .result import SparseTransportResult
 
 Formulation = Literal["perspective", "dual", "semidual"]
 

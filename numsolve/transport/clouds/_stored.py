@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from . import _generic_cloud
-from ._problem import Problem, check_values, quiet, reduced
-from .newton import newton
+from numsolve.transport._problem import Problem, check_values, quiet, reduced
+from numsolve.transport.newton import newton
+
+from . import _generic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from numsolve._core.limits import Limits
     from numsolve._core.monitor import Monitor
     from numsolve._core.typing import Array, ArrayLike
+    from numsolve.transport._problem import Potentials
 
-    from ._cloud_problem import CloudProblem
-    from ._problem import Potentials
-    from .cloud_result import SampleResult
+    from ._problem import CloudProblem
+    from .result import SampleResult
 
 #: Entries of the cost that are made between two looks at the clock, times dimensions.
 AT_ONCE = 500_000_000
@@ -76,7 +77,7 @@ def solve_stored(
     rows = max(64, AT_ONCE // (m * X.shape[1]))
     for first in range(0, n, rows):
         pairs.workers.deadline.check()
-        M[first : first + rows] = _generic_cloud.costs(pairs.metric, X[first : first + rows], Y)
+        M[first : first + rows] = _generic.costs(pairs.metric, X[first : first + rows], Y)
     M, up, over, low, high = reduced(np, M, clouds.reg, float(M.min()), float(M.max()), forbidden=False)
     problem = StoredClouds(
         np, M, pairs.A.weights, pairs.B.weights, clouds.reg, clouds.mass, up, over, high - low, high,

@@ -22,7 +22,7 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.result import Status, deliver
 
-from .cloud_result import SampleGradient, SampleResult
+from .result import SampleGradient, SampleResult
 from .sample import FOREIGN, between_clouds
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, ArrayLike, Callback, Namespace
 
-    from ._cloud_metric import MetricName
+    from ._metric import MetricName
 
 #: What ends the whole when one of its problems ends so.
 ENDS = {Status.INTERRUPTED, Status.TIME_LIMIT, Status.STOPPED}

@@ -1,0 +1,1 @@
+"""Transport between clouds of points: costs are made where they are used, plans are never stored."""
