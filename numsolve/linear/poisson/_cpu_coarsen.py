@@ -148,6 +148,16 @@ def _inner(level, w0, w1, w2, inside, axis, i, a, b, j):
     return total
 
 
+@inner
+def _add(v0, v1, v2, axis, i, g):
+    if axis == 0 and v0 is not None:
+        v0[i] += g
+    elif axis == 1:
+        v1[i] += g
+    else:
+        v2[i] += g
+
+
 @kernel
 def next_weights(
     level, coarse, spans, w0, w1, w2, cell_of, ends, values, inside, parent, v0, v1, v2, new_ends, new_values
@@ -158,34 +168,28 @@ def next_weights(
         A, B = spans[m, 0], spans[m, 1]
         for J in range(spans[m, 2], spans[m, 3]):
             own = place(coarse, A, B, J)
-            for axis in range(3):
-                total = 0.0
-                x, y, z = A + (axis == 0), B + (axis == 1), J + (axis == 2)
-                there = x < coarse[N0] and y < coarse[N1] and z < coarse[N2]
-                for a in range(2 * A + (axis == 0), min(2 * A + 2, level[N0]) if there else 0):
-                    for b in range(2 * B + (axis == 1), min(2 * B + 2, level[N1])):
-                        for j in range(2 * J + (axis == 2), min(2 * J + 2, level[N2])):
-                            i = place(level, a, b, j)
-                            c = _weight(w0, w1, w2, axis, i)
-                            if not c > 0:
-                                continue
-                            x, y, z = a + (axis == 0), b + (axis == 1), j + (axis == 2)
-                            other = place(level, x, y, z)
-                            behind = _inner(level, w0, w1, w2, inside, axis, i, a, b, j)
-                            ahead = _inner(level, w0, w1, w2, inside, axis, other, x, y, z)
-                            g, P, Q = _series(c, behind, ahead), parent[i], parent[other]
-                            if P < top and Q < top:
-                                total += g
-                                continue
-                            if n < new_values.size:
-                                new_ends[0, n], new_ends[1, n], new_ends[2, n], new_values[n] = P, Q, axis, g
-                            n += 1
-                if axis == 0 and v0 is not None:
-                    v0[own] = total
-                elif axis == 1:
-                    v1[own] = total
-                elif axis == 2:
-                    v2[own] = total
+            v1[own] = v2[own] = 0
+            if v0 is not None:
+                v0[own] = 0
+        for axis in range(3):
+            da, db, dj = axis == 0, axis == 1, axis == 2
+            for a in range(2 * A + da, min(2 * A + 2, level[N0] - da)):
+                for b in range(2 * B + db, min(2 * B + 2, level[N1] - db)):
+                    for j in range(2 * spans[m, 2] + dj, min(2 * spans[m, 3], level[N2] - dj), 1 + dj):
+                        i = place(level, a, b, j)
+                        c = _weight(w0, w1, w2, axis, i)
+                        if not c > 0:
+                            continue
+                        other = place(level, a + da, b + db, j + dj)
+                        behind = _weight(w0, w1, w2, axis, place(level, a - da, b - db, j - dj))
+                        ahead = _weight(w0, w1, w2, axis, other) + inside[axis, other]
+                        g, P, Q = _series(c, behind + inside[axis, i], ahead), parent[i], parent[other]
+                        if P < top and Q < top:
+                            _add(v0, v1, v2, axis, P, g)
+                            continue
+                        if n < new_values.size:
+                            new_ends[0, n], new_ends[1, n], new_ends[2, n], new_values[n] = P, Q, axis, g
+                        n += 1
     for e in range(values.size):
         i, other, axis = ends[0, e], ends[1, e], ends[2, e]
         a, b, j = position(level, _cell(level, cell_of, i))
@@ -196,12 +200,7 @@ def next_weights(
         ahead = _inner(level, w0, w1, w2, inside, axis, other, a, b, j)
         g, P, Q = _series(values[e], behind, ahead), parent[i], parent[other]
         if P < top and Q < top:
-            if axis == 0 and v0 is not None:
-                v0[P] += g
-            elif axis == 1:
-                v1[P] += g
-            else:
-                v2[P] += g
+            _add(v0, v1, v2, axis, P, g)
             continue
         if n < new_values.size:
             new_ends[0, n], new_ends[1, n], new_ends[2, n], new_values[n] = P, Q, axis, g
@@ -227,7 +226,9 @@ def next_contacts(level, spans, w0, w1, w2, cell_of, opened, inside, parent, new
             for b in range(b0, b1):
                 for j in range(j0, j1):
                     i = place(level, a, b, j) if m < spans.shape[0] else 2 * level[SIZE] + e
-                    if parent[i] < 0:
+                    total = opened[0, i] + opened[1, i] + opened[2, i]
+                    total += opened[3, i] + opened[4, i] + opened[5, i]
+                    if parent[i] < 0 or not total > 0:
                         continue
                     for k in range(6):
                         c, axis = opened[k, i], k >> 1

@@ -88,7 +88,7 @@ class Cells:
             x = self.keys // stride % n
             parts += [self.keys[(x + s >= 0) & (x + s < n)] + s * stride for s in steps]
             stride *= n
-        return Cells(self.level, np.unique(np.concatenate(parts)))
+        return Cells(self.level, _sorted(np.concatenate(parts)))
 
     def blocks(self, coarse: Array) -> Cells:
         """The blocks that they are in, cells of the next level."""
@@ -100,12 +100,20 @@ class Cells:
     @classmethod
     def at(cls, level: Array, a: Array, b: Array, j: Array) -> Cells:
         """Those with some coordinates."""
-        return cls(level, np.unique(np.ravel_multi_index((a, b, j), tuple(level[[N0, N1, N2]]))))
+        return cls(level, _sorted((a * level[N1] + b) * level[N2] + j))
 
     def __or__(self, other: Cells) -> Cells:
         if self.keys is None or other.keys is None:
             return Cells(self.level)
-        return Cells(self.level, np.union1d(self.keys, other.keys))
+        return Cells(self.level, _sorted(np.concatenate([self.keys, other.keys])))
+
+
+def _sorted(keys: Array) -> Array:
+    """In order, each once."""
+    keys.sort()
+    first = np.ones(keys.size, dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    return keys[first]
 
 
 @lru_cache(maxsize=1)

@@ -138,8 +138,8 @@ def coarsen(
     shape = coarser(fine.shape)
     row = layout(shape)
     every, work = Cells(row), Cells(row)
-    if old is not None and changed is not None:
-        own = changed.blocks(row)
+    own = Cells(row) if changed is None else changed.blocks(row)
+    if old is not None and own.keys is not None:
         work = own | Cells.at(row, *positions(row, old.cell_of))
         work |= Cells.at(row, *(x >> 1 for x in positions(fine.row, fine.cell_of)))
         if work.count > MOST * every.count:
@@ -177,7 +177,9 @@ def _first(problem: GridPoisson, fine: Level, level: Level, blocks: Cells) -> No
     ends, values = np.empty((3, 24 * split), np.int32), np.empty(24 * split, dtype)
     ratio, assigned = problem.ratio, level.weights
     assert assigned is not None
-    n = k.first_weights(patterns, blocks.beside(-1).spans(), row, ratio, labels, base, *assigned, ends, values)
+    n = k.first_weights(
+        patterns, blocks.beside(-1).spans(), row, ratio, labels, base, *assigned, ends, values
+    )
     if problem.n_contacts:
         k.first_contacts(problem.cells, patterns, spans, fine.row, row, ratio, labels, base, level.opened)
     fine.moved = moved[:, : counts[1]]

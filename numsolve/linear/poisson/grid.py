@@ -12,7 +12,6 @@ the grid counts as wall.
 from __future__ import annotations
 
 import math
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -339,7 +338,8 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
             new = GridPoisson(new_flags, spacing=self.spacing, face_coefficients=self.faces)
             return new, self._differing(new)
         cells = Cells(self.row, np.flatnonzero(new_flags != self.flags)).beside(-1, 1)
-        new = copy(self)
+        new = object.__new__(GridPoisson)
+        new.__dict__.update(vars(self))
         new.cells, new.diag, new.reciprocal = self.cells.copy(), self.diag.copy(), self.reciprocal.copy()
         new.flags, new._labels = new_flags, None
         assert cells.keys is not None

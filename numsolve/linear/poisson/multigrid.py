@@ -120,7 +120,7 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         problem, changed = old.moved(new_flags)
         # The levels that are kept change on the way: others, and after a failure we, have none.
         before = None
-        if kept is not None and kept[0] is old:
+        if kept[0] is old:
             before = list(kept[1])
             kept[1].clear()
         self._set_up(problem, before or None, changed)
