@@ -309,8 +309,6 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         counts: Array = ((behind == UNKNOWN) & (ahead != WALL)) | ((ahead == UNKNOWN) & (behind != WALL))
         return counts
 
-    # -- preparation -------------------------------------------------------------------------------
-
     def _interior(self) -> Array:
         """The cells without their padding."""
         inner = self.cells[1:-1, 1:-1, 1:-1]
@@ -355,12 +353,10 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
 
     def _differing(self, other: GridPoisson) -> Cells | None:
         """The cells at which the weights differ; None where their scale does."""
-        assert self.weights is not None
-        assert other.weights is not None
         if self.scale != other.scale:
             return None
-        differs = self.diag != other.diag
-        for w, v in zip((*self.weights, self.opened), (*other.weights, other.opened), strict=True):
+        differs, mine, its = self.diag != other.diag, self.weights or (), other.weights or ()
+        for w, v in zip((*mine, self.opened), (*its, other.opened), strict=True):
             if w is not None and v is not None:
                 differs |= np.reshape(w != v, (-1, self.size)).any(axis=0)
         return Cells.at(self.row, *positions(self.row, np.flatnonzero(differs))).beside(-1, 1)
