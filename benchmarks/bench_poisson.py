@@ -16,6 +16,13 @@ class Solve:
         self.flags = linear.problems.random_obstacles(shape, rng=0)
         self.b = np.random.default_rng(0).standard_normal(shape)
         self.preconditioner = linear.poisson_multigrid(self.flags)
+        box = tuple(slice(n // 2, n // 2 + n // 8) for n in shape)
+        self.masks = []
+        for k in range(2):  # a box that moves by one cell
+            flags = self.flags.copy()
+            flags[(slice(box[0].start + k, box[0].stop + k), *box[1:])] = 1
+            self.masks.append(flags)
+        self.moving = linear.poisson_multigrid(self.masks[0])
         self.time_solve(grid)
 
     def time_solve(self, grid):
@@ -25,7 +32,8 @@ class Solve:
         linear.poisson_multigrid(self.flags)
 
     def time_refit(self, grid):
-        self.preconditioner.refit(self.flags)
+        self.masks.reverse()
+        self.moving.refit(self.masks[0])
 
     def time_set_up_before(self, grid):
         linear.solve_poisson(self.preconditioner, self.b, rtol=1e-8)

@@ -21,8 +21,8 @@ from scipy.sparse.linalg import LinearOperator
 from numsolve._core import arrays, checks
 
 from ._given import OPEN, UNKNOWN, WALL, checked_faces, checked_flags, checked_spacing
-from ._layout import layout
-from ._tuples import FIRST, N0, N1, N2, ROW, SIZE, STRIDE
+from ._layout import Cells, layout, places, positions
+from ._tuples import N0, N1, N2, ROW, SIZE, STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: The least number of full precision.
 TINY = float(np.finfo(float).tiny)
+#: What `cells` have at an unknown beside an open cell.
+CONTACT = 4
 
 
 class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
@@ -226,9 +228,7 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         """The places of the unknowns in the order of the kernels."""
         cells = np.nonzero(self.flags == UNKNOWN)
         a, b, j = (np.zeros_like(cells[0]), *cells) if self.flags.ndim == 2 else cells
-        row = self.row[FIRST] + a * self.row[STRIDE] + b
-        places: Array = ((a + b + j) & 1) * self.row[SIZE] + row * self.row[ROW] + (j >> 1) + 1
-        return places
+        return places(self.row, a, b, j)
 
     def arguments(self) -> tuple[Any, ...]:
         """What the kernels of the product take beside the vectors."""
@@ -309,8 +309,6 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         counts: Array = ((behind == UNKNOWN) & (ahead != WALL)) | ((ahead == UNKNOWN) & (behind != WALL))
         return counts
 
-    # -- preparation -------------------------------------------------------------------------------
-
     def _interior(self) -> Array:
         """The cells without their padding."""
         inner = self.cells[1:-1, 1:-1, 1:-1]
@@ -322,8 +320,46 @@ class GridPoisson(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         plain = bool((self.ratio == 1.0).all())
         self.diag = np.zeros(self.size, dtype=np.int8 if plain else float)
         self.reciprocal = np.zeros(self.size, dtype=np.float32)
-        n, _, self.n_contacts = first_level(self.cells, self.row, self.ratio, self.diag, self.reciprocal)
-        self.n = int(n)
+        spans = Cells(self.row).spans()
+        self.n, self.n_contacts = map(
+            int, first_level(self.cells, spans, self.row, self.ratio, self.diag, self.reciprocal)
+        )
+
+    def moved(self, flags: ArrayLike) -> tuple[GridPoisson, Cells | None]:
+        """The same grid with other flags, and the cells at which coefficients changed; None for all."""
+        from ._cpu_setup import first_level
+
+        new_flags = checked_flags(flags)
+        if new_flags.shape != self.grid_shape:
+            raise ValueError(f"flags must have shape {self.grid_shape}, got {new_flags.shape}")
+        if self.weights is not None:
+            new = GridPoisson(new_flags, spacing=self.spacing, face_coefficients=self.faces)
+            return new, self._differing(new)
+        cells = Cells(self.row, np.flatnonzero(new_flags != self.flags)).beside(-1, 1)
+        new = object.__new__(GridPoisson)
+        new.__dict__.update(vars(self))
+        new.cells, new.diag, new.reciprocal = self.cells.copy(), self.diag.copy(), self.reciprocal.copy()
+        new.flags, new._labels = new_flags, None
+        assert cells.keys is not None
+        inner, at = new.cells[1:-1, 1:-1, 1:-1], np.unravel_index(cells.keys, cells.shape)
+        contacts = np.count_nonzero(inner[at] == CONTACT)
+        inner[at] = new_flags.reshape(-1)[cells.keys]
+        new.diag[cells.places()] = new.reciprocal[cells.places()] = 0
+        unknown = np.count_nonzero(self.flags.reshape(-1)[cells.keys] == UNKNOWN)
+        now = first_level(new.cells, cells.spans(), new.row, new.ratio, new.diag, new.reciprocal)
+        new.n, new.n_contacts = int(self.n - unknown + now[0]), int(self.n_contacts - contacts + now[1])
+        LinearOperator.__init__(new, np.dtype(float), (new.n, new.n))
+        return new, cells
+
+    def _differing(self, other: GridPoisson) -> Cells | None:
+        """The cells at which the weights differ; None where their scale does."""
+        if self.scale != other.scale:
+            return None
+        differs, mine, its = self.diag != other.diag, self.weights or (), other.weights or ()
+        for w, v in zip((*mine, self.opened), (*its, other.opened), strict=True):
+            if w is not None and v is not None:
+                differs |= np.reshape(w != v, (-1, self.size)).any(axis=0)
+        return Cells.at(self.row, *positions(self.row, np.flatnonzero(differs))).beside(-1, 1)
 
     def inverse_diagonal(self, dtype: Dtype) -> Array:
         """The reciprocals of the scaled diagonal, 0 where there is no unknown or it has no neighbour."""

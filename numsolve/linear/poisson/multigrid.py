@@ -42,6 +42,9 @@ from .grid import TINY, GridPoisson
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike
 
+    from ._layout import Cells
+    from ._levels import Level
+
 #: The precisions of the cycle.
 DTYPES = ("float32", "float64")
 #: Sweeps before and after the correction by the next level.
@@ -61,6 +64,8 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         Unknowns of each level; nodes that have no neighbour left do not count.
     setup_time : float
         Seconds that the last set-up took.
+    setup_blocks : list of tuple of int
+        For each coarse level the blocks that the last set-up worked on, and all there are.
     """
 
     def __init__(
@@ -78,16 +83,24 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         self.lock = Lock()
         self._set_up(problem)
 
-    def _set_up(self, problem: GridPoisson) -> None:
+    def _set_up(
+        self, problem: GridPoisson, before: list[Level] | None = None, changed: Cells | None = None
+    ) -> None:
         began = perf_counter()
-        hierarchy, levels = build(problem, np.dtype(self.precision), self.coarse_size, self.learned)
+        built = build(problem, np.dtype(self.precision), self.coarse_size, self.learned, before, changed)
         with self.lock:
-            self.problem, self.hierarchy, self.levels = problem, hierarchy, levels
+            self.problem, self.hierarchy, self.levels = problem, built.hierarchy, built.counts
+            self.setup_blocks, self.kept = built.blocks, (problem, built.levels)
         self.setup_time = perf_counter() - began
         super().__init__(np.dtype(float), (problem.n, problem.n))
 
     def refit(self, flags: ArrayLike) -> PoissonMultigrid:
-        """Set up anew for obstacles that moved; where none did, nothing is done.
+        """Set up for obstacles that moved: on each level, the blocks at which a coefficient changed.
+
+        The numbers are those of a new set-up. Where more than half of the blocks of a level would be set up,
+        all are, there and on the coarser ones. Beside these, only blocks that hold several nodes are touched;
+        they are few. With face coefficients the finest level is made anew, and if the largest of them that
+        counts is another one, so is all.
 
         Parameters
         ----------
@@ -99,13 +112,18 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
         PoissonMultigrid
             Itself; `problem` has the new matrix.
         """
-        old = self.problem
-        if np.array_equal(checked_flags(flags), old.flags):
+        with self.lock:
+            old, kept = self.problem, self.kept
+        new_flags = checked_flags(flags)
+        if np.array_equal(new_flags, old.flags):
             return self
-        problem = GridPoisson(flags, spacing=old.spacing, face_coefficients=old.faces)
-        if problem.grid_shape != old.grid_shape:
-            raise ValueError(f"flags must have shape {old.grid_shape}, got {problem.grid_shape}")
-        self._set_up(problem)
+        problem, changed = old.moved(new_flags)
+        # The levels that are kept change on the way: others, and after a failure we, have none.
+        before = None
+        if kept[0] is old:
+            before = list(kept[1])
+            kept[1].clear()
+        self._set_up(problem, before or None, changed)
         return self
 
     def as_it_is(self) -> PoissonMultigrid:

@@ -178,6 +178,7 @@ def solve_poisson(
         )
     if M is None:
         M = poisson_multigrid(problem, weights=weights, n_smooth=n_smooth or 1)  # type: ignore[arg-type]
+        M.kept[1].clear()  # nobody will refit it
     loop: dict[str, Any] = {
         "rtol": rtol,
         "atol": atol,

@@ -115,6 +115,13 @@ def test_the_shipped_networks_need_fewer_iterations_than_conjugate_gradients(met
     assert learned.residual <= 1e-4 * np.linalg.norm(b[flags == 0])
 
 
+@pytest.mark.parametrize("seed", [10, 11])
+def test_dcdm_takes_at_most_25_iterations_on_the_matrix_that_it_was_trained_on(seed):
+    flags = linear.problems.random_obstacles((64, 64), 0)
+    b = np.random.default_rng(seed).standard_normal(flags.shape)
+    assert linear.solve_poisson(flags, b, method="dcdm", rtol=1e-4).nit <= 25
+
+
 def test_several_sides_starts_and_closed_components():
     flags = np.zeros((16, 18), int)
     flags[7] = 1
