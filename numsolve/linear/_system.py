@@ -28,6 +28,8 @@ STOPS = ("b", "r0")
 LONGEST_CHUNK = 4096
 #: Statuses of one right-hand side that end the solve for all.
 ENDS = frozenset({Status.INTERRUPTED, Status.TIME_LIMIT, Status.STOPPED})
+#: What a compiled loop may end in, even at the level of rounding errors.
+ENDS_OF_METHODS = frozenset({Status.BREAKDOWN.value, Status.STAGNATED.value})
 #: Residuals between this number and its inverse are squared, and multiplied by A, as they are.
 SAFE_DOUBLE, SAFE_SINGLE = 1e30, 1e6
 #: The recursion of a residual is believed down to so many roundings of the residual that it started from.
@@ -57,8 +59,7 @@ class Method(Protocol):
 
     def x(self) -> Array:
         """The iterate in the caller's order."""
-
-    # A method whose residuals may rise has `best`, too: its iterate with the smallest one.
+        # A method whose residuals may rise has `best`, too: its iterate with the smallest one.
 
 
 def canonical(A: Matrix) -> Matrix:
@@ -313,6 +314,12 @@ class _Run:
                         else:
                             self._stuck()
                         last = true
+                elif code in ENDS_OF_METHODS:
+                    self.sure = min(self.sure, (x, self.residual(x)[1]), key=second)
+                    self._stuck(Status(code))
+                    code = RUNNING
+                    if not norms.size:
+                        break
                 it.extend(norms, code, x)
         assert it.status is not None
         self.status, self.nit = it.status, it.nit
@@ -336,13 +343,13 @@ class _Run:
         x, true = min((x, self.residual(x)[1]), self.sure, key=second)
         return x.copy(), true  # it may be the caller's x0
 
-    def _stuck(self) -> None:
+    def _stuck(self, why: Status = Status.STAGNATED) -> None:
         """Say why the true residual falls no further: rounding errors, if it is as small as they are."""
         (x, true), eps = self.best(), float(np.finfo(self.b.dtype).eps)
         size = norm(x) * self.system.size(self.residual(x)[0]) + self.norm_b
         # An x that has grown beyond all bounds, as that of a singular system may, excuses nothing.
         tiny = true <= min(ROUNDINGS * eps * size, math.sqrt(eps) * self.norm_b) < math.inf
-        self.it.stop(Status.ROUNDING if tiny else Status.STAGNATED, f"The residual is {true:.3g}.")
+        self.it.stop(Status.ROUNDING if tiny else why, f"The residual is {true:.3g}.")
 
 
 def second(pair: tuple[Array, float]) -> float:

@@ -151,23 +151,27 @@ class _Cycles:
 
     def steps(self, norms: Array, stop_at: float) -> tuple[int, int]:
         """Do steps, of as many cycles as it takes."""
-        done = 0
+        done, code = 0, RUNNING
         for _ in range(norms.size):
-            new, code = self.grown(norms[done:], stop_at)
-            done, self.vectors = done + new, self.vectors + new
+            code = self.renewed() if self.vectors == self.restart else RUNNING
+            if code == RUNNING:
+                new, code = self.grown(norms[done:], stop_at)
+                done, self.vectors = done + new, self.vectors + new
             if code != RUNNING or done == norms.size:
-                return done, code
-            if self.vectors == self.restart:
-                x = self.x()
-                change, r = x - self.base, np.empty_like(x)
-                self.system.product(change, r)
-                np.subtract(self.r, r, out=r)
-                size, before = norm(r), float(norm(self.r))
-                if not size <= NO_PROGRESS * before:
-                    self.vectors = 0 if not size <= before else self.vectors
-                    return done, STAGNATED if math.isfinite(size) else NONFINITE
-                self.begin(x, r, size)
-        return done, RUNNING
+                break
+        return done, code
+
+    def renewed(self) -> int:
+        """Begin the next cycle where the basis is full."""
+        x, r, before = self.x(), np.empty_like(self.r), norm(self.r)
+        self.system.product(x - self.base, r)
+        np.subtract(self.r, r, out=r)
+        size = norm(r)
+        if not size <= NO_PROGRESS * before:
+            self.vectors = self.vectors if size <= before else 0
+            return STAGNATED if math.isfinite(size) else NONFINITE
+        self.begin(x, r, size)
+        return RUNNING
 
     def x(self) -> Array:
         """The iterate (6)."""
