@@ -294,14 +294,14 @@ def factor_levels(lp, lcolumns, up, ucolumns, level):
 
 
 @kernel
-def arranged(ptr, columns, values, rows, position, root, new, at, to, out):
-    """A factor with its rows and columns in the order of `rows`, and root_i f_ij / root_j as its entries."""
+def arranged(ptr, columns, values, rows, position, left, right, new, at, to, out):
+    """A factor with its rows and columns in the order of `rows`, and left_i f_ij right_j as its entries."""
     n = rows.size
     new[0] = at
     for p in range(n):
         i = rows[p]
         for q in range(ptr[i], ptr[i + 1]):
             j = columns[q]
-            to[at], out[at] = position[j], values[q] * root[i] / root[j]
+            to[at], out[at] = position[j], values[q] * (left[i] * right[j])
             at += 1
         new[p + 1] = at

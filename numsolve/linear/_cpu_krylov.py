@@ -15,8 +15,8 @@ from numsolve._core.compiled import inner, kernel
 ONE = np.uint64(1)
 _FAST = {"contract", "nsz"}
 _REDUCTION = {"contract", "nsz", "reassoc"}
-#: What counts as orthogonal, in roundings of the sums.
-ORTHOGONAL = 4
+#: What counts as orthogonal, or as nothing new, in roundings of the sums.
+ORTHOGONAL = 32
 
 
 @kernel(fastmath=_FAST)

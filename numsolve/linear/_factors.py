@@ -62,8 +62,8 @@ class Factors(NamedTuple):
         left, right = int(lower[0][-1]), int(upper[0][-1])
         lp, up = np.empty(n + 1, np.uint32), np.empty(n + 1, np.uint32)
         columns, values = np.empty(left + right, np.uint32), np.empty(left + right, dtype)
-        k.arranged(*lower, rows, position, root, lp, 0, columns, values)
-        k.arranged(*upper, rows, position, 1.0 / root, up, left, columns, values)
+        k.arranged(*lower, rows, position, root, 1.0 / root, lp, 0, columns, values)
+        k.arranged(*upper, rows, position, 1.0 / root, root, up, left, columns, values)
         return cls(rows, lp, up, columns, values, inverse[rows])
 
 

@@ -170,7 +170,7 @@ class _OperatedSteps(Operated):
 
     def _step(self, stop_at: float) -> tuple[float, int]:
         r, dot = self.r, self.dot
-        rr, tiny = dot(r, r), 4 * float(np.finfo(r.dtype).eps)
+        rr, tiny = dot(r, r), 32 * float(np.finfo(r.dtype).eps)
         rho = dot(self.r0, r) if self.rho else 0.0
         if not abs(rho) > tiny * math.sqrt(rr * dot(self.r0, self.r0) if self.rho else 0.0):
             self.r0 = self.p = r

@@ -214,7 +214,7 @@ class _OperatedSteps(_Cycles, Operated):
 
     def grown(self, norms: Array, stop_at: float) -> tuple[int, int]:
         """Let the basis grow; the numbers are those of `gmres`."""
-        done, eps = 0, float(np.finfo(self.r.dtype).eps)
+        done, tiny = 0, 32 * float(np.finfo(self.r.dtype).eps)
         with np.errstate(all="ignore"):  # seen in the residual
             for k in range(self.vectors, min(self.vectors + norms.size, self.restart)):
                 h, V = np.zeros(k + 1), self.basis[: k + 1]
@@ -229,12 +229,12 @@ class _OperatedSteps(_Cycles, Operated):
                 length = math.hypot(norm(w), float(np.linalg.norm(h)))
                 if not math.isfinite(length):
                     return done, NONFINITE
-                below = norm(w) if norm(w) > 4 * eps * length else 0.0
+                below = norm(w) if norm(w) > tiny * length else 0.0
                 self.basis[k + 1] = w / below if below else 0.0  # (3)
                 for i, (c, s) in enumerate(self.rotations[:k]):
                     h[i], h[i + 1] = c * h[i] + s * h[i + 1], c * h[i + 1] - s * h[i]
                 radius = math.hypot(h[k], below)
-                if not radius > 4 * eps * length:
+                if not radius > tiny * length:
                     return done, STAGNATED
                 c, s = self.rotations[k] = h[k] / radius, below / radius  # (4)
                 h[k] = radius
