@@ -144,7 +144,7 @@ def pcg(ptr, acolumns, avalues, rows, lp, up, columns, values, inverse, vectors,
 
 @inner(fastmath=_REDUCTION)
 def _half(r, alpha, v):
-    """r -= a v; returns r'r."""
+    """R -= a v; returns r'r."""
     rr = 0.0
     for i in range(r.size):
         r[i] -= alpha * v[i]
@@ -154,7 +154,7 @@ def _half(r, alpha, v):
 
 @inner(fastmath=_REDUCTION)
 def _stabilise(alpha, y, omega, z, t, x, r):
-    """x += a y + w z (8), r -= w t (9); returns r'r."""
+    """X += a y + w z (8), r -= w t (9); returns r'r."""
     rr = 0.0
     for i in range(x.size):
         x[i] += alpha * y[i] + omega * z[i]
@@ -226,7 +226,7 @@ def bicgstab(
 
 @inner(fastmath=_REDUCTION)
 def _subtract(h, u, w):
-    """w -= h u; returns w'w."""
+    """W -= h u; returns w'w."""
     ww = 0.0
     for i in range(w.size):
         w[i] -= h * u[i]

@@ -111,9 +111,7 @@ def bicgstab(
     """
     limits = Limits(maxiter, time_limit, callback, progress)
     system, precondition = prepared(A, b, x0, M, stop, check_finite=check_finite)
-    method = (
-        _OperatedSteps(system, precondition) if callable(precondition) else _Steps(system, precondition)
-    )
+    method = _OperatedSteps(system, precondition) if callable(precondition) else _Steps(system, precondition)
     loop: dict[str, Any] = {"stop": stop, "label": "BiCGSTAB", "rtol": rtol, "atol": atol}
     return system.solve(method, limits, maxiter=10 * system.b.shape[0], **loop)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from numsolve._core import arrays, checks
+from numsolve._core import checks
 from numsolve._core.codes import BREAKDOWN
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
@@ -83,9 +83,7 @@ class ICT(Factored):
     ICT(2500 rows, 51500 entries, droptol=0.001, fill=8)
     """
 
-    def __init__(
-        self, A: Matrix, droptol: float = 1e-3, fill: int = 8, *, check_finite: bool = True
-    ) -> None:
+    def __init__(self, A: Matrix, droptol: float = 1e-3, fill: int = 8, *, check_finite: bool = True) -> None:
         self.droptol = checks.real("droptol", droptol, low=0.0)
         self.fill = checks.integer("fill", fill, low=0)
         super().__init__(A, check_finite=check_finite)
@@ -113,9 +111,7 @@ def factorised(A: Matrix, diagonal: Array, droptol: float, fill: int) -> tuple[F
     work, mark, found = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64)
     matrix, shift = pointers(A), 0.0
     for attempt in range(SHIFTS + 1):
-        broke = k.ict(
-            *matrix, root, shift, droptol, fill, up, columns, values, d, lists, work, mark, found
-        )
+        broke = k.ict(*matrix, root, shift, droptol, fill, up, columns, values, d, lists, work, mark, found)
         if broke < 0:
             break
         shift = FIRST_SHIFT * SHIFT_FACTOR**attempt
@@ -249,7 +245,7 @@ class _Preconditioned:
     def start(self, x: Array, r: Array) -> None:
         """Begin at x with the residual r."""
         self.vectors = np.empty((7, r.size), r.dtype)
-        self.vectors[0], self.vectors[1], self.vectors[2], self.vectors[6] = x, r, 0.0, x  # places for z, A p and the preconditioner between
+        self.vectors[0], self.vectors[1], self.vectors[2], self.vectors[6] = x, r, 0.0, x
         self.state = np.array([0.0, float(np.linalg.norm(r.astype(float)))])
 
     def steps(self, norms: Array, stop_at: float) -> tuple[int, int]:

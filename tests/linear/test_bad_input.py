@@ -132,7 +132,12 @@ BAD = {
     ),
     "tol": ({"tol": 1e-8}, TypeError, "no argument 'tol': it is called 'rtol' here"),
     "maxit": ({"maxit": 9}, TypeError, "no argument 'maxit': it is called 'maxiter' here"),
-    "restart": ({"restart": 20}, TypeError, "no argument 'restart': only numsolve.linear.gmres", tuple(set(ALL) - {GMRES})),
+    "restart": (
+        {"restart": 20},
+        TypeError,
+        "no argument 'restart': only numsolve.linear.gmres",
+        tuple(set(ALL) - {GMRES}),
+    ),
     "callback_type": ({"callback_type": "x"}, TypeError, "intermediate_result"),
     "nonsense": ({"nonsense": 1}, TypeError, "unexpected keyword argument 'nonsense'"),
     "progress a word": ({"progress": "bar"}, TypeError, "progress must be True or False"),

@@ -70,7 +70,9 @@ class TestConduct(Conduct):
         ),
         "gmres": windy(linear.gmres),
         "gmres, ILU": windy(linear.gmres, M=linear.ILU(WIND), restart=5, long=None),
-        "gmres, operators": windy(linear.gmres, matrix=aslinearoperator(WIND), M=linear.SSOR(WIND), long=None),
+        "gmres, operators": windy(
+            linear.gmres, matrix=aslinearoperator(WIND), M=linear.SSOR(WIND), long=None
+        ),
         "TunedSolver": Call(
             run=lambda **kw: linear.TunedSolver(arms=[1.5], **{"rtol": 1e-8, **kw})(A, B),
             long=lambda **kw: linear.TunedSolver(arms=[1.0], rtol=1e-15, **kw)(LINE, ON_LINE),

@@ -1,4 +1,4 @@
-"""BiCGSTAB and GMRES: SciPy and the normal equations as oracles, theory, and systems that have no solution."""
+"""BiCGSTAB and GMRES: LAPACK and SciPy as oracles, theory, and systems that have no solution."""
 
 from __future__ import annotations
 
