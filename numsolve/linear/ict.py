@@ -80,7 +80,7 @@ class ICT(Factored):
     >>> info
     0
     >>> M.update(2.0 * A.data)
-    ICT(2500 rows, 51500 entries, droptol=0.001, fill=8)
+    ICT(2500 rows, 49962 entries, droptol=0.001, fill=8)
     """
 
     def __init__(self, A: Matrix, droptol: float = 1e-3, fill: int = 8, *, check_finite: bool = True) -> None:
