@@ -8,10 +8,10 @@ of ``SSOR-CG`` is the time with that best parameter, which nobody tells the user
 
 Nonsymmetric: upwind convection and diffusion in a square with a vortex, 118 x 118 points, Peclet number 100.
 
-PETSc and hypre are not measured: PyPI has no wheels of them.
+PETSc and hypre are not measured.
 
-How far from the floor. On the P1 problem a step reads the matrix and both triangles once: 15 bytes an entry,
-of which the triangles have 5.1 times as many as the matrix at `fill=30`.
+How far from the floor. A step reads the matrix and both triangles once, 12 bytes an entry; on the P1 problem
+the triangles have some five times as many entries as the matrix at `fill=30`.
 """
 
 from __future__ import annotations
