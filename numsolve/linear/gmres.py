@@ -28,6 +28,7 @@ from numsolve._core.codes import CONVERGED, NONFINITE, RUNNING, STAGNATED
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
+from ._factors import Factors
 from ._nonsymmetric import Compiled, Operated, prepared
 from ._system import FOREIGN, System, norm
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, ArrayLike, Callback, Matrix
 
-    from ._factors import Factors
     from .result import LinearResult
 
 #: A cycle that leaves more of the residual than this would be repeated for ever.
@@ -120,8 +120,11 @@ def gmres(
     restart = checks.integer("restart", restart, low=1)
     system, precondition = prepared(A, b, x0, M, stop, check_finite=check_finite)
     restart = min(restart, max(system.b.shape[0], 1))
-    kind = _OperatedSteps if callable(precondition) else _CompiledSteps
-    method = kind(system, precondition, restart)
+    method: _Cycles
+    if isinstance(precondition, Factors):
+        method = _CompiledSteps(system, precondition, restart)
+    else:
+        method = _OperatedSteps(system, precondition, restart)
     loop: dict[str, Any] = {"stop": stop, "label": "GMRES", "rtol": rtol, "atol": atol}
     return system.solve(method, limits, maxiter=10 * system.b.shape[0], **loop)
 
