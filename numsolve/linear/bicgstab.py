@@ -28,6 +28,7 @@ from numsolve._core.codes import BREAKDOWN, CONVERGED, NONFINITE, RUNNING
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
+from ._factors import Factors
 from ._nonsymmetric import Compiled, Operated, prepared
 from ._system import FOREIGN
 
@@ -111,7 +112,11 @@ def bicgstab(
     """
     limits = Limits(maxiter, time_limit, callback, progress)
     system, precondition = prepared(A, b, x0, M, stop, check_finite=check_finite)
-    method = _OperatedSteps(system, precondition) if callable(precondition) else _Steps(system, precondition)
+    method: _Steps | _OperatedSteps
+    if isinstance(precondition, Factors):
+        method = _Steps(system, precondition)
+    else:
+        method = _OperatedSteps(system, precondition)
     loop: dict[str, Any] = {"stop": stop, "label": "BiCGSTAB", "rtol": rtol, "atol": atol}
     return system.solve(method, limits, maxiter=10 * system.b.shape[0], **loop)
 
@@ -146,6 +151,10 @@ class _Steps(Compiled):
 
 class _OperatedSteps(Operated):
     """The same with operators of which only products are known; the numbers are those of `bicgstab`."""
+
+    r0: Array
+    p: Array
+    v: Array
 
     def start(self, x: Array, r: Array) -> None:
         """Begin at x with the residual r."""
