@@ -1,6 +1,7 @@
 """Linear systems in sequence: times, and the counts that do not depend on the machine."""
 
 import numpy as np
+import scipy.sparse as sp
 
 from numsolve import linear
 from numsolve.linear import problems
@@ -57,6 +58,36 @@ class Solvers:
 
 
 Solvers.track_iterations.unit = "iterations"
+
+
+class Factors:
+    """Incomplete factors of 10 000 unknowns, and the solvers with them; the iterations, too."""
+
+    params = ["ict_cg", "bicgstab, ILU(0)", "bicgstab, ILUT", "gmres, ILUT"]
+    param_names = ("solver",)
+
+    def setup(self, solver):
+        A, b = problems.laplacian(100), np.ones(10_000)
+        if solver != "ict_cg":
+            A = A + sp.diags_array([-1.0, 1.0], offsets=[-100, 0], shape=A.shape).tocsr()
+        name, _, factors = solver.partition(", ")
+        droptol = 1e-3 if factors == "ILUT" else 0.0
+        self.factorise = (lambda: linear.ILU(A, droptol)) if factors else (lambda: linear.ICT(A))
+        self.M = self.factorise()
+        self.solve = lambda: getattr(linear, name)(A, b, M=self.M, rtol=1e-8)
+        self.solve()
+
+    def time_factors(self, solver):
+        self.factorise()
+
+    def time_solve(self, solver):
+        self.solve()
+
+    def track_iterations(self, solver):
+        return self.solve().nit
+
+
+Factors.track_iterations.unit = "iterations"
 
 
 class Small:

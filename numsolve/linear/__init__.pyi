@@ -1,9 +1,14 @@
 from . import optimality as optimality
 from . import problems as problems
 from . import theory as theory
+from .bicgstab import bicgstab as bicgstab
 from .cg import cg as cg
 from .chebcb import ChebCB as ChebCB
 from .context import automatic_context as automatic_context
+from .gmres import gmres as gmres
+from .ict import ICT as ICT
+from .ict import ict_cg as ict_cg
+from .ilu import ILU as ILU
 from .poisson.dcdm import DCDMResult as DCDMResult
 from .poisson.dcdm import dcdm as dcdm
 from .poisson.grid import GridPoisson as GridPoisson
@@ -33,6 +38,8 @@ from .tsallis import TsallisINF as TsallisINF
 from .tsallis import TsallisINFCB as TsallisINFCB
 
 __all__ = [
+    "ICT",
+    "ILU",
     "SSOR",
     "ChebCB",
     "DCDMNet",
@@ -48,9 +55,12 @@ __all__ = [
     "TsallisINFCB",
     "TunedSolver",
     "automatic_context",
+    "bicgstab",
     "cg",
     "dcdm",
     "gauss_seidel",
+    "gmres",
+    "ict_cg",
     "optimal_omega",
     "optimality",
     "poisson_multigrid",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numsolve._core.limits import Limits
-    from numsolve._core.typing import Array, ArrayLike, Matrix
+    from numsolve._core.typing import Array, ArrayLike, Matrix, Operator
 
 STOPS = ("b", "r0")
 #: Steps that a compiled loop does at most before it reports.
 LONGEST_CHUNK = 4096
 #: Statuses of one right-hand side that end the solve for all.
 ENDS = frozenset({Status.INTERRUPTED, Status.TIME_LIMIT, Status.STOPPED})
+#: What a compiled loop may end in, even at the level of rounding errors.
+ENDS_OF_METHODS = frozenset({Status.BREAKDOWN.value, Status.STAGNATED.value})
 #: Residuals between this number and its inverse are squared, and multiplied by A, as they are.
 SAFE_DOUBLE, SAFE_SINGLE = 1e30, 1e6
 #: The recursion of a residual is believed down to so many roundings of the residual that it started from.
@@ -39,7 +42,7 @@ FOREIGN: Final = {
     "maxit": "maxiter",
     "max_iter": "maxiter",
     "iterations": "maxiter",
-    "restart": "no method here keeps a basis that is to be restarted",
+    "restart": "only numsolve.linear.gmres keeps a basis that is to be restarted",
     "residuals": "the history is always in the result: result.history.residual",
     "callback_type": "a callback whose parameter is called intermediate_result gets the residual too",
 }
@@ -56,6 +59,7 @@ class Method(Protocol):
 
     def x(self) -> Array:
         """The iterate in the caller's order."""
+        # A method whose residuals may rise has `best`, too: its iterate with the smallest one.
 
 
 def canonical(A: Matrix) -> Matrix:
@@ -141,19 +145,67 @@ class System:
                 checks.finite("x0", x0)
         return cls(A, b, x0, began)
 
+    @classmethod
+    def make_of(cls, A: Operator, b: ArrayLike, x0: ArrayLike | None, *, check_finite: bool) -> System:
+        """The same with an operator, of which only products are known."""
+        began = perf_counter()
+        if len(A.shape) != 2 or A.shape[0] != A.shape[1]:
+            raise ValueError(f"A must be a square matrix, got shape {tuple(A.shape)}")
+        typed = {} if getattr(A, "dtype", None) is None else {"A": A}
+        arrays.array_namespace(b=b, x0=x0)
+        vectors = {
+            name: checks.array(name, v, check_finite=check_finite)
+            for name, v in {"b": b, "x0": x0}.items()
+            if v is not None or name == "b"
+        }
+        dtype = arrays.working_dtype(np, **typed, **vectors)
+        vectors = {name: np.asarray(v, dtype=dtype) for name, v in vectors.items()}
+        b, x0 = vectors["b"], vectors.get("x0")
+        assert isinstance(b, np.ndarray)
+        if b.ndim not in {1, 2} or b.shape[0] != A.shape[0]:
+            raise ValueError(f"b must have as many rows as A of shape {A.shape}, got shape {b.shape}")
+        if x0 is not None and x0.shape != b.shape:
+            raise ValueError(f"x0 must have the shape of b, {b.shape}, got {x0.shape}")
+        return cls(A, b, x0, began)
+
+    @cached_property
+    def product(self) -> Callable[[Array, Array], float]:
+        """Multiplication by A, into its second argument; returns a number that is finite where that is."""
+        if not sp.issparse(self.A):
+            return self._product_of_operator
+        from ._cpu_cg import product
+
+        return partial(product, unsigned(self.A.indptr), unsigned(self.A.indices), self.A.data)
+
+    def _product_of_operator(self, x: Array, out: Array) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):
+            out[:] = np.asarray(self.A.matvec(x)).reshape(-1)
+            return float(np.sum(out))
+
+    @property
+    def step_seconds(self) -> float:
+        """A guess of the seconds that a step takes."""
+        return 1e-6 + 3e-9 * self.A.nnz if sp.issparse(self.A) else 1e-3
+
+    def size(self, r: Array) -> float:
+        """How large A is: its largest entry, or what it makes of a residual."""
+        if sp.issparse(self.A):
+            return float(np.max(np.abs(self.A.data), initial=0.0))
+        out = np.empty_like(r)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            return norm(out) / norm(r) if math.isfinite(self.product(r, out)) and r.any() else 0.0
+
     def solve(
         self, method: Method, limits: Limits, *, omega: Callable[[], float] | float = math.nan, **loop: Any
     ) -> LinearResult:
         """Run the method for each right-hand side; warn if a run fails."""
-        from ._cpu_cg import product
-
         setup_time = perf_counter() - self.began
         columns = [self.b] if self.b.ndim == 1 else list(self.b.T)
         starts = [self.x0] if self.b.ndim == 1 or self.x0 is None else list(self.x0.T)
         starts = starts if len(starts) == len(columns) else [None] * len(columns)
         runs: list[_Run] = []
         for b, x0 in zip(columns, starts, strict=True):
-            run = _Run(product, self.A, b, x0)
+            run = _Run(self, b, x0)
             if runs and runs[-1].status in ENDS:
                 run.leave(runs[-1].status)
             else:
@@ -189,10 +241,8 @@ class _Run:
     status: Status
     nit = 0
 
-    def __init__(self, product: Callable[..., float], A: Matrix, b: Array, x0: Array | None) -> None:
-        self.A, self.b = A, np.ascontiguousarray(b)
-        self.product = product
-        self.matrix = unsigned(A.indptr), unsigned(A.indices), A.data
+    def __init__(self, system: System, b: Array, x0: Array | None) -> None:
+        self.system, self.b = system, np.ascontiguousarray(b)
         self.norm_b = norm(self.b)
         # A zero right-hand side has the zero solution, whatever the start.
         self.x0 = None if x0 is None or self.norm_b == 0.0 else np.ascontiguousarray(x0)
@@ -206,7 +256,7 @@ class _Run:
     def residual(self, x: Array) -> tuple[Array, float]:
         """The residual b - A x, and its norm."""
         r = np.empty_like(self.b)
-        if math.isfinite(self.product(*self.matrix, x, r)):
+        if math.isfinite(self.system.product(x, r)):
             np.subtract(self.b, r, out=r)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
@@ -232,7 +282,6 @@ class _Run:
     ) -> None:
         """The loop: chunks of compiled steps, and the true residual wherever they seem to have converged."""
         x, r, first = self.start()
-        guess = 1e-6 + 3e-9 * self.A.nnz  # seconds a step
         self.it = it = Monitor(
             limits,
             rtol=rtol,
@@ -241,7 +290,7 @@ class _Run:
             maxiter=maxiter,
             label=label,
             divergence=divergence,
-            step_seconds=guess,
+            step_seconds=self.system.step_seconds,
         )
         #: of all iterates whose true residual is known, the best
         self.sure = x, first
@@ -265,10 +314,21 @@ class _Run:
                         else:
                             self._stuck()
                         last = true
+                elif code in ENDS_OF_METHODS:
+                    self.sure = min(self.sure, (x, self.residual(x)[1]), key=second)
+                    self._stuck(Status(code))
+                    code = RUNNING
+                    if not norms.size:
+                        break
                 it.extend(norms, code, x)
         assert it.status is not None
         self.status, self.nit = it.status, it.nit
-        self.x, self.true = (it.x, it.residual) if it.status is Status.CONVERGED else self.best()
+        if it.status is Status.CONVERGED:
+            self.x, self.true = it.x, it.residual
+            return
+        for x in scaled.best():
+            self.sure = min(self.sure, (x, self.residual(x)[1]), key=second)
+        self.x, self.true = self.best()
 
     def finish(self) -> None:
         """Without a result of its own: take note of a Ctrl-C that came after the loop."""
@@ -283,12 +343,13 @@ class _Run:
         x, true = min((x, self.residual(x)[1]), self.sure, key=second)
         return x.copy(), true  # it may be the caller's x0
 
-    def _stuck(self) -> None:
+    def _stuck(self, why: Status = Status.STAGNATED) -> None:
         """Say why the true residual falls no further: rounding errors, if it is as small as they are."""
-        (x, true), A = self.best(), self.A
-        size = norm(x) * float(np.max(np.abs(A.data), initial=0.0)) + self.norm_b
-        tiny = true <= ROUNDINGS * float(np.finfo(self.b.dtype).eps) * size < math.inf
-        self.it.stop(Status.ROUNDING if tiny else Status.STAGNATED, f"The residual is {true:.3g}.")
+        (x, true), eps = self.best(), float(np.finfo(self.b.dtype).eps)
+        size = norm(x) * self.system.size(self.residual(x)[0]) + self.norm_b
+        # An x that has grown beyond all bounds, as that of a singular system may, excuses nothing.
+        tiny = true <= min(ROUNDINGS * eps * size, math.sqrt(eps) * self.norm_b) < math.inf
+        self.it.stop(Status.ROUNDING if tiny else why, f"The residual is {true:.3g}.")
 
 
 def second(pair: tuple[Array, float]) -> float:
@@ -300,9 +361,10 @@ class _Scaled:
     """A method on residuals divided by a power of two, where their squares would leave the range."""
 
     def __init__(self, method: Method) -> None:
-        self.method = method
+        self.method, self.started = method, False
 
     def start(self, x: Array, r: Array, size: float) -> None:
+        self.started = True
         eps = float(np.finfo(r.dtype).eps)
         self.floor, self.exponent = BELIEVED * eps * size, exponent(size, eps)
         if self.exponent:
@@ -322,7 +384,16 @@ class _Scaled:
             return np.ldexp(norms[:done], self.exponent), code
 
     def x(self) -> Array:
+        return self._unscaled(self.method.x())
+
+    def best(self) -> list[Array]:
+        """The best iterate since the start, if the method keeps one."""
+        if not (self.started and hasattr(self.method, "best")):
+            return []
+        return [self._unscaled(self.method.best())]
+
+    def _unscaled(self, x: Array) -> Array:
         if not self.exponent:
-            return self.method.x()
+            return x
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            return self.base + np.ldexp(self.method.x(), self.exponent)
+            return self.base + np.ldexp(x, self.exponent)

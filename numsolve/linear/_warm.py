@@ -48,6 +48,19 @@ def _operator() -> object:
     return linear.SSOR(A, 1.5) @ b
 
 
+def _factored(name: str, factors: str) -> Callable[[], object]:
+    """A solver with factors, and the factors by themselves."""
+
+    def call() -> object:
+        from numsolve import linear
+
+        A, b = _system()
+        M = getattr(linear, factors)(A, 1e-2)
+        return getattr(linear, name)(A, b, M=M), M @ b, M.T @ b
+
+    return call
+
+
 def _colours() -> object:
     from numsolve import linear
 
@@ -102,6 +115,9 @@ RANGE = (0.0, 1.0)
 CALLS: dict[str, Callable[[], object]] = {
     "ssor_cg": _solve("ssor_cg"),
     "cg": _solve("cg"),
+    "ict_cg": _factored("ict_cg", "ICT"),
+    "bicgstab": _factored("bicgstab", "ILU"),
+    "gmres": _factored("gmres", "ILU"),
     "sor": _solve("sor", omega=1.5),
     "sor, adaptive": _solve("sor", omega="adaptive"),
     "ssor": _solve("ssor", omega=1.5),

@@ -169,8 +169,8 @@ def textbook(
         refuse_functions(name, value)
     xp = arrays.array_namespace(A=A, b=b, x0=x0, M=M)
     b, x0, shape = _vectors(xp, A, b, x0, check_finite=check_finite)
-    product = _action(xp, "A", A, b, check_finite=check_finite)
-    precondition = None if M is None else _action(xp, "M", M, b, check_finite=check_finite)
+    product = action(xp, "A", A, b, check_finite=check_finite)
+    precondition = None if M is None else action(xp, "M", M, b, check_finite=check_finite)
 
     def residual(x: Array) -> tuple[Array, float]:
         with np.errstate(over="ignore", invalid="ignore"):  # where x is beyond the range of floats
@@ -294,7 +294,7 @@ def _vectors(
     return out[0], out[1], tuple(b.shape)
 
 
-def _action(xp: Namespace, name: str, A: Matrix, b: Array, *, check_finite: bool) -> Callable[[Array], Array]:
+def action(xp: Namespace, name: str, A: Matrix, b: Array, *, check_finite: bool) -> Callable[[Array], Array]:
     """Multiplication by a matrix, whose entries are looked at, or by an operator."""
     operator = arrays.is_operator(A) and not arrays.is_sparse(A)
     if not operator and not hasattr(A, "dtype"):

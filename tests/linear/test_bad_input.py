@@ -12,9 +12,11 @@ from numsolve.linear.problems import laplacian
 
 NAN, INF = float("nan"), float("inf")
 SOR, CG, SSOR_CG = linear.sor, linear.cg, linear.ssor_cg
-ALL = (SOR, linear.ssor, linear.gauss_seidel, CG, SSOR_CG)
+BICGSTAB, GMRES = linear.bicgstab, linear.gmres
+ALL = (SOR, linear.ssor, linear.gauss_seidel, CG, SSOR_CG, linear.ict_cg, BICGSTAB, GMRES)
+ANY_M = (CG, BICGSTAB, GMRES)
 RELAXED = (SOR, linear.ssor, SSOR_CG)
-SPARSE = (SOR, linear.ssor, linear.gauss_seidel, SSOR_CG)
+SPARSE = (SOR, linear.ssor, linear.gauss_seidel, SSOR_CG, linear.ict_cg)
 
 
 def good():
@@ -113,10 +115,10 @@ BAD = {
     "A masked": ({"A": np.ma.masked_equal(laplacian(3).toarray(), -1.0)}, TypeError, "A is a masked array"),
     "b masked": ({"b": np.ma.masked_equal(np.ones(9), 0.0)}, TypeError, "b is a masked array"),
     "x0 masked": ({"x0": np.ma.masked_equal(np.ones(9), 0.0)}, TypeError, "x0 is a masked array"),
-    "M masked": ({"M": np.ma.masked_equal(np.eye(9), 0.0)}, TypeError, "M is a masked array", (CG,)),
+    "M masked": ({"M": np.ma.masked_equal(np.eye(9), 0.0)}, TypeError, "M is a masked array", ANY_M),
     "A a function": ({"A": lambda x: 4 * x}, TypeError, "A is a function; make it an operator"),
-    "M a function": ({"M": lambda x: x / 4}, TypeError, "M is a function; make it an operator", (CG,)),
-    "M where there is none": ({"M": np.eye(9)}, TypeError, "no argument 'M'", SPARSE),
+    "M a function": ({"M": lambda x: x / 4}, TypeError, "M is a function; make it an operator", ANY_M),
+    "M where there is none": ({"M": np.eye(9)}, TypeError, "no argument 'M'", SPARSE[:-1]),
     "b None": ({"b": None}, TypeError, "b must be an array, got None"),
     "b empty": ({"b": []}, ValueError, r"b must.*\(9, 9\), got shape \(0,\)"),
     "A empty": ({"A": np.zeros((0, 0))}, ValueError, r"b must.*\(0, 0\), got shape \(9,\)"),
@@ -130,24 +132,46 @@ BAD = {
     ),
     "tol": ({"tol": 1e-8}, TypeError, "no argument 'tol': it is called 'rtol' here"),
     "maxit": ({"maxit": 9}, TypeError, "no argument 'maxit': it is called 'maxiter' here"),
-    "restart": ({"restart": 20}, TypeError, "no argument 'restart': no method here"),
+    "restart": (
+        {"restart": 20},
+        TypeError,
+        "no argument 'restart': only numsolve.linear.gmres",
+        tuple(set(ALL) - {GMRES}),
+    ),
     "callback_type": ({"callback_type": "x"}, TypeError, "intermediate_result"),
     "nonsense": ({"nonsense": 1}, TypeError, "unexpected keyword argument 'nonsense'"),
     "progress a word": ({"progress": "bar"}, TypeError, "progress must be True or False"),
     "check_finite a word": ({"check_finite": "no"}, TypeError, "check_finite must be True or False"),
-    "M a word": ({"M": "x"}, TypeError, "M has dtype <U1; real numbers are wanted", (CG,)),
-    "M a dict": ({"M": {}}, TypeError, "M has dtype object; real numbers are wanted", (CG,)),
-    "M a huge number": ({"M": 10**400}, TypeError, "M has dtype object; real numbers are wanted", (CG,)),
-    "M ragged": ({"M": [[1], [1, 2]]}, ValueError, "M is not a rectangular array", (CG,)),
-    "M complex": ({"M": np.eye(9) * 1j}, TypeError, "M is complex", (CG,)),
+    "M a word": ({"M": "x"}, TypeError, "M has dtype <U1; real numbers are wanted", ANY_M),
+    "M a dict": ({"M": {}}, TypeError, "M has dtype object; real numbers are wanted", ANY_M),
+    "M a huge number": ({"M": 10**400}, TypeError, "M has dtype object; real numbers are wanted", ANY_M),
+    "M ragged": ({"M": [[1], [1, 2]]}, ValueError, "M is not a rectangular array", ANY_M),
+    "M complex": ({"M": np.eye(9) * 1j}, TypeError, "M is complex", ANY_M),
     "M an operator and complex": (
         {"M": aslinearoperator(np.eye(9) * 1j)},
         TypeError,
         "M is complex",
         (CG,),
     ),
-    "M sparse and complex": ({"M": sp.csr_array(np.eye(9) * 1j)}, TypeError, "M is complex", (CG,)),
-    "M of another size": ({"M": np.eye(8)}, ValueError, r"M must have shape \(9, 9\), got \(8, 8\)", (CG,)),
+    "M sparse and complex": ({"M": sp.csr_array(np.eye(9) * 1j)}, TypeError, "M is complex", ANY_M),
+    "M not factors": ({"M": np.eye(9)}, TypeError, "M must be an ICT, got ndarray", (linear.ict_cg,)),
+    "factors of another size": (
+        {"M": linear.ICT(laplacian(4))},
+        ValueError,
+        r"M must have.*\(9, 9\), got \(16, 16\)",
+        (*ANY_M, linear.ict_cg),
+    ),
+    "droptol negative": ({"droptol": -1.0}, ValueError, "droptol must be a finite number", (linear.ict_cg,)),
+    "fill negative": ({"fill": -1}, ValueError, "fill must be an integer at least 0", (linear.ict_cg,)),
+    "restart 0": ({"restart": 0}, ValueError, "restart must be an integer at least 1", (GMRES,)),
+    "A complex for BiCGSTAB": ({"A": 1j * laplacian(3)}, TypeError, "A is complex", (BICGSTAB, GMRES)),
+    "A an operator and complex": (
+        {"A": aslinearoperator(1j * laplacian(3))},
+        TypeError,
+        "A is complex",
+        (BICGSTAB, GMRES),
+    ),
+    "M of another size": ({"M": np.eye(8)}, ValueError, r"M must have shape \(9, 9\), got \(8, 8\)", ANY_M),
 }
 TABLE = [
     pytest.param(solver, *row[:3], id=f"{solver.__name__}: {name}")

@@ -26,6 +26,13 @@ SOLVERS = {
     "ssor_cg": linear.ssor_cg,
     "ssor_cg, backward": lambda *args, **kw: linear.ssor_cg(*args, order="backward", **kw),
     "ssor_cg, standard": lambda *args, **kw: linear.ssor_cg(*args, method="standard", **kw),
+    "ict_cg": lambda *args, **kw: linear.ict_cg(*args, droptol=0.1, **kw),
+    "bicgstab": linear.bicgstab,
+    "bicgstab, ILU": lambda A, *args, **kw: linear.bicgstab(A, *args, M=linear.ILU(A), **kw),
+    "bicgstab, operator": lambda A, *args, **kw: linear.bicgstab(aslinearoperator(A), *args, **kw),
+    "gmres": linear.gmres,
+    "gmres, ILU": lambda A, *args, **kw: linear.gmres(A, *args, M=linear.ILU(A), **kw),
+    "gmres, operator": lambda A, *args, **kw: linear.gmres(aslinearoperator(A), *args, **kw),
 }
 
 
@@ -136,7 +143,11 @@ def neumann(m):
     return sp.csr_array(sp.kronsum(line.tocsr(), line.tocsr()))
 
 
-@pytest.mark.parametrize("name", ["cg", "cg, dense", "cg, SSOR", "ssor_cg", "ssor_cg, standard"])
+NEUMANN = ["cg", "cg, dense", "cg, SSOR", "ssor_cg", "ssor_cg, standard"]
+NEUMANN += ["ict_cg", "bicgstab", "bicgstab, operator", "gmres", "gmres, ILU", "gmres, operator"]
+
+
+@pytest.mark.parametrize("name", NEUMANN)
 def test_a_system_without_a_solution_is_no_success(name):
     """All Neumann conditions, and sources that do not add up to zero: the mean part of b remains."""
     singular, b = neumann(20), np.random.default_rng(0).standard_normal(400)

@@ -27,6 +27,9 @@ def systems() -> NDArray[Any]:
         linear.ssor(A, b, maxiter=10),
         linear.gauss_seidel(A, b, rtol=1e-8),
         linear.ssor_cg(A, b, method="auto", order="forward"),
+        linear.ict_cg(A, b, droptol=1e-2, fill=4, M=linear.ICT(A)),
+        linear.bicgstab(A, b, M=linear.ILU(A), stop="r0"),
+        linear.gmres(A, b, M=linear.ILU(A, 1e-3, 5), restart=20),
     ):
         assert_type(result, linear.LinearResult)
     result = linear.cg(A, b, x0=b, stop="b", callback=watch)
@@ -47,6 +50,10 @@ def parts() -> None:
     assert_type(plan.order, NDArray[Any])
     assert_type(plan.update(b), linear.SweepPlan)
     linear.cg(A, b, M=linear.SSOR(A, 1.2, plan=plan))
+    assert_type(linear.ICT(A).update(b), linear.ICT)
+    assert_type(linear.ILU(A).update(A), linear.ILU)
+    assert_type(linear.ICT(A).shift, float)
+    assert_type(linear.ILU(A).n_replaced, int)
     assert_type(linear.theory.optimal_omega(A), float)
     print(linear.optimality.linear_system, linear.problems.laplacian)
 
@@ -75,6 +82,8 @@ def mistakes() -> None:
     linear.ssor(A, b, omga=1.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     linear.gauss_seidel(A, b, rtol="small")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     linear.ssor_cg(A, b, method="fast")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    linear.ict_cg(A, b, M=linear.ILU(A))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    linear.gmres(A, b, restrt=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     linear.cg(A, b, stop="r1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     linear.optimal_omega(A, method="lanzcos")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     linear.SweepPlan(A, "levels")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
