@@ -10,10 +10,11 @@ from scipy.sparse import csr_array
 from numsolve import monotone
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning
-from numsolve.monotone._batched import Batch
-from numsolve.monotone._compiled import COLUMNS, Compiled, Run
-from numsolve.monotone._lp import prepare
-from numsolve.monotone._scaling import scaling, scaling_dense, spectral_norm
+from numsolve.monotone._norms import spectral_norm
+from numsolve.monotone.lp._batched import Batch
+from numsolve.monotone.lp._compiled import COLUMNS, Compiled, Run
+from numsolve.monotone.lp._program import prepare
+from numsolve.monotone.lp._scaling import scaling, scaling_dense
 
 
 @pytest.fixture(params=["array_api_strict", pytest.param("cupy", marks=pytest.mark.gpu)])

@@ -2,7 +2,7 @@
 
 Arrays have the batch in front: x of shape (B, n), y of shape (B, m); numbers of the iteration have shape
 (B, 1). So the products of a batch are matrix-matrix products, ``x At`` and ``y A``. Each program has its own
-weight, restarts and residuals, as in `_cpu_lp`, whose names are used here.
+weight, restarts and residuals, as in `_cpu`, whose names are used here.
 """
 
 from __future__ import annotations

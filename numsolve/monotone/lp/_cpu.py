@@ -9,7 +9,7 @@ dense array in C order; ``At`` is its transpose in the same form, so that both p
 A run keeps its iterates in `Columns` (length n) and `Rows` (length m) of `_tuples`, and its numbers in a
 record `LP_RUN`. `advance` is fused: one pass over the rows of At makes the primal step, one over the rows of
 A the dual step, and ``A x`` is carried along, so that an iteration is two products. Equation numbers are
-those of `numsolve.monotone.pdhg`.
+those of `numsolve.monotone.lp.pdhg`.
 """
 
 import math

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve.monotone._norms import norm
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Dtype, Matrix, Namespace
@@ -210,15 +211,6 @@ def _without_endless(xp: Namespace, bounds: dict[str, Array]) -> dict[str, Array
     return {
         name: xp.where(sizes[name] < ENDLESS, v, xp.where(v > 0.0, inf, -inf)) for name, v in bounds.items()
     }
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def norm(xp: Namespace, v: Array) -> Any:
-    """The 2-norm along the last axis, a float for a vector, without overflow or underflow."""
-    if v.ndim == 1:
-        square = float(np.dot(v, v)) if arrays.is_numpy(xp) else 0.0  # a tenth of the time, where it will do
-        return math.sqrt(square) if 1e-200 < square < 1e300 else arrays.norm(xp, v)
-    return xp.sqrt(xp.sum(v * v, axis=-1))
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -10,9 +10,9 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
+from numsolve.monotone.result import LinprogResult, LPResult, Marginals
 
 from .pdhg import solve_lp
-from .result import LinprogResult, LPResult, Marginals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -31,11 +31,11 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import PrecisionWarning, Status, caller_level, deliver
+from numsolve.monotone.result import LPResult
 
 from ._batched import in_units, settled, solve_batch
 from ._compiled import COLUMNS, MAXITER, Compiled, Run
-from ._lp import LinearProgram, Units, prepare
-from .result import LPResult
+from ._program import LinearProgram, Units, prepare
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike, Callback, Matrix

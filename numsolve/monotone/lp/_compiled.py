@@ -10,15 +10,17 @@ from numsolve._core import arrays
 from numsolve._core.codes import CONVERGED, RUNNING
 from numsolve._core.limits import Limits
 from numsolve._core.result import Status
+from numsolve.monotone._norms import spectral_norm
+from numsolve.monotone._tuples import record
 
-from ._scaling import scaling, spectral_norm
-from ._tuples import LP_RUN, Columns, LongRows, Rows, ShortRows, record
+from ._scaling import scaling
+from ._tuples import LP_RUN, Columns, LongRows, Rows, ShortRows
 
 if TYPE_CHECKING:
     from numsolve._core.monitor import Monitor
     from numsolve._core.typing import Array, Kernels, Matrix, Vectors
 
-    from ._lp import LinearProgram
+    from ._program import LinearProgram
 
 #: Iterations between two looks at the residuals.
 EVERY = 32
@@ -45,9 +47,9 @@ class Compiled:
 
     @np.errstate(over="ignore", invalid="ignore")
     def __init__(self, lp: LinearProgram, limits: Limits | None = None, **settings: int) -> None:
-        from . import _cpu_lp
+        from . import _cpu
 
-        self.kernels: Kernels = _cpu_lp
+        self.kernels: Kernels = _cpu
         self.lp = lp
         limits = Limits() if limits is None else limits
         A: Any = lp.A.astype(np.float64)  # a copy
