@@ -249,7 +249,9 @@ def _restart(At, col, row, run):
         row.y[i] = row.y0[i] = yh
         row.ax[i] = row.ax0[i] = row.axh[i]
     dx, dy = math.sqrt(dx2), math.sqrt(dy2)
-    x_moved, y_moved = dx > 1e-10 * math.sqrt(x2), dy > 1e-10 * math.sqrt(y2)
+    # Beside the other's way, what rounding moved is no way.
+    x_moved = dx > 1e-10 * max(math.sqrt(x2), dy / run.weight)
+    y_moved = dy > 1e-10 * max(math.sqrt(y2), dx * run.weight)
     if x_moved and y_moved:
         run.weight = math.sqrt(run.weight * dy / dx)
         run.balanced = 1

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from numsolve.monotone.result import LPResult
 from ._batched import in_units, settled, solve_batch
 from ._compiled import COLUMNS, MAXITER, Compiled, Run
 from ._program import LinearProgram, Units, prepare
+from .presolve import Presolve
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike, Callback, Matrix
@@ -70,6 +72,7 @@ def solve_lp(
     *,
     tol: float = 1e-6,
     x0: ArrayLike | tuple[ArrayLike, ArrayLike] | LPResult | None = None,
+    presolve: bool = False,
     polish: float | None = None,
     maxiter: int | None = None,
     callback: Callback | None = None,
@@ -96,6 +99,11 @@ def solve_lp(
         Largest relative primal residual, dual residual and gap, as `LPResult` defines them.
     x0 : array, pair (x, y) or LPResult, optional
         Where to start; zeros by default.
+    presolve : bool
+        Make the program smaller first, and its solution, multipliers and certificates included, one of yours
+        afterwards: see `numsolve.monotone.lp.presolve` for what is done. A contradiction of the bounds that
+        rows imply is found at once. The answer is measured in your program; where it misses `tol` there, or
+        its certificate proves nothing there, the iteration goes on in yours. For single programs in NumPy.
     polish : float, optional
         Reduce the primal and the dual residual to this much afterwards, each by a short run of its own that
         leaves the objective aside. The gap may grow, by a factor of a few or of a hundred, and with it
@@ -159,6 +167,9 @@ def solve_lp(
     x, y = _start(program, x0)
     tol = _tolerance(program, tol)
     polish = None if polish is None else checks.real("polish", polish, low=0.0, open_low=True)
+    single = program.batch is None and arrays.is_numpy(program.xp)
+    if checks.flag("presolve", presolve) and not single:
+        raise ValueError("presolve must be False for a batch, and for arrays of other libraries than NumPy")
     units = program.units()
     lp = program.divided(units)
     with np.errstate(over="ignore", invalid="ignore"):  # a start beyond the range of floats is seen as such
@@ -168,15 +179,25 @@ def solve_lp(
         )
     if 0 in lp.A.shape or (lp.batch is None and bool(lp.contradictory)):
         return at_once(lp, units)
-    if lp.batch is not None or not arrays.is_numpy(lp.xp):
+    if not single:
         return solve_batch(lp, start, tol, limits, units)
-    return _solve_single(lp, start, tol, polish, limits, units)
+    return _solve_single(lp, start, tol, polish, limits, units, presolve)
 
 
 def _solve_single(
-    lp: LinearProgram, start: Start, tol: float, polish: float | None, limits: Limits, units: Units
+    lp: LinearProgram,
+    start: Start,
+    tol: float,
+    polish: float | None,
+    limits: Limits,
+    units: Units,
+    presolve: bool = False,
 ) -> LPResult:
-    """Solve one program by the compiled kernels."""
+    """Solve one program by the compiled kernels; its presolved form first, if that is wanted."""
+    small = Presolve(lp, limits) if presolve else None
+    program, part = (lp, start) if small is None else (small.program, small.part(*start))
+    if small is not None and (small.ray is not None or 0 in program.A.shape):
+        return _without_iterations(lp, small, program, start, tol, polish, limits, units)
     point: Any = None
     certificate: Any = None
     extra = 0
@@ -185,12 +206,13 @@ def _solve_single(
         atol=tol,
         maxiter=MAXITER,
         label="linear program",
-        present=lambda point: solver.unscaled(point)[0] * units.bounds,
+        present=lambda point: whole_x(solver.unscaled(point)[0]) * units.bounds,
         columns=COLUMNS,
-        step_seconds=3e-9 * _entries(lp.A) + 1e-8 * sum(lp.A.shape),
+        step_seconds=3e-9 * _entries(program.A) + 1e-8 * sum(program.A.shape),
     ) as it:
-        solver = Compiled(lp, limits)
-        run = Run(solver, solver.start(*start))
+        whole_x = small.point if small is not None else _same
+        solver = Compiled(program, limits)
+        run = Run(solver, solver.start(*part))
         run.drive(it)
         if it.status is Status.INFEASIBLE:
             certificate = run.ray(dual=True)
@@ -200,7 +222,18 @@ def _solve_single(
             point, extra = polished(solver, it, polish)
     # Without polishing, or if Ctrl-C ended it, what was reached before.
     x, y = solver.unscaled(it.x if point is None else point)
+    if small is not None:
+        x, y = small.point(x), small.multipliers(y)
+        if certificate is not None:
+            certificate = small.ray_of(certificate, dual=it.status is not Status.UNBOUNDED)
     quality = lp.quality(x, y)
+    if small is not None and _is_in_doubt(
+        lp, it.status, certificate, quality["residual"], extra, SLACK * tol
+    ):
+        rest = _rest(limits, it.maxiter - it.nit)
+        again = (x, y) if it.status is Status.CONVERGED else start
+        result = _solve_single(lp, again, tol, polish, rest, units)
+        return replace(result, nit=result.nit + it.nit + extra, nrestart=result.nrestart + run.nrestart)
     fields = in_units(units, x, y, quality)
     kind = lp.c.dtype
     with np.errstate(over="ignore"):
@@ -212,6 +245,52 @@ def _solve_single(
     if it.status is Status.CONVERGED and extra:
         it.detail = f"Polished; the gap was below {it.threshold:.1e} and is {quality['gap']:.1e}."
     return it.result(LPResult, nit=it.nit + extra, nrestart=run.nrestart, certificate=certificate, **fields)
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+def _is_in_doubt(
+    lp: LinearProgram, status: Status | None, certificate: Any, residual: float, extra: int, tol: float
+) -> bool:
+    """Whether what holds for the presolved program was not found to hold for the caller's."""
+    if status is Status.CONVERGED:
+        return residual > tol and not extra
+    if status is Status.INFEASIBLE:
+        return not lp.is_infeasible_by(certificate)
+    return status is Status.UNBOUNDED and not lp.is_unbounded_by(certificate)
+
+
+def _without_iterations(
+    lp: LinearProgram,
+    small: Presolve,
+    program: LinearProgram,
+    start: Start,
+    tol: float,
+    polish: float | None,
+    limits: Limits,
+    units: Units,
+) -> LPResult:
+    """The result where the presolve proved infeasibility, or left no rows or no columns."""
+    x, y, _, _ = closed_form(program)
+    x, y = small.point(x), small.multipliers(y)
+    quality = lp.quality(x, y)
+    if small.ray is None and not quality["residual"] <= tol:
+        return _solve_single(lp, start, tol, polish, limits, units)
+    status = Status.CONVERGED if small.ray is None else Status.INFEASIBLE
+    fields = in_units(units, x, y, quality)
+    fields |= {name: fields[name].astype(lp.c.dtype) for name in ("x", "y", "reduced_costs")}
+    result = LPResult(status=settled(lp.xp, status, fields), certificate=small.ray, **fields)
+    deliver(result)
+    return result
+
+
+def _rest(limits: Limits, maxiter: int) -> Limits:
+    """The same limits with fewer iterations: the same deadline, and watched."""
+    rest = replace(limits, maxiter=max(maxiter, 0))
+    object.__setattr__(rest, "deadline", limits.deadline)
+    return rest
 
 
 def polished(solver: Compiled, it: Monitor, tol: float) -> tuple[tuple[Array, Array], int]:
@@ -270,6 +349,15 @@ def _part(solver: Compiled, it: Monitor, tol: float) -> Monitor:
 
 def at_once(lp: LinearProgram, units: Units) -> LPResult:
     """Solve programs that need no iteration: no rows, no columns, or contradictory bounds of a single one."""
+    x, y, status, rays = closed_form(lp)
+    fields = in_units(units, x, y, lp.quality(x, y))
+    result = LPResult(status=settled(lp.xp, status, fields), certificate=rays, **fields)
+    deliver(result)
+    return result
+
+
+def closed_form(lp: LinearProgram) -> tuple[Array, Array, Any, Any]:
+    """The best x within its bounds, multipliers of zero, the status, and directions of endless descent."""
     xp, m = lp.xp, lp.A.shape[0]
     shape = lp.c.shape if lp.batch is None else (lp.batch, lp.c.shape[-1])
     nearest = xp.minimum(xp.maximum(xp.zeros(shape, dtype=lp.c.dtype), lp.lx), lp.ux)
@@ -289,10 +377,7 @@ def at_once(lp: LinearProgram, units: Units) -> LPResult:
     else:
         rays = [rays[i, :] if status[i] == Status.UNBOUNDED else None for i in range(lp.batch)]
     y = xp.zeros((*shape[:-1], m), dtype=lp.c.dtype)
-    fields = in_units(units, x, y, lp.quality(x, y))
-    result = LPResult(status=settled(xp, status, fields), certificate=rays, **fields)
-    deliver(result)
-    return result
+    return x, y, status, rays
 
 
 def _tolerance(lp: LinearProgram, tol: float) -> float:
