@@ -17,6 +17,8 @@ from ._scaling import scaling
 from ._tuples import LP_RUN, Columns, LongRows, Rows, ShortRows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numsolve._core.monitor import Monitor
     from numsolve._core.typing import Array, Kernels, Matrix, Vectors
 
@@ -32,6 +34,8 @@ DENSE = 0.3
 SHORT = 64
 #: The usual limit of iterations.
 MAXITER = 1_000_000
+#: Iterations, a multiple of EVERY, after which contradictions of the bounds are looked for.
+LATE = 1024
 #: What a look records.
 COLUMNS = ("primal_residual", "dual_residual", "gap", "weight")
 
@@ -174,9 +178,12 @@ class Run:
         )
         return table[:looks], done, code
 
-    def drive(self, it: Monitor, every: int = EVERY) -> None:
-        """Iterate under a monitor with the history columns `COLUMNS`."""
-        drive(it, self, every, COLUMNS)
+    def drive(self, it: Monitor, hopeless: Callable[[], bool] | None = None) -> None:
+        """Iterate under a monitor with the history columns `COLUMNS`.
+
+        After `LATE` iterations without an end, `hopeless` is asked once whether the program is infeasible.
+        """
+        drive(it, self, EVERY, COLUMNS, hopeless)
 
 
 class Driven(Protocol):
@@ -190,7 +197,13 @@ class Driven(Protocol):
         """Iterate, as `Run.advance`."""
 
 
-def drive(it: Monitor, run: Driven, every: int, columns: tuple[str, ...]) -> None:
+def drive(
+    it: Monitor,
+    run: Driven,
+    every: int,
+    columns: tuple[str, ...],
+    hopeless: Callable[[], bool] | None = None,
+) -> None:
     """Iterate under a monitor, with a look at the residuals at each `every`-th step.
 
     With a callback there is a look at each step, but still only each `every`-th, and the last, may end the
@@ -206,13 +219,19 @@ def drive(it: Monitor, run: Driven, every: int, columns: tuple[str, ...]) -> Non
             judged = None if step % every == 0 or step == it.maxiter else False
             values = dict(zip(columns, table[0, 1:].tolist(), strict=True))
             it.record(table[0, 0], run.point, converged=judged, **values)
+            if hopeless is not None and step == LATE and it.status is None and hopeless():
+                it.stop(Status.INFEASIBLE)
     while it.running:
         steps, stop_at = it.chunk()
         # Whole rounds of `every` steps, or what is left of one: so a look is at the end of each.
         steps = min(steps, -it.nit % every or steps - steps % every or steps)
+        if hopeless is not None and it.nit < LATE:
+            steps = min(steps, LATE - it.nit)
         table, done, code = run.advance(steps, every, stop_at)
         rows = dict(zip(columns, table[:, 1:].T, strict=True))
         it.extend(table[:, 0], code, run.point, steps=done, **rows)
+        if hopeless is not None and it.nit == LATE and it.status is None and hopeless():
+            it.stop(Status.INFEASIBLE)
 
 
 def in_rows(A: Matrix) -> Matrix:

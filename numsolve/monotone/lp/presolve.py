@@ -146,17 +146,17 @@ class Presolve:
     """A program made smaller. `ray` is a proof that it is infeasible, if one was found."""
 
     @np.errstate(over="ignore", invalid="ignore")
-    def __init__(self, lp: LinearProgram, limits: Limits) -> None:
+    def __init__(self, lp: LinearProgram, limits: Limits, *, search_only: bool = False) -> None:
         from scipy.sparse import csr_array
 
         self.lp, self.limits = lp, limits
         self.A: Any = csr_array(lp.A)
         self.entries = Entries.of(self.A)
-        self.ray: Array | None = None
+        self.ray: Any = None
         self._begin()
         self._repeat(self._search, min(SEARCHES, max(5, ENTRIES // max(self.entries.a.size, 1))))
         self._begin()
-        if self.ray is None:
+        if not search_only and self.ray is None:
             sound = self._repeat(self._reduce, ROUNDS)
             if not (sound and (self.lx <= self.ux).all()):
                 self._begin()  # what contradicts itself without a proof is left to the iteration
