@@ -139,8 +139,12 @@ class LinearProgram:
         return replace(self, **{k: self.xp.where(self.xp.isfinite(v), 0.0, v) for k, v in bounds.items()})
 
     @np.errstate(over="ignore", invalid="ignore")
-    def is_infeasible_by(self, y: Array) -> bool:
-        """Whether these multipliers of a single program contradict its bounds, beyond rounding errors."""
+    def is_infeasible_by(self, y: Array, tol: float = 0.0) -> bool:
+        """Whether these multipliers of a single program contradict its bounds, beyond rounding errors.
+
+        With a tolerance also: whether they prove that no x within its bounds has a smaller primal residual,
+        which is at least ``total / |y|`` over the bounds that are used.
+        """
         limit, r = np.where(y > 0, self.lc, self.uc), -times_transposed(self.A, y)
         bound, held = np.where(r > 0, self.lx, self.ux), times_transposed(abs(self.A), abs(y))
         if not np.isfinite(limit[y != 0]).all() or not np.isfinite(y).all() or not y.any():
@@ -148,6 +152,8 @@ class LinearProgram:
         finite = np.isfinite(bound)
         used = np.max(abs(limit[y != 0]))
         total = _support(np, y, limit) + _support(np, r, bound)
+        if not total > tol * norm(np, y) * (self.small_bound() + norm(np, np.where(y != 0, limit, 0.0))):
+            return False
         sizes = _support(np, abs(y), abs(limit)) + np.sum(np.where(finite, held * abs(bound), 0.0))
         violation = np.max(abs(r[~finite]), initial=0.0)
         return bool(is_certificate(total, violation, used, y.size + r.size, sizes))

@@ -39,7 +39,7 @@ def solve_single(
     presolve: bool = False,
 ) -> LPResult:
     """Solve one program by the compiled kernels; its presolved form first, if that is wanted."""
-    small = Presolve(lp, limits) if presolve else None
+    small = Presolve(lp, limits, tol) if presolve else None
     program, part = (lp, start) if small is None else (small.program, small.part(*start))
     if small is not None and (small.ray is not None or 0 in program.A.shape):
         return _without_iterations(lp, small, program, start, tol, polish, limits, units)
@@ -65,7 +65,7 @@ def solve_single(
         solver = Compiled(program, limits)
         run = Run(solver, solver.start(*part))
         found: list[Array] = []
-        run.drive(it, None if small is not None else lambda: _contradicts(lp, limits, found))
+        run.drive(it, None if small is not None else lambda: _contradicts(lp, limits, tol, found))
         if it.status is Status.INFEASIBLE:
             certificate = found[0] if found else run.ray(dual=True)
         elif it.status is Status.UNBOUNDED:
@@ -103,9 +103,9 @@ def solve_single(
     return it.result(LPResult, nit=it.nit + extra, nrestart=run.nrestart, certificate=certificate, **fields)
 
 
-def _contradicts(lp: LinearProgram, limits: Limits, found: list[Array]) -> bool:
+def _contradicts(lp: LinearProgram, limits: Limits, tol: float, found: list[Array]) -> bool:
     """Whether bounds that rows imply contradict each other; `found` is given the proof."""
-    ray = Presolve(lp, limits, search_only=True).ray
+    ray = Presolve(lp, limits, tol, search_only=True).ray
     found += [] if ray is None else [ray]
     return ray is not None
 

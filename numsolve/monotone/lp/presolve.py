@@ -143,13 +143,15 @@ class Twin:
 
 
 class Presolve:
-    """A program made smaller. `ray` is a proof that it is infeasible, if one was found."""
+    """A program made smaller. `ray` is a proof that it is infeasible beyond `tol`, if one was found."""
 
     @np.errstate(over="ignore", invalid="ignore")
-    def __init__(self, lp: LinearProgram, limits: Limits, *, search_only: bool = False) -> None:
+    def __init__(
+        self, lp: LinearProgram, limits: Limits, tol: float = 0.0, *, search_only: bool = False
+    ) -> None:
         from scipy.sparse import csr_array
 
-        self.lp, self.limits = lp, limits
+        self.lp, self.limits, self.tol = lp, limits, tol
         self.A: Any = csr_array(lp.A)
         self.entries = Entries.of(self.A)
         self.ray: Any = None
@@ -246,7 +248,7 @@ class Presolve:
         for i, value in multipliers.items():
             y[i] = value
         self._undo(np.zeros(self.lx.size), y)
-        if self.ray is None and self.lp.is_infeasible_by(y):
+        if self.ray is None and self.lp.is_infeasible_by(y, self.tol):
             self.ray = y / np.max(abs(y))
 
     def _search(self, low: End, high: End) -> bool:
