@@ -26,6 +26,22 @@ def record(kind: np.dtype[Any], **values: float) -> Any:
     return array[0]
 
 
+class ShortRows(NamedTuple):
+    """A sparse matrix by its rows, which are short: their products are summed plainly."""
+
+    indptr: Array
+    indices: Array
+    data: Array
+
+
+class LongRows(NamedTuple):
+    """The same of long rows, whose products are summed in four parts."""
+
+    indptr: Array
+    indices: Array
+    data: Array
+
+
 class Affine(NamedTuple):
     """The components z_i (z_i'u - b_i), with the rows z_i in C order."""
 

@@ -330,11 +330,11 @@ def test_a_batch_can_be_started_and_stopped(netlib):
 @pytest.mark.parametrize("per_row", [1, 6, 63, 64, 200])
 def test_products_along_short_and_long_rows(per_row):
     """Rows of every length around the mean, empty ones too, give SciPy's product."""
-    from numsolve.monotone.lp import _cpu
-    from numsolve.monotone.lp._compiled import by_rows
+    from numsolve.monotone import _cpu_lp
+    from numsolve.monotone._compiled import by_rows
 
     rng = np.random.default_rng(per_row)
     A = csr_array(random_array((300, 400), density=per_row / 400, rng=rng))
     v, out = rng.standard_normal(400), np.empty(300)
-    _cpu.product(by_rows(A), v, out)
+    _cpu_lp.product(by_rows(A), v, out)
     np.testing.assert_allclose(out, A @ v, atol=1e-12)

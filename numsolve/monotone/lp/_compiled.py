@@ -10,17 +10,18 @@ from numsolve._core import arrays
 from numsolve._core.codes import CONVERGED, RUNNING
 from numsolve._core.limits import Limits
 from numsolve._core.result import Status
+from numsolve.monotone._compiled import by_rows, in_rows
 from numsolve.monotone._norms import spectral_norm
 from numsolve.monotone._tuples import record
 
 from ._scaling import scaling
-from ._tuples import LP_RUN, Columns, LongRows, Rows, ShortRows
+from ._tuples import LP_RUN, Columns, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numsolve._core.monitor import Monitor
-    from numsolve._core.typing import Array, Kernels, Matrix, Vectors
+    from numsolve._core.typing import Array, Kernels, Vectors
 
     from ._program import LinearProgram
 
@@ -30,8 +31,6 @@ EVERY = 32
 SAFETY = 0.998
 #: A dense matrix with a smaller share of nonzeros is stored by its nonzeros.
 DENSE = 0.3
-#: Entries of a row, in the mean, from which on rows are long.
-SHORT = 64
 #: The usual limit of iterations.
 MAXITER = 1_000_000
 #: Iterations, a multiple of EVERY, after which contradictions of the bounds are looked for.
@@ -232,26 +231,3 @@ def drive(
         it.extend(table[:, 0], code, run.point, steps=done, **rows)
         if hopeless is not None and it.nit == LATE and it.status is None and hopeless():
             it.stop(Status.INFEASIBLE)
-
-
-def in_rows(A: Matrix) -> Matrix:
-    """A matrix in C order, or in compressed rows with sorted indices."""
-    if not arrays.is_sparse(A):
-        return np.ascontiguousarray(A)
-    A = A.tocsr()
-    A.sort_indices()
-    return A
-
-
-def by_rows(A: Matrix) -> Any:
-    """The form that the kernels take, of a matrix `in_rows`."""
-    if not arrays.is_sparse(A):
-        return A
-    wide = max(A.nnz, *A.shape) >= 2**32
-    kind = np.uint64 if wide else np.uint32  # the kernels need not think of negative indices
-    rows = ShortRows if A.nnz < SHORT * A.shape[0] else LongRows
-
-    def as_kind(index: Array) -> Array:
-        return index.view(kind) if index.dtype == np.int32 and not wide else index.astype(kind, copy=False)
-
-    return rows(as_kind(A.indptr), as_kind(A.indices), A.data)

@@ -10,9 +10,10 @@ import math
 
 from numsolve._core.codes import CONVERGED, RUNNING, STAGNATED
 from numsolve._core.compiled import inner, kernel
+from numsolve.monotone._cpu_lp import row_dot
 from numsolve.monotone._cpu_simplex import project
 
-from ._cpu import row_dot, wants_restart
+from ._cpu import wants_restart
 
 
 @kernel

@@ -50,22 +50,6 @@ LP_RUN = np.dtype(
 GAME_RUN = np.dtype([*_RULE, ("shift", "f8")], align=True)
 
 
-class ShortRows(NamedTuple):
-    """A sparse matrix by its rows, which are short: their products are summed plainly."""
-
-    indptr: Array
-    indices: Array
-    data: Array
-
-
-class LongRows(NamedTuple):
-    """The same of long rows, whose products are summed in four parts."""
-
-    indptr: Array
-    indices: Array
-    data: Array
-
-
 class Columns(NamedTuple):
     """What has length n: cost, bounds, scale, and the iterates.
 

@@ -23,12 +23,13 @@ from numsolve._core.codes import CONVERGED, RUNNING, STAGNATED
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
+from numsolve.monotone._compiled import by_rows, in_rows
 from numsolve.monotone._norms import spectral_norm
 from numsolve.monotone._tuples import record
 from numsolve.monotone.prox import project_simplex
 from numsolve.monotone.result import GameResult
 
-from ._compiled import SAFETY, Compiled, Run, by_rows, drive, in_rows
+from ._compiled import SAFETY, Compiled, Run, drive
 from ._program import LinearProgram
 from ._tuples import GAME_RUN, Player
 
