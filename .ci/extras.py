@@ -38,6 +38,10 @@ if __name__ == "__main__":
     with Client(processes=False, n_workers=1, dashboard_address=None) as client:
         assert list(client.get_executor().map(abs, [-1, 2])) == [1, 2]
 """
+VERTEX = """
+from numsolve import monotone
+assert "vertex" in monotone.solve_lp([1.0, 1.0], [[1.0, 1.0]], 1.0, lx=0.0, polish="basic").message
+"""
 #: what each extra is for, in a few lines that a user could write
 PROMISES = {
     "plot": PLOT,
@@ -49,13 +53,14 @@ from cupy.cuda import compiler
 source = 'extern "C" __global__ void f(double *x) { x[0] = 1.0; }'
 assert compiler.compile_using_nvrtc(source, ("--gpu-architecture=compute_80",))
 """,
+    "highs": VERTEX,
     "distributed": DASK,
     "quickstart": PLOT + "import sklearn.datasets, PIL.Image\n",
     "examples": PLOT + "import pyamg, ortools.linear_solver, sklearn.datasets\n",
     "test": "import pytest, pytest_timeout, xdist, hypothesis, array_api_strict, sybil, mpmath, ot, pyscf\n",
     "peers": "import ott, ot\n",
     "docs": PLOT + "import sphinx_gallery, numpydoc, pydata_sphinx_theme, sphinx_copybutton, myst_parser\n",
-    "all": PLOT + IMPLICIT + DASK,
+    "all": PLOT + IMPLICIT + VERTEX + DASK,
 }
 #: what holds with any extra and with none
 ALWAYS = "import numsolve\nfor name in numsolve.__all__: getattr(numsolve, name)\n"

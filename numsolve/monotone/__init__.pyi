@@ -2,10 +2,10 @@ from . import optimality as optimality
 from .finite_sum import AffineFiniteSum as AffineFiniteSum
 from .finite_sum import BilinearGame as BilinearGame
 from .finite_sum import FiniteSum as FiniteSum
-from .game import solve_game as solve_game
 from .halpern import halpern as halpern
-from .linprog import linprog as linprog
-from .pdhg import solve_lp as solve_lp
+from .lp.game import solve_game as solve_game
+from .lp.linprog import linprog as linprog
+from .lp.pdhg import solve_lp as solve_lp
 from .prox import project_box as project_box
 from .prox import project_l2_ball as project_l2_ball
 from .prox import project_simplex as project_simplex

@@ -13,7 +13,7 @@ from numba.extending import overload
 
 from numsolve._core.compiled import inner, kernel
 
-from ._cpu_game import project
+from ._cpu_simplex import project
 from ._tuples import BOX, L1, L2_BALL, SIMPLEX, TWO_SIMPLICES
 
 _FAST = {"contract", "nsz", "reassoc"}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def _solve_lp() -> object:
-    from .pdhg import solve_lp
+    from .lp.pdhg import solve_lp
 
     return solve_lp([-3, -5], [[1, 2], [3, 2]], uc=[14, 18], lx=0)
 
@@ -17,7 +17,7 @@ def _solve_lp() -> object:
 def _solve_lp_sparse() -> object:
     from scipy.sparse import csr_array
 
-    from .pdhg import solve_lp
+    from .lp.pdhg import solve_lp
 
     return solve_lp([-3, -5], csr_array([[1.0, 2.0], [3.0, 2.0]]), uc=[14, 18], lx=0)
 
@@ -26,19 +26,19 @@ def _solve_lp_long_rows() -> object:
     import numpy as np
     from scipy.sparse import csr_array
 
-    from .pdhg import solve_lp
+    from .lp.pdhg import solve_lp
 
     return solve_lp(-np.ones(100), csr_array(np.ones((1, 100))), uc=[1.0], lx=0)
 
 
 def _linprog() -> object:
-    from .linprog import linprog
+    from .lp.linprog import linprog
 
     return linprog([-3, -5], [[1, 2], [3, 2]], [14, 18])
 
 
 def _solve_game() -> object:
-    from .game import solve_game
+    from .lp.game import solve_game
 
     return solve_game([[0, -1, 2], [1, 0, -1], [-1, 1, 0]])
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 
-from ._scaling import spectral_norm
+from ._norms import spectral_norm
 from ._tuples import Affine, Game
 from .prox import project_simplex
 

@@ -30,7 +30,7 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
-from ._lp import norm
+from ._norms import norm
 from .prox import resolvent, same_kind
 from .result import MonotoneResult
 
@@ -225,7 +225,7 @@ _METHODS = {"halpern": _halpern, "eag": _eag, "popov": _popov, "eg": _eg}
 
 
 class Restarts:
-    """The rule of the adaptive restarts, as in `numsolve.monotone.pdhg` but for its shares."""
+    """The rule of the adaptive restarts, as in `numsolve.monotone.lp.pdhg` but for its shares."""
 
     SUFFICIENT, NECESSARY, ARTIFICIAL = 0.2, 0.8, 0.36
 

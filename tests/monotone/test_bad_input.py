@@ -132,6 +132,14 @@ BAD = {
     ),
     "c of three axes": ({"c": np.ones((1, 1, 3))}, ValueError, "c must be 1-D or 2-D", (solve_lp,)),
     "polish zero": ({"polish": 0}, ValueError, "polish must be a finite number above 0", (solve_lp,)),
+    "polish a word": ({"polish": "vertex"}, ValueError, "polish must be one of 'basic'", (solve_lp,)),
+    "presolve a number": ({"presolve": 2}, TypeError, "presolve must be True or False", (solve_lp,)),
+    "presolve a batch": (
+        {"c": np.ones((2, 3)), "presolve": True},
+        ValueError,
+        "presolve must be False for a batch",
+        (solve_lp,),
+    ),
     "start too long": ({"x0": np.ones(4)}, ValueError, "x0 must have shape \\(3\\), got \\(4,\\)", LPS),
     "start nan": ({"x0": [0, NAN, 0]}, ValueError, "x0 must hold finite numbers", LPS),
     "multipliers too long": (

@@ -111,6 +111,11 @@ class TestConduct(Conduct):
             lambda **kw: monotone.solve_lp(*LARGE_LP, **{"tol": 0.0, "maxiter": 10**9, **kw}),
             either(lp_residual(SMALL_LP), lp_residual(LARGE_LP), 11),
         ),
+        "solve_lp, presolved": Call(
+            lambda **kw: monotone.solve_lp(*SMALL_LP, presolve=True, **kw),
+            lambda **kw: monotone.solve_lp(*LARGE_LP, presolve=True, **{"tol": 0.0, "maxiter": 10**9, **kw}),
+            either(lp_residual(SMALL_LP), lp_residual(LARGE_LP), 11),
+        ),
         "solve_lp, polished": Call(
             lambda **kw: monotone.solve_lp(*SMALL_LP, polish=1e-9, tol=1e-4, **kw),
             # the run converges at once, its polishing does not

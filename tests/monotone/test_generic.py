@@ -10,10 +10,11 @@ from scipy.sparse import csr_array
 from numsolve import monotone
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning
-from numsolve.monotone._batched import Batch
-from numsolve.monotone._compiled import COLUMNS, Compiled, Run
-from numsolve.monotone._lp import prepare
-from numsolve.monotone._scaling import scaling, scaling_dense, spectral_norm
+from numsolve.monotone._norms import spectral_norm
+from numsolve.monotone.lp._batched import Batch
+from numsolve.monotone.lp._compiled import COLUMNS, Compiled, Run, drive
+from numsolve.monotone.lp._program import prepare
+from numsolve.monotone.lp._scaling import scaling, scaling_dense
 
 
 @pytest.fixture(params=["array_api_strict", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -55,7 +56,7 @@ def test_residuals_in_the_kernel_are_those_in_the_callers_units(program, residua
 def test_the_history_has_a_row_for_each_look(netlib):
     solver = Compiled(prepare(*netlib("afiro")))
     with Monitor(atol=1e-6, maxiter=1000, columns=COLUMNS, step_seconds=1e-5) as it:
-        Run(solver, solver.start(None, None)).drive(it, every=8)
+        drive(it, Run(solver, solver.start(None, None)), 8, COLUMNS)
     assert (np.diff(it.history.iteration) == 8).all()
     np.testing.assert_array_equal(
         it.history.residual, np.max([it.history[name] for name in COLUMNS[:3]], axis=0)

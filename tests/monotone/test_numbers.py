@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from numsolve import ConvergenceWarning, Status, monotone
-from numsolve.monotone import _cpu_game, _cpu_vr
+from numsolve.monotone import _cpu_simplex, _cpu_vr
 from numsolve.monotone._tuples import L2_BALL, Resolvent
 
 INF = float("inf")
@@ -33,7 +33,7 @@ def exact_projection(v, radius):
 
 def compiled(v, radius=1.0):
     out = np.array(v, dtype=float)
-    _cpu_game.project_on_simplex(out, radius)
+    _cpu_simplex.project_on_simplex(out, radius)
     return out
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from numsolve import monotone
-from numsolve.monotone import _cpu_game, _cpu_vr
+from numsolve.monotone import _cpu_simplex, _cpu_vr
 from numsolve.monotone.prox import catalogued, resolvent
 
 VECTORS = arrays(float, st.integers(1, 12), elements=st.floats(-1e3, 1e3))
@@ -29,7 +29,7 @@ def test_the_simplex_projection_is_a_point_of_the_simplex_and_optimal(y, radius)
     assert gradient.max() * radius <= gradient @ p + 1e-8 * (1 + abs(y).max()) * radius
     np.testing.assert_allclose(monotone.project_simplex(p, radius), p, atol=1e-12 * radius)
     q = y.copy()
-    _cpu_game.project_on_simplex(q, radius)
+    _cpu_simplex.project_on_simplex(q, radius)
     np.testing.assert_allclose(q, p, atol=1e-9)
 
 

@@ -17,6 +17,7 @@ c = np.ones(2)
 def linear_programs() -> NDArray[Any]:
     """Ours, and SciPy's arguments."""
     result = monotone.solve_lp(c, A, lc=[0.0, 0.0], lx=0.0, polish=1.0)
+    monotone.solve_lp(c, A, lx=0.0, presolve=True, polish="basic")
     assert_type(result, monotone.LPResult)
     assert_type(result.x, NDArray[Any])
     assert_type(result.y, NDArray[Any])
@@ -71,7 +72,7 @@ def mistakes() -> None:
     monotone.halpern(lambda x: x, c, L=1.0, method="halpren")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     monotone.halpern(lambda x: x, c)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     monotone.solve_game(A, method="simplex")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    monotone.solve_lp(c, A, polish="basic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    monotone.solve_lp(c, A, polish="vertex")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     game = monotone.BilinearGame(A)
     monotone.vr_halpern(game, c, assumption="strong")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     monotone.vr_halpern(game, c, schedule="papers")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve.monotone._norms import norm
+
+from ._rules import is_certificate
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Dtype, Matrix, Namespace
@@ -135,6 +138,38 @@ class LinearProgram:
         bounds = {name: getattr(self, name) for name in ("lc", "uc", "lx", "ux")}
         return replace(self, **{k: self.xp.where(self.xp.isfinite(v), 0.0, v) for k, v in bounds.items()})
 
+    @np.errstate(over="ignore", invalid="ignore")
+    def is_infeasible_by(self, y: Array, tol: float = 0.0) -> bool:
+        """Whether these multipliers of a single program contradict its bounds, beyond rounding errors.
+
+        With a tolerance also: whether they prove that no x within its bounds has a smaller primal residual,
+        which is at least ``total / |y|`` over the bounds that are used.
+        """
+        limit, r = np.where(y > 0, self.lc, self.uc), -times_transposed(self.A, y)
+        bound, held = np.where(r > 0, self.lx, self.ux), times_transposed(abs(self.A), abs(y))
+        if not np.isfinite(limit[y != 0]).all() or not np.isfinite(y).all() or not y.any():
+            return False
+        finite = np.isfinite(bound)
+        used = np.max(abs(limit[y != 0]))
+        total = _support(np, y, limit) + _support(np, r, bound)
+        if not total > tol * norm(np, y) * (self.small_bound() + norm(np, np.where(y != 0, limit, 0.0))):
+            return False
+        sizes = _support(np, abs(y), abs(limit)) + np.sum(np.where(finite, held * abs(bound), 0.0))
+        violation = np.max(abs(r[~finite]), initial=0.0)
+        return bool(is_certificate(total, violation, used, y.size + r.size, sizes))
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def is_unbounded_by(self, v: Array) -> bool:
+        """Whether the objective of a single program falls along this direction, which leaves no bound."""
+        av = times(self.A, v)
+        outside = [
+            np.max(abs(d[np.isfinite(np.where(d < 0, low, high))]), initial=0.0)
+            for d, low, high in ((v, self.lx, self.ux), (av, self.lc, self.uc))
+        ]
+        terms = self.c * v
+        descent, sizes = -np.sum(terms), np.sum(abs(terms))
+        return bool(descent > 0 and is_certificate(descent, max(outside), self.size_c(), v.size, sizes))
+
     @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the residuals
     def quality(self, x: Array, y: Array) -> dict[str, Any]:
         """Objective, reduced costs, the three residuals and the largest of them, all in these units."""
@@ -210,15 +245,6 @@ def _without_endless(xp: Namespace, bounds: dict[str, Array]) -> dict[str, Array
     return {
         name: xp.where(sizes[name] < ENDLESS, v, xp.where(v > 0.0, inf, -inf)) for name, v in bounds.items()
     }
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def norm(xp: Namespace, v: Array) -> Any:
-    """The 2-norm along the last axis, a float for a vector, without overflow or underflow."""
-    if v.ndim == 1:
-        square = float(np.dot(v, v)) if arrays.is_numpy(xp) else 0.0  # a tenth of the time, where it will do
-        return math.sqrt(square) if 1e-200 < square < 1e300 else arrays.norm(xp, v)
-    return xp.sqrt(xp.sum(v * v, axis=-1))
 
 
 @np.errstate(over="ignore", invalid="ignore")

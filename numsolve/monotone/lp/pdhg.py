@@ -20,32 +20,29 @@ shortens it. That is a heuristic, which ends after a hundred such failures: then
 
 from __future__ import annotations
 
-import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
-from numsolve._core.monitor import Monitor
-from numsolve._core.result import PrecisionWarning, Status, caller_level, deliver
+from numsolve._core.result import PrecisionWarning, caller_level
+from numsolve.monotone.result import LPResult
 
-from ._batched import in_units, settled, solve_batch
-from ._compiled import COLUMNS, MAXITER, Compiled, Run
-from ._lp import LinearProgram, Units, prepare
-from .result import LPResult
+from ._batched import solve_batch
+from ._program import LinearProgram, prepare
+from ._single import at_once, solve_single
+from .basic import highs
 
 if TYPE_CHECKING:
-    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix
+    from numsolve._core.typing import ArrayLike, Callback, Matrix
 
     from ._batched import Start
 
 #: float32 data do not support tighter tolerances.
 FLOAT32_TOL = 1e-4
-#: What the scaling may round off a residual.
-SLACK = 1.01
 
 
 @answers(
@@ -70,7 +67,8 @@ def solve_lp(
     *,
     tol: float = 1e-6,
     x0: ArrayLike | tuple[ArrayLike, ArrayLike] | LPResult | None = None,
-    polish: float | None = None,
+    presolve: bool = False,
+    polish: float | Literal["basic"] | None = None,
     maxiter: int | None = None,
     callback: Callback | None = None,
     progress: bool = False,
@@ -96,11 +94,18 @@ def solve_lp(
         Largest relative primal residual, dual residual and gap, as `LPResult` defines them.
     x0 : array, pair (x, y) or LPResult, optional
         Where to start; zeros by default.
-    polish : float, optional
-        Reduce the primal and the dual residual to this much afterwards, each by a short run of its own that
-        leaves the objective aside. The gap may grow, by a factor of a few or of a hundred, and with it
-        `residual`; `success` speaks of the run before, unless the time limit or Ctrl-C cuts the polishing
-        short. Not for batches.
+    presolve : bool
+        Make the program smaller first, and its solution, multipliers and certificates included, one of yours
+        afterwards: see `numsolve.monotone.lp.presolve` for what is done. A contradiction of the bounds that
+        rows imply is found at once. The answer is measured in your program; where it misses `tol` there, or
+        its certificate proves nothing there, the iteration goes on in yours. Without presolve, a run that
+        has not ended after 1024 iterations looks for such a contradiction. For single programs in NumPy.
+    polish : float or "basic", optional
+        "basic" hands the solution to the simplex method of HiGHS, which ends at a vertex with exact
+        multipliers; it needs the package highspy. A number: reduce the primal and the dual residual to this
+        much afterwards, each by a short run of its own that leaves the objective aside. The gap may grow, by
+        a factor of a few or of a hundred, and with it `residual`; `success` speaks of the run before, unless
+        the time limit or Ctrl-C cuts the polishing short. Not for batches.
     maxiter, callback, progress, time_limit : optional
         Most iterations (1 000 000 by default); called after each iteration with x, or with an
         ``intermediate_result``, and true ends the run (it slows the run down); a progress bar; seconds.
@@ -158,7 +163,18 @@ def solve_lp(
     program = prepare(c, A, lc, uc, lx, ux)
     x, y = _start(program, x0)
     tol = _tolerance(program, tol)
-    polish = None if polish is None else checks.real("polish", polish, low=0.0, open_low=True)
+    if isinstance(polish, str):
+        checks.choice("polish", polish, ("basic",))
+        highs()
+    elif polish is not None:
+        polish = checks.real("polish", polish, low=0.0, open_low=True)
+    single = program.batch is None and arrays.is_numpy(program.xp)
+    if checks.flag("presolve", presolve) and not single:
+        raise ValueError("presolve must be False for a batch, and for arrays of other libraries than NumPy")
+    if polish == "basic" and not single:
+        raise ValueError(
+            "polish must not be 'basic' for a batch, and for arrays of other libraries than NumPy"
+        )
     units = program.units()
     lp = program.divided(units)
     with np.errstate(over="ignore", invalid="ignore"):  # a start beyond the range of floats is seen as such
@@ -168,131 +184,9 @@ def solve_lp(
         )
     if 0 in lp.A.shape or (lp.batch is None and bool(lp.contradictory)):
         return at_once(lp, units)
-    if lp.batch is not None or not arrays.is_numpy(lp.xp):
+    if not single:
         return solve_batch(lp, start, tol, limits, units)
-    return _solve_single(lp, start, tol, polish, limits, units)
-
-
-def _solve_single(
-    lp: LinearProgram, start: Start, tol: float, polish: float | None, limits: Limits, units: Units
-) -> LPResult:
-    """Solve one program by the compiled kernels."""
-    point: Any = None
-    certificate: Any = None
-    extra = 0
-    with Monitor(
-        limits,
-        atol=tol,
-        maxiter=MAXITER,
-        label="linear program",
-        present=lambda point: solver.unscaled(point)[0] * units.bounds,
-        columns=COLUMNS,
-        step_seconds=3e-9 * _entries(lp.A) + 1e-8 * sum(lp.A.shape),
-    ) as it:
-        solver = Compiled(lp, limits)
-        run = Run(solver, solver.start(*start))
-        run.drive(it)
-        if it.status is Status.INFEASIBLE:
-            certificate = run.ray(dual=True)
-        elif it.status is Status.UNBOUNDED:
-            certificate, extra = _unbounded(run, it)
-        elif polish is not None and it.status is Status.CONVERGED:
-            point, extra = polished(solver, it, polish)
-    # Without polishing, or if Ctrl-C ended it, what was reached before.
-    x, y = solver.unscaled(it.x if point is None else point)
-    quality = lp.quality(x, y)
-    fields = in_units(units, x, y, quality)
-    kind = lp.c.dtype
-    with np.errstate(over="ignore"):
-        fields |= {name: fields[name].astype(kind) for name in ("x", "y", "reduced_costs")}
-    if not math.isfinite(quality["residual"]) or settled(lp.xp, it.status, fields) is not it.status:
-        it.stop(Status.NONFINITE)
-    elif it.status is Status.CONVERGED and not extra and quality["residual"] > SLACK * tol:
-        it.stop(Status.ROUNDING, f"In your units the residual is {quality['residual']:.1e}.")
-    if it.status is Status.CONVERGED and extra:
-        it.detail = f"Polished; the gap was below {it.threshold:.1e} and is {quality['gap']:.1e}."
-    return it.result(LPResult, nit=it.nit + extra, nrestart=run.nrestart, certificate=certificate, **fields)
-
-
-def polished(solver: Compiled, it: Monitor, tol: float) -> tuple[tuple[Array, Array], int]:
-    """Project, nearly, on the feasible and the dual feasible points: PDHG without costs, then without bounds.
-
-    Each half starts from its part of the point and zero for the other, and counts only if it arrives. This is
-    the feasibility polishing of PDLP (D. Applegate et al., "PDLP: a practical first-order method for
-    large-scale linear programming", arXiv 2501.07018, 2025).
-    """
-    (x, y), steps = it.x, 0
-    for program, start, shares in (
-        (solver.scaled.without_cost(), (x, np.zeros_like(y)), (1.0, 0.0, 0.0)),
-        (solver.scaled.without_bounds(), (np.zeros_like(x), y), (0.0, 1.0, 0.0)),
-    ):
-        part = _part(solver, it, tol)
-        with part:
-            Run(solver, start, program, shares).drive(part)
-        steps += part.nit
-        if part.status is Status.CONVERGED:
-            x, y = (part.x[0], y) if shares[0] else (x, part.x[1])
-        elif part.status is Status.TIME_LIMIT:
-            it.stop(
-                Status.TIME_LIMIT, f"The run had converged to {it.threshold:.1e}; polishing was cut short."
-            )
-            break
-    return (x, y), steps
-
-
-def _unbounded(run: Run, it: Monitor) -> tuple[Array, int]:
-    """Settle whether a program with a direction of descent has a feasible point; returns the certificate."""
-    solver, ray = run.solver, run.ray(dual=False)
-    part = _part(solver, it, it.threshold)
-    feasible = Run(solver, solver.start(None, None), solver.scaled.without_cost(), (1.0, 0.0, 0.0))
-    with part:
-        feasible.drive(part)
-    if part.status is Status.INFEASIBLE:
-        it.stop(Status.INFEASIBLE)
-        ray = feasible.ray(dual=True)
-    elif part.status is Status.TIME_LIMIT:
-        it.stop(Status.TIME_LIMIT, "The objective falls forever, if there is a feasible point.")
-    elif part.status is not Status.CONVERGED:
-        it.detail = "Whether there is a feasible point was not settled."
-    return ray, part.nit
-
-
-def _part(solver: Compiled, it: Monitor, tol: float) -> Monitor:
-    """A monitor for a run within a run: Ctrl-C passes through it and ends the run around it."""
-    return Monitor(
-        it.limits.part(it.maxiter),
-        atol=tol,
-        maxiter=it.maxiter,
-        columns=COLUMNS,
-        step_seconds=solver.step_seconds,
-    )
-
-
-def at_once(lp: LinearProgram, units: Units) -> LPResult:
-    """Solve programs that need no iteration: no rows, no columns, or contradictory bounds of a single one."""
-    xp, m = lp.xp, lp.A.shape[0]
-    shape = lp.c.shape if lp.batch is None else (lp.batch, lp.c.shape[-1])
-    nearest = xp.minimum(xp.maximum(xp.zeros(shape, dtype=lp.c.dtype), lp.lx), lp.ux)
-    nearest = xp.where(xp.isfinite(nearest), nearest, 0.0)
-    x = xp.where(lp.c > 0, lp.lx, xp.where(lp.c < 0, lp.ux, nearest))
-    endless = ~xp.isfinite(x)
-    x = xp.where(endless, nearest, x)
-    infeasible = lp.contradictory | xp.any(lp.lc > 0, axis=-1) | xp.any(lp.uc < 0, axis=-1)
-    infeasible, unbounded = np.broadcast_arrays(
-        arrays.to_host(infeasible), arrays.to_host(xp.any(endless, axis=-1))
-    )
-    status: Any = np.where(infeasible, Status.INFEASIBLE, np.where(unbounded, Status.UNBOUNDED, 0))
-    rays: Any = xp.where(endless, -xp.sign(lp.c), 0.0)
-    if lp.batch is None:
-        status = Status(int(status))
-        rays = rays if status is Status.UNBOUNDED else None
-    else:
-        rays = [rays[i, :] if status[i] == Status.UNBOUNDED else None for i in range(lp.batch)]
-    y = xp.zeros((*shape[:-1], m), dtype=lp.c.dtype)
-    fields = in_units(units, x, y, lp.quality(x, y))
-    result = LPResult(status=settled(xp, status, fields), certificate=rays, **fields)
-    deliver(result)
-    return result
+    return solve_single(lp, start, tol, polish, limits, units, presolve)
 
 
 def _tolerance(lp: LinearProgram, tol: float) -> float:
@@ -321,7 +215,3 @@ def _start(lp: LinearProgram, x0: Any) -> Start:
     if y is not None:
         y = checks.array("x0[1]", y, xp=lp.xp, dtype=lp.c.dtype, shape=(*front, m))
     return x, y
-
-
-def _entries(A: Matrix) -> int:
-    return int(A.nnz if arrays.is_sparse(A) else A.shape[0] * A.shape[1])

@@ -10,9 +10,9 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
+from numsolve.monotone.result import LinprogResult, LPResult, Marginals
 
 from .pdhg import solve_lp
-from .result import LinprogResult, LPResult, Marginals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,8 +85,7 @@ def linprog(
     x0 : array, pair (x, y) or LPResult, optional
         Where to start; zeros by default.
     options : dict, optional
-        SciPy's way to give `tol`, `maxiter`, `time_limit`, and "disp" for `progress`; "presolve" changes
-        nothing.
+        SciPy's way to give `tol`, `maxiter`, `time_limit`, `presolve`, and "disp" for `progress`.
     maxiter, callback, progress, time_limit : optional
         As in `solve_lp`. A callback that wants SciPy's fields calls its parameter ``intermediate_result``.
 
@@ -142,6 +141,7 @@ def linprog(
         ux,
         tol=chosen.get("tol", 1e-6) if tol is None else tol,
         x0=x0,
+        presolve=bool(chosen.get("presolve", False)),
         maxiter=chosen.get("maxiter") if maxiter is None else maxiter,
         callback=_answering(callback),
         progress=progress or bool(chosen.get("disp", False)),

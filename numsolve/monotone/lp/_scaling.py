@@ -1,4 +1,4 @@
-"""Scaling of a matrix by rows and columns, and its norm.
+"""Scaling of a matrix by rows and columns.
 
 Rows and columns are divided by geometric means in turn, which minimises the spread of ``log|A_ij|``
 (A. Curtis, J. Reid, "On the automatic scaling of matrices for Gaussian elimination", J. Inst. Maths.
@@ -9,26 +9,19 @@ both rows and columns norms in matrices", 2001); then by the roots of their 1-no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from numsolve._core import arrays
-from numsolve._core.limits import Limits
-
-from ._lp import norm
+from numsolve.monotone._norms import UNLIMITED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from numsolve._core.limits import Limits
     from numsolve._core.typing import Array, Matrix, Namespace
 
 #: Sweeps by geometric means, and by largest entries.
 GEOMETRIC, RUIZ = 10, 10
-#: Steps of the Golub-Kahan process.
-LANCZOS = 40
-#: Of a solve without limits.
-UNLIMITED = Limits()
 
 
 def scaling(A: Matrix, geometric: int = GEOMETRIC, limits: Limits = UNLIMITED) -> tuple[Array, Array]:
@@ -102,41 +95,3 @@ def scaling_dense(xp: Namespace, A: Array, limits: Limits = UNLIMITED) -> tuple[
         xp.exp(rows[:, 0]) / xp.sqrt(xp.where(sum_r > 0, sum_r, 1.0)),
         xp.exp(columns[0, :]) / xp.sqrt(xp.where(sum_c > 0, sum_c, 1.0)),
     )
-
-
-def spectral_norm(
-    xp: Namespace,
-    matvec: Callable[[Array], Array],
-    rmatvec: Callable[[Array], Array],
-    v: Array,
-    limits: Limits = UNLIMITED,
-) -> float:
-    """The 2-norm of a matrix, from below, by the Golub-Kahan process from v, as far as the time goes."""
-    alphas: list[float] = []
-    betas: list[float] = []
-    u: Any = None
-    beta = first = 0.0
-    v = v / norm(xp, v)
-    for _ in range(min(LANCZOS, v.shape[0])):
-        if limits.expired:
-            break
-        u = matvec(v) - (0.0 if u is None else beta * u)
-        alpha = norm(xp, u)
-        alphas.append(alpha)
-        first = max(first, alpha)
-        if alpha <= 1e-12 * first or alpha == 0.0:
-            break
-        u = u / alpha
-        v = rmatvec(u) - alpha * v
-        beta = norm(xp, v)
-        betas.append(beta)
-        if beta <= 1e-12 * first:
-            break
-        v = v / beta
-    k = len(alphas)
-    B = np.zeros((k, k + 1))
-    B[range(k), range(k)] = alphas
-    B[range(len(betas)), range(1, len(betas) + 1)] = betas
-    if not np.isfinite(B).all():  # the residuals will tell
-        return float("inf")
-    return float(np.linalg.norm(B, 2)) if k else 0.0

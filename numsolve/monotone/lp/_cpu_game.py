@@ -1,6 +1,6 @@
 """Compiled kernels of matrix games on simplices: ``min_x max_y y'A x``, x of n entries and y of m.
 
-The iteration is that of `_cpu_lp` with projections on the simplex in place of the clipping; matrices have the
+The iteration is that of `_cpu` with projections on the simplex in place of the clipping; matrices have the
 same two forms, and the largest payoff is about one. Both ``A x`` and ``A'y`` are carried along, so that the
 residual of the PDHG point costs no product. A run keeps its players in two `Player` of `_tuples`, and its
 numbers in a record `GAME_RUN`.
@@ -10,8 +10,10 @@ import math
 
 from numsolve._core.codes import CONVERGED, RUNNING, STAGNATED
 from numsolve._core.compiled import inner, kernel
+from numsolve.monotone._cpu_lp import row_dot
+from numsolve.monotone._cpu_simplex import project
 
-from ._cpu_lp import row_dot, wants_restart
+from ._cpu import wants_restart
 
 
 @kernel
@@ -143,40 +145,3 @@ def look_at_program(M, Mt, col, row, x, y, stake, out):
     for j in range(x.zh.size):
         x.payh[j] = row_dot(Mt, j, y.zh)
     _judge(x, y, stake, out)
-
-
-@kernel
-def project_on_simplex(v, radius):
-    """`project`, to be called from Python."""
-    project(v, radius)
-
-
-@inner
-def project(v, radius):
-    """Project on the simplex of nonnegative vectors with the sum `radius`, in place.
-
-    The solution is max(v - t, 0), where t is the mean excess of the entries above t (C. Michelot, 1986).
-    These are found by dropping what lies below the mean excess of the entries kept so far, beginning with
-    those within `radius` of the largest, which are the only ones that can stay. A round that drops nothing
-    is the last; so there are no more rounds than entries, whatever the rounding, and the sum of the kept
-    entries settles t. Differences to the largest entry keep the digits of that sum whatever the offset; NaN
-    stays NaN.
-    """
-    top = v[0]
-    for i in range(v.size):
-        top = max(top, v[i])
-    kept, t = v.size + 1, -radius
-    for _ in range(v.size):
-        count, total = 0, 0.0
-        for i in range(v.size):
-            d = v[i] - top
-            if d > t:
-                count += 1
-                total += d
-        if count == 0 or count >= kept:
-            break
-        kept = count
-        t = (total - radius) / kept
-    for i in range(v.size):
-        d = (v[i] - top) - t
-        v[i] = 0.0 if d <= 0.0 else d  # noqa: FURB136  # max would lose NaN

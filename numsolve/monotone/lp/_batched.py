@@ -1,4 +1,4 @@
-"""Linear programs with one matrix, side by side, by the array code of `_generic_lp`."""
+"""Linear programs with one matrix, side by side, by the array code of `_generic`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from numsolve._core.codes import RUNNING
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
+from numsolve.monotone._norms import spectral_norm
+from numsolve.monotone.result import LPResult
 
-from . import _generic_lp as g
+from . import _generic as g
 from ._compiled import EVERY, MAXITER, SAFETY
-from ._lp import Units, times, times_transposed
-from ._scaling import scaling, scaling_dense, spectral_norm
-from .result import LPResult
+from ._program import Units, times, times_transposed
+from ._scaling import scaling, scaling_dense
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Namespace
 
-    from ._lp import LinearProgram
+    from ._program import LinearProgram
 
 #: x and y to start from; None is zero.
 Start: TypeAlias = "tuple[Array | None, Array | None]"

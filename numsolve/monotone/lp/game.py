@@ -2,7 +2,7 @@ r"""Matrix games by restarted, reflected Halpern iterations of the primal-dual h
 
     min_x max_y  y'A x     over the simplices of x (n entries) and y (m entries)
 
-is solved in one of two forms. "simplex-pdhg" runs the iteration of `numsolve.monotone.pdhg` on the simplices,
+is solved in one of two forms. "simplex-pdhg" runs the iteration of the file `pdhg` on the simplices,
 
     x^ = P(x - tau A'y),     xb = 2 x^ - x,     y^ = P(y + sigma A xb),
 
@@ -23,13 +23,15 @@ from numsolve._core.codes import CONVERGED, RUNNING, STAGNATED
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
+from numsolve.monotone._compiled import by_rows, in_rows
+from numsolve.monotone._norms import spectral_norm
+from numsolve.monotone._tuples import record
+from numsolve.monotone.prox import project_simplex
+from numsolve.monotone.result import GameResult
 
-from ._compiled import SAFETY, Compiled, Run, by_rows, drive, in_rows
-from ._lp import LinearProgram
-from ._scaling import spectral_norm
-from ._tuples import GAME_RUN, Player, record
-from .prox import project_simplex
-from .result import GameResult
+from ._compiled import SAFETY, Compiled, Run, drive
+from ._program import LinearProgram
+from ._tuples import GAME_RUN, Player
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike, Callback, Kernels, Matrix

@@ -2,7 +2,7 @@
 
 Arrays have the batch in front: x of shape (B, n), y of shape (B, m); numbers of the iteration have shape
 (B, 1). So the products of a batch are matrix-matrix products, ``x At`` and ``y A``. Each program has its own
-weight, restarts and residuals, as in `_cpu_lp`, whose names are used here.
+weight, restarts and residuals, as in `_cpu`, whose names are used here.
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ def adapt_step(xp: Namespace, s: State, restarted: Array, rejected: Array, base:
 def restart(xp: Namespace, s: State, wanted: Array, times_a: Callable[[Array], Array]) -> None:
     """Move anchor and iterate of some programs to their PDHG points, and balance their weights."""
     dx, dy = length(xp, s.xh - s.x0), length(xp, s.yh - s.y0)
-    x_moved, y_moved = dx > 1e-10 * length(xp, s.xh), dy > 1e-10 * length(xp, s.yh)
+    # Beside the other's way, what rounding moved is no way.
+    x_moved = dx > 1e-10 * xp.maximum(length(xp, s.xh), dy / s.weight)
+    y_moved = dy > 1e-10 * xp.maximum(length(xp, s.yh), dx * s.weight)
     both = x_moved & y_moved
     balanced = xp.sqrt(s.weight * xp.where(both, dy, 1.0) / xp.where(both, dx, 1.0))
     pushed = xp.where(x_moved, s.weight / STUCK, xp.where(y_moved, s.weight * STUCK, s.weight))

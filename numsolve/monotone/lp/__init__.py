@@ -1,0 +1,1 @@
+"""Linear programs and matrix games by restarted, reflected Halpern iterations of PDHG."""
