@@ -12,6 +12,11 @@ from .operator import RieszSplineOperator as RieszSplineOperator
 from .operator import good_n as good_n
 from .plane import TensorSpline as TensorSpline
 from .plane import solve_riesz_2d as solve_riesz_2d
+from .result import FirstPassageResult as FirstPassageResult
+from .result import FractionalDiffusionResult as FractionalDiffusionResult
+from .result import RieszEigResult as RieszEigResult
+from .result import RieszFamilyResult as RieszFamilyResult
+from .result import RieszPlaneResult as RieszPlaneResult
 from .result import RieszResult as RieszResult
 from .symbol import SymbolAnalysis as SymbolAnalysis
 from .symbol import analyze_symbol as analyze_symbol
@@ -19,7 +24,12 @@ from .symbol import mass_symbol as mass_symbol
 from .symbol import riesz_symbol as riesz_symbol
 
 __all__ = [
+    "FirstPassageResult",
+    "FractionalDiffusionResult",
     "JacobiSolution",
+    "RieszEigResult",
+    "RieszFamilyResult",
+    "RieszPlaneResult",
     "RieszResult",
     "RieszSplineOperator",
     "SymbolAnalysis",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from scipy.interpolate import BSpline, make_interp_spline
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+Solved = TypeVar("Solved", bound=RieszResult)
 #: Iterations of GMRES; a good preconditioner needs about a dozen.
 MAXITER = 200
 #: Unknowns up to which varying coefficients are left to a dense factorisation, which takes milliseconds.
@@ -73,7 +74,7 @@ def iterate(
         rows = Rows(A, reaction, diffusion, preconditioner, xp, like, limits)
     except TimeIsOverError:
         start = A.spline(host(x0))
-        return unsolved(arrays.to_host(x0), b, A.greville, start, "spline", reason, A.interval)
+        return unsolved(RieszResult, arrays.to_host(x0), b, A.greville, start, "spline", reason, A.interval)
     with Monitor(
         limits,
         maxiter=MAXITER,
@@ -138,7 +139,7 @@ def factorise(
         A.assemble(limits)
     except TimeIsOverError:
         zero = np.zeros_like(b)
-        return unsolved(zero, b, A.greville, A.spline(zero), "dense", reason, A.interval)
+        return unsolved(RieszResult, zero, b, A.greville, A.spline(zero), "dense", reason, A.interval)
     c, status, residual = _direct(A.todense(), A.mass(), b, reaction, diffusion, rtol)
     result = RieszResult(
         x=c,
@@ -185,7 +186,7 @@ def factorise_on_mesh(
         A = dense_matrix(unit_knots, unit_points, p, alpha, weights, definition, limits) * width**-alpha
     except TimeIsOverError:
         nothing = result(np.zeros_like(b))
-        return unsolved(nothing.x, b, points, nothing.sol, "dense", reason, data.interval)
+        return unsolved(RieszResult, nothing.x, b, points, nothing.sol, "dense", reason, data.interval)
     c, status, residual = _direct(A, spline_values(unit_knots, p), b, reaction, diffusion, rtol)
     out = result(c, status=status, residual=residual)
     deliver(out)
@@ -206,7 +207,7 @@ def _direct(A: Array, M: Any, b: Array, reaction: Any, diffusion: Any, rtol: flo
     return c, status if residual <= max(wanted, rounding) else Status.BREAKDOWN, residual
 
 
-def doubted(result: RieszResult, reaction: Any) -> RieszResult:
+def doubted(result: Solved, reaction: Any) -> Solved:
     """Take the success back if the reaction is negative somewhere and coarser meshes have another solution.
 
     The equation is then nearly singular: next to an eigenvalue, the values are those of the discretisation.
@@ -236,9 +237,11 @@ def check_numpy(data: Data) -> None:
         raise TypeError(f"method 'dense' takes NumPy arrays, got those of {arrays.namespace_name(data.xp)}")
 
 
-def unsolved(x: Any, b: Any, points: Any, sol: Any, method: str, reason: str, interval: Any) -> RieszResult:
+def unsolved(
+    kind: type[Solved], x: Any, b: Any, points: Any, sol: Any, method: str, reason: str, interval: Any
+) -> Solved:
     """What there is when the time is over before the equations are set up: the start."""
-    result = RieszResult(
+    result = kind(
         x=x,
         status=Status.TIME_LIMIT,
         detail="The matrix was not set up in time.",

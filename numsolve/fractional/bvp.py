@@ -25,6 +25,7 @@ from ._stability import instability
 from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
 from .dense import MOST_UNKNOWNS
 from .operator import RieszSplineOperator, check_interval, check_weights, check_width
+from .result import RieszResult
 from .spectral import TOLERABLE, Modes, jacobi_series, solve_by_collocation, solve_by_division
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from ._data import Values
     from ._settings import Definition, Preconditioner
-    from .result import RieszResult
 
     Array = NDArray[np.float64]
 
@@ -257,7 +257,14 @@ def _by_modes(data: Data, modes: Modes, most: int, reason: str, limits: Limits) 
         points = np.array([sum(modes.interval) / 2])
         nothing = np.zeros(1)
         return unsolved(
-            nothing, f(points), points, modes.solution(nothing), "spectral", reason, modes.interval
+            RieszResult,
+            nothing,
+            f(points),
+            points,
+            modes.solution(nothing),
+            "spectral",
+            reason,
+            modes.interval,
         )
     missed = data.unseen(np.asarray(result.points), result.sol)
     if missed > result.error_estimate:

@@ -18,7 +18,7 @@ from ._estimate import from_levels
 from .bspline import check_alpha, check_degree, check_order
 from .jacobi import JacobiSolution, basis, eigenvalues, from_unit, gauss_rule, laplacian_scale
 from .operator import RieszSplineOperator, check_interval, check_spans
-from .result import RieszResult
+from .result import RieszEigResult
 
 METHODS = ("spectral", "spline")
 Method: TypeAlias = Literal["spectral", "spline"]
@@ -37,7 +37,7 @@ def solve_riesz_eig(
     method: Method = "spectral",
     n: int | None = None,
     p: int = 5,
-) -> RieszResult:
+) -> RieszEigResult:
     r"""Compute the smallest eigenvalues of ``(-Delta)^(alpha/2) u = lambda u``, u = 0 outside an interval.
 
     Parameters
@@ -58,7 +58,7 @@ def solve_riesz_eig(
 
     Returns
     -------
-    RieszResult
+    RieszEigResult
         With `x`, the eigenvalues, ascending; `functions`, as many functions of unit norm in L2, positive
         next to a; `error_estimate`, from half as many modes or from half and a quarter of the spans: the
         largest relative error of the eigenvalues.
@@ -97,7 +97,7 @@ def solve_riesz_eig(
         # The modes are positive at their right end; the eigenfunctions are at the left one.
         signs = np.sign(basis(N, alpha, np.array([-1.0])) @ vectors)[0]
         vectors = vectors * (signs / np.sqrt(jacobian))
-        return RieszResult(
+        return RieszEigResult(
             x=values * scale,
             residual=residual * scale,
             points=from_unit(gauss_rule(N, alpha / 2)[0], interval),
@@ -134,7 +134,7 @@ def _modes(N: int, alpha: float, k: int) -> tuple[Any, Any, float]:
     return 1 / mu, vectors / root[:, None] / np.sqrt(mu), residual
 
 
-def _spline_eigenvalues(A: RieszSplineOperator, k: int) -> RieszResult:
+def _spline_eigenvalues(A: RieszSplineOperator, k: int) -> RieszEigResult:
     """The eigenvalues of the pencil (A, M) by a dense method; real in every case that was tried."""
     stiffness, M = A.todense(), A.mass().toarray()
     values, vectors = eig(stiffness, M)
@@ -150,7 +150,7 @@ def _spline_eigenvalues(A: RieszSplineOperator, k: int) -> RieszResult:
     for v in vectors.T:
         u = A.spline(v)(x)
         functions.append(A.spline(v * (np.sign(v[0]) / np.sqrt(w @ (u * u)))))
-    return RieszResult(
+    return RieszEigResult(
         x=values,
         residual=residual,
         points=A.greville,

@@ -25,14 +25,14 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
-from ._data import is_number, sample_plane
+from ._data import is_number, sample
 from ._estimate import from_levels
 from ._gmres import PATIENCE, fgmres
 from ._settings import FOREIGN, TimeIsOverError, keep_time
 from ._splines import MAXITER, doubted, unsolved
 from ._system import turns
 from .operator import RieszSplineOperator, check_interval
-from .result import RieszResult
+from .result import RieszPlaneResult
 from .symbol import mass_samples
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def solve_riesz_2d(
     callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
-) -> RieszResult:
+) -> RieszPlaneResult:
     r"""Solve ``d_x R_x u + d_y R_y u + reaction u = f`` on a rectangle, with u = 0 outside.
 
     ``R_x = (-d^2/dx^2)^(alpha/2)`` acts on lines, as in anisotropic Lévy flights, whose jumps follow the
@@ -135,7 +135,7 @@ def solve_riesz_2d(
 
     Returns
     -------
-    RieszResult
+    RieszPlaneResult
         ``result(x, y)`` evaluates the solution; `x` are the coefficients, of shape (Kx, Ky); `points` the
         collocation points of each direction.
 
@@ -177,7 +177,7 @@ def _solve(
     method: str,
     rtol: float,
     x0: Any = None,
-) -> tuple[RieszResult, Array]:
+) -> tuple[RieszPlaneResult, Array]:
     """The solution, and the reaction at the points."""
     orders = _pair("alpha", alpha)
     spans = _pair("n", n)
@@ -189,9 +189,9 @@ def _solve(
     d_x, d_y = (checks.real("diffusion", d, low=0.0, open_low=True) for d in _pair("diffusion", diffusion))
     checks.choice("method", method, METHODS)
     rtol = checks.real("rtol", rtol, low=0.0)
-    grid = np.meshgrid(Ax.greville, Ay.greville, indexing="ij")
-    F = sample_plane("f", f, grid)
-    r = np.zeros(F.shape) if reaction is None else sample_plane("reaction", reaction, grid)
+    grid = tuple(np.meshgrid(Ax.greville, Ay.greville, indexing="ij"))
+    F = sample("f", f, grid)
+    r = np.zeros(F.shape) if reaction is None else sample("reaction", reaction, grid)
     X0 = np.zeros(F.shape) if x0 is None else checks.array("x0", x0, dtype=np.float64, shape=F.shape)
 
     reason = "it was asked for"
@@ -214,7 +214,7 @@ def _solve(
         shift = cycle(shifts)
     except TimeIsOverError:
         start = TensorSpline((Ax.knots, Ay.knots), X0, Ax.p)
-        return unsolved(X0, b, points, start, method, reason, tuple(sides)), r
+        return unsolved(RieszPlaneResult, X0, b, points, start, method, reason, tuple(sides)), r
     Mx, My = Ax.mass(), Ay.mass()
 
     def product(x: Array) -> Array:
@@ -261,7 +261,7 @@ def _solve(
         return from_levels(levels[0], *levels[1:]) if len(levels) > 1 else math.nan
 
     result = it.result(
-        RieszResult,
+        RieszPlaneResult,
         points=points,
         sol=sol,
         method=method,
