@@ -9,8 +9,6 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
@@ -87,13 +85,13 @@ class Later:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, instance: Any, owner: type | None = None) -> float:
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return float("nan")
         value = instance.__dict__[self.name]
         if callable(value):
-            value = instance.__dict__[self.name] = float(value())
-        return float(value)
+            value = instance.__dict__[self.name] = value()
+        return value if np.ndim(value) else float(value)
 
-    def __set__(self, instance: Any, value: float | Callable[[], float]) -> None:
+    def __set__(self, instance: Any, value: Any) -> None:
         instance.__dict__[self.name] = value

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from scipy.interpolate import BSpline, make_interp_spline
-from scipy.linalg import lu_factor, lu_solve
 
 from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
@@ -16,6 +15,7 @@ from numsolve._core.result import Status, deliver
 from ._assembly import clamped_knots, greville_points, spline_values
 from ._data import is_values, sample
 from ._estimate import from_levels
+from ._factors import Factors, norms
 from ._gmres import PATIENCE, UNIT, Iterate, fgmres
 from ._settings import TimeIsOverError
 from ._system import make_system
@@ -140,7 +140,9 @@ def factorise(
     except TimeIsOverError:
         zero = np.zeros_like(b)
         return unsolved(RieszResult, zero, b, A.greville, A.spline(zero), "dense", reason, A.interval)
-    c, status, residual = _direct(A.todense(), A.mass(), b, reaction, diffusion, rtol)
+    c, status, residual = _direct(
+        A.todense(), A.mass(), b, reaction, diffusion, rtol, reversible=A.reversible
+    )
     result = RieszResult(
         x=c,
         status=status,
@@ -193,18 +195,34 @@ def factorise_on_mesh(
     return out
 
 
-def _direct(A: Array, M: Any, b: Array, reaction: Any, diffusion: Any, rtol: float) -> Any:
+def _direct(
+    A: Array, M: Any, b: Array, reaction: Any, diffusion: Any, rtol: float, *, reversible: bool = False
+) -> Any:
     """Coefficients, status and residual of ``(diffusion A + reaction M) c = b``."""
+    factors = factors_of(A, M, reaction, diffusion, reversible=reversible)
+    c = factors.solve(b)
+    residual, status = judged(factors, b, c, rtol)
+    return c, Status(int(status)), float(residual)
+
+
+def factors_of(A: Array, M: Any, reaction: Any, diffusion: Any, *, reversible: bool) -> Factors:
+    """Factorise ``diffusion A + reaction M``; A is written to. Varying coefficients are not reversible."""
     if diffusion is not None:
         A *= diffusion[:, None]
+        reversible = reversible and np.ptp(diffusion) == 0
     if reaction is not None:
         A += reaction[:, None] * M.toarray()
-    c = lu_solve(lu_factor(A), b)
-    residual = arrays.norm(np, b - A @ c)
-    wanted = rtol * arrays.norm(np, b)
-    rounding = 4 * UNIT * (arrays.norm(np, A.ravel()) * arrays.norm(np, c) + arrays.norm(np, b))
-    status = Status.CONVERGED if residual <= wanted else Status.ROUNDING
-    return c, status if residual <= max(wanted, rounding) else Status.BREAKDOWN, residual
+        reversible = reversible and np.ptp(reaction) == 0
+    return Factors(A, reversible=reversible)
+
+
+def judged(factors: Factors, b: Array, c: Array, rtol: float) -> tuple[Any, Any]:
+    """Residuals of the columns of c, and the numbers of their statuses."""
+    residual, size = norms(b - factors.product(c)), norms(b)
+    wanted = rtol * size
+    rounding = 4 * UNIT * (factors.norm * norms(c) + size)
+    status = np.where(residual <= np.maximum(wanted, rounding), Status.ROUNDING, Status.BREAKDOWN)
+    return residual, np.where(residual <= wanted, Status.CONVERGED, status)
 
 
 def doubted(result: Solved, reaction: Any) -> Solved:
@@ -285,7 +303,8 @@ class Estimate:
         points = coarse.greville
         b, reaction, diffusion = (self._sampled(name, points) for name in ("f", "reaction", "diffusion"))
         if coarse.shape[0] <= DENSE_UNKNOWNS:
-            c = _direct(coarse.todense(), coarse.mass(), b, reaction, diffusion, 0.0)[0]
+            dense, M = coarse.todense(), coarse.mass()
+            c = _direct(dense, M, b, reaction, diffusion, 0.0, reversible=A.reversible)[0]
             return np.asarray(coarse.spline(c)(x))
         rows = Rows(coarse, reaction, diffusion, "auto")
         with Monitor(

@@ -160,7 +160,7 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
             It is nan outside the interval.
         """
         c = checks.array("c", c, dtype=np.float64, shape=(self.shape[0],), check_finite=False)
-        return BSpline(self.knots, np.r_[0.0, c, 0.0], self.p, extrapolate=False)
+        return spline_of(self, c)
 
     # -- the matrix --------------------------------------------------------------------------------
 
@@ -183,6 +183,11 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
         """The first column of the Toeplitz part; the first row too if the weights are equal."""
         column: Array = self.structure.column
         return column
+
+    @property
+    def reversible(self) -> bool:
+        """Whether the matrix is the same when both its indices are reversed."""
+        return self.weights[0] == self.weights[1]
 
     @property
     def corner_rank(self) -> int:
@@ -315,6 +320,11 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
 
     def _preconditioner(self, inverse: Any) -> LinearOperator:
         return SplineInverse(self.shape, inverse)
+
+
+def spline_of(A: RieszSplineOperator, c: Array) -> BSpline:
+    """The spline with these coefficients; with a matrix of them, one whose values are vectors."""
+    return BSpline(A.knots, np.pad(c, [(1, 1)] + [(0, 0)] * (c.ndim - 1)), A.p, extrapolate=False)
 
 
 class SplineInverse(LinearOperator):  # type: ignore[misc]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, cast
 
 import numpy as np
+from scipy.interpolate import BSpline
 
 from numsolve._core import arrays, checks
 from numsolve._core.plotting import new_axes, plot_history
@@ -172,6 +173,42 @@ class RieszFamilyResult(RieszResult):
             axes.plot(x, values[k], **{"label": labels[k], **_of_lines(style)})
         axes.legend(title=title)
         _name_axes(axes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class RieszBatchResult(RieszFamilyResult):
+    """Solutions for several right-hand sides, or orders: ``result(x)`` has a row for each of k.
+
+    Attributes
+    ----------
+    x : array of shape (K, k)
+        The coefficients of each solution, a column each; where they have different numbers of Jacobi modes,
+        zeros follow.
+    sol : tuple of callable
+        The solutions.
+    status, nit, residual, error_estimate : array of shape (k,)
+        Those of each solution.
+    """
+
+    def __call__(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Evaluate the solutions.
+
+        Parameters
+        ----------
+        x : array_like
+            Points, of any shape.
+
+        Returns
+        -------
+        array of shape (k, ...)
+        """
+        places, first = _places("x", x), cast("Any", self.sol[0])
+        if not all(isinstance(sol, BSpline) for sol in self.sol):
+            return family(self.sol, places)
+        together = BSpline(first.t, np.pad(self.x, ((1, 1), (0, 0))), first.k, extrapolate=False)
+        return np.stack(
+            [zero_outside(lambda _, v=v: v, places) for v in np.moveaxis(together(places), -1, 0)]
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

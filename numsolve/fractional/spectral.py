@@ -11,7 +11,7 @@ its solutions are less smooth in y, and the error falls like a power of N.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.linalg import lu_factor, lu_solve
@@ -172,22 +172,34 @@ def divided(modes: Modes, series: Series) -> Array:
 
 
 def solve_by_collocation(
-    f: Function, reaction: Function, modes: Modes, limit: int, reason: str, limits: Limits
+    f: Function,
+    reaction: Function,
+    modes: Modes,
+    limit: int,
+    reason: str,
+    limits: Limits,
+    kept: Tables | None = None,
 ) -> RieszResult:
-    """Solve ``R u + r(x) u = f`` with all modes allowed, and for comparison with a half and a quarter."""
+    """Solve ``R u + r(x) u = f`` with all modes allowed, and for comparison with a half and a quarter.
+
+    What does not depend on f is put into `kept`, or taken from there.
+    """
+    kept = {} if kept is None else kept
     coarse = []
-    for part in (2, 4):
-        c = _collocate(f, reaction, modes, max(limit // part, 1))[1]
-        coarse.append(modes.solution(c)(modes.witnesses()))
+    for N in (max(limit // 2, 1), max(limit // 4, 1), limit):
+        if N not in kept:
+            kept[N] = Collocation(reaction, modes, N)
+        if N != limit or limit == 1:
+            coarse.append(modes.solution(kept[N].solve(f)[0])(modes.witnesses()))
         keep_time(limits)
-    points, c, residual = _collocate(f, reaction, modes, limit)
-    estimate = from_levels(modes.solution(c)(modes.witnesses()), *coarse)
+    c, residual = kept[limit].solve(f)
+    estimate = from_levels(modes.solution(c)(modes.witnesses()), *coarse[:2])
     return RieszResult(
         x=c,
         status=status_of(estimate),
         detail="" if estimate <= TOLERABLE else f"{len(c)} and {len(c) // 2} Jacobi modes disagree.",
         residual=residual,
-        points=points,
+        points=kept[limit].points,
         sol=modes.solution(c),
         method="spectral",
         reason=reason,
@@ -201,15 +213,25 @@ def status_of(estimate: float) -> Status:
     return Status.CONVERGED if estimate <= TOLERABLE else Status.STAGNATED
 
 
-def _collocate(f: Function, reaction: Function, modes: Modes, N: int) -> tuple[Array, Array, float]:
-    """Points, coefficients, and the residual of the linear system."""
-    alpha, weights = modes.alpha, modes.weights
-    a, b = exponents(alpha, weights)
-    y, _ = image_rule(N, alpha, weights)
-    points = from_unit(y, modes.interval)
-    P, Q = both_bases(N, alpha, y, weights)
-    A = Q * modes.eigenvalues(N)
-    A += (reaction(points) * (1 + y) ** a * (1 - y) ** b)[:, None] * P
-    right = f(points)
-    c = lu_solve(lu_factor(A, check_finite=False), right, check_finite=False)  # (1)
-    return points, c, arrays.norm(np, right - A @ c)
+class Collocation:
+    """The equation (1) on the Gauss nodes of N modes, factorised."""
+
+    def __init__(self, reaction: Function, modes: Modes, N: int) -> None:
+        alpha, weights = modes.alpha, modes.weights
+        a, b = exponents(alpha, weights)
+        y, _ = image_rule(N, alpha, weights)
+        self.points = from_unit(y, modes.interval)
+        P, Q = both_bases(N, alpha, y, weights)
+        self.matrix = Q * modes.eigenvalues(N)
+        self.matrix += (reaction(self.points) * (1 + y) ** a * (1 - y) ** b)[:, None] * P
+        self.factors = lu_factor(self.matrix, check_finite=False)
+
+    def solve(self, f: Function) -> tuple[Array, float]:
+        """Coefficients, and the residual of the linear system."""
+        right = f(self.points)
+        c = lu_solve(self.factors, right, check_finite=False)  # (1)
+        return c, arrays.norm(np, right - self.matrix @ c)
+
+
+#: The collocation with so many modes.
+Tables: TypeAlias = dict[int, Collocation]
