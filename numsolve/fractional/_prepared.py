@@ -74,6 +74,9 @@ class Prepared:
         if not self.no_splines and e.method != "spectral":
             self.coefficients()
 
+    def __reduce__(self) -> Any:
+        return Prepared, (self.equation,)  # what was computed is computed again
+
     # -- what is prepared ---------------------------------------------------------------------------
 
     @cached_property

@@ -324,7 +324,9 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
 
 def spline_of(A: RieszSplineOperator, c: Array) -> BSpline:
     """The spline with these coefficients; with a matrix of them, one whose values are vectors."""
-    return BSpline(A.knots, np.pad(c, [(1, 1)] + [(0, 0)] * (c.ndim - 1)), A.p, extrapolate=False)
+    padded = np.zeros((c.shape[0] + 2, *c.shape[1:]))
+    padded[1:-1] = c
+    return BSpline.construct_fast(A.knots, padded, A.p, extrapolate=False)  # nothing is left to check
 
 
 class SplineInverse(LinearOperator):  # type: ignore[misc]

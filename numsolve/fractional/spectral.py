@@ -23,11 +23,11 @@ from ._estimate import difference, from_levels
 from ._settings import keep_time
 from .jacobi import (
     JacobiSolution,
-    basis,
     both_bases,
     eigenvalues,
     exponents,
     from_unit,
+    image_basis,
     image_rule,
     laplacian_scale,
 )
@@ -117,9 +117,10 @@ def jacobi_series(function: Function, modes: Modes, limit: int, limits: Limits |
 
 
 def _expand(function: Function, modes: Modes, N: int, samples: int = 0) -> Series:
-    y, w = image_rule(samples or N + MARGIN, modes.alpha, modes.weights)
+    samples = samples or N + MARGIN
+    y, w = image_rule(samples, modes.alpha, modes.weights)
     points = from_unit(y, modes.interval)
-    values, Q = function(points), basis(N, modes.alpha, y, modes.weights[::-1])
+    values, Q = function(points), image_basis(N, samples, modes.alpha, modes.weights)
     c = Q.T @ (w * values)
     size = float(np.max(np.abs(c)))
     tail = float(np.max(np.abs(c[-max(4, N // 8) :])))

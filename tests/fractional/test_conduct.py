@@ -17,6 +17,7 @@ from numsolve.fractional import (
     RieszEigResult,
     RieszPlaneResult,
     RieszResult,
+    RieszSolver,
     RieszSplineOperator,
     exit_time_moments,
     problems,
@@ -32,6 +33,10 @@ SIDE = np.random.default_rng(0).normal(size=(101, 101))
 
 def bvp(**settings):
     return solve_riesz_bvp(SIDE[0], 1.5, n=100, p=3, **settings)
+
+
+def kept(**settings):
+    return RieszSolver(1.5, n=100, p=3, method="spline").solve(SIDE[0], **settings)
 
 
 def varying(**settings):
@@ -90,6 +95,7 @@ class TestConduct(Conduct):
     calls: ClassVar = {
         "bvp": Call(bvp, long=long_bvp, measure=residual_of_bvp),
         "bvp, varying": Call(varying),
+        "solver": Call(kept, measure=residual_of_bvp),
         "plane": Call(plane, measure=residual_of_plane),
         "plane, varying": Call(plane_varying),
         "time, dense": Call(time, long=many_steps),
@@ -142,6 +148,8 @@ def test_times_after_an_interruption_are_those_reached():
 
 RESULTS = {
     "spline": bvp,
+    "solver": lambda: RieszSolver(1.5, n=30, p=3).solve(np.eye(31)[:, :3]),
+    "orders": lambda: RieszSolver([1.2, 1.6], n=30).solve(np.exp),
     "spectral": lambda: solve_riesz_bvp(np.exp, 1.5),
     "dense": lambda: bvp(method="dense"),
     "plane": plane,
@@ -155,7 +163,7 @@ RESULTS = {
 def test_results(make):
     plt = pytest.importorskip("matplotlib.pyplot")
     r = make()
-    assert r.success
+    assert np.all(r.success)
     assert r.method
     assert r.reason
     assert len(repr(r)) < 1500
