@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,24 @@ if TYPE_CHECKING:
     from numsolve._core.limits import Limits
 
     Array = NDArray[np.float64]
+
+#: Spans up to which a matrix is kept for the next call: some 100 kB.
+MOST_KEPT = 2048
+
+
+def assembled(
+    n: int, p: int, alpha: float, weights: tuple[float, float], definition: str, limits: Limits | None = None
+) -> Cornered:
+    """The matrix for unit steps; small ones that were asked for last are kept. It must not be written to."""
+    if n > MOST_KEPT:
+        return assemble(n, p, alpha, weights, definition, limits)
+    keep_time(limits)
+    return _kept(n, p, alpha, weights, definition)
+
+
+@lru_cache(maxsize=16)
+def _kept(n: int, p: int, alpha: float, weights: tuple[float, float], definition: str) -> Cornered:
+    return assemble(n, p, alpha, weights, definition)
 
 
 def assemble(

@@ -9,6 +9,8 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
@@ -96,5 +98,5 @@ class Later:
             value = instance.__dict__[self.name] = value()
         return cast("float", value) if np.ndim(value) else float(value)
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: Any, value: float | Array | Callable[[], float | Array]) -> None:
         instance.__dict__[self.name] = value

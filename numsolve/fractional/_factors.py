@@ -44,7 +44,7 @@ def fold(b: Array) -> tuple[Array, Array]:
 def unfold(even: Array, odd: Array) -> Array:
     """The vectors with these parts."""
     m, h = odd.shape[0], even.shape[0]
-    out = np.empty((m + h, *even.shape[1:]))
+    out = np.empty((m + h, *even.shape[1:]), dtype=np.result_type(even, odd))
     out[:h] = even
     out[:m] += odd
     out[h:] = (even[:m] - odd)[::-1]

@@ -22,7 +22,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import checks
 
-from ._assembly import assemble, clamped_knots, greville_points, mass_matrix
+from ._assembly import assembled, clamped_knots, greville_points, mass_matrix
 from ._settings import DEFINITIONS
 from ._stability import check_stable
 from .bspline import check_alpha, check_degree
@@ -175,7 +175,7 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
             self.__dict__["structure"] = self._assembled(limits)
 
     def _assembled(self, limits: Limits | None = None) -> Cornered:
-        matrix = assemble(self.n, self.p, self.alpha, self.weights, self.definition, limits)
+        matrix = assembled(self.n, self.p, self.alpha, self.weights, self.definition, limits)
         return matrix.scaled(self.step**-self.alpha)
 
     @property

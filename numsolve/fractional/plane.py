@@ -27,6 +27,7 @@ from numsolve._core.monitor import Monitor
 
 from ._data import is_number, sample
 from ._estimate import from_levels
+from ._factors import halves, unfold
 from ._gmres import PATIENCE, fgmres
 from ._settings import FOREIGN, TimeIsOverError, keep_time
 from ._splines import MAXITER, doubted, unsolved
@@ -216,11 +217,12 @@ def _solve(
         start = TensorSpline((Ax.knots, Ay.knots), X0, Ax.p)
         return unsolved(RieszPlaneResult, X0, b, points, start, method, reason, tuple(sides)), r
     Mx, My = Ax.mass(), Ay.mass()
+    times_x, times_y = (A.todense().__matmul__ if method == "fastdiag" else A.matmat for A in (Ax, Ay))
 
     def product(x: Array) -> Array:
         X = x.reshape(F.shape)
         XM, MX = (My @ X.T).T, Mx @ X
-        Y = d_x * Ax.structure.matvec(XM.T).T + d_y * Ay.structure.matvec(MX) + r * (Mx @ XM)
+        Y = d_x * times_x(XM) + d_y * times_y(MX.T).T + r * (Mx @ XM)
         return np.ascontiguousarray(Y).ravel()
 
     tops = [float(np.max(A.symbol_samples()[1])) for A in (Ax, Ay)]
@@ -288,8 +290,14 @@ def _diagonalised(
     def factors(A: RieszSplineOperator) -> tuple[Array, Array, Any]:
         keep_time(limits)
         M = A.mass().toarray()
-        w, V = eig(A.todense(), M)
-        return w, V, lu_factor(M @ V)
+        # Symmetric and antisymmetric vectors, either half as many: M is as well conditioned as a basis.
+        (w, V), (u, U) = (
+            eig(np.linalg.solve(m, a)) for a, m in zip(halves(A.todense()), halves(M), strict=True)
+        )
+        both = np.hstack(
+            [unfold(V, np.zeros((U.shape[0], V.shape[1]))), unfold(np.zeros((V.shape[0], U.shape[1])), U)]
+        )
+        return np.append(w, u), both, lu_factor(M @ both)
 
     x = factors(Ax)
     same = Ax.shape == Ay.shape and Ax.alpha == Ay.alpha and Ax.interval == Ay.interval

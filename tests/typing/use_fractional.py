@@ -67,7 +67,13 @@ def symbols() -> None:
     analysis = fractional.analyze_symbol(3, 1.5)
     assert_type(analysis, fractional.SymbolAnalysis)
     assert_type(analysis.peak, float)
-    print(fractional.TensorSpline, fractional.optimality.collocation, fractional.problems.getoor)
+    print(
+        fractional.RieszBatchResult,
+        fractional.RieszFamilyResult,
+        fractional.TensorSpline,
+        fractional.optimality.collocation,
+        fractional.problems.getoor,
+    )
     solution: fractional.JacobiSolution | None = None
     assert solution is None
 
