@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Spans up to which a matrix is kept for the next call: some 100 kB.
 MOST_KEPT = 2048
+#: Spans, for each degree, in which either corner of the matrix of values has room.
+MASS_SPANS = 6
 
 
 def assembled(
@@ -86,11 +88,16 @@ def assemble(
 
 
 def assemble_mass(n: int, p: int) -> Cornered:
-    """Split the matrix of values in the same way."""
+    """Split the matrix of values in the same way; the corners are those of a few spans."""
     K = n + p - 2
     values = mass_generator(p)
     column = np.zeros(K)
     column[: len(values)] = values
+    if n > MASS_SPANS * p:
+        few = assemble_mass(MASS_SPANS * p, p)
+        left, top = np.zeros((p - 1, K)), np.zeros((p - 2, n - p))
+        left[:, : few.left.shape[1]], top[:, : few.top.shape[1]] = few.left, few.top
+        return Cornered(np, column, column, left, top, left, top)
     M = mass_matrix(n, p)
     left = M[:, : p - 1].toarray().T.copy()
     for j in range(p - 1):
