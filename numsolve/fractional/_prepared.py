@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.interpolate import make_interp_spline
 
 from numsolve._core import arrays
 from numsolve._core.limits import Limits
@@ -15,10 +14,21 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 
 from ._choice import better, by_modes, delivered, obstacle_of
-from ._data import Data, check_positive, is_number, is_values, sample
-from ._estimate import from_levels
+from ._data import Data, check_positive, is_number, sample
+from ._estimate import difference, from_levels
 from ._gmres import PATIENCE, Iterate, fgmres
-from ._splines import COARSER, LEAST_COARSE, MAXITER, SMALL_MESH, Rows, doubted, factors_of, judged
+from ._splines import (
+    COARSER,
+    LEAST_COARSE,
+    MAXITER,
+    SMALL_MESH,
+    Rows,
+    asides,
+    doubted,
+    factors_of,
+    judged,
+    moved,
+)
 from ._stability import instability
 from .bspline import LEAST_ALPHA
 from .jacobi import from_unit
@@ -125,16 +135,16 @@ class Prepared:
         settings: Any = {"n": n, "method": "auto", "preconditioner": "auto", "rtol": 1e-10}
         bare = replace(e, reaction=None, diffusion=None, **settings)
         points = Prepared(bare).operator.greville
-        moved = {name: self._moved(getattr(e, name), points, 1) for name in ("reaction", "diffusion")}
-        return Prepared(replace(bare, **moved))
+        here = self.operator.greville
+        there = {name: moved(getattr(e, name), here, points, 1) for name in ("reaction", "diffusion")}
+        return Prepared(replace(bare, **there))
 
-    def _moved(self, value: Any, points: Array, degree: int) -> Any:
-        """Values at the points of another mesh by interpolation; functions and numbers as they are."""
-        if not is_values(value):
-            return value
-        if degree == 1:
-            return np.interp(points, self.operator.greville, np.asarray(value, dtype=np.float64))
-        return make_interp_spline(self.operator.greville, value, k=degree)(points)
+    @cached_property
+    def asides(self) -> tuple[Prepared, ...]:
+        """More meshes, for varying coefficients."""
+        e = self.equation
+        varies = any(not (v is None or is_number(v)) for v in (e.reaction, e.diffusion))
+        return tuple(self._on(n) for n in asides(e.n, e.p)) if varies else ()
 
     # -- solves -------------------------------------------------------------------------------------
 
@@ -226,14 +236,21 @@ class Prepared:
         if not self.coarser or not np.all(np.isfinite(C)):
             return np.full(C.shape[1], np.nan)
         x = from_unit(2 * WITNESSES - 1, self.equation.interval)
-        levels = [self._values(C, x)]
-        for other in self.coarser:
-            right = self._moved(f, other.operator.greville, 3)
-            b = sample("f", right, other.operator.greville) if callable(f) or is_number(f) else right
-            levels.append(other._values(other.several(b.reshape(b.shape[0], -1), NO_LIMITS)[0], x))
+        levels = [self._values(C, x), *(self._on_other(other, f, x) for other in self.coarser)]
         ratio = self.equation.n / self.coarser[0].equation.n
         columns = zip(*(level.T for level in levels), strict=True)
-        return np.array([from_levels(fine, *coarse, ratio=ratio) for fine, *coarse in columns])
+        errors = np.array([from_levels(fine, *coarse, ratio=ratio) for fine, *coarse in columns])
+        for aside in self.asides:
+            pairs = zip(levels[0].T, self._on_other(aside, f, x).T, strict=True)
+            errors = np.maximum(errors, [difference(fine, other) for fine, other in pairs])
+        return errors
+
+    def _on_other(self, other: Prepared, f: Any, x: Array) -> Array:
+        """Values of the solutions on another mesh."""
+        points = other.operator.greville
+        right = f if callable(f) or is_number(f) else moved(f, self.operator.greville, points, 3)
+        b = right if isinstance(right, np.ndarray) else sample("f", right, points)
+        return other._values(other.several(b.reshape(b.shape[0], -1), NO_LIMITS)[0], x)
 
     def _values(self, C: Array, x: Array) -> Array:
         """The splines with these columns of coefficients at points."""

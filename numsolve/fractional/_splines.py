@@ -6,20 +6,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from scipy.interpolate import BSpline, make_interp_spline
+from scipy.interpolate import make_interp_spline
 
 from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 
-from ._assembly import clamped_knots, greville_points, spline_values
 from ._data import is_values, sample
-from ._estimate import from_levels
+from ._estimate import difference, from_levels
 from ._factors import Factors, norms
 from ._gmres import PATIENCE, UNIT, Iterate, fgmres
 from ._settings import TimeIsOverError
 from ._system import make_system
-from .dense import MOST_UNKNOWNS, dense_matrix
+from .dense import MOST_UNKNOWNS
 from .jacobi import from_unit
 from .operator import RieszSplineOperator
 from .result import RieszResult, host
@@ -140,9 +139,7 @@ def factorise(
     except TimeIsOverError:
         zero = np.zeros_like(b)
         return unsolved(RieszResult, zero, b, A.greville, A.spline(zero), "dense", reason, A.interval)
-    c, status, residual = _direct(
-        A.todense(), A.mass(), b, reaction, diffusion, rtol, reversible=A.reversible
-    )
+    c, status, residual = direct(A.todense(), A.mass(), b, reaction, diffusion, rtol, reversible=A.reversible)
     result = RieszResult(
         x=c,
         status=status,
@@ -158,44 +155,7 @@ def factorise(
     return doubted(result, reaction) if doubt else result
 
 
-def factorise_on_mesh(
-    breaks: Array,
-    unit: Array,
-    data: Data,
-    alpha: float,
-    p: int,
-    weights: tuple[float, float],
-    definition: str,
-    rtol: float,
-    reason: str,
-    limits: Limits,
-) -> RieszResult:
-    """Collocate on any mesh; `unit` is the same on (0, 1), where no power of a length over- or underflows."""
-    check_size(breaks.size + p - 3)
-    check_numpy(data)
-    knots, unit_knots = clamped_knots(breaks, p), clamped_knots(unit, p)
-    start, width = float(breaks[0]), float(breaks[-1] - breaks[0])
-    unit_points = greville_points(unit_knots, p)
-    points = start + width * unit_points
-    b, reaction, diffusion = data.at(points)
-
-    def result(c: Array, **what: Any) -> RieszResult:
-        sol = BSpline(knots, np.r_[0.0, c, 0.0], p, extrapolate=False)
-        common: dict[str, Any] = {"method": "dense", "reason": reason, "interval": data.interval}
-        return RieszResult(x=c, points=points, sol=sol, **common, **what)
-
-    try:
-        A = dense_matrix(unit_knots, unit_points, p, alpha, weights, definition, limits) * width**-alpha
-    except TimeIsOverError:
-        nothing = result(np.zeros_like(b))
-        return unsolved(RieszResult, nothing.x, b, points, nothing.sol, "dense", reason, data.interval)
-    c, status, residual = _direct(A, spline_values(unit_knots, p), b, reaction, diffusion, rtol)
-    out = result(c, status=status, residual=residual)
-    deliver(out)
-    return out
-
-
-def _direct(
+def direct(
     A: Array, M: Any, b: Array, reaction: Any, diffusion: Any, rtol: float, *, reversible: bool = False
 ) -> Any:
     """Coefficients, status and residual of ``(diffusion A + reaction M) c = b``."""
@@ -274,6 +234,11 @@ def unsolved(
     return result
 
 
+def asides(n: int, p: int) -> list[int]:
+    """Spans of more meshes for varying coefficients: next to their jumps errors are as if by chance."""
+    return [m for m in (15 * n // 16, 13 * n // 16, 11 * n // 16) if m >= 2 * p and n <= SMALL_MESH]
+
+
 @dataclass
 class Estimate:
     """The error of a spline solution, from those on two coarser meshes: called when somebody asks."""
@@ -292,6 +257,8 @@ class Estimate:
         fine = self.A.spline(self.c)(x)
         coarse = self._on(middle // 2, x) if middle // 2 >= 2 * p else None
         estimate = from_levels(fine, self._on(middle, x), coarse, ratio=n / middle)
+        if self.data.varies:
+            estimate = max([estimate, *(difference(fine, self._on(m, x)) for m in asides(n, p))])
         return max(estimate, self.data.unseen(self.A.greville, self.A.spline(self.c)))
 
     def _on(self, n: int, x: Array) -> Array:
@@ -304,7 +271,7 @@ class Estimate:
         b, reaction, diffusion = (self._sampled(name, points) for name in ("f", "reaction", "diffusion"))
         if coarse.shape[0] <= DENSE_UNKNOWNS:
             dense, M = coarse.todense(), coarse.mass()
-            c = _direct(dense, M, b, reaction, diffusion, 0.0, reversible=A.reversible)[0]
+            c = direct(dense, M, b, reaction, diffusion, 0.0, reversible=A.reversible)[0]
             return np.asarray(coarse.spline(c)(x))
         rows = Rows(coarse, reaction, diffusion, "auto")
         with Monitor(
@@ -319,13 +286,16 @@ class Estimate:
         return np.asarray(coarse.spline(it.x.form())(x))
 
     def _sampled(self, name: str, points: Array) -> Any:
-        """The data at the points of another mesh; values are interpolated, coefficients linearly."""
-        value = getattr(self.data, name)
-        if value is None:
-            return None
-        if not is_values(value):
-            return sample(name, value, points)
-        values = host(value)
-        if name == "f":
-            return make_interp_spline(self.A.greville, values, k=3)(points)
-        return np.interp(points, self.A.greville, values)
+        """The data at the points of another mesh."""
+        value = moved(getattr(self.data, name), self.A.greville, points, 3 if name == "f" else 1)
+        return None if value is None else sample(name, value, points)
+
+
+def moved(value: Any, points: Array, others: Array, degree: int) -> Any:
+    """Values at other points, interpolated; functions and numbers as they are."""
+    if not is_values(value):
+        return value
+    values = host(value)
+    if degree == 1 or points.size <= degree:
+        return np.interp(others, points, values)
+    return make_interp_spline(points, values, k=degree)(others)

@@ -19,8 +19,9 @@ from numsolve._core.result import Status
 
 from ._choice import better, by_modes, delivered, obstacle_of
 from ._data import Data
+from ._mesh import Mesh, factorise_on_mesh
 from ._settings import DEFINITIONS, FOREIGN, PRECONDITIONERS
-from ._splines import DENSE_UNKNOWNS, factorise, factorise_on_mesh, iterate
+from ._splines import DENSE_UNKNOWNS, doubted, factorise, iterate
 from ._stability import instability
 from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
 from .dense import MOST_UNKNOWNS
@@ -187,7 +188,8 @@ def solve_riesz_bvp(
             raise ValueError(f"interval must be that of the breaks, {ends}, or be left out, got {interval}")
         unit = (breaks - ends[0]) / (ends[1] - ends[0])
         data, why = Data(f, reaction, diffusion, ends), "the mesh is not uniform"
-        return factorise_on_mesh(breaks, unit, data, alpha, p, weights, definition, rtol, why, limits)
+        given = Mesh(breaks, unit, data, alpha, p, weights, definition)
+        return doubted(factorise_on_mesh(given, rtol, why, limits), data.at(given.points)[1])
 
     interval = check_interval(interval)
     data, modes = Data(f, reaction, diffusion, interval), Modes(alpha, weights, interval)
@@ -209,8 +211,9 @@ def solve_riesz_bvp(
         raise ValueError(f"alpha must be above 1 for splines, got {alpha}, and for Jacobi modes {obstacle}")
     if method == "dense" and n < 2 * p:
         unit = np.arange(n + 1.0) / n
-        mesh = interval[0] + (interval[1] - interval[0]) * unit
-        return factorise_on_mesh(mesh, unit, data, alpha, p, weights, definition, rtol, asked, limits)
+        breaks = interval[0] + (interval[1] - interval[0]) * unit
+        few = Mesh(breaks, unit, data, alpha, p, weights, definition)
+        return factorise_on_mesh(few, rtol, asked, limits)
     A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
     if method == "dense":
         return factorise(A, data, rtol, asked, limits)
@@ -220,8 +223,8 @@ def solve_riesz_bvp(
     simple = arrays.is_numpy(data.xp)
     unset = x0 is None and preconditioner == "auto" and limits.maxiter is None
     if simple and unset and data.varies and A.shape[0] <= DENSE_UNKNOWNS:
-        few = f"{reason}; {A.shape[0]} unknowns are few"
-        splines = factorise(A, data, rtol, few, limits, doubt=candidate is None)
+        words = f"{reason}; {A.shape[0]} unknowns are few"
+        splines = factorise(A, data, rtol, words, limits, doubt=candidate is None)
     else:
         settings: Any = {"or_factorise": simple, "doubt": candidate is None}
         splines = iterate(A, data, preconditioner, rtol, x0, reason, limits, **settings)

@@ -26,12 +26,10 @@ from ._assembly import assembled, clamped_knots, greville_points, mass_matrix
 from ._settings import DEFINITIONS
 from ._stability import check_stable
 from .bspline import check_alpha, check_degree
-from .preconditioner import circulant_inverse, tau_inverse
+from .preconditioner import SplineInverse, circulant_inverse, linear, tau_inverse
 from .symbol import riesz_symbol, sine_angles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
@@ -327,29 +325,6 @@ def spline_of(A: RieszSplineOperator, c: Array) -> BSpline:
     padded = np.zeros((c.shape[0] + 2, *c.shape[1:]))
     padded[1:-1] = c
     return BSpline.construct_fast(A.knots, padded, A.p, extrapolate=False)  # nothing is left to check
-
-
-class SplineInverse(LinearOperator):  # type: ignore[misc]
-    """An approximation of the inverse of a collocation matrix, as a linear operator."""
-
-    def __init__(self, shape: tuple[int, int], inverse: Callable[[Array], Array]) -> None:
-        super().__init__(dtype=np.dtype(np.float64), shape=shape)
-        self.inverse = inverse
-
-    def _matvec(self, x: Any) -> Any:
-        return linear(self.inverse, x)
-
-
-def linear(product: Callable[[Any], Any], x: Any) -> Any:
-    """The product of a real matrix with real or complex vectors (of any float, along the last axis)."""
-    checks.refuse_masked("x", x)
-    x = np.asarray(x)
-    if x.ndim == 2 and x.shape[1] == 1:
-        x = x[:, 0]
-    if x.dtype.kind == "c":
-        real, imaginary = (np.ascontiguousarray(part, dtype=np.float64) for part in (x.real, x.imag))
-        return product(real) + 1j * product(imaginary)
-    return product(np.ascontiguousarray(checks.array("x", x, dtype=np.float64, check_finite=False)))
 
 
 def good_n(n: int, p: int) -> int:

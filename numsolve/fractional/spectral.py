@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 RESOLVED = 1e-13
 #: Coefficients whose share of the solution is below this, relative to the largest, are cut off.
 NOISE = 5e-16
+#: Estimated error of a collocation above which its coefficients are not taken for smooth; then so many modes,
+#: as shares of all, are tried too.
+SMOOTH, CLOSE = 1e-7, (0.96, 0.9, 0.84, 0.77, 0.7)
 #: Samples beyond the number of modes.
 MARGIN = 20
 #: Samples for each mode, if the function is not smooth and the rule is not exact; and fewer, to compare with.
@@ -186,15 +189,21 @@ def solve_by_collocation(
     What does not depend on f is put into `kept`, or taken from there.
     """
     kept = {} if kept is None else kept
-    coarse = []
-    for N in (max(limit // 2, 1), max(limit // 4, 1), limit):
+    x = modes.witnesses()
+
+    def solve(N: int) -> tuple[Array, float, Array]:
         if N not in kept:
             kept[N] = Collocation(reaction, modes, N)
-        if N != limit or limit == 1:
-            coarse.append(modes.solution(kept[N].solve(f)[0])(modes.witnesses()))
+        c, residual = kept[N].solve(f)
         keep_time(limits)
-    c, residual = kept[limit].solve(f)
-    estimate = from_levels(modes.solution(c)(modes.witnesses()), *coarse[:2])
+        return c, residual, modes.solution(c)(x)
+
+    middle, coarse = (solve(max(limit // part, 1))[2] for part in (2, 4))
+    c, residual, fine = solve(limit)
+    estimate = from_levels(fine, middle, coarse)
+    if estimate > SMOOTH:  # next to a jump, errors are as if by chance: those of other numbers of modes
+        others = [solve(max(int(share * limit), 1))[2] for share in CLOSE]
+        estimate = max(estimate, *(difference(fine, other) for other in others))
     return RieszResult(
         x=c,
         status=status_of(estimate),
