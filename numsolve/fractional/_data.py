@@ -179,3 +179,8 @@ def _values(value: Any, x: Array) -> Array:
 
 def _array(value: Any) -> Any:
     return value if hasattr(value, "shape") and is_values(value) else None
+
+
+def host(x: Any) -> Array:
+    """Coefficients in NumPy."""
+    return np.asarray(arrays.to_host(x), dtype=np.float64)

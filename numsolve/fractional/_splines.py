@@ -12,7 +12,7 @@ from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 
-from ._data import is_values, sample
+from ._data import host, is_values, sample
 from ._estimate import difference, from_levels
 from ._factors import Factors, norms
 from ._gmres import PATIENCE, UNIT, Iterate, fgmres
@@ -21,7 +21,7 @@ from ._system import make_system
 from .dense import MOST_UNKNOWNS
 from .jacobi import from_unit
 from .operator import RieszSplineOperator
-from .result import RieszResult, host
+from .result import RieszResult
 from .spectral import WITNESSES
 
 if TYPE_CHECKING:

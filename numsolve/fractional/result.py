@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, cast
 import numpy as np
 from scipy.interpolate import BSpline
 
-from numsolve._core import arrays, checks
+from numsolve._core import checks
 from numsolve._core.plotting import new_axes, plot_history
 from numsolve._core.result import Result
 from numsolve._core.typing import LineStyle
@@ -398,8 +398,3 @@ def zero_outside(sol: Any, *x: Any) -> NDArray[np.float64]:
     values = np.asarray(sol(*x))
     known = ~np.isnan(sum(np.where(np.isinf(v), 0.0, v) for v in x))
     return np.where(np.isnan(values) & known, 0.0, values)
-
-
-def host(x: Any) -> NDArray[np.float64]:
-    """Coefficients in NumPy."""
-    return np.asarray(arrays.to_host(x), dtype=np.float64)
