@@ -8,9 +8,12 @@ preconditioner. The error of these rows is the relative residual, computed from 
 Toeplitz parts by one function for both sides.
 
 Then the same problem by what people write by hand: fractional centred differences, of order two, and
-Levinson. Each side gets as many points as the error asks for. The last rows are the one-sided derivative of a
-given function on 2048 points, which pycaputo and differint offer. (differint's GL convolves cyclically: more
-points do not bring it below 2e-3 here.)
+Levinson. Each side gets as many points as the error asks for. Then what is solved many times: right-hand
+sides, orders, steps in time, eigenvalues, and the square, beside the same differences with LU, Levinson,
+`eigh` and conjugate gradients with a tau preconditioner (fractional_scipy.py). There our tables of earlier
+calls are thrown away before each call. The last rows are the one-sided derivative of a given function on 2048
+points, which pycaputo and differint offer. (differint's GL convolves cyclically: more points do not bring it
+below 2e-3 here.)
 
 How far from the floor. At n = 2^20 - 2 (1.26 s on one core of the machine of the stored figures) assembly
 takes 0.17 s, the preconditioner 0.13 s, and each of the ten iterations about 0.09 s: 43 ms for the product,
@@ -22,17 +25,31 @@ times, at the speed of the memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import fractional_scipy as by_hand
 import numpy as np
 from scipy.interpolate import make_interp_spline
-from scipy.linalg import solve, solve_toeplitz
+from scipy.linalg import lu_factor, lu_solve, solve, solve_toeplitz
 from scipy.sparse.linalg import gmres, splu
-from scipy.special import gamma, gammaln, rgamma
+from scipy.special import gamma, rgamma, roots_jacobi
 
 from _harness import Case, Peer, main
-from numsolve.fractional import RieszSplineOperator, problems, solve_riesz_bvp
+from numsolve.fractional import (
+    RieszSolver,
+    RieszSplineOperator,
+    _assembly,
+    _decay,
+    good_n,
+    jacobi,
+    problems,
+    solve_fractional_diffusion,
+    solve_riesz_2d,
+    solve_riesz_bvp,
+    solve_riesz_eig,
+    survival_probability,
+)
 
 ALPHA = 1.5
 
@@ -99,13 +116,8 @@ def krylov_case(n: int, p: int) -> Case:
 
 
 def centred_differences(n: int, f: Any) -> tuple[Any, Any]:
-    """Points and values by fractional centred differences, with the weights written as gamma functions."""
-    x, k = np.arange(1, n) / n, np.arange(1.0, n - 1)
-    first = float(gamma(ALPHA + 1) * rgamma(ALPHA / 2 + 1) ** 2)
-    # |g_k| by gamma functions; for 1 < alpha < 2 all of them are negative beyond the first.
-    size = gammaln(ALPHA + 1) + gammaln(k - ALPHA / 2) - gammaln(k + ALPHA / 2 + 1)
-    rest = -np.exp(size) * abs(math.sin(math.pi * ALPHA / 2)) / math.pi
-    return x, solve_toeplitz(np.concatenate([[first], rest]) * float(n) ** ALPHA, f(x))
+    """Points and values by fractional centred differences."""
+    return by_hand.points(n), by_hand.levinson(n, ALPHA, f)
 
 
 def difference_case(n: int, spans: int, p: int, tol: float) -> Case:
@@ -206,13 +218,189 @@ def derivative_case() -> Case:
     )
 
 
+def afresh(run: Callable[[], Any]) -> Callable[[], Any]:
+    """The same without what earlier calls have left behind: rules, tables and small matrices."""
+    kept = (_assembly._kept, _decay.kept_decay, jacobi._kept_image_basis, jacobi.gauss_rule)
+
+    def run_afresh() -> Any:
+        for table in kept:
+            table.cache_clear()
+        return run()
+
+    return run_afresh
+
+
+def far(values: Any, truth: Any) -> float:
+    """The largest difference, relative to the largest value."""
+    return float(np.max(np.abs(values - truth)) / np.max(np.abs(truth)))
+
+
+def right_hand_sides_case(n: int, count: int) -> Case:
+    """Many right-hand sides of one matrix, which the peer is handed."""
+    A = RieszSplineOperator(n, 3, ALPHA)
+    F = np.random.default_rng(0).normal(size=(A.shape[0], count))
+    matrix = A.todense()
+    return Case(
+        f"{count} right-hand sides of {A.shape[0]} unknowns",
+        ours=afresh(lambda: RieszSolver(ALPHA, n=n, p=3).solve(F).x),
+        peers=[
+            Peer(
+                "scipy",
+                lambda: lu_solve(lu_factor(matrix), F),
+                name="SciPy LU",
+                note="the matrix is given; nothing is checked",
+            )
+        ],
+        metric="time to a residual of 1e-9",
+        error=lambda X: float(np.linalg.norm(F - matrix @ X) / np.linalg.norm(F)),
+        tol=1e-9,
+        first_call=False,
+    )
+
+
+def orders_case(n: int, count: int) -> Case:
+    """Getoor's problem for many orders."""
+    orders = np.linspace(1.05, 1.95, count)
+    x = by_hand.points(64)
+    truth = np.array([problems.getoor(a, (0.0, 1.0))[1](x) for a in orders])
+    one = np.ones_like
+    return Case(
+        f"{count} orders, f = 1",
+        ours=afresh(lambda: RieszSolver(orders).solve(1.0)(x)),
+        peers=[
+            Peer(
+                "scipy",
+                lambda: np.array([by_hand.levinson(n, a, one)[n // 64 - 1 :: n // 64] for a in orders]),
+                name="SciPy Levinson, differences",
+                note=f"{n} points",
+            )
+        ],
+        metric="time (compare the errors)",
+        error=lambda u: far(u, truth),
+        first_call=False,
+    )
+
+
+def step_case(n: int, spans: int) -> Case:
+    """One step of the trapezoidal rule from the lowest eigenfunction, which decays without changing."""
+    dt = 1e-3
+    eigen = solve_riesz_eig(ALPHA, 1, interval=(0.0, 1.0))
+    x = by_hand.points(128)
+    truth = np.exp(-eigen.x[0] * dt) * eigen(x)[0]
+
+    def ours() -> Any:
+        settings: Any = {"n": good_n(spans, 3), "p": 3, "method": "spline", "theta": 0.5}
+        u0 = eigen.functions[0]
+        r = solve_fractional_diffusion(u0, ALPHA, (0.0, dt), dt=dt, t_eval=[dt], kappa=kappa, **settings)
+        return r(x)[0]
+
+    def kappa(x: Any) -> Any:
+        return np.ones_like(x)
+
+    def peer() -> Any:
+        u = eigen(by_hand.points(n))[0]
+        return by_hand.trapezoidal(n, ALPHA, u, dt, 1, dense=False, damped=False)[0, n // 128 - 1 :: n // 128]
+
+    return Case(
+        f"one step in time, {n} differences against {spans} cubic splines",
+        ours=afresh(ours),
+        peers=[Peer("scipy", peer, name="SciPy CG with tau, differences")],
+        metric="time of one step, set-up included",
+        error=lambda u: far(u, truth),
+        first_call=False,
+        repeats=3,
+    )
+
+
+def survival_case(n: int, steps: int, modes: int, *, dense: bool) -> Case:
+    """The probability to be inside still at many times up to one, by modes and by steps."""
+    t = np.linspace(0, 1, steps + 1)[1:]
+    x, late = by_hand.points(64), t >= 0.1
+    eigen = solve_riesz_eig(ALPHA, 60, interval=(0.0, 1.0))
+    y, w = roots_jacobi(200, 0.75, 0.75)
+    nodes = (1 + y) / 2
+    shares = eigen(nodes) / (1 - y * y) ** 0.75 @ w / 2  # integrals of the eigenfunctions
+    truth = np.exp(-np.outer(t[late], eigen.x)) @ (shares[:, None] * eigen(x))
+
+    def ours() -> Any:
+        return survival_probability(ALPHA, t, interval=(0.0, 1.0), n=modes)(x)[late]
+
+    def peer() -> Any:
+        u = by_hand.trapezoidal(n, ALPHA, np.ones(n - 1), 1 / steps, steps, dense=dense, damped=True)
+        return u[late, n // 64 - 1 :: n // 64]
+
+    name = "SciPy LU, differences" if dense else "SciPy CG with tau, differences"
+    return Case(
+        f"survival at {steps} times, {n} differences against {modes} modes",
+        ours=afresh(ours),
+        peers=[Peer("scipy", peer, name=name)],
+        metric="time (compare the errors)",
+        error=lambda u: far(u, truth),
+        first_call=False,
+        repeats=3,
+        note="errors at t >= 0.1",
+    )
+
+
+def square_case(n: int, spans: int, truth: Any) -> Case:
+    """The square with f = 1, by fast diagonalisation on both sides."""
+    x = np.meshgrid(by_hand.points(32), by_hand.points(32), indexing="ij")
+    k = n // 32
+    return Case(
+        f"the square, f = 1, {n} x {n} differences against {spans} x {spans} cubic splines",
+        ours=afresh(lambda: solve_riesz_2d(1.0, ALPHA, n=spans)(*x)),
+        peers=[
+            Peer(
+                "scipy",
+                lambda: by_hand.square(n, ALPHA)[k - 1 :: k, k - 1 :: k],
+                name="SciPy eigh, differences",
+            )
+        ],
+        metric="time (compare the errors)",
+        error=lambda u: far(u, truth(*x)),
+        first_call=False,
+        note="the truth is that of 400 x 400 splines",
+    )
+
+
+def eigenvalue_case(n: int, k: int) -> Case:
+    """Many eigenvalues; the truth is that of 1.5 times as many modes."""
+    truth = solve_riesz_eig(ALPHA, k, interval=(0.0, 1.0), n=6 * k).x
+    return Case(
+        f"{k} eigenvalues",
+        ours=afresh(lambda: solve_riesz_eig(ALPHA, k, interval=(0.0, 1.0)).x),
+        peers=[
+            Peer(
+                "scipy",
+                lambda: by_hand.eigenvalues(n, ALPHA, k),
+                name="SciPy eigh, differences",
+                note=f"{n} points; values only, ours with functions and an estimate",
+            )
+        ],
+        metric="time (compare the errors)",
+        error=lambda w: float(np.max(np.abs(w / truth - 1))),
+        first_call=False,
+        repeats=3,
+    )
+
+
 def cases(quick: bool) -> Iterator[Case]:
-    """Linear systems, then accuracy, then derivatives of given functions."""
+    """Linear systems, accuracy, what is kept and what moves, and derivatives of given functions."""
     yield system_case(1024 if quick else 4096, 3, dense=True)
     yield system_case(4096 if quick else 16384, 3, dense=False)
     yield krylov_case(2**14 - 2 if quick else 2**20 - 2, 3)
     yield difference_case(2048 if quick else 8192, 56 if quick else 76, 5, 4e-7 if quick else 3e-8)
     yield smooth_case(2048)
+    yield right_hand_sides_case(1000, 100)
+    yield orders_case(512, 60)
+    for n, spans in [(4096, 4096), (4096, 256), *([] if quick else [(65536, 65536), (65536, 512)])]:
+        yield step_case(n, spans)
+    yield survival_case(256, 1000, 32, dense=True)
+    yield survival_case(4096, 100, 128, dense=False)
+    fine = solve_riesz_2d(1.0, ALPHA, n=256 if quick else 400)
+    for spans in (192, 32):
+        yield square_case(192, spans, fine)
+    yield eigenvalue_case(1024, 200)
     derivative = derivative_case()
     if derivative.peers:
         yield derivative

@@ -12,15 +12,29 @@ from .operator import RieszSplineOperator as RieszSplineOperator
 from .operator import good_n as good_n
 from .plane import TensorSpline as TensorSpline
 from .plane import solve_riesz_2d as solve_riesz_2d
+from .result import FirstPassageResult as FirstPassageResult
+from .result import FractionalDiffusionResult as FractionalDiffusionResult
+from .result import RieszBatchResult as RieszBatchResult
+from .result import RieszEigResult as RieszEigResult
+from .result import RieszFamilyResult as RieszFamilyResult
+from .result import RieszPlaneResult as RieszPlaneResult
 from .result import RieszResult as RieszResult
+from .solver import RieszSolver as RieszSolver
 from .symbol import SymbolAnalysis as SymbolAnalysis
 from .symbol import analyze_symbol as analyze_symbol
 from .symbol import mass_symbol as mass_symbol
 from .symbol import riesz_symbol as riesz_symbol
 
 __all__ = [
+    "FirstPassageResult",
+    "FractionalDiffusionResult",
     "JacobiSolution",
+    "RieszBatchResult",
+    "RieszEigResult",
+    "RieszFamilyResult",
+    "RieszPlaneResult",
     "RieszResult",
+    "RieszSolver",
     "RieszSplineOperator",
     "SymbolAnalysis",
     "TensorSpline",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,26 @@ if TYPE_CHECKING:
     from numsolve._core.limits import Limits
 
     Array = NDArray[np.float64]
+
+#: Spans up to which a matrix is kept for the next call: some 100 kB.
+MOST_KEPT = 2048
+#: Spans, for each degree, in which either corner of the matrix of values has room.
+MASS_SPANS = 6
+
+
+def assembled(
+    n: int, p: int, alpha: float, weights: tuple[float, float], definition: str, limits: Limits | None = None
+) -> Cornered:
+    """The matrix for unit steps; small ones that were asked for last are kept. It must not be written to."""
+    if n > MOST_KEPT:
+        return assemble(n, p, alpha, weights, definition, limits)
+    keep_time(limits)
+    return _kept(n, p, alpha, weights, definition)
+
+
+@lru_cache(maxsize=16)
+def _kept(n: int, p: int, alpha: float, weights: tuple[float, float], definition: str) -> Cornered:
+    return assemble(n, p, alpha, weights, definition)
 
 
 def assemble(
@@ -67,11 +88,16 @@ def assemble(
 
 
 def assemble_mass(n: int, p: int) -> Cornered:
-    """Split the matrix of values in the same way."""
+    """Split the matrix of values in the same way; the corners are those of a few spans."""
     K = n + p - 2
     values = mass_generator(p)
     column = np.zeros(K)
     column[: len(values)] = values
+    if n > MASS_SPANS * p:
+        few = assemble_mass(MASS_SPANS * p, p)
+        left, top = np.zeros((p - 1, K)), np.zeros((p - 2, n - p))
+        left[:, : few.left.shape[1]], top[:, : few.top.shape[1]] = few.left, few.top
+        return Cornered(np, column, column, left, top, left, top)
     M = mass_matrix(n, p)
     left = M[:, : p - 1].toarray().T.copy()
     for j in range(p - 1):

@@ -117,33 +117,26 @@ def quotient(name: str, values: Any, diffusion: Any) -> Array:
     return ratio
 
 
-def sample(name: str, value: Any, points: Array, xp: Any = np, like: Any = None) -> Any:
-    """Values of a number, a function or an array of values at the points."""
+def sample(name: str, value: Any, points: Any, xp: Any = np, like: Any = None) -> Any:
+    """Values of a number, a function or an array of values at points, or at a pair of arrays in the plane."""
+    where: tuple[Array, ...] = points if isinstance(points, tuple) else (points,)
+    shape = where[0].shape
     checks.refuse_masked(name, value)
     if callable(value):
-        values = checks.output(name, value(points), shape=points.shape, points=points)
+        at = np.stack(where, axis=-1) if len(where) > 1 else where[0]
+        values = checks.output(name, value(*where), shape=shape, points=at)
         return move(xp, values.astype(np.float64), like)
     if is_number(value):
-        return move(xp, np.full(points.shape, checks.real(name, value)), like)
+        return move(xp, np.full(shape, checks.real(name, value)), like)
+    if len(where) > 1:
+        return checks.array(name, value, xp=xp, dtype=xp.float64, shape=shape)
     out = checks.array(name, value, xp=xp, dtype=xp.float64, ndim=1)
-    if tuple(out.shape) != points.shape:
+    if tuple(out.shape) != shape:
         raise ValueError(
-            f"{name} must have one value for each of the {points.size} collocation points, got shape "
+            f"{name} must have one value for each of the {shape[0]} collocation points, got shape "
             f"{tuple(out.shape)}"
         )
     return out
-
-
-def sample_plane(name: str, value: Any, grid: Any) -> Array:
-    """Values of a number, a function of two arrays or an array of values on a grid."""
-    shape = grid[0].shape
-    checks.refuse_masked(name, value)
-    if callable(value):
-        points = np.stack(grid, axis=-1)
-        return checks.output(name, value(*grid), shape=shape, points=points).astype(np.float64)
-    if is_number(value):
-        return np.full(shape, checks.real(name, value))
-    return np.asarray(checks.array(name, value, dtype=np.float64, shape=shape))
 
 
 def check_positive(name: str, values: Any, points: Array) -> None:
@@ -186,3 +179,8 @@ def _values(value: Any, x: Array) -> Array:
 
 def _array(value: Any) -> Any:
     return value if hasattr(value, "shape") and is_values(value) else None
+
+
+def host(x: Any) -> Array:
+    """Coefficients in NumPy."""
+    return np.asarray(arrays.to_host(x), dtype=np.float64)

@@ -16,7 +16,7 @@ by scaling and squaring take their place.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from .jacobi import (
     both_bases,
     exponents,
     gauss_rule,
+    image_basis,
     image_rule,
     laplacian_scale,
     to_unit,
@@ -96,7 +97,7 @@ class Decay:
         y, w = image_rule(samples * self.N, alpha, weights)
         a, b = self.modes.interval
         values = u0((a + b) / 2 + (b - a) / 2 * y)
-        return np.asarray(basis(self.N, alpha, y, weights[::-1]).T @ (w * values)) / self.root
+        return np.asarray(image_basis(self.N, y.size, alpha, weights).T @ (w * values)) / self.root
 
     def states(self, moments: Array, elapsed: Array, *, rate: bool = False) -> Array:
         """Coefficients at these times (of kappa one), one row each: (3); or of ``-du/dt``."""
@@ -134,12 +135,25 @@ class Decay:
         """The inverse of B."""
         return np.asarray(np.linalg.inv(self.B))
 
-    def values(self, coefficients: Array, x: Array) -> Array:
-        """The functions with these rows of coefficients at points of the interval."""
-        y = to_unit(x, self.modes.interval)
+    def at_witnesses(self, coefficients: Array) -> Array:
+        """The functions with these rows of coefficients where solutions are compared."""
+        return np.asarray(coefficients @ self._at_witnesses)
+
+    @cached_property
+    def _at_witnesses(self) -> Array:
+        return self._functions(to_unit(self.modes.witnesses(), self.modes.interval))
+
+    def _functions(self, y: Array) -> Array:
+        """The modes, a row for each."""
         a, b = exponents(self.modes.alpha, self.modes.weights)
         functions = basis(self.N, self.modes.alpha, y, self.modes.weights)
-        return np.asarray(coefficients @ ((1 + y) ** a * (1 - y) ** b * functions.T))
+        return np.asarray((1 + y) ** a * (1 - y) ** b * functions.T)
+
+
+@lru_cache(maxsize=12)
+def kept_decay(modes: Modes, N: int) -> Decay:
+    """The semigroup on N modes; those asked for last are kept."""
+    return Decay(modes, N)
 
 
 def _nothing(_: int) -> float:
@@ -170,7 +184,7 @@ def follow(
         states = decay.states(decay.moments(u0), elapsed, rate=rate)
         if later.any():
             other = decay.states(decay.moments(u0, FEWER_SAMPLES), elapsed, rate=rate)
-            sampling = difference(*(decay.values(c[later], modes.witnesses()) for c in (states, other)))
+            sampling = difference(*(decay.at_witnesses(c[later]) for c in (states, other)))
         return states, states[later]
 
     states, estimate = refine(modes, level, most, limits, size, missed)
@@ -189,14 +203,13 @@ def refine(
 
     It gives rows of coefficients, and those of them that are compared.
     """
-    x = modes.witnesses()
     levels: list[Array] = []
     states, estimate = np.zeros((0, 1)), float("inf")
     for N in [*(N for N in LEVELS if N < most), most]:
         keep_time(limits)
-        decay = Decay(modes, N)
+        decay = kept_decay(modes, N)
         states, compared = level(decay)
-        levels.insert(0, np.append(decay.values(compared, x), size))
+        levels.insert(0, np.append(decay.at_witnesses(compared), size))
         if compared.shape[0] == 0:
             estimate = 0.0
         elif len(levels) > 1:

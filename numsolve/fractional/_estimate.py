@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
@@ -82,7 +82,10 @@ def difference(one: Array, other: Array) -> float:
 
 
 class Later:
-    """A field that may be given as a function: it is called when the value is first asked for."""
+    """A field that may be given as a function: it is called when the value is first asked for.
+
+    Of a batch it is an array; type checkers are told of one number, as `numsolve.Result` has it.
+    """
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -92,8 +95,8 @@ class Later:
             return float("nan")
         value = instance.__dict__[self.name]
         if callable(value):
-            value = instance.__dict__[self.name] = float(value())
-        return float(value)
+            value = instance.__dict__[self.name] = value()
+        return cast("float", value) if np.ndim(value) else float(value)
 
-    def __set__(self, instance: Any, value: float | Callable[[], float]) -> None:
+    def __set__(self, instance: Any, value: float | Array | Callable[[], float | Array]) -> None:
         instance.__dict__[self.name] = value

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from scipy.interpolate import BSpline, make_interp_spline
-from scipy.linalg import lu_factor, lu_solve
+from scipy.interpolate import make_interp_spline
 
 from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 
-from ._assembly import clamped_knots, greville_points, spline_values
-from ._data import is_values, sample
-from ._estimate import from_levels
+from ._data import host, is_values, sample
+from ._estimate import difference, from_levels
+from ._factors import Factors, norms
 from ._gmres import PATIENCE, UNIT, Iterate, fgmres
 from ._settings import TimeIsOverError
 from ._system import make_system
-from .dense import MOST_UNKNOWNS, dense_matrix
+from .dense import MOST_UNKNOWNS
 from .jacobi import from_unit
 from .operator import RieszSplineOperator
-from .result import RieszResult, host
+from .result import RieszResult
 from .spectral import WITNESSES
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+Solved = TypeVar("Solved", bound=RieszResult)
 #: Iterations of GMRES; a good preconditioner needs about a dozen.
 MAXITER = 200
 #: Unknowns up to which varying coefficients are left to a dense factorisation, which takes milliseconds.
@@ -73,7 +73,7 @@ def iterate(
         rows = Rows(A, reaction, diffusion, preconditioner, xp, like, limits)
     except TimeIsOverError:
         start = A.spline(host(x0))
-        return unsolved(arrays.to_host(x0), b, A.greville, start, "spline", reason, A.interval)
+        return unsolved(RieszResult, arrays.to_host(x0), b, A.greville, start, "spline", reason, A.interval)
     with Monitor(
         limits,
         maxiter=MAXITER,
@@ -138,8 +138,8 @@ def factorise(
         A.assemble(limits)
     except TimeIsOverError:
         zero = np.zeros_like(b)
-        return unsolved(zero, b, A.greville, A.spline(zero), "dense", reason, A.interval)
-    c, status, residual = _direct(A.todense(), A.mass(), b, reaction, diffusion, rtol)
+        return unsolved(RieszResult, zero, b, A.greville, A.spline(zero), "dense", reason, A.interval)
+    c, status, residual = direct(A.todense(), A.mass(), b, reaction, diffusion, rtol, reversible=A.reversible)
     result = RieszResult(
         x=c,
         status=status,
@@ -155,58 +155,37 @@ def factorise(
     return doubted(result, reaction) if doubt else result
 
 
-def factorise_on_mesh(
-    breaks: Array,
-    unit: Array,
-    data: Data,
-    alpha: float,
-    p: int,
-    weights: tuple[float, float],
-    definition: str,
-    rtol: float,
-    reason: str,
-    limits: Limits,
-) -> RieszResult:
-    """Collocate on any mesh; `unit` is the same on (0, 1), where no power of a length over- or underflows."""
-    check_size(breaks.size + p - 3)
-    check_numpy(data)
-    knots, unit_knots = clamped_knots(breaks, p), clamped_knots(unit, p)
-    start, width = float(breaks[0]), float(breaks[-1] - breaks[0])
-    unit_points = greville_points(unit_knots, p)
-    points = start + width * unit_points
-    b, reaction, diffusion = data.at(points)
-
-    def result(c: Array, **what: Any) -> RieszResult:
-        sol = BSpline(knots, np.r_[0.0, c, 0.0], p, extrapolate=False)
-        common: dict[str, Any] = {"method": "dense", "reason": reason, "interval": data.interval}
-        return RieszResult(x=c, points=points, sol=sol, **common, **what)
-
-    try:
-        A = dense_matrix(unit_knots, unit_points, p, alpha, weights, definition, limits) * width**-alpha
-    except TimeIsOverError:
-        nothing = result(np.zeros_like(b))
-        return unsolved(nothing.x, b, points, nothing.sol, "dense", reason, data.interval)
-    c, status, residual = _direct(A, spline_values(unit_knots, p), b, reaction, diffusion, rtol)
-    out = result(c, status=status, residual=residual)
-    deliver(out)
-    return out
-
-
-def _direct(A: Array, M: Any, b: Array, reaction: Any, diffusion: Any, rtol: float) -> Any:
+def direct(
+    A: Array, M: Any, b: Array, reaction: Any, diffusion: Any, rtol: float, *, reversible: bool = False
+) -> Any:
     """Coefficients, status and residual of ``(diffusion A + reaction M) c = b``."""
+    factors = factors_of(A, M, reaction, diffusion, reversible=reversible)
+    c = factors.solve(b)
+    residual, status = judged(factors, b, c, rtol)
+    return c, Status(int(status)), float(residual)
+
+
+def factors_of(A: Array, M: Any, reaction: Any, diffusion: Any, *, reversible: bool) -> Factors:
+    """Factorise ``diffusion A + reaction M``; A is written to. Varying coefficients are not reversible."""
     if diffusion is not None:
         A *= diffusion[:, None]
+        reversible = reversible and np.ptp(diffusion) == 0
     if reaction is not None:
         A += reaction[:, None] * M.toarray()
-    c = lu_solve(lu_factor(A), b)
-    residual = arrays.norm(np, b - A @ c)
-    wanted = rtol * arrays.norm(np, b)
-    rounding = 4 * UNIT * (arrays.norm(np, A.ravel()) * arrays.norm(np, c) + arrays.norm(np, b))
-    status = Status.CONVERGED if residual <= wanted else Status.ROUNDING
-    return c, status if residual <= max(wanted, rounding) else Status.BREAKDOWN, residual
+        reversible = reversible and np.ptp(reaction) == 0
+    return Factors(A, reversible=reversible)
 
 
-def doubted(result: RieszResult, reaction: Any) -> RieszResult:
+def judged(factors: Factors, b: Array, c: Array, rtol: float) -> tuple[Any, Any]:
+    """Residuals of the columns of c, and the numbers of their statuses."""
+    residual, size = norms(b - factors.product(c)), norms(b)
+    wanted = rtol * size
+    rounding = 4 * UNIT * (factors.norm * norms(c) + size)
+    status = np.where(residual <= np.maximum(wanted, rounding), Status.ROUNDING, Status.BREAKDOWN)
+    return residual, np.where(residual <= wanted, Status.CONVERGED, status)
+
+
+def doubted(result: Solved, reaction: Any) -> Solved:
     """Take the success back if the reaction is negative somewhere and coarser meshes have another solution.
 
     The equation is then nearly singular: next to an eigenvalue, the values are those of the discretisation.
@@ -236,9 +215,11 @@ def check_numpy(data: Data) -> None:
         raise TypeError(f"method 'dense' takes NumPy arrays, got those of {arrays.namespace_name(data.xp)}")
 
 
-def unsolved(x: Any, b: Any, points: Any, sol: Any, method: str, reason: str, interval: Any) -> RieszResult:
+def unsolved(
+    kind: type[Solved], x: Any, b: Any, points: Any, sol: Any, method: str, reason: str, interval: Any
+) -> Solved:
     """What there is when the time is over before the equations are set up: the start."""
-    result = RieszResult(
+    result = kind(
         x=x,
         status=Status.TIME_LIMIT,
         detail="The matrix was not set up in time.",
@@ -251,6 +232,11 @@ def unsolved(x: Any, b: Any, points: Any, sol: Any, method: str, reason: str, in
     )
     deliver(result)
     return result
+
+
+def asides(n: int, p: int) -> list[int]:
+    """Spans of more meshes for varying coefficients: next to their jumps errors are as if by chance."""
+    return [m for m in (15 * n // 16, 13 * n // 16, 11 * n // 16) if m >= 2 * p and n <= SMALL_MESH]
 
 
 @dataclass
@@ -271,6 +257,8 @@ class Estimate:
         fine = self.A.spline(self.c)(x)
         coarse = self._on(middle // 2, x) if middle // 2 >= 2 * p else None
         estimate = from_levels(fine, self._on(middle, x), coarse, ratio=n / middle)
+        if self.data.varies:
+            estimate = max([estimate, *(difference(fine, self._on(m, x)) for m in asides(n, p))])
         return max(estimate, self.data.unseen(self.A.greville, self.A.spline(self.c)))
 
     def _on(self, n: int, x: Array) -> Array:
@@ -282,7 +270,8 @@ class Estimate:
         points = coarse.greville
         b, reaction, diffusion = (self._sampled(name, points) for name in ("f", "reaction", "diffusion"))
         if coarse.shape[0] <= DENSE_UNKNOWNS:
-            c = _direct(coarse.todense(), coarse.mass(), b, reaction, diffusion, 0.0)[0]
+            dense, M = coarse.todense(), coarse.mass()
+            c = direct(dense, M, b, reaction, diffusion, 0.0, reversible=A.reversible)[0]
             return np.asarray(coarse.spline(c)(x))
         rows = Rows(coarse, reaction, diffusion, "auto")
         with Monitor(
@@ -297,13 +286,16 @@ class Estimate:
         return np.asarray(coarse.spline(it.x.form())(x))
 
     def _sampled(self, name: str, points: Array) -> Any:
-        """The data at the points of another mesh; values are interpolated, coefficients linearly."""
-        value = getattr(self.data, name)
-        if value is None:
-            return None
-        if not is_values(value):
-            return sample(name, value, points)
-        values = host(value)
-        if name == "f":
-            return make_interp_spline(self.A.greville, values, k=3)(points)
-        return np.interp(points, self.A.greville, values)
+        """The data at the points of another mesh."""
+        value = moved(getattr(self.data, name), self.A.greville, points, 3 if name == "f" else 1)
+        return None if value is None else sample(name, value, points)
+
+
+def moved(value: Any, points: Array, others: Array, degree: int) -> Any:
+    """Values at other points, interpolated; functions and numbers as they are."""
+    if not is_values(value):
+        return value
+    values = host(value)
+    if degree == 1 or points.size <= degree:
+        return np.interp(others, points, values)
+    return make_interp_spline(points, values, k=degree)(others)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
-from scipy.linalg import lu_factor, lu_solve, solve_banded
+from scipy.linalg import solve_banded
 
 from numsolve._core import arrays
 from numsolve._core.limits import Limits
@@ -28,6 +28,7 @@ from numsolve._core.result import Status
 
 from ._data import check_positive, is_values, sample, unseen_of
 from ._estimate import from_levels
+from ._factors import Factors
 from ._gmres import PATIENCE, Iterate, fgmres
 from ._settings import TimeIsOverError, keep_time
 from ._system import make_system
@@ -214,13 +215,13 @@ class _Dense:
 
     def __init__(self, A: RieszSplineOperator, M: Any, factor: Array, limits: Limits) -> None:
         keep_time(limits)
-        self.matrix = M.toarray() + factor[:, None] * A.todense()
-        self.lu = lu_factor(self.matrix)
+        matrix = M.toarray() + factor[:, None] * A.todense()
+        self.factors = Factors(matrix, reversible=A.reversible and np.ptp(factor) == 0)
 
     def solve(self, b: Array) -> tuple[Array, float, Status]:
         """The increment, its residual, and whether it is one."""
-        d = lu_solve(self.lu, b, check_finite=False)
-        return d, arrays.norm(np, b - self.matrix @ d), Status.CONVERGED
+        d = self.factors.solve(b)
+        return d, arrays.norm(np, b - self.factors.product(d)), Status.CONVERGED
 
 
 class _Krylov:

@@ -23,6 +23,15 @@ def _modes() -> object:
     return solve_riesz_bvp(1.0, 1.5)
 
 
+def _kept() -> object:
+    import numpy as np
+
+    from numsolve.fractional import RieszSolver
+
+    solver = RieszSolver(1.5, n=16, p=3)
+    return solver.solve(np.ones((solver.points.size, 2)))
+
+
 def _eigenvalues() -> object:
     from numsolve.fractional import solve_riesz_eig
 
@@ -50,6 +59,7 @@ def _plane() -> object:
 CALLS: dict[str, Callable[[], object]] = {
     "solve_riesz_bvp": _spline,
     "solve_riesz_bvp, modes": _modes,
+    "RieszSolver": _kept,
     "solve_riesz_eig": _eigenvalues,
     "solve_fractional_diffusion": _time,
     "solve_riesz_2d": _plane,

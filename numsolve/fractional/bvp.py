@@ -8,7 +8,6 @@ powers), and Jacobi modes are the method.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -16,16 +15,18 @@ import numpy as np
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
-from numsolve._core.result import Status, deliver
+from numsolve._core.result import Status
 
-from ._data import Data, is_values
-from ._settings import DEFINITIONS, FOREIGN, PRECONDITIONERS, TimeIsOverError
-from ._splines import DENSE_UNKNOWNS, factorise, factorise_on_mesh, iterate, unsolved
+from ._choice import better, by_modes, delivered, obstacle_of
+from ._data import Data
+from ._mesh import Mesh, factorise_on_mesh
+from ._settings import DEFINITIONS, FOREIGN, PRECONDITIONERS
+from ._splines import DENSE_UNKNOWNS, doubted, factorise, iterate
 from ._stability import instability
 from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
 from .dense import MOST_UNKNOWNS
 from .operator import RieszSplineOperator, check_interval, check_weights, check_width
-from .spectral import TOLERABLE, Modes, jacobi_series, solve_by_collocation, solve_by_division
+from .spectral import Modes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -169,8 +170,8 @@ def solve_riesz_bvp(
     limits = Limits(maxiter, time_limit, callback, progress)
     checks.choice("method", method, METHODS)
     p, weights = check_degree(p), check_weights(weights)
-    by_modes = method in {"auto", "spectral"} and breaks is None
-    alpha = check_order(alpha, weights) if by_modes else check_alpha(alpha)
+    any_order = method in {"auto", "spectral"} and breaks is None
+    alpha = check_order(alpha, weights) if any_order else check_alpha(alpha)
     n = checks.integer("n", n, low=1)
     checks.choice("definition", definition, DEFINITIONS)
     preconditioner = check_preconditioner(preconditioner)
@@ -187,30 +188,32 @@ def solve_riesz_bvp(
             raise ValueError(f"interval must be that of the breaks, {ends}, or be left out, got {interval}")
         unit = (breaks - ends[0]) / (ends[1] - ends[0])
         data, why = Data(f, reaction, diffusion, ends), "the mesh is not uniform"
-        return factorise_on_mesh(breaks, unit, data, alpha, p, weights, definition, rtol, why, limits)
+        given = Mesh(breaks, unit, data, alpha, p, weights, definition)
+        return doubted(factorise_on_mesh(given, rtol, why, limits), data.at(given.points)[1])
 
     interval = check_interval(interval)
     data, modes = Data(f, reaction, diffusion, interval), Modes(alpha, weights, interval)
-    obstacle = _obstacle(data, definition)
+    obstacle = obstacle_of(data, definition)
     if method == "spectral":
         if obstacle:
             raise ValueError(f"method 'spectral' does not apply: {obstacle}")
         if n > MOST_UNKNOWNS:
             raise ValueError(f"method 'spectral' is for at most {MOST_UNKNOWNS} modes, got n = {n}")
-        return _delivered(_by_modes(data, modes, n, asked, limits))
+        return delivered(by_modes(data, modes, n, asked, limits))
     candidate, reason = None, obstacle or "it has a start"
     if method == "auto" and not obstacle and (x0 is None or alpha <= LEAST_ALPHA):
-        candidate = _by_modes(data, modes, min(n, MOST_MODES), "", limits)
+        candidate = by_modes(data, modes, min(n, MOST_MODES), "", limits)
         reason = candidate.reason
         good = candidate.error_estimate <= EXCELLENT or alpha <= LEAST_ALPHA
         if good or candidate.status is Status.TIME_LIMIT or instability(n, p, alpha, weights, definition):
-            return _delivered(candidate)
+            return delivered(candidate)
     if alpha <= LEAST_ALPHA:
         raise ValueError(f"alpha must be above 1 for splines, got {alpha}, and for Jacobi modes {obstacle}")
     if method == "dense" and n < 2 * p:
         unit = np.arange(n + 1.0) / n
-        mesh = interval[0] + (interval[1] - interval[0]) * unit
-        return factorise_on_mesh(mesh, unit, data, alpha, p, weights, definition, rtol, asked, limits)
+        breaks = interval[0] + (interval[1] - interval[0]) * unit
+        few = Mesh(breaks, unit, data, alpha, p, weights, definition)
+        return factorise_on_mesh(few, rtol, asked, limits)
     A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
     if method == "dense":
         return factorise(A, data, rtol, asked, limits)
@@ -220,75 +223,12 @@ def solve_riesz_bvp(
     simple = arrays.is_numpy(data.xp)
     unset = x0 is None and preconditioner == "auto" and limits.maxiter is None
     if simple and unset and data.varies and A.shape[0] <= DENSE_UNKNOWNS:
-        few = f"{reason}; {A.shape[0]} unknowns are few"
-        splines = factorise(A, data, rtol, few, limits, doubt=candidate is None)
+        words = f"{reason}; {A.shape[0]} unknowns are few"
+        splines = factorise(A, data, rtol, words, limits, doubt=candidate is None)
     else:
         settings: Any = {"or_factorise": simple, "doubt": candidate is None}
         splines = iterate(A, data, preconditioner, rtol, x0, reason, limits, **settings)
-    return splines if candidate is None else _better(candidate, splines)
-
-
-# -- the choice of the method ----------------------------------------------------------------------
-
-
-def _obstacle(data: Data, definition: str) -> str:
-    """Why Jacobi modes cannot be used, or an empty string."""
-    if any(map(is_values, (data.f, data.reaction, data.diffusion))):
-        return "the data are values at the collocation points, not functions"
-    return "" if definition == "rl" else "Jacobi modes are for the definition 'rl'"
-
-
-def _by_modes(data: Data, modes: Modes, most: int, reason: str, limits: Limits) -> RieszResult:
-    """The solution in Jacobi modes; without a reason, it says what is to be said for and against it."""
-    f, reaction = data.divided()
-    try:
-        if reaction is not None:
-            result = solve_by_collocation(f, reaction, modes, most, reason, limits)
-            words = f"{len(result.x)} Jacobi modes have an estimated error of {result.error_estimate:.1g}"
-        else:
-            series = jacobi_series(f, modes, most, limits)
-            result = solve_by_division(f, modes, series, reason, limits)
-            count = len(series.coefficients)
-            held = f"{count} Jacobi {'modes hold' if count > 1 else 'mode holds'} f to rounding errors"
-            what = "f" if data.diffusion is None else "f / diffusion"
-            left = f"{what} is not smooth: {len(result.x)} Jacobi modes leave {series.tail:.1g} of it"
-            words = f"the data are smooth: {held}" if series.resolved else left
-    except TimeIsOverError:
-        points = np.array([sum(modes.interval) / 2])
-        nothing = np.zeros(1)
-        return unsolved(
-            nothing, f(points), points, modes.solution(nothing), "spectral", reason, modes.interval
-        )
-    missed = data.unseen(np.asarray(result.points), result.sol)
-    if missed > result.error_estimate:
-        detail = f"The data have layers or singularities between the points, which miss {missed:.1g} of them."
-        settings: Any = {} if missed <= TOLERABLE else {"status": Status.STAGNATED, "detail": detail}
-        result = replace(result, error_estimate=missed, **settings)
-        words = f"{words}; {missed:.1g} of the data is between their points"
-    return result if reason else replace(result, reason=words)
-
-
-def _better(modes: RieszResult, splines: RieszResult) -> RieszResult:
-    """The solution with the smaller estimated error."""
-    comparable = splines.success or splines.status in {Status.STAGNATED, Status.BREAKDOWN}
-    if not comparable:
-        return splines  # a limit of the user's was met
-    errors = f"the estimated errors are {modes.error_estimate:.1g} for them, {splines.error_estimate:.1g} for"
-    reason = f"{modes.reason}; {errors} splines"
-    if not splines.error_estimate < modes.error_estimate:
-        return _delivered(replace(modes, reason=reason))
-    if splines.success and splines.error_estimate > TOLERABLE:
-        error = f"The error is estimated at {splines.error_estimate:.1g}"
-        detail = f"{error}: n is too small, or the equation is nearly singular."
-        return _delivered(replace(splines, reason=reason, status=Status.STAGNATED, detail=detail))
-    return replace(splines, reason=reason)
-
-
-def _delivered(result: RieszResult) -> RieszResult:
-    """Warn if the solve failed; one whose time was over has done so."""
-    if result.status is not Status.TIME_LIMIT:
-        deliver(result)
-    return result
+    return splines if candidate is None else better(candidate, splines)
 
 
 # -- arguments -------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
 from .bvp import MOST_MODES, check_preconditioner
 from .jacobi import from_unit, image_rule
 from .operator import RieszSplineOperator, check_interval, check_weights
-from .result import RieszResult
+from .result import FractionalDiffusionResult
 from .spectral import TOLERABLE, Modes
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def solve_fractional_diffusion(
     callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
-) -> RieszResult:
+) -> FractionalDiffusionResult:
     r"""Follow ``du/dt = -kappa R u + source`` in time, with u = 0 outside an interval.
 
     R is a positive operator, by default ``(-Delta)^(alpha/2)``: then u is the density of a Lévy flight that
@@ -136,7 +136,7 @@ def solve_fractional_diffusion(
 
     Returns
     -------
-    RieszResult
+    FractionalDiffusionResult
         ``result(x)`` has one row for each time in `t`; `sol` is a tuple of functions, the first of them
         `u0` itself if the modes were taken and the start is wanted; `coefficients` their coefficients; `x`
         those at the end; `nit` the number of steps and `ninner` that of GMRES iterations. If the run was
@@ -215,7 +215,7 @@ def solve_fractional_diffusion(
             return candidate.result(limits, reason)
     it, last, times, states, ninner = march.run(limits)
     result = it.result(
-        RieszResult,
+        FractionalDiffusionResult,
         x=last,
         points=A.greville,
         sol=tuple(A.spline(row) for row in states),
@@ -304,7 +304,7 @@ class _Exact:
         count = self.coefficients.shape[1]
         return f"nothing depends on time: {count} Jacobi modes have an estimated error of {self.estimate:.1g}"
 
-    def result(self, limits: Limits, reason: str) -> RieszResult:
+    def result(self, limits: Limits, reason: str) -> FractionalDiffusionResult:
         """The times that are reached within the limits."""
         rows, last = self.coefficients, self.times.size - 1
         with Monitor(limits, maxiter=max(last, 1), label="times", keep="reference", columns=("t",)) as it:
@@ -322,7 +322,7 @@ class _Exact:
         reached = self.times[: it.nit + 1]
         at = [int(np.searchsorted(reached, t)) for t in self.wanted if t <= reached[-1]]
         return it.result(
-            RieszResult,
+            FractionalDiffusionResult,
             x=rows[it.nit],
             points=self.points,
             sol=tuple(self.modes.solution(rows[k]) if k else self.first for k in at),

@@ -1,7 +1,7 @@
 r"""Eigenvalues of the fractional Laplacian on an interval.
 
 In the orthonormal Jacobi modes the stiffness matrix is ``diag(lambda_k)`` and the mass matrix that of
-``int (1 - y^2)^alpha P_j P_k``, which a Gauss rule of N nodes integrates exactly.
+``int (1 - y^2)^alpha P_j P_k``, which a Gauss rule of N nodes integrates exactly. Odd j + k give zeros.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ._estimate import from_levels
 from .bspline import check_alpha, check_degree, check_order
 from .jacobi import JacobiSolution, basis, eigenvalues, from_unit, gauss_rule, laplacian_scale
 from .operator import RieszSplineOperator, check_interval, check_spans
-from .result import RieszResult
+from .result import RieszEigResult
 
 METHODS = ("spectral", "spline")
 Method: TypeAlias = Literal["spectral", "spline"]
@@ -37,7 +37,7 @@ def solve_riesz_eig(
     method: Method = "spectral",
     n: int | None = None,
     p: int = 5,
-) -> RieszResult:
+) -> RieszEigResult:
     r"""Compute the smallest eigenvalues of ``(-Delta)^(alpha/2) u = lambda u``, u = 0 outside an interval.
 
     Parameters
@@ -58,7 +58,7 @@ def solve_riesz_eig(
 
     Returns
     -------
-    RieszResult
+    RieszEigResult
         With `x`, the eigenvalues, ascending; `functions`, as many functions of unit norm in L2, positive
         next to a; `error_estimate`, from half as many modes or from half and a quarter of the spans: the
         largest relative error of the eigenvalues.
@@ -97,7 +97,7 @@ def solve_riesz_eig(
         # The modes are positive at their right end; the eigenfunctions are at the left one.
         signs = np.sign(basis(N, alpha, np.array([-1.0])) @ vectors)[0]
         vectors = vectors * (signs / np.sqrt(jacobian))
-        return RieszResult(
+        return RieszEigResult(
             x=values * scale,
             residual=residual * scale,
             points=from_unit(gauss_rule(N, alpha / 2)[0], interval),
@@ -128,13 +128,23 @@ def _modes(N: int, alpha: float, k: int) -> tuple[Any, Any, float]:
     mass = P.T @ (w[:, None] * P)
     root = np.sqrt(eigenvalues(N, alpha))
     scaled = mass / np.outer(root, root)
-    mu, vectors = eigh(scaled, subset_by_index=(N - k, N - 1))
+    # Even and odd modes do not meet: two matrices of half the size.
+    mu, vectors = np.empty(0), np.empty((N, 0))
+    for parity in (0, 1):
+        block = scaled[parity::2, parity::2]
+        size = block.shape[0]
+        found, part = eigh(block, subset_by_index=(max(size - k, 0), size - 1))
+        whole = np.zeros((N, found.size))
+        whole[parity::2] = part
+        mu, vectors = np.append(mu, found), np.hstack([vectors, whole])
+    last = np.argsort(mu)[-k:]
+    mu, vectors = mu[last], vectors[:, last]
     residual = float(np.max(np.linalg.norm(scaled @ vectors - vectors * mu, axis=0) / mu**2))
     mu, vectors = mu[::-1], vectors[:, ::-1]
     return 1 / mu, vectors / root[:, None] / np.sqrt(mu), residual
 
 
-def _spline_eigenvalues(A: RieszSplineOperator, k: int) -> RieszResult:
+def _spline_eigenvalues(A: RieszSplineOperator, k: int) -> RieszEigResult:
     """The eigenvalues of the pencil (A, M) by a dense method; real in every case that was tried."""
     stiffness, M = A.todense(), A.mass().toarray()
     values, vectors = eig(stiffness, M)
@@ -150,7 +160,7 @@ def _spline_eigenvalues(A: RieszSplineOperator, k: int) -> RieszResult:
     for v in vectors.T:
         u = A.spline(v)(x)
         functions.append(A.spline(v * (np.sign(v[0]) / np.sqrt(w @ (u * u)))))
-    return RieszResult(
+    return RieszEigResult(
         x=values,
         residual=residual,
         points=A.greville,

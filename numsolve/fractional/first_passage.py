@@ -28,7 +28,7 @@ from ._decay import Decay, follow, refine
 from .bspline import check_order
 from .jacobi import from_unit, image_rule
 from .operator import check_interval, check_weights
-from .result import RieszResult
+from .result import FirstPassageResult
 from .spectral import TOLERABLE, Modes, status_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def survival_probability(
     kappa: float = 1.0,
     weights: tuple[float, float] = (0.5, 0.5),
     n: int = 256,
-) -> RieszResult:
+) -> FirstPassageResult:
     r"""Compute the probability that a Lévy flight has not left an interval, as a function of its start.
 
     Parameters
@@ -83,7 +83,7 @@ def survival_probability(
 
     Returns
     -------
-    RieszResult
+    FirstPassageResult
         ``result(x)`` is the probability for flights that start at x, zero outside the interval: of the shape
         of x for a number t, else with a row for each time. `error_estimate` is that of the largest error.
 
@@ -127,7 +127,7 @@ def exit_time_density(
     kappa: float = 1.0,
     weights: tuple[float, float] = (0.5, 0.5),
     n: int = 256,
-) -> RieszResult:
+) -> FirstPassageResult:
     r"""Compute the density of the time at which a Lévy flight leaves an interval, as a function of its start.
 
     Parameters
@@ -141,7 +141,7 @@ def exit_time_density(
 
     Returns
     -------
-    RieszResult
+    FirstPassageResult
         As that of `survival_probability`.
 
     Raises
@@ -181,7 +181,7 @@ def exit_time_moments(
     kappa: float = 1.0,
     weights: tuple[float, float] = (0.5, 0.5),
     n: int = 256,
-) -> RieszResult:
+) -> FirstPassageResult:
     r"""Compute the moments of the time at which a Lévy flight leaves an interval, as functions of its start.
 
     Parameters
@@ -195,7 +195,7 @@ def exit_time_moments(
 
     Returns
     -------
-    RieszResult
+    FirstPassageResult
         ``result(x)`` has a row for each of the moments ``E T, E T^2, ..., E T^k`` of flights that start at x.
         `error_estimate` is that of the last one.
 
@@ -256,7 +256,7 @@ def _check_times(t: Any, kappa: float, *, positive: bool) -> tuple[Array, Array]
 
 def _result(
     modes: Modes, rows: Array, times: Array | None, estimate: float, n: int, start: Any = None
-) -> RieszResult:
+) -> FirstPassageResult:
     sols = tuple(
         start
         if start is not None and times is not None and np.atleast_1d(times)[j] == 0
@@ -264,7 +264,7 @@ def _result(
         for j, c in enumerate(rows)
     )
     single = times is not None and times.ndim == 0
-    result = RieszResult(
+    result = FirstPassageResult(
         x=rows[-1],
         status=status_of(estimate),
         detail="" if estimate <= TOLERABLE else f"The error is estimated at {estimate:.1g}: n is too small.",

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 Weights = tuple[float, float]
+#: Entries of a table of polynomials, at most, if it is kept for the next call.
+MOST_KEPT = 1 << 18
 EQUAL: Weights = (0.5, 0.5)
 
 
@@ -171,10 +173,13 @@ def constant(alpha: float, weights: Weights = EQUAL) -> float:
     return sum(weights) / math.cos(math.pi * (a - b) / 2)
 
 
+@lru_cache(maxsize=64)
 def eigenvalues(N: int, alpha: float, weights: Weights = EQUAL) -> Array:
     """``lambda_k`` for k < N: (3)."""
     k = np.arange(float(N))
-    return np.asarray(constant(alpha, weights) * np.exp(gammaln(alpha + k + 1) - gammaln(k + 1)))
+    values = np.asarray(constant(alpha, weights) * np.exp(gammaln(alpha + k + 1) - gammaln(k + 1)))
+    values.flags.writeable = False  # they are kept
+    return values
 
 
 @lru_cache(maxsize=64)
@@ -197,9 +202,30 @@ def basis(N: int, alpha: float, y: Array, weights: Weights = EQUAL) -> Array:
     rows[0] = first
     if N > 1:
         rows[1] = (y - shift[0]) * first / beta[1]
+    even, work = not np.any(shift), np.empty(y.size)
     for k in range(2, N):
-        rows[k] = ((y - shift[k - 1]) * rows[k - 1] - beta[k - 1] * rows[k - 2]) / beta[k]
+        row = rows[k]
+        np.multiply(y if even else np.subtract(y, shift[k - 1], out=row), rows[k - 1], out=row)
+        row -= np.multiply(rows[k - 2], beta[k - 1], out=work)
+        row /= beta[k]
     return rows.T
+
+
+def image_basis(N: int, samples: int, alpha: float, weights: Weights = EQUAL) -> Array:
+    """Values of the polynomials Q at the nodes of `image_rule` with so many samples."""
+    table = _kept_image_basis if N * samples <= MOST_KEPT else _image_basis
+    return table(N, samples, alpha, weights)
+
+
+def _image_basis(N: int, samples: int, alpha: float, weights: Weights) -> Array:
+    return basis(N, alpha, image_rule(samples, alpha, weights)[0], weights[::-1])
+
+
+@lru_cache(maxsize=24)
+def _kept_image_basis(N: int, samples: int, alpha: float, weights: Weights) -> Array:
+    values = _image_basis(N, samples, alpha, weights)
+    values.flags.writeable = False
+    return values
 
 
 def both_bases(N: int, alpha: float, y: Array, weights: Weights) -> tuple[Array, Array]:

@@ -22,16 +22,14 @@ from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import checks
 
-from ._assembly import assemble, clamped_knots, greville_points, mass_matrix
+from ._assembly import assembled, clamped_knots, greville_points, mass_matrix
 from ._settings import DEFINITIONS
 from ._stability import check_stable
 from .bspline import check_alpha, check_degree
-from .preconditioner import circulant_inverse, tau_inverse
+from .preconditioner import SplineInverse, circulant_inverse, linear, tau_inverse
 from .symbol import riesz_symbol, sine_angles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
@@ -160,7 +158,7 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
             It is nan outside the interval.
         """
         c = checks.array("c", c, dtype=np.float64, shape=(self.shape[0],), check_finite=False)
-        return BSpline(self.knots, np.r_[0.0, c, 0.0], self.p, extrapolate=False)
+        return spline_of(self, c)
 
     # -- the matrix --------------------------------------------------------------------------------
 
@@ -175,7 +173,7 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
             self.__dict__["structure"] = self._assembled(limits)
 
     def _assembled(self, limits: Limits | None = None) -> Cornered:
-        matrix = assemble(self.n, self.p, self.alpha, self.weights, self.definition, limits)
+        matrix = assembled(self.n, self.p, self.alpha, self.weights, self.definition, limits)
         return matrix.scaled(self.step**-self.alpha)
 
     @property
@@ -183,6 +181,11 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
         """The first column of the Toeplitz part; the first row too if the weights are equal."""
         column: Array = self.structure.column
         return column
+
+    @property
+    def reversible(self) -> bool:
+        """Whether the matrix is the same when both its indices are reversed."""
+        return self.weights[0] == self.weights[1]
 
     @property
     def corner_rank(self) -> int:
@@ -317,27 +320,11 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
         return SplineInverse(self.shape, inverse)
 
 
-class SplineInverse(LinearOperator):  # type: ignore[misc]
-    """An approximation of the inverse of a collocation matrix, as a linear operator."""
-
-    def __init__(self, shape: tuple[int, int], inverse: Callable[[Array], Array]) -> None:
-        super().__init__(dtype=np.dtype(np.float64), shape=shape)
-        self.inverse = inverse
-
-    def _matvec(self, x: Any) -> Any:
-        return linear(self.inverse, x)
-
-
-def linear(product: Callable[[Any], Any], x: Any) -> Any:
-    """The product of a real matrix with real or complex vectors (of any float, along the last axis)."""
-    checks.refuse_masked("x", x)
-    x = np.asarray(x)
-    if x.ndim == 2 and x.shape[1] == 1:
-        x = x[:, 0]
-    if x.dtype.kind == "c":
-        real, imaginary = (np.ascontiguousarray(part, dtype=np.float64) for part in (x.real, x.imag))
-        return product(real) + 1j * product(imaginary)
-    return product(np.ascontiguousarray(checks.array("x", x, dtype=np.float64, check_finite=False)))
+def spline_of(A: RieszSplineOperator, c: Array) -> BSpline:
+    """The spline with these coefficients; with a matrix of them, one whose values are vectors."""
+    padded = np.zeros((c.shape[0] + 2, *c.shape[1:]))
+    padded[1:-1] = c
+    return BSpline.construct_fast(A.knots, padded, A.p, extrapolate=False)  # nothing is left to check
 
 
 def good_n(n: int, p: int) -> int:

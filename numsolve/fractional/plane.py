@@ -25,14 +25,15 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
-from ._data import is_number, sample_plane
+from ._data import is_number, sample
 from ._estimate import from_levels
+from ._factors import halves, unfold
 from ._gmres import PATIENCE, fgmres
 from ._settings import FOREIGN, TimeIsOverError, keep_time
 from ._splines import MAXITER, doubted, unsolved
 from ._system import turns
 from .operator import RieszSplineOperator, check_interval
-from .result import RieszResult
+from .result import RieszPlaneResult
 from .symbol import mass_samples
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def solve_riesz_2d(
     callback: Callback | None = None,
     progress: bool = False,
     time_limit: float | None = None,
-) -> RieszResult:
+) -> RieszPlaneResult:
     r"""Solve ``d_x R_x u + d_y R_y u + reaction u = f`` on a rectangle, with u = 0 outside.
 
     ``R_x = (-d^2/dx^2)^(alpha/2)`` acts on lines, as in anisotropic Lévy flights, whose jumps follow the
@@ -135,7 +136,7 @@ def solve_riesz_2d(
 
     Returns
     -------
-    RieszResult
+    RieszPlaneResult
         ``result(x, y)`` evaluates the solution; `x` are the coefficients, of shape (Kx, Ky); `points` the
         collocation points of each direction.
 
@@ -177,7 +178,7 @@ def _solve(
     method: str,
     rtol: float,
     x0: Any = None,
-) -> tuple[RieszResult, Array]:
+) -> tuple[RieszPlaneResult, Array]:
     """The solution, and the reaction at the points."""
     orders = _pair("alpha", alpha)
     spans = _pair("n", n)
@@ -189,9 +190,9 @@ def _solve(
     d_x, d_y = (checks.real("diffusion", d, low=0.0, open_low=True) for d in _pair("diffusion", diffusion))
     checks.choice("method", method, METHODS)
     rtol = checks.real("rtol", rtol, low=0.0)
-    grid = np.meshgrid(Ax.greville, Ay.greville, indexing="ij")
-    F = sample_plane("f", f, grid)
-    r = np.zeros(F.shape) if reaction is None else sample_plane("reaction", reaction, grid)
+    grid = tuple(np.meshgrid(Ax.greville, Ay.greville, indexing="ij"))
+    F = sample("f", f, grid)
+    r = np.zeros(F.shape) if reaction is None else sample("reaction", reaction, grid)
     X0 = np.zeros(F.shape) if x0 is None else checks.array("x0", x0, dtype=np.float64, shape=F.shape)
 
     reason = "it was asked for"
@@ -214,13 +215,14 @@ def _solve(
         shift = cycle(shifts)
     except TimeIsOverError:
         start = TensorSpline((Ax.knots, Ay.knots), X0, Ax.p)
-        return unsolved(X0, b, points, start, method, reason, tuple(sides)), r
+        return unsolved(RieszPlaneResult, X0, b, points, start, method, reason, tuple(sides)), r
     Mx, My = Ax.mass(), Ay.mass()
+    times_x, times_y = (A.todense().__matmul__ if method == "fastdiag" else A.matmat for A in (Ax, Ay))
 
     def product(x: Array) -> Array:
         X = x.reshape(F.shape)
         XM, MX = (My @ X.T).T, Mx @ X
-        Y = d_x * Ax.structure.matvec(XM.T).T + d_y * Ay.structure.matvec(MX) + r * (Mx @ XM)
+        Y = d_x * times_x(XM) + d_y * times_y(MX.T).T + r * (Mx @ XM)
         return np.ascontiguousarray(Y).ravel()
 
     tops = [float(np.max(A.symbol_samples()[1])) for A in (Ax, Ay)]
@@ -261,7 +263,7 @@ def _solve(
         return from_levels(levels[0], *levels[1:]) if len(levels) > 1 else math.nan
 
     result = it.result(
-        RieszResult,
+        RieszPlaneResult,
         points=points,
         sol=sol,
         method=method,
@@ -288,8 +290,14 @@ def _diagonalised(
     def factors(A: RieszSplineOperator) -> tuple[Array, Array, Any]:
         keep_time(limits)
         M = A.mass().toarray()
-        w, V = eig(A.todense(), M)
-        return w, V, lu_factor(M @ V)
+        # Symmetric and antisymmetric vectors, either half as many: M is as well conditioned as a basis.
+        (w, V), (u, U) = (
+            eig(np.linalg.solve(m, a)) for a, m in zip(halves(A.todense()), halves(M), strict=True)
+        )
+        both = np.hstack(
+            [unfold(V, np.zeros((U.shape[0], V.shape[1]))), unfold(np.zeros((V.shape[0], U.shape[1])), U)]
+        )
+        return np.append(w, u), both, lu_factor(M @ both)
 
     x = factors(Ax)
     same = Ax.shape == Ay.shape and Ax.alpha == Ay.alpha and Ax.interval == Ay.interval

@@ -13,7 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator
 
+from numsolve._core import checks
 from numsolve._core.arrays import array_namespace, device, to_host
 
 from ._assembly import assemble_mass
@@ -137,3 +139,26 @@ def shifted(A: SplineMatrix, mass: float, like: Any = None) -> Cornered:
     if mass:
         structure = structure.plus(assemble_mass(A.n, A.p).scaled(mass))
     return structure if like is None else structure.on(array_namespace(like=like), like)
+
+
+class SplineInverse(LinearOperator):  # type: ignore[misc]
+    """An approximation of the inverse of a collocation matrix, as a linear operator."""
+
+    def __init__(self, shape: tuple[int, int], inverse: Callable[[Any], Any]) -> None:
+        super().__init__(dtype=np.dtype(np.float64), shape=shape)
+        self.inverse = inverse
+
+    def _matvec(self, x: Any) -> Any:
+        return linear(self.inverse, x)
+
+
+def linear(product: Callable[[Any], Any], x: Any) -> Any:
+    """The product of a real matrix with real or complex vectors (of any float, along the last axis)."""
+    checks.refuse_masked("x", x)
+    x = np.asarray(x)
+    if x.ndim == 2 and x.shape[1] == 1:
+        x = x[:, 0]
+    if x.dtype.kind == "c":
+        real, imaginary = (np.ascontiguousarray(part, dtype=np.float64) for part in (x.real, x.imag))
+        return product(real) + 1j * product(imaginary)
+    return product(np.ascontiguousarray(checks.array("x", x, dtype=np.float64, check_finite=False)))

@@ -11,7 +11,7 @@ its solutions are less smooth in y, and the error falls like a power of N.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.linalg import lu_factor, lu_solve
@@ -23,11 +23,11 @@ from ._estimate import difference, from_levels
 from ._settings import keep_time
 from .jacobi import (
     JacobiSolution,
-    basis,
     both_bases,
     eigenvalues,
     exponents,
     from_unit,
+    image_basis,
     image_rule,
     laplacian_scale,
 )
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 RESOLVED = 1e-13
 #: Coefficients whose share of the solution is below this, relative to the largest, are cut off.
 NOISE = 5e-16
+#: Estimated error of a collocation above which its coefficients are not taken for smooth; then so many modes,
+#: as shares of all, are tried too.
+SMOOTH, CLOSE = 1e-7, (0.96, 0.9, 0.84, 0.77, 0.7)
 #: Samples beyond the number of modes.
 MARGIN = 20
 #: Samples for each mode, if the function is not smooth and the rule is not exact; and fewer, to compare with.
@@ -117,9 +120,10 @@ def jacobi_series(function: Function, modes: Modes, limit: int, limits: Limits |
 
 
 def _expand(function: Function, modes: Modes, N: int, samples: int = 0) -> Series:
-    y, w = image_rule(samples or N + MARGIN, modes.alpha, modes.weights)
+    samples = samples or N + MARGIN
+    y, w = image_rule(samples, modes.alpha, modes.weights)
     points = from_unit(y, modes.interval)
-    values, Q = function(points), basis(N, modes.alpha, y, modes.weights[::-1])
+    values, Q = function(points), image_basis(N, samples, modes.alpha, modes.weights)
     c = Q.T @ (w * values)
     size = float(np.max(np.abs(c)))
     tail = float(np.max(np.abs(c[-max(4, N // 8) :])))
@@ -172,22 +176,40 @@ def divided(modes: Modes, series: Series) -> Array:
 
 
 def solve_by_collocation(
-    f: Function, reaction: Function, modes: Modes, limit: int, reason: str, limits: Limits
+    f: Function,
+    reaction: Function,
+    modes: Modes,
+    limit: int,
+    reason: str,
+    limits: Limits,
+    kept: Tables | None = None,
 ) -> RieszResult:
-    """Solve ``R u + r(x) u = f`` with all modes allowed, and for comparison with a half and a quarter."""
-    coarse = []
-    for part in (2, 4):
-        c = _collocate(f, reaction, modes, max(limit // part, 1))[1]
-        coarse.append(modes.solution(c)(modes.witnesses()))
+    """Solve ``R u + r(x) u = f`` with all modes allowed, and for comparison with a half and a quarter.
+
+    What does not depend on f is put into `kept`, or taken from there.
+    """
+    kept = {} if kept is None else kept
+    x = modes.witnesses()
+
+    def solve(N: int) -> tuple[Array, float, Array]:
+        if N not in kept:
+            kept[N] = Collocation(reaction, modes, N)
+        c, residual = kept[N].solve(f)
         keep_time(limits)
-    points, c, residual = _collocate(f, reaction, modes, limit)
-    estimate = from_levels(modes.solution(c)(modes.witnesses()), *coarse)
+        return c, residual, modes.solution(c)(x)
+
+    middle, coarse = (solve(max(limit // part, 1))[2] for part in (2, 4))
+    c, residual, fine = solve(limit)
+    estimate = from_levels(fine, middle, coarse)
+    if estimate > SMOOTH:  # next to a jump, errors are as if by chance: those of other numbers of modes
+        others = [solve(max(int(share * limit), 1))[2] for share in CLOSE]
+        estimate = max(estimate, *(difference(fine, other) for other in others))
     return RieszResult(
         x=c,
         status=status_of(estimate),
         detail="" if estimate <= TOLERABLE else f"{len(c)} and {len(c) // 2} Jacobi modes disagree.",
         residual=residual,
-        points=points,
+        points=kept[limit].points,
         sol=modes.solution(c),
         method="spectral",
         reason=reason,
@@ -201,15 +223,25 @@ def status_of(estimate: float) -> Status:
     return Status.CONVERGED if estimate <= TOLERABLE else Status.STAGNATED
 
 
-def _collocate(f: Function, reaction: Function, modes: Modes, N: int) -> tuple[Array, Array, float]:
-    """Points, coefficients, and the residual of the linear system."""
-    alpha, weights = modes.alpha, modes.weights
-    a, b = exponents(alpha, weights)
-    y, _ = image_rule(N, alpha, weights)
-    points = from_unit(y, modes.interval)
-    P, Q = both_bases(N, alpha, y, weights)
-    A = Q * modes.eigenvalues(N)
-    A += (reaction(points) * (1 + y) ** a * (1 - y) ** b)[:, None] * P
-    right = f(points)
-    c = lu_solve(lu_factor(A, check_finite=False), right, check_finite=False)  # (1)
-    return points, c, arrays.norm(np, right - A @ c)
+class Collocation:
+    """The equation (1) on the Gauss nodes of N modes, factorised."""
+
+    def __init__(self, reaction: Function, modes: Modes, N: int) -> None:
+        alpha, weights = modes.alpha, modes.weights
+        a, b = exponents(alpha, weights)
+        y, _ = image_rule(N, alpha, weights)
+        self.points = from_unit(y, modes.interval)
+        P, Q = both_bases(N, alpha, y, weights)
+        self.matrix = Q * modes.eigenvalues(N)
+        self.matrix += (reaction(self.points) * (1 + y) ** a * (1 - y) ** b)[:, None] * P
+        self.factors = lu_factor(self.matrix, check_finite=False)
+
+    def solve(self, f: Function) -> tuple[Array, float]:
+        """Coefficients, and the residual of the linear system."""
+        right = f(self.points)
+        c = lu_solve(self.factors, right, check_finite=False)  # (1)
+        return c, arrays.norm(np, right - self.matrix @ c)
+
+
+#: The collocation with so many modes.
+Tables: TypeAlias = dict[int, Collocation]

@@ -12,12 +12,20 @@ from contract import Call, Conduct
 
 from numsolve._core.result import ConvergenceWarning, Status
 from numsolve.fractional import (
+    FirstPassageResult,
+    FractionalDiffusionResult,
+    RieszEigResult,
+    RieszPlaneResult,
+    RieszResult,
+    RieszSolver,
     RieszSplineOperator,
+    exit_time_moments,
     problems,
     solve_fractional_diffusion,
     solve_riesz_2d,
     solve_riesz_bvp,
     solve_riesz_eig,
+    survival_probability,
 )
 
 SIDE = np.random.default_rng(0).normal(size=(101, 101))
@@ -25,6 +33,10 @@ SIDE = np.random.default_rng(0).normal(size=(101, 101))
 
 def bvp(**settings):
     return solve_riesz_bvp(SIDE[0], 1.5, n=100, p=3, **settings)
+
+
+def kept(**settings):
+    return RieszSolver(1.5, n=100, p=3, method="spline").solve(SIDE[0], **settings)
 
 
 def varying(**settings):
@@ -83,6 +95,7 @@ class TestConduct(Conduct):
     calls: ClassVar = {
         "bvp": Call(bvp, long=long_bvp, measure=residual_of_bvp),
         "bvp, varying": Call(varying),
+        "solver": Call(kept, measure=residual_of_bvp),
         "plane": Call(plane, measure=residual_of_plane),
         "plane, varying": Call(plane_varying),
         "time, dense": Call(time, long=many_steps),
@@ -135,6 +148,8 @@ def test_times_after_an_interruption_are_those_reached():
 
 RESULTS = {
     "spline": bvp,
+    "solver": lambda: RieszSolver(1.5, n=30, p=3).solve(np.eye(31)[:, :3]),
+    "orders": lambda: RieszSolver([1.2, 1.6], n=30).solve(np.exp),
     "spectral": lambda: solve_riesz_bvp(np.exp, 1.5),
     "dense": lambda: bvp(method="dense"),
     "plane": plane,
@@ -148,7 +163,7 @@ RESULTS = {
 def test_results(make):
     plt = pytest.importorskip("matplotlib.pyplot")
     r = make()
-    assert r.success
+    assert np.all(r.success)
     assert r.method
     assert r.reason
     assert len(repr(r)) < 1500
@@ -163,6 +178,34 @@ def test_results(make):
     np.testing.assert_array_equal(copy.x, r.x)
     x = (0.3, 0.4) if make is plane else (0.3,)
     np.testing.assert_array_equal(copy(*x), r(*x))
+
+
+def test_every_solver_has_a_result_of_its_own():
+    """They share what they share, and only the equation in time has times."""
+    kinds = {
+        "spline": RieszResult,
+        "plane": RieszPlaneResult,
+        "time": FractionalDiffusionResult,
+        "eig": RieszEigResult,
+    }
+    for name, kind in kinds.items():
+        r = RESULTS[name]()
+        assert type(r) is kind
+        assert isinstance(r, RieszResult)
+        assert hasattr(r, "t") == hasattr(r, "ninner") == (name == "time")
+        assert hasattr(r, "functions") == (name == "eig")
+    assert type(survival_probability(1.5, 0.5)) is FirstPassageResult
+
+
+def test_pictures_of_first_passage_have_their_own_words():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    moments = exit_time_moments(1.5, 2).plot().get_legend()
+    assert moments.get_title().get_text() == "moment"
+    assert [text.get_text() for text in moments.get_texts()] == ["1", "2"]
+    times = survival_probability(1.5, [0.25, 0.5]).plot().get_legend()
+    assert [text.get_text() for text in times.get_texts()] == ["t = 0.25", "t = 0.5"]
+    assert survival_probability(1.5, 0.5).plot().get_legend() is None
+    plt.close("all")
 
 
 def test_labels_of_a_family():

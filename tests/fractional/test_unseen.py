@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from numsolve._core.result import ConvergenceWarning
-from numsolve.fractional import solve_fractional_diffusion, solve_riesz_bvp
+from numsolve.fractional import problems, solve_fractional_diffusion, solve_riesz_bvp, solve_riesz_eig
 from numsolve.fractional._estimate import from_levels, unseen
 
 
@@ -117,3 +119,71 @@ def test_numbers_that_overflow_are_refused():
         solve_riesz_bvp(1e308, 1.5, method="spline")
     with pytest.raises(ValueError, match="t_span must not be longer"):
         solve_fractional_diffusion(np.sin, 1.5, (-1e308, 1e308))
+
+
+X = np.linspace(0.0005, 0.9995, 999)
+ROUGH = {
+    "a step of the reaction": lambda s: lambda x: np.where(x > s, 50.0, 0.0),
+    "a high step": lambda s: lambda x: np.where(x > s, 5e3, 0.0),
+    "a pole of the reaction": lambda s: lambda x: np.abs(x - s) ** -0.5,
+}
+
+
+def graded(ends, spans=40):
+    """Breaks that crowd at each of these places."""
+    half = np.linspace(0, 1, spans + 1) ** 4 / 2
+    whole = np.append(half, 1 - half[-2::-1])
+    parts = [a + (b - a) * whole[1:] for a, b in pairwise(ends)]
+    return np.concatenate([[ends[0]], *parts])
+
+
+@pytest.mark.filterwarnings("ignore:.*Jacobi modes disagree:numsolve.ConvergenceWarning")
+@pytest.mark.parametrize("make", ROUGH.values(), ids=ROUGH.keys())
+def test_next_to_a_jump_of_the_coefficients_the_estimate_is_not_far_below_the_error(make):
+    """Wherever it is: the errors of different numbers of unknowns are as if by chance."""
+    for place in (0.31234, 0.37777, 0.66666):
+        reaction = make(place)
+        fine = solve_riesz_bvp(1.0, 1.5, breaks=graded((0.0, place, 1.0)), p=3, reaction=reaction)
+        truth = fine(X)
+        for method in ("spectral", "dense"):
+            r = solve_riesz_bvp(1.0, 1.5, reaction=reaction, method=method)
+            error = np.max(np.abs(r(X) - truth)) / np.max(truth)
+            assert error > 10 * fine.error_estimate
+            assert error <= 3 * r.error_estimate
+
+
+def test_smooth_coefficients_have_small_estimates():
+    r = solve_riesz_bvp(1.0, 1.5, reaction=lambda x: 1 + x**2, method="spectral")
+    assert r.error_estimate < 1e-7
+
+
+@pytest.mark.parametrize("p", [2, 3, 5])
+@pytest.mark.parametrize("grade", [1.0, 2.0, 4.0])
+def test_a_mesh_of_the_users_own_has_an_estimate(p, grade):
+    """Graded towards the ends, where the solution of Getoor's problem has roots."""
+    half = np.linspace(0, 1, 33) ** grade / 2
+    breaks = np.append(half, 1 - half[-2::-1])
+    _, u = problems.getoor(1.5, (0.0, 1.0))
+    for f in (1.0, np.ones(breaks.size + p - 3)):
+        r = solve_riesz_bvp(f, 1.5, breaks=breaks, p=p)
+        error = np.max(np.abs(r(X) - u(X))) / u(0.5)
+        assert error / 2 <= r.error_estimate <= 50 * error
+
+
+def test_a_mesh_that_misses_a_layer_says_so():
+    def layer(x):
+        return np.exp(-(((x - 0.5) / 0.002) ** 2)) / 0.002
+
+    breaks = np.linspace(0, 1, 42)
+    assert solve_riesz_bvp(layer, 1.5, breaks=breaks, p=3).error_estimate > 0.1
+
+
+def test_a_mesh_too_coarse_to_compare_has_no_estimate():
+    assert np.isnan(solve_riesz_bvp(1.0, 1.5, breaks=[0.0, 0.5, 1.0], p=3).error_estimate)
+
+
+def test_next_to_an_eigenvalue_a_mesh_of_the_users_own_is_no_success():
+    bottom = solve_riesz_eig(1.5, 1, interval=(0, 1)).x[0]
+    with pytest.warns(ConvergenceWarning):
+        r = solve_riesz_bvp(1.0, 1.5, breaks=np.linspace(0, 1, 50), p=3, reaction=-bottom * (1 + 1e-5))
+    assert not r.success

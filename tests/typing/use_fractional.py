@@ -24,19 +24,26 @@ def equations() -> NDArray[Any]:
     assert_type(result.error_estimate, float)
     assert_type(result.interval, tuple[float, float])
     assert_type(result.plot(what="solution"), Axes)
+    solver = fractional.RieszSolver([1.2, 1.5], method="dense", definition="rl")
+    assert_type(solver.points, NDArray[np.float64])
+    assert_type(solver.solve(np.sin, time_limit=1.0), fractional.RieszResult)
     plane = fractional.solve_riesz_2d(1.0, (1.5, 1.2), method="auto")
-    assert_type(plane, fractional.RieszResult)
+    assert_type(plane, fractional.RieszPlaneResult)
+    assert_type(plane.interval, tuple[tuple[float, float], tuple[float, float]])
+    assert_type(plane(0.5, 0.5), NDArray[np.float64])
     in_time = fractional.solve_fractional_diffusion(
         lambda x: np.exp(-x), 1.5, (0.0, 1.0), source=lambda t, x: t * x
     )
-    assert_type(in_time.t, NDArray[Any] | None)  # of solutions in time alone
-    assert_type(in_time.sol, Callable[..., Any] | tuple[Callable[..., Any], ...])
+    assert_type(in_time, fractional.FractionalDiffusionResult)
+    assert_type(in_time.t, NDArray[Any])
+    assert_type(in_time.sol, tuple[Callable[..., Any], ...])
     passage = fractional.survival_probability(1.5, [0.1, 0.2], weights=(0.7, 0.3))
-    assert_type(passage, fractional.RieszResult)
-    assert_type(fractional.exit_time_density(1.5, 0.1), fractional.RieszResult)
-    assert_type(fractional.exit_time_moments(1.5, k=2), fractional.RieszResult)
+    assert_type(passage, fractional.FirstPassageResult)
+    assert_type(fractional.exit_time_density(1.5, 0.1), fractional.FirstPassageResult)
+    assert_type(fractional.exit_time_moments(1.5, k=2), fractional.FirstPassageResult)
     modes = fractional.solve_riesz_eig(1.5, k=4, method="spectral")
-    assert_type(modes, fractional.RieszResult)
+    assert_type(modes, fractional.RieszEigResult)
+    assert_type(modes.functions, tuple[Callable[..., Any], ...])
     return result.x
 
 
@@ -60,7 +67,13 @@ def symbols() -> None:
     analysis = fractional.analyze_symbol(3, 1.5)
     assert_type(analysis, fractional.SymbolAnalysis)
     assert_type(analysis.peak, float)
-    print(fractional.TensorSpline, fractional.optimality.collocation, fractional.problems.getoor)
+    print(
+        fractional.RieszBatchResult,
+        fractional.RieszFamilyResult,
+        fractional.TensorSpline,
+        fractional.optimality.collocation,
+        fractional.problems.getoor,
+    )
     solution: fractional.JacobiSolution | None = None
     assert solution is None
 
