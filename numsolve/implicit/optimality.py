@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from numsolve._core import checks
+from numsolve._core.conditions import linear_system
 
 from . import _trees
 from ._fixed_points import (
@@ -28,7 +29,7 @@ from ._fixed_points import (
     proximal_gradient,
 )
 from ._jax import require_jax
-from ._linear_conditions import least_squares, linear_system, quadratic_program
+from ._linear_conditions import least_squares, quadratic_program
 from ._made import remade
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from ._settings import VMAP_METHODS, positions
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ._settings import HostSettings, RootSettings, Solve, VmapMethod
+    from ._settings import HostSettings, RootSettings, TracedSolve, VmapMethod
 
 #: What is said of an argument of JAX's `custom_jvp`.
 CONSTANTS = "argnums are the positions that do have derivatives; all others are constants"
@@ -37,7 +37,7 @@ def custom_root(
     optimality_fun: Callable[..., Any],
     *,
     has_aux: bool = False,
-    solve: Solve = "auto",
+    solve: TracedSolve = "auto",
     symmetric: bool = False,
     argnums: int | Sequence[int] | None = None,
     host: bool = False,
@@ -60,11 +60,14 @@ def custom_root(
         ``args`` and ``kwargs`` are those of the solver.
     has_aux : bool
         The solver returns ``(x, aux)``; `aux` has no derivative.
-    solve : {"auto", "dense", "cholesky", "cg", "gmres", "bicgstab", "lsmr", "host"} or callable
+    solve : {"auto", "dense", "cholesky", "cg", "gmres", "bicgstab", "lsmr", "host", "factor"} or callable
         How the linear system with dF/dx is solved, or ``solve(matvec, b)`` as in jaxopt. "auto" factorises
         up to 2000 unknowns (from 300 on, only if a hundred products of GMRES were not enough) and iterates
         beyond (`cg` if symmetric, else `gmres`). A factorised matrix that is singular gives the solution of
-        least norm. See `numsolve.implicit.solve_dense` and its neighbours.
+        least norm. See `numsolve.implicit.solve_dense` and its neighbours. "factor" takes what a host solver
+        has left: it returns ``(x, factor)``, with ``factor.solve(b, "N" or "T")`` as SciPy's SuperLU, or a
+        pair of functions that solve with dF/dx and with its transpose, for vectors of all unknowns. One
+        product verifies it.
     symmetric : bool
         dF/dx is symmetric, as for F = grad f. It chooses the method; nothing depends on it being true.
     argnums : int or sequence of int, optional
@@ -140,7 +143,8 @@ def custom_root(
     >>> print(jax.jacfwd(ridge, argnums=1)(None, 1.0).round(4))
     [ 0.0306 -0.1888]
     """
-    from ._jax_root import DifferentiableSolver, Rule
+    from .traced.root import DifferentiableSolver
+    from .traced.rule import Rule
 
     rule = Rule(
         optimality_fun=checks.function("optimality_fun", optimality_fun),

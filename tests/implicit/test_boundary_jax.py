@@ -16,7 +16,8 @@ jax = pytest.importorskip("jax")
 import jax.numpy as jnp
 
 from numsolve import implicit
-from numsolve.implicit import _jax_host, custom_root, differentiable, root_vjp, solution_jacobian, solve_host
+from numsolve.implicit import custom_root, differentiable, root_vjp, solution_jacobian, solve_host
+from numsolve.implicit.traced import _host
 
 A = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.5, 0.0, 2.0]])
 C = np.array([1.0, 2.0, 4.0])
@@ -81,12 +82,12 @@ def test_units_of_equations_and_unknowns_do_not_matter(n, solve):
 
 def test_the_fallback_of_singular_systems_is_called_for_these_only(monkeypatch):
     wanted = []
-    call_each = _jax_host._call_each
+    call_each = _host._call_each
 
     def counted(matrix, *args, **settings):
         return call_each(lambda data: wanted.append(1) or matrix(data), *args, **settings)
 
-    monkeypatch.setattr(_jax_host, "_call_each", counted)
+    monkeypatch.setattr(_host, "_call_each", counted)
     solution = custom_root(lambda x, M, b: M @ x - b)(lambda _, M, b: jnp.linalg.pinv(M) @ b)
     batch = np.stack([np.eye(2) * (k + 1) for k in range(6)])
     J = jax.jit(jax.vmap(jax.jacfwd(lambda M, b: solution(None, M, b), argnums=1)))

@@ -12,6 +12,7 @@ jax = pytest.importorskip("jax")
 import jax.numpy as jnp
 import scipy.optimize
 
+import numsolve
 from numsolve._core.extras import require
 from numsolve.implicit import (
     custom_fixed_point,
@@ -292,3 +293,7 @@ def test_jaxopt_solvers_get_hessians():
     out = run(jnp.zeros(6), lam=0.3)
     assert isinstance(out, jaxopt.OptStep)
     assert int(out.state.iter_num) > 0
+
+
+def test_there_is_one_condition_of_linear_systems():
+    assert numsolve.linear.optimality.linear_system is optimality.linear_system

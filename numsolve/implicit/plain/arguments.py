@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import arrays
+from numsolve.implicit import _trees
+from numsolve.implicit._numbers import is_integer
 
-from . import _trees
-from ._numbers import is_integer
 from ._structure import Block, block, entries, with_entries
 
 if TYPE_CHECKING:

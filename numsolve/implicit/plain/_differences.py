@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core.result import PrecisionWarning, caller_level
+from numsolve.implicit._colour import colour
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,11 +160,3 @@ def sparse_jacobian(push: Callable[[Any], Any], x: Any, sparsity: Any) -> Any:
         of_colour = colours[columns] == c
         entries[of_colour] = product[rows[of_colour]]
     return sp.csc_array((entries, (rows, columns)), shape=pattern.shape)
-
-
-def colour(pattern: Any) -> Any:
-    """Colours of the columns of a CSC pattern, such that two columns of one colour share no row."""
-    from ._cpu import colour_columns
-
-    rows = pattern.tocsr()
-    return colour_columns(pattern.indptr, pattern.indices, rows.indptr, rows.indices)
