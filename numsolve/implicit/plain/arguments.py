@@ -58,7 +58,10 @@ class Part:
 
         def flat(x: Array, theta: Array) -> Array:
             arguments = _trees.rebuild(self.args, self.spread(theta, list(self.leaves)))
-            values = _trees.leaves(self.F(x_back(x), *arguments))
+            values = self.F(x_back(x), *arguments)
+            if type(values) is np.ndarray:
+                return values.reshape(-1)
+            values = _trees.leaves(values)
             flattened: Array = _trees.concatenate([self.xp.asarray(v) for v in values], self.xp)
             return flattened
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,14 +115,11 @@ class SolutionMap:
         both = self.xp.concat([self.x, self.theta])
         direction = self.xp.concat([v, self.xp.astype(t, v.dtype)])
         method = self._steps.get("x", self._steps.get("theta", self.method))
+        method = "complex-step" if method == "auto" else method
         try:
-            out = _differences.directional(
-                lambda z: F(z[:n], z[n:]),
-                both,
-                direction,
-                "complex-step" if method == "auto" else method,
-                self.xp,
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", np.exceptions.ComplexWarning)  # a wrong product is seen
+                out = _differences.directional(lambda z: F(z[:n], z[n:]), both, direction, method, self.xp)
         except (TypeError, ValueError, NotImplementedError):  # no F for complex numbers
             out = self.xp.nan * v
         return out

@@ -318,7 +318,7 @@ class Call:
         rhs = self.jax.tree.map(lambda v: -v, like(x, change))
         rule = self.rule
         solve = self._by_factor(kept, values, arrays) if rule.by_factor else rule.solve
-        settings = {"solve": solve, "symmetric": rule.symmetric, "tol": rule.tol}
+        settings: dict[str, Any] = {"solve": solve, "symmetric": rule.symmetric, "tol": rule.tol}
         if rule.check:
             check_solution(lambda x: F(x, *theta), x, like(x, value), **settings)
         dx = linear_solve(lambda x: F(x, *theta), x, rhs, **settings)

@@ -33,7 +33,7 @@ class Factor:
     """A factorisation, or a pair of functions, as such a pair; none of a singular matrix."""
 
     def __init__(self, given: Any) -> None:
-        self.both_ways = None if given is None else both_ways(given)
+        self.both_ways: Any = None if given is None else both_ways(given)
         entries = getattr(given, "nnz", None)
         self.size = UNKNOWN if entries is None else BYTES_OF_ENTRY * int(entries)
 
