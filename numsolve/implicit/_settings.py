@@ -88,7 +88,7 @@ class RootSettings(AdapterSettings, total=False):
 class HostSettings(RootSettings, total=False):
     """The settings of `numsolve.implicit.custom_root`, `host` among them."""
 
-    host: bool
+    host: bool | Literal["auto"]
 
 
 def check_solve(solve: Any) -> Any:

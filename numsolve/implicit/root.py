@@ -16,7 +16,7 @@ through `jit` and `vmap`, and none of them looks into the solver.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from numsolve._core import checks
 from numsolve._core.foreign import answers
@@ -40,7 +40,7 @@ def custom_root(
     solve: TracedSolve = "auto",
     symmetric: bool = False,
     argnums: int | Sequence[int] | None = None,
-    host: bool = False,
+    host: bool | Literal["auto"] = False,
     result_shape: Any = None,
     vmap_method: VmapMethod = "sequential",
     reference_signature: Any = None,
@@ -73,9 +73,10 @@ def custom_root(
     argnums : int or sequence of int, optional
         The positions of the solver's arguments that have derivatives, the initial point being 0; all of
         them by default. The others count as constants.
-    host : bool
+    host : bool or "auto"
         The solver is not traceable (NumPy, SciPy, Numba, ...): it is called with NumPy arrays, outside of
-        JAX, and must not call JAX itself.
+        JAX, and must not call JAX itself. With "auto" the first call of each structure of arguments tries:
+        a solver that JAX cannot trace runs outside.
     result_shape : pytree of `jax.ShapeDtypeStruct`, or callable, optional
         What a host solver returns, `aux` included. Needed under `jit` and `vmap` if there is an
         `aux` or no `init_params` to take the shape from. A callable gets the arguments' structs.
@@ -152,7 +153,7 @@ def custom_root(
         solve=solve,
         symmetric=checks.flag("symmetric", symmetric),
         argnums=positions(argnums),
-        host=checks.flag("host", host),
+        host=None if isinstance(host, str) and host == "auto" else checks.flag("host", host),
         result_shape=result_shape,
         vmap_method=checks.choice("vmap_method", vmap_method, VMAP_METHODS),
         reference_signature=reference_signature,
@@ -206,7 +207,7 @@ def differentiable(
     solver: Callable[..., Any],
     optimality_fun: Callable[..., Any],
     *,
-    host: bool = True,
+    host: bool | Literal["auto"] = True,
     **settings: Unpack[RootSettings],
 ) -> Callable[..., Any]:
     """Make a JAX function of any solver: NumPy, SciPy, Numba, or one of numsolve's.
@@ -218,8 +219,8 @@ def differentiable(
         arguments alone and must not call JAX. A result object with an attribute ``x`` is understood.
     optimality_fun : callable
         ``F(x, *args, **kwargs)``, traceable by JAX, zero at the solution.
-    host : bool
-        Whether the solver runs outside of JAX; False is `custom_root`.
+    host : bool or "auto"
+        Whether the solver runs outside of JAX; False is `custom_root`, and "auto" finds out.
     **settings
         Those of `numsolve.implicit.custom_root`.
 

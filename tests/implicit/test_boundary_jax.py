@@ -261,3 +261,24 @@ class Model:
 
 def test_a_solver_in_a_class_pickles_by_its_name():
     assert pickle.loads(pickle.dumps(Model.solve)) is Model.solve
+
+
+def test_auto_finds_out_whether_a_solver_can_be_traced():
+    seen = []
+
+    def numpy_root(x0, t):
+        seen.append(type(t))
+        return np.sqrt(np.asarray(t))
+
+    def jax_root(x0, t):
+        seen.append(type(t))
+        return jnp.sqrt(t)
+
+    for solver, outside in ((numpy_root, True), (jax_root, False)):
+        solution = differentiable(solver, lambda x, t: x**2 - t, host="auto")
+        for derivative in (jax.jacfwd(solution, argnums=1), jax.jit(jax.jacrev(solution, argnums=1))):
+            seen.clear()
+            assert np.allclose(derivative(jnp.ones(2), jnp.array([4.0, 9.0])), np.diag([1 / 4, 1 / 6]))
+            assert (np.ndarray in seen) == outside
+    with pytest.raises(TypeError, match="host"):
+        differentiable(jax_root, lambda x, t: x**2 - t, host="maybe")

@@ -64,6 +64,8 @@ class Call:
         self.misfit = takes(reference, (None, *args[self.start :]), kwargs)
         self.owner = new_owner()
         weakref.finalize(self, STORE.forget, self.owner)
+        #: whether the solver runs outside of JAX, where that is known
+        self.host: bool | None = True if rule.by_factor else rule.host
         self.numeric: tuple[int, ...] | None = None
         self.tangents: dict[Any, Any] = {}
         self.solution = jax.custom_jvp(self._solve, nondiff_argnums=(0,))
@@ -96,17 +98,33 @@ class Call:
     def _solve(self, numbers: tuple[int, ...], *arrays: Any) -> tuple[Any, Any]:
         """The solution, and whether the solver vouches for it; without jit a warning tells that."""
         jax = self.jax
-        if self.rule.host:
+        if self._runs_outside(numbers, arrays):
             return self._call_host(numbers, arrays)
-        args, kwargs = self._arguments(numbers, arrays)
-        out, fine, message = self._plain(self.solver(*args, **kwargs))
-        out = jax.tree.map(jax.numpy.asarray, out)
-        fine = jax.numpy.all(jax.numpy.asarray(fine))
+        out, fine, message = self._call_traced(numbers, arrays)
         leaves = jax.tree.leaves(out[0] if self.rule.has_aux else out)
         if not any(isinstance(leaf, jax.core.Tracer) for leaf in (*leaves, fine)):
             self._tell(leaves, fine, message)
             fine = jax.numpy.asarray(True)
         return out, fine
+
+    def _call_traced(self, numbers: tuple[int, ...], arrays: Any) -> tuple[Any, Any, Any]:
+        jax = self.jax
+        args, kwargs = self._arguments(numbers, arrays)
+        out, fine, message = self._plain(self.solver(*args, **kwargs))
+        return jax.tree.map(jax.numpy.asarray, out), jax.numpy.all(jax.numpy.asarray(fine)), message
+
+    def _runs_outside(self, numbers: tuple[int, ...], arrays: Any) -> bool:
+        """Whether the solver is called with NumPy arrays; with ``host="auto"`` one trial tells."""
+        if self.host is None:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    self.jax.eval_shape(lambda arrays: self._call_traced(numbers, arrays)[:2], list(arrays))
+            except Exception:  # whatever a solver raises for an array without values
+                self.host = True
+            else:
+                self.host = False
+        return self.host
 
     def _plain(self, out: Any) -> tuple[Any, Any, Any]:
         """Results of SciPy and numsolve stand for their x, and integers for floats."""

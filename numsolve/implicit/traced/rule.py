@@ -21,7 +21,7 @@ class Rule:
     solve: Any
     symmetric: bool
     argnums: tuple[int, ...] | None
-    host: bool
+    host: bool | None
     result_shape: Any
     vmap_method: str
     reference_signature: Any
@@ -33,7 +33,7 @@ class Rule:
         require_jax()
         if not self.by_factor:
             check_solve(self.solve)
-        elif not self.host:
+        elif self.host is False:
             raise ValueError("solve='factor' needs host=True: JAX has no factorisations to hand over")
         elif not self.vmap_method.startswith("sequential"):
             raise ValueError(
