@@ -377,9 +377,9 @@ def conditioning_case(condition: float) -> Case:
     )
 
 
-def batch_of_roots(count: int = 10_000) -> Case:
-    """Kepler's equation, a scalar root for each problem of a batch."""
-    jax, jnp, jaxopt = loaded()
+def kepler(count: int) -> tuple[Any, Any, Any, Any]:
+    """Kepler's equation: random data, the equation, and Newton's method."""
+    _, jnp, _ = loaded()
     rng = np.random.default_rng(0)
     M, e = jnp.asarray(rng.uniform(0, 6, count)), jnp.asarray(rng.uniform(0, 0.9, count))
 
@@ -387,27 +387,43 @@ def batch_of_roots(count: int = 10_000) -> Case:
         return E - e * jnp.sin(E) - M
 
     def newton(_: Any, M: Any, e: Any) -> Any:
+        import jax
+
         def step(_: Any, E: Any) -> Any:
             return E - F(E, M, e) / (1 - e * jnp.cos(E))
 
         return jax.lax.fori_loop(0, 12, step, M + e * jnp.sin(M))
 
+    return M, e, F, newton
+
+
+def batch_of_roots(count: int = 10_000, order: int = 1) -> Case:
+    """Kepler's equation, a scalar root for each problem of a batch: first or second derivatives in e."""
+    jax, jnp, jaxopt = loaded()
+    M, e, F, newton = kepler(count)
+
     def derivative(solver: Any) -> Callable[[], Any]:
         def loss(e: Any) -> Any:
             return jax.vmap(lambda M, e: solver(0.0 * M, M, e))(M, e).sum()
 
-        gradient = jax.jit(jax.grad(loss))
-        return lambda: gradient(e).block_until_ready()
+        def second(M: Any, e: Any) -> Any:
+            return jax.grad(jax.grad(lambda e: solver(0.0 * M, M, e)))(e)
 
-    E = np.asarray(newton(None, M, e))
+        compiled = jax.jit(jax.grad(loss) if order == 1 else lambda e: jax.vmap(second)(M, e))
+        return lambda: compiled(e).block_until_ready()
+
+    E, e_ = np.asarray(newton(None, M, e)), np.asarray(e)
+    slope = 1 - e_ * np.cos(E)
+    first = np.sin(E) / slope
+    reference = first if order == 1 else (2 * np.cos(E) - e_ * np.sin(E) * first) * first / slope
     peers = [Peer("jaxopt", derivative(jaxopt.implicit_diff.custom_root(F)(newton)), name="jaxopt default")]
     peers += optimistix_peers(derivative, F, lambda _, M, e: M + e * jnp.sin(M), 12)
     return Case(
         f"batch of {count} scalar roots",
         derivative(implicit.custom_root(F)(newton)),
         peers,
-        metric="derivative",
-        error=relative_to(np.sin(E) / (1 - np.asarray(e) * np.cos(E))),
+        metric="derivative" if order == 1 else "second derivative",
+        error=relative_to(reference),
         tol=1e-8,
         repeats=15,
         note="Newton's method in JAX on both sides, under vmap",
@@ -519,6 +535,7 @@ def cases(quick: bool) -> Iterator[Case]:
     yield conditioning_case(1e4)
     yield species_case()
     yield batch_of_roots()
+    yield batch_of_roots(order=2)
     yield batch_of_systems()
     yield matrix_case()
 
