@@ -26,7 +26,7 @@ from ._factors import STORE, Factor, digest, new_owner
 from ._linear import check_solution, like, linear_solve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from .rule import Rule
 
@@ -247,10 +247,12 @@ class Call:
             self._key(numbers, arrays), lambda: self._with_factor(self.solver(*args, **kwargs))[1]
         )
 
-    def _by_factor(self, kept: tuple[int | None, ...], values: Any, arrays: Any) -> Callable[..., Any]:
+    def _by_factor(self, kept: tuple[int | None, ...], x: Any, values: Any, arrays: Any) -> Any:
         """A linear solver by the factorisation that the host solver has left for these arguments."""
         from jax.flatten_util import ravel_pytree
 
+        if any(self.jax.numpy.iscomplexobj(leaf) for leaf in self.jax.tree.leaves(x)):
+            raise ValueError("solve='factor' needs real unknowns, got complex ones")
         find = functools.partial(self._factor_of, tuple(k for k, n in enumerate(kept) if n is None), kept)
 
         def solve(_: Any, b: Any, *, transpose: bool = False) -> Any:
@@ -335,7 +337,7 @@ class Call:
         value, change = self.jax.jvp(lambda *theta: F(x, *theta), tuple(theta), tuple(tangents))
         rhs = self.jax.tree.map(lambda v: -v, like(x, change))
         rule = self.rule
-        solve = self._by_factor(kept, values, arrays) if rule.by_factor else rule.solve
+        solve = self._by_factor(kept, x, values, arrays) if rule.by_factor else rule.solve
         settings: dict[str, Any] = {"solve": solve, "symmetric": rule.symmetric, "tol": rule.tol}
         if rule.check:
             check_solution(lambda x: F(x, *theta), x, like(x, value), **settings)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class Store:
         self.kept_bytes, self.kept = kept_bytes, kept
         self.size = 0
         self._found: OrderedDict[Hashable, Factor] = OrderedDict()
+        self._gone: deque[int] = deque()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -63,25 +64,35 @@ class Store:
     def put(self, key: Hashable, made: Factor) -> None:
         """Store one, and give up the oldest of the others that have no room."""
         with self._lock:
-            self._drop([key])
+            self._sweep()
+            self._drop(key)
             self._found[key] = made
             self.size += made.size
-            surplus = len(self._found) - self.kept
-            for old in list(self._found)[:-1]:
-                if self.size <= self.kept_bytes and surplus <= 0:
-                    break
-                self._drop([old])
-                surplus -= 1
+            while len(self._found) > 1 and (self.size > self.kept_bytes or len(self._found) > self.kept):
+                self._drop(next(iter(self._found)))
 
     def forget(self, owner: int) -> None:
-        """Give up what belongs to an owner, the first entry of its keys."""
-        with self._lock:
-            self._drop([key for key in self._found if isinstance(key, tuple) and key[0] == owner])
+        """Give up what belongs to an owner, the first entry of its keys: now, or when somebody next puts.
 
-    def _drop(self, keys: Iterable[Hashable]) -> None:
-        for key in keys:
-            found = self._found.pop(key, None)
-            self.size -= 0 if found is None else found.size
+        The collector of garbage may call this in the middle of the other methods, whose lock is taken then.
+        """
+        self._gone.append(owner)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._sweep()
+            finally:
+                self._lock.release()
+
+    def _sweep(self) -> None:
+        while self._gone:
+            owner = self._gone.popleft()
+            for key in list(self._found):
+                if isinstance(key, tuple) and key[0] == owner:
+                    self._drop(key)
+
+    def _drop(self, key: Hashable) -> None:
+        found = self._found.pop(key, None)
+        self.size -= 0 if found is None else found.size
 
 
 #: The one store of the process.
@@ -99,5 +110,5 @@ def digest(arrays: Iterable[Any]) -> bytes:
     found = hashlib.blake2b(digest_size=20)
     for array in map(np.asarray, arrays):
         found.update(f"{array.dtype.str}{array.shape};".encode())
-        found.update(np.ascontiguousarray(array).data)
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return found.digest()
