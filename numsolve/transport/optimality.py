@@ -46,7 +46,7 @@ def _sinkhorn_vjp(
     exponent = (_sums(np, *x) - M) / reg
     P = np.exp(exponent)
     by_M = -P * _sums(np, *u) / reg
-    by_reg = np.sum(by_M * np.where(P > 0, exponent, 0.0))  # P = 0 where the cost is infinite
+    by_reg = np.asarray(np.sum(by_M * np.where(P > 0, exponent, 0.0)))  # P = 0 where the cost is infinite
     return -u[0], -np.append(u[1], 0.0), by_M, by_reg
 
 
