@@ -23,6 +23,7 @@ import scipy.optimize
 
 from numsolve import ConvergenceWarning, Result
 from numsolve.implicit import (
+    _direct,
     custom_fixed_point,
     custom_root,
     differentiable,
@@ -32,6 +33,7 @@ from numsolve.implicit import (
     solve_host,
 )
 from numsolve.implicit.traced import _host
+from numsolve.implicit.traced._factors import Store
 
 LAM = 0.7
 
@@ -414,8 +416,10 @@ def test_a_batched_solver_that_answers_another_shape_is_refused():
 
 def test_one_factorisation_on_the_host_serves_all_right_hand_sides(monkeypatch):
     made = []
-    factorise = _host.factorise
-    monkeypatch.setattr(_host, "factorise", lambda *a, **k: made.append(1) or factorise(*a, **k))
+    monkeypatch.setattr(_host, "STORE", Store())
+    for module, name in ((_host, "factorise"), (_direct, "superlu")):
+        make = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, make=make, **k: made.append(1) or make(*a, **k))
     A = jnp.asarray(np.random.default_rng(0).standard_normal((6, 6))) + 4 * jnp.eye(6)
     pattern = np.ones((6, 6))
     for solve in ("host", partial(solve_host, sparsity=pattern)):
