@@ -43,7 +43,7 @@ def loaded() -> tuple[Any, Any, Any]:
 
 def diffusion_case(n: int) -> Case:
     """The factorisation of the forward solve serves the derivative, without JAX."""
-    jax, jnp, jaxopt = loaded()
+    _, _, jaxopt = loaded()
     problem = problems.Diffusion(n)
     theta = 0.3 * np.random.default_rng(0).standard_normal((n + 1, n + 1))
     ones = np.ones(n * n)
@@ -55,20 +55,8 @@ def diffusion_case(n: int) -> Case:
         )
         return J.rmatvec(ones)
 
-    # On one thread `jax.pure_callback` waits for ever for an array above some 100 kB: hand it over in pieces.
-    def pieces(theta: Any) -> Any:
-        return [theta] if n <= 64 else jnp.array_split(theta, 4)
-
-    def host(*pieces: Any) -> Any:
-        return problem.solve(np.concatenate([np.asarray(piece) for piece in pieces]))[0]
-
     def theirs(**solve: Any) -> Callable[[], Any]:
-        @jaxopt.implicit_diff.custom_root(problem.equation, **solve)
-        def solver(_: Any, theta: Any) -> Any:
-            return jax.pure_callback(host, jax.ShapeDtypeStruct((n * n,), jnp.float64), *pieces(theta))
-
-        gradient = jax.jit(jax.grad(lambda theta: solver(None, theta).sum()))
-        return lambda: gradient(theta).block_until_ready()
+        return diffusion_by_jaxopt(problem, theta, **solve)
 
     u, factor = problem.solve(theta)
     reference = -problem.vjp_theta(u, theta, factor.solve(ones))
@@ -95,6 +83,106 @@ def diffusion_case(n: int) -> Case:
         repeats=15,
         first_call=False,
         note="NumPy; ours includes the forward solve",
+    )
+
+
+def diffusion_by_jaxopt(problem: Any, theta: Any, **solve: Any) -> Callable[[], Any]:
+    """The compiled gradient of the sum of a diffusion problem's solution, by jaxopt's decorator."""
+    jax, jnp, jaxopt = loaded()
+    n = problem.n
+
+    # On one thread `jax.pure_callback` waits for ever for an array above some 100 kB: hand it over in pieces.
+    def pieces(theta: Any) -> Any:
+        return [theta] if n <= 64 else jnp.array_split(theta, 4)
+
+    def host(*pieces: Any) -> Any:
+        return problem.solve(np.concatenate([np.asarray(piece) for piece in pieces]))[0]
+
+    @jaxopt.implicit_diff.custom_root(problem.equation, **solve)
+    def solver(_: Any, theta: Any) -> Any:
+        return jax.pure_callback(host, jax.ShapeDtypeStruct((n * n,), jnp.float64), *pieces(theta))
+
+    gradient = jax.jit(jax.grad(lambda theta: solver(None, theta).sum()))
+    return lambda: gradient(theta).block_until_ready()
+
+
+def sparse_jit_case(n: int) -> Case:
+    """The factorisation of the forward solve serves the derivative in a compiled program."""
+    jax, jnp, jaxopt = loaded()
+    problem = problems.Diffusion(n)
+    theta = jnp.asarray(0.3 * np.random.default_rng(0).standard_normal((n + 1, n + 1)))
+    shape = jax.ShapeDtypeStruct((n * n,), jnp.float64)
+
+    def solve(_: Any, theta: Any) -> Any:
+        return problem.solve(theta)
+
+    solution = implicit.differentiable(solve, problem.equation, solve="factor", result_shape=shape)
+    forward = jax.jit(lambda theta: solution(None, theta))
+    gradient = jax.jit(jax.grad(lambda theta: solution(None, theta).sum()))
+    u, factor = problem.solve(np.asarray(theta))
+    reference = -problem.vjp_theta(u, np.asarray(theta), factor.solve(np.ones(n * n)))
+    solve_cg = partial(jaxopt.linear_solve.solve_cg, tol=1e-10)
+    return Case(
+        f"diffusion under jit, {n} x {n} unknowns",
+        lambda: gradient(theta).block_until_ready(),
+        [
+            Peer(
+                "jax",
+                lambda: forward(theta).block_until_ready(),
+                name="the same solver under jit",
+                error=lambda out: float(abs(np.asarray(out) - u).max()),
+                note="the forward solve alone",
+            ),
+            Peer("jaxopt", diffusion_by_jaxopt(problem, theta, solve=solve_cg), name="jaxopt solve_cg"),
+        ],
+        metric="derivative",
+        error=relative_to(reference.ravel()),
+        tol=1e-8,
+        repeats=15,
+        first_call=False,
+        note="SuperLU in a callback on all sides; ours includes the forward solve",
+    )
+
+
+def species_case() -> Case:
+    """A chemical equilibrium in cm^-3 and seconds: equations of size 1e-12, unknowns of size 1e17."""
+    jax, jnp, jaxopt = loaded()
+    pairing, opening, ratio, total = 1e-46, 1e-29, 0.5, 1e17
+
+    def F(n: Any, total: Any) -> Any:
+        a, b, c = n
+        return jnp.stack([pairing * a**2 - opening * b, 1e-20 * (ratio * b - c), a + 2 * b + 2 * c - total])
+
+    K = pairing / opening
+    a = (np.sqrt(1 + 8 * K * (1 + ratio) * total) - 1) / (4 * K * (1 + ratio))
+    n = np.array([a, K * a**2, ratio * K * a**2])
+    da = 1 / (1 + 4 * K * (1 + ratio) * a)
+    error = relative_to(np.array([da, 2 * K * a * da, 2 * ratio * K * a * da]))
+    one = (jnp.asarray(1.0),)
+
+    def derivative(root_jvp: Any) -> Any:
+        compiled = jax.jit(lambda n, total: root_jvp(F, n, (total,), one))
+        return lambda: compiled(jnp.asarray(n), jnp.asarray(total)).block_until_ready()
+
+    return Case(
+        "species in equilibrium, in units of 1e17 and 1e-20",
+        derivative(implicit.root_jvp),
+        [
+            Peer("jaxopt", derivative(jaxopt.implicit_diff.root_jvp), name="jaxopt default"),
+            Peer(
+                "jaxopt",
+                derivative(partial(jaxopt.implicit_diff.root_jvp, solve=jaxopt.linear_solve.solve_lu)),
+                name="jaxopt solve_lu",
+            ),
+        ],
+        metric="error of the derivative",
+        unit="relative",
+        value=error,
+        error=error,
+        tol=1e-8,
+        repeats=1,
+        first_call=False,
+        note="defaults of ours",
     )
 
 
@@ -289,9 +377,9 @@ def conditioning_case(condition: float) -> Case:
     )
 
 
-def batch_of_roots(count: int = 10_000) -> Case:
-    """Kepler's equation, a scalar root for each problem of a batch."""
-    jax, jnp, jaxopt = loaded()
+def kepler(count: int) -> tuple[Any, Any, Any, Any]:
+    """Kepler's equation: random data, the equation, and Newton's method."""
+    _, jnp, _ = loaded()
     rng = np.random.default_rng(0)
     M, e = jnp.asarray(rng.uniform(0, 6, count)), jnp.asarray(rng.uniform(0, 0.9, count))
 
@@ -299,27 +387,43 @@ def batch_of_roots(count: int = 10_000) -> Case:
         return E - e * jnp.sin(E) - M
 
     def newton(_: Any, M: Any, e: Any) -> Any:
+        import jax
+
         def step(_: Any, E: Any) -> Any:
             return E - F(E, M, e) / (1 - e * jnp.cos(E))
 
         return jax.lax.fori_loop(0, 12, step, M + e * jnp.sin(M))
 
+    return M, e, F, newton
+
+
+def batch_of_roots(count: int = 10_000, order: int = 1) -> Case:
+    """Kepler's equation, a scalar root for each problem of a batch: first or second derivatives in e."""
+    jax, jnp, jaxopt = loaded()
+    M, e, F, newton = kepler(count)
+
     def derivative(solver: Any) -> Callable[[], Any]:
         def loss(e: Any) -> Any:
             return jax.vmap(lambda M, e: solver(0.0 * M, M, e))(M, e).sum()
 
-        gradient = jax.jit(jax.grad(loss))
-        return lambda: gradient(e).block_until_ready()
+        def second(M: Any, e: Any) -> Any:
+            return jax.grad(jax.grad(lambda e: solver(0.0 * M, M, e)))(e)
 
-    E = np.asarray(newton(None, M, e))
+        compiled = jax.jit(jax.grad(loss) if order == 1 else lambda e: jax.vmap(second)(M, e))
+        return lambda: compiled(e).block_until_ready()
+
+    E, e_ = np.asarray(newton(None, M, e)), np.asarray(e)
+    slope = 1 - e_ * np.cos(E)
+    first = np.sin(E) / slope
+    reference = first if order == 1 else (2 * np.cos(E) - e_ * np.sin(E) * first) * first / slope
     peers = [Peer("jaxopt", derivative(jaxopt.implicit_diff.custom_root(F)(newton)), name="jaxopt default")]
     peers += optimistix_peers(derivative, F, lambda _, M, e: M + e * jnp.sin(M), 12)
     return Case(
         f"batch of {count} scalar roots",
         derivative(implicit.custom_root(F)(newton)),
         peers,
-        metric="derivative",
-        error=relative_to(np.sin(E) / (1 - np.asarray(e) * np.cos(E))),
+        metric="derivative" if order == 1 else "second derivative",
+        error=relative_to(reference),
         tol=1e-8,
         repeats=15,
         note="Newton's method in JAX on both sides, under vmap",
@@ -422,13 +526,16 @@ def matrix_case(n: int = 100) -> Case:
 def cases(quick: bool) -> Iterator[Case]:
     """Factor reuse, callbacks, unrolled loops, conditioning, batches, matrices."""
     yield diffusion_case(64 if quick else 128)
+    yield sparse_jit_case(64 if quick else 100)
     yield host_case()
     yield svm_case(100, 500)
     if not quick:
         yield svm_case(200, 2000)
     yield sinkhorn_case()
     yield conditioning_case(1e4)
+    yield species_case()
     yield batch_of_roots()
+    yield batch_of_roots(order=2)
     yield batch_of_systems()
     yield matrix_case()
 

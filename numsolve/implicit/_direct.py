@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from numsolve._core import arrays
 
-from ._watch import HIDDEN
+from ._lsmr import in_units, lsmr
+from ._watch import HIDDEN, checked, default_tol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from ._operator import Operator
 
     Vector = Callable[[Any], Any]
+
+
+def factorise(A: Operator, name: str, tol: float | None = None) -> tuple[Vector, Vector]:
+    """Functions that solve with A and its transpose, and warn where they did not."""
+    forward, adjoint = _METHODS[name](A)
+    return checked(A.matvec, forward, name, tol), checked(A.rmatvec, adjoint, name, tol)
 
 
 def dense(A: Operator) -> tuple[Vector, Vector]:
@@ -97,7 +104,43 @@ def cholesky(A: Operator) -> tuple[Vector, Vector]:
     return (lambda b: xp.linalg.solve(L.T, xp.linalg.solve(L, b[:, None]))[:, 0],) * 2
 
 
-def sparse(A: Operator) -> tuple[Vector, Vector] | None:
+def sparse(A: Operator) -> tuple[Vector, Vector]:
+    """A factorisation; least norm by LSMR if the matrix is singular."""
+    found = superlu(A)
+    return least_norm(A) if found is None else both_ways(found)
+
+
+def both_ways(given: Any) -> tuple[Vector, Vector]:
+    """What solves with a matrix and with its transpose: a pair of functions, or a factorisation."""
+    if isinstance(given, tuple):
+        forward, adjoint = given
+        return forward, adjoint
+    return given.solve, lambda b: given.solve(b, "T")
+
+
+def least_norm(A: Operator) -> tuple[Vector, Vector]:
+    """LSMR with a matrix and with its transpose."""
+    tol = default_tol(A.dtype)
+    return (
+        lambda b: in_units(lsmr, A, b, None, tol, 10 * A.n),
+        lambda b: in_units(lsmr, A.T, b, None, tol, 10 * A.n),
+    )
+
+
+class _Scaled:
+    """A factorisation of a matrix whose rows were multiplied by numbers."""
+
+    def __init__(self, factor: Any, rows: Array) -> None:
+        self.factor, self.rows, self.nnz = factor, rows, factor.nnz
+
+    def solve(self, b: Array, trans: str = "N") -> Array:
+        out: Array = (
+            self.factor.solve(self.rows * b) if trans == "N" else self.rows * self.factor.solve(b, trans)
+        )
+        return out
+
+
+def superlu(A: Operator) -> Any:
     """SuperLU; None if the matrix is singular."""
     library = "scipy" if arrays.is_numpy(A.xp) else "cupyx.scipy"
     splu = importlib.import_module(f"{library}.sparse.linalg").splu
@@ -111,9 +154,7 @@ def sparse(A: Operator) -> tuple[Vector, Vector] | None:
         factor = splu(matrix)
     except RuntimeError:  # "Factor is exactly singular"
         return None
-    if rows is None:
-        return factor.solve, lambda b: factor.solve(b, "T")
-    return (lambda b: factor.solve(rows * b)), (lambda b: rows * factor.solve(b, "T"))
+    return factor if rows is None else _Scaled(factor, rows)
 
 
 def _row_scales(xp: Namespace, matrix: Any) -> Array | None:
@@ -124,3 +165,6 @@ def _row_scales(xp: Namespace, matrix: Any) -> Array | None:
         return None
     apart = float(xp.max(present)) > HIDDEN * float(xp.min(present))
     return _powers_of_two(xp, sizes) if apart else None
+
+
+_METHODS = {"dense": dense, "host": dense, "cholesky": cholesky, "sparse": sparse}

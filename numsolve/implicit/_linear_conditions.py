@@ -11,64 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import arrays
-
-from ._structure import with_entries
+from numsolve._core.conditions import closed, outer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numsolve._core.typing import Array
-
-
-def closed(jac_x: Callable[..., Any], vjp_theta: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Give a condition its derivatives: dF/dx as a matrix, and (dF/dtheta)'u for a vector u."""
-
-    def give(condition: Any) -> Any:
-        condition.jac_x, condition.vjp_theta = jac_x, vjp_theta
-        return condition
-
-    return give
-
-
-def _outer(A: Any, *pairs: tuple[Array, Array]) -> Any:
-    """The sum of u x' over pairs of vectors, in the places where A has entries."""
-    if not arrays.is_sparse(A):
-        return sum(u[:, None] * x[None, :] for u, x in pairs)
-    places = A.tocoo()
-    return with_entries(A, sum(u[places.row] * x[places.col] for u, x in pairs))
-
-
-@closed(lambda _x, A, _b: A, lambda u, x, A, _b: (_outer(A, (u, x)), -u))
-def linear_system(x: Any, A: Any, b: Any) -> Any:
-    """The residual of a linear system, A x - b; the forward solve's factorisation serves its derivative.
-
-    Parameters
-    ----------
-    x : array of shape (n,)
-        The solution.
-    A : matrix of shape (n, n)
-        Dense or sparse; for JAX anything with ``A @ x``.
-    b : array of shape (n,)
-        The right-hand side.
-
-    Returns
-    -------
-    array of shape (n,)
-        A x - b.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from numsolve.implicit import optimality
-    >>> print(optimality.linear_system(np.ones(2), np.eye(2), np.ones(2)))
-    [0. 0.]
-    """
-    return A @ x - b
 
 
 def _least_squares_vjp(u: Array, x: Array, A: Any, b: Array) -> tuple[Any, Array]:
     Au, r = A @ u, A @ x - b
-    return _outer(A, (r, u), (Au, x)), -Au
+    return outer(A, (r, u), (Au, x)), -Au
 
 
 @closed(lambda _x, A, _b: A.T @ A, _least_squares_vjp)
@@ -147,11 +98,11 @@ def _program_vjp(
     u: Any, z: Any, Q: Any, _c: Any, E: Any = None, _d: Any = None, *inequalities: Any
 ) -> tuple[Any, ...]:
     (x, nu, lam), (ux, un, ul) = z, u
-    out: list[Any] = [_outer(Q, (ux, x)), ux, None, None, None, None]
+    out: list[Any] = [outer(Q, (ux, x)), ux, None, None, None, None]
     if nu is not None:
-        out[2:4] = _outer(E, (nu, ux), (un, x)), -un
+        out[2:4] = outer(E, (nu, ux), (un, x)), -un
     if lam is not None:
-        out[4:6] = _outer(inequalities[0], (lam, ux), (ul * lam, x)), -ul * lam
+        out[4:6] = outer(inequalities[0], (lam, ux), (ul * lam, x)), -ul * lam
     return tuple(out)
 
 

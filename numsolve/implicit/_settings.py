@@ -15,6 +15,8 @@ METHODS = ("auto", "dense", "cholesky", "cg", "gmres", "bicgstab", "lsmr", "host
 #: How a batch calls a solver on the host, in `jax.pure_callback`'s words.
 VmapMethod: TypeAlias = Literal["sequential", "sequential_unrolled", "expand_dims", "broadcast_all"]
 VMAP_METHODS = ("sequential", "sequential_unrolled", "expand_dims", "broadcast_all")
+#: Unknowns up to which a matrix is formed and factorised.
+DENSE_UP_TO = 2000
 #: Where the products of a Jacobian come from.
 Differences: TypeAlias = Literal["auto", "complex-step", "forward", "central", "jax"]
 DIFFERENCES = ("auto", "complex-step", "forward", "central", "jax")
@@ -26,6 +28,7 @@ FOREIGN = {
     "qr": "'dense' factorises, and gives the solution of least norm where the matrix is singular",
     "svd": "'dense' gives the solution of least norm where the matrix is singular",
     "normal_cg": "'lsmr' does its work without squaring the condition number",
+    "factor": "that is of host solvers under JAX; hand over the factorisation itself",
     "pinv": "'dense' gives the solution of least norm where the matrix is singular",
 }
 
@@ -57,6 +60,8 @@ class Multiplies(Protocol):
 Solve: TypeAlias = Method | Callable[..., Any]
 #: The same without JAX, where a factorisation, or a pair of functions, may be left of the forward solve.
 PlainSolve: TypeAlias = Solve | tuple[Callable[[Any], Any], Callable[[Any], Any]] | Factorisation
+#: The same under JAX, where a host solver may leave its factorisation.
+TracedSolve: TypeAlias = Solve | Literal["factor"]
 #: A square matrix: its product with a vector as a function, or the matrix.
 MatVec: TypeAlias = Callable[[Any], Any] | Multiplies | Sequence[Sequence[float]]
 
@@ -64,7 +69,7 @@ MatVec: TypeAlias = Callable[[Any], Any] | Multiplies | Sequence[Sequence[float]
 class AdapterSettings(TypedDict, total=False):
     """The settings of `numsolve.implicit.custom_root` that an adapter of jaxopt's solvers leaves open."""
 
-    solve: Solve
+    solve: TracedSolve
     symmetric: bool
     argnums: int | Sequence[int] | None
     result_shape: Any
@@ -83,7 +88,7 @@ class RootSettings(AdapterSettings, total=False):
 class HostSettings(RootSettings, total=False):
     """The settings of `numsolve.implicit.custom_root`, `host` among them."""
 
-    host: bool
+    host: bool | Literal["auto"]
 
 
 def check_solve(solve: Any) -> Any:

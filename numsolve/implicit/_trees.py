@@ -46,15 +46,20 @@ def ravel(name: str, tree: Any, xp: Any) -> tuple[Any, Callable[[Any], Any]]:
 
     ends = list(itertools.accumulate(sizes))
     alone = not isinstance(tree, dict | tuple | list) and tree is not None
+    flat = type(tree) in {tuple, list} and len(tree) == len(parts) and not _is_numbers(tree)
+    flat = flat and not any(branch is None or isinstance(branch, dict | tuple | list) for branch in tree)
+
+    def shaped(vector: Any, shape: tuple[int, ...]) -> Any:
+        return vector if len(shape) == 1 else xp.reshape(vector, shape)
 
     def unravel(vector: Any) -> Any:
         if alone:
-            return xp.reshape(vector, shapes[0])
+            return shaped(vector, shapes[0])
         pieces = [
-            xp.reshape(vector[end - size : end], shape)
+            shaped(vector[end - size : end], shape)
             for end, size, shape in zip(ends, sizes, shapes, strict=True)
         ]
-        return rebuild(tree, pieces)
+        return type(tree)(pieces) if flat else rebuild(tree, pieces)
 
     return concatenate(parts, xp), unravel
 

@@ -8,19 +8,44 @@ which would square the condition number.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
 
-from . import _jax_solvers, _plain_solvers, _trees
+from . import _trees
 from ._settings import FOREIGN_SETTINGS
+from .plain.solve import solve as solve_plain
+from .traced.solve import solve as solve_traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._settings import MatVec
+
+P = ParamSpec("P")
+
+
+def _called_as(model: Callable[P, Any]) -> Callable[[Callable[..., Any]], Callable[P, Any]]:
+    """Give a function the signature of another, for callers, type checkers and the documentation."""
+    signature = inspect.signature(model)
+
+    def decorate(function: Callable[..., Any]) -> Callable[P, Any]:
+        @functools.wraps(function)
+        def called(*args: P.args, **settings: P.kwargs) -> Any:
+            try:
+                signature.bind(*args, **settings)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}() {error}") from None
+            return function(*args, **settings)
+
+        called.__signature__ = signature  # type: ignore[attr-defined]  # as `inspect` wants it
+        return called
+
+    return decorate
 
 
 @answers(**FOREIGN_SETTINGS)
@@ -75,20 +100,12 @@ def solve_dense(
     >>> print(solve_dense(A, np.array([3.0, 1.0])), solve_dense(A, np.array([3.0, 1.0]), transpose=True))
     [1. 1.] [ 1.5 -0.5]
     """
-    return _solve("dense", matvec, b, transpose, ridge, init, tol, maxiter)
+    return _solve("dense", matvec, b, transpose=transpose, ridge=ridge, init=init, tol=tol, maxiter=maxiter)
 
 
 @answers(**FOREIGN_SETTINGS)
-def solve_cholesky(
-    matvec: MatVec,
-    b: Any,
-    *,
-    transpose: bool = False,
-    ridge: float | None = None,
-    init: Any = None,
-    tol: float | None = None,
-    maxiter: int | None = None,
-) -> Any:
+@_called_as(solve_dense)
+def solve_cholesky(matvec: MatVec, b: Any, **settings: Any) -> Any:
     """Solve by a Cholesky factorisation, for a symmetric positive definite matrix.
 
     About half the work of LU. A matrix that is not positive definite raises `numpy.linalg.LinAlgError`
@@ -111,20 +128,12 @@ def solve_cholesky(
     >>> print(solve_cholesky(np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0])))
     [0.0909 0.6364]
     """
-    return _solve("cholesky", matvec, b, transpose, ridge, init, tol, maxiter)
+    return _solve("cholesky", matvec, b, **settings)
 
 
 @answers(**FOREIGN_SETTINGS)
-def solve_cg(
-    matvec: MatVec,
-    b: Any,
-    *,
-    transpose: bool = False,
-    ridge: float | None = None,
-    init: Any = None,
-    tol: float | None = None,
-    maxiter: int | None = None,
-) -> Any:
+@_called_as(solve_dense)
+def solve_cg(matvec: MatVec, b: Any, **settings: Any) -> Any:
     """Solve by conjugate gradients, for a symmetric definite matrix.
 
     A negative definite matrix is accepted, too. If the curvature changes its sign, as at a saddle, GMRES goes
@@ -147,20 +156,12 @@ def solve_cg(
     >>> print(solve_cg(lambda v: 2 * v, jnp.array([2.0, 4.0])))
     [1. 2.]
     """
-    return _solve("cg", matvec, b, transpose, ridge, init, tol, maxiter)
+    return _solve("cg", matvec, b, **settings)
 
 
 @answers(**FOREIGN_SETTINGS)
-def solve_gmres(
-    matvec: MatVec,
-    b: Any,
-    *,
-    transpose: bool = False,
-    ridge: float | None = None,
-    init: Any = None,
-    tol: float | None = None,
-    maxiter: int | None = None,
-) -> Any:
+@_called_as(solve_dense)
+def solve_gmres(matvec: MatVec, b: Any, **settings: Any) -> Any:
     """Solve by GMRES, restarted after 50 products.
 
     For any matrix; the default for large unsymmetric systems.
@@ -184,20 +185,12 @@ def solve_gmres(
     >>> print(x["a"], x["b"])
     1.0 1.0
     """
-    return _solve("gmres", matvec, b, transpose, ridge, init, tol, maxiter)
+    return _solve("gmres", matvec, b, **settings)
 
 
 @answers(**FOREIGN_SETTINGS)
-def solve_bicgstab(
-    matvec: MatVec,
-    b: Any,
-    *,
-    transpose: bool = False,
-    ridge: float | None = None,
-    init: Any = None,
-    tol: float | None = None,
-    maxiter: int | None = None,
-) -> Any:
+@_called_as(solve_dense)
+def solve_bicgstab(matvec: MatVec, b: Any, **settings: Any) -> Any:
     """Solve by BiCGSTAB.
 
     For any matrix, with the memory of a few vectors; its residual is not monotone.
@@ -219,20 +212,12 @@ def solve_bicgstab(
     >>> print(solve_bicgstab(np.array([[2.0, 1.0], [0.0, 1.0]]), np.array([3.0, 1.0])))
     [1. 1.]
     """
-    return _solve("bicgstab", matvec, b, transpose, ridge, init, tol, maxiter)
+    return _solve("bicgstab", matvec, b, **settings)
 
 
 @answers(**FOREIGN_SETTINGS)
-def solve_lsmr(
-    matvec: MatVec,
-    b: Any,
-    *,
-    transpose: bool = False,
-    ridge: float | None = None,
-    init: Any = None,
-    tol: float | None = None,
-    maxiter: int | None = None,
-) -> Any:
+@_called_as(solve_dense)
+def solve_lsmr(matvec: MatVec, b: Any, **settings: Any) -> Any:
     """Solve by LSMR: the solution of least norm of a singular system, least squares of an inconsistent one.
 
     It does the work of conjugate gradients on the normal equations, but less error-prone: the matrix is never
@@ -255,7 +240,7 @@ def solve_lsmr(
     >>> print(solve_lsmr(np.array([[1.0, 1.0], [1.0, 1.0]]), np.array([2.0, 2.0])))
     [1. 1.]
     """
-    return _solve("lsmr", matvec, b, transpose, ridge, init, tol, maxiter)
+    return _solve("lsmr", matvec, b, **settings)
 
 
 @answers(**FOREIGN_SETTINGS)
@@ -299,18 +284,29 @@ def solve_host(
     >>> print(solve_host(laplacian, jnp.array([1.0, 0.0, 0.0, 1.0]), sparsity=pattern))
     [1. 1. 1. 1.]
     """
-    return _solve("host", matvec, b, transpose, ridge, init, tol, maxiter, sparsity)
+    return _solve(
+        "host",
+        matvec,
+        b,
+        transpose=transpose,
+        ridge=ridge,
+        init=init,
+        tol=tol,
+        maxiter=maxiter,
+        sparsity=sparsity,
+    )
 
 
 def _solve(
     method: str,
     matvec: MatVec,
     b: Any,
-    transpose: bool,
-    ridge: float | None,
-    init: Any,
-    tol: float | None,
-    maxiter: int | None,
+    *,
+    transpose: bool = False,
+    ridge: float | None = None,
+    init: Any = None,
+    tol: float | None = None,
+    maxiter: int | None = None,
     sparsity: Any = None,
 ) -> Any:
     if tol is not None:
@@ -333,10 +329,10 @@ def _solve(
     }
     if has_jax_leaves(b):
         product: Callable[[Any], Any] = matvec if callable(matvec) else lambda v: matvec @ v
-        return _jax_solvers.solve(method, product, b, **settings)
+        return solve_traced(method, product, b, **settings)
     xp = arrays.array_namespace(b=b)
     b = checks.array("b", b, xp=xp, ndim=1)
-    return _plain_solvers.solve(method, _check_matrix(matvec, b, xp), b, **settings)
+    return solve_plain(method, _check_matrix(matvec, b, xp), b, **settings)
 
 
 def _check_kind(matvec: Any) -> None:

@@ -16,7 +16,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from numsolve._core import checks
+from numsolve._core.conditions import linear_system
 
 from . import _trees
 from ._fixed_points import (
@@ -28,17 +31,22 @@ from ._fixed_points import (
     proximal_gradient,
 )
 from ._jax import require_jax
-from ._linear_conditions import least_squares, linear_system, quadratic_program
+from ._linear_conditions import least_squares, quadratic_program
 from ._made import remade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from numsolve._core.typing import Matrix
 
     Function = Callable[..., Any]
 
 __all__ = [
     "block_proximal_gradient",
     "conic_residual",
+    "conserved",
     "eigenpair",
     "kkt",
     "least_squares",
@@ -216,6 +224,76 @@ def conic_residual(projection: Function) -> Function:
         return A.T @ y + c, v - y - A @ x + b
 
     return F
+
+
+@remade
+def conserved(fun: Function, weights: Matrix, *, rows: Sequence[int] | None = None) -> Function:
+    """The equations of a steady state with given totals: W x - totals in place of equations that follow.
+
+    Where W F(x, theta) = 0 for every x (atoms, charges, probability), dF/dx is singular, and the state is
+    determined only together with the totals W x. With them the derivative is that of the state itself, in the
+    totals, too.
+
+    Parameters
+    ----------
+    fun : callable
+        ``F(x, *theta)`` for a vector x of n unknowns.
+    weights : array of shape (k, n)
+        W, one row for each conserved total, linearly independent.
+    rows : sequence of int, optional
+        The k equations to replace; by default those of the unknowns in which the totals are best
+        conditioned, which is right wherever W F = 0.
+
+    Returns
+    -------
+    callable
+        ``G(x, totals, *theta)``.
+
+    Raises
+    ------
+    ValueError
+        If the weights are linearly dependent, or `rows` are not k different equations.
+
+    Examples
+    --------
+    A reaction A <-> B at rates 2 and 1, and what one more unit of matter does to the equilibrium:
+
+    >>> import numpy as np
+    >>> from numsolve.implicit import optimality, root_jvp
+    >>> def rates(x, forth):
+    ...     flow = forth * x[0] - x[1]
+    ...     return np.stack([-flow, flow])
+    >>> G = optimality.conserved(rates, [[1.0, 1.0]])
+    >>> x = np.array([1.0, 2.0])
+    >>> print(root_jvp(G, x, (np.array([3.0]), 2.0), (np.array([1.0]), 0.0)).round(4))
+    [0.3333 0.6667]
+    """
+    W = np.asarray(checks.array("weights", weights, xp=np, ndim=2), dtype=float)
+    (k, n), chosen = W.shape, _independent(W) if rows is None else list(rows)
+    if len(chosen) != k or len({*chosen}) != k or not all(0 <= row < n for row in chosen):
+        raise ValueError(f"rows must be {k} different equations of {n}, got {chosen}")
+    put = np.zeros((n, k))
+    put[chosen, range(k)] = 1.0
+    kept = 1.0 - put.sum(axis=1)
+
+    def G(x: Any, totals: Any, *theta: Any) -> Any:  # noqa: N802
+        return kept * fun(x, *theta) + put @ (W @ x - totals)
+
+    return G
+
+
+def _independent(W: NDArray[np.float64]) -> list[int]:
+    """Columns of W that are as independent as any, by a factorisation with pivots."""
+    from scipy.linalg import qr
+
+    sizes = np.max(np.abs(W), axis=1, initial=0.0)
+    if W.shape[0] > W.shape[1] or not np.all(sizes > 0):
+        raise ValueError(f"weights must have independent rows, got shape {W.shape} and sizes {sizes}")
+    R, order = qr(W / sizes[:, None], mode="r", pivoting=True)
+    pivots = np.abs(np.diagonal(R))
+    if not pivots[-1] > W.shape[1] * np.finfo(float).eps * pivots[0]:
+        raise ValueError("weights must have independent rows: some total follows from the others")
+    return [int(j) for j in order[: W.shape[0]]]
 
 
 def eigenpair(z: Any, A: Any) -> tuple[Any, Any]:

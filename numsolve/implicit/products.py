@@ -21,11 +21,11 @@ from numsolve._core import arrays, checks
 from numsolve._core.result import PrecisionWarning, caller_level
 
 from . import _trees
-from ._arguments import Arguments, Part, is_nonzero, usual
 from ._numbers import as_floats, numbers_as_floats
 from ._settings import CONSTANT, DIFFERENCES, shared
-from ._solution_map import SolutionMap
 from .linear_solve import has_jax_leaves
+from .plain.arguments import Arguments, Part, is_nonzero, usual
+from .plain.solution_map import SolutionMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,7 +111,7 @@ def root_vjp(
     args = numbers_as_floats(optimality_fun, sol, given)
     settings = shared(solve, symmetric, check, tol)
     if _speaks_jax(optimality_fun, sol, args):
-        from ._jax_products import root_vjp as traced
+        from .traced.products import root_vjp as traced
 
         return tuple(_as_given(traced(optimality_fun, sol, args, given, cotangent, **settings), sol, args))
     xp = _trees.namespace(sol, args, cotangent)
@@ -188,7 +188,7 @@ def root_jvp(
     numbers = numbers_as_floats(optimality_fun, sol, given)
     settings = shared(solve, symmetric, check, tol)
     if _speaks_jax(optimality_fun, sol, numbers):
-        from ._jax_products import root_jvp as traced
+        from .traced.products import root_jvp as traced
 
         return _as_given(
             traced(optimality_fun, sol, numbers, given, tuple(tangents), **settings), sol, numbers
@@ -292,7 +292,7 @@ def solution_jacobian(
     }
     traced: dict[str, Any] = {}
     if F is not None and (method == "jax" or (method == "auto" and _speaks_jax(F, x, (theta,)))):
-        from ._jax_products import products
+        from .traced.products import products
 
         flat_x, flat_theta, flat_F, traced = products(F, x, theta)
         xp = _trees.namespace(flat_x)

@@ -16,7 +16,7 @@ through `jit` and `vmap`, and none of them looks into the solver.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from numsolve._core import checks
 from numsolve._core.foreign import answers
@@ -26,7 +26,7 @@ from ._settings import VMAP_METHODS, positions
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ._settings import HostSettings, RootSettings, Solve, VmapMethod
+    from ._settings import HostSettings, RootSettings, TracedSolve, VmapMethod
 
 #: What is said of an argument of JAX's `custom_jvp`.
 CONSTANTS = "argnums are the positions that do have derivatives; all others are constants"
@@ -37,10 +37,10 @@ def custom_root(
     optimality_fun: Callable[..., Any],
     *,
     has_aux: bool = False,
-    solve: Solve = "auto",
+    solve: TracedSolve = "auto",
     symmetric: bool = False,
     argnums: int | Sequence[int] | None = None,
-    host: bool = False,
+    host: bool | Literal["auto"] = False,
     result_shape: Any = None,
     vmap_method: VmapMethod = "sequential",
     reference_signature: Any = None,
@@ -60,19 +60,23 @@ def custom_root(
         ``args`` and ``kwargs`` are those of the solver.
     has_aux : bool
         The solver returns ``(x, aux)``; `aux` has no derivative.
-    solve : {"auto", "dense", "cholesky", "cg", "gmres", "bicgstab", "lsmr", "host"} or callable
+    solve : {"auto", "dense", "cholesky", "cg", "gmres", "bicgstab", "lsmr", "host", "factor"} or callable
         How the linear system with dF/dx is solved, or ``solve(matvec, b)`` as in jaxopt. "auto" factorises
         up to 2000 unknowns (from 300 on, only if a hundred products of GMRES were not enough) and iterates
         beyond (`cg` if symmetric, else `gmres`). A factorised matrix that is singular gives the solution of
-        least norm. See `numsolve.implicit.solve_dense` and its neighbours.
+        least norm. See `numsolve.implicit.solve_dense` and its neighbours. "factor" takes what a host solver
+        has left: it returns ``(x, factor)``, with ``factor.solve(b, "N" or "T")`` as SciPy's SuperLU, or a
+        pair of functions that solve with dF/dx and with its transpose, for vectors of all unknowns. One
+        product verifies it.
     symmetric : bool
         dF/dx is symmetric, as for F = grad f. It chooses the method; nothing depends on it being true.
     argnums : int or sequence of int, optional
         The positions of the solver's arguments that have derivatives, the initial point being 0; all of
         them by default. The others count as constants.
-    host : bool
+    host : bool or "auto"
         The solver is not traceable (NumPy, SciPy, Numba, ...): it is called with NumPy arrays, outside of
-        JAX, and must not call JAX itself.
+        JAX, and must not call JAX itself. With "auto" the first call of each structure of arguments tries:
+        a solver that JAX cannot trace runs outside.
     result_shape : pytree of `jax.ShapeDtypeStruct`, or callable, optional
         What a host solver returns, `aux` included. Needed under `jit` and `vmap` if there is an
         `aux` or no `init_params` to take the shape from. A callable gets the arguments' structs.
@@ -140,7 +144,8 @@ def custom_root(
     >>> print(jax.jacfwd(ridge, argnums=1)(None, 1.0).round(4))
     [ 0.0306 -0.1888]
     """
-    from ._jax_root import DifferentiableSolver, Rule
+    from .traced.root import DifferentiableSolver
+    from .traced.rule import Rule
 
     rule = Rule(
         optimality_fun=checks.function("optimality_fun", optimality_fun),
@@ -148,7 +153,7 @@ def custom_root(
         solve=solve,
         symmetric=checks.flag("symmetric", symmetric),
         argnums=positions(argnums),
-        host=checks.flag("host", host),
+        host=None if isinstance(host, str) and host == "auto" else checks.flag("host", host),
         result_shape=result_shape,
         vmap_method=checks.choice("vmap_method", vmap_method, VMAP_METHODS),
         reference_signature=reference_signature,
@@ -202,7 +207,7 @@ def differentiable(
     solver: Callable[..., Any],
     optimality_fun: Callable[..., Any],
     *,
-    host: bool = True,
+    host: bool | Literal["auto"] = True,
     **settings: Unpack[RootSettings],
 ) -> Callable[..., Any]:
     """Make a JAX function of any solver: NumPy, SciPy, Numba, or one of numsolve's.
@@ -214,8 +219,8 @@ def differentiable(
         arguments alone and must not call JAX. A result object with an attribute ``x`` is understood.
     optimality_fun : callable
         ``F(x, *args, **kwargs)``, traceable by JAX, zero at the solution.
-    host : bool
-        Whether the solver runs outside of JAX; False is `custom_root`.
+    host : bool or "auto"
+        Whether the solver runs outside of JAX; False is `custom_root`, and "auto" finds out.
     **settings
         Those of `numsolve.implicit.custom_root`.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from numsolve._core import arrays
+from numsolve._core.conditions import closed
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Namespace
@@ -29,6 +30,27 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+def _sinkhorn_matrix(x: tuple[Array, Array], _a: Array, _b: Array, M: Array, reg: float) -> Array:
+    """The derivative of `sinkhorn` in the potentials: of the sums of P, which is exp of the potentials."""
+    P, n = np.exp((_sums(np, *x) - M) / reg), M.shape[0]
+    out = np.zeros((sum(M.shape) - 1,) * 2)
+    out[:n, n:], out[n:, :n] = P[:, :-1], P[:, :-1].T
+    np.fill_diagonal(out, np.concatenate([P.sum(axis=1), P.sum(axis=0)[:-1]]))
+    return out / reg
+
+
+def _sinkhorn_vjp(
+    u: tuple[Array, Array], x: tuple[Array, Array], _a: Array, _b: Array, M: Array, reg: float
+) -> tuple[Array, Array, Array, Array]:
+    """The transposed derivative of `sinkhorn` in the weights, the cost and the regularisation."""
+    exponent = (_sums(np, *x) - M) / reg
+    P = np.exp(exponent)
+    by_M = -P * _sums(np, *u) / reg
+    by_reg = np.asarray(np.sum(by_M * np.where(P > 0, exponent, 0.0)))  # P = 0 where the cost is infinite
+    return -u[0], -np.append(u[1], 0.0), by_M, by_reg
+
+
+@closed(_sinkhorn_matrix, _sinkhorn_vjp)
 def sinkhorn(
     potentials: tuple[Array, Array], a: Array, b: Array, M: Array, reg: float
 ) -> tuple[Array, Array]:

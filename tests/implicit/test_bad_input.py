@@ -3,6 +3,8 @@
 # ruff: noqa: PLW0108
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -226,3 +228,18 @@ def test_what_is_no_matrix_to_jax(matvec):
     jnp = pytest.importorskip("jax.numpy")
     with pytest.raises(TypeError, match="matvec must be"):
         implicit.solve_gmres(matvec, jnp.ones(2))
+
+
+def test_linear_solvers_have_one_signature():
+    wanted = inspect.signature(implicit.solve_dense)
+    for name in ("cholesky", "cg", "gmres", "bicgstab", "lsmr"):
+        solve = getattr(implicit, f"solve_{name}")
+        assert inspect.signature(solve) == wanted
+        with pytest.raises(
+            TypeError, match=rf"solve_{name}\(\) got an unexpected keyword argument 'tolerance'"
+        ):
+            solve(np.eye(2), np.ones(2), tolerance=1.0)
+        with pytest.raises(TypeError, match=rf"solve_{name}\(\) has no argument 'x0': it is called 'init'"):
+            solve(np.eye(2), np.ones(2), x0=1.0)
+    names = list(inspect.signature(implicit.solve_host).parameters)
+    assert names == [*wanted.parameters, "sparsity"]

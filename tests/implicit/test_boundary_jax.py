@@ -16,7 +16,8 @@ jax = pytest.importorskip("jax")
 import jax.numpy as jnp
 
 from numsolve import implicit
-from numsolve.implicit import _jax_host, custom_root, differentiable, root_vjp, solution_jacobian, solve_host
+from numsolve.implicit import custom_root, differentiable, root_vjp, solution_jacobian, solve_host
+from numsolve.implicit.traced import _host
 
 A = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.5, 0.0, 2.0]])
 C = np.array([1.0, 2.0, 4.0])
@@ -81,12 +82,12 @@ def test_units_of_equations_and_unknowns_do_not_matter(n, solve):
 
 def test_the_fallback_of_singular_systems_is_called_for_these_only(monkeypatch):
     wanted = []
-    call_each = _jax_host._call_each
+    call_each = _host._call_each
 
     def counted(matrix, *args, **settings):
         return call_each(lambda data: wanted.append(1) or matrix(data), *args, **settings)
 
-    monkeypatch.setattr(_jax_host, "_call_each", counted)
+    monkeypatch.setattr(_host, "_call_each", counted)
     solution = custom_root(lambda x, M, b: M @ x - b)(lambda _, M, b: jnp.linalg.pinv(M) @ b)
     batch = np.stack([np.eye(2) * (k + 1) for k in range(6)])
     J = jax.jit(jax.vmap(jax.jacfwd(lambda M, b: solution(None, M, b), argnums=1)))
@@ -260,3 +261,24 @@ class Model:
 
 def test_a_solver_in_a_class_pickles_by_its_name():
     assert pickle.loads(pickle.dumps(Model.solve)) is Model.solve
+
+
+def test_auto_finds_out_whether_a_solver_can_be_traced():
+    seen = []
+
+    def numpy_root(x0, t):
+        seen.append(type(t))
+        return np.sqrt(np.asarray(t))
+
+    def jax_root(x0, t):
+        seen.append(type(t))
+        return jnp.sqrt(t)
+
+    for solver, outside in ((numpy_root, True), (jax_root, False)):
+        solution = differentiable(solver, lambda x, t: x**2 - t, host="auto")
+        for derivative in (jax.jacfwd(solution, argnums=1), jax.jit(jax.jacrev(solution, argnums=1))):
+            seen.clear()
+            assert np.allclose(derivative(jnp.ones(2), jnp.array([4.0, 9.0])), np.diag([1 / 4, 1 / 6]))
+            assert (np.ndarray in seen) == outside
+    with pytest.raises(TypeError, match="host"):
+        differentiable(jax_root, lambda x, t: x**2 - t, host="maybe")

@@ -12,6 +12,7 @@ jax = pytest.importorskip("jax")
 import jax.numpy as jnp
 import scipy.optimize
 
+import numsolve
 from numsolve._core.extras import require
 from numsolve.implicit import (
     custom_fixed_point,
@@ -292,3 +293,45 @@ def test_jaxopt_solvers_get_hessians():
     out = run(jnp.zeros(6), lam=0.3)
     assert isinstance(out, jaxopt.OptStep)
     assert int(out.state.iter_num) > 0
+
+
+def test_there_is_one_condition_of_linear_systems():
+    assert numsolve.linear.optimality.linear_system is optimality.linear_system
+
+
+def chain(x, k):
+    """A + A <-> B <-> C, of which A + 2 B + 2 C is conserved."""
+    xp = np if isinstance(x, np.ndarray) else jnp
+    pairs, opens = k[0] * x[0] ** 2 - k[1] * x[1], k[2] * x[1] - k[3] * x[2]
+    return xp.stack([-2 * pairs, pairs - opens, opens])
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e17])
+@pytest.mark.parametrize("rows", [None, [0], [2]])
+def test_steady_states_with_conserved_totals(unit, rows):
+    k = np.array([2.0 / unit, 0.5, 3.0, 1.0])
+    W, a = np.array([[1.0, 2.0, 2.0]]), 0.3 * unit
+    b = k[0] * a**2 / k[1]
+    x = np.array([a, b, k[2] * b / k[3]])
+    da = 1 / (1 + 4 * (1 + k[2] / k[3]) * b / a)  # of a + 2 (1 + k2/k3) (k0/k1) a^2 = total
+    dx = np.array([da, 2 * b / a * da, 2 * x[2] / a * da])
+    G = optimality.conserved(chain, W, rows=rows)
+    close(root_jvp(G, x, (W @ x, k), (np.ones(1), np.zeros(4))), dx, 1e-13)
+    change = root_jvp(G, x, (W @ x, k), (np.zeros(1), np.array([0.0, 0.0, 1.0, 0.0])))
+    assert abs(W @ change) <= 1e-14 * (W @ abs(change))
+    solution = custom_fixed_point(lambda x, t: x + G(x, t, jnp.asarray(k)))(
+        lambda _, t: jnp.asarray(x) + 0 * t[0]
+    )
+    close(jax.jacfwd(lambda t: solution(None, t))(jnp.asarray(W @ x))[:, 0], dx, 1e-13)
+
+
+def test_conserved_totals_that_are_none_are_refused():
+    for weights, rows, message in (
+        ([[1.0, 2.0], [2.0, 4.0]], None, "independent"),
+        ([[0.0, 0.0]], None, "independent"),
+        (np.ones((3, 2)), None, "independent"),
+        (np.eye(2), [0, 0], "2 different equations of 2"),
+        (np.eye(2), [0, 2], "2 different equations of 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            optimality.conserved(chain, weights, rows=rows)

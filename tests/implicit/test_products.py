@@ -14,7 +14,7 @@ from scipy.sparse.linalg import LinearOperator, splu
 
 from numsolve import PrecisionWarning
 from numsolve.implicit import problems, root_jvp, root_vjp, solution_jacobian
-from numsolve.implicit._differences import colour
+from numsolve.implicit._colour import colour
 
 LAM = 0.7
 

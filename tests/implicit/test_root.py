@@ -23,8 +23,7 @@ import scipy.optimize
 
 from numsolve import ConvergenceWarning, Result
 from numsolve.implicit import (
-    _jax_host,
-    _plain_solvers,
+    _direct,
     custom_fixed_point,
     custom_root,
     differentiable,
@@ -33,6 +32,8 @@ from numsolve.implicit import (
     solution_jacobian,
     solve_host,
 )
+from numsolve.implicit.traced import _host
+from numsolve.implicit.traced._factors import Store
 
 LAM = 0.7
 
@@ -399,7 +400,7 @@ def test_large_arrays_do_not_hang_the_only_thread():
 @pytest.mark.parametrize("way", ["buffers", "pure_callback"])
 def test_both_ways_to_the_host(way, ridge, monkeypatch):
     if way == "pure_callback":
-        monkeypatch.setattr(_jax_host, "_buffer_callback", lambda: None)
+        monkeypatch.setattr(_host, "_buffer_callback", lambda: None)
     for solve in ("auto", "host"):
         solution = differentiable(ridge.solve, ridge.gradient, solve=solve)
         batch = jax.jit(jax.vmap(jax.hessian(lambda lam: solution(jnp.zeros(5), lam).sum())))
@@ -415,8 +416,10 @@ def test_a_batched_solver_that_answers_another_shape_is_refused():
 
 def test_one_factorisation_on_the_host_serves_all_right_hand_sides(monkeypatch):
     made = []
-    factorise = _plain_solvers.factorise
-    monkeypatch.setattr(_plain_solvers, "factorise", lambda *a, **k: made.append(1) or factorise(*a, **k))
+    monkeypatch.setattr(_host, "STORE", Store())
+    for module, name in ((_host, "factorise"), (_direct, "superlu")):
+        make = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, make=make, **k: made.append(1) or make(*a, **k))
     A = jnp.asarray(np.random.default_rng(0).standard_normal((6, 6))) + 4 * jnp.eye(6)
     pattern = np.ones((6, 6))
     for solve in ("host", partial(solve_host, sparsity=pattern)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import numpy as np
@@ -53,6 +54,18 @@ def test_the_adjoint_is_the_result_s_own(solved):
     shift = own.b[-1]  # derivatives in a and b hold for changes of equal sums
     assert np.allclose(d_a, own.a + shift, rtol=1e-9)
     assert np.allclose(d_b, own.b - shift, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_closed_form_of_the_derivatives_is_that_of_complex_steps(symmetric, solved):
+    M, a, b, result = solved
+    x, rng = optimality.fixed(result.potentials), np.random.default_rng(2)
+    c = tuple(rng.standard_normal(part.shape) for part in x)
+    closed = implicit.root_vjp(optimality.sinkhorn, x, (a, b, M, REG), c, symmetric=symmetric)
+    by_steps = implicit.root_vjp(functools.partial(optimality.sinkhorn), x, (a, b, M, REG), c)
+    for found, wanted in zip(closed, by_steps, strict=True):
+        assert np.shape(found) == np.shape(wanted)
+        assert np.allclose(found, wanted, rtol=1e-10, atol=1e-12 * np.abs(wanted).max())
 
 
 def test_as_a_function_of_jax_to_second_order(solved):

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _jax_solvers, _report
-from ._jax import norm, require_jax
-from ._signatures import is_ours, is_transposed, knows_transpose
+from numsolve.implicit import _report
+from numsolve.implicit._jax import norm, require_jax
+from numsolve.implicit._signatures import is_ours, is_transposed, knows_transpose
+
+from .solve import automatic, direct
+from .solve import solve as solve_traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +42,10 @@ def _methods(solve: Any, symmetric: bool, x: Any, n: int, tol: float | None) -> 
     A matrix that is said to be symmetric gets its method by that, not its transpose.
     """
     if not callable(solve):
-        name = _jax_solvers.automatic(symmetric, n) if solve == "auto" else solve
+        name = automatic(symmetric, n) if solve == "auto" else solve
 
         def method(matvec: Any, b: Any) -> Any:
-            return _jax_solvers.solve(name, matvec, b, tol=tol)
+            return solve_traced(name, matvec, b, tol=tol)
 
         return method, method
 
@@ -55,7 +58,7 @@ def _methods(solve: Any, symmetric: bool, x: Any, n: int, tol: float | None) -> 
         if is_ours(solve):
             return z  # it has looked itself
         product = (lambda v: jax.linear_transpose(matvec, flat)(v)[0]) if turned else matvec
-        return _jax_solvers.direct(product, z, b, "the given solve", tol)
+        return direct(product, z, b, "the given solve", tol)
 
     if not knows_transpose(solve):
         return of_user, of_user

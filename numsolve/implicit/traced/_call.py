@@ -1,160 +1,41 @@
-"""The JAX function that `custom_root` makes of a solver: its structure, its host calls, its tangent rule."""
+"""One call of a wrapped solver, for one structure of its arguments: its host calls, its tangent rule."""
 
 from __future__ import annotations
 
 import functools
-import sys
 import warnings
-from dataclasses import dataclass, field
+import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numsolve._core import checks
 from numsolve._core.result import PrecisionWarning, caller_level
-
-from . import _jax_host, _report
-from ._jax import float_dtype, is_array, is_differentiated, is_floating, require_jax
-from ._jax_linear import check_solution, like, linear_solve
-from ._numbers import as_float, is_unusual
-from ._settings import check_solve
-from ._signatures import (
-    bound_options,
-    by_position,
-    closed_over,
+from numsolve.implicit import _report
+from numsolve.implicit._jax import float_dtype, is_array, is_floating, require_jax
+from numsolve.implicit._numbers import as_float
+from numsolve.implicit._signatures import (
     has_no_start,
-    known_signature,
     signature_of,
     takes,
-    takes_keyword,
 )
 
+from . import _host
+from ._factors import STORE, Factor, digest, new_owner
+from ._linear import check_solution, like, linear_solve
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from .rule import Rule
 
 #: Integers up to here are floats of single precision, too.
 EXACT_IN_SINGLE = 2**24
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """The settings of `custom_root`."""
-
-    optimality_fun: Callable[..., Any]
-    has_aux: bool
-    solve: Any
-    symmetric: bool
-    argnums: tuple[int, ...] | None
-    host: bool
-    result_shape: Any
-    vmap_method: str
-    reference_signature: Any
-    check: bool
-    tol: float | None
-    warned: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        require_jax()
-        check_solve(self.solve)
-
-
-class DifferentiableSolver:
-    """A solver as a JAX function; called as the solver itself."""
-
-    def __init__(self, rule: Rule, solver: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, solver, updated=())
-        self.rule, self.solver = rule, solver
-        self._calls: dict[Any, _Call] = {}
-        self._signature = known_signature(solver)
-        # What functools.partial has bound to the solver is the solver's own, unless F asks for it by name.
-        reference = rule.optimality_fun if rule.reference_signature is None else rule.reference_signature
-        self._reference = known_signature(reference) if callable(reference) else reference
-        self._options = {name for name in bound_options(solver) if not takes_keyword(reference, name)}
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Solve, as the solver does."""
-        jax = require_jax()
-        given = set(kwargs)
-        if self._signature is not None:
-            bound = self._signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            args = bound.args
-            kwargs = {k: v for k, v in bound.kwargs.items() if k in given or k not in self._options}
-        if not args:
-            raise TypeError("the initial point must be the solver's first positional argument")
-        self._check_positions(args)
-        self._check_closure()
-        leaves, structure = jax.tree.flatten((args, kwargs))
-        moving, counts = [], []
-        for k, leaf in enumerate(leaves):
-            if is_array(jax, leaf):
-                moving.append(k)
-                checks.refuse_masked(f"leaf {k} of the solver's arguments", leaf)
-                leaves[k] = as_float(leaf) if is_unusual(leaf) else leaf
-            elif isinstance(leaf, int) and not isinstance(leaf, bool):
-                counts.append(k)
-        numbers = tuple(leaves[k] for k in counts)
-        arrays = [leaves[k] for k in moving]
-        fixed = tuple(leaf for k, leaf in enumerate(leaves) if k not in moving and k not in counts)
-        places = _Places(structure, tuple(moving), tuple(counts))
-        key = (places, tuple(map(type, fixed)), fixed)
-        try:
-            call = self._calls.get(key)
-        except TypeError:  # a leaf without a hash cannot be looked up
-            call = _Call(self.rule, self.solver, places, fixed)
-        if call is None:
-            call = self._calls[key] = _Call(self.rule, self.solver, places, fixed)
-        self._check_names(given, call.start)
-        out, _ = call.solution(numbers, *arrays)
-        return out
-
-    def _check_closure(self) -> None:
-        """Refuse an F with a value inside that is being differentiated: its derivative would be lost."""
-        jax = require_jax()
-        inner = jax.tree.leaves(list(closed_over(self.rule.optimality_fun)))
-        if any(is_differentiated(jax, leaf) for leaf in inner):
-            raise TypeError(
-                "optimality_fun closes over a value that is being differentiated; make it an argument of the "
-                "solver and of optimality_fun, or take jax.lax.stop_gradient of it"
-            )
-
-    def _check_names(self, given: set[str], start: int) -> None:
-        """Refuse a keyword that would reach another argument of F than the one of its name."""
-        reference = self._reference
-        if not given or self._signature is None or reference is None:
-            return
-        places = {name: k + 1 - start for k, name in enumerate(by_position(self._signature))}
-        names = by_position(reference)
-        for name in sorted(given & {*places} & {*names}):
-            if names.index(name) != places[name]:
-                raise TypeError(
-                    f"{name}= is argument {names.index(name)} of optimality_fun, and the solver's argument "
-                    f"{places[name]} goes there by position: give both the same order of arguments"
-                )
-
-    def _check_positions(self, args: tuple[Any, ...]) -> None:
-        argnums = self.rule.argnums
-        if argnums is not None and any(k >= len(args) for k in argnums):
-            raise ValueError(
-                f"argnums must be positions of the solver's arguments, which are {len(args)} in this call; "
-                f"got {argnums}"
-            )
-
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
-
-    def __reduce__(self) -> Any:
-        found: Any = sys.modules.get(getattr(self, "__module__", ""))
-        name = getattr(self, "__qualname__", "")
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is self:
-            return name  # a decorated function, which pickles by its name as others do
-        return DifferentiableSolver, (self.rule, self.solver)
-
-
 @dataclass(frozen=True)
-class _Places:
+class Places:
     """Which leaves of a call's arguments are arrays, and which are Python integers."""
 
     structure: Any
@@ -162,14 +43,14 @@ class _Places:
     counts: tuple[int, ...]
 
 
-class _Call:
+class Call:
     """A solver's call with one structure of arguments, as a function of its integers and its arrays.
 
     The solver gets Python integers as they are. The optimality function gets them traced, as numbers, so that
     another value compiles nothing; those that it needs as they are (sizes, powers in a shape) it gets so.
     """
 
-    def __init__(self, rule: Rule, solver: Any, places: _Places, fixed: Any) -> None:
+    def __init__(self, rule: Rule, solver: Any, places: Places, fixed: Any) -> None:
         jax = self.jax = require_jax()
         self.rule, self.solver, self.structure = rule, solver, places.structure
         self.moving, self.counts = places.moving, places.counts
@@ -181,6 +62,10 @@ class _Call:
         #: how many of the solver's arguments, the initial point, are none of F's
         self.start = 0 if has_no_start(solver, reference, args, kwargs) else 1
         self.misfit = takes(reference, (None, *args[self.start :]), kwargs)
+        self.owner = new_owner()
+        weakref.finalize(self, STORE.forget, self.owner)
+        #: whether the solver runs outside of JAX, where that is known
+        self.host: bool | None = True if rule.by_factor else rule.host
         self.numeric: tuple[int, ...] | None = None
         self.tangents: dict[Any, Any] = {}
         self.solution = jax.custom_jvp(self._solve, nondiff_argnums=(0,))
@@ -213,17 +98,33 @@ class _Call:
     def _solve(self, numbers: tuple[int, ...], *arrays: Any) -> tuple[Any, Any]:
         """The solution, and whether the solver vouches for it; without jit a warning tells that."""
         jax = self.jax
-        if self.rule.host:
+        if self._runs_outside(numbers, arrays):
             return self._call_host(numbers, arrays)
-        args, kwargs = self._arguments(numbers, arrays)
-        out, fine, message = self._plain(self.solver(*args, **kwargs))
-        out = jax.tree.map(jax.numpy.asarray, out)
-        fine = jax.numpy.all(jax.numpy.asarray(fine))
+        out, fine, message = self._call_traced(numbers, arrays)
         leaves = jax.tree.leaves(out[0] if self.rule.has_aux else out)
         if not any(isinstance(leaf, jax.core.Tracer) for leaf in (*leaves, fine)):
             self._tell(leaves, fine, message)
             fine = jax.numpy.asarray(True)
         return out, fine
+
+    def _call_traced(self, numbers: tuple[int, ...], arrays: Any) -> tuple[Any, Any, Any]:
+        jax = self.jax
+        args, kwargs = self._arguments(numbers, arrays)
+        out, fine, message = self._plain(self.solver(*args, **kwargs))
+        return jax.tree.map(jax.numpy.asarray, out), jax.numpy.all(jax.numpy.asarray(fine)), message
+
+    def _runs_outside(self, numbers: tuple[int, ...], arrays: Any) -> bool:
+        """Whether the solver is called with NumPy arrays; with ``host="auto"`` one trial tells."""
+        if self.host is None:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    self.jax.eval_shape(lambda arrays: self._call_traced(numbers, arrays)[:2], list(arrays))
+            except Exception:  # whatever a solver raises for an array without values
+                self.host = True
+            else:
+                self.host = False
+        return self.host
 
     def _plain(self, out: Any) -> tuple[Any, Any, Any]:
         """Results of SciPy and numsolve stand for their x, and integers for floats."""
@@ -255,7 +156,7 @@ class _Call:
                 f"point with that shape{' (aux is returned too)' if self.rule.has_aux else ''}"
             )
         vouched = jax.ShapeDtypeStruct((), np.dtype(bool))
-        answer: tuple[Any, Any] = _jax_host.call(
+        answer: tuple[Any, Any] = _host.call(
             host, (shape, vouched), *arrays, vmap_method=self.rule.vmap_method
         )
         return answer
@@ -285,7 +186,12 @@ class _Call:
     def _on_host(self, known: Any, single: bool, numbers: tuple[int, ...], *arrays: Any) -> Any:
         """Call the solver with NumPy arrays. JAX must not be called from here: it could wait for itself."""
         args, kwargs = self._arguments(numbers, arrays)
-        out, fine, message = self._plain(self.solver(*args, **kwargs))
+        key = self._key(numbers, arrays) if self.rule.by_factor else None  # before the solver overwrites them
+        out = self.solver(*args, **kwargs)
+        if key is not None:
+            out, factor = self._with_factor(out)
+            STORE.put(key, factor)
+        out, fine, message = self._plain(out)
         fine = self._tell(self.jax.tree.leaves(out[0] if self.rule.has_aux else out), fine, message)
         leaves, structure = self.jax.tree.flatten(out)
         leaves = [np.asarray(leaf) for leaf in leaves]
@@ -313,6 +219,48 @@ class _Call:
         return structure.unflatten(
             [x.astype(w.dtype, copy=False) for x, w in zip(leaves, wanted, strict=True)]
         ), vouched
+
+    # -- the factorisation that the solver leaves --------------------------------------------------
+
+    def _key(self, numbers: Any, arrays: Any) -> tuple[int, tuple[int, ...], bytes]:
+        return self.owner, tuple(numbers), digest(arrays)
+
+    def _with_factor(self, out: Any) -> tuple[Any, Factor]:
+        """What the solver returned, without the factorisation, and that."""
+        x, aux = out if self.rule.has_aux else (out, None)
+        if not (isinstance(x, tuple) and len(x) == 2 and (isinstance(x[1], tuple) or hasattr(x[1], "solve"))):
+            raise TypeError(
+                "with solve='factor' the solver must return (x, factor), the second with a method "
+                f"solve(b, 'N' or 'T') or a pair of functions; got {type(x).__name__}"
+            )
+        return ((x[0], aux) if self.rule.has_aux else x[0]), Factor(x[1])
+
+    def _factor_of(self, places: tuple[int, ...], numbers: Any, *given: Any) -> Factor:
+        """The factorisation of a solve; if it is no longer there, the solver is called again."""
+        values = [int(value) for value in given[: len(places)]]
+        numbers, arrays = (
+            _filled(numbers, places, values),
+            [np.array(array) for array in given[len(places) :]],
+        )
+        args, kwargs = self._arguments(numbers, arrays)
+        return STORE.get(
+            self._key(numbers, arrays), lambda: self._with_factor(self.solver(*args, **kwargs))[1]
+        )
+
+    def _by_factor(self, kept: tuple[int | None, ...], x: Any, values: Any, arrays: Any) -> Any:
+        """A linear solver by the factorisation that the host solver has left for these arguments."""
+        from jax.flatten_util import ravel_pytree
+
+        if any(self.jax.numpy.iscomplexobj(leaf) for leaf in self.jax.tree.leaves(x)):
+            raise ValueError("solve='factor' needs real unknowns, got complex ones")
+        find = functools.partial(self._factor_of, tuple(k for k, n in enumerate(kept) if n is None), kept)
+
+        def solve(_: Any, b: Any, *, transpose: bool = False) -> Any:
+            flat, unravel = ravel_pytree(b)
+            arguments = [*map(self.jax.numpy.asarray, values), *arrays]
+            return unravel(_host.left_behind(find, arguments, flat, transpose=transpose))
+
+        return solve
 
     # -- its tangents ------------------------------------------------------------------------------
 
@@ -389,7 +337,8 @@ class _Call:
         value, change = self.jax.jvp(lambda *theta: F(x, *theta), tuple(theta), tuple(tangents))
         rhs = self.jax.tree.map(lambda v: -v, like(x, change))
         rule = self.rule
-        settings = {"solve": rule.solve, "symmetric": rule.symmetric, "tol": rule.tol}
+        solve = self._by_factor(kept, x, values, arrays) if rule.by_factor else rule.solve
+        settings: dict[str, Any] = {"solve": solve, "symmetric": rule.symmetric, "tol": rule.tol}
         if rule.check:
             check_solution(lambda x: F(x, *theta), x, like(x, value), **settings)
         dx = linear_solve(lambda x: F(x, *theta), x, rhs, **settings)

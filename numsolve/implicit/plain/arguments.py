@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import arrays
+from numsolve.implicit import _trees
+from numsolve.implicit._numbers import is_integer
 
-from . import _trees
-from ._numbers import is_integer
 from ._structure import Block, block, entries, with_entries
 
 if TYPE_CHECKING:
@@ -58,7 +58,10 @@ class Part:
 
         def flat(x: Array, theta: Array) -> Array:
             arguments = _trees.rebuild(self.args, self.spread(theta, list(self.leaves)))
-            values = _trees.leaves(self.F(x_back(x), *arguments))
+            values = self.F(x_back(x), *arguments)
+            if type(values) is np.ndarray:
+                return values.reshape(-1)
+            values = _trees.leaves(values)
             flattened: Array = _trees.concatenate([self.xp.asarray(v) for v in values], self.xp)
             return flattened
 

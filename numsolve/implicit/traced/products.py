@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._jax import require_jax
-from ._jax_linear import check_solution, like, linear_solve
-from ._numbers import is_integer
-from ._settings import CONSTANT, check_solve
+from numsolve.implicit._jax import require_jax
+from numsolve.implicit._numbers import is_integer
+from numsolve.implicit._settings import CONSTANT, check_solve
+
+from ._linear import check_solution, like, linear_solve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,28 +12,28 @@ that may be called many times.
 from __future__ import annotations
 
 import importlib
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.krylov import conjugate_gradients
-
-from . import _direct, _report
-from ._differences import sparse_jacobian
-from ._operator import Operator, is_function
-from ._watch import (
+from numsolve.implicit import _direct, _report
+from numsolve.implicit._lsmr import in_units, lsmr
+from numsolve.implicit._operator import Operator, is_function
+from numsolve.implicit._settings import DENSE_UP_TO
+from numsolve.implicit._watch import (
     HIDDEN,
     ITERATIVE,
     checked,
     default_tol,
     norm,
-    size_of,
     sizes_of_rows,
     watch,
     watch_adjoint,
 )
+
+from ._differences import sparse_jacobian
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from numsolve._core.typing import Array, Namespace
 
     Vector = Callable[[Any], Any]
-
-#: Unknowns up to which a matrix is formed and factorised.
-DENSE_UP_TO = 2000
 
 
 def factorise(
@@ -63,25 +60,19 @@ def factorise(
             return forward, checked(A.rmatvec, adjoint, name, tol)
         return forward, lambda c: watch_adjoint(A.matvec, adjoint(c), c, name, tol)
     name = automatic(A, symmetric) if solve == "auto" else solve
-    if name in {"dense", "cholesky", "host", "sparse"}:
-        forward, adjoint = _DIRECT[name](A)
-    else:
-        forward, adjoint = (
-            lambda b, op=op: iterate(
-                name, op, b, None, default_tol(b.dtype) if tol is None else tol, 10 * A.n
-            )
-            for op in (A, A.T)
-        )
+    if name not in ITERATIVE:
+        return _direct.factorise(A, name, tol)
+    forward, adjoint = (
+        lambda b, op=op: iterate(name, op, b, None, default_tol(b.dtype) if tol is None else tol, 10 * A.n)
+        for op in (A, A.T)
+    )
     return checked(A.matvec, forward, name, tol), checked(A.rmatvec, adjoint, name, tol)
 
 
 def _users(A: Operator, solve: Any) -> tuple[Vector, Vector]:
     """A pair of functions of b, a factorisation as SciPy's SuperLU, or jaxopt's ``solve(matvec, b)``."""
-    if isinstance(solve, tuple):
-        forward, adjoint = solve
-        return forward, adjoint
-    if hasattr(solve, "solve"):
-        return solve.solve, lambda b: solve.solve(b, "T")
+    if isinstance(solve, tuple) or hasattr(solve, "solve"):
+        return _direct.both_ways(solve)
     return lambda b: solve(A, b), lambda b: solve(A.T, b)
 
 
@@ -117,7 +108,8 @@ def solve(
         init = None if init is None else checks.array("init", init, xp=xp, dtype=b.dtype, shape=b.shape)
         x = iterate(method, A, b, init, tol, 10 * A.n if maxiter is None else maxiter)
         return watch(A.matvec, x, b, method, tol)
-    return checked(A.matvec, _DIRECT[method](A)[0], method, tol)(b)
+    out: Array = _direct.factorise(A, method, tol)[0](b)
+    return out
 
 
 def _by_pattern(
@@ -130,46 +122,19 @@ def _by_pattern(
     sparse = sparse_jacobian(product, xp.zeros_like(b), sparsity)
     A = Operator(xp, sparse, b.shape[0], b.dtype, ridge=ridge)
     shifted = product if ridge is None else lambda v: product(v) + ridge * v
-    forward, adjoint = _sparse(A)
+    forward, adjoint = _direct.sparse(A)
     if transpose:
         return watch_adjoint(shifted, adjoint(b), b, "sparsity", tol)
     out: Array = watch(shifted, forward(b), b, "sparsity", tol)
     return out
 
 
-def _sparse(A: Operator) -> tuple[Vector, Vector]:
-    """A factorisation; least norm by LSMR if the matrix is singular."""
-    found, tol = _direct.sparse(A), default_tol(A.dtype)
-    if found is not None:
-        return found
-    return (
-        lambda b: iterate("lsmr", A, b, None, tol, 10 * A.n),
-        lambda b: iterate("lsmr", A.T, b, None, tol, 10 * A.n),
-    )
-
-
 # -- iterative ---------------------------------------------------------------------------------------
 
 
 def iterate(name: str, A: Operator, b: Array, x0: Array | None, tol: float, maxiter: int) -> Array:
-    """Solve by an iteration, for data of any size: the squares in it neither over- nor underflow."""
-    xp = A.xp
-    size = size_of(xp, b)
-    if size == 0.0:
-        return 0.0 * b
-    if not math.isfinite(size):
-        return b * math.nan
-    b = b / size
-    stretch = size_of(xp, A.matvec(b))
-    method = _ITERATIVE[name]
-    if MODEST < stretch < 1 / MODEST or stretch == 0.0 or not math.isfinite(stretch):
-        return size * method(A, b, None if x0 is None else x0 / size, tol, maxiter)
-    x0 = None if x0 is None else x0 / size * stretch
-    return method(A.scaled(1 / stretch), b, x0, tol, maxiter) / stretch * size
-
-
-#: Matrices that stretch a vector by less, or by more than its inverse, are scaled first.
-MODEST = 1e-30
+    """Solve by an iteration, for data of any size."""
+    return in_units(_ITERATIVE[name], A, b, x0, tol, maxiter)
 
 
 class _SaddleError(Exception):
@@ -285,16 +250,9 @@ def _library(name: str, xp: Namespace, tol: float) -> tuple[Callable[..., Any], 
     }
 
 
-def _lsmr(A: Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:
-    library = "scipy" if arrays.is_numpy(A.xp) else "cupyx.scipy"
-    lsmr = importlib.import_module(f"{library}.sparse.linalg").lsmr
-    return lsmr(A.as_operator(), b, x0=x0, atol=1e-2 * tol, btol=1e-2 * tol, conlim=0.0, maxiter=maxiter)[0]
-
-
-_DIRECT = {"dense": _direct.dense, "host": _direct.dense, "cholesky": _direct.cholesky, "sparse": _sparse}
 _ITERATIVE: dict[str, Callable[..., Array]] = {
     "cg": _cg,
     "gmres": _gmres,
     "bicgstab": _bicgstab,
-    "lsmr": _lsmr,
+    "lsmr": lsmr,
 }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve.implicit import _report
+from numsolve.implicit._operator import Operator, as_matrix
+from numsolve.implicit._settings import DENSE_UP_TO, check_plain_solve
+from numsolve.implicit._watch import default_tol, watch
 
-from . import _differences, _plain_solvers, _report, _structure
-from ._operator import Operator, as_matrix
-from ._settings import check_plain_solve
-from ._watch import default_tol, watch
+from . import _differences, _structure
+from .solve import factorise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,14 +115,11 @@ class SolutionMap:
         both = self.xp.concat([self.x, self.theta])
         direction = self.xp.concat([v, self.xp.astype(t, v.dtype)])
         method = self._steps.get("x", self._steps.get("theta", self.method))
+        method = "complex-step" if method == "auto" else method
         try:
-            out = _differences.directional(
-                lambda z: F(z[:n], z[n:]),
-                both,
-                direction,
-                "complex-step" if method == "auto" else method,
-                self.xp,
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", np.exceptions.ComplexWarning)  # a wrong product is seen
+                out = _differences.directional(lambda z: F(z[:n], z[n:]), both, direction, method, self.xp)
         except (TypeError, ValueError, NotImplementedError):  # no F for complex numbers
             out = self.xp.nan * v
         return out
@@ -171,7 +171,7 @@ class SolutionMap:
 
     def _factorised(self) -> Any:
         if self._solves is None:
-            self._solves = _plain_solvers.factorise(
+            self._solves = factorise(
                 self._operator(), self.way, self.symmetric, self.tol, watched=self.F is None
             )
         return self._solves
@@ -179,7 +179,7 @@ class SolutionMap:
     def _operator(self) -> Operator:
         n, way = self.x.shape[0], self.way
         products = not isinstance(way, str) or way in {"cg", "gmres", "bicgstab", "lsmr"}
-        products = products or (way == "auto" and n > _plain_solvers.DENSE_UP_TO)
+        products = products or (way == "auto" and n > DENSE_UP_TO)
         if self.jac_x is None and self.jvp_x is None:
             self.jac_x = self._found_matrix()
             if self.jac_x is None and (not products or self.sparsity[0] is not None):

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import checks
+from numsolve.implicit import _report
+from numsolve.implicit._numbers import as_float
+from numsolve.implicit._settings import DENSE_UP_TO
+from numsolve.implicit._watch import HIDDEN, default_tol
 
-from . import _jax_host, _report
-from ._numbers import as_float
-from ._plain_solvers import DENSE_UP_TO
-from ._watch import HIDDEN, default_tol
+from . import _host as outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +139,7 @@ def _dense(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # n
         triangular = functools.partial(jax.lax.linalg.triangular_solve, lu, left_side=True)
         y = triangular((rows * b)[order][:, None], lower=True, unit_diagonal=True)
         x = triangular(y)[:, 0]
-    return _where(~regular, lambda singular, _: _jax_host.lapack(matrix, b, tol, singular), x)
+    return _where(~regular, lambda singular, _: outside.lapack(matrix, b, tol, singular), x)
 
 
 def _power_of_two(jnp: Any, sizes: Any) -> Any:
@@ -155,7 +156,7 @@ def _hybrid(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # 
     x, r = _krylov(A.over(rows), b / rows, jnp.zeros_like(b), b / rows, 1e-3 * tol, 100)
     unsolved = ~(jnp.linalg.norm(r) <= 1e-2 * tol * jnp.linalg.norm(b / rows))
     # The matrix is made of the flag, so that XLA does not move it in front of the loop, where it always runs.
-    return _where(unsolved, lambda flag, _: _jax_host.lapack(A.dense(flag), b, tol, flag), x)
+    return _where(unsolved, lambda flag, _: outside.lapack(A.dense(flag), b, tol, flag), x)
 
 
 def _rows(matvec: Callable[[Any], Any], n: int, dtype: Any) -> Any:
@@ -174,7 +175,7 @@ def _in_units(jnp: Any, rows: Any) -> Any:
 
 def _host(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
     """LAPACK through SciPy, outside XLA."""
-    return _jax_host.lapack(A.dense(), b, tol)
+    return outside.lapack(A.dense(), b, tol)
 
 
 def _sparse_host(A: _Operator, b: Any, sparsity: Any, tol: float) -> Any:
@@ -184,7 +185,7 @@ def _sparse_host(A: _Operator, b: Any, sparsity: Any, tol: float) -> Any:
     """
     import scipy.sparse as sp
 
-    from ._differences import colour
+    from numsolve.implicit._colour import colour
 
     jax, jnp = _jax()
     pattern = sp.csc_array(sparsity)
@@ -195,7 +196,7 @@ def _sparse_host(A: _Operator, b: Any, sparsity: Any, tol: float) -> Any:
     seeds = jnp.asarray(colours == np.arange(colours.max() + 1)[:, None], dtype=A.dtype)
     rows, columns = pattern.tocoo().coords
     entries = jax.vmap(A.rmatvec if A.turned else A.matvec)(seeds)[colours[columns], rows]
-    x = _jax_host.superlu(pattern, entries, b, tol, transpose=A.turned)
+    x = outside.superlu(pattern, entries, b, tol, transpose=A.turned)
     return direct(A.matvec, x, b, "sparsity", tol)
 
 
@@ -416,7 +417,7 @@ def _say(report: Callable[[Any, Any], None], flag: Any, value: Any, x: Any) -> A
 
     def told(flag: Any, x: Any) -> Any:
         zero = np.zeros((), x.dtype)
-        return x + _jax_host.call(host, zero, flag, value, vmap_method="broadcast_all")
+        return x + outside.call(host, zero, flag, value, vmap_method="broadcast_all")
 
     return _where(flag, told, x)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core.result import PrecisionWarning, caller_level
+from numsolve.implicit._colour import colour
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,12 +32,7 @@ def directional(
     if method == "linear":
         return F(v)
     if method == "complex-step":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", np.exceptions.ComplexWarning)  # found by `usable`
-            step = F(xp.astype(x, xp.complex128) + xp.astype(v, xp.complex128) * (1j * _TINY_STEP))
-        if not xp.isdtype(step.dtype, "complex floating"):
-            return xp.zeros(step.shape, dtype=x.dtype)
-        return xp.astype(xp.imag(step) / _TINY_STEP, x.dtype)
+        return _complex_step(F, x, v, xp)
     if not v.shape[0] or float(xp.max(xp.abs(v))) == 0.0:
         return xp.zeros_like(F(x))
     eps = float(xp.finfo(x.dtype).eps)
@@ -51,6 +47,16 @@ def directional(
     return out
 
 
+def _complex_step(F: Callable[[Any], Any], x: Any, v: Any, xp: Any) -> Any:
+    if type(x) is type(v) is np.ndarray and x.dtype == v.dtype == np.float64:  # without the general words
+        step = F(x + (1j * _TINY_STEP) * v)
+        return step.imag / _TINY_STEP if step.dtype.kind == "c" else np.zeros(step.shape)
+    step = F(xp.astype(x, xp.complex128) + xp.astype(v, xp.complex128) * (1j * _TINY_STEP))
+    if not xp.isdtype(step.dtype, "complex floating"):
+        return xp.zeros(step.shape, dtype=x.dtype)
+    return xp.astype(xp.imag(step) / _TINY_STEP, x.dtype)
+
+
 def _of_one_scale(x: Any, v: Any, xp: Any) -> tuple[float, list[tuple[Any, float]]]:
     """The largest size of an entry of x, and the direction in parts, each with the size of its entries.
 
@@ -61,8 +67,8 @@ def _of_one_scale(x: Any, v: Any, xp: Any) -> tuple[float, list[tuple[Any, float
     largest = float(xp.max(size))
     size = xp.where(size > 0, size, xp.full_like(size, min(1.0, largest) if largest > 0 else 1.0))
     moved, parts = v != 0, []
-    decades = xp.floor(xp.log10(size / xp.max(size)) / 3)
-    lengths = xp.floor(xp.log10(xp.where(moved, xp.abs(v), xp.ones_like(v)) / xp.max(xp.abs(v))) / 3)
+    decades = xp.ceil(xp.log10(size / xp.max(size)) / 3)
+    lengths = xp.ceil(xp.log10(xp.where(moved, xp.abs(v), xp.ones_like(v)) / xp.max(xp.abs(v))) / 3)
     while bool(xp.any(moved)):
         k = int(xp.argmax(xp.where(moved, size, xp.zeros_like(size))))
         here = moved & (decades == decades[k]) & (lengths == lengths[k])
@@ -105,7 +111,9 @@ def usable(F: Callable[[Any], Any], x: Any, xp: Any, name: str) -> str:
     if not bool(xp.all(xp.isfinite(reference))):
         return "central"  # there is no derivative to compare with, and the differences show it
     try:
-        claimed = directional(F, x, v, "complex-step", xp)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", np.exceptions.ComplexWarning)  # of what is found below
+            claimed = directional(F, x, v, "complex-step", xp)
     except (TypeError, ValueError, NotImplementedError) as problem:
         return _without_complex_steps(f"in {name} failed ({problem})")
     error = xp.abs(claimed - reference)
@@ -159,11 +167,3 @@ def sparse_jacobian(push: Callable[[Any], Any], x: Any, sparsity: Any) -> Any:
         of_colour = colours[columns] == c
         entries[of_colour] = product[rows[of_colour]]
     return sp.csc_array((entries, (rows, columns)), shape=pattern.shape)
-
-
-def colour(pattern: Any) -> Any:
-    """Colours of the columns of a CSC pattern, such that two columns of one colour share no row."""
-    from ._cpu import colour_columns
-
-    rows = pattern.tocsr()
-    return colour_columns(pattern.indptr, pattern.indices, rows.indptr, rows.indices)

@@ -1,0 +1,1 @@
+"""Derivatives of solutions as products of plain arrays (NumPy, CuPy, others), and their linear solvers."""

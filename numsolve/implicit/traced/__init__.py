@@ -1,0 +1,1 @@
+"""Derivatives of solutions under JAX: a wrapped solver, products, linear solvers for traced operators."""
