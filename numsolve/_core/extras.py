@@ -15,6 +15,7 @@ EXTRAS = {
     "matplotlib": "plot",
     "cupy": "gpu",
     "cupyx": "gpu",
+    "highspy": "highs",
     "dask": "distributed",
     "distributed": "distributed",
     "mpi4py": "distributed",
