@@ -98,3 +98,6 @@ plt.show()
 
 crossing = radii[np.argmax(s < d)]
 print(f"4s lies below 3d from a radius of about {crossing:.1f} bohr on")
+
+# sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_thumbnail_axes = 0

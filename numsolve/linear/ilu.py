@@ -89,7 +89,7 @@ class ILU(Factored):
         lp, up = np.zeros(n + 1, np.uint32), np.zeros(n + 1, np.uint32)
         d, work = np.empty(n), np.empty(n)
         mark, found = np.empty(n, np.int64), np.empty((3, n), np.int64)
-        self.n_replaced = k.ilu(
+        self.n_replaced: int = k.ilu(
             indptr, indices, data, self.droptol, fill,
             lp, lcolumns, lower, up, ucolumns, upper, d, work, mark, found,
         )  # fmt: skip

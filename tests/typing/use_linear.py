@@ -82,7 +82,7 @@ def mistakes() -> None:
     linear.ssor(A, b, omga=1.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     linear.gauss_seidel(A, b, rtol="small")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     linear.ssor_cg(A, b, method="fast")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    linear.ict_cg(A, b, M=linear.ILU(A))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    linear.ict_cg(A, b, M=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     linear.gmres(A, b, restrt=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     linear.cg(A, b, stop="r1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     linear.optimal_omega(A, method="lanzcos")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
