@@ -8,6 +8,7 @@ from numsolve import linear
 class Solve:
     """From the flags to a residual of 1e-8, and its parts."""
 
+    timeout = 300  # compiling for three dimensions beside other work
     params = ["128 x 128", "256 x 256", "32 x 32 x 32"]
     param_names = ("grid",)
 
