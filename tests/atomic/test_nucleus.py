@@ -198,7 +198,7 @@ def test_atoms_travel_with_all_of_it():
         ({"external": (np.arange(5.0), np.arange(5.0))}, ValueError, "the r of external must cover the mesh"),
         ({"Z": "fe"}, ValueError, "symbol of an element"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_bad_input_is_named(settings, error, message):
     with pytest.raises(error, match=message):
