@@ -45,7 +45,7 @@ def test_bilevel(cupy):
     )
     best = bilevel.minimize_bilevel(problem, np.zeros(4), cupy.zeros(30), tol=1e-6)
     assert best.success
-    assert_allclose(best.theta, quadratic.solution()[0], atol=1e-5)
+    assert_allclose(cupy.asnumpy(best.theta), quadratic.solution()[0], atol=1e-5)
 
 
 def test_samples_of_a_potential(cupy):

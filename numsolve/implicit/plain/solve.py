@@ -12,6 +12,7 @@ that may be called many times.
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -244,10 +245,9 @@ def _library(name: str, xp: Namespace, tol: float) -> tuple[Callable[..., Any], 
     if library not in {"numpy", "cupy"}:
         raise TypeError(f"{library} arrays have no {name}: NumPy's and CuPy's have; or take solve='dense'")
     package = "scipy.sparse.linalg" if library == "numpy" else "cupyx.scipy.sparse.linalg"
-    return getattr(importlib.import_module(package), name), {
-        "rtol" if library == "numpy" else "tol": tol,
-        "atol": 0.0,
-    }
+    solver = getattr(importlib.import_module(package), name)
+    word = "rtol" if "rtol" in inspect.signature(solver).parameters else "tol"  # CuPy before 14
+    return solver, {word: tol, "atol": 0.0}
 
 
 _ITERATIVE: dict[str, Callable[..., Array]] = {
