@@ -85,7 +85,7 @@ def lstsq(
     ----------
     A : array or sparse matrix of shape (n, d)
         Dense or sparse, of any rank; fastest with many more rows than columns. A tall matrix of CuPy, or any
-        other array library, is solved in plain array code by Cholesky-QR (untested on a device).
+        other array library, is solved in plain array code by Cholesky-QR.
     b : array of shape (n,) or (n, k)
         One right-hand side or several.
     method : {"auto", "cholqr", "lsqr"}
