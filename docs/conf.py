@@ -56,11 +56,12 @@ numpydoc_validation_exclude = {
     r"Error$",
     r"Status",
     r"Result(\.keys|\.raise_for_status)?$",
+    r"(ICT|ILU)\.transpose$",  # SciPy's
     # what other files of the package call, and users need not
     r"AtomDFT\.(field|first_potential)$",
     r"GLM\.(slopes|value)$",
     r"(DCDM|NPSD)Net\.(check|fill)$",
-    r"GridPoisson\.(arguments|collect|face_weights|inverse_diagonal|places|spread)$",
+    r"GridPoisson\.(arguments|collect|face_weights|inverse_diagonal|moved|places|spread)$",
     r"PoissonMultigrid(\.(as_it_is|cycle))?$",
     r"RieszSplineOperator\.assemble$",
     r"SequenceHistory\.append$",

@@ -49,10 +49,12 @@ class RieszSolver:
     ----------
     alpha : float or array of shape (m,)
         Order, ``0 < alpha <= 2``, or several, each of which is solved for; above 1 for splines.
-    interval, n, p, reaction, diffusion, weights, definition, preconditioner, rtol
+    interval, n, p, reaction, diffusion, weights, definition
         As in `solve_riesz_bvp`.
     method : {"auto", "spline", "spectral", "dense"}
         As in `solve_riesz_bvp`; but of the splines, "auto" factorises up to 1100 unknowns.
+    preconditioner, rtol
+        As in `solve_riesz_bvp`.
 
     Attributes
     ----------

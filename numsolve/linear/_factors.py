@@ -70,7 +70,7 @@ class Factors(NamedTuple):
 class Factored(LinearOperator):  # type: ignore[misc]  # SciPy has no types
     """An incomplete factorisation of a matrix, as the operator that solves with it."""
 
-    #: what the messages call the caller's matrix
+    #: Both triangles and the diagonal.
     factors: Factors
 
     def __init__(self, A: Matrix, *, check_finite: bool = True) -> None:
