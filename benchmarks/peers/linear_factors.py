@@ -12,6 +12,7 @@ PETSc and hypre are not measured.
 
 How far from the floor. A step reads the matrix and both triangles once, 12 bytes an entry; on the P1 problem
 the triangles have some five times as many entries as the matrix at `fill=30`.
+ilupp has no wheels: `pip install ilupp` builds it where a C++ compiler is; without it its rows say so.
 """
 
 from __future__ import annotations
