@@ -96,7 +96,7 @@ def solve_lp(
         Where to start; zeros by default.
     presolve : bool
         Make the program smaller first, and its solution, multipliers and certificates included, one of yours
-        afterwards: see `numsolve.monotone.lp.presolve` for what is done. A contradiction of the bounds that
+        afterwards. A contradiction of the bounds that
         rows imply is found at once. The answer is measured in your program; where it misses `tol` there, or
         its certificate proves nothing there, the iteration goes on in yours. Without presolve, a run that
         has not ended after 1024 iterations looks for such a contradiction. For single programs in NumPy.
