@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import signal
@@ -50,9 +51,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def keyboard() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt, also where the test runner has another handler."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ctrl-C raises KeyboardInterrupt, also where the test runner has another handler.
+
+    Without what other packages do after each collection of garbage (hypothesis, JAX): what is raised in
+    there, outside a solver, Python prints and forgets.
+    """
+    before, callbacks = signal.signal(signal.SIGINT, signal.default_int_handler), gc.callbacks[:]
+    gc.callbacks.clear()
     yield
+    gc.callbacks[:] = callbacks
     signal.signal(signal.SIGINT, before)
 
 
