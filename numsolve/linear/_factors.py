@@ -6,6 +6,7 @@ rows of other levels, so that a processor works on several at a time. The entrie
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -142,11 +143,14 @@ class Factored(LinearOperator):  # type: ignore[misc]  # SciPy has no types
         return z.reshape(shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), vars(self).copy())
+        # SciPy's newer operators hold a module, which cannot be pickled.
+        state = {name: value for name, value in vars(self).items() if not isinstance(value, ModuleType)}
+        return _restored, (type(self), state)
 
 
 def _restored(kind: type[Factored], state: dict[str, Any]) -> Factored:
     out = object.__new__(kind)
+    LinearOperator.__init__(out, state["dtype"], state["shape"])
     out.__dict__.update(state)
     return out
 
