@@ -30,7 +30,7 @@ def product(ptr, columns, values, p, q):
 
 
 @inner(fastmath=_REDUCTION)
-def _advance(alpha, p, q, x, r):
+def advance(alpha, p, q, x, r):
     """Step: x += a p, r -= a q; returns r'r."""
     rr = 0.0
     for i in range(x.size):
@@ -54,7 +54,7 @@ def cg(ptr, columns, values, vectors, state, stop_at, norms):
         if not curvature > 0:
             code = BREAKDOWN if curvature > -np.inf else NONFINITE
             break
-        new = _advance(rho / curvature * one, p, q, x, r)
+        new = advance(rho / curvature * one, p, q, x, r)
         norms[step] = np.sqrt(new)
         done = step + 1
         if norms[step] <= stop_at:

@@ -12,6 +12,8 @@ import numpy as np
 from numsolve._core.codes import BREAKDOWN, CONVERGED, NONFINITE, RUNNING, STAGNATED
 from numsolve._core.compiled import inner, kernel
 
+from ._cpu_cg import advance, product
+
 ONE = np.uint64(1)
 _FAST = {"contract", "nsz"}
 _REDUCTION = {"contract", "nsz", "reassoc"}
@@ -62,36 +64,12 @@ def apply_transposed(rows, lp, up, columns, values, inverse, scale, r, work, z):
         z[rows[p]] = own
 
 
-@inner(fastmath=_FAST)
-def _product(ptr, columns, values, p, q):
-    """Compute q = A p; returns p'q."""
-    total = 0.0
-    for i in range(q.size):
-        own = q.dtype.type(0)
-        for k in range(ptr[i], ptr[i + 1]):
-            own += values[k] * p[columns[k]]
-        q[i] = own
-        total += np.float64(p[i]) * own
-    return total
-
-
 @inner(fastmath=_REDUCTION)
 def _dot(u, v):
     total = 0.0
     for i in range(u.size):
         total += np.float64(u[i]) * v[i]
     return total
-
-
-@inner(fastmath=_REDUCTION)
-def _advance(alpha, p, q, x, r):
-    """Step: x += a p, r -= a q; returns r'r."""
-    rr = 0.0
-    for i in range(x.size):
-        x[i] += alpha * p[i]
-        r[i] -= alpha * q[i]
-        rr += np.float64(r[i]) * r[i]
-    return rr
 
 
 @inner
@@ -119,11 +97,11 @@ def pcg(ptr, acolumns, avalues, rows, lp, up, columns, values, inverse, vectors,
         beta = rho / state[0] * one if state[0] != 0 else one * 0
         for i in range(p.size):
             p[i] = z[i] + beta * p[i]
-        curvature = _product(ptr, acolumns, avalues, p, q)
+        curvature = product(ptr, acolumns, avalues, p, q)
         if not (curvature > 0 and rho > 0):
             code = BREAKDOWN if np.isfinite(curvature) and np.isfinite(rho) else NONFINITE
             break
-        rr = _advance(rho / curvature * one, p, q, x, r)
+        rr = advance(rho / curvature * one, p, q, x, r)
         state[0] = rho
         norm = norms[step] = np.sqrt(rr)
         done = step + 1
@@ -192,7 +170,7 @@ def bicgstab(
             for i in range(p.size):
                 p[i] = r[i] + beta * (p[i] - omega * v[i])  # (2)
         apply(rows, lp, up, columns, values, inverse, scale, p, work, y)  # (3)
-        _product(ptr, acolumns, avalues, y, v)
+        product(ptr, acolumns, avalues, y, v)
         slope = _dot(r0, v)
         if not abs(slope) > 0 or not np.isfinite(slope):
             code = NONFINITE if not np.isfinite(slope) else BREAKDOWN
@@ -205,7 +183,7 @@ def bicgstab(
             norms[step], done, code = np.sqrt(ss), step + 1, CONVERGED
             break
         apply(rows, lp, up, columns, values, inverse, scale, r, work, z)  # (6)
-        _product(ptr, acolumns, avalues, z, t)
+        product(ptr, acolumns, avalues, z, t)
         tt = _dot(t, t)
         omega = _dot(t, r) / tt if tt > 0 else 0.0  # (7)
         rr = _stabilise(alpha * one, y, omega * one, z, t, x, r)
@@ -268,7 +246,7 @@ def gmres(
         k = size + step
         w, h = basis[k + 1], R[k]
         apply(rows, lp, up, columns, values, inverse, scale, basis[k], work[1], work[0])  # (1)
-        _product(ptr, acolumns, avalues, work[0], w)
+        product(ptr, acolumns, avalues, work[0], w)
         before = ww = _dot(w, w)
         for i in range(k + 1):
             h[i] = 0.0
