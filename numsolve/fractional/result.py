@@ -302,7 +302,7 @@ class FirstPassageResult(RieszFamilyResult):
             Of the shape of the points for one time that is a number; else a row for each time or moment.
         """
         if isinstance(self.sol, tuple):
-            return RieszFamilyResult.__call__(self, x)
+            return super().__call__(x)
         return zero_outside(self.sol, _places("x", x))
 
     def _labels(self) -> tuple[list[str], str | None]:
@@ -311,8 +311,10 @@ class FirstPassageResult(RieszFamilyResult):
         return [f"{k + 1}" for k in range(len(self.coefficients))], "moment"
 
     def _draw(self, axes: Axes, points: int, style: Style) -> None:
-        draw = RieszFamilyResult._draw if isinstance(self.sol, tuple) else RieszResult._draw
-        draw(self, axes, points, style)
+        if isinstance(self.sol, tuple):
+            super()._draw(axes, points, style)
+        else:
+            RieszResult._draw(self, axes, points, style)
         axes.set(xlabel="x, the start", ylabel="")
 
 
