@@ -40,6 +40,8 @@ from ._tuples import (
 
 _FAST = {"contract", "nsz", "reassoc", "arcp"}
 U = np.uint64
+#: What is called in one place is compiled there, and not also on its own: that halves the first call.
+part = inner(inline="always")
 
 
 @inner(fastmath=_FAST)
@@ -106,7 +108,7 @@ def _extras(level, colour):
     return first + level[RED_EXTRAS], first + level[EXTRAS], level[RED_END], level[BLACK_END]
 
 
-@inner
+@part
 def relax(level, u, f, d, w0, w1, w2, ratio, edges, values, colour):
     """Solve for the nodes of one colour."""
     row, plane, n = U(level[ROW]), U(level[STRIDE] * level[ROW]), level[ROW] - 2
@@ -123,16 +125,16 @@ def relax(level, u, f, d, w0, w1, w2, ratio, edges, values, colour):
         u[t] += d[t] * values[e] * u[edges[1, e]]
 
 
-@inner
-def neighbours(level, r, u, d, w0, w1, w2, ratio, edges, values, colour, less):
-    """The sum of w u over the neighbours of each node of one colour, less what r holds if `less`."""
+@part
+def neighbours(level, r, u, d, w0, w1, w2, ratio, edges, values, less):
+    """The sum of w u over the neighbours of each red node, less what r holds if `less`."""
     row, plane, n = U(level[ROW]), U(level[STRIDE] * level[ROW]), level[ROW] - 2
     constant = level[CONSTANT] == 1
     for a in range(level[N0]):
         for b in range(level[N1]):
-            at, left = _places(level, colour, a, b)
+            at, left = _places(level, 0, a, b)
             _sum_row(r, u, d, w0, w1, w2, ratio, constant, less, at, left, row, plane, n)
-    first, last, start, stop = _extras(level, colour)
+    first, last, start, stop = _extras(level, 0)
     for i in range(first, last):
         if less:
             r[i] = -r[i]
@@ -142,7 +144,7 @@ def neighbours(level, r, u, d, w0, w1, w2, ratio, edges, values, colour, less):
         r[edges[0, e]] += values[e] * u[edges[1, e]]
 
 
-@inner
+@part
 def _first_red(level, u, f, d):
     """The red sweep from zero."""
     for k in range(level[SIZE]):
@@ -152,7 +154,7 @@ def _first_red(level, u, f, d):
         u[i] = d[i] * f[i]
 
 
-@inner
+@part
 def _again_red(level, r, u, f, d):
     """The red sweep where r holds the sum over the neighbours, and in padding what another level left."""
     for k in range(level[SIZE]):
@@ -162,7 +164,7 @@ def _again_red(level, r, u, f, d):
         u[i] = d[i] * (f[i] + r[i])
 
 
-@inner
+@part
 def _restrict(level, coarse, r, f, moved, parents, line):
     """The right-hand side of the next level: the red residuals of this one, added up."""
     n0, n1, n2 = coarse[N0], coarse[N1], coarse[N2]
@@ -195,7 +197,7 @@ def _restrict(level, coarse, r, f, moved, parents, line):
             f[parent] += r[first + e]
 
 
-@inner
+@part
 def _prolong(level, coarse, u, d, uc, moved, parents, line):
     """Add the correction of the next level to the red nodes."""
     n0, n1, n2 = coarse[N0], coarse[N1], coarse[N2]
@@ -236,7 +238,7 @@ def _direct(u, f, nodes, inverse, line):
         u[nodes[i]] = total
 
 
-@inner
+@part
 def _factorised(u, f, nodes, order, columns, factor):
     """The coarsest level, by L D L': forward, the pivots, backward; `columns` has n + 1 starts first."""
     n = nodes.size
@@ -265,7 +267,7 @@ def _from(w, start):
     return w[start:]
 
 
-@inner
+@part
 def cycle(h, sweeps):
     """One V cycle for the right-hand side in the first part of `f`; its answer is in that of `u`."""
     last = h.levels.shape[0] - 1
@@ -284,23 +286,22 @@ def cycle(h, sweeps):
         w0 = _from(h.w0, level[WOFF])
         w1, w2, r = h.w1[level[WOFF] :], h.w2[level[WOFF] :], h.r
         uc, fc = h.u[coarse[OFF] :], h.f[coarse[OFF] :]
-        if down:
-            for s in range(sweeps * level[SWEEPS_OF]):
-                if s == 0:
-                    _first_red(level, u, f, d)
-                else:
-                    neighbours(level, r, u, d, w0, w1, w2, h.ratio, h.edges, h.values, 0, False)
-                    _again_red(level, r, u, f, d)
-                relax(level, u, f, d, w0, w1, w2, h.ratio, h.edges, h.values, 1)
-            neighbours(
-                level, r, u, d, w0, w1, w2, h.ratio, h.edges, h.values, 0, sweeps * level[SWEEPS_OF] > 1
-            )
-            _restrict(level, coarse, r, fc, h.moved, h.parents, h.line)
-        else:
+        if not down:
             _prolong(level, coarse, u, d, uc, h.moved, h.parents, h.line)
-            for _ in range(sweeps * level[SWEEPS_OF]):
-                relax(level, u, f, d, w0, w1, w2, h.ratio, h.edges, h.values, 1)
-                relax(level, u, f, d, w0, w1, w2, h.ratio, h.edges, h.values, 0)
+        halves = 2 * sweeps * level[SWEEPS_OF]
+        for half in range(halves):  # red and black on the way down, black and red on the way up
+            black = down == (half & 1)
+            if down and half == 0:
+                _first_red(level, u, f, d)
+            elif down and not black:
+                _again_red(level, r, u, f, d)
+            else:
+                relax(level, u, f, d, w0, w1, w2, h.ratio, h.edges, h.values, int(black))
+            if down and black:
+                less = half > 1 and half == halves - 1
+                neighbours(level, r, u, d, w0, w1, w2, h.ratio, h.edges, h.values, less)
+        if down:
+            _restrict(level, coarse, r, fc, h.moved, h.parents, h.line)
 
 
 @kernel
