@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.result import PrecisionWarning, caller_level
 
 from . import _trees
 
@@ -88,3 +89,20 @@ def _works(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) -> bool:
         except Exception:  # whatever F raises for a number that is no integer
             return False
     return True
+
+
+def as_given(tree: Any, *inputs: Any) -> Any:
+    """NumPy arrays where the caller gave no JAX array."""
+    if _trees.has_jax_leaves(*inputs):
+        return tree
+    leaves = [np.asarray(leaf) for leaf in _trees.leaves(tree)]
+    if any(leaf.dtype == np.float32 for leaf in leaves):
+        doubles = [x for x in _trees.leaves(inputs) if getattr(x, "dtype", None) == np.float64]
+        if doubles:
+            warnings.warn(
+                "float64 arrays were differentiated in single precision because JAX is in its 32-bit mode; "
+                'jax.config.update("jax_enable_x64", True) switches to double precision',
+                PrecisionWarning,
+                stacklevel=caller_level(),
+            )
+    return _trees.rebuild(tree, leaves)
