@@ -150,7 +150,7 @@ def _power_of_two(jnp: Any, sizes: Any) -> Any:
 
 
 def _hybrid(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
-    """GMRES to a residual near rounding, with a third of the products that the matrix takes; else that one."""
+    """GMRES to a residual near rounding, with a third of the products that a matrix takes; or that matrix."""
     _, jnp = _jax()
     rows = _in_units(jnp, A.rows())
     x, r = _krylov(A.over(rows), b / rows, jnp.zeros_like(b), b / rows, 1e-3 * tol, max(100, A.n // 3))
