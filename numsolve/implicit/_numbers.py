@@ -57,16 +57,14 @@ def as_float(leaf: Any) -> Any:
 def as_floats(name: str, tree: Any) -> Any:
     """A nest with floats in place of integers; masked arrays are refused."""
     leaves = _trees.leaves(tree)
-    for leaf in leaves:
-        checks.refuse_masked(name, leaf)
+    _refuse_subclasses(name, leaves)
     return _trees.rebuild(tree, [as_float(leaf) for leaf in leaves])
 
 
 def numbers_as_floats(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments with floats in place of those integers that F takes as floats, too."""
     leaves = _trees.leaves(args)
-    for leaf in leaves:
-        checks.refuse_masked("args", leaf)
+    _refuse_subclasses("args", leaves)
     places = [k for k, leaf in enumerate(leaves) if is_integer(leaf) or is_unusual(leaf)]
 
     def filled(places: list[int]) -> tuple[Any, ...]:
@@ -79,6 +77,13 @@ def numbers_as_floats(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) ->
     if _works(F, sol, filled(places)):
         return filled(places)
     return filled([k for k in places if _works(F, sol, filled([k]))])
+
+
+def _refuse_subclasses(name: str, leaves: list[Any]) -> None:
+    for leaf in leaves:
+        checks.refuse_masked(name, leaf)
+        if isinstance(leaf, np.matrix):  # its products have other shapes
+            raise TypeError(f"{name} has a numpy.matrix; an array is wanted: numpy.asarray(...)")
 
 
 def _works(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) -> bool:

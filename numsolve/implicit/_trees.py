@@ -95,3 +95,11 @@ def has_jax_leaves(*trees: Any) -> bool:
     """Whether some leaf is an array of JAX, concrete or traced; JAX is not imported to find out."""
     jax = sys.modules.get("jax")
     return jax is not None and any(isinstance(leaf, jax.Array) for tree in trees for leaf in leaves(tree))
+
+
+def is_traced(*trees: Any) -> bool:
+    """Whether some leaf is traced by JAX."""
+    jax = sys.modules.get("jax")
+    return jax is not None and any(
+        isinstance(leaf, jax.core.Tracer) for tree in trees for leaf in leaves(tree)
+    )
