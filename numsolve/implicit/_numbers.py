@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.result import PrecisionWarning, caller_level
 
 from . import _trees
 
@@ -56,16 +57,14 @@ def as_float(leaf: Any) -> Any:
 def as_floats(name: str, tree: Any) -> Any:
     """A nest with floats in place of integers; masked arrays are refused."""
     leaves = _trees.leaves(tree)
-    for leaf in leaves:
-        checks.refuse_masked(name, leaf)
+    _refuse_subclasses(name, leaves)
     return _trees.rebuild(tree, [as_float(leaf) for leaf in leaves])
 
 
 def numbers_as_floats(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments with floats in place of those integers that F takes as floats, too."""
     leaves = _trees.leaves(args)
-    for leaf in leaves:
-        checks.refuse_masked("args", leaf)
+    _refuse_subclasses("args", leaves)
     places = [k for k, leaf in enumerate(leaves) if is_integer(leaf) or is_unusual(leaf)]
 
     def filled(places: list[int]) -> tuple[Any, ...]:
@@ -80,6 +79,13 @@ def numbers_as_floats(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) ->
     return filled([k for k in places if _works(F, sol, filled([k]))])
 
 
+def _refuse_subclasses(name: str, leaves: list[Any]) -> None:
+    for leaf in leaves:
+        checks.refuse_masked(name, leaf)
+        if isinstance(leaf, np.matrix):  # its products have other shapes
+            raise TypeError(f"{name} has a numpy.matrix; an array is wanted: numpy.asarray(...)")
+
+
 def _works(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a trial; what F says for good is heard later
@@ -88,3 +94,20 @@ def _works(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) -> bool:
         except Exception:  # whatever F raises for a number that is no integer
             return False
     return True
+
+
+def as_given(tree: Any, *inputs: Any) -> Any:
+    """NumPy arrays where the caller gave no JAX array."""
+    if _trees.has_jax_leaves(*inputs):
+        return tree
+    leaves = [np.asarray(leaf) for leaf in _trees.leaves(tree)]
+    if any(leaf.dtype == np.float32 for leaf in leaves):
+        doubles = [x for x in _trees.leaves(inputs) if getattr(x, "dtype", None) == np.float64]
+        if doubles:
+            warnings.warn(
+                "float64 arrays were differentiated in single precision because JAX is in its 32-bit mode; "
+                'jax.config.update("jax_enable_x64", True) switches to double precision',
+                PrecisionWarning,
+                stacklevel=caller_level(),
+            )
+    return _trees.rebuild(tree, leaves)

@@ -93,15 +93,19 @@ class Operator:
 
 
 def as_matrix(xp: Namespace, A: Any, dtype: Any) -> Any:
-    """A matrix of floats; operators, None, and what is a matrix of floats stay as they are."""
+    """A matrix of floats, of no less than the precision wanted; operators and None stay as they are."""
     checks.refuse_masked("the matrix", A)
     if A is None or (arrays.is_operator(A) and not arrays.is_sparse(A)):
         return A
     if arrays.is_sparse(A):
-        return A if A.dtype.kind == "f" else A.astype(dtype)
+        return A if A.dtype.kind == "f" and not _is_short(A, dtype) else A.astype(dtype)
     if isinstance(A, list | tuple) or "int" in str(A.dtype) or "bool" in str(A.dtype):
         return xp.asarray(A, dtype=dtype)
-    return A
+    return xp.astype(A, dtype) if _is_short(A, dtype) else A
+
+
+def _is_short(A: Any, dtype: Any) -> bool:
+    return "float32" in str(A.dtype) and "float64" in str(dtype)
 
 
 def is_function(A: Any) -> bool:

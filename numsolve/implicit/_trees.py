@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,3 +89,17 @@ def _is_numbers(tree: Any) -> bool:
     """A list of plain numbers is an array, not a nest."""
     plain = (int, float, np.integer, np.floating)
     return isinstance(tree, list) and len(tree) > 0 and all(isinstance(x, plain) for x in tree)
+
+
+def has_jax_leaves(*trees: Any) -> bool:
+    """Whether some leaf is an array of JAX, concrete or traced; JAX is not imported to find out."""
+    jax = sys.modules.get("jax")
+    return jax is not None and any(isinstance(leaf, jax.Array) for tree in trees for leaf in leaves(tree))
+
+
+def is_traced(*trees: Any) -> bool:
+    """Whether some leaf is traced by JAX."""
+    jax = sys.modules.get("jax")
+    return jax is not None and any(
+        isinstance(leaf, jax.core.Tracer) for tree in trees for leaf in leaves(tree)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 HIDDEN = 1e3
 #: The methods that iterate to a tolerance; others solve as well as rounding errors let them.
 ITERATIVE = ("cg", "gmres", "bicgstab", "lsmr")
+#: What a solve of the caller is called.
+GIVEN = "the given solve"
+
+
+class LinearInfo(NamedTuple):
+    """How the linear system of a derivative was solved."""
+
+    #: the method that was taken, in the words of ``solve``
+    method: str
+    #: what is left of the system, relative to its right-hand side, in the 2-norm
+    residual: float
 
 
 def default_tol(dtype: Any) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from numsolve._core import arrays, checks
@@ -317,7 +316,7 @@ def _solve(
     checks.refuse_masked("matvec", matvec)
     _check_kind(matvec)
     checks.refuse_masked("init", init)
-    if ridge is not None and not has_jax_leaves(ridge):
+    if ridge is not None and not _trees.has_jax_leaves(ridge):
         ridge = checks.real("ridge", ridge)
     settings: dict[str, Any] = {
         "transpose": checks.flag("transpose", transpose),
@@ -327,7 +326,7 @@ def _solve(
         "maxiter": maxiter,
         "sparsity": sparsity,
     }
-    if has_jax_leaves(b):
+    if _trees.has_jax_leaves(b):
         product: Callable[[Any], Any] = matvec if callable(matvec) else lambda v: matvec @ v
         return solve_traced(method, product, b, **settings)
     xp = arrays.array_namespace(b=b)
@@ -364,11 +363,3 @@ def _check_product(product: Any, v: Any, xp: Any) -> Any:
     """What a function returned: a real vector like v, and finite where v is."""
     finite = bool(xp.all(xp.isfinite(v)))
     return checks.array("the result of matvec", product, xp=xp, shape=tuple(v.shape), check_finite=finite)
-
-
-def has_jax_leaves(*trees: Any) -> bool:
-    """Whether some leaf is an array of JAX, concrete or traced; JAX is not imported to find out."""
-    jax = sys.modules.get("jax")
-    return jax is not None and any(
-        isinstance(leaf, jax.Array) for tree in trees for leaf in _trees.leaves(tree)
-    )

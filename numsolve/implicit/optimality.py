@@ -252,7 +252,8 @@ def conserved(fun: Function, weights: Matrix, *, rows: Sequence[int] | None = No
     Raises
     ------
     ValueError
-        If the weights are linearly dependent, or `rows` are not k different equations.
+        If the weights are linearly dependent, `rows` are not k different equations, or x has not as many
+        entries as a row of the weights. Also if W F is not zero beside x: some row of W is not conserved.
 
     Examples
     --------
@@ -277,9 +278,28 @@ def conserved(fun: Function, weights: Matrix, *, rows: Sequence[int] | None = No
     kept = 1.0 - put.sum(axis=1)
 
     def G(x: Any, totals: Any, *theta: Any) -> Any:  # noqa: N802
+        if np.shape(x) != (n,):
+            raise ValueError(f"x must have shape {(n,)}, as a row of the weights, got {np.shape(x)}")
+        _refuse_what_is_not_conserved(fun, W, x, theta)
         return kept * fun(x, *theta) + put @ (W @ x - totals)
 
     return G
+
+
+def _refuse_what_is_not_conserved(fun: Function, W: NDArray[np.float64], x: Any, theta: Any) -> None:
+    """Look at W F a thousandth beside a solution, unless the numbers are not known or complex."""
+    if _trees.is_traced(x, theta) or np.iscomplexobj(x) or any(map(np.iscomplexobj, _trees.leaves(theta))):
+        return
+    beside = x * (1 + 1e-3 * np.cos(np.arange(1.0, W.shape[1] + 1)))
+    with np.errstate(all="ignore"):
+        terms = W * np.asarray(fun(beside, *theta))
+    off, size = np.abs(terms.sum(axis=1)), np.abs(terms).sum(axis=1)
+    if np.any(off > 1e-6 * size):
+        row = int(np.argmax(off > 1e-6 * size))
+        raise ValueError(
+            f"weights[{row}] must be conserved, W F(x) = 0 for every x; beside this x it is {off[row]:.1e}, "
+            f"of terms of {size[row]:.1e}"
+        )
 
 
 def _independent(W: NDArray[np.float64]) -> list[int]:

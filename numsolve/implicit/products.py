@@ -12,19 +12,17 @@ caller, or from differences of F, by default complex steps, which are exact to r
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numsolve._core import arrays, checks
-from numsolve._core.result import PrecisionWarning, caller_level
 
 from . import _trees
-from ._numbers import as_floats, numbers_as_floats
+from ._numbers import as_floats, as_given, numbers_as_floats
 from ._settings import CONSTANT, DIFFERENCES, shared
-from .linear_solve import has_jax_leaves
 from .plain.arguments import Arguments, Part, is_nonzero, usual
+from .plain.closed_form import by_closed_form, has_closed_form
 from .plain.solution_map import SolutionMap
 
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from numsolve._core.typing import Matrix, Operator
 
     from ._settings import Differences, PlainSolve
+    from ._watch import LinearInfo
 
 
 def root_vjp(
@@ -45,6 +44,7 @@ def root_vjp(
     symmetric: bool = False,
     check: bool = False,
     tol: float | None = None,
+    info: bool = False,
 ) -> tuple[Any, ...]:
     """Pull a derivative with respect to a solution back to the arguments: J' c, by one linear solve.
 
@@ -70,12 +70,17 @@ def root_vjp(
         look at the symmetry.
     tol : float, optional
         Relative residual of the solve: 1e-10, or 1e-5 in single precision.
+    info : bool
+        Also tell how the linear system was solved, which costs one more product.
 
     Returns
     -------
-    tuple
+    derivatives : tuple
         One entry for each of `args`, of its structure. Integers count as the floats of the same value; None
         stands for what has no derivative: words, truth values, integers that F takes as sizes or indices.
+    info : named tuple
+        Only with ``info=True``: `method`, by which the system was solved, and `residual`, what is left of it
+        relative to its right-hand side, in the 2-norm (nan where no transposed product is known).
 
     Raises
     ------
@@ -103,6 +108,12 @@ def root_vjp(
     >>> dA, db = root_vjp(lambda x, A, b: A @ x - b, x, (A, b), np.ones(2))
     >>> print(dA, db)
     [[-0.5   -1.  ] [-0.125 -0.25 ]] [0.5   0.125]
+
+    How the linear system was solved:
+
+    >>> _, info = root_vjp(lambda x, A, b: A @ x - b, x, (A, b), np.ones(2), info=True)
+    >>> print(info.method, info.residual < 1e-15)
+    dense True
     """
     checks.function("optimality_fun", optimality_fun)
     _same_structure("cotangent", cotangent, "sol", sol)
@@ -110,16 +121,19 @@ def root_vjp(
     given = usual(args)
     args = numbers_as_floats(optimality_fun, sol, given)
     settings = shared(solve, symmetric, check, tol)
+    checks.flag("info", info)
     if _speaks_jax(optimality_fun, sol, args):
         from .traced.products import root_vjp as traced
 
-        return tuple(_as_given(traced(optimality_fun, sol, args, given, cotangent, **settings), sol, args))
+        pulled, told = traced(optimality_fun, sol, args, given, cotangent, **settings, info=info)
+        return _told(tuple(as_given(pulled, sol, args)), told)
     xp = _trees.namespace(sol, args, cotangent)
     c, _ = _trees.ravel("cotangent", cotangent, xp)
     checks.finite("cotangent", c, xp=xp)
     arguments = Arguments(optimality_fun, sol, args, given, xp)
-    if _has_closed_form(optimality_fun, sol, arguments, solve, xp):
-        return _by_closed_form(optimality_fun, sol, args, c, settings)
+    if has_closed_form(optimality_fun, sol, arguments, solve, xp):
+        pulled, solution = by_closed_form(optimality_fun, sol, args, c, settings)
+        return _told(pulled, solution.info(c, transpose=True) if info else None)
     solution = _map(arguments.floats, settings)
     out = arguments.floats.spread(solution.adjoint(c))
     if arguments.integers.places:  # apart: they need not be differentiable
@@ -127,7 +141,7 @@ def root_vjp(
         u = solution.rsolve(c)
         with np.errstate(all="ignore"):  # of a logarithm in the derivative of (-2)**k
             out = arguments.integers.spread(-counted.pull(u), out)
-    return tuple(_trees.rebuild(args, out))
+    return _told(tuple(_trees.rebuild(args, out)), solution.info(c, transpose=True) if info else None)
 
 
 def root_jvp(
@@ -140,6 +154,7 @@ def root_jvp(
     symmetric: bool = False,
     check: bool = False,
     tol: float | None = None,
+    info: bool = False,
 ) -> Any:
     """Push changes of the arguments forward to the solution: J t, by one linear solve.
 
@@ -149,13 +164,15 @@ def root_jvp(
         As in `numsolve.implicit.root_vjp`.
     tangents : sequence
         Changes of `args`, each of the structure of its argument.
-    solve, symmetric, check, tol : object
+    solve, symmetric, check, tol, info : object
         As in `numsolve.implicit.root_vjp`.
 
     Returns
     -------
-    like sol
+    change : like sol
         The change of the solution.
+    info : named tuple
+        Only with ``info=True``, as in `numsolve.implicit.root_vjp`.
 
     Raises
     ------
@@ -187,12 +204,12 @@ def root_jvp(
     sol, tangents = as_floats("sol", sol), as_floats("tangents", tangents)
     numbers = numbers_as_floats(optimality_fun, sol, given)
     settings = shared(solve, symmetric, check, tol)
+    checks.flag("info", info)
     if _speaks_jax(optimality_fun, sol, numbers):
         from .traced.products import root_jvp as traced
 
-        return _as_given(
-            traced(optimality_fun, sol, numbers, given, tuple(tangents), **settings), sol, numbers
-        )
+        pushed, told = traced(optimality_fun, sol, numbers, given, tuple(tangents), **settings, info=info)
+        return _told(as_given(pushed, sol, numbers), told)
     xp = _trees.namespace(sol, numbers, tangents)
     arguments = Arguments(optimality_fun, sol, numbers, given, xp)
     _, back = _trees.ravel("sol", sol, xp)
@@ -204,11 +221,11 @@ def root_jvp(
     moves = arguments.floats.gathered(directions)
     checks.finite("tangents", moves, xp=xp)
     change = solution.push(moves)
-    if not moved:
-        return back(solution.moved(moves, change))
-    counted = _map(arguments.integers, settings | {"check": False})
-    change = change + counted.push(arguments.integers.gathered(directions))
-    return back(solution.moved(None, change))
+    if moved:
+        counted = _map(arguments.integers, settings | {"check": False})
+        change = change + counted.push(arguments.integers.gathered(directions))
+    out = back(solution.moved(None if moved else moves, change))
+    return _told(out, solution.info(change, transpose=False) if info else None)
 
 
 def solution_jacobian(
@@ -318,25 +335,9 @@ def solution_jacobian(
     return J
 
 
-def _has_closed_form(F: Any, sol: Any, arguments: Arguments, solve: Any, xp: Any) -> bool:
-    """Whether a condition of the catalogue knows its derivatives, in all of its arguments."""
-    known = hasattr(F, "vjp_theta") and hasattr(F, "jac_x") and arrays.is_numpy(xp)
-    every = len(arguments.floats.places) == len(arguments.floats.leaves)
-    vectors = all(np.ndim(leaf) == 1 for leaf in _trees.leaves(sol))
-    return known and every and vectors and isinstance(solve, str)
-
-
-def _by_closed_form(F: Any, sol: Any, args: Any, c: Any, settings: dict[str, Any]) -> tuple[Any, ...]:
-    """J' c by one linear solve and the formula of the condition."""
-    x, back = _trees.ravel("sol", sol, np)
-    jac_x = F.jac_x(sol, *args)
-
-    def residual(x: Any, _: Any) -> Any:
-        return _trees.concatenate([np.asarray(v) for v in _trees.leaves(F(back(x), *args))], np)
-
-    solution = SolutionMap(np, residual, x, np.zeros(0), jac_x=jac_x, **settings)
-    pulled = F.vjp_theta(back(-solution.rsolve(c)), sol, *args)
-    return tuple(pulled[: len(args)])
+def _told(result: Any, info: LinearInfo | None) -> Any:
+    """The result, and beside it what was asked about its linear system."""
+    return result if info is None else (result, info)
 
 
 def _map(part: Part, settings: dict[str, Any]) -> SolutionMap:
@@ -376,24 +377,7 @@ def _flat(F: Callable[..., Any], x_back: Any, theta_back: Any, xp: Any) -> Calla
 
 def _speaks_jax(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) -> bool:
     """Whether F is a function for JAX: by its arguments, or by what it returns."""
-    return has_jax_leaves(sol, args) or has_jax_leaves(F(sol, *args))
-
-
-def _as_given(tree: Any, *inputs: Any) -> Any:
-    """NumPy arrays where the caller gave no JAX array."""
-    if has_jax_leaves(*inputs):
-        return tree
-    leaves = [np.asarray(leaf) for leaf in _trees.leaves(tree)]
-    if any(leaf.dtype == np.float32 for leaf in leaves):
-        doubles = [x for x in _trees.leaves(inputs) if getattr(x, "dtype", None) == np.float64]
-        if doubles:
-            warnings.warn(
-                "float64 arrays were differentiated in single precision because JAX is in its 32-bit mode; "
-                'jax.config.update("jax_enable_x64", True) switches to double precision',
-                PrecisionWarning,
-                stacklevel=caller_level(),
-            )
-    return _trees.rebuild(tree, leaves)
+    return _trees.has_jax_leaves(sol, args) or _trees.has_jax_leaves(F(sol, *args))
 
 
 def _same_structure(name: str, tree: Any, reference: str, other: Any) -> None:

@@ -62,7 +62,7 @@ def custom_root(
         The solver returns ``(x, aux)``; `aux` has no derivative.
     solve : {"auto", "dense", "cholesky", "cg", "gmres", "bicgstab", "lsmr", "host", "factor"} or callable
         How the linear system with dF/dx is solved, or ``solve(matvec, b)`` as in jaxopt. "auto" factorises
-        up to 2000 unknowns (from 300 on, only if a hundred products of GMRES were not enough) and iterates
+        up to 2000 unknowns (from 300 on, only if n / 3 products of GMRES were not enough) and iterates
         beyond (`cg` if symmetric, else `gmres`). A factorised matrix that is singular gives the solution of
         least norm. See `numsolve.implicit.solve_dense` and its neighbours. "factor" takes what a host solver
         has left: it returns ``(x, factor)``, with ``factor.solve(b, "N" or "T")`` as SciPy's SuperLU, or a

@@ -335,3 +335,29 @@ def test_conserved_totals_that_are_none_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             optimality.conserved(chain, weights, rows=rows)
+
+
+def test_weights_that_are_not_conserved_are_refused_where_they_are_used():
+    def rates(x, k):
+        f, g = k * x[0] * x[1] - x[2], x[2] - 2 * x[3]
+        return np.stack([-f, -f, f - g, g])
+
+    x, W = np.array([0.5, 0.5, 0.75, 0.375]), np.array([[1.0, 0, 1, 1], [0, 1, 1, 1]])
+    dx = root_jvp(optimality.conserved(rates, W), x, (W @ x, 3.0), (np.array([1.0, 0]), 0.0))
+    assert np.allclose(W @ dx, [1, 0])
+    W[0, 1] = 1.0
+    with pytest.raises(ValueError, match=r"weights\[0\] must be conserved"):
+        root_jvp(optimality.conserved(rates, W), x, (W @ x, 3.0), (np.array([1.0, 0]), 0.0))
+    with pytest.raises(ValueError, match=r"x must have shape \(3,\)"):
+        root_jvp(optimality.conserved(rates, np.ones((1, 3))), x, (np.ones(1), 3.0), (np.ones(1), 0.0))
+
+
+def test_data_in_single_precision_are_computed_with_in_double():
+    rng = np.random.default_rng(0)
+    A = (rng.standard_normal((5, 5)) + 5 * np.eye(5)).astype(np.float32)
+    b, c = rng.standard_normal((2, 5))
+    x = np.linalg.solve(A.astype(float), b)
+    _, db = root_vjp(optimality.linear_system, x, (A, b), c)
+    assert np.allclose(db, np.linalg.solve(A.T.astype(float), c), rtol=1e-12)
+    with pytest.raises(TypeError, match=r"args has a numpy\.matrix"):
+        root_vjp(optimality.linear_system, x, (A.view(np.matrix), b), c)

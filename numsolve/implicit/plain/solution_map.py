@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,10 @@ from numsolve._core import arrays, checks
 from numsolve.implicit import _report
 from numsolve.implicit._operator import Operator, as_matrix
 from numsolve.implicit._settings import DENSE_UP_TO, check_plain_solve
-from numsolve.implicit._watch import default_tol, watch
+from numsolve.implicit._watch import GIVEN, LinearInfo, default_tol, watch
 
 from . import _differences, _structure
-from .solve import factorise
+from .solve import automatic, factorise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,6 +71,8 @@ class SolutionMap:
         self.jvp_x, self.vjp_x, self.jac_x = jvp_x, vjp_x, jac_x
         self.blocks, self.leaves = blocks, list(leaves)
         self._solves: Any = None
+        self._matrix: Any = None
+        self._last: Any = None
         self._pulls: Any = None
         self._steps: dict[str, str] = {}
         n, p = x.shape[0], theta.shape[0]
@@ -154,7 +157,7 @@ class SolutionMap:
 
     def _what(self) -> str:
         if not isinstance(self.way, str):
-            return "the given solve"
+            return GIVEN
         return "symmetric=True" if self.symmetric else "what was given of the Jacobians"
 
     # -- dF/dx -------------------------------------------------------------------------------------
@@ -162,18 +165,29 @@ class SolutionMap:
     def solve(self, b: Array) -> Array:
         """A^{-1} b."""
         out: Array = self._factorised()[0](b)
+        self._last = out
         return out
 
     def rsolve(self, c: Array) -> Array:
         """A'^{-1} c."""
         out: Array = self._factorised()[1](c)
+        self._last = out
         return out
+
+    def info(self, b: Array, *, transpose: bool) -> LinearInfo:
+        """How the last system, A z = b or A' u = b, was solved; one product tells what is left of it."""
+        A = self._matrix
+        name = GIVEN if not isinstance(self.way, str) else self.way
+        name = automatic(A, self.symmetric) if name == "auto" else name
+        if transpose and not A.has_both:
+            return LinearInfo(name, math.nan)
+        left = (A.rmatvec if transpose else A.matvec)(self._last) - b
+        return LinearInfo(name, arrays.norm(self.xp, left) / (arrays.norm(self.xp, b) or 1.0))
 
     def _factorised(self) -> Any:
         if self._solves is None:
-            self._solves = factorise(
-                self._operator(), self.way, self.symmetric, self.tol, watched=self.F is None
-            )
+            self._matrix = self._operator()
+            self._solves = factorise(self._matrix, self.way, self.symmetric, self.tol, watched=self.F is None)
         return self._solves
 
     def _operator(self) -> Operator:

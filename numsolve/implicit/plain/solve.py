@@ -24,6 +24,7 @@ from numsolve.implicit._lsmr import in_units, lsmr
 from numsolve.implicit._operator import Operator, is_function
 from numsolve.implicit._settings import DENSE_UP_TO
 from numsolve.implicit._watch import (
+    GIVEN,
     HIDDEN,
     ITERATIVE,
     checked,
@@ -55,7 +56,7 @@ def factorise(
         forward, adjoint = _users(A, solve)
         if not watched:
             return forward, adjoint
-        name = "the given solve"
+        name = GIVEN
         forward = checked(A.matvec, forward, name, tol)
         if A.has_both:
             return forward, checked(A.rmatvec, adjoint, name, tol)

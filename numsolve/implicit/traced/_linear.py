@@ -9,6 +9,7 @@ import numpy as np
 from numsolve.implicit import _report
 from numsolve.implicit._jax import norm, require_jax
 from numsolve.implicit._signatures import is_ours, is_transposed, knows_transpose
+from numsolve.implicit._watch import GIVEN, LinearInfo
 
 from .solve import automatic, direct
 from .solve import solve as solve_traced
@@ -36,6 +37,17 @@ def linear_solve(
     return joined(jax.lax.custom_linear_solve(operator, b, solve=forward, transpose_solve=backward))
 
 
+def linear_info(product: Any, rhs: Any, *, solve: Any, symmetric: bool, tol: float | None) -> LinearInfo:  # noqa: ARG001
+    """How a system was solved, given the product of its matrix with the solution."""
+    jax = require_jax()
+    b, left = as_reals(rhs)[0], as_reals(product)[0]
+    name = automatic(symmetric, b.size) if solve == "auto" else solve
+    name = "gmres, or dense" if name == "hybrid" else name if isinstance(name, str) else GIVEN
+    size = jax.numpy.linalg.norm(b)
+    residual = jax.numpy.linalg.norm(left - b) / jax.numpy.where(size == 0, 1.0, size)
+    return LinearInfo(name, residual if isinstance(residual, jax.core.Tracer) else float(residual))
+
+
 def _methods(solve: Any, symmetric: bool, x: Any, n: int, tol: float | None) -> tuple[Any, Any]:
     """What solves with a matrix, given its product, and what with a transposed one, given that one's.
 
@@ -58,7 +70,7 @@ def _methods(solve: Any, symmetric: bool, x: Any, n: int, tol: float | None) -> 
         if is_ours(solve):
             return z  # it has looked itself
         product = (lambda v: jax.linear_transpose(matvec, flat)(v)[0]) if turned else matvec
-        return direct(product, z, b, "the given solve", tol)
+        return direct(product, z, b, GIVEN, tol)
 
     if not knows_transpose(solve):
         return of_user, of_user

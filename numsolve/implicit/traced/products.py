@@ -10,10 +10,12 @@ from numsolve.implicit._jax import require_jax
 from numsolve.implicit._numbers import is_integer
 from numsolve.implicit._settings import CONSTANT, check_solve
 
-from ._linear import check_solution, like, linear_solve
+from ._linear import check_solution, like, linear_info, linear_solve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numsolve.implicit._watch import LinearInfo
 
 
 def root_vjp(
@@ -24,14 +26,19 @@ def root_vjp(
     cotangent: Any,
     *,
     check: bool,
+    info: bool,
     **settings: Any,
-) -> tuple[Any, ...]:
+) -> tuple[tuple[Any, ...], LinearInfo | None]:
     """-B' A'^{-1} c; `given` are the arguments before integers became floats."""
     jax = require_jax()
     sol, cotangent = (jax.tree.map(jax.numpy.asarray, tree) for tree in (sol, cotangent))
     G = _at(F, args, sol, check, settings)
-    (u,) = jax.linear_transpose(lambda rhs: linear_solve(G, sol, rhs, **settings), sol)(cotangent)
-    u = jax.tree.leaves(u)
+    (solved,) = jax.linear_transpose(lambda rhs: linear_solve(G, sol, rhs, **settings), sol)(cotangent)
+    told = None
+    if info:
+        product = jax.linear_transpose(jax.linearize(lambda x: like(sol, G(x)), sol)[1], sol)
+        told = linear_info(product(solved)[0], cotangent, **settings)
+    u = jax.tree.leaves(solved)
     arguments = _Arguments(F, sol, args, given)
 
     def pulled(places: Sequence[int]) -> Any:
@@ -47,7 +54,7 @@ def root_vjp(
             (out[k],) = pulled([k])
         except Exception:  # F takes it as a number, but not as one without a value: it has no derivative
             continue
-    return tuple(arguments.structure.unflatten(out))
+    return tuple(arguments.structure.unflatten(out)), told
 
 
 def root_jvp(
@@ -58,8 +65,9 @@ def root_jvp(
     tangents: tuple[Any, ...],
     *,
     check: bool,
+    info: bool,
     **settings: Any,
-) -> Any:
+) -> tuple[Any, LinearInfo | None]:
     """-A^{-1} B t; `given` are the arguments before integers became floats."""
     jax = require_jax()
     sol = jax.tree.map(jax.numpy.asarray, sol)
@@ -81,7 +89,9 @@ def root_jvp(
             raise TypeError(CONSTANT) from error
         raise
     rhs = jax.tree.map(lambda v: -v, like(sol, change))
-    return linear_solve(G, sol, rhs, **settings)
+    moved = linear_solve(G, sol, rhs, **settings)
+    told = linear_info(like(sol, jax.jvp(G, (sol,), (moved,))[1]), rhs, **settings) if info else None
+    return moved, told
 
 
 class _Arguments:

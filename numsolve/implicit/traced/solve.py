@@ -150,10 +150,10 @@ def _power_of_two(jnp: Any, sizes: Any) -> Any:
 
 
 def _hybrid(A: _Operator, b: Any, x0: Any, tol: float, maxiter: int) -> Any:  # noqa: ARG001
-    """A hundred products of GMRES, to a residual near rounding; a factorisation if they are not enough."""
+    """GMRES to a residual near rounding, with a third of the products that a matrix takes; or that matrix."""
     _, jnp = _jax()
     rows = _in_units(jnp, A.rows())
-    x, r = _krylov(A.over(rows), b / rows, jnp.zeros_like(b), b / rows, 1e-3 * tol, 100)
+    x, r = _krylov(A.over(rows), b / rows, jnp.zeros_like(b), b / rows, 1e-3 * tol, max(100, A.n // 3))
     unsolved = ~(jnp.linalg.norm(r) <= 1e-2 * tol * jnp.linalg.norm(b / rows))
     # The matrix is made of the flag, so that XLA does not move it in front of the loop, where it always runs.
     return _where(unsolved, lambda flag, _: outside.lapack(A.dense(flag), b, tol, flag), x)
