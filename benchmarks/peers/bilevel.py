@@ -1,9 +1,10 @@
 """Penalties by hypergradients against jaxopt, scikit-learn's grid, sparse-ho and published methods.
 
 Real data sets of scikit-learn (breast cancer, digits, wine, diabetes), halved into training and validation.
-Each side ends at 1 % above the same validation loss: that of the grid's best for one penalty, what jaxopt
-has after ten iterations for a penalty a feature, sparse-ho's own. `error` is the excess over that loss,
-computed anew.
+Each side ends at 1 % above the same validation loss: for one penalty that of the grid's best, solved to the
+end; what jaxopt has after ten iterations for a penalty a feature; sparse-ho's own. `error` is the excess over
+that loss, computed anew. (The grid itself ends its solves early, at scikit-learn's tolerance. On the wine data
+that is 6 % better on the validation half than any solution; it says nothing of the penalty.)
 
 Our side factorises Hessians here, as from_estimator makes them; jaxopt's is compiled, and its first call says
 what that takes.
@@ -74,6 +75,15 @@ def by_grid(data):
         use_legacy_attributes=False,
     )  # fmt: skip
     return grid.fit(*both)
+
+
+def best_on_grid(data):
+    """The least validation loss of the grid's penalties, each solved to the end."""
+    from sklearn.linear_model import LogisticRegression
+
+    X, y, X_val, y_val = data
+    exact = [LogisticRegression(C=C, tol=1e-10, max_iter=100_000).fit(X, y) for C in by_grid(data).Cs_]
+    return min(loss_of(model, X_val, y_val) for model in exact)
 
 
 @functools.cache
@@ -194,7 +204,7 @@ def cases(_):
     for name in ("breast_cancer", "digits", "wine"):
         data = halves(name)
         model = LogisticRegression()
-        best = loss_of(by_grid(data), *data[2:])
+        best = best_on_grid(data)
         yield in_turn(
             f"{name}: one penalty, logistic regression",
             lambda m=model, d=data, b=best: by_numsolve(m, d, SLACK * b, "shared"),
