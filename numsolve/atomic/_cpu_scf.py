@@ -1,8 +1,9 @@
 """The self-consistent field: from a potential over the states and their density to the next potential.
 
 `t` stands for `_tuples.Tables`, `s` for `States`, `a` for `Pencil`, `f` for `Fields`, `m` for `Mixing`,
-`order` for `Order`; `c` is the speed of light, None for Schrödinger's equation. ``np.int64(0)`` stands where
-a constant would have a type of its own, for which the callee would be compiled once more.
+`order` for `Order`; `g` for `Gradient`, None for the local density; `c` is the speed of light, None for
+Schrödinger's equation: types of their own, so that each is compiled without the other. ``np.int64(0)`` stands
+where a constant would have a type of its own, for which the callee would be compiled once more.
 """
 
 import math
@@ -10,6 +11,7 @@ import math
 import numpy as np
 
 from ._cpu_density import hartree, lda_point, lsda_point
+from ._cpu_gradient import gradient_correction
 from ._cpu_lanes import inner, kernel, load, splat, store, total
 from ._cpu_states import settle
 
@@ -64,7 +66,7 @@ def exchange_correlation(t, f, c, polarised, order):
 
 
 @inner(inline="always")
-def step(t, s, a, f, c, polarised, v_in, order, until):
+def step(t, s, a, f, g, c, polarised, v_in, order, until):
     """States, density, potentials and energies that belong to the potential v_in of the electrons.
 
     The states get one step of Rayleigh quotient iteration; up to ``order.sweeps``, while their energies
@@ -88,17 +90,20 @@ def step(t, s, a, f, c, polarised, v_in, order, until):
         if not 1e-11 * max(1.0, order.Z**2) < run.worst < np.inf:
             break
     run.sweep = 0
-    respond(t, s, a, f, c, polarised, v_in, order)
+    respond(t, s, a, f, g, c, polarised, v_in, order)
     return True
 
 
 @inner
-def respond(t, s, a, f, c, polarised, v_in, order):
+def respond(t, s, a, f, g, c, polarised, v_in, order):
     """Density, potentials and energies of the states, and ``run.error``."""
     points = t.r.size // 8
     density(t, s, a, f, c)
     hartree(t, f)
-    exchange_correlation(t, f, c, polarised, order)
+    if g is None:
+        exchange_correlation(t, f, c, polarised, order)
+    else:
+        gradient_correction(t, s, a, f, g, c, polarised)
     distance = splat(0.0)
     for k in range(v_in.size // 8):
         out = load(f.v_hartree, k % points) + load(f.v_xc, k)
@@ -208,7 +213,7 @@ def anderson(t, s, f, m, alpha, x):
 
 
 @kernel
-def iterate(t, s, a, f, m, c, polarised, x, residuals, order):
+def iterate(t, s, a, f, g, m, c, polarised, x, residuals, order):
     """Steps of the self-consistent field, then certificates: what the `order` says.
 
     Return how many steps were done, and whether the last of them stopped the iteration; with
@@ -221,7 +226,7 @@ def iterate(t, s, a, f, m, c, polarised, x, residuals, order):
     until = run.factorizations + order.probes
     done, finished = 0, False
     for _ in range(order.n):
-        if not step(t, s, a, f, c, polarised, x, order, until):
+        if not step(t, s, a, f, g, c, polarised, x, order, until):
             return done, False
         residuals[0, done] = run.error
         residuals[1, done] = run.change

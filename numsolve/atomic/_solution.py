@@ -10,7 +10,7 @@ import numpy as np
 from .fields import orbital_values, refine_states, refined_potential
 from .result import Orbital
 from .scf import SelfConsistentField
-from .tables import first_exponent, gather, spread, unspread
+from .tables import gather, spread, unspread
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
@@ -93,7 +93,12 @@ def energies(field: SelfConsistentField) -> Energies:
     names = ("kinetic", "hartree", "nuclear", "external", "xc", "band")
     named = {name: float(terms[name]) for name in names}
     virial = 2 * named["kinetic"] + named["hartree"] + _nuclear_virial(field, named["nuclear"])
-    named["virial"] = virial + 3 * (float(terms["potential"]) - named["xc"])
+    if field.gradient is None:
+        named["virial"] = virial + 3 * (float(terms["potential"]) - named["xc"])
+    else:  # int v (3 n + r n') 4 pi r^2, which is the same for a local functional
+        tables, now = field.tables, field.fields
+        scaled = now.rho + tables.r * field.gradient.slope
+        named["virial"] = virial + float(np.sum(tables.weight * now.v_xc * scaled))
     return {
         "total_energy": float(terms["total"]),
         "energy_terms": named,
@@ -121,14 +126,17 @@ def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> floa
     """
     if limits.expired:
         return nan
-    Z, c = field.equations.point, field.equations.c
     coarse, finer = field.mesh, field.mesh.refined(4)
     fine = SelfConsistentField.of(field.equations, finer)
-    singular = c is not None and coarse.edges[0] == 0.0
+    singular = field.equations.c is not None and coarse.edges[0] == 0.0
     powers = field.equations.powers if singular else (0.0,) * len(fine.tables.phi)
-    exponent = first_exponent(Z, c) if c is not None and singular else 0.0
+    exponent = field.equations.exponent(coarse)
     refine_states(coarse, field.states, finer, fine.tables, fine.states, powers)
-    if not fine.settle(refined_potential(coarse, finer, exponent, x), limits, sure=False):
+    if field.gradient is None:
+        start = refined_potential(coarse, finer, exponent, x)
+    else:  # at a point nucleus the potential of a gradient is like 1 / r, which no polynomial is
+        start = refined_potential(coarse, finer, exponent, x * field.tables.r) / fine.tables.r
+    if not fine.settle(start, limits, sure=False):
         return nan
     energy = float(field.fields.terms["total"][0])
     change = abs(float(fine.fields.terms["total"][0]) - energy)

@@ -180,6 +180,18 @@ class Fields(NamedTuple):
         return cls._make([*zeros(*shapes), np.zeros(1, dtype=TERMS)])
 
 
+class Gradient(NamedTuple):
+    """What a functional of the density's gradient needs, and its functions, as in `Fields`."""
+
+    constants: Array  # (3,): kappa and mu of exchange, beta of correlation
+    kappa: Array  # (channels,): P' = D - kappa P / r; floats
+    derivative: Array  # (blocks, points, points, 8): of the interpolant at the points
+    ends: Array  # (2, blocks, points, 8): its value at the left and the right end, over the weight
+    slope: Array  # derivative of 4 pi r^2 n
+    flux: Array  # G = df/dn', of the energy f of a volume
+    jumps: Array  # (2, blocks, 8): values of G at the ends of the elements, then halves of its jumps
+
+
 class Mixing(NamedTuple):
     """What Anderson mixing remembers: the last differences of x and of its residual f."""
 

@@ -28,7 +28,7 @@ class AtomSettings(TypedDict, total=False):
     configuration: Configuration | None
     relativistic: bool | Literal["dirac", "scalar"]
     spin_polarized: bool
-    xc: Literal["lda", "exchange", "hartree"]
+    xc: Literal["lda", "pbe", "pbesol", "exchange", "hartree"]
     nucleus: Literal["point", "uniform", "gaussian"]
     nuclear_radius: float | None
     external: Potential | None

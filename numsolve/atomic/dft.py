@@ -1,4 +1,4 @@
-r"""The self-consistent atom in the local density approximation, in one compiled loop.
+r"""The self-consistent atom in one compiled loop, by local functionals or those of the density's gradient.
 
 One step takes the potential of the electrons ``V_ee`` at the quadrature points to
 
@@ -7,8 +7,8 @@ One step takes the potential of the electrons ``V_ee`` at the quadrature points 
 2. the density ``rho = 4 pi r^2 n = sum_i f_i (P_i^2 + Q_i^2)``;
 3. Hartree's potential, by integrating element by element:
    ``V_H(r) = (1 / r) int_0^r rho + int_r^rmax rho / s ds``;
-4. the new ``V_ee = V_H + v_xc(n)``, and the energy at the new density with the old potential, whose error is
-   quadratic in the difference:
+4. the new ``V_ee = V_H + v_xc`` (`numsolve.atomic.xc`, `numsolve.atomic.gradient`), and the energy at the
+   new density with the old potential, whose error is quadratic in the difference:
    ``E = sum_i f_i eps_i - int V rho + (1/2) int V_H rho - int (Z / r) rho + int e_xc rho``;
 5. the next potential, by Anderson's mixing with the weight dr.
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, init=False)
 class AtomDFT:
-    """A spherical atom or ion in the local density approximation.
+    """A spherical atom or ion in the local density approximation, or with gradients of the density.
 
     Parameters
     ----------
@@ -70,15 +70,16 @@ class AtomDFT:
         ground state.
     relativistic : bool, "dirac" or "scalar"
         True or "dirac" is the Dirac equation, "scalar" that of Koelling and Harmon, averaged over spin and
-        orbit; both with the relativistic correction of exchange. The density of the scalar equation is that
-        of the large components, normalised by themselves, as in the tables of NIST. With Dirac's a shell (n,
-        l) is split between j = l + 1/2 and j = l - 1/2 in proportion to their sizes, unless `configuration`
-        says how, by `Shell` with kappa.
+        orbit; both with the relativistic correction of local exchange. The density of the scalar equation is
+        that of the large components, normalised by themselves, as in the tables of NIST. With Dirac's a shell
+        (n, l) is split between j = l + 1/2 and j = l - 1/2 in proportion to their sizes, unless
+        `configuration` says how, by `Shell` with kappa.
     spin_polarized : bool
         Whether the spins have potentials of their own. Shells are filled by Hund's rule, up first, unless the
         configuration says how. Not together with `relativistic`.
-    xc : {"lda", "exchange", "hartree"}
-        Exchange and correlation, exchange alone, or neither.
+    xc : {"lda", "pbe", "pbesol", "exchange", "hartree"}
+        Exchange and correlation: local (VWN5), or of the density and its gradient; local exchange alone; or
+        neither. Those of the gradient stay as they are where the equation is relativistic.
     nucleus : {"point", "uniform", "gaussian"}
         A point, a uniform ball or a Gaussian density. With the last two Dirac's orbitals begin without the
         singularity of a point, so that `Z` may be above `c`.
@@ -141,7 +142,7 @@ class AtomDFT:
         configuration: Configuration | None = None,
         relativistic: bool | Literal["dirac", "scalar"] = False,
         spin_polarized: bool = False,
-        xc: Literal["lda", "exchange", "hartree"] = "lda",
+        xc: Literal["lda", "pbe", "pbesol", "exchange", "hartree"] = "lda",
         nucleus: Literal["point", "uniform", "gaussian"] = "point",
         nuclear_radius: float | None = None,
         external: Potential | None = None,
@@ -156,6 +157,7 @@ class AtomDFT:
         c = checks.real("c", c, low=0.0, open_low=True)
         theory = _read_relativity(relativistic)
         spin_polarized = checks.flag("spin_polarized", spin_polarized)
+        xc = checks.choice("xc", xc, FUNCTIONALS)
         extended = read_nucleus(Z, nucleus, nuclear_radius)
         if theory and c <= Z and extended is None:
             raise ValueError(
@@ -167,7 +169,7 @@ class AtomDFT:
             )
         shells, electrons = _read_electrons(Z, n_electrons, configuration)
         if mesh is None:
-            mesh = RadialMesh.atomic(Z, bool(theory)) if extended is None else extended.mesh(bool(theory))
+            mesh = _default_mesh(Z, bool(theory), FUNCTIONALS[xc].gradient is not None, extended)
         mesh = read_mesh(mesh, 0.0, Z, dirac=False)
         if external is not None:
             radii = gather(points_of(mesh, 0.0).r, mesh.n_elements)
@@ -178,7 +180,7 @@ class AtomDFT:
             "configuration": shells,
             "relativistic": theory,
             "spin_polarized": spin_polarized,
-            "xc": checks.choice("xc", xc, FUNCTIONALS),
+            "xc": xc,
             "c": c,
             "nucleus": nucleus,
             "nuclear_radius": None if extended is None else extended.radius,
@@ -329,6 +331,13 @@ class AtomDFT:
 class _Shown(TypedDict, total=False):
     x: Array
     residual: float
+
+
+def _default_mesh(Z: float, relativistic: bool, gradient: bool, nucleus: Nucleus | None) -> RadialMesh:
+    """The elements for an atom; functionals of the gradient need twice as many."""
+    if nucleus is not None:
+        return nucleus.mesh(relativistic)
+    return RadialMesh.atomic(Z, relativistic, n_elements=16 if gradient else 8)
 
 
 def _read_charge(Z: float | str) -> float:
