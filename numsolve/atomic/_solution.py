@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from .fields import orbital_values, refine_states, refined_potential
+from .fields import natural_u, orbital_values, refine_states, refined_potential
+from .functions import Elements
 from .result import Orbital
 from .scf import SelfConsistentField
-from .tables import gather, spread, unspread
+from .tables import gather, points_of, spread, unspread
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
@@ -68,6 +69,44 @@ def orbitals(field: SelfConsistentField, V: Array) -> tuple[Orbital, ...]:
             energy < edge[int(level.spin < 0)],
         )
         for i, (level, energy) in enumerate(zip(field.equations.levels, states.energy.tolist(), strict=True))
+    )
+
+
+def elements(field: SelfConsistentField, x: Array, functional: str) -> Elements:
+    """What is kept to evaluate functions anywhere; x is the potential of the electrons."""
+    equations, mesh, tables, now = field.equations, field.mesh, field.tables, field.fields
+    exponent, each = equations.exponent(mesh), field.states.each
+    singular = equations.c is not None and mesh.edges[0] == 0.0
+    powers = np.array(equations.powers if singular else (0.0,) * len(equations.channels))
+    channels = np.array(equations.channels)[each["channel"]]
+    if equations.c is None or equations.scalar:
+        kappas = np.full(len(each), -1 if equations.scalar else 0)
+    else:
+        kappas = channels
+
+    def known(values: Array) -> Array:
+        return unspread(values, mesh.n_elements)
+
+    return Elements(
+        mesh,
+        points_of(mesh, exponent).x,
+        known(tables.r),
+        natural_u(tables, field.states),
+        powers[each["channel"]] if len(powers) > 1 else np.full(len(each), powers[0]),
+        kappas,
+        np.array([level.l for level in equations.levels]),
+        field.states.energy.copy(),
+        each["occupation"].copy(),
+        each["spin"].copy(),
+        equations.c,
+        equations.scalar,
+        equations.Z,
+        equations.nucleus,
+        known(x),
+        known(now.v_hartree),
+        known(now.v_xc),
+        None if equations.external is None else known(now.fixed[1]),
+        functional,
     )
 
 

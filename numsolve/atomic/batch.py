@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from ._radial import Potential
+    from .atom_result import AtomResult
     from .configuration import Configuration
     from .mesh import RadialMesh
-    from .result import AtomResult
 
 
 class AtomSettings(TypedDict, total=False):

@@ -36,10 +36,10 @@ from numsolve._core.result import PrecisionWarning, Status, caller_level
 
 from . import _solution
 from ._radial import COARSE, read_mesh, read_potential, warn_of_unbound
+from .atom_result import AtomResult
 from .configuration import SYMBOLS, Shell, ground_configuration, levels, read_configuration
 from .mesh import LARGEST_CHARGE, RadialMesh
 from .nucleus import read_nucleus
-from .result import AtomResult
 from .scf import Equations, SelfConsistentField
 from .tables import gather, points_of, spread
 from .thomas_fermi import effective_charge
@@ -157,7 +157,7 @@ class AtomDFT:
         c = checks.real("c", c, low=0.0, open_low=True)
         theory = _read_relativity(relativistic)
         spin_polarized = checks.flag("spin_polarized", spin_polarized)
-        xc = checks.choice("xc", xc, FUNCTIONALS)
+        checks.choice("xc", xc, FUNCTIONALS)
         extended = read_nucleus(Z, nucleus, nuclear_radius)
         if theory and c <= Z and extended is None:
             raise ValueError(
@@ -285,6 +285,7 @@ class AtomDFT:
             Z=self.Z,
             n_electrons=self.n_electrons,
             mesh=self.mesh,
+            _elements=_solution.elements(field, best, self.xc),
             **shown,
             **_solution.functions(field, V),
             **_solution.energies(field),
