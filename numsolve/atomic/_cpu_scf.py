@@ -94,10 +94,37 @@ def step(t, s, a, f, g, c, polarised, v_in, order, until):
     return True
 
 
+@inner(inline="always")
+def occupy(s, order):
+    """Fermi and Dirac's occupations at the temperature; `run.mu`, found by halving, gives all electrons.
+
+    Not while a state is lost.
+    """
+    lowest, highest, T = np.inf, -np.inf, order.temperature
+    for k in range(s.each.size):
+        lowest, highest = min(lowest, s.each[k].energy), max(highest, s.each[k].energy)
+    low, high = lowest - 700.0 * T, highest + 700.0 * T
+    for _ in range(200 if s.run[0].worst < np.inf else 0):
+        mu, electrons = 0.5 * (low + high), 0.0
+        for k in range(s.each.size):
+            exponent = min((s.each[k].energy - mu) / T, 700.0)
+            s.each[k].occupation = s.each[k].room / (1.0 + math.exp(exponent))
+            electrons += s.each[k].occupation
+        s.run[0].mu = mu
+        if electrons < order.electrons:
+            low = mu
+        else:
+            high = mu
+        if not low < 0.5 * (low + high) < high:
+            break
+
+
 @inner
 def respond(t, s, a, f, g, c, polarised, v_in, order):
     """Density, potentials and energies of the states, and ``run.error``."""
     points = t.r.size // 8
+    if order.temperature > 0.0:
+        occupy(s, order)
     density(t, s, a, f, c)
     hartree(t, f)
     if g is None:
@@ -110,17 +137,23 @@ def respond(t, s, a, f, g, c, polarised, v_in, order):
         difference = out - load(v_in, k)
         distance = distance + load(t.weight, k % points) * load(f.rho, k) * difference * difference
     s.run[0].error = math.sqrt(total(distance))
-    energies(t, s, a, f)
+    energies(t, s, a, f, order)
 
 
 @inner(inline="always")
-def energies(t, s, a, f):
-    """Fill the terms of the total energy."""
+def energies(t, s, a, f, order):
+    """Fill the terms of the total energy; at a temperature T it is the free energy, with -T S."""
     terms = f.terms[0]
     points = t.r.size // 8
     band = 0.0
+    disorder = 0.0
     for k in range(s.each.size):
         band += s.each[k].occupation * s.each[k].energy
+        if order.temperature > 0.0:
+            share = s.each[k].occupation / s.each[k].room
+            if 0.0 < share < 1.0:
+                rest = 1.0 - share
+                disorder -= s.each[k].room * (share * math.log(share) + rest * math.log(rest))
     nuclear, external, hartree_twice, xc = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
     for k in range(points):
         rho = load(t.weight, k) * load(f.rho_all, k)
@@ -140,7 +173,8 @@ def energies(t, s, a, f):
     terms.external = total(external)
     terms.xc = total(xc)
     terms.potential = total(in_xc)
-    terms.total = terms.kinetic + terms.hartree + terms.nuclear + terms.external + terms.xc
+    terms.entropy = -order.temperature * disorder
+    terms.total = terms.kinetic + terms.hartree + terms.nuclear + terms.external + terms.xc + terms.entropy
 
 
 @inner

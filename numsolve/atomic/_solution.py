@@ -62,7 +62,7 @@ def orbitals(field: SelfConsistentField, V: Array) -> tuple[Orbital, ...]:
             level.l,
             level.kappa,
             level.spin,
-            level.occupation,
+            float(states.each["occupation"][i]),
             energy,
             P[i],
             None if Q is None else Q[i],
@@ -129,7 +129,9 @@ def functions(field: SelfConsistentField, V: Array) -> Functions:
 def energies(field: SelfConsistentField) -> Energies:
     """The total energy and its terms."""
     terms = field.fields.terms[0]
-    names = ("kinetic", "hartree", "nuclear", "external", "xc", "band")
+    names = ["kinetic", "hartree", "nuclear", "external", "xc", "band"]
+    if field.equations.temperature:
+        names.append("entropy")
     named = {name: float(terms[name]) for name in names}
     virial = 2 * named["kinetic"] + named["hartree"] + _nuclear_virial(field, named["nuclear"])
     if field.gradient is None:

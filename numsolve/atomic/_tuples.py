@@ -55,6 +55,7 @@ STATE = np.dtype(
         ("channel", np.int64),  # row of Tables.base
         ("spin", np.int64),
         ("index", np.int64),  # energies below it in its channel
+        ("room", np.float64),  # most electrons in it
         ("occupation", np.float64),
         ("energy", np.float64),
         ("unit", np.float64),  # what its rounding errors are relative to, beside itself
@@ -80,6 +81,7 @@ RUN = np.dtype(
         ("worst", np.float64),  # largest change of an energy in the last sweep
         ("change", np.float64),  # the same in the first sweep of the last step
         ("error", np.float64),  # residual of the potential in the last step
+        ("mu", np.float64),  # chemical potential
         ("fresh", np.bool_),  # whether the matrices of a new potential are yet to be computed
         ("relative", np.bool_),  # whether changes of energies above one are relative to them
     ],
@@ -153,7 +155,17 @@ class Pencil(NamedTuple):
 TERMS = np.dtype(
     [
         (name, np.float64)
-        for name in ("total", "kinetic", "hartree", "nuclear", "external", "xc", "band", "potential")
+        for name in (
+            "total",
+            "kinetic",
+            "hartree",
+            "nuclear",
+            "external",
+            "xc",
+            "band",
+            "potential",
+            "entropy",
+        )
     ]
 )
 
@@ -221,6 +233,8 @@ class Order(NamedTuple):
     sweeps: int  # most sweeps over the states in a step
     probes: int  # factorisations after which the call returns, to be called again
     certifying: bool  # whether to certify the states after the steps
+    temperature: float  # of the electrons, times Boltzmann's constant; 0 leaves the occupations as they are
+    electrons: float
 
 
 def pieces(tables: Tables) -> int:

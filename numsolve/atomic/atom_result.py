@@ -41,9 +41,10 @@ class AtomResult(Result):
     total_energy : float
         Total energy.
     energy_terms : dict of str to float
-        "kinetic", "hartree", "nuclear", "external", "xc", whose sum it is; "band", the sum of occupied
-        orbital energies; and "virial", which vanishes for a converged nonrelativistic atom: 2 kinetic +
-        hartree - int n r V' + 3 int n (v_xc - e_xc) with the nucleus' V; nan with an external potential.
+        "kinetic", "hartree", "nuclear", "external", "xc", whose sum it is, with a temperature also "entropy",
+        -T S; "band", the sum of occupied orbital energies; and "virial", which vanishes for a converged
+        nonrelativistic atom: 2 kinetic + hartree - int n r V' + 3 int n (v_xc - e_xc) with the nucleus' V;
+        nan with an external potential.
     orbitals : tuple of Orbital
         In the order of the configuration.
     r, weights : array of shape (n_points,)
@@ -66,6 +67,8 @@ class AtomResult(Result):
         Factorisations done.
     Z, n_electrons : float
         Nuclear charge and number of electrons.
+    chemical_potential : float
+        Of the electrons, where they have a temperature; else nan.
     mesh : RadialMesh
         The elements.
     """
@@ -87,6 +90,7 @@ class AtomResult(Result):
     nfactorizations: int = 0
     Z: float = float("nan")
     n_electrons: float = float("nan")
+    chemical_potential: float = float("nan")
     mesh: RadialMesh | None = None
     _elements: Elements | None = None
 
@@ -183,8 +187,8 @@ class AtomResult(Result):
         [0.526538 0.097488] [-1.881324 -0.312133]
         """
         radii = _radii(r)
-        derivative = checks.integer("derivative", derivative, low=0, high=1)
-        found = self._known.evaluate(radii.ravel(), derivative)
+        order = checks.integer("derivative", derivative, low=0, high=1)
+        found = self._known.evaluate(radii.ravel(), order)
         parts = [None if part is None else part.reshape((*part.shape[:-1], *radii.shape)) for part in found]
         return type(found)(*parts)  # type: ignore[arg-type]
 

@@ -32,6 +32,7 @@ class AtomSettings(TypedDict, total=False):
     nucleus: Literal["point", "uniform", "gaussian"]
     nuclear_radius: float | None
     external: Potential | None
+    temperature: float
     c: float
     mesh: RadialMesh | None
     mixing: Literal["anderson", "linear"]

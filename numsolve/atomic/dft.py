@@ -54,6 +54,10 @@ if TYPE_CHECKING:
     from .nucleus import Nucleus
 
 
+#: In hartree, by how much the first potential favours a spin at a temperature, and disfavours the other.
+SPLITTING = 0.1
+
+
 @dataclass(frozen=True, init=False)
 class AtomDFT:
     """A spherical atom or ion in the local density approximation, or with gradients of the density.
@@ -90,6 +94,10 @@ class AtomDFT:
         A potential in hartree that is there beside that of the nucleus, as a wall, a screening or the field
         of other charges: a function of the radii in bohr, or samples (r, v) that cover the mesh. Where it has
         kinks or steps, give a `mesh` with an edge. An impenetrable wall is the end of the `mesh`.
+    temperature : float
+        Of the electrons, in hartree (an electronvolt is 0.0367, a million kelvin 3.17). They are spread over
+        the shells of the configuration, those with occupation 0 too, by Fermi and Dirac's statistics; the
+        total energy is then the free energy.
     c : float
         Speed of light in atomic units; the default is that of the published tables.
     mesh : RadialMesh, optional
@@ -125,6 +133,7 @@ class AtomDFT:
     nucleus: str
     nuclear_radius: float | None
     external: Potential | None
+    temperature: float
     c: float
     mesh: RadialMesh
     mixing: str
@@ -146,6 +155,7 @@ class AtomDFT:
         nucleus: Literal["point", "uniform", "gaussian"] = "point",
         nuclear_radius: float | None = None,
         external: Potential | None = None,
+        temperature: float = 0.0,
         c: float = C_1986,
         mesh: RadialMesh | None = None,
         mixing: Literal["anderson", "linear"] = "anderson",
@@ -185,6 +195,7 @@ class AtomDFT:
             "nucleus": nucleus,
             "nuclear_radius": None if extended is None else extended.radius,
             "external": external,
+            "temperature": checks.real("temperature", temperature, low=0.0),
             "mesh": mesh,
             "mixing": checks.choice("mixing", mixing, ("anderson", "linear")),
             "mixing_alpha": checks.real("mixing_alpha", mixing_alpha, low=0.0, high=1.0, open_low=True),
@@ -195,6 +206,12 @@ class AtomDFT:
         }
         for name, value in settings.items():
             object.__setattr__(self, name, value)
+        room = sum(level.room for level in self._levels)
+        if self.temperature and electrons > room * (1 - 1e-9):
+            raise ValueError(
+                f"temperature needs shells with room: those of the configuration hold {room}, and there are "
+                f"{electrons:g} electrons; add empty ones, as '3s0'"
+            )
         size = self.mesh.n_elements * self.mesh.order - 1
         if (most := max(level.n - level.l for level in self._levels)) > size:
             raise ValueError(f"mesh has {size} unknowns, fewer than the {most} states wanted of one kind")
@@ -284,6 +301,7 @@ class AtomDFT:
             orbitals=orbitals,
             Z=self.Z,
             n_electrons=self.n_electrons,
+            chemical_potential=float(field.states.run["mu"][0]) if self.temperature else nan,
             mesh=self.mesh,
             _elements=_solution.elements(field, best, self.xc),
             **shown,
@@ -310,7 +328,15 @@ class AtomDFT:
         c, spins = self.c if self.relativistic else None, 2 if self.spin_polarized else 1
         scalar = self.relativistic == "scalar"
         equations = Equations(
-            self.Z, c, scalar, self._levels, spins, FUNCTIONALS[self.xc], self._nucleus, self.external
+            self.Z,
+            c,
+            scalar,
+            self._levels,
+            spins,
+            FUNCTIONALS[self.xc],
+            self._nucleus,
+            self.external,
+            self.temperature,
         )
         return SelfConsistentField.of(equations, mesh, depth)
 
@@ -320,12 +346,17 @@ class AtomDFT:
         points = self.mesh.n_elements * self.mesh.n_quad
         if x0 is None:
             screening = (self.Z - effective_charge(tables.r, self.Z)) / tables.r
-            return np.stack([screening * min(1.0, self.n_electrons / self.Z)] * spins)
+            start = np.stack([screening * min(1.0, self.n_electrons / self.Z)] * spins)
+            if (
+                self.temperature and spins == 2
+            ):  # occupations do not tell the spins apart: let the field do it
+                start += np.reshape([-SPLITTING, SPLITTING], (2, 1, 1, 1))
+            return start
         shape = (2, points) if self.spin_polarized else (points,)
-        start: Array = checks.array(
+        given: Array = checks.array(
             "x0", arrays.to_host(x0) if hasattr(x0, "shape") else x0, shape=shape, dtype=np.float64
         )
-        parts = start.reshape(spins, self.mesh.n_elements, self.mesh.n_quad)
+        parts = given.reshape(spins, self.mesh.n_elements, self.mesh.n_quad)
         return np.stack([spread(part) for part in parts])
 
 

@@ -49,6 +49,7 @@ class Equations:
     functional: Functional
     nucleus: Nucleus | None = None  # a point
     external: Potential | None = None
+    temperature: float = 0.0
 
     @property
     def point(self) -> float:
@@ -122,6 +123,7 @@ class SelfConsistentField:
             [level.n - level.l - 1 for level in levels],
             [level.occupation for level in levels],
         )
+        states.each["room"] = [level.room for level in levels]
         (V,) = zeros((equations.spins, *tables.r.shape))
         fields = Fields.of(tables, equations.spins)
         equations.fixed(mesh, tables, fields.fixed)
@@ -187,8 +189,19 @@ class SelfConsistentField:
     ) -> Order:
         """What a call of the compiled loop is to do, as `Order` says."""
         exchange, correlation, _ = self.equations.functional
-        probes = pieces(self.tables)
-        return Order(self.equations.Z, exchange, correlation, alpha, n, stop_at, sweeps, probes, certifying)
+        return Order(
+            self.equations.Z,
+            exchange,
+            correlation,
+            alpha,
+            n,
+            stop_at,
+            sweeps,
+            pieces(self.tables),
+            certifying,
+            self.equations.temperature,
+            sum(level.occupation for level in self.equations.levels),
+        )
 
     def _call(self, x: Array, residuals: Array, order: Order) -> tuple[int, bool]:
         from . import _cpu_scf as kernels
