@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from .fields import natural_u, orbital_values, refine_states, refined_potential
+from ._radial import read_potential
+from .fields import SEEN, natural_u, orbital_values, refine_states, refined_potential, unseen
 from .functions import Elements
 from .result import Orbital
 from .scf import SelfConsistentField
@@ -186,7 +187,25 @@ def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> floa
     if change > (UNRESOLVED if smooth else STEPPED) * abs(energy):
         tolerance = min(UNRESOLVED * field.equations.Z**2, change)
         change = max(change, abs(_divided_energy(field, x, tolerance, limits) - energy))
-    return change / (1 - (coarse.order / finer.order) ** 4) + ROUNDING * max(abs(energy), 1.0)
+    # The error falls like p^(-4 g), the slower the nearer the charge is to c.
+    power = 2 * (exponent + 1) if exponent else 4.0
+    size = max(abs(energy), 1.0)
+    return change / (1 - (coarse.order / finer.order) ** power) + ROUNDING * size + _unseen(field, size)
+
+
+def _unseen(field: SelfConsistentField, size: float) -> float:
+    """The energy of what the external potential has between the points, to first order."""
+    external, mesh = field.equations.external, field.mesh
+    if not callable(external):
+        return 0.0
+    table, rho = (unspread(part, mesh.n_elements) for part in (field.fields.fixed[1], field.fields.rho_all))
+    exponent = field.equations.exponent(mesh)
+
+    def values(r: Array) -> Array:
+        return read_potential(external, r, 0.0, name="external")
+
+    missed = unseen(mesh, values, table, rho[None], exponent)
+    return float(missed[missed > SEEN * size].sum())
 
 
 def _divided_energy(field: SelfConsistentField, x: Array, tolerance: float, limits: Limits) -> float:
