@@ -6,15 +6,17 @@ The local density approximation takes each point of an atom for a uniform gas. P
 density is there.
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 
-from numsolve.atomic import AtomDFT
+from numsolve.atomic import AtomDFT, UnboundWarning
 
 # %%
-# Argon. The reduced gradient s says by how much the density changes over an electron's wavelength. It is
-# never small, and the shells stand out in it: a step at each place where one shell takes over from the next.
-# The potential of PBE follows these steps; near the nucleus it is like 1 / r.
+# Argon. The reduced gradient s says by how much the density changes over an electron's wavelength. It peaks
+# where one shell takes over from the next, and the potential of PBE follows with a kink at each of these
+# places; near the nucleus it is like 1 / r.
 
 local, gradient = AtomDFT("Ar").run(), AtomDFT("Ar", xc="pbe").run()
 r = np.geomspace(1e-3, 8.0, 800)
@@ -43,9 +45,10 @@ for ax in axes:
 
 # %%
 # The energies of the first ten atoms, with spin, against the exact ones without relativity (S. J. Chakravorty
-# et al., Phys. Rev. A 47, 3649, 1993). The gradient removes nine tenths of the local error. Only for hydrogen
-# is the exact exchange known to be all there is, and PBE is right to a third of a millihartree.
+# et al., Phys. Rev. A 47, 3649, 1993). The gradient takes most of the local error away.
 
+# empty orbitals of the other spin
+warnings.simplefilter("ignore", UnboundWarning)
 EXACT = [
     *(-0.5, -2.90372, -7.47806, -14.66736, -24.65391),
     *(-37.8450, -54.5892, -75.0673, -99.7339, -128.9376),
@@ -67,9 +70,9 @@ axes[0].set(
 axes[0].legend()
 
 # %%
-# What a pseudopotential of silicon has to reproduce: the logarithmic derivatives of the atom, at a radius
-# outside of the core, over the energies of a solid. Drawn as the angle of (P, P'), they rise by pi with each
-# state; the steps at the energies of 3s and 3p are narrow in the atom's eyes, and so has a copy's to be.
+# What a pseudopotential of silicon has to reproduce: the logarithmic derivatives of the atom at a radius
+# outside of its core, over the energies of a solid, drawn as angles. The slope of a curve is the charge that
+# its wave has within the radius; dotted lines are the energies of 3s and 3p.
 
 silicon = AtomDFT("Si", xc="pbe").run()
 energies = np.linspace(-1.0, 1.5, 251)
