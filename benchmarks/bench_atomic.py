@@ -62,6 +62,30 @@ class Uranium:
 Uranium.track_error.unit = "Ha"
 
 
+class Gradient:
+    """A functional of the density's gradient, and the functions of its atom on a grid."""
+
+    def setup(self):
+        self.atom = AtomDFT(18, xc="pbe")
+        self.result = self.atom.run()
+        self.r = np.geomspace(1e-4, 20.0, 1000)
+
+    def time_run(self):
+        self.atom.run()
+
+    def track_iterations(self):
+        return self.atom.run().nit
+
+    def time_evaluate(self):
+        self.result.evaluate(self.r)
+
+    def time_log_derivatives(self):
+        self.result.log_derivative(np.linspace(-1.0, 1.0, 50), 2.0, 1)
+
+
+Gradient.track_iterations.unit = "steps"
+
+
 class Radial:
     """All states of the charge 92 up to n = 7 in one channel, found without a guess."""
 

@@ -93,7 +93,7 @@ def dense_atom(Z: int) -> Callable[[], float]:
 
     @njit
     def respond(t: Any, s: Any, a: Any, f: Any, x: Any, order: Any) -> None:
-        _cpu_scf.respond(t, s, a, f, None, None, x, order)
+        _cpu_scf.respond(t, s, a, f, None, None, None, x, order)
 
     @njit
     def anderson(t: Any, s: Any, f: Any, m: Any, alpha: float, x: Any) -> None:

@@ -1,8 +1,9 @@
 """The self-consistent field: from a potential over the states and their density to the next potential.
 
 `t` stands for `_tuples.Tables`, `s` for `States`, `a` for `Pencil`, `f` for `Fields`, `m` for `Mixing`,
-`order` for `Order`; `c` is the speed of light, None for Schrödinger's equation. ``np.int64(0)`` stands where
-a constant would have a type of its own, for which the callee would be compiled once more.
+`order` for `Order`; `g` for `Gradient`, None for the local density; `c` is the speed of light, None for
+Schrödinger's equation: types of their own, so that each is compiled without the other. ``np.int64(0)`` stands
+where a constant would have a type of its own, for which the callee would be compiled once more.
 """
 
 import math
@@ -10,6 +11,7 @@ import math
 import numpy as np
 
 from ._cpu_density import hartree, lda_point, lsda_point
+from ._cpu_gradient import gradient_correction
 from ._cpu_lanes import inner, kernel, load, splat, store, total
 from ._cpu_states import settle
 
@@ -64,7 +66,7 @@ def exchange_correlation(t, f, c, polarised, order):
 
 
 @inner(inline="always")
-def step(t, s, a, f, c, polarised, v_in, order, until):
+def step(t, s, a, f, g, c, polarised, v_in, order, until):
     """States, density, potentials and energies that belong to the potential v_in of the electrons.
 
     The states get one step of Rayleigh quotient iteration; up to ``order.sweeps``, while their energies
@@ -88,34 +90,70 @@ def step(t, s, a, f, c, polarised, v_in, order, until):
         if not 1e-11 * max(1.0, order.Z**2) < run.worst < np.inf:
             break
     run.sweep = 0
-    respond(t, s, a, f, c, polarised, v_in, order)
+    respond(t, s, a, f, g, c, polarised, v_in, order)
     return True
 
 
+@inner(inline="always")
+def occupy(s, order):
+    """Fermi and Dirac's occupations at the temperature; `run.mu`, found by halving, gives all electrons.
+
+    Not while a state is lost.
+    """
+    lowest, highest, T = np.inf, -np.inf, order.temperature
+    for k in range(s.each.size):
+        lowest, highest = min(lowest, s.each[k].energy), max(highest, s.each[k].energy)
+    low, high = lowest - 700.0 * T, highest + 700.0 * T
+    for _ in range(200 if s.run[0].worst < np.inf else 0):
+        mu, electrons = 0.5 * (low + high), 0.0
+        for k in range(s.each.size):
+            exponent = min((s.each[k].energy - mu) / T, 700.0)
+            s.each[k].occupation = s.each[k].room / (1.0 + math.exp(exponent))
+            electrons += s.each[k].occupation
+        s.run[0].mu = mu
+        if electrons < order.electrons:
+            low = mu
+        else:
+            high = mu
+        if not low < 0.5 * (low + high) < high:
+            break
+
+
 @inner
-def respond(t, s, a, f, c, polarised, v_in, order):
+def respond(t, s, a, f, g, c, polarised, v_in, order):
     """Density, potentials and energies of the states, and ``run.error``."""
     points = t.r.size // 8
+    if order.temperature > 0.0:
+        occupy(s, order)
     density(t, s, a, f, c)
     hartree(t, f)
-    exchange_correlation(t, f, c, polarised, order)
+    if g is None:
+        exchange_correlation(t, f, c, polarised, order)
+    else:
+        gradient_correction(t, s, a, f, g, c, polarised)
     distance = splat(0.0)
     for k in range(v_in.size // 8):
         out = load(f.v_hartree, k % points) + load(f.v_xc, k)
         difference = out - load(v_in, k)
         distance = distance + load(t.weight, k % points) * load(f.rho, k) * difference * difference
     s.run[0].error = math.sqrt(total(distance))
-    energies(t, s, a, f)
+    energies(t, s, a, f, order)
 
 
 @inner(inline="always")
-def energies(t, s, a, f):
-    """Fill the terms of the total energy."""
+def energies(t, s, a, f, order):
+    """Fill the terms of the total energy; at a temperature T it is the free energy, with -T S."""
     terms = f.terms[0]
     points = t.r.size // 8
     band = 0.0
+    disorder = 0.0
     for k in range(s.each.size):
         band += s.each[k].occupation * s.each[k].energy
+        if order.temperature > 0.0:
+            share = s.each[k].occupation / s.each[k].room
+            if 0.0 < share < 1.0:
+                rest = 1.0 - share
+                disorder -= s.each[k].room * (share * math.log(share) + rest * math.log(rest))
     nuclear, external, hartree_twice, xc = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
     for k in range(points):
         rho = load(t.weight, k) * load(f.rho_all, k)
@@ -135,7 +173,8 @@ def energies(t, s, a, f):
     terms.external = total(external)
     terms.xc = total(xc)
     terms.potential = total(in_xc)
-    terms.total = terms.kinetic + terms.hartree + terms.nuclear + terms.external + terms.xc
+    terms.entropy = -order.temperature * disorder
+    terms.total = terms.kinetic + terms.hartree + terms.nuclear + terms.external + terms.xc + terms.entropy
 
 
 @inner
@@ -208,7 +247,7 @@ def anderson(t, s, f, m, alpha, x):
 
 
 @kernel
-def iterate(t, s, a, f, m, c, polarised, x, residuals, order):
+def iterate(t, s, a, f, g, m, c, polarised, x, residuals, order):
     """Steps of the self-consistent field, then certificates: what the `order` says.
 
     Return how many steps were done, and whether the last of them stopped the iteration; with
@@ -221,7 +260,7 @@ def iterate(t, s, a, f, m, c, polarised, x, residuals, order):
     until = run.factorizations + order.probes
     done, finished = 0, False
     for _ in range(order.n):
-        if not step(t, s, a, f, c, polarised, x, order, until):
+        if not step(t, s, a, f, g, c, polarised, x, order, until):
             return done, False
         residuals[0, done] = run.error
         residuals[1, done] = run.change

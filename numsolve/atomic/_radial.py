@@ -16,7 +16,7 @@ from . import fields
 from ._tuples import Pencil, States, pieces
 from .mesh import RadialMesh
 from .result import RadialResult
-from .tables import first_exponent, gather, spread
+from .tables import first_exponent, gather, spread, unspread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -244,7 +244,25 @@ def _error_estimate(
     # The energy of the functions that changed, and what the quadrature of V itself missed.
     missed = (fine.weight * values * p**2).sum(axis=-2) - (tables.weight * lanes * states.p**2).sum(axis=-2)
     shares = (fine.weight * change).sum(axis=-2) + np.abs(missed)
-    return errors, (shares / scale[:, None, None]).sum(axis=0).ravel()[: mesh.n_elements]
+    shared = (shares / scale[:, None, None]).sum(axis=0).ravel()[: mesh.n_elements]
+    if callable(V) and is_known_everywhere(V, finer):
+        exponent = first_exponent(Z, c) if singular else 0.0
+        hidden = _unseen(states, mesh, V, lanes, tables, Z, exponent)
+        hidden[hidden < fields.SEEN * scale[:, None]] = 0.0
+        errors, shared = errors + hidden.sum(axis=1), shared + (hidden / scale[:, None]).sum(axis=0)
+    return errors, shared
+
+
+def _unseen(
+    states: States, mesh: RadialMesh, V: Potential, lanes: Array, tables: Tables, Z: float, exponent: float
+) -> Array:
+    """For each state and element, the energy of what V has between the points, to first order."""
+    smooth, P = (unspread(part, mesh.n_elements) for part in (lanes[0] + Z / tables.r, states.p))
+
+    def values(r: Array) -> Array:
+        return read_potential(V, r, Z, covered=True) + Z / r
+
+    return fields.unseen(mesh, values, smooth, P**2, exponent)
 
 
 def _divided(mesh: RadialMesh, shares: Array) -> RadialMesh:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from .fields import orbital_values, refine_states, refined_potential
+from ._radial import read_potential
+from .fields import SEEN, natural_u, orbital_values, refine_states, refined_potential, unseen
+from .functions import Elements
 from .result import Orbital
 from .scf import SelfConsistentField
-from .tables import first_exponent, gather, spread, unspread
+from .tables import gather, points_of, spread, unspread
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
@@ -61,13 +63,51 @@ def orbitals(field: SelfConsistentField, V: Array) -> tuple[Orbital, ...]:
             level.l,
             level.kappa,
             level.spin,
-            level.occupation,
+            float(states.each["occupation"][i]),
             energy,
             P[i],
             None if Q is None else Q[i],
             energy < edge[int(level.spin < 0)],
         )
         for i, (level, energy) in enumerate(zip(field.equations.levels, states.energy.tolist(), strict=True))
+    )
+
+
+def elements(field: SelfConsistentField, x: Array, functional: str) -> Elements:
+    """What is kept to evaluate functions anywhere; x is the potential of the electrons."""
+    equations, mesh, tables, now = field.equations, field.mesh, field.tables, field.fields
+    exponent, each = equations.exponent(mesh), field.states.each
+    singular = equations.c is not None and mesh.edges[0] == 0.0
+    powers = np.array(equations.powers if singular else (0.0,) * len(equations.channels))
+    channels = np.array(equations.channels)[each["channel"]]
+    if equations.c is None or equations.scalar:
+        kappas = np.full(len(each), -1 if equations.scalar else 0)
+    else:
+        kappas = channels
+
+    def known(values: Array) -> Array:
+        return unspread(values, mesh.n_elements)
+
+    return Elements(
+        mesh,
+        points_of(mesh, exponent).x,
+        known(tables.r),
+        natural_u(tables, field.states),
+        powers[each["channel"]] if len(powers) > 1 else np.full(len(each), powers[0]),
+        kappas,
+        np.array([level.l for level in equations.levels]),
+        field.states.energy.copy(),
+        each["occupation"].copy(),
+        each["spin"].copy(),
+        equations.c,
+        equations.scalar,
+        equations.Z,
+        equations.nucleus,
+        known(x),
+        known(now.v_hartree),
+        known(now.v_xc),
+        None if equations.external is None else known(now.fixed[1]),
+        functional,
     )
 
 
@@ -90,10 +130,17 @@ def functions(field: SelfConsistentField, V: Array) -> Functions:
 def energies(field: SelfConsistentField) -> Energies:
     """The total energy and its terms."""
     terms = field.fields.terms[0]
-    names = ("kinetic", "hartree", "nuclear", "external", "xc", "band")
+    names = ["kinetic", "hartree", "nuclear", "external", "xc", "band"]
+    if field.equations.temperature:
+        names.append("entropy")
     named = {name: float(terms[name]) for name in names}
     virial = 2 * named["kinetic"] + named["hartree"] + _nuclear_virial(field, named["nuclear"])
-    named["virial"] = virial + 3 * (float(terms["potential"]) - named["xc"])
+    if field.gradient is None:
+        named["virial"] = virial + 3 * (float(terms["potential"]) - named["xc"])
+    else:  # int v (3 n + r n') 4 pi r^2, which is the same for a local functional
+        tables, now = field.tables, field.fields
+        scaled = now.rho + tables.r * field.gradient.slope
+        named["virial"] = virial + float(np.sum(tables.weight * now.v_xc * scaled))
     return {
         "total_energy": float(terms["total"]),
         "energy_terms": named,
@@ -121,14 +168,17 @@ def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> floa
     """
     if limits.expired:
         return nan
-    Z, c = field.equations.point, field.equations.c
     coarse, finer = field.mesh, field.mesh.refined(4)
     fine = SelfConsistentField.of(field.equations, finer)
-    singular = c is not None and coarse.edges[0] == 0.0
+    singular = field.equations.c is not None and coarse.edges[0] == 0.0
     powers = field.equations.powers if singular else (0.0,) * len(fine.tables.phi)
-    exponent = first_exponent(Z, c) if c is not None and singular else 0.0
+    exponent = field.equations.exponent(coarse)
     refine_states(coarse, field.states, finer, fine.tables, fine.states, powers)
-    if not fine.settle(refined_potential(coarse, finer, exponent, x), limits, sure=False):
+    if field.gradient is None:
+        start = refined_potential(coarse, finer, exponent, x)
+    else:  # at a point nucleus the potential of a gradient is like 1 / r, which no polynomial is
+        start = refined_potential(coarse, finer, exponent, x * field.tables.r) / fine.tables.r
+    if not fine.settle(start, limits, sure=False):
         return nan
     energy = float(field.fields.terms["total"][0])
     change = abs(float(fine.fields.terms["total"][0]) - energy)
@@ -137,7 +187,25 @@ def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> floa
     if change > (UNRESOLVED if smooth else STEPPED) * abs(energy):
         tolerance = min(UNRESOLVED * field.equations.Z**2, change)
         change = max(change, abs(_divided_energy(field, x, tolerance, limits) - energy))
-    return change / (1 - (coarse.order / finer.order) ** 4) + ROUNDING * max(abs(energy), 1.0)
+    # The error falls like p^(-4 g), the slower the nearer the charge is to c.
+    power = 2 * (exponent + 1) if exponent else 4.0
+    size = max(abs(energy), 1.0)
+    return change / (1 - (coarse.order / finer.order) ** power) + ROUNDING * size + _unseen(field, size)
+
+
+def _unseen(field: SelfConsistentField, size: float) -> float:
+    """The energy of what the external potential has between the points, to first order."""
+    external, mesh = field.equations.external, field.mesh
+    if not callable(external):
+        return 0.0
+    table, rho = (unspread(part, mesh.n_elements) for part in (field.fields.fixed[1], field.fields.rho_all))
+    exponent = field.equations.exponent(mesh)
+
+    def values(r: Array) -> Array:
+        return read_potential(external, r, 0.0, name="external")
+
+    missed = unseen(mesh, values, table, rho[None], exponent)
+    return float(missed[missed > SEEN * size].sum())
 
 
 def _divided_energy(field: SelfConsistentField, x: Array, tolerance: float, limits: Limits) -> float:

@@ -55,6 +55,7 @@ STATE = np.dtype(
         ("channel", np.int64),  # row of Tables.base
         ("spin", np.int64),
         ("index", np.int64),  # energies below it in its channel
+        ("room", np.float64),  # most electrons in it
         ("occupation", np.float64),
         ("energy", np.float64),
         ("unit", np.float64),  # what its rounding errors are relative to, beside itself
@@ -80,6 +81,7 @@ RUN = np.dtype(
         ("worst", np.float64),  # largest change of an energy in the last sweep
         ("change", np.float64),  # the same in the first sweep of the last step
         ("error", np.float64),  # residual of the potential in the last step
+        ("mu", np.float64),  # chemical potential
         ("fresh", np.bool_),  # whether the matrices of a new potential are yet to be computed
         ("relative", np.bool_),  # whether changes of energies above one are relative to them
     ],
@@ -153,7 +155,17 @@ class Pencil(NamedTuple):
 TERMS = np.dtype(
     [
         (name, np.float64)
-        for name in ("total", "kinetic", "hartree", "nuclear", "external", "xc", "band", "potential")
+        for name in (
+            "total",
+            "kinetic",
+            "hartree",
+            "nuclear",
+            "external",
+            "xc",
+            "band",
+            "potential",
+            "entropy",
+        )
     ]
 )
 
@@ -178,6 +190,18 @@ class Fields(NamedTuple):
         each = (spins, *whole)
         shapes = ((2, *whole), each, each, whole, whole, whole, whole, (2, len(tables.r), LANES))
         return cls._make([*zeros(*shapes), np.zeros(1, dtype=TERMS)])
+
+
+class Gradient(NamedTuple):
+    """What a functional of the density's gradient needs, and its functions, as in `Fields`."""
+
+    constants: Array  # (3,): kappa and mu of exchange, beta of correlation
+    kappa: Array  # (channels,): P' = D - kappa P / r; floats
+    derivative: Array  # (blocks, points, points, 8): of the interpolant at the points
+    ends: Array  # (2, blocks, points, 8): its value at the left and the right end, over the weight
+    slope: Array  # derivative of 4 pi r^2 n
+    flux: Array  # G = df/dn', of the energy f of a volume
+    jumps: Array  # (2, blocks, 8): values of G at the ends of the elements, then halves of its jumps
 
 
 class Mixing(NamedTuple):
@@ -209,6 +233,8 @@ class Order(NamedTuple):
     sweeps: int  # most sweeps over the states in a step
     probes: int  # factorisations after which the call returns, to be called again
     certifying: bool  # whether to certify the states after the steps
+    temperature: float  # of the electrons, times Boltzmann's constant; 0 leaves the occupations as they are
+    electrons: float
 
 
 def pieces(tables: Tables) -> int:

@@ -38,6 +38,12 @@ def _atom_spin() -> object:
     return AtomDFT(1, spin_polarized=True).run()
 
 
+def _atom_gradient() -> object:
+    from numsolve.atomic import AtomDFT
+
+    return AtomDFT(2, xc="pbe").run()
+
+
 def _functionals() -> object:
     from numsolve.atomic import vwn_lda, vwn_lsda
 
@@ -49,6 +55,7 @@ CALLS: dict[str, Callable[[], object]] = {
     "AtomDFT": _atom,
     "AtomDFT, Dirac": _atom_dirac,
     "AtomDFT, spin": _atom_spin,
+    "AtomDFT, gradient": _atom_gradient,
     "solve_radial_schroedinger": _schroedinger,
     "solve_radial_dirac": _dirac,
     "vwn_lda": _functionals,

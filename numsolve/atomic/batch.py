@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from ._radial import Potential
+    from .atom_result import AtomResult
     from .configuration import Configuration
     from .mesh import RadialMesh
-    from .result import AtomResult
 
 
 class AtomSettings(TypedDict, total=False):
@@ -28,10 +28,11 @@ class AtomSettings(TypedDict, total=False):
     configuration: Configuration | None
     relativistic: bool | Literal["dirac", "scalar"]
     spin_polarized: bool
-    xc: Literal["lda", "exchange", "hartree"]
+    xc: Literal["lda", "pbe", "pbesol", "exchange", "hartree"]
     nucleus: Literal["point", "uniform", "gaussian"]
     nuclear_radius: float | None
     external: Potential | None
+    temperature: float
     c: float
     mesh: RadialMesh | None
     mixing: Literal["anderson", "linear"]

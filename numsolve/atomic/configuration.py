@@ -83,6 +83,13 @@ class Level:
     occupation: float
 
     @property
+    def room(self) -> int:
+        """The most electrons in it."""
+        if self.kappa is not None:
+            return 2 * abs(self.kappa)
+        return (2 if self.spin == 0 else 1) * (2 * self.l + 1)
+
+    @property
     def channel(self) -> int:
         """The number that its radial equation knows: kappa, or l."""
         return self.l if self.kappa is None else self.kappa

@@ -1,4 +1,4 @@
-r"""The self-consistent atom in the local density approximation, in one compiled loop.
+r"""The self-consistent atom in one compiled loop, by local functionals or those of the density's gradient.
 
 One step takes the potential of the electrons ``V_ee`` at the quadrature points to
 
@@ -7,8 +7,8 @@ One step takes the potential of the electrons ``V_ee`` at the quadrature points 
 2. the density ``rho = 4 pi r^2 n = sum_i f_i (P_i^2 + Q_i^2)``;
 3. Hartree's potential, by integrating element by element:
    ``V_H(r) = (1 / r) int_0^r rho + int_r^rmax rho / s ds``;
-4. the new ``V_ee = V_H + v_xc(n)``, and the energy at the new density with the old potential, whose error is
-   quadratic in the difference:
+4. the new ``V_ee = V_H + v_xc`` (`numsolve.atomic.xc`, `numsolve.atomic.gradient`), and the energy at the
+   new density with the old potential, whose error is quadratic in the difference:
    ``E = sum_i f_i eps_i - int V rho + (1/2) int V_H rho - int (Z / r) rho + int e_xc rho``;
 5. the next potential, by Anderson's mixing with the weight dr.
 
@@ -36,10 +36,10 @@ from numsolve._core.result import PrecisionWarning, Status, caller_level
 
 from . import _solution
 from ._radial import COARSE, read_mesh, read_potential, warn_of_unbound
+from .atom_result import AtomResult
 from .configuration import SYMBOLS, Shell, ground_configuration, levels, read_configuration
 from .mesh import LARGEST_CHARGE, RadialMesh
 from .nucleus import read_nucleus
-from .result import AtomResult
 from .scf import Equations, SelfConsistentField
 from .tables import gather, points_of, spread
 from .thomas_fermi import effective_charge
@@ -54,9 +54,13 @@ if TYPE_CHECKING:
     from .nucleus import Nucleus
 
 
+#: In hartree, by how much the first potential favours a spin at a temperature, and disfavours the other.
+SPLITTING = 0.1
+
+
 @dataclass(frozen=True, init=False)
 class AtomDFT:
-    """A spherical atom or ion in the local density approximation.
+    """A spherical atom or ion in the local density approximation, or with gradients of the density.
 
     Parameters
     ----------
@@ -70,15 +74,16 @@ class AtomDFT:
         ground state.
     relativistic : bool, "dirac" or "scalar"
         True or "dirac" is the Dirac equation, "scalar" that of Koelling and Harmon, averaged over spin and
-        orbit; both with the relativistic correction of exchange. The density of the scalar equation is that
-        of the large components, normalised by themselves, as in the tables of NIST. With Dirac's a shell (n,
-        l) is split between j = l + 1/2 and j = l - 1/2 in proportion to their sizes, unless `configuration`
-        says how, by `Shell` with kappa.
+        orbit; both with the relativistic correction of local exchange. The density of the scalar equation is
+        that of the large components, normalised by themselves, as in the tables of NIST. With Dirac's a shell
+        (n, l) is split between j = l + 1/2 and j = l - 1/2 in proportion to their sizes, unless
+        `configuration` says how, by `Shell` with kappa.
     spin_polarized : bool
         Whether the spins have potentials of their own. Shells are filled by Hund's rule, up first, unless the
         configuration says how. Not together with `relativistic`.
-    xc : {"lda", "exchange", "hartree"}
-        Exchange and correlation, exchange alone, or neither.
+    xc : {"lda", "pbe", "pbesol", "exchange", "hartree"}
+        Exchange and correlation: local (VWN5), or of the density and its gradient; local exchange alone; or
+        neither. Those of the gradient stay as they are where the equation is relativistic.
     nucleus : {"point", "uniform", "gaussian"}
         A point, a uniform ball or a Gaussian density. With the last two Dirac's orbitals begin without the
         singularity of a point, so that `Z` may be above `c`.
@@ -89,6 +94,10 @@ class AtomDFT:
         A potential in hartree that is there beside that of the nucleus, as a wall, a screening or the field
         of other charges: a function of the radii in bohr, or samples (r, v) that cover the mesh. Where it has
         kinks or steps, give a `mesh` with an edge. An impenetrable wall is the end of the `mesh`.
+    temperature : float
+        Of the electrons, in hartree (an electronvolt is 0.0367, a million kelvin 3.17). They are spread over
+        the shells of the configuration, those with occupation 0 too, by Fermi and Dirac's statistics; the
+        total energy is then the free energy.
     c : float
         Speed of light in atomic units; the default is that of the published tables.
     mesh : RadialMesh, optional
@@ -124,6 +133,7 @@ class AtomDFT:
     nucleus: str
     nuclear_radius: float | None
     external: Potential | None
+    temperature: float
     c: float
     mesh: RadialMesh
     mixing: str
@@ -141,10 +151,11 @@ class AtomDFT:
         configuration: Configuration | None = None,
         relativistic: bool | Literal["dirac", "scalar"] = False,
         spin_polarized: bool = False,
-        xc: Literal["lda", "exchange", "hartree"] = "lda",
+        xc: Literal["lda", "pbe", "pbesol", "exchange", "hartree"] = "lda",
         nucleus: Literal["point", "uniform", "gaussian"] = "point",
         nuclear_radius: float | None = None,
         external: Potential | None = None,
+        temperature: float = 0.0,
         c: float = C_1986,
         mesh: RadialMesh | None = None,
         mixing: Literal["anderson", "linear"] = "anderson",
@@ -156,6 +167,7 @@ class AtomDFT:
         c = checks.real("c", c, low=0.0, open_low=True)
         theory = _read_relativity(relativistic)
         spin_polarized = checks.flag("spin_polarized", spin_polarized)
+        checks.choice("xc", xc, FUNCTIONALS)
         extended = read_nucleus(Z, nucleus, nuclear_radius)
         if theory and c <= Z and extended is None:
             raise ValueError(
@@ -167,7 +179,7 @@ class AtomDFT:
             )
         shells, electrons = _read_electrons(Z, n_electrons, configuration)
         if mesh is None:
-            mesh = RadialMesh.atomic(Z, bool(theory)) if extended is None else extended.mesh(bool(theory))
+            mesh = _default_mesh(Z, bool(theory), FUNCTIONALS[xc].gradient is not None, extended)
         mesh = read_mesh(mesh, 0.0, Z, dirac=False)
         if external is not None:
             radii = gather(points_of(mesh, 0.0).r, mesh.n_elements)
@@ -178,11 +190,12 @@ class AtomDFT:
             "configuration": shells,
             "relativistic": theory,
             "spin_polarized": spin_polarized,
-            "xc": checks.choice("xc", xc, FUNCTIONALS),
+            "xc": xc,
             "c": c,
             "nucleus": nucleus,
             "nuclear_radius": None if extended is None else extended.radius,
             "external": external,
+            "temperature": checks.real("temperature", temperature, low=0.0),
             "mesh": mesh,
             "mixing": checks.choice("mixing", mixing, ("anderson", "linear")),
             "mixing_alpha": checks.real("mixing_alpha", mixing_alpha, low=0.0, high=1.0, open_low=True),
@@ -193,6 +206,12 @@ class AtomDFT:
         }
         for name, value in settings.items():
             object.__setattr__(self, name, value)
+        room = sum(level.room for level in self._levels)
+        if self.temperature and electrons > room * (1 - 1e-9):
+            raise ValueError(
+                f"temperature needs shells with room: those of the configuration hold {room}, and there are "
+                f"{electrons:g} electrons; add empty ones, as '3s0'"
+            )
         size = self.mesh.n_elements * self.mesh.order - 1
         if (most := max(level.n - level.l for level in self._levels)) > size:
             raise ValueError(f"mesh has {size} unknowns, fewer than the {most} states wanted of one kind")
@@ -282,7 +301,9 @@ class AtomDFT:
             orbitals=orbitals,
             Z=self.Z,
             n_electrons=self.n_electrons,
+            chemical_potential=float(field.states.run["mu"][0]) if self.temperature else nan,
             mesh=self.mesh,
+            _elements=_solution.elements(field, best, self.xc),
             **shown,
             **_solution.functions(field, V),
             **_solution.energies(field),
@@ -307,7 +328,15 @@ class AtomDFT:
         c, spins = self.c if self.relativistic else None, 2 if self.spin_polarized else 1
         scalar = self.relativistic == "scalar"
         equations = Equations(
-            self.Z, c, scalar, self._levels, spins, FUNCTIONALS[self.xc], self._nucleus, self.external
+            self.Z,
+            c,
+            scalar,
+            self._levels,
+            spins,
+            FUNCTIONALS[self.xc],
+            self._nucleus,
+            self.external,
+            self.temperature,
         )
         return SelfConsistentField.of(equations, mesh, depth)
 
@@ -317,18 +346,30 @@ class AtomDFT:
         points = self.mesh.n_elements * self.mesh.n_quad
         if x0 is None:
             screening = (self.Z - effective_charge(tables.r, self.Z)) / tables.r
-            return np.stack([screening * min(1.0, self.n_electrons / self.Z)] * spins)
+            start = np.stack([screening * min(1.0, self.n_electrons / self.Z)] * spins)
+            if (
+                self.temperature and spins == 2
+            ):  # occupations do not tell the spins apart: let the field do it
+                start += np.reshape([-SPLITTING, SPLITTING], (2, 1, 1, 1))
+            return start
         shape = (2, points) if self.spin_polarized else (points,)
-        start: Array = checks.array(
+        given: Array = checks.array(
             "x0", arrays.to_host(x0) if hasattr(x0, "shape") else x0, shape=shape, dtype=np.float64
         )
-        parts = start.reshape(spins, self.mesh.n_elements, self.mesh.n_quad)
+        parts = given.reshape(spins, self.mesh.n_elements, self.mesh.n_quad)
         return np.stack([spread(part) for part in parts])
 
 
 class _Shown(TypedDict, total=False):
     x: Array
     residual: float
+
+
+def _default_mesh(Z: float, relativistic: bool, gradient: bool, nucleus: Nucleus | None) -> RadialMesh:
+    """The elements for an atom; functionals of the gradient need twice as many."""
+    if nucleus is not None:
+        return nucleus.mesh(relativistic)
+    return RadialMesh.atomic(Z, relativistic, n_elements=16 if gradient else 8)
 
 
 def _read_charge(Z: float | str) -> float:

@@ -11,10 +11,18 @@ from . import basis
 from .tables import gather, local_order, node_radii, points_of, spread, unspread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numsolve._core.typing import Array, ArrayLike
 
     from ._tuples import States, Tables
     from .mesh import RadialMesh
+
+
+#: Into how many parts an element is divided to see what falls between its points.
+BETWEEN = 1024
+#: What is missed of an energy counts from here on, relative to it: below, the order of the elements tells.
+SEEN = 1e-7
 
 
 def orbital_values(tables: Tables, states: States, V: Array, c: float | None) -> tuple[Array, Array | None]:
@@ -69,6 +77,35 @@ def refine_states(
 def refined_potential(mesh: RadialMesh, finer: RadialMesh, exponent: float, x: Array) -> Array:
     """A potential at the quadrature points of a higher order."""
     return np.asarray(np.einsum("bjie,sbie->sbje", _point_transfer(mesh, finer, exponent), x))
+
+
+def unseen(
+    mesh: RadialMesh, V: Callable[[Array], Array], table: Array, functions: Array, exponent: float
+) -> Array:
+    """Of each element, abs int (V - its interpolant) f, for functions f: what falls between the points.
+
+    `table` (elements, points) are the values of V at the quadrature points, `functions` (m, elements, points)
+    those of f. The midpoints of `BETWEEN` equal parts of each element are looked at.
+    """
+    xi, first = _between(mesh.n_quad, exponent)
+    rest = _between(mesh.n_quad, 0.0)[1]
+    lengths = np.diff(mesh.edges)
+
+    def between(values: Array) -> Array:
+        return np.concatenate([values[..., :1, :] @ first.T, values[..., 1:, :] @ rest.T], axis=-2)
+
+    r = mesh.edges[:-1, None] + lengths[:, None] * (1 + xi) / 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        off = V(r.ravel()).reshape(r.shape) - between(table)
+        missed = np.abs(np.einsum("eq,meq->me", off, between(functions))) * lengths / BETWEEN
+    return np.asarray(np.where(np.isnan(missed), np.inf, missed))
+
+
+@lru_cache(maxsize=64)
+def _between(points: int, exponent: float) -> tuple[Array, Array]:
+    """Midpoints of equal parts of [-1, 1], and the polynomials of the Gauss points there."""
+    xi = (2 * np.arange(BETWEEN) + 1) / BETWEEN - 1
+    return xi, basis.lagrange(basis.gauss_rule(points, exponent)[0], xi)
 
 
 @lru_cache(maxsize=256)

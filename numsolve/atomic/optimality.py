@@ -20,8 +20,7 @@ import numpy as np
 from numsolve._core.limits import Limits
 
 from .result import RadialResult
-from .squared import elementwise
-from .tables import dirac_tables, gather, schroedinger_tables
+from .tables import dirac_tables, elementwise, gather, schroedinger_tables
 from .xc import C_1986
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What the solvers of this column return."""
+"""What the radial solvers return, and one orbital of an atom."""
 
 from __future__ import annotations
 
@@ -146,8 +146,8 @@ class RadialResult(Result):
             return plot_history(self.history, ax=ax, **style)
         axes = new_axes(ax)
         for k in range(len(self.x)):
-            _draw_orbital(axes, self.r, self.P[k], f"{self.label(k)}  {self.x[k]:.6g} Ha", **style)
-        return _finish_orbitals(axes)
+            draw_orbital(axes, self.r, self.P[k], f"{self.label(k)}  {self.x[k]:.6g} Ha", **style)
+        return finish_orbitals(axes)
 
     def __repr__(self) -> str:
         kind = "Schrödinger" if self.kappa is None else f"Dirac, kappa = {self.kappa}"
@@ -201,148 +201,13 @@ class Orbital:
         return f"Orbital({self.label}, occupation {self.occupation:g}, energy {self.energy:.10g})"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class AtomResult(Result):
-    """A self-consistent atom.
-
-    Energies are in hartree, lengths in bohr. Functions are given at the quadrature points `r`; where the atom
-    is spin-polarised, potentials have a first axis for up and down.
-
-    Attributes
-    ----------
-    x : array
-        Potential of the electrons (Hartree, exchange, correlation) at the points: the start of another run.
-    total_energy : float
-        Total energy.
-    energy_terms : dict of str to float
-        "kinetic", "hartree", "nuclear", "external", "xc", whose sum it is; "band", the sum of occupied
-        orbital energies; and "virial", which vanishes for a converged nonrelativistic atom: 2 kinetic +
-        hartree - int n r V' + 3 int n (v_xc - e_xc) with the nucleus' V; nan with an external potential.
-    orbitals : tuple of Orbital
-        In the order of the configuration.
-    r, weights : array of shape (n_points,)
-        Quadrature points and weights: ``weights @ f`` is the integral of f(r).
-    density : array of shape (n_points,)
-        Electrons per cubic bohr.
-    spin_density : array of shape (n_points,), or None
-        Up less down.
-    v_eff, v_hartree, v_xc : array
-        The potential that the orbitals feel, and its parts.
-    dE_dZ : float
-        Derivative of the total energy by the nuclear charge, the electrons and the nucleus' radius kept:
-        minus int rho / r for a point.
-    error_estimate : float
-        Of the total energy in hartree: what its change with elements of an order higher by four points to,
-        and rounding. The wall at the end of the mesh is not in it.
-    certified : bool
-        Whether a count of the energies below and above each orbital's proves its index.
-    nfactorizations : int
-        Factorisations done.
-    Z, n_electrons : float
-        Nuclear charge and number of electrons.
-    mesh : RadialMesh
-        The elements.
-    """
-
-    x: Array
-    total_energy: float = float("nan")
-    energy_terms: dict[str, float] = field(default_factory=dict)
-    orbitals: tuple[Orbital, ...] = ()
-    r: Array = field(default_factory=lambda: np.empty(0))
-    weights: Array = field(default_factory=lambda: np.empty(0))
-    density: Array = field(default_factory=lambda: np.empty(0))
-    spin_density: Array | None = None
-    v_eff: Array = field(default_factory=lambda: np.empty(0))
-    v_hartree: Array = field(default_factory=lambda: np.empty(0))
-    v_xc: Array = field(default_factory=lambda: np.empty(0))
-    dE_dZ: float = float("nan")  # noqa: N815
-    error_estimate: float = float("nan")
-    certified: bool = False
-    nfactorizations: int = 0
-    Z: float = float("nan")
-    n_electrons: float = float("nan")
-    mesh: RadialMesh | None = None
-
-    def orbital(self, label: str) -> Orbital:
-        """Find an orbital by its label.
-
-        Parameters
-        ----------
-        label : str
-            As "3d", "3d5/2" or "3d up".
-
-        Returns
-        -------
-        Orbital
-        """
-        for orbital in self.orbitals:
-            if orbital.label == label:
-                return orbital
-        names = ", ".join(orbital.label for orbital in self.orbitals)
-        raise KeyError(f"no orbital {label!r}; there are {names}")
-
-    def plot(
-        self,
-        ax: Axes | None = None,
-        *,
-        what: Literal["density", "orbitals", "potential", "convergence"] = "density",
-        **style: Unpack[LineStyle],
-    ) -> Axes:
-        """Draw the radial density, the orbitals, the potential, or the convergence.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            Where to draw; a new figure by default.
-        what : {"density", "orbitals", "potential", "convergence"}
-            The radial density ``4 pi r^2 n``, the functions P, ``-r v_eff``, or the residual.
-        **style
-            Passed to ``ax.plot``.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
-        if checks.choice("what", what, ("density", "orbitals", "potential", "convergence")) == "convergence":
-            return plot_history(self.history, ax=ax, **style)
-        axes = new_axes(ax)
-        if what == "orbitals":
-            for orbital in self.orbitals:
-                _draw_orbital(axes, self.r, orbital.P, orbital.label, **style)
-            return _finish_orbitals(axes)
-        if what == "density":
-            axes.plot(*_smooth(self.r, 4 * np.pi * self.r**2 * self.density), **style)
-            axes.set(ylabel="radial density (electrons / bohr)", ylim=(0, None))
-        else:
-            axes.plot(*_smooth(self.r, -self.r * self.v_eff), **style)
-            axes.set(ylabel="effective charge  -r V")
-        axes.set(xscale="log", xlabel="r (bohr)", xlim=(0.1 / max(self.Z, 1), self.r[-1]))
-        axes.grid(visible=True, alpha=0.3)
-        return axes
-
-    def __repr__(self) -> str:
-        sure = "certified" if self.certified else "not certified"
-        head = (
-            f"AtomResult: Z = {self.Z:g}, {self.n_electrons:g} electrons, {self.nit} iterations, "
-            f"orbitals {sure}. {self.message}"
-        )
-        total = (
-            f"total energy {self.total_energy:.10f} Ha (discretisation error about {self.error_estimate:.0e})"
-        )
-        rows = [
-            f"{orbital.label:>10} {orbital.occupation:8.4g} {orbital.energy:20.10f}"
-            + ("" if orbital.bound else "  not bound")
-            for orbital in self.orbitals
-        ]
-        return "\n".join([head, total, f"{'orbital':>10} {'electrons':>8} {'energy (Ha)':>19}", *rows])
-
-
-def _draw_orbital(axes: Axes, r: Array, P: Array, name: str, **style: Unpack[LineStyle]) -> None:
+def draw_orbital(axes: Axes, r: Array, P: Array, name: str, **style: Unpack[LineStyle]) -> None:
+    """One radial function."""
     line: dict[str, Any] = {"label": name, "linewidth": 1.4, **style}
-    axes.plot(*_smooth(r, P), **line)
+    axes.plot(*smooth(r, P), **line)
 
 
-def _smooth(r: Array, values: Array) -> tuple[Array, Array]:
+def smooth(r: Array, values: Array) -> tuple[Array, Array]:
     """A curve through the points, which are too few for a logarithmic axis near the nucleus."""
     from scipy.interpolate import CubicSpline
 
@@ -350,7 +215,8 @@ def _smooth(r: Array, values: Array) -> tuple[Array, Array]:
     return fine, CubicSpline(np.log(r), values, axis=-1)(np.log(fine)).T
 
 
-def _finish_orbitals(axes: Axes) -> Axes:
+def finish_orbitals(axes: Axes) -> Axes:
+    """Labels of the axes, and of the curves."""
     axes.set(xscale="log", xlabel="r (bohr)", ylabel="P(r)")
     count = len(axes.get_lines())
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, ncols=1 + count // 20)

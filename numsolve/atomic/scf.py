@@ -10,8 +10,10 @@ import numpy as np
 
 from ._radial import read_potential
 from ._tuples import PIECE_SECONDS, Fields, Mixing, Order, Pencil, States, pieces, zeros
+from .gradient import gradient
 from .tables import (
     dirac_tables,
+    first_exponent,
     gather,
     radial_power,
     scalar_power,
@@ -25,10 +27,11 @@ if TYPE_CHECKING:
     from numsolve._core.typing import Array
 
     from ._radial import Potential
-    from ._tuples import Tables
+    from ._tuples import Gradient, Tables
     from .configuration import Level
     from .mesh import RadialMesh
     from .nucleus import Nucleus
+    from .xc import Functional
 
 #: A last look costs so many factorisations a state: up to eight steps, and two for its certificate.
 LOOK = 10
@@ -43,9 +46,10 @@ class Equations:
     scalar: bool  # whether spin and orbit are averaged
     levels: tuple[Level, ...]
     spins: int
-    functional: tuple[float, float]  # how much of exchange and of correlation
+    functional: Functional
     nucleus: Nucleus | None = None  # a point
     external: Potential | None = None
+    temperature: float = 0.0
 
     @property
     def point(self) -> float:
@@ -72,6 +76,20 @@ class Equations:
         power = scalar_power if self.scalar else radial_power
         return tuple(power(channel, self.point, self.c) for channel in self.channels)
 
+    def exponent(self, mesh: RadialMesh) -> float:
+        """The Jacobi exponent of the first element's points."""
+        return 0.0 if self.c is None or mesh.edges[0] > 0.0 else first_exponent(self.point, self.c)
+
+    def gradient(self, mesh: RadialMesh, tables: Tables) -> Gradient | None:
+        """What a functional of the density's gradient needs."""
+        if self.functional.gradient is None:
+            return None
+        channels = self.channels
+        if self.c is None or self.scalar:  # D is P' for Schrödinger, P' - P / r for the scalar equation
+            channels = (-1 if self.scalar else 0,) * len(channels)
+        constants = np.array(self.functional.gradient)
+        return gradient(mesh, tables, self.exponent(mesh), channels, self.spins, constants)
+
     def fixed(self, mesh: RadialMesh, tables: Tables, out: Array) -> None:
         """Fill in the potentials of the nucleus and of what is outside, (2, blocks, points, 8)."""
         out[0] = -self.Z / tables.r if self.nucleus is None else self.nucleus.potential(tables.r)
@@ -91,6 +109,7 @@ class SelfConsistentField:
     states: States
     pencil: Pencil
     fields: Fields
+    gradient: Gradient | None
     mixing: Mixing
 
     @classmethod
@@ -104,6 +123,7 @@ class SelfConsistentField:
             [level.n - level.l - 1 for level in levels],
             [level.occupation for level in levels],
         )
+        states.each["room"] = [level.room for level in levels]
         (V,) = zeros((equations.spins, *tables.r.shape))
         fields = Fields.of(tables, equations.spins)
         equations.fixed(mesh, tables, fields.fixed)
@@ -114,6 +134,7 @@ class SelfConsistentField:
             states,
             Pencil.of(tables, V),
             fields,
+            equations.gradient(mesh, tables),
             Mixing.of(V.size, depth),
         )
 
@@ -167,9 +188,20 @@ class SelfConsistentField:
         certifying: bool = False,
     ) -> Order:
         """What a call of the compiled loop is to do, as `Order` says."""
-        exchange, correlation = self.equations.functional
-        probes = pieces(self.tables)
-        return Order(self.equations.Z, exchange, correlation, alpha, n, stop_at, sweeps, probes, certifying)
+        exchange, correlation, _ = self.equations.functional
+        return Order(
+            self.equations.Z,
+            exchange,
+            correlation,
+            alpha,
+            n,
+            stop_at,
+            sweeps,
+            pieces(self.tables),
+            certifying,
+            self.equations.temperature,
+            sum(level.occupation for level in self.equations.levels),
+        )
 
     def _call(self, x: Array, residuals: Array, order: Order) -> tuple[int, bool]:
         from . import _cpu_scf as kernels
@@ -179,6 +211,7 @@ class SelfConsistentField:
             self.states,
             self.pencil,
             self.fields,
+            self.gradient,
             self.mixing,
             self.equations.c,
             True if len(x) == 2 else None,  # types of their own: each is compiled without the other

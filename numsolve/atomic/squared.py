@@ -22,7 +22,7 @@ from numsolve._core.limits import Limits
 from . import _radial
 from .mesh import RadialMesh
 from .result import RadialResult
-from .tables import dirac_tables, local_order, radial_power, unspread
+from .tables import dirac_tables, elementwise, radial_power, unspread
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array
@@ -143,11 +143,3 @@ def _states(
         _u=nodal[0][:, index] * sign[..., None],
         _power=0.0 if plus.first else radial_power(kappa, Z, c),
     )
-
-
-def elementwise(table: Array, mesh: RadialMesh) -> Array:
-    """Bring (1, blocks, points, n, 8) to (elements, points, nodes from left to right)."""
-    values = np.moveaxis(table[0], -1, 1).reshape(-1, *table.shape[2:4])[: mesh.n_elements]
-    out = np.empty_like(values)
-    out[..., local_order(mesh.order)] = values
-    return np.asarray(out)

@@ -166,6 +166,14 @@ def gather(values: Array, elements: int) -> Array:
     return unspread(values, elements).reshape(*values.shape[:-3], -1)
 
 
+def elementwise(table: Array, mesh: RadialMesh) -> Array:
+    """Bring (1, blocks, points, n, 8) to (elements, points, nodes from left to right)."""
+    values = np.moveaxis(table[0], -1, 1).reshape(-1, *table.shape[2:4])[: mesh.n_elements]
+    out = np.empty_like(values)
+    out[..., local_order(mesh.order)] = values
+    return np.asarray(out)
+
+
 class Points(NamedTuple):
     """Where the quadrature points are, and how to integrate."""
 

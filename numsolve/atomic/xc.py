@@ -8,19 +8,36 @@ interpolation.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+
+from .gradient import PBE, PBESOL
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike
 
 #: Speed of light in atomic units, as adjusted in 1986: that of the published tables.
 C_1986 = 137.0359895
-#: How much of exchange and of correlation a functional has.
-FUNCTIONALS = {"lda": (1.0, 1.0), "exchange": (1.0, 0.0), "hartree": (0.0, 0.0)}
+
+
+class Functional(NamedTuple):
+    """How much of local exchange and correlation there is, or the constants of those of the gradient."""
+
+    exchange: float
+    correlation: float
+    gradient: tuple[float, float, float] | None = None
+
+
+FUNCTIONALS = {
+    "lda": Functional(1.0, 1.0),
+    "pbe": Functional(1.0, 1.0, PBE),
+    "pbesol": Functional(1.0, 1.0, PBESOL),
+    "exchange": Functional(1.0, 0.0),
+    "hartree": Functional(0.0, 0.0),
+}
 
 
 def vwn_lda(n: ArrayLike, relativistic: bool = False, *, c: float = C_1986) -> tuple[Array, Array]:

@@ -240,9 +240,9 @@ BAD = {
     "entry of two": (atom, {"configuration": [(1, 2)]}, ValueError, r"the entry \(1, 2\)"),
     "unknown functional": (
         atom,
-        {"xc": "pbe"},
+        {"xc": "b3lyp"},
         ValueError,
-        "xc must be one of 'lda', 'exchange', 'hartree'; got 'pbe'",
+        "xc must be one of 'lda', 'pbe', 'pbesol', 'exchange', 'hartree'; got 'b3lyp'",
     ),
     "unknown mixing": (atom, {"mixing": "x"}, ValueError, "mixing must be one of 'anderson', 'linear'"),
     "mixing_alpha 0": (

@@ -42,6 +42,10 @@ def atom_spin(**settings):
     return AtomDFT(7, spin_polarized=True).run(**settings)
 
 
+def atom_gradient(**settings):
+    return AtomDFT(10, xc="pbe").run(**settings)
+
+
 def slow(**settings):
     """An iteration that needs tens of thousands of steps."""
     atom = AtomDFT(92, mixing="linear", mixing_alpha=1e-3, tol=1e-14)
@@ -61,6 +65,7 @@ class TestConduct(Conduct):
         "Schrödinger": Call(run=atom, long=slow),
         "Dirac": Call(run=atom_dirac, long=slow_dirac),
         "spin": Call(run=atom_spin),
+        "gradient": Call(run=atom_gradient),
     }
 
 

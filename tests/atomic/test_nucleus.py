@@ -203,3 +203,33 @@ def test_atoms_travel_with_all_of_it():
 def test_bad_input_is_named(settings, error, message):
     with pytest.raises(error, match=message):
         AtomDFT(**{"Z": 2, **settings})
+
+
+# -- thin layers -----------------------------------------------------------------------------------
+
+
+def shell(r):
+    """A layer so thin that it falls between the quadrature points."""
+    return 100 * np.exp(-(((r - 0.5) / 1e-3) ** 2))
+
+
+def test_a_thin_layer_from_outside_is_seen_and_told():
+    """Elements of the user's own around it give the truth; the default ones say that they do not."""
+    with pytest.warns(PrecisionWarning, match="does not resolve"):
+        atom = AtomDFT("He", external=shell).run()
+    edges = np.concatenate([[0.0, 0.1, 0.3], 0.5 + 1e-3 * np.arange(-6, 7, 2), [0.7, 1.5, 4, 10, 25, 50]])
+    fine = AtomDFT("He", external=shell, mesh=RadialMesh(edges, 17)).run()
+    assert fine.error_estimate < 1e-8
+    assert fine.total_energy > AtomDFT("He").run().total_energy + 0.2
+    assert abs(atom.total_energy - fine.total_energy) < 2 * atom.error_estimate
+
+
+def test_the_default_mesh_of_the_radial_solver_closes_in_on_a_thin_layer():
+    def potential(r):
+        return -2 / r + shell(r)
+
+    found = solve_radial_schroedinger(potential, 0, 1, Z=2)
+    edges = np.concatenate([[0.0, 0.1, 0.3], 0.5 + 1e-3 * np.arange(-6, 7, 2), [0.7, 1.5, 4, 10, 25, 50]])
+    fine = solve_radial_schroedinger(potential, 0, 1, Z=2, mesh=RadialMesh(edges, 17))
+    assert found.energies == pytest.approx(fine.energies, abs=1e-9)
+    assert found.energies[0] > -1.9

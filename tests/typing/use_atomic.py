@@ -51,6 +51,14 @@ def atoms() -> float:
     assert_type(result.error_estimate, float)
     assert_type(result.mesh, atomic.RadialMesh | None)
     assert_type(atomic.solve_atoms([1, 2, 3], tol=1e-6), list[atomic.AtomResult])
+    warm = atomic.AtomDFT("Fe", xc="pbe", temperature=0.01).run()
+    assert_type(warm.chemical_potential, float)
+    assert_type(warm.evaluate(r, derivative=1), atomic.AtomFunctions)
+    assert_type(warm.evaluate(r).density, NDArray[Any])
+    assert_type(warm.norm_outside(r), NDArray[Any])
+    assert_type(warm.log_derivative(r, 2.0, 1), NDArray[Any])
+    assert_type(warm.phase_shift(r, 1), NDArray[Any])
+    warm.export("iron.txt", format="text", r=r)
     return result.total_energy
 
 
