@@ -19,6 +19,8 @@ from .result import RieszEigResult as RieszEigResult
 from .result import RieszFamilyResult as RieszFamilyResult
 from .result import RieszPlaneResult as RieszPlaneResult
 from .result import RieszResult as RieszResult
+from .sine import SineSolution as SineSolution
+from .sine import TensorSine as TensorSine
 from .solver import RieszSolver as RieszSolver
 from .symbol import SymbolAnalysis as SymbolAnalysis
 from .symbol import analyze_symbol as analyze_symbol
@@ -36,7 +38,9 @@ __all__ = [
     "RieszResult",
     "RieszSolver",
     "RieszSplineOperator",
+    "SineSolution",
     "SymbolAnalysis",
+    "TensorSine",
     "TensorSpline",
     "analyze_symbol",
     "bspline_fractional_derivative",
