@@ -19,6 +19,7 @@ from numsolve._core.result import Status
 
 from ._choice import better, by_modes, check_drift, delivered, obstacle_of
 from ._data import Data
+from ._exterior import Lift, check_exterior, lifted, right_hand_side
 from ._mesh import Mesh, factorise_on_mesh
 from ._settings import DEFINITIONS, FOREIGN, PRECONDITIONERS
 from ._sine_bvp import check_sines, solve_by_sines
@@ -62,6 +63,7 @@ def solve_riesz_bvp(
     advection: Values | None = None,
     weights: tuple[float, float] = (0.5, 0.5),
     definition: Definition = "rl",
+    exterior: Values = 0.0,
     method: Method = "auto",
     preconditioner: Preconditioner = "auto",
     breaks: ArrayLike | None = None,
@@ -72,7 +74,7 @@ def solve_riesz_bvp(
     progress: bool = False,
     time_limit: float | None = None,
 ) -> RieszResult:
-    r"""Solve ``diffusion * R u + advection * u' + reaction * u = f`` on an interval, with u = 0 outside it.
+    r"""Solve ``diffusion * R u + advection * u' + reaction * u = f`` on an interval, with u given outside.
 
     The sign is that of a positive operator: for equal weights of one half
     ``R = (D_left^alpha + D_right^alpha) / (2 cos(pi alpha / 2)) = (-Delta)^(alpha/2)``, and ``R u = -u''``
@@ -105,6 +107,9 @@ def solve_riesz_bvp(
         the former give the fractional Laplacian of the function that is zero outside. "spectral" is another
         operator, the power of ``-d^2/dx^2`` with the eigenfunctions ``sin(k pi (x - a) / (b - a))``: it is
         solved by n - 1 sines, for equal weights.
+    exterior : callable or float
+        The values of u outside the interval, zero by default: a function of points on both sides that grows
+        more slowly than ``|x|^alpha``. For the definition "rl", equal weights and no advection.
     method : {"auto", "spline", "spectral", "dense"}
         B-splines with fast transforms, Jacobi modes, or B-splines with a dense factorisation. "auto" takes
         the modes if the data are functions and their estimated error is at most 1e-8, else whatever has the
@@ -176,6 +181,9 @@ def solve_riesz_bvp(
     >>> r = solve_riesz_bvp(1.0, 1.5, advection=3.0)
     >>> r([0.25, 0.75]).round(4)  # it is carried to the right
     array([0.0854, 0.1821])
+    >>> r = solve_riesz_bvp(0.0, 1.5, exterior=lambda x: x)  # lines are harmonic for orders above one
+    >>> r([0.25, 0.75, 2.0]).round(9)
+    array([0.25, 0.75, 2.  ])
     >>> r = solve_riesz_bvp(np.sqrt, 1.5, weights=(0.9, 0.1))
     >>> r.method, r.error_estimate < 1e-8
     ('spectral', True)
@@ -190,6 +198,29 @@ def solve_riesz_bvp(
     checks.choice("definition", definition, DEFINITIONS)
     preconditioner = check_preconditioner(preconditioner)
     rtol = checks.real("rtol", rtol, low=0.0)
+    if check_exterior(exterior, definition, weights, advection, (f, reaction)):
+        ends = check_interval(interval if breaks is None else (np.min(breaks), np.max(breaks)))
+        lift = Lift(exterior, alpha, ends)
+        part = solve_riesz_bvp(
+            right_hand_side(f, reaction, lift),
+            alpha,
+            interval=interval,
+            n=n,
+            p=p,
+            reaction=reaction,
+            diffusion=diffusion,
+            weights=weights,
+            method=method,
+            preconditioner=preconditioner,
+            breaks=breaks,
+            rtol=rtol,
+            x0=x0,
+            maxiter=maxiter,
+            callback=callback,
+            progress=progress,
+            time_limit=time_limit,
+        )
+        return lifted(part, lift)
     asked = "it was asked for"
     if by_sines:
         if x0 is not None or breaks is not None:

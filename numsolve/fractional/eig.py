@@ -181,7 +181,7 @@ def _modes(N: int, alpha: float, k: int) -> tuple[Any, Any, float]:
 
 
 def _with_potential(potential: Any, modes: Modes, N: int, k: int) -> RieszEigResult:
-    """The smallest eigenvalues with a potential, and those with half and a quarter of the modes to compare."""
+    """The smallest eigenvalues with a potential; with half and a quarter of the modes to compare."""
     interval = modes.interval
 
     def values_of(x: Any) -> Any:
@@ -217,7 +217,7 @@ def _with_potential(potential: Any, modes: Modes, N: int, k: int) -> RieszEigRes
     result = RieszEigResult(
         x=values,
         status=Status.CONVERGED if estimate <= TOLERABLE else Status.STAGNATED,
-        detail="" if estimate <= TOLERABLE else f"The error is estimated at {estimate:.1g}: n is too small.",
+        detail="" if estimate <= TOLERABLE else f"The error is estimated at {estimate:.1g}; n is too small.",
         residual=residual,
         points=from_unit(y, interval),
         sol=tuple(JacobiSolution(v.copy(), modes.alpha, interval) for v in vectors.T),

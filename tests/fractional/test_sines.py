@@ -165,7 +165,12 @@ def test_a_rough_start_decays_as_heat_does():
 def test_products_of_sines():
     box = {"interval": ((0, 1), (-1, 2)), **SPECTRAL}
     r = solve_riesz_2d(
-        lambda x, y: sine(2)(x) * np.sin(np.pi * (y + 1) / 3), 0.7, diffusion=(3, 3), reaction=2.0, n=32, **box
+        lambda x, y: sine(2)(x) * np.sin(np.pi * (y + 1) / 3),
+        0.7,
+        diffusion=(3, 3),
+        reaction=2.0,
+        n=32,
+        **box,
     )
     rate = 3 * ((2 * np.pi) ** 2 + (np.pi / 3) ** 2) ** 0.35 + 2
     x, y = np.array([0.1, 0.7]), np.array([-0.3, 1.1])
