@@ -59,13 +59,19 @@ def _sines() -> object:
 def _reaction() -> object:
     from numsolve.fractional import solve_fractional_diffusion
 
-    return solve_fractional_diffusion(0.1, 1.5, (0.0, 0.1), source=lambda t, x, u: u, n=8, dt=0.05)
+    return solve_fractional_diffusion(0.1, 1.5, (0.0, 0.1), source=lambda _t, _x, u: u, n=8, dt=0.05)
 
 
 def _plane() -> object:
     from numsolve.fractional import solve_riesz_2d
 
     return solve_riesz_2d(1.0, 1.5, n=16)
+
+
+def _disc() -> object:
+    from numsolve.fractional import solve_riesz_disc
+
+    return solve_riesz_disc(1.0, 1.5, n=8)
 
 
 CALLS: dict[str, Callable[[], object]] = {
@@ -77,5 +83,6 @@ CALLS: dict[str, Callable[[], object]] = {
     "solve_riesz_bvp, sines": _sines,
     "solve_fractional_diffusion, reaction": _reaction,
     "solve_riesz_2d": _plane,
+    "solve_riesz_disc": _disc,
     "first passage": _first_passage,
 }

@@ -32,6 +32,10 @@ def equations() -> NDArray[Any]:
     )
     fractional.solve_riesz_2d(1.0, 0.5, definition="spectral")
     fractional.solve_riesz_eig(1.5, potential=np.square)
+    disc = fractional.solve_riesz_disc(lambda x, y: x * y, 1.5, center=(0.0, 1.0))
+    assert_type(disc, fractional.RieszPlaneResult)
+    round_one: fractional.DiscSolution | None = None
+    assert round_one is None
     sine: fractional.SineSolution | fractional.TensorSine | None = None
     assert sine is None
     solver = fractional.RieszSolver([1.2, 1.5], method="dense", definition="rl")
