@@ -14,12 +14,13 @@ from ._settings import TimeIsOverError
 from ._splines import unsolved
 from .bspline import LEAST_ALPHA
 from .result import RieszResult
-from .spectral import TOLERABLE, Modes, jacobi_series, solve_by_collocation, solve_by_division
+from .spectral import TOLERABLE, jacobi_series, solve_by_collocation, solve_by_division
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
 
     from ._data import Data
+    from ._modes import Modes
     from .spectral import Tables
 
 

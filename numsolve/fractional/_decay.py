@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.limits import Limits
 
-    from .spectral import Modes
+    from ._modes import Modes
 
     Array = NDArray[np.float64]
     Function = Callable[[Array], Array]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .spectral import Modes
+    from ._modes import Modes
 
     Array = NDArray[np.float64]
     Function = Callable[[Array], Array]

@@ -21,7 +21,7 @@ from ._settings import TimeIsOverError, keep_time
 from ._steps import missed_of
 from .jacobi import from_unit, image_rule
 from .result import FractionalDiffusionResult
-from .spectral import TOLERABLE, Modes
+from .spectral import TOLERABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numsolve._core.limits import Limits
 
     from ._exponential import Flow, Force
+    from ._modes import Modes
 
     Array = NDArray[np.float64]
 

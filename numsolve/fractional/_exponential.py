@@ -22,6 +22,7 @@ import numpy as np
 
 from ._data import sample
 from ._decay import SAMPLES, Decay
+from ._modes import WITNESSES
 from ._sine_bvp import at_ends, sine_start
 from .jacobi import basis as mode_basis
 from .jacobi import exponents, from_unit, image_basis, image_rule, to_unit
@@ -35,14 +36,13 @@ from .sine import (
     sines,
     to_sines,
 )
-from .spectral import WITNESSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from .spectral import Modes
+    from ._modes import Modes
 
     Array = NDArray[np.float64]
 

@@ -29,7 +29,8 @@ from numsolve._core.result import Status, deliver
 
 from ._data import is_number, is_values, sample
 from ._estimate import UNIT
-from .spectral import TOLERABLE, WITNESSES
+from ._modes import WITNESSES
+from .spectral import TOLERABLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,12 +12,12 @@ from numsolve._core.result import deliver
 
 from ._assembly import clamped_knots, greville_points, spline_values
 from ._estimate import from_levels
+from ._modes import WITNESSES
 from ._settings import TimeIsOverError
 from ._splines import check_numpy, check_size, direct, moved, unsolved
 from .dense import dense_matrix
 from .jacobi import from_unit
 from .result import RieszResult
-from .spectral import WITNESSES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

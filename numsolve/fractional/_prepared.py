@@ -17,6 +17,7 @@ from ._choice import better, by_modes, check_drift, delivered, obstacle_of
 from ._data import Data, check_positive, is_number, sample
 from ._estimate import difference, from_levels
 from ._gmres import PATIENCE, Iterate, fgmres
+from ._modes import WITNESSES, Modes
 from ._sine_bvp import solve_by_sines
 from ._splines import (
     COARSER,
@@ -35,7 +36,6 @@ from .bspline import LEAST_ALPHA
 from .jacobi import from_unit
 from .operator import RieszSplineOperator, spline_of
 from .result import RieszResult
-from .spectral import WITNESSES, Modes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

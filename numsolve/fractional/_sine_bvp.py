@@ -15,12 +15,13 @@ from numsolve._core.result import Status, deliver
 from ._data import Data, is_values
 from ._estimate import UNIT, difference, from_levels
 from ._gmres import PATIENCE, Iterate, fgmres
+from ._modes import WITNESSES
 from ._settings import TimeIsOverError, keep_time
 from ._splines import MAXITER, asides, doubted, moved, unsolved
 from ._system import turns
 from .result import RieszResult
 from .sine import SineSolution, ends_of, from_sines, grid, linear_coefficients, sine_eigenvalues, to_sines
-from .spectral import TOLERABLE, WITNESSES
+from .spectral import TOLERABLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

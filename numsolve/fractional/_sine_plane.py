@@ -20,13 +20,14 @@ from numsolve._core.result import Status, deliver
 from ._data import is_values, sample
 from ._estimate import from_levels
 from ._gmres import PATIENCE, fgmres
+from ._modes import WITNESSES
 from ._sine_bvp import LEAST_SPANS, REASON
 from ._splines import MAXITER, doubted
 from ._system import turns
 from .bspline import check_order
 from .result import RieszPlaneResult
 from .sine import TensorSine, grid, sine_eigenvalues
-from .spectral import TOLERABLE, WITNESSES
+from .spectral import TOLERABLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -30,11 +30,11 @@ from ._data import check_positive, is_values, sample, unseen_of
 from ._estimate import from_levels
 from ._factors import Factors
 from ._gmres import PATIENCE, Iterate, fgmres
+from ._modes import WITNESSES
 from ._settings import TimeIsOverError, keep_time
 from ._system import make_system
 from .jacobi import from_unit
 from .operator import RieszSplineOperator
-from .spectral import WITNESSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

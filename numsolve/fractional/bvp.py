@@ -21,6 +21,7 @@ from ._choice import better, by_modes, check_drift, delivered, obstacle_of
 from ._data import Data
 from ._exterior import Lift, check_exterior, lifted, right_hand_side
 from ._mesh import Mesh, factorise_on_mesh
+from ._modes import Modes
 from ._settings import DEFINITIONS, FOREIGN, PRECONDITIONERS
 from ._sine_bvp import check_sines, solve_by_sines
 from ._splines import DENSE_UNKNOWNS, doubted, factorise, iterate
@@ -28,7 +29,6 @@ from ._stability import instability
 from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
 from .dense import MOST_UNKNOWNS
 from .operator import RieszSplineOperator, check_interval, check_weights, check_width
-from .spectral import Modes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -23,6 +23,7 @@ from ._choice import check_drift
 from ._data import Data, is_number, is_values
 from ._exact import Exact, Start, stepped
 from ._exponential import Force, JacobiFlow, SineFlow
+from ._modes import Modes
 from ._settings import DEFINITIONS, FOREIGN
 from ._sine_bvp import REASON, check_sines
 from ._stability import instability
@@ -31,7 +32,7 @@ from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
 from .bvp import MOST_MODES, check_preconditioner
 from .operator import RieszSplineOperator, check_interval, check_weights
 from .result import FractionalDiffusionResult
-from .spectral import TOLERABLE, Modes
+from .spectral import TOLERABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,11 +25,12 @@ from numsolve._core.result import Status, deliver
 from ._data import is_values, sample, unseen_of
 from ._drift import reaction_matrix
 from ._estimate import UNIT, from_levels
+from ._modes import Modes
 from .bspline import check_alpha, check_degree, check_order
 from .jacobi import EQUAL, JacobiSolution, basis, eigenvalues, from_unit, gauss_rule, laplacian_scale
 from .operator import RieszSplineOperator, check_interval, check_spans
 from .result import RieszEigResult
-from .spectral import TOLERABLE, Modes
+from .spectral import TOLERABLE
 
 if TYPE_CHECKING:
     from ._data import Values

@@ -25,11 +25,12 @@ from numsolve._core import checks
 from numsolve._core.result import deliver
 
 from ._decay import Decay, follow, refine
+from ._modes import Modes
 from .bspline import check_order
 from .jacobi import from_unit, image_rule
 from .operator import check_interval, check_weights
 from .result import FirstPassageResult
-from .spectral import TOLERABLE, Modes, status_of
+from .spectral import TOLERABLE, status_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

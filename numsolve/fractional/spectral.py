@@ -23,14 +23,12 @@ from ._drift import Galerkin
 from ._estimate import UNIT, difference, from_levels
 from ._settings import keep_time
 from .jacobi import (
-    JacobiSolution,
     both_bases,
     eigenvalues,
     exponents,
     from_unit,
     image_basis,
     image_rule,
-    laplacian_scale,
 )
 from .result import RieszResult
 
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.limits import Limits
 
-    from .jacobi import Weights
+    from ._modes import Modes
 
     Array = NDArray[np.float64]
     Function = Callable[[Array], Array]
@@ -62,30 +60,6 @@ MOST_SAMPLES = 4096
 MODES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 #: A solution whose estimated error is larger, relative to its largest value, is not called one.
 TOLERABLE = 0.1
-#: Points at which solutions are compared, on (0, 1): they crowd at the ends, where errors do.
-WITNESSES = np.sin(np.pi / 2 * np.linspace(0.0, 1.0, 402)[1:-1]) ** 2
-
-
-@dataclass(frozen=True)
-class Modes:
-    """Which modes: the order, the weights of the derivatives, and where they live."""
-
-    alpha: float
-    weights: Weights
-    interval: tuple[float, float]
-
-    def solution(self, c: Array) -> JacobiSolution:
-        """The function with these coefficients."""
-        return JacobiSolution(c, self.alpha, self.interval, self.weights)
-
-    def eigenvalues(self, N: int) -> Array:
-        """What the operator multiplies the first N modes by."""
-        scale = laplacian_scale(self.interval, self.alpha)
-        return eigenvalues(N, self.alpha, self.weights) * scale
-
-    def witnesses(self) -> Array:
-        """Points at which solutions are compared."""
-        return np.asarray(from_unit(2 * WITNESSES - 1, self.interval))
 
 
 @dataclass(frozen=True)

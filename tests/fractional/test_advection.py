@@ -17,7 +17,7 @@ from numsolve.fractional import (
 )
 from numsolve.fractional._drift import drift_matrix
 from numsolve.fractional._exponential import phi
-from numsolve.fractional.spectral import Modes
+from numsolve.fractional._modes import Modes
 
 X = np.linspace(0, 1, 301)
 PULSE = {"alpha": 1.5, "t_span": (0, 0.2), "advection": 4.0, "t_eval": [0.05, 0.2]}
