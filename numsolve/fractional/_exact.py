@@ -138,7 +138,8 @@ def stepped(
     times = np.r_[start, wanted[wanted > start], end]
     steps = Steps(times, dt)
     total = sum(steps.counts(force))
-    estimate, rows = math.inf, []
+    estimate = math.inf
+    rows: list[Array] = []
     size = float(np.max(np.abs(first(flow.points)))) if wanted[0] == start else 0.0
     with (
         np.errstate(over="ignore", invalid="ignore"),
@@ -192,7 +193,8 @@ def _compared(
     """The estimated error at the times after the start, and the share of the data that was not seen."""
     levels = [np.append(flow.at_witnesses(rows), size)]
     for part in (2, 4):
-        coarse, states = flow_of(part), []
+        coarse = flow_of(part)
+        states: list[Array] = []
         for _, reached, a in Steps(steps.times, steps.dt * part).follow(coarse, first, force):
             try:
                 keep_time(limits)

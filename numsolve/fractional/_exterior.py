@@ -87,7 +87,9 @@ class Lift:
         if self.constant or self.alpha == 2:
             return np.ones(1), np.zeros(1)
         low = np.arange(LOWEST, HIGHEST, WIDTH)
-        high, size, distances, weights = low + WIDTH, abs(limit), [], []
+        high, size = low + WIDTH, abs(limit)
+        distances: list[Array] = []
+        weights: list[Array] = []
         first = True
         while low.size:
             middle = (low + high) / 2

@@ -269,7 +269,8 @@ def solve_riesz_bvp(
         breaks = interval[0] + (interval[1] - interval[0]) * unit
         few = Mesh(breaks, unit, data, alpha, p, weights, definition)
         return factorise_on_mesh(few, rtol, asked, limits)
-    A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
+    derivative: Any = definition  # "spectral" is done
+    A = RieszSplineOperator(n, p, alpha, interval=interval, definition=derivative, weights=weights)
     if method == "dense":
         return factorise(A, data, rtol, asked, limits)
     if method == "spline":

@@ -185,21 +185,22 @@ def solve_riesz_disc(
     shift = 0.0 if reaction is None else checks.real("reaction", reaction)
     sides = tuple(check_interval((c - radius, c + radius)) for c in center)
 
-    solutions, residual = [], 0.0
-    for K in (n // 4, n // 2, n):
-        images, points, miss = _expand(f, alpha, center, radius, K)
+    def level(K: int) -> tuple[DiscSolution, float, tuple[Array, Array], float]:
+        images, points, missed = _expand(f, alpha, center, radius, K)
         c, residual = _divided(images, alpha, radius, shift)
-        solutions.append(DiscSolution(c, alpha, center, radius))
+        return DiscSolution(c, alpha, center, radius), residual, points, missed
+
+    solution, residual, points, missed = level(n)
     x, y = _witnesses(center, radius)
-    coarse, middle_values, fine = (u(x, y) for u in solutions)
-    estimate = max(from_levels(fine, middle_values, coarse), miss if miss > INTERPOLATION else 0.0)
+    estimate = from_levels(solution(x, y), *(level(n // part)[0](x, y) for part in (2, 4)))
+    estimate = max(estimate, missed if missed > INTERPOLATION else 0.0)
     result = RieszPlaneResult(
-        x=solutions[-1].coefficients,
+        x=solution.coefficients,
         status=status_of(estimate),
         detail="" if estimate <= TOLERABLE else "f is not smooth, or n is too small.",
         residual=residual,
         points=points,
-        sol=solutions[-1],
+        sol=solution,
         method="spectral",
         reason="a disc has modes of its own",
         error_estimate=estimate,
