@@ -121,7 +121,8 @@ class Decay:
         share = np.where(good, (self.inverse @ moments) / np.where(good, self.mu, 1.0), 0.0)
         rates = np.where(good, self.rate / np.where(good, self.mu, 1.0), 0.0)
         share = share * rates if rate else share
-        z = np.exp(-np.multiply.outer(elapsed, rates)) * share @ self.V.T
+        with np.errstate(over="ignore"):  # after so long a time there is nothing left
+            z = np.exp(-np.multiply.outer(elapsed, rates)) * share @ self.V.T
         return np.asarray(z.real / self.root)
 
     def _by_exponentials(self, moments: Array, elapsed: Array) -> Array:

@@ -252,7 +252,8 @@ def _check_times(t: Any, kappa: float, *, positive: bool) -> tuple[Array, Array]
     times = checks.array("t", t, dtype=np.float64, ndim=(0, 1), empty=False, low=0.0)
     if positive and not np.all(times > 0):
         raise ValueError("t must be positive: at t = 0 there is no density")
-    return times, kappa * np.atleast_1d(times)
+    with np.errstate(over="ignore"):
+        return times, np.minimum(kappa * np.atleast_1d(times), np.finfo(np.float64).max)
 
 
 def _result(
