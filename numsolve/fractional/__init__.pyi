@@ -3,6 +3,8 @@ from . import problems as problems
 from .bspline import bspline_fractional_derivative as bspline_fractional_derivative
 from .bvp import solve_riesz_bvp as solve_riesz_bvp
 from .diffusion import solve_fractional_diffusion as solve_fractional_diffusion
+from .disc import DiscSolution as DiscSolution
+from .disc import solve_riesz_disc as solve_riesz_disc
 from .eig import solve_riesz_eig as solve_riesz_eig
 from .first_passage import exit_time_density as exit_time_density
 from .first_passage import exit_time_moments as exit_time_moments
@@ -19,6 +21,8 @@ from .result import RieszEigResult as RieszEigResult
 from .result import RieszFamilyResult as RieszFamilyResult
 from .result import RieszPlaneResult as RieszPlaneResult
 from .result import RieszResult as RieszResult
+from .sine import SineSolution as SineSolution
+from .sine import TensorSine as TensorSine
 from .solver import RieszSolver as RieszSolver
 from .symbol import SymbolAnalysis as SymbolAnalysis
 from .symbol import analyze_symbol as analyze_symbol
@@ -26,6 +30,7 @@ from .symbol import mass_symbol as mass_symbol
 from .symbol import riesz_symbol as riesz_symbol
 
 __all__ = [
+    "DiscSolution",
     "FirstPassageResult",
     "FractionalDiffusionResult",
     "JacobiSolution",
@@ -36,7 +41,9 @@ __all__ = [
     "RieszResult",
     "RieszSolver",
     "RieszSplineOperator",
+    "SineSolution",
     "SymbolAnalysis",
+    "TensorSine",
     "TensorSpline",
     "analyze_symbol",
     "bspline_fractional_derivative",
@@ -50,6 +57,7 @@ __all__ = [
     "solve_fractional_diffusion",
     "solve_riesz_2d",
     "solve_riesz_bvp",
+    "solve_riesz_disc",
     "solve_riesz_eig",
     "survival_probability",
 ]

@@ -12,21 +12,33 @@ from numsolve._core.result import Status, deliver
 from ._data import is_values
 from ._settings import TimeIsOverError
 from ._splines import unsolved
+from .bspline import LEAST_ALPHA
 from .result import RieszResult
-from .spectral import TOLERABLE, Modes, jacobi_series, solve_by_collocation, solve_by_division
+from .spectral import TOLERABLE, jacobi_series, solve_by_collocation, solve_by_division
 
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
 
     from ._data import Data
+    from ._modes import Modes
     from .spectral import Tables
 
 
 def obstacle_of(data: Data, definition: str) -> str:
     """Why Jacobi modes cannot be used, or an empty string."""
-    if any(map(is_values, (data.f, data.reaction, data.diffusion))):
+    if any(map(is_values, (data.f, data.reaction, data.diffusion, data.advection))):
         return "the data are values at the collocation points, not functions"
     return "" if definition == "rl" else "Jacobi modes are for the definition 'rl'"
+
+
+def check_drift(alpha: float, obstacle: str, method: str = "auto") -> None:
+    """Refuse an advection where there are no Jacobi modes that hold it."""
+    if alpha <= LEAST_ALPHA:
+        raise ValueError(f"alpha must be above 1 with an advection, got {alpha}")
+    if method not in {"auto", "spectral"}:
+        raise ValueError(f"advection needs method 'auto' or 'spectral', got {method!r}")
+    if obstacle:
+        raise ValueError(f"advection needs Jacobi modes, which do not apply: {obstacle}")
 
 
 def by_modes(
@@ -37,9 +49,10 @@ def by_modes(
     The factorisations that a reaction needs are put into `kept`, or taken from there.
     """
     f, reaction = data.divided()
+    drift = data.drift()
     try:
-        if reaction is not None:
-            result = solve_by_collocation(f, reaction, modes, most, reason, limits, kept)
+        if reaction is not None or drift is not None:
+            result = solve_by_collocation(f, reaction, modes, most, reason, limits, kept, drift)
             words = f"{len(result.x)} Jacobi modes have an estimated error of {result.error_estimate:.1g}"
         else:
             series = jacobi_series(f, modes, most, limits)

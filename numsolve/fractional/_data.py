@@ -31,10 +31,14 @@ class Data:
     reaction: Any
     diffusion: Any
     interval: tuple[float, float]
+    advection: Any = None
 
     def __post_init__(self) -> None:
         self.xp = arrays.array_namespace(
-            f=_array(self.f), reaction=_array(self.reaction), diffusion=_array(self.diffusion)
+            f=_array(self.f),
+            reaction=_array(self.reaction),
+            diffusion=_array(self.diffusion),
+            advection=_array(self.advection),
         )
         if arrays.namespace_name(self.xp) == "jax":
             raise TypeError("arrays of jax cannot be written to, as the solver does; give NumPy arrays")
@@ -105,6 +109,21 @@ class Data:
             return np.asarray(values) if diffusion is None else quotient("reaction", values, diffusion)
 
         return f, None if self.reaction is None else reaction
+
+    def drift(self) -> Callable[[Array], Array] | None:
+        """``advection / diffusion`` as a function of points, None if there is none."""
+        if self.advection is None or (is_number(self.advection) and self.advection == 0):
+            return None
+
+        def drift(x: Array) -> Array:
+            values = sample("advection", self.advection, x)
+            if self.diffusion is None:
+                return np.asarray(values)
+            diffusion = sample("diffusion", self.diffusion, x)
+            check_positive("diffusion", diffusion, x)
+            return quotient("advection", values, diffusion)
+
+        return drift
 
 
 def quotient(name: str, values: Any, diffusion: Any) -> Array:

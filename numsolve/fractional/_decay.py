@@ -11,7 +11,11 @@ where a Gauss rule has the integrals exactly. With ``B = V diag(mu) V^-1`` it ha
 
 and ``B z(0)`` are the moments of the start, over ``Lambda^(1/2)``. B is symmetric for equal weights. Where
 its eigenvectors are of no use (one-sided operators of an order below one have none), exponentials of matrices
-by scaling and squaring take their place.
+by scaling and squaring take their place. With a drift there is a matrix K beside B,
+
+    B dz/dt = -K z,   K = kappa + Lambda^(-1/2) D Lambda^(-1/2),   K^-1 B = V diag(mu) V^-1,  (4)
+
+with D from `_drift`, and ``K^-1 B z(0)`` in the place of ``B z(0)``.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.linalg import eig, eigh, expm
 
+from ._drift import drift_matrix
 from ._estimate import difference, from_levels
 from ._settings import keep_time
 from .jacobi import (
@@ -44,9 +49,10 @@ if TYPE_CHECKING:
 
     from numsolve._core.limits import Limits
 
-    from .spectral import Modes
+    from ._modes import Modes
 
     Array = NDArray[np.float64]
+    Function = Callable[[Array], Array]
 
 #: Numbers of modes that are tried, until the last three agree.
 LEVELS = (16, 32, 64, 128, 256, 512)
@@ -59,27 +65,34 @@ SAMPLES, FEWER_SAMPLES = 4, 3
 
 
 class Decay:
-    """The semigroup on N modes."""
+    """The semigroup on N modes; with a drift v, that of ``kappa R u + v u'``, see `_drift`."""
 
-    def __init__(self, modes: Modes, N: int) -> None:
+    def __init__(self, modes: Modes, N: int, kappa: float = 1.0, drift: Function | None = None) -> None:
         self.modes, self.N = modes, N
         alpha, weights = modes.alpha, modes.weights
         y, w = gauss_rule(N, alpha)
         P, Q = both_bases(N, alpha, y, weights)
         self.root = np.sqrt(mode_eigenvalues(N, alpha, weights))
         self.B = Q.T @ (w[:, None] * P) / np.outer(self.root, self.root)  # (1), (2)
-        self.rate = laplacian_scale(modes.interval, alpha)
+        self.rate = kappa * laplacian_scale(modes.interval, alpha)
+        self.K = self.rate * np.eye(N)
         self.V: Any = None
-        if weights[0] == weights[1]:
+        if drift is not None:
+            self.K += drift_matrix(drift, modes, N) / np.outer(self.root, self.root)
+            self.rate = 1.0
+        if weights[0] == weights[1] and drift is None:
             self.mu, self.V = eigh(self.B)
             self.inverse: Any = self.V.T
         else:
-            mu, V = eig(self.B)
+            mu, V = eig(self.B if drift is None else np.linalg.solve(self.K, self.B))  # (4)
             try:
                 inverse = np.linalg.inv(V)
             except np.linalg.LinAlgError:
                 return
-            if np.linalg.norm(V) * np.linalg.norm(inverse) <= MOST_CONDITION:
+            condition = np.linalg.norm(V) * np.linalg.norm(inverse)
+            if drift is not None:
+                inverse = np.linalg.solve(self.K.T, inverse.T).T
+            if condition <= MOST_CONDITION:
                 self.mu, self.V, self.inverse = mu, V, inverse
 
     def moments(self, u0: Callable[[Array], Array], samples: int = SAMPLES) -> Array:
@@ -103,16 +116,17 @@ class Decay:
         """Coefficients at these times (of kappa one), one row each: (3); or of ``-du/dt``."""
         if self.V is None:
             z = self._by_exponentials(moments, elapsed)
-            return (self.rate * z @ self.backwards.T if rate else z) / self.root
+            return (z @ self.generator.T if rate else z) / self.root
         good = self.mu.real > 0
         share = np.where(good, (self.inverse @ moments) / np.where(good, self.mu, 1.0), 0.0)
         rates = np.where(good, self.rate / np.where(good, self.mu, 1.0), 0.0)
         share = share * rates if rate else share
-        z = np.exp(-np.multiply.outer(elapsed, rates)) * share @ self.V.T
+        with np.errstate(over="ignore"):  # after so long a time there is nothing left
+            z = np.exp(-np.multiply.outer(elapsed, rates)) * share @ self.V.T
         return np.asarray(z.real / self.root)
 
     def _by_exponentials(self, moments: Array, elapsed: Array) -> Array:
-        generator = -self.rate * self.backwards
+        generator = -self.generator
         z, now, out = self.backwards @ moments, 0.0, []
         step, propagator = -1.0, np.eye(self.N)
         for t in elapsed:
@@ -134,6 +148,11 @@ class Decay:
     def backwards(self) -> Array:
         """The inverse of B."""
         return np.asarray(np.linalg.inv(self.B))
+
+    @cached_property
+    def generator(self) -> Array:
+        """What dz/dt is minus the product of."""
+        return np.asarray(self.backwards @ self.K)
 
     def at_witnesses(self, coefficients: Array) -> Array:
         """The functions with these rows of coefficients where solutions are compared."""
@@ -171,11 +190,13 @@ def follow(
     *,
     rate: bool = False,
     missed: Callable[[int], float] = _nothing,
+    make: Callable[[int], Decay] | None = None,
 ) -> tuple[Array, float]:
     """Coefficients at the times, which ascend from zero, and the estimated error at those above.
 
     It is relative to the largest value at those, or to `size` where that is larger. With `rate` they are the
-    coefficients of ``-du/dt``. `missed` is the share of the start that samples for N modes do not see.
+    coefficients of ``-du/dt``. `missed` is the share of the start that samples for N modes do not see, and
+    `make` makes semigroups other than those of R.
     """
     later, sampling = elapsed > 0, 0.0
 
@@ -187,7 +208,7 @@ def follow(
             sampling = difference(*(decay.at_witnesses(c[later]) for c in (states, other)))
         return states, states[later]
 
-    states, estimate = refine(modes, level, most, limits, size, missed)
+    states, estimate = refine(modes, level, most, limits, size, missed, make)
     return states, max(estimate + sampling, missed(states.shape[1]) if later.any() else 0.0)
 
 
@@ -198,6 +219,7 @@ def refine(
     limits: Limits | None = None,
     size: float = 0.0,
     missed: Callable[[int], float] = _nothing,
+    make: Callable[[int], Decay] | None = None,
 ) -> tuple[Array, float]:
     """Double the number of modes, up to `most`, until what `level` makes of them does not change.
 
@@ -207,7 +229,7 @@ def refine(
     states, estimate = np.zeros((0, 1)), float("inf")
     for N in [*(N for N in LEVELS if N < most), most]:
         keep_time(limits)
-        decay = kept_decay(modes, N)
+        decay = kept_decay(modes, N) if make is None else make(N)
         states, compared = level(decay)
         levels.insert(0, np.append(decay.at_witnesses(compared), size))
         if compared.shape[0] == 0:

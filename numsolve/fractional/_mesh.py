@@ -11,13 +11,13 @@ from scipy.interpolate import BSpline
 from numsolve._core.result import deliver
 
 from ._assembly import clamped_knots, greville_points, spline_values
-from ._estimate import from_levels
+from ._estimate import difference, from_levels
+from ._modes import WITNESSES
 from ._settings import TimeIsOverError
 from ._splines import check_numpy, check_size, direct, moved, unsolved
 from .dense import dense_matrix
 from .jacobi import from_unit
 from .result import RieszResult
-from .spectral import WITNESSES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Spans of a coarser mesh, at least.
 LEAST_SPANS = 3
+#: Error over the difference from a mesh of quartered spans, where errors fall like their square root.
+QUARTERED = 2.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,17 @@ class Mesh:
         kept = np.unique(np.append(np.arange(0, spans, part), spans))
         if kept.size - 1 < LEAST_SPANS:
             return None
-        other = replace(self, breaks=self.breaks[kept], unit=self.unit[kept])
+        return self._on(self.breaks[kept], self.unit[kept])
+
+    def finer(self) -> Mesh:
+        """Each span in four."""
+        nodes = np.arange(self.breaks.size, dtype=np.float64)
+        fine = np.linspace(0.0, nodes[-1], 4 * (nodes.size - 1) + 1)
+        return self._on(np.interp(fine, nodes, self.breaks), np.interp(fine, nodes, self.unit))
+
+    def _on(self, breaks: Array, unit: Array) -> Mesh:
+        """The equation on another mesh."""
+        other = replace(self, breaks=breaks, unit=unit)
         data, here, there = self.data, self.points, other.points
         values: Any = {
             name: moved(getattr(data, name), here, there, degree)
@@ -77,16 +89,24 @@ class Mesh:
         return replace(other, data=replace(data, **values))
 
     def error_estimate(self, c: Array) -> float:
-        """The largest error relative to the largest value, from every second and every fourth break."""
-        middle, coarse = self.coarser(2), self.coarser(4)
-        if middle is None or not np.all(np.isfinite(c)):
+        """The largest error relative to the largest value, from every second and every fourth break.
+
+        Where there are too few of them, from spans in four parts.
+        """
+        if not np.all(np.isfinite(c)):
             return float("nan")
+        middle, coarse = self.coarser(2), self.coarser(4)
         between = (self.breaks[1:] + self.breaks[:-1]) / 2
         ends = float(self.breaks[0]), float(self.breaks[-1])
         x = np.append(from_unit(2 * WITNESSES - 1, ends), between)
         levels = [mesh.spline(mesh.solve(0.0)[0])(x) for mesh in (middle, coarse) if mesh is not None]
         sol = self.spline(c)
-        return max(from_levels(sol(x), *levels), self.data.unseen(self.points, sol))
+        if middle is None:
+            mesh = self.finer()
+            errors = QUARTERED * difference(mesh.spline(mesh.solve(0.0)[0])(x), sol(x))
+        else:
+            errors = from_levels(sol(x), *levels)
+        return max(errors, self.data.unseen(self.points, sol))
 
 
 def factorise_on_mesh(mesh: Mesh, rtol: float, reason: str, limits: Limits) -> RieszResult:

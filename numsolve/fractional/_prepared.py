@@ -13,10 +13,12 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 
-from ._choice import better, by_modes, delivered, obstacle_of
+from ._choice import better, by_modes, check_drift, delivered, obstacle_of
 from ._data import Data, check_positive, is_number, sample
 from ._estimate import difference, from_levels
 from ._gmres import PATIENCE, Iterate, fgmres
+from ._modes import WITNESSES, Modes
+from ._sine_bvp import solve_by_sines
 from ._splines import (
     COARSER,
     LEAST_COARSE,
@@ -34,7 +36,6 @@ from .bspline import LEAST_ALPHA
 from .jacobi import from_unit
 from .operator import RieszSplineOperator, spline_of
 from .result import RieszResult
-from .spectral import WITNESSES, Modes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +65,7 @@ class Equation:
     p: int
     reaction: Any
     diffusion: Any
+    advection: Any
     weights: tuple[float, float]
     definition: Any
     method: str
@@ -79,6 +81,16 @@ class Prepared:
         self.modes = Modes(e.alpha, e.weights, e.interval)
         self.tables: Tables = {}
         self.no_splines = "alpha must be above 1 for splines" if e.alpha <= LEAST_ALPHA else ""
+        self.by_sines = e.definition == "spectral"
+        if self.by_sines:
+            self.no_splines = "definition 'spectral' has no splines"
+        drifts = e.advection is not None
+        if drifts and (self.by_sines or e.method not in {"auto", "spectral"}):
+            what = "definition 'spectral'" if self.by_sines else f"method {e.method!r}"
+            raise ValueError(f"advection needs Jacobi modes, got {what}")
+        if drifts:
+            check_drift(e.alpha, "" if e.definition == "rl" else "the definition is 'caputo'")
+            self.no_splines = "advection needs Jacobi modes, and f to be a function"
         if not self.no_splines:
             self.no_splines = instability(e.n, e.p, e.alpha, e.weights, e.definition)
         if not self.no_splines and e.method != "spectral":
@@ -151,9 +163,11 @@ class Prepared:
     def solve(self, f: Any, limits: Limits) -> RieszResult:
         """The solution for a function, a number, or values at the points."""
         e = self.equation
-        data = Data(f, e.reaction, e.diffusion, e.interval)
+        data = Data(f, e.reaction, e.diffusion, e.interval, e.advection)
         if not arrays.is_numpy(data.xp):
             raise TypeError(f"f must be a NumPy array, got one of {arrays.namespace_name(data.xp)}")
+        if self.by_sines:
+            return solve_by_sines(data, e.alpha, sum(e.weights), e.n, e.rtol, limits)
         obstacle = obstacle_of(data, e.definition)
         reason = obstacle or "it was asked for"
         if e.method == "spectral" and obstacle:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from numsolve._core.limits import Limits
 
-Definition: TypeAlias = Literal["rl", "caputo"]
-DEFINITIONS = ("rl", "caputo")
+#: One-sided derivatives; and what a fractional Laplacian is made of, or is.
+Derivative: TypeAlias = Literal["rl", "caputo"]
+DERIVATIVES = ("rl", "caputo")
+Definition: TypeAlias = Literal["rl", "caputo", "spectral"]
+DEFINITIONS = ("rl", "caputo", "spectral")
 Preconditioner: TypeAlias = Literal["auto", "tau", "circulant"] | None
 PRECONDITIONERS = ("auto", "tau", "circulant", "none")
 Side: TypeAlias = Literal["left", "right", "riesz"]

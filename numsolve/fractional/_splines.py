@@ -16,13 +16,13 @@ from ._data import host, is_values, sample
 from ._estimate import difference, from_levels
 from ._factors import Factors, norms
 from ._gmres import PATIENCE, UNIT, Iterate, fgmres
+from ._modes import WITNESSES
 from ._settings import TimeIsOverError
 from ._system import make_system
 from .dense import MOST_UNKNOWNS
 from .jacobi import from_unit
 from .operator import RieszSplineOperator
 from .result import RieszResult
-from .spectral import WITNESSES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -30,11 +30,11 @@ from ._data import check_positive, is_values, sample, unseen_of
 from ._estimate import from_levels
 from ._factors import Factors
 from ._gmres import PATIENCE, Iterate, fgmres
+from ._modes import WITNESSES
 from ._settings import TimeIsOverError, keep_time
 from ._system import make_system
 from .jacobi import from_unit
 from .operator import RieszSplineOperator
-from .spectral import WITNESSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,30 +153,41 @@ class March:
             levels.append(np.array([coarse.spline(c)(x) for c in run.run()[3]]))
         if any(level.shape != levels[0].shape for level in levels):
             return float("nan")
-        return max(from_levels(levels[0], *levels[1:]), self._missed())
-
-    def _missed(self) -> float:
-        """The share of the start or of the source that points and steps do not see."""
-        given, xi, ends = self.source, self.A.greville, self.A.interval
-        share = unseen_of(self.u0, xi, ends)
-        if given is None:
-            return share
-        span = self.start, self.end
-        for t in (self.start, (self.start + self.end) / 2, self.end):
-            share = max(share, unseen_of(lambda x, t=t: given(t, x), xi, ends))
-        if self.steps > MOST_LOOKS:
-            return share
-
-        def mean(times: Array) -> Array:
-            return np.array(
-                [np.mean(np.asarray(given(t, xi.copy()), dtype=np.float64)) for t in times.tolist()]
-            )
-
-        return max(share, unseen_of(mean, np.linspace(*span, self.steps + 1), span))
+        return max(
+            from_levels(levels[0], *levels[1:]),
+            missed_of(
+                self.u0, self.source, self.A.greville, self.A.interval, (self.start, self.end), self.steps
+            ),
+        )
 
     def _moved(self, value: Any, points: Array, degree: int) -> Any:
         """Values at the points of another mesh, functions as they are."""
         return make_interp_spline(self.A.greville, value, k=degree)(points) if is_values(value) else value
+
+
+def missed_of(
+    u0: Any,
+    source: Any,
+    points: Array,
+    interval: tuple[float, float],
+    span: tuple[float, float],
+    steps: int,
+) -> float:
+    """The share of a start or of a source that points and steps do not see."""
+    share = unseen_of(u0, points, interval)
+    if source is None:
+        return share
+    for t in (span[0], sum(span) / 2, span[1]):
+        share = max(share, unseen_of(lambda x, t=t: source(t, x), points, interval))
+    if steps > MOST_LOOKS:
+        return share
+
+    def mean(times: Array) -> Array:
+        return np.array(
+            [np.mean(np.asarray(source(t, points.copy()), dtype=np.float64)) for t in times.tolist()]
+        )
+
+    return max(share, unseen_of(mean, np.linspace(*span, steps + 1), span))
 
 
 def interpolate(M: Any, values: Array) -> Array:

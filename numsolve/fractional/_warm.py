@@ -50,10 +50,28 @@ def _first_passage() -> object:
     return [f(1.5, 1) for f in (exit_time_density, exit_time_moments, survival_probability)]
 
 
+def _sines() -> object:
+    from numsolve.fractional import solve_riesz_bvp
+
+    return solve_riesz_bvp(1.0, 1.5, definition="spectral", n=16)
+
+
+def _reaction() -> object:
+    from numsolve.fractional import solve_fractional_diffusion
+
+    return solve_fractional_diffusion(0.1, 1.5, (0.0, 0.1), source=lambda _t, _x, u: u, n=8, dt=0.05)
+
+
 def _plane() -> object:
     from numsolve.fractional import solve_riesz_2d
 
     return solve_riesz_2d(1.0, 1.5, n=16)
+
+
+def _disc() -> object:
+    from numsolve.fractional import solve_riesz_disc
+
+    return solve_riesz_disc(1.0, 1.5, n=8)
 
 
 CALLS: dict[str, Callable[[], object]] = {
@@ -62,6 +80,9 @@ CALLS: dict[str, Callable[[], object]] = {
     "RieszSolver": _kept,
     "solve_riesz_eig": _eigenvalues,
     "solve_fractional_diffusion": _time,
+    "solve_riesz_bvp, sines": _sines,
+    "solve_fractional_diffusion, reaction": _reaction,
     "solve_riesz_2d": _plane,
+    "solve_riesz_disc": _disc,
     "first passage": _first_passage,
 }

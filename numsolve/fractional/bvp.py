@@ -17,16 +17,18 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 
-from ._choice import better, by_modes, delivered, obstacle_of
+from ._choice import better, by_modes, check_drift, delivered, obstacle_of
 from ._data import Data
+from ._exterior import Lift, check_exterior, lifted, right_hand_side
 from ._mesh import Mesh, factorise_on_mesh
+from ._modes import Modes
 from ._settings import DEFINITIONS, FOREIGN, PRECONDITIONERS
+from ._sine_bvp import check_sines, solve_by_sines
 from ._splines import DENSE_UNKNOWNS, doubted, factorise, iterate
 from ._stability import instability
 from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
 from .dense import MOST_UNKNOWNS
 from .operator import RieszSplineOperator, check_interval, check_weights, check_width
-from .spectral import Modes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,8 +60,10 @@ def solve_riesz_bvp(
     p: int = 5,
     reaction: Values | None = None,
     diffusion: Values | None = None,
+    advection: Values | None = None,
     weights: tuple[float, float] = (0.5, 0.5),
     definition: Definition = "rl",
+    exterior: Values = 0.0,
     method: Method = "auto",
     preconditioner: Preconditioner = "auto",
     breaks: ArrayLike | None = None,
@@ -70,7 +74,7 @@ def solve_riesz_bvp(
     progress: bool = False,
     time_limit: float | None = None,
 ) -> RieszResult:
-    r"""Solve ``diffusion * R u + reaction * u = f`` on an interval, with u = 0 outside it.
+    r"""Solve ``diffusion * R u + advection * u' + reaction * u = f`` on an interval, with u given outside.
 
     The sign is that of a positive operator: for equal weights of one half
     ``R = (D_left^alpha + D_right^alpha) / (2 cos(pi alpha / 2)) = (-Delta)^(alpha/2)``, and ``R u = -u''``
@@ -93,11 +97,19 @@ def solve_riesz_bvp(
         Degree of the splines, at least 2.
     reaction, diffusion : callable, array of shape (K,) or float, optional
         Coefficients, zero and one by default; the diffusion is positive.
+    advection : callable or float, optional
+        Velocity, zero by default. It needs Jacobi modes and ``alpha > 1``. Solutions are less smooth with it,
+        the less so the closer alpha is to 1; `error_estimate` tells.
     weights : tuple of float
         Weights of the derivatives from the left and from the right.
-    definition : {"rl", "caputo"}
+    definition : {"rl", "caputo", "spectral"}
         Riemann and Liouville's derivatives or Caputo's; they differ if u' is not zero at the ends. Only
-        the former give the fractional Laplacian.
+        the former give the fractional Laplacian of the function that is zero outside. "spectral" is another
+        operator, the power of ``-d^2/dx^2`` with the eigenfunctions ``sin(k pi (x - a) / (b - a))``: it is
+        solved by n - 1 sines, for equal weights.
+    exterior : callable or float
+        The values of u outside the interval, zero by default: a function of points on both sides that grows
+        more slowly than ``|x|^alpha``. For the definition "rl", equal weights and no advection.
     method : {"auto", "spline", "spectral", "dense"}
         B-splines with fast transforms, Jacobi modes, or B-splines with a dense factorisation. "auto" takes
         the modes if the data are functions and their estimated error is at most 1e-8, else whatever has the
@@ -163,6 +175,15 @@ def solve_riesz_bvp(
     >>> r = solve_riesz_bvp(lambda x: np.exp(x) * np.cos(3 * x), 1.5, interval=(-1, 1))
     >>> r.method, round(float(r(0.0)), 8)
     ('spectral', 0.3115155)
+    >>> s = solve_riesz_bvp(lambda x: np.sin(np.pi * x), 1.5, definition="spectral")
+    >>> round(float(s(0.5) * np.pi**1.5), 12)  # the integral operator has a larger solution
+    1.0
+    >>> r = solve_riesz_bvp(1.0, 1.5, advection=3.0)
+    >>> r([0.25, 0.75]).round(4)  # it is carried to the right
+    array([0.0854, 0.1821])
+    >>> r = solve_riesz_bvp(0.0, 1.5, exterior=lambda x: x)  # lines are harmonic for orders above one
+    >>> r([0.25, 0.75, 2.0]).round(9)
+    array([0.25, 0.75, 2.  ])
     >>> r = solve_riesz_bvp(np.sqrt, 1.5, weights=(0.9, 0.1))
     >>> r.method, r.error_estimate < 1e-8
     ('spectral', True)
@@ -170,13 +191,44 @@ def solve_riesz_bvp(
     limits = Limits(maxiter, time_limit, callback, progress)
     checks.choice("method", method, METHODS)
     p, weights = check_degree(p), check_weights(weights)
-    any_order = method in {"auto", "spectral"} and breaks is None
+    by_sines = definition == "spectral"
+    any_order = (method in {"auto", "spectral"} and breaks is None) or by_sines
     alpha = check_order(alpha, weights) if any_order else check_alpha(alpha)
     n = checks.integer("n", n, low=1)
     checks.choice("definition", definition, DEFINITIONS)
     preconditioner = check_preconditioner(preconditioner)
     rtol = checks.real("rtol", rtol, low=0.0)
+    if check_exterior(exterior, definition, weights, advection, (f, reaction)):
+        ends = check_interval(interval if breaks is None else (np.min(breaks), np.max(breaks)))
+        lift = Lift(exterior, alpha, ends)
+        part = solve_riesz_bvp(
+            right_hand_side(f, reaction, lift),
+            alpha,
+            interval=interval,
+            n=n,
+            p=p,
+            reaction=reaction,
+            diffusion=diffusion,
+            weights=weights,
+            method=method,
+            preconditioner=preconditioner,
+            breaks=breaks,
+            rtol=rtol,
+            x0=x0,
+            maxiter=maxiter,
+            callback=callback,
+            progress=progress,
+            time_limit=time_limit,
+        )
+        return lifted(part, lift)
     asked = "it was asked for"
+    if by_sines:
+        if x0 is not None or breaks is not None:
+            raise ValueError("x0 and breaks are for splines, which definition 'spectral' does not use")
+        factor = check_sines(n, weights, method)
+        check_no_drift(advection, "definition 'spectral' has none")
+        given = Data(f, reaction, diffusion, check_interval(interval))
+        return solve_by_sines(given, alpha, factor, n, rtol, limits)
     if x0 is not None and (method in {"spectral", "dense"} or breaks is not None):
         raise ValueError("x0 is where GMRES starts, which needs method 'spline' or 'auto' and no breaks")
     if breaks is not None:
@@ -187,13 +239,16 @@ def solve_riesz_bvp(
         if tuple(interval) not in {UNIT_INTERVAL, ends}:
             raise ValueError(f"interval must be that of the breaks, {ends}, or be left out, got {interval}")
         unit = (breaks - ends[0]) / (ends[1] - ends[0])
+        check_no_drift(advection, "splines have none")
         data, why = Data(f, reaction, diffusion, ends), "the mesh is not uniform"
-        given = Mesh(breaks, unit, data, alpha, p, weights, definition)
-        return doubted(factorise_on_mesh(given, rtol, why, limits), data.at(given.points)[1])
+        mesh = Mesh(breaks, unit, data, alpha, p, weights, definition)
+        return doubted(factorise_on_mesh(mesh, rtol, why, limits), data.at(mesh.points)[1])
 
     interval = check_interval(interval)
-    data, modes = Data(f, reaction, diffusion, interval), Modes(alpha, weights, interval)
-    obstacle = obstacle_of(data, definition)
+    data = Data(f, reaction, diffusion, interval, advection)
+    modes, obstacle = Modes(alpha, weights, interval), obstacle_of(data, definition)
+    if data.drift() is not None:
+        check_drift(alpha, obstacle or ("it has a start" if x0 is not None else ""), method)
     if method == "spectral":
         if obstacle:
             raise ValueError(f"method 'spectral' does not apply: {obstacle}")
@@ -204,7 +259,7 @@ def solve_riesz_bvp(
     if method == "auto" and not obstacle and (x0 is None or alpha <= LEAST_ALPHA):
         candidate = by_modes(data, modes, min(n, MOST_MODES), "", limits)
         reason = candidate.reason
-        good = candidate.error_estimate <= EXCELLENT or alpha <= LEAST_ALPHA
+        good = candidate.error_estimate <= EXCELLENT or alpha <= LEAST_ALPHA or data.drift() is not None
         if good or candidate.status is Status.TIME_LIMIT or instability(n, p, alpha, weights, definition):
             return delivered(candidate)
     if alpha <= LEAST_ALPHA:
@@ -214,7 +269,8 @@ def solve_riesz_bvp(
         breaks = interval[0] + (interval[1] - interval[0]) * unit
         few = Mesh(breaks, unit, data, alpha, p, weights, definition)
         return factorise_on_mesh(few, rtol, asked, limits)
-    A = RieszSplineOperator(n, p, alpha, interval=interval, definition=definition, weights=weights)
+    derivative: Any = definition  # "spectral" is done
+    A = RieszSplineOperator(n, p, alpha, interval=interval, definition=derivative, weights=weights)
     if method == "dense":
         return factorise(A, data, rtol, asked, limits)
     if method == "spline":
@@ -238,6 +294,12 @@ def check_preconditioner(preconditioner: Any) -> Any:
     """Return a preconditioner's name, or None."""
     word = checks.choice("preconditioner", preconditioner or "none", PRECONDITIONERS)
     return None if word == "none" else word
+
+
+def check_no_drift(advection: Any, why: str) -> None:
+    """Refuse an advection."""
+    if advection is not None:
+        raise ValueError(f"advection needs Jacobi modes: {why}")
 
 
 def check_breaks(breaks: Any) -> Array:

@@ -1,37 +1,38 @@
-r"""Fractional diffusion in time: ``du/dt = -kappa(x) R u + g(t, x)``, u = 0 outside an interval.
+r"""Fractional diffusion in time: ``du/dt = -kappa R u - v u' + g(t, x, u)``, u = 0 outside an interval.
 
 Where nothing depends on time and kappa is a number, the solution in Jacobi modes is known for all times,
-without steps (`_decay`). For everything else there are splines in space and steps in time (`_steps`).
+without steps (`_decay`). A source that depends on u is followed in modes by exponential steps
+(`_exponential`). For everything else there are splines in space and steps in time (`_steps`).
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-import pickle
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from scipy.interpolate import make_interp_spline
 
 from numsolve._core import checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
-from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 
-from ._data import check_positive, is_number, is_values, sample, unseen_of
-from ._decay import SAMPLES, follow
-from ._settings import DEFINITIONS, FOREIGN, TimeIsOverError
+from ._choice import check_drift
+from ._data import Data, is_number, is_values
+from ._exact import Exact, Start, stepped
+from ._exponential import Force, JacobiFlow, SineFlow
+from ._modes import Modes
+from ._settings import DEFINITIONS, FOREIGN
+from ._sine_bvp import REASON, check_sines
 from ._stability import instability
 from ._steps import March
 from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
 from .bvp import MOST_MODES, check_preconditioner
-from .jacobi import from_unit, image_rule
 from .operator import RieszSplineOperator, check_interval, check_weights
 from .result import FractionalDiffusionResult
-from .spectral import TOLERABLE, Modes
+from .spectral import TOLERABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +56,6 @@ STEPS = 200
 MOST_STEPS, MOST_SAVED = 10**8, 10**5
 #: Modes whose estimated error is at most this are taken without a look at splines.
 GOOD = 1e-6
-#: Entries of the table that a pickled start is where the function does not pickle.
-TABLE = 2000
 
 
 @answers(**FOREIGN, h="dt", tau="dt", D="kappa")
@@ -66,7 +65,8 @@ def solve_fractional_diffusion(
     t_span: tuple[float, float],
     *,
     kappa: Values = 1.0,
-    source: Callable[[float, Array], ArrayLike] | None = None,
+    source: Callable[..., ArrayLike] | None = None,
+    advection: Values | None = None,
     dt: float | None = None,
     theta: float | None = None,
     t_eval: ArrayLike | None = None,
@@ -83,7 +83,7 @@ def solve_fractional_diffusion(
     progress: bool = False,
     time_limit: float | None = None,
 ) -> FractionalDiffusionResult:
-    r"""Follow ``du/dt = -kappa R u + source`` in time, with u = 0 outside an interval.
+    r"""Follow ``du/dt = -kappa R u - advection * u' + source`` in time, with u = 0 outside an interval.
 
     R is a positive operator, by default ``(-Delta)^(alpha/2)``: then u is the density of a Lévy flight that
     ends where it leaves the interval. For ``alpha = 2`` this is the heat equation.
@@ -100,7 +100,10 @@ def solve_fractional_diffusion(
     kappa : float, callable or array of shape (K,)
         Diffusivity, positive; a function of points.
     source : callable, optional
-        ``source(t, x)`` for a time and an array of points.
+        ``source(t, x)`` for a time and an array of points; or, for a reaction, ``source(t, x, u)`` with the
+        values of u there.
+    advection : callable or float, optional
+        Velocity, a function of points or a number: for ``alpha > 1``, by Jacobi modes.
     dt : float, optional
         Step, made a little smaller to fit the span; a 200th of the span by default. The modes take no steps,
         it only sets which times are saved.
@@ -119,13 +122,16 @@ def solve_fractional_diffusion(
         Degree of the splines, at least 2.
     weights : tuple of float
         Weights of the derivatives from the left and from the right.
-    definition : {"rl", "caputo"}
-        Riemann and Liouville's derivatives or Caputo's.
+    definition : {"rl", "caputo", "spectral"}
+        Riemann and Liouville's derivatives or Caputo's; or, by sines, the power of ``-d^2/dx^2`` of
+        `solve_riesz_bvp`.
     method : {"auto", "spectral", "spline", "dense"}
-        "spectral" are Jacobi modes, which need no steps: for a start given as a function, a number `kappa`,
-        no source and the definition "rl". Splines with steps solved by GMRES, or by a dense factorisation,
-        are for everything else. "auto" takes the modes where they apply, unless their estimated error is
-        above 1e-6 and that of splines is smaller; of the others, it takes "dense" for at most 500 unknowns.
+        "spectral" are Jacobi modes: for a start given as a function, a number `kappa` and the definition
+        "rl". They need no steps without a source, and take exponential steps of order four with one. Splines
+        with steps solved by GMRES, or by a dense factorisation, are for everything else. "auto" takes the
+        modes for a source of u and with an advection, else where no steps are needed, unless their estimated
+        error is above 1e-6 and that of splines is smaller; of the others, it takes "dense" for at most 500
+        unknowns.
     preconditioner : {"auto", "tau", "circulant", None}
         For GMRES.
     rtol : float
@@ -166,12 +172,20 @@ def solve_fractional_diffusion(
     >>> r = solve_fractional_diffusion(lambda x: np.sin(np.pi * x)**4, 1.5, (0, 0.1), t_eval=[0, 0.05, 0.1])
     >>> r(0.5).round(6)
     array([1.      , 0.595823, 0.428799])
+
+    Growth that is limited, as in the equation of Fisher, Kolmogorov, Petrovsky and Piskunov:
+
+    >>> grown = solve_fractional_diffusion(
+    ...     0.1, 1.5, (0, 8), source=lambda t, x, u: u * (1 - u), interval=(-10, 10), t_eval=[8], dt=0.1)
+    >>> float(grown(0.0)[0].round(3))
+    0.979
     """
     limits = Limits(maxiter, time_limit, callback, progress)
     checks.choice("method", method, METHODS)
     checks.choice("definition", definition, DEFINITIONS)
     p, weights, interval = check_degree(p), check_weights(weights), check_interval(interval)
-    alpha = check_order(alpha, weights) if method in {"auto", "spectral"} else check_alpha(alpha)
+    any_order = method in {"auto", "spectral"} or definition == "spectral"
+    alpha = check_order(alpha, weights) if any_order else check_alpha(alpha)
     n = checks.integer("n", n, low=1)
     start, end = check_span(t_span)
     damped = theta is None
@@ -182,17 +196,55 @@ def solve_fractional_diffusion(
     steps = _count_steps(start, end, dt, all_saved=t_eval is None)
     wanted = np.linspace(start, end, steps + 1) if t_eval is None else check_times(t_eval, start, end)
 
-    obstacle = _obstacle(u0, kappa, source, definition)
+    of_u = depends_on_u(source)
+    if definition == "spectral":
+        return _by_sines(
+            u0,
+            kappa,
+            source,
+            advection,
+            (start, end),
+            wanted,
+            (end - start) / steps,
+            limits,
+            alpha=alpha,
+            interval=interval,
+            n=n,
+            factor=check_sines(n, weights, method),
+            of_u=of_u,
+        )
+    obstacle = _obstacle(u0, kappa, definition)
     modes, reason = Modes(alpha, weights, interval), "it was asked for"
+    drift = Data(0.0, None, None, interval, advection).drift()
+    if drift is not None:
+        check_drift(alpha, obstacle or _no_values("advection", advection), method)
+    if of_u and (obstacle or method in {"spline", "dense"}):
+        why = obstacle or f"method is {method!r}"
+        raise ValueError(f"a source of u needs Jacobi or sine modes, which do not apply: {why}")
+    by_modes = method == "spectral" or drift is not None or of_u
+    if source is not None and not by_modes:
+        obstacle = obstacle or "there is a source"
     candidate = None
     if method == "spectral" and obstacle:
         raise ValueError(f"method 'spectral' does not apply: {obstacle}")
-    if method == "spectral" or (method == "auto" and not obstacle):
+    if by_modes or (method == "auto" and not obstacle):
         most = n if method == "spectral" else min(n, MOST_MODES)
-        candidate = _Exact(modes, u0, kappa, (start, end), wanted, most, limits)
-        good = candidate.estimate <= GOOD
+        if source is not None:
+            rate = checks.real("kappa", kappa, low=0.0, open_low=True)
+            return stepped(
+                lambda part: JacobiFlow(modes, max(most // part, 1), rate, drift),
+                Start(u0, interval),
+                Force(source, of_u=of_u),
+                (start, end),
+                wanted,
+                (end - start) / steps,
+                limits,
+                reason if method == "spectral" else "the source or an advection needs modes",
+            )
+        candidate = Exact(modes, u0, kappa, (start, end), wanted, most, limits, drift)
+        good = candidate.estimate <= GOOD or by_modes
         no_splines = alpha <= LEAST_ALPHA or instability(n, p, alpha, weights, definition)
-        if method == "spectral" or good or limits.expired or no_splines:
+        if good or limits.expired or no_splines:
             return candidate.result(limits, reason if method == "spectral" else candidate.praise)
     if alpha <= LEAST_ALPHA:
         raise ValueError(
@@ -234,14 +286,63 @@ def solve_fractional_diffusion(
     return result
 
 
-def _obstacle(u0: Any, kappa: Any, source: Any, definition: str) -> str:
+def _by_sines(
+    u0: Any,
+    kappa: Any,
+    source: Any,
+    advection: Any,
+    span: tuple[float, float],
+    wanted: Array,
+    dt: float,
+    limits: Limits,
+    *,
+    alpha: float,
+    interval: tuple[float, float],
+    n: int,
+    factor: float,
+    of_u: bool,
+) -> FractionalDiffusionResult:
+    """The solution for the spectral definition."""
+    if advection is not None:
+        raise ValueError("advection needs Jacobi modes: definition 'spectral' has none")
+    obstacle = _obstacle(u0, kappa, "rl")
+    if obstacle:
+        raise ValueError(f"definition 'spectral' needs a function as a start and a number kappa: {obstacle}")
+    rate = factor * checks.real("kappa", kappa, low=0.0, open_low=True)
+    force = None if source is None else Force(source, of_u=of_u)
+    return stepped(
+        lambda part: SineFlow(alpha, interval, n // part, rate),
+        Start(u0, interval),
+        force,
+        span,
+        wanted,
+        dt,
+        limits,
+        REASON,
+    )
+
+
+def _no_values(name: str, value: Any) -> str:
+    """Why values at points are no function."""
+    return f"{name} is given as values, not as a function" if is_values(value) else ""
+
+
+def depends_on_u(source: Any) -> bool:
+    """Whether a source takes the values of u, as its third argument."""
+    try:
+        parameters = list(inspect.signature(source).parameters.values()) if source is not None else []
+    except (TypeError, ValueError):  # some built-in functions have no signature
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in positional and p.default is p.empty for p in parameters) >= 3
+
+
+def _obstacle(u0: Any, kappa: Any, definition: str) -> str:
     """Why the modes cannot be used, or an empty string."""
     if is_values(u0):
         return "the start is given as values at the collocation points"
     if not is_number(kappa):
         return "kappa is not a number"
-    if source is not None:
-        return "there is a source"
     return "" if definition == "rl" else "Jacobi modes are for the definition 'rl'"
 
 
@@ -257,108 +358,6 @@ def _count_steps(start: float, end: float, dt: Any, *, all_saved: bool) -> int:
             f"the span {end - start:g}"
         )
     return steps
-
-
-class _Exact:
-    """The solution in modes: at the start, at the times wanted, and at the end."""
-
-    def __init__(
-        self,
-        modes: Modes,
-        u0: Any,
-        kappa: Any,
-        span: tuple[float, float],
-        wanted: Array,
-        most: int,
-        limits: Limits,
-    ) -> None:
-        start, end = span
-        self.modes, self.wanted = modes, wanted
-        self.points = from_unit(image_rule(most, modes.alpha, modes.weights)[0], modes.interval)
-        rate = checks.real("kappa", kappa)
-        check_positive("kappa", np.full(1, rate), self.points)
-        self.first = u0 if modes.solution(np.zeros(1)).same_modes(u0) else Start(u0, modes.interval)
-        self.times = np.r_[start, wanted[wanted > start], end]
-        self.estimate, self.coefficients = math.inf, np.zeros((1, 1))
-        try:
-            size = float(np.max(np.abs(self.first(modes.witnesses())))) if wanted[0] == start else 0.0
-            elapsed = rate * (self.times - start)
-            missed = self._missed
-            self.coefficients, self.estimate = follow(
-                modes, self.first, elapsed, most, limits, size, missed=missed
-            )
-        except TimeIsOverError:
-            self.times = self.times[:1]
-
-    def _missed(self, N: int) -> float:
-        """The share of the start that the samples for N modes do not see."""
-        if not isinstance(self.first, Start):
-            return 0.0
-        y = image_rule(SAMPLES * N, self.modes.alpha, self.modes.weights)[0]
-        points = np.sort(from_unit(y, self.modes.interval))
-        return unseen_of(self.first.u0, points, self.modes.interval)
-
-    @property
-    def praise(self) -> str:
-        """What is to be said for them."""
-        count = self.coefficients.shape[1]
-        return f"nothing depends on time: {count} Jacobi modes have an estimated error of {self.estimate:.1g}"
-
-    def result(self, limits: Limits, reason: str) -> FractionalDiffusionResult:
-        """The times that are reached within the limits."""
-        rows, last = self.coefficients, self.times.size - 1
-        with Monitor(limits, maxiter=max(last, 1), label="times", keep="reference", columns=("t",)) as it:
-            it.record(0.0, rows[0], converged=False, t=self.times[0])
-            if last == 0:
-                it.stop(Status.TIME_LIMIT, "The modes were not set up in time.")
-            for step in it:
-                good = self.estimate <= TOLERABLE
-                it.record(0.0, rows[step], converged=step == last and good, t=self.times[step])
-                if step == last and not good and it.status is None:
-                    it.stop(
-                        Status.STAGNATED,
-                        f"{rows.shape[1]} modes have an estimated error of {self.estimate:.1g}.",
-                    )
-        reached = self.times[: it.nit + 1]
-        at = [int(np.searchsorted(reached, t)) for t in self.wanted if t <= reached[-1]]
-        return it.result(
-            FractionalDiffusionResult,
-            x=rows[it.nit],
-            points=self.points,
-            sol=tuple(self.modes.solution(rows[k]) if k else self.first for k in at),
-            method="spectral",
-            reason=reason,
-            error_estimate=self.estimate,
-            t=self.wanted[: len(at)],
-            coefficients=rows[at],
-            interval=self.modes.interval,
-        )
-
-
-class Start:
-    """The state at the start, as it was given, and zero outside the interval."""
-
-    def __init__(self, u0: Any, interval: tuple[float, float]) -> None:
-        self.u0, self.interval = u0, interval
-
-    def __call__(self, x: Any) -> Array:
-        """Evaluate at points of any shape."""
-        x = np.asarray(x, dtype=np.float64)
-        a, b = self.interval
-        inside = (x > a) & (x < b)
-        values = np.where(np.isnan(x), np.nan, 0.0)
-        if inside.any():
-            values[inside] = sample("u0", self.u0, x[inside])
-        return values
-
-    def __reduce__(self) -> Any:
-        try:
-            pickle.dumps(self.u0)
-        except (pickle.PicklingError, AttributeError, TypeError):  # such as a lambda: a table in its place
-            y = np.cos(np.linspace(np.pi, 0.0, TABLE + 2)[1:-1])
-            x = from_unit(y, self.interval)
-            return Start, (make_interp_spline(x, self(x), k=1), self.interval)
-        return Start, (self.u0, self.interval)
 
 
 def check_source(source: Any) -> None:

@@ -25,11 +25,12 @@ from numsolve._core import checks
 from numsolve._core.result import deliver
 
 from ._decay import Decay, follow, refine
+from ._modes import Modes
 from .bspline import check_order
 from .jacobi import from_unit, image_rule
 from .operator import check_interval, check_weights
 from .result import FirstPassageResult
-from .spectral import TOLERABLE, Modes, status_of
+from .spectral import TOLERABLE, status_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -251,7 +252,8 @@ def _check_times(t: Any, kappa: float, *, positive: bool) -> tuple[Array, Array]
     times = checks.array("t", t, dtype=np.float64, ndim=(0, 1), empty=False, low=0.0)
     if positive and not np.all(times > 0):
         raise ValueError("t must be positive: at t = 0 there is no density")
-    return times, kappa * np.atleast_1d(times)
+    with np.errstate(over="ignore"):
+        return times, np.minimum(kappa * np.atleast_1d(times), np.finfo(np.float64).max)
 
 
 def _result(

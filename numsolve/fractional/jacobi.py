@@ -197,7 +197,12 @@ def image_rule(N: int, alpha: float, weights: Weights = EQUAL) -> tuple[Array, A
 
 def basis(N: int, alpha: float, y: Array, weights: Weights = EQUAL) -> Array:
     """Values of ``P_k(y_i)``, shape (len(y), N); for the Q_k the weights are reversed."""
-    first, shift, beta = _recurrence(N, *exponents(alpha, weights))
+    return orthonormal(N, *exponents(alpha, weights), y)
+
+
+def orthonormal(N: int, a: float, b: float, y: Array) -> Array:
+    """Values of the orthonormal polynomials for ``(1 + y)^a (1 - y)^b``, shape (len(y), N)."""
+    first, shift, beta = _recurrence(N, a, b)
     rows = np.empty((N, y.size))  # in rows, which lie together in memory
     rows[0] = first
     if N > 1:

@@ -23,7 +23,7 @@ from scipy.sparse.linalg import LinearOperator
 from numsolve._core import checks
 
 from ._assembly import assembled, clamped_knots, greville_points, mass_matrix
-from ._settings import DEFINITIONS
+from ._settings import DERIVATIVES
 from ._stability import check_stable
 from .bspline import check_alpha, check_degree
 from .preconditioner import SplineInverse, circulant_inverse, linear, tau_inverse
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numsolve._core.limits import Limits
 
     from ._cornered import Cornered
-    from ._settings import Definition
+    from ._settings import Derivative
 
     Array = NDArray[np.float64]
 
@@ -112,14 +112,14 @@ class RieszSplineOperator(LinearOperator):  # type: ignore[misc]
         alpha: float,
         *,
         interval: tuple[float, float] = (0.0, 1.0),
-        definition: Definition = "rl",
+        definition: Derivative = "rl",
         weights: tuple[float, float] = (0.5, 0.5),
     ) -> None:
         self.p = check_degree(p)
         self.n = check_spans(n, self.p)
         self.alpha = check_alpha(alpha)
         self.interval = check_interval(interval)
-        self.definition: Any = checks.choice("definition", definition, DEFINITIONS)
+        self.definition: Any = checks.choice("definition", definition, DERIVATIVES)
         self.weights = check_weights(weights)
         check_stable(self.n, self.p, self.alpha, self.weights, self.definition)
         K = self.n + self.p - 2

@@ -21,12 +21,12 @@ from numsolve._core import arrays, checks
 
 from ._assembly import assemble, mass_matrix
 from ._cornered import PARTS
-from ._settings import DEFINITIONS
+from ._settings import DERIVATIVES
 from .bspline import check_degree
 from .operator import check_interval, check_spans, check_weights
 
 if TYPE_CHECKING:
-    from ._settings import Definition
+    from ._settings import Derivative
 
 __all__ = ["collocation"]
 
@@ -50,7 +50,7 @@ def collocation(
     p: int = 5,
     interval: tuple[float, float] = (0.0, 1.0),
     weights: tuple[float, float] = (0.5, 0.5),
-    definition: Definition = "rl",
+    definition: Derivative = "rl",
 ) -> Any:
     """The residual of the collocation, zero for the coefficients of the solution.
 
@@ -93,7 +93,7 @@ def collocation(
     p = check_degree(p)
     n = check_spans(K + 2 - p, p)
     a, b = check_interval(interval)
-    family = _family(n, p, check_weights(weights), checks.choice("definition", definition, DEFINITIONS))
+    family = _family(n, p, check_weights(weights), checks.choice("definition", definition, DERIVATIVES))
     alpha = xp.reshape(xp.asarray(alpha), ())
     weight = ((b - a) / n) ** -alpha / xp.cos(math.pi * alpha / 2) * _chebyshev(xp, 2 * alpha - 3)
     diagonals, left, top, right, bottom = (xp.tensordot(weight, xp.asarray(part), axes=1) for part in family)

@@ -30,6 +30,7 @@ from ._estimate import from_levels
 from ._factors import halves, unfold
 from ._gmres import PATIENCE, fgmres
 from ._settings import FOREIGN, TimeIsOverError, keep_time
+from ._sine_plane import solve_plane_by_sines
 from ._splines import MAXITER, doubted, unsolved
 from ._system import turns
 from .operator import RieszSplineOperator, check_interval
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 METHODS = ("auto", "fastdiag", "gmres")
 Method: TypeAlias = Literal["auto", "fastdiag", "gmres"]
+DEFINITIONS = ("rl", "spectral")
+PlaneDefinition: TypeAlias = Literal["rl", "spectral"]
 #: Unknowns of one direction up to which a pencil is diagonalised.
 MOST_DIAGONALISED = 1000
 #: Points of either side, on (0, 1), at which solutions on two meshes are compared.
@@ -94,6 +97,7 @@ def solve_riesz_2d(
     p: int = 3,
     reaction: PlaneValues | None = None,
     diffusion: tuple[float, float] = (1.0, 1.0),
+    definition: PlaneDefinition = "rl",
     method: Method = "auto",
     rtol: float = 1e-10,
     x0: ArrayLike | None = None,
@@ -112,7 +116,7 @@ def solve_riesz_2d(
     f : callable, array of shape (Kx, Ky) or float
         Right-hand side: ``f(x, y)`` for two arrays of one shape, or values at the collocation points.
     alpha : float or pair of float
-        Orders of the two directions, ``1 < alpha <= 2``.
+        Orders of the two directions, ``1 < alpha <= 2``; above 0 for definition "spectral".
     interval : pair of pairs of float
         The sides of the rectangle.
     n : int or pair of int
@@ -123,6 +127,10 @@ def solve_riesz_2d(
         Zero by default.
     diffusion : pair of float
         The constants d_x and d_y, positive.
+    definition : {"rl", "spectral"}
+        The sum of one operator for each direction; or, by products of n - 1 sines each, the power
+        ``(-Laplacian)^(alpha/2)`` of the Laplacian of the rectangle with zero boundary values, for one order
+        and one diffusion.
     method : {"auto", "fastdiag", "gmres"}
         "fastdiag" diagonalises the pencils, in O(n^3) once, and is direct for a constant reaction; for a
         varying one it preconditions GMRES. "gmres" is free of matrices, with a tau preconditioner. "auto"
@@ -160,9 +168,35 @@ def solve_riesz_2d(
     ('fastdiag', 0.151127)
     """
     limits = Limits(maxiter, time_limit, callback, progress)
+    if checks.choice("definition", definition, DEFINITIONS) == "spectral":
+        return _by_sines(f, alpha, limits, interval, n, reaction, diffusion, method, rtol, x0)
     return doubted(
         *_solve(f, alpha, limits, interval, n, p, reaction, diffusion, method=method, rtol=rtol, x0=x0)
     )
+
+
+def _by_sines(
+    f: Any,
+    alpha: Any,
+    limits: Limits,
+    interval: Any,
+    n: Any,
+    reaction: Any,
+    diffusion: Any,
+    method: str,
+    rtol: float,
+    x0: Any,
+) -> RieszPlaneResult:
+    """The solution for the spectral definition."""
+    if checks.choice("method", method, METHODS) != "auto":
+        raise ValueError(f"definition 'spectral' needs method 'auto', got {method!r}")
+    sides: Any = tuple(check_interval(side, "interval") for side in _pair("interval", interval, sides=True))
+    factors: Any = tuple(
+        checks.real("diffusion", d, low=0.0, open_low=True) for d in _pair("diffusion", diffusion)
+    )
+    rtol = checks.real("rtol", rtol, low=0.0)
+    orders, spans = _pair("alpha", alpha), _pair("n", n)
+    return solve_plane_by_sines(f, orders, limits, sides, spans, reaction, factors, rtol, x0)
 
 
 def _solve(

@@ -14,7 +14,7 @@ from scipy.special import gamma, rgamma
 
 from numsolve._core import checks
 
-from ._settings import DEFINITIONS
+from ._settings import DERIVATIVES
 from .bspline import check_alpha, riesz_constant
 from .jacobi import JacobiSolution, eigenvalues, laplacian_scale, polynomial, to_unit
 from .operator import check_interval, check_weights
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ._settings import Definition
+    from ._settings import Derivative
 
     Array = NDArray[np.float64]
     Function = Callable[[Any], Array]
@@ -39,7 +39,7 @@ def __dir__() -> list[str]:
 
 
 def bump(
-    m: int, alpha: float, *, definition: Definition = "rl", weights: tuple[float, float] = (0.5, 0.5)
+    m: int, alpha: float, *, definition: Derivative = "rl", weights: tuple[float, float] = (0.5, 0.5)
 ) -> tuple[Function, Function]:
     """Manufacture the problem with the solution ``(x (1 - x))^m``.
 
@@ -69,7 +69,7 @@ def bump(
     """
     m, alpha = checks.integer("m", m, low=1), check_alpha(alpha)
     weights = check_weights(weights)
-    caputo = checks.choice("definition", definition, DEFINITIONS) == "caputo"
+    caputo = checks.choice("definition", definition, DERIVATIVES) == "caputo"
     q = np.arange(m, 2 * m + 1)
     factors = np.array([(-1.0) ** (k - m) * math.comb(m, int(k) - m) * gamma(k + 1) for k in q])
     factors *= rgamma(q + 1 - alpha)

@@ -20,11 +20,13 @@ from numsolve._core.result import Status, deliver
 from ._data import is_values
 from ._prepared import Equation, Prepared
 from ._settings import DEFINITIONS, FOREIGN
+from ._sine_bvp import check_sines
 from ._splines import DOUBTFUL, check_size
 from .bspline import LEAST_ALPHA, check_alpha, check_degree, check_order
 from .bvp import METHODS, check_preconditioner
 from .operator import check_interval, check_spans, check_weights, spline_of
 from .result import RieszBatchResult
+from .sine import grid
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class RieszSolver:
-    r"""Solve ``diffusion * R u + reaction * u = f`` for many right-hand sides, u = 0 outside an interval.
+    r"""Solve ``diffusion * R u + advection * u' + reaction * u = f`` for many right-hand sides.
 
     The equation, its methods and the results are those of `solve_riesz_bvp`. What does not depend on f is
     computed for the first right-hand side that needs it, and kept.
@@ -49,7 +51,7 @@ class RieszSolver:
     ----------
     alpha : float or array of shape (m,)
         Order, ``0 < alpha <= 2``, or several, each of which is solved for; above 1 for splines.
-    interval, n, p, reaction, diffusion, weights, definition
+    interval, n, p, reaction, diffusion, advection, weights, definition
         As in `solve_riesz_bvp`.
     method : {"auto", "spline", "spectral", "dense"}
         As in `solve_riesz_bvp`; but of the splines, "auto" factorises up to 1100 unknowns.
@@ -61,7 +63,8 @@ class RieszSolver:
     alpha : float or array of shape (m,)
         The orders.
     points : array of shape (K,)
-        Where values of right-hand sides belong: `RieszSplineOperator.greville`.
+        Where values of right-hand sides belong: `RieszSplineOperator.greville`, or inside the interval the
+        ends of n equal spans for definition "spectral".
 
     Raises
     ------
@@ -97,6 +100,7 @@ class RieszSolver:
         p: int = 5,
         reaction: Values | None = None,
         diffusion: Values | None = None,
+        advection: Values | None = None,
         weights: tuple[float, float] = (0.5, 0.5),
         definition: Definition = "rl",
         method: Method = "auto",
@@ -105,14 +109,17 @@ class RieszSolver:
     ) -> None:
         checks.choice("method", method, METHODS)
         p, weights = check_degree(p), check_weights(weights)
-        any_order = method in {"auto", "spectral"}
+        any_order = method in {"auto", "spectral"} or definition == "spectral"
         orders = checks.array("alpha", alpha, dtype=np.float64, ndim=(0, 1), empty=False)
         numbers = np.atleast_1d(orders).tolist()
         each = [check_order(a, weights) if any_order else check_alpha(a) for a in numbers]
-        n = check_spans(n, p) if method != "spectral" else checks.integer("n", n, low=1)
+        if definition == "spectral":
+            check_sines(n, weights, method)
+        splines = method != "spectral" and definition != "spectral"
+        n = check_spans(n, p) if splines else checks.integer("n", n, low=1)
         if method == "dense":
             check_size(n + p - 2)
-        if method == "spectral":
+        if method == "spectral" and definition != "spectral":
             check_size(n)
         equation = Equation(
             each[0],
@@ -121,6 +128,7 @@ class RieszSolver:
             p,
             reaction,
             diffusion,
+            advection,
             weights,
             checks.choice("definition", definition, DEFINITIONS),
             method,
@@ -138,7 +146,10 @@ class RieszSolver:
 
     @property
     def points(self) -> Array:
-        """The collocation points of the splines."""
+        """The collocation points of the splines, or those of the sines."""
+        first = self._prepared[0].equation
+        if first.definition == "spectral":
+            return grid(first.n, first.interval)
         for one in self._prepared:
             if one.equation.alpha > LEAST_ALPHA:
                 return one.operator.greville
@@ -196,6 +207,9 @@ class RieszSolver:
         """Solve for the columns of a matrix."""
         one = self._prepared[0]
         e = one.equation
+        if one.by_sines:
+            F = checks.array("f", f, dtype=np.float64, shape=(self.points.size, None), empty=False)
+            return _merged([one.solve(column, limits) for column in F.T])
         if e.method == "spectral":
             raise ValueError("method 'spectral' does not apply: f must be a function, not values at points")
         one.right_hand_side(0.0)

@@ -19,17 +19,16 @@ from scipy.linalg import lu_factor, lu_solve
 from numsolve._core import arrays
 from numsolve._core.result import Status
 
-from ._estimate import difference, from_levels
+from ._drift import Galerkin
+from ._estimate import UNIT, difference, from_levels
 from ._settings import keep_time
 from .jacobi import (
-    JacobiSolution,
     both_bases,
     eigenvalues,
     exponents,
     from_unit,
     image_basis,
     image_rule,
-    laplacian_scale,
 )
 from .result import RieszResult
 
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.limits import Limits
 
-    from .jacobi import Weights
+    from ._modes import Modes
 
     Array = NDArray[np.float64]
     Function = Callable[[Array], Array]
@@ -61,30 +60,6 @@ MOST_SAMPLES = 4096
 MODES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 #: A solution whose estimated error is larger, relative to its largest value, is not called one.
 TOLERABLE = 0.1
-#: Points at which solutions are compared, on (0, 1): they crowd at the ends, where errors do.
-WITNESSES = np.sin(np.pi / 2 * np.linspace(0.0, 1.0, 402)[1:-1]) ** 2
-
-
-@dataclass(frozen=True)
-class Modes:
-    """Which modes: the order, the weights of the derivatives, and where they live."""
-
-    alpha: float
-    weights: Weights
-    interval: tuple[float, float]
-
-    def solution(self, c: Array) -> JacobiSolution:
-        """The function with these coefficients."""
-        return JacobiSolution(c, self.alpha, self.interval, self.weights)
-
-    def eigenvalues(self, N: int) -> Array:
-        """What the operator multiplies the first N modes by."""
-        scale = laplacian_scale(self.interval, self.alpha)
-        return eigenvalues(N, self.alpha, self.weights) * scale
-
-    def witnesses(self) -> Array:
-        """Points at which solutions are compared."""
-        return np.asarray(from_unit(2 * WITNESSES - 1, self.interval))
 
 
 @dataclass(frozen=True)
@@ -177,32 +152,38 @@ def divided(modes: Modes, series: Series) -> Array:
 
 def solve_by_collocation(
     f: Function,
-    reaction: Function,
+    reaction: Function | None,
     modes: Modes,
     limit: int,
     reason: str,
     limits: Limits,
     kept: Tables | None = None,
+    drift: Function | None = None,
 ) -> RieszResult:
-    """Solve ``R u + r(x) u = f`` with all modes allowed, and for comparison with a half and a quarter.
+    """Solve ``R u + v(x) u' + r(x) u = f`` with all modes allowed, and with a half and a quarter to compare.
 
-    What does not depend on f is put into `kept`, or taken from there.
+    With a drift v the equation is not collocated but tested. What does not depend on f is put into `kept`, or
+    taken from there.
     """
     kept = {} if kept is None else kept
     x = modes.witnesses()
 
     def solve(N: int) -> tuple[Array, float, Array]:
         if N not in kept:
-            kept[N] = Collocation(reaction, modes, N)
+            if drift is not None:
+                kept[N] = Galerkin(reaction, modes, N, drift)
+            else:
+                assert reaction is not None
+                kept[N] = Collocation(reaction, modes, N)
         c, residual = kept[N].solve(f)
         keep_time(limits)
         return c, residual, modes.solution(c)(x)
 
     middle, coarse = (solve(max(limit // part, 1))[2] for part in (2, 4))
     c, residual, fine = solve(limit)
-    estimate = from_levels(fine, middle, coarse)
+    estimate = max(from_levels(fine, middle, coarse), 0.0 if drift is None else 4 * limit * UNIT)
     if estimate > SMOOTH:  # next to a jump, errors are as if by chance: those of other numbers of modes
-        others = [solve(max(int(share * limit), 1))[2] for share in CLOSE]
+        others = [solve(max(int(share * limit), 1))[2] for share in (CLOSE if drift is None else CLOSE[1::3])]
         estimate = max(estimate, *(difference(fine, other) for other in others))
     return RieszResult(
         x=c,
@@ -243,5 +224,5 @@ class Collocation:
         return c, arrays.norm(np, right - self.matrix @ c)
 
 
-#: The collocation with so many modes.
-Tables: TypeAlias = dict[int, Collocation]
+#: The equation with so many modes.
+Tables: TypeAlias = dict[int, Collocation | Galerkin]

@@ -173,7 +173,7 @@ BAD = {
     "definition unknown": (
         {"definition": "grunwald"},
         ValueError,
-        "definition must be one of 'rl', 'caputo'; got 'grunwald'",
+        "definition must be one of 'rl', 'caputo'.*; got 'grunwald'",
         LINES,
     ),
     # the data

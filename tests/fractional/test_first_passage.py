@@ -150,3 +150,8 @@ def test_times_too_early_for_the_modes_are_said():
     with pytest.warns(ConvergenceWarning, match="n is too small"):
         r = survival_probability(1.2, 1e-9, n=16)
     assert not r.success
+
+
+def test_after_the_longest_times_nothing_is_left():
+    r = survival_probability(1.5, [1.0, 1e100], kappa=1e300)
+    assert r(0.3).tolist() == [0.0, 0.0]

@@ -24,6 +24,20 @@ def equations() -> NDArray[Any]:
     assert_type(result.error_estimate, float)
     assert_type(result.interval, tuple[float, float])
     assert_type(result.plot(what="solution"), Axes)
+    by_sines = fractional.solve_riesz_bvp(1.0, 0.5, definition="spectral", exterior=0.0)
+    assert_type(by_sines, fractional.RieszResult)
+    fractional.solve_riesz_bvp(1.0, 1.5, advection=np.cos, exterior=np.sin)
+    fractional.solve_fractional_diffusion(
+        0.1, 1.5, (0.0, 1.0), source=lambda t, x, u: u * (1 - u), advection=1.0
+    )
+    fractional.solve_riesz_2d(1.0, 0.5, definition="spectral")
+    fractional.solve_riesz_eig(1.5, potential=np.square)
+    disc = fractional.solve_riesz_disc(lambda x, y: x * y, 1.5, center=(0.0, 1.0))
+    assert_type(disc, fractional.RieszPlaneResult)
+    round_one: fractional.DiscSolution | None = None
+    assert round_one is None
+    sine: fractional.SineSolution | fractional.TensorSine | None = None
+    assert sine is None
     solver = fractional.RieszSolver([1.2, 1.5], method="dense", definition="rl")
     assert_type(solver.points, NDArray[np.float64])
     assert_type(solver.solve(np.sin, time_limit=1.0), fractional.RieszResult)

@@ -1,0 +1,218 @@
+r"""Values outside an interval that are not zero: a lifting by the Poisson kernel.
+
+On (-1, 1), with g given outside, the function
+
+    v(x) = int_{|y| > 1} P(x, y) g(y) dy,                                                 (1)
+    P(x, y) = sin(pi alpha / 2) / pi ((1 - x^2) / (y^2 - 1))^(alpha/2) / |x - y|
+
+is g outside and satisfies ``(-Delta)^(alpha/2) v = 0`` inside (M. Riesz, Acta Sci. Math. Szeged 9, 1938);
+what is left of the solution vanishes outside. The right side receives of g = 1 the share
+
+    int_1^oo P(x, y) dy = I_{(1 + x) / 2}(alpha / 2, alpha / 2),                           (2)
+
+a beta distribution (R. M. Blumenthal, R. K. Getoor, D. B. Ray, Trans. Amer. Math. Soc. 99, 1961), so only
+``g - g(1)`` is integrated there. In ``w = log(y - 1)`` the kernel is smooth on the scale of one, however
+close x is to the end: Gauss rules on panels that are halved where they disagree serve all x at once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import betainc
+
+from numsolve._core import checks
+from numsolve._core.result import Status, deliver
+
+from ._data import is_number, is_values, sample
+from ._estimate import UNIT
+from ._modes import WITNESSES
+from .spectral import TOLERABLE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .result import RieszResult
+
+    Array = NDArray[np.float64]
+
+#: Gauss rule of a panel, the width of panels at first, and how many there may be on a side.
+NODES, RULE = np.polynomial.legendre.leggauss(16)
+WIDTH, MOST_PANELS = 2.0, 1500
+#: Where the integral begins: below, y - 1 is a rounding error. It ends where y is as large as this, at most.
+LOWEST, HIGHEST = -37.0, 340.0
+#: Error of a panel, relative to the size of g, that is left, and what is nothing beside it.
+GOOD, NOTHING = 1e-15, 1e-18
+#: Width of panels that are not halved any more.
+NARROW = 1e-9
+#: Distances from the end for which panels are compared.
+DISTANCES = np.append(np.geomspace(1e-10, 1.0, 16), [1.5, 1.9, 1.999])
+
+
+class Lift:
+    """The function (1), and g outside.
+
+    Parameters
+    ----------
+    g : callable or float
+        The values outside.
+    alpha : float
+        The order.
+    interval : tuple of float
+        The ends.
+    """
+
+    def __init__(self, g: Any, alpha: float, interval: tuple[float, float]) -> None:
+        self.g, self.alpha, self.interval = g, alpha, interval
+        self.half = (interval[1] - interval[0]) / 2
+        self.constant = is_number(g)
+        self.error, self.sides = 0.0, []
+        for side in (-1, 1):
+            end = interval[(side + 1) // 2]
+            limit = float(
+                self.outside(np.array([end + side * max(1e-15 * self.half, 4 * np.spacing(abs(end)))]))[0]
+            )
+            self.sides.append((limit, *self._rule(side, limit)))
+
+    def outside(self, x: Array) -> Array:
+        """The values given there."""
+        with np.errstate(all="ignore"):
+            return np.asarray(sample("exterior", self.g, x))
+
+    def _rule(self, side: int, limit: float) -> tuple[Array, Array]:
+        """Distances from an end, over half the interval, and weights that hold ``g - g(end)``."""
+        if self.constant or self.alpha == 2:
+            return np.ones(1), np.zeros(1)
+        low = np.arange(LOWEST, HIGHEST, WIDTH)
+        high, size = low + WIDTH, abs(limit)
+        distances: list[Array] = []
+        weights: list[Array] = []
+        first = True
+        while low.size:
+            middle = (low + high) / 2
+            halves = [self._panels(side, limit, *ends) for ends in ((low, middle), (middle, high))]
+            values = sum(self._sums(*half) for half in halves)
+            each = np.max(np.abs(values), axis=1)
+            size = max(size, float(np.max(each)))
+            error = np.max(np.abs(self._sums(*self._panels(side, limit, low, high)) - values), axis=1)
+            narrow = high - low < NARROW
+            error = np.where(narrow & (error > GOOD * size), np.maximum(error, each), error)
+            split = (error > GOOD * size) & ~narrow & (low.size + len(weights) < MOST_PANELS)
+            self.error += float(np.sum(error[~split]))
+            kept = ~split
+            if first:  # the integral goes on: what lies beyond falls like the last panels, or not at all
+                ratio = each[-1] / each[-2] if each[-2] else 0.0
+                self.error += each[-1] * ratio / (1 - ratio) if ratio < 1 else math.inf
+                kept &= np.arange(low.size) <= np.max(np.flatnonzero(each > NOTHING * size), initial=0)
+                first = False
+            for e, w in halves:
+                distances.extend(e[kept])
+                weights.extend(w[kept])
+            low, high = np.append(low[split], middle[split]), np.append(middle[split], high[split])
+        return np.concatenate(distances), np.concatenate(weights)
+
+    def _panels(self, side: int, limit: float, low: Array, high: Array) -> tuple[Array, Array]:
+        """Nodes, as distances from the end, and weights, a row for each panel."""
+        w = (low + high)[:, None] / 2 + (high - low)[:, None] / 2 * NODES
+        e = np.exp(w)
+        end = self.interval[(side + 1) // 2]
+        g = self.outside((end + side * self.half * e).ravel()).reshape(e.shape) - limit
+        kernel = (
+            math.sin(math.pi * self.alpha / 2) / math.pi * np.exp(w - self.alpha / 2 * (w + np.log(2 + e)))
+        )
+        return e, (high - low)[:, None] / 2 * RULE * kernel * g
+
+    def _sums(self, e: Array, weights: Array) -> Array:
+        """What panels give to places at several distances from the end."""
+        root = (DISTANCES * (2 - DISTANCES)) ** (self.alpha / 2)
+        return np.asarray(np.stack([np.sum(weights / (e + d), axis=1) for d in DISTANCES], axis=1) * root)
+
+    def __call__(self, x: Any) -> Array:
+        """Evaluate at points of any shape."""
+        x = np.asarray(x, dtype=np.float64)
+        a, b = self.interval
+        inside, flat = (x > a) & (x < b), np.full(x.shape, np.nan)
+        places = x[inside]
+        below, above = (places - a) / self.half, (b - places) / self.half
+        less = betainc(self.alpha / 2, self.alpha / 2, np.minimum(below, above) / 2)
+        share = np.where(below < above, less, 1 - less)  # (2)
+        values = share * self.sides[1][0] + (1 - share) * self.sides[0][0]
+        root = (below * above) ** (self.alpha / 2)
+        for distance, (_, e, weights) in zip((below, above), self.sides, strict=True):
+            for k in range(0, places.size, 256):
+                d = distance[k : k + 256]
+                values[k : k + 256] += root[k : k + 256] * ((1 / np.add.outer(d, e)) @ weights)  # (1)
+        flat[inside] = values
+        there = ~inside & ~np.isnan(x)
+        if there.any():
+            flat[there] = self.outside(x[there])
+        return flat
+
+
+class Lifted:
+    """A solution that vanishes outside its interval, plus a lifting."""
+
+    def __init__(self, sol: Any, lift: Lift) -> None:
+        self.sol, self.lift = sol, lift
+
+    def __call__(self, x: Any) -> Array:
+        """Evaluate at points of any shape."""
+        x = np.asarray(x, dtype=np.float64)
+        a, b = self.lift.interval
+        inside = (x > a) & (x < b)
+        return np.asarray(self.lift(x) + np.where(inside, self.sol(np.where(inside, x, (a + b) / 2)), 0.0))
+
+
+def check_exterior(
+    exterior: Any, definition: str, weights: tuple[float, float], advection: Any, values: tuple[Any, ...]
+) -> bool:
+    """Whether there are values outside; refuse them where there is no lifting."""
+    if is_values(exterior):
+        raise TypeError("exterior must be a function or a number, got values")
+    if is_number(exterior) and checks.real("exterior", exterior) == 0:
+        return False
+    if definition != "rl":
+        raise ValueError(f"exterior needs definition 'rl', the integral operator, got {definition!r}")
+    if weights[0] != weights[1]:
+        raise ValueError(f"exterior needs equal weights, got {weights[0]:g} and {weights[1]:g}")
+    if advection is not None:
+        raise ValueError("exterior cannot be lifted with an advection")
+    f, reaction = values
+    if reaction is not None and (is_values(f) or is_values(reaction)):
+        raise ValueError("exterior with a reaction needs f and the reaction as functions or numbers")
+    return True
+
+
+def right_hand_side(f: Any, reaction: Any, lift: Lift) -> Any:
+    """What is left of f for the part of the solution that vanishes outside."""
+    if reaction is None:
+        return f
+
+    def left(x: Array) -> Array:
+        return np.asarray(sample("f", f, x) - sample("reaction", reaction, x) * lift(x))
+
+    return left
+
+
+def lifted(result: RieszResult, lift: Lift) -> RieszResult:
+    """The solution with the lifting."""
+    a, b = result.interval
+    x = a + (b - a) * WITNESSES
+    sol = Lifted(result.sol, lift)
+    size = float(np.max(np.abs(sol(x))))
+    part = float(np.max(np.abs(result.sol(x))))
+
+    def estimate() -> float:
+        if size == 0:
+            return 0.0 if lift.error == part == 0 else math.inf
+        return max((result.error_estimate * part + lift.error) / size, UNIT)
+
+    whole = replace(result, sol=sol, error_estimate=estimate)
+    if whole.success and size and lift.error > TOLERABLE * size:
+        detail = f"The lifting of the exterior has an estimated error of {lift.error / size:.1g}."
+        whole = replace(whole, status=Status.STAGNATED, detail=detail)
+        deliver(whole)
+    return whole
