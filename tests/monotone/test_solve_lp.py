@@ -316,6 +316,48 @@ def test_a_batch_of_solved_infeasible_and_unbounded_programs():
     assert r.certificate[0] is r.certificate[3] is None
 
 
+def test_what_is_left_of_a_batch_goes_on_by_the_kernel_from_the_same_state(program):
+    """A pace that always loses against the kernel, and one that never does, give the same run."""
+    from numsolve.monotone.lp import _batched
+
+    c, A, *bounds = program(12, 18, 0)
+    costs = c * np.array([[1.0], [3.0], [0.5]])
+
+    def run(answer):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_batched.Pace, "is_slow", lambda self, step: answer)  # noqa: ARG005
+            return monotone.solve_lp(costs, A, *bounds, tol=1e-7)
+
+    kernel, arrays = run(True), run(False)
+    assert arrays.nit.min() > 64
+    np.testing.assert_array_equal(kernel.nit, arrays.nit)
+    assert abs(kernel.nrestart - arrays.nrestart).max() <= 1  # the kernel ends before that of its last step
+    np.testing.assert_allclose(kernel.x, arrays.x, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(kernel.y, arrays.y, rtol=1e-7, atol=1e-7)
+    np.testing.assert_array_equal(kernel.history["iteration"], arrays.history["iteration"])
+    np.testing.assert_array_equal(kernel.history["running"], arrays.history["running"])
+    np.testing.assert_allclose(kernel.history["gap"], arrays.history["gap"], rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("by_kernel", [True, False])
+def test_hopeless_programs_of_a_batch_are_told_late_too(by_kernel, monkeypatch):
+    from numsolve.monotone.lp import _batched
+
+    monkeypatch.setattr(_batched.Pace, "is_slow", lambda self, step: by_kernel)  # noqa: ARG005
+    rng = np.random.default_rng(2)
+    A = rng.normal(size=(10, 15))
+    feasible = A @ rng.uniform(0, 1, 15)
+    right = np.stack([feasible, feasible + 50 * np.eye(10)[0], feasible])
+    costs = np.stack([rng.uniform(0, 1, 15), np.zeros(15), -np.ones(15)])
+    top = np.where([[True], [True], [False]], 1.0, np.inf) * np.ones(15)
+    A[:, 0] = 0.0  # a free way down
+    with pytest.warns(ConvergenceWarning):
+        r = monotone.solve_lp(costs, A, right - 0.5, right + 0.5, 0, top)
+    assert r.status.tolist()[1:] == [2, 3]
+    check_certificate(2, r.certificate[1], costs[1], A, right[1] - 0.5, right[1] + 0.5, 0, top[1])
+    check_certificate(3, r.certificate[2], costs[2], A, right[2] - 0.5, right[2] + 0.5, 0, top[2])
+
+
 def test_a_batch_can_be_started_and_stopped(netlib):
     c, A, *bounds = netlib("afiro")
     costs = np.stack([c, 1.1 * c])
