@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -367,6 +369,25 @@ def test_a_batch_can_be_started_and_stopped(netlib):
         r = monotone.solve_lp(costs, A, *bounds, maxiter=50)
     np.testing.assert_array_equal(r.nit, 50)
     assert np.isfinite(r.x).all()
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+def test_different_programs_are_solved_by_any_executor_in_their_order(threads, program):
+    programs = [program(20 - k, 30 - k, k) for k in range(6)]
+    alone = [monotone.solve_lp(*lp, tol=1e-8) for lp in programs]
+    as_dict = dict(zip(("c", "A", "lc", "uc", "lx", "ux"), programs[0], strict=True))
+    programs[0] = {**as_dict, "tol": 1e-2}
+    with ThreadPoolExecutor(3) as pool:
+        together = monotone.solve_lps(programs, tol=1e-8, executor=pool if threads else None)
+    for r, s in zip(together[1:], alone[1:], strict=True):
+        assert (r.nit, r.fun) == (s.nit, s.fun)
+    assert together[0].nit < alone[0].nit  # by a tolerance of its own
+
+
+def test_programs_that_find_no_time_are_none():
+    lp = ([1.0], None, None, None, 0)
+    with pytest.warns(ConvergenceWarning, match="0 of 2 tasks are done"):
+        assert monotone.solve_lps([lp, lp], time_limit=0.0) == [None, None]
 
 
 @pytest.mark.parametrize("per_row", [1, 6, 63, 64, 200])
