@@ -339,7 +339,11 @@ BAD_PARTS = {
         ValueError,
         "Z must hold finite numbers",
     ),
-    "a program a number": (lambda: monotone.solve_lps([3.0]), TypeError, "programs\\[0\\] must be a dictionary"),
+    "a program a number": (
+        lambda: monotone.solve_lps([3.0]),
+        TypeError,
+        "programs\\[0\\] must be a dictionary",
+    ),
     "a program too long": (lambda: monotone.solve_lps([(1,) * 7]), TypeError, "got tuple of 7"),
     "a program of SciPy": (
         lambda: monotone.solve_lps([{"c": [1.0], "A_ub": [[1.0]]}]),

@@ -327,7 +327,7 @@ def test_what_is_left_of_a_batch_goes_on_by_the_kernel_from_the_same_state(progr
 
     def run(answer):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_batched.Pace, "is_slow", lambda self, step: answer)  # noqa: ARG005
+            patch.setattr(_batched.Pace, "is_slow", lambda self, step: answer)
             return monotone.solve_lp(costs, A, *bounds, tol=1e-7)
 
     kernel, arrays = run(True), run(False)
@@ -345,7 +345,7 @@ def test_what_is_left_of_a_batch_goes_on_by_the_kernel_from_the_same_state(progr
 def test_hopeless_programs_of_a_batch_are_told_late_too(by_kernel, monkeypatch):
     from numsolve.monotone.lp import _batched
 
-    monkeypatch.setattr(_batched.Pace, "is_slow", lambda self, step: by_kernel)  # noqa: ARG005
+    monkeypatch.setattr(_batched.Pace, "is_slow", lambda self, step: by_kernel)
     rng = np.random.default_rng(2)
     A = rng.normal(size=(10, 15))
     feasible = A @ rng.uniform(0, 1, 15)

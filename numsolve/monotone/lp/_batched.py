@@ -222,7 +222,7 @@ class Batch:
         return replace(lp, **{k: v[i, :] if (v := getattr(lp, k)).ndim == 2 else v for k in names})
 
     def descends(self, it: Monitor, i: int, ray: Array) -> tuple[Status, Array]:
-        """The status and certificate of a program with a direction of descent: has it a feasible point?"""
+        """Settle whether a program with a direction of descent has a feasible point: status, certificate."""
         program, part = self.single(i), self.limits.part(it.maxiter)
         if bool(self.xp.any(program.c != 0)):
             with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The two forms in which a matrix game is solved, and the race between them; `numsolve.monotone.lp.game` has both."""
+"""The two forms in which `numsolve.monotone.lp.game` solves a matrix game, and the race between them."""
 
 from __future__ import annotations
 

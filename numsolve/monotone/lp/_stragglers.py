@@ -8,6 +8,7 @@ and once the kernel wins, it has the programs that are left. Their states are th
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -86,20 +87,25 @@ class Stragglers:
         names = ("c", "x", "x0", "aty0")
         col = Columns(
             **{name: np.array(getattr(s, name)[k]) for name in names},
-            **{"low": np.array(s.lx[k]), "high": np.array(s.ux[k]), "scale": batch.columns, "xh": xh},
-            **{"xb": np.empty_like(xh), "slack": np.empty_like(xh)},
+            low=np.array(s.lx[k]),
+            high=np.array(s.ux[k]),
+            scale=batch.columns,
+            xh=xh,
+            xb=np.empty_like(xh),
+            slack=np.empty_like(xh),
         )
         row = Rows(
             **{name: np.array(getattr(s, name)[k]) for name in ("y", "y0", "ax", "ax0", "axh")},
-            **{"low": np.array(s.lc[k]), "high": np.array(s.uc[k]), "scale": batch.rows, "yh": yh},
-            **{"ray": np.empty_like(yh)},
+            low=np.array(s.lc[k]),
+            high=np.array(s.uc[k]),
+            scale=batch.rows,
+            yh=yh,
+            ray=np.empty_like(yh),
         )
-        same = ("step", "cap", "weight", "unit_b", "unit_c", "size_c", "first", "last", "age", "steep")
-        numbers = {name: float(getattr(s, name)[k, 0]) for name in (*same, "rejected", "balanced", "restarts")}
+        known = {f.name for f in fields(s)} & set(LP_RUN.names or ())
+        numbers = {name: float(getattr(s, name)[k, 0]) for name in known}
         shares = {"primal": 1.0, "dual": 1.0, "gap": 1.0}
-        return Run.resumed(
-            solver, col, row, record(LP_RUN, base=batch.step, total=step, **numbers, **shares)
-        )
+        return Run.resumed(solver, col, row, record(LP_RUN, base=batch.step, total=step, **numbers, **shares))
 
     def drive(self, it: Monitor) -> None:
         """Iterate all programs under the monitor of the batch, in chunks."""

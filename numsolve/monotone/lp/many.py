@@ -54,8 +54,8 @@ def solve_lps(
 ) -> list[LPResult]:
     """Solve linear programs one after the other, or by the workers of an executor.
 
-    For programs that differ in their matrices. Those with one matrix are solved faster together, as a batch of
-    `solve_lp`.
+    For programs that differ in their matrices. Those with one matrix are solved faster together, as a batch
+    of `solve_lp`.
 
     Parameters
     ----------
@@ -69,7 +69,8 @@ def solve_lps(
     time_limit : float, optional
         Seconds, for all together.
     **settings
-        `tol`, `presolve`, `polish` and `maxiter` of `solve_lp` for all programs; a dictionary's own come first.
+        `tol`, `presolve`, `polish` and `maxiter` of `solve_lp` for all programs; a dictionary's own come
+        first.
 
     Returns
     -------
