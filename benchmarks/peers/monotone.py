@@ -145,7 +145,7 @@ def boxed(lp: Program) -> Program:
 
 
 def lasso_case(repeats: int) -> Case:
-    """A lasso with 20 000 rows and 80 columns: Halpern's iteration on the Gram matrix, sampling, scikit-learn."""
+    """A lasso with 20 000 rows and 80 columns: Halpern on the Gram matrix, sampling, scikit-learn."""
     rng = np.random.default_rng(0)
     n, d, weight = 20_000, 80, 0.01
     Z = rng.normal(size=(n, d)) @ (np.eye(d) + 0.3 / math.sqrt(d) * rng.normal(size=(d, d)))

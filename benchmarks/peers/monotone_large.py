@@ -1,10 +1,10 @@
 """Ten linear programs larger than Netlib's, beside the interior-point method and the PDLP of HiGHS.
 
-They are made by a formula each and a seed: two networks, two transport problems, conditional value at risk, two
-Markov decision processes, a least absolute deviation, a basis pursuit and a flux balance. At full size they have
-10^5 to 10^6 nonzeros; ``--quick`` takes a hundredth. All sides run on one thread for at most `LIMIT` seconds
-(``--quick``: ten), HiGHS with its presolve and the interior-point method with its crossover; PDLP stops at 1e-6
-by its own test. What each side returns is measured by the same function as in `monotone`.
+They are made by a formula each and a seed: two networks, two transport problems, conditional value at risk,
+two Markov decision processes, a least absolute deviation, a basis pursuit and a flux balance. At full size
+they have 10^5 to 10^6 nonzeros; ``--quick`` takes a hundredth. All sides run on one thread for at most `LIMIT`
+seconds (``--quick``: ten), HiGHS with its presolve and the interior-point method with its crossover; PDLP
+stops at 1e-6 by its own test. What each side returns is measured by the same function as in `monotone`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from monotone import TOL, Program, residual
 
 from _harness import Case, Peer, main
-from monotone import TOL, Program, residual
 from numsolve import monotone
 
 LIMIT = 300.0
@@ -59,9 +59,7 @@ def transport(n: int, m: int, seed: int) -> Program:
     a, b = rng.uniform(0.1, 1.0, n), rng.uniform(0.1, 1.0, m)
     b *= a.sum() / b.sum()
     cost = np.linalg.norm(rng.random((n, 1, 2)) - rng.random((1, m, 2)), axis=2).ravel()
-    rows = sp.vstack(
-        [sp.kron(sp.eye_array(n), np.ones((1, m))), sp.kron(np.ones((1, n)), sp.eye_array(m))]
-    )
+    rows = sp.vstack([sp.kron(sp.eye_array(n), np.ones((1, m))), sp.kron(np.ones((1, n)), sp.eye_array(m))])
     right = np.concatenate([a, b])
     return _program(cost, rows, right, right)
 
@@ -85,7 +83,7 @@ def value_at_risk(assets: int, scenarios: int, seed: int) -> Program:
 
 
 def decisions(states: int, actions: int, successors: int, discount: float, seed: int) -> Program:
-    """The values of a Markov decision process: v(s) >= reward(s, a) + discount * mean of v at the next state."""
+    """The values of a Markov decision process: v(s) >= reward(s, a) + discount * mean of v after it."""
     rng = np.random.default_rng(seed)
     rows = states * actions
     odds = rng.dirichlet(np.ones(successors), rows)
@@ -118,7 +116,7 @@ def basis_pursuit(m: int, n: int, seed: int) -> Program:
 
 
 def flux_balance(metabolites: int, reactions: int, seed: int) -> Program:
-    """The most growth of a cell in a steady state: small integers, a box for each reaction, a few exchanges."""
+    """The most growth of a cell in a steady state: small integers, a box for each reaction, exchanges."""
     rng = np.random.default_rng(seed)
     parts = rng.integers(3, 8, reactions)
     column = np.repeat(np.arange(reactions), parts)

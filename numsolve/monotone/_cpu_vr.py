@@ -1,7 +1,7 @@
 """Compiled kernels of variance-reduced Halpern iterations on finite sums of linear operators.
 
-A problem is an `Affine` or a `Game` of `_tuples`, the former of dense or of sparse rows. Both are linear up to
-a constant, so that the difference of a component at two points is the component's linear part at the
+A problem is an `Affine` or a `Game` of `_tuples`, the former of dense or of sparse rows. Both are linear up
+to a constant, so that the difference of a component at two points is the component's linear part at the
 difference of the points. Odds are cumulative
 probabilities and weights 1/(n q_i), both empty for uniform draws. ``marks`` is work space: the last stamp
 under which an index was drawn. `Estimator` and `Splitting` hold the numbers of the two algorithms, a record

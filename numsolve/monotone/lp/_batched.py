@@ -54,6 +54,7 @@ def solve_batch(
         step_seconds=3e-9 * lp.A.shape[0] * lp.A.shape[1] * (lp.batch or 1),
     ) as it:
         batch = Batch(lp, start, limits)
+        batch.give_up_stuck(tol)
         batch.look(it, 0)
         pace = Pace(batch, enabled=arrays.is_numpy(lp.xp) and limits.callback is None)
         for step in it:
@@ -92,6 +93,15 @@ class Batch:
         self.rays: list[Any] = [None] * size
         contradictory = np.broadcast_to(np.atleast_1d(arrays.to_host(lp.contradictory)), size)
         self.status[contradictory] = Status.INFEASIBLE
+        self._retire(0)
+
+    def give_up_stuck(self, tol: float) -> None:
+        """Put the programs aside that a row contradicts which no variable can change."""
+        signs = self.lp.stuck(tol)
+        signs = self.xp.broadcast_to(signs, (self.status.size, self.lp.A.shape[0]))
+        found = arrays.to_host(self.xp.any(signs != 0, axis=1))
+        for i in np.flatnonzero(found & (self.status == RUNNING)).tolist():
+            self.status[i], self.rays[i] = Status.INFEASIBLE, signs[i, :]
         self._retire(0)
 
     def times_x(self, x: Array) -> Array:

@@ -189,6 +189,8 @@ def solve_lp(
         return at_once(lp, units)
     if not single:
         return solve_batch(lp, start, tol, limits, units)
+    if (stuck := lp.stuck(tol)).any():
+        return at_once(lp, units, stuck)
     return solve_single(lp, start, tol, polish, limits, units, presolve)
 
 
