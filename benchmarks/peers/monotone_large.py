@@ -2,9 +2,9 @@
 
 They are made by a formula each and a seed: two networks, two transport problems, conditional value at risk,
 two Markov decision processes, a least absolute deviation, a basis pursuit and a flux balance. At full size
-they have 10^5 to 10^6 nonzeros; ``--quick`` takes a hundredth. All sides run on one thread for at most `LIMIT`
-seconds (``--quick``: ten), HiGHS with its presolve and the interior-point method with its crossover; PDLP
-stops at 1e-6 by its own test. What each side returns is measured by the same function as in `monotone`.
+they have 10^5 to 10^6 nonzeros; ``--quick`` takes a hundredth. All sides run on one thread for at most
+`LIMIT` seconds (``--quick``: ten), HiGHS with its presolve and the interior-point method with its crossover;
+PDLP stops at 1e-6 by its own test. What each side returns is measured by the same function as in `monotone`.
 """
 
 from __future__ import annotations

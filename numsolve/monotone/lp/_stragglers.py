@@ -11,7 +11,7 @@ import math
 from dataclasses import fields
 from functools import cached_property
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -23,10 +23,12 @@ from ._compiled import EVERY, Compiled, Run, in_rounds
 from ._tuples import LP_RUN, Columns, Rows
 
 if TYPE_CHECKING:
+    from numsolve._core.limits import Limits
     from numsolve._core.monitor import Monitor
     from numsolve._core.typing import Array
 
-    from ._batched import Batch
+    from ._generic import State
+    from ._program import LinearProgram
 
 #: Of the seconds before the first look this share counts: the others may be a first call's.
 FAIR = 0.5
@@ -34,10 +36,33 @@ FAIR = 0.5
 ROUNDS = 3
 
 
+class Programs(Protocol):
+    """A batch: its program, scaling and state, the indices of what is still at work, and what came of each."""
+
+    lp: LinearProgram
+    limits: Limits
+    rows: Array
+    columns: Array
+    norm: float
+    step: float
+    state: State
+    running: Array
+    status: Array
+    nit: Array
+    nrestart: Array
+    rays: list[Any]
+
+    def single(self, i: int) -> LinearProgram:
+        """One program of the batch."""
+
+    def descends(self, it: Monitor, i: int, ray: Array) -> tuple[Status, Array]:
+        """Settle whether a program with a direction of descent has a feasible point."""
+
+
 class Pace:
     """Compares the pace of a batch, from look to look, with the kernel's."""
 
-    def __init__(self, batch: Batch, *, enabled: bool) -> None:
+    def __init__(self, batch: Programs, *, enabled: bool) -> None:
         self._batch, self._enabled = batch, enabled and batch.state.xh.dtype == np.float64
         self._last, self._before = perf_counter(), math.inf
         self._kernel = math.nan  # seconds of one program, from look to look
@@ -75,7 +100,7 @@ class Pace:
 class Stragglers:
     """Programs of a batch, which go on by the kernel; without `only`, in the arrays of the batch's state."""
 
-    def __init__(self, batch: Batch, step: int, solver: Compiled, only: int | None = None) -> None:
+    def __init__(self, batch: Programs, step: int, solver: Compiled, only: int | None = None) -> None:
         self.batch, self.index = batch, batch.running[:only]
         for name in ("xh", "yh"):
             setattr(batch.state, name, np.array(getattr(batch.state, name)))

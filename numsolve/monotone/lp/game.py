@@ -33,7 +33,11 @@ if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike, Callback, Matrix
 
 Method = Literal["auto", "lp", "simplex-pdhg"]
-FORMS = {"lp": LPForm, "simplex-pdhg": SimplexForm, "auto": Race}
+FORMS: dict[str, type[LPForm | SimplexForm | Race]] = {
+    "lp": LPForm,
+    "simplex-pdhg": SimplexForm,
+    "auto": Race,
+}
 #: Iterations between two looks at the residual.
 EVERY = 8
 MAXITER = 100_000
