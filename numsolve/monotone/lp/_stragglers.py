@@ -37,7 +37,7 @@ ROUNDS = 3
 
 
 class Programs(Protocol):
-    """A batch: its program, scaling and state, the indices of what is still at work, and what came of each."""
+    """A batch: its program, scaling and state, the indices of what is at work, and what came of each."""
 
     lp: LinearProgram
     limits: Limits
