@@ -132,21 +132,21 @@ def advance_program(A, At, col, row, run, x, y, stake, steps, every, stop_at, ta
     The program of a game has a solution: whatever seems a ray is none.
     """
     lp_table = np.empty((2, 5))
-    looks = done = 0
-    while True:
+    done = 0
+    for look in range(table.shape[0]):
         part = min(every - run.total % every, steps - done)
         _, did, code = advance_lp(A, At, col, row, run, part, every, -1.0, lp_table)
         done += did
         _strategies(A, At, col, row, x, y)
-        _look(x, y, run, stake, table[looks])
-        looks += 1
+        _look(x, y, run, stake, table[look])
         if steps and (code == STAGNATED or run.total % every == 0):
-            if table[looks - 1, 0] <= stop_at:
-                return looks, done, CONVERGED
+            if table[look, 0] <= stop_at:
+                return look + 1, done, CONVERGED
             if code == STAGNATED:
-                return looks, done, STAGNATED
+                return look + 1, done, STAGNATED
         if done >= steps:
-            return looks, done, RUNNING
+            return look + 1, done, RUNNING
+    return table.shape[0], done, RUNNING
 
 
 @inner
