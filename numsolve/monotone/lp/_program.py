@@ -80,7 +80,7 @@ class LinearProgram:
         xp = self.xp
         fixed, size_of = self.lx == self.ux, abs(self.A)
         at = xp.where(fixed & xp.isfinite(self.lx), self.lx, 0.0)
-        still = times(size_of, xp.where(fixed, 0.0, 1.0)) == 0
+        still = times(size_of, xp.astype(~fixed, self.c.dtype)) == 0
         small = self.small_bound() if self.batch is None else self.small_bound()[..., None]
         value, room = times(self.A, at), tol * (small + times(size_of, xp.abs(at)))
         low, high = still & (self.lc - value > room), still & (value - self.uc > room)
