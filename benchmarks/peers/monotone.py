@@ -60,9 +60,9 @@ def residual(lp: Program, point: tuple[Any, ...]) -> float:
     return max(primal / (1 + np.linalg.norm(b)), dual / (1 + np.linalg.norm(c)), gap)
 
 
-def by_numsolve(lp: Program) -> tuple[Any, ...]:
+def by_numsolve(lp: Program, **settings: Any) -> tuple[Any, ...]:
     """x, y and the iterations."""
-    r = monotone.solve_lp(*lp, tol=TOL)
+    r = monotone.solve_lp(*lp, tol=TOL, **settings)
     return r.x, r.y, r.nit
 
 
@@ -116,6 +116,73 @@ def lp_case(name: str, lp: Program, repeats: int) -> Case:
         repeats=repeats,
         budget=20.0,
         first_call=False,
+    )
+
+
+def option_case(name: str, lp: Program, tol: float, repeats: int, **settings: Any) -> Case:
+    """One program with an option of ours, beside ours without it and the simplex method of HiGHS."""
+    text = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+    return Case(
+        f"{name}, {text}",
+        ours=partial(by_numsolve, lp, **settings),
+        peers=[
+            Peer("numsolve", partial(by_numsolve, lp), name="numsolve without it, to 1e-6"),
+            Peer("scipy", partial(by_highs, lp, "highs-ds"), name="SciPy HiGHS simplex"),
+        ],
+        metric=f"time to {tol:.0e}",
+        error=partial(residual, lp),
+        tol=1.01 * tol,
+        repeats=repeats,
+        budget=20.0,
+        first_call=False,
+    )
+
+
+def boxed(lp: Program) -> Program:
+    """The same program with each missing upper bound at 10^9."""
+    c, A, lc, uc, lx, ux = lp
+    return c, A, lc, uc, lx, np.minimum(ux, 1e9)
+
+
+def lasso_case(repeats: int) -> Case:
+    """A lasso with 20 000 rows and 80 columns: Halpern on the Gram matrix, sampling, scikit-learn."""
+    rng = np.random.default_rng(0)
+    n, d, weight = 20_000, 80, 0.01
+    Z = rng.normal(size=(n, d)) @ (np.eye(d) + 0.3 / math.sqrt(d) * rng.normal(size=(d, d)))
+    b = Z[:, :10] @ rng.normal(size=10) + 0.1 * rng.normal(size=n)
+    prox = partial(monotone.prox_l1, weight=weight)
+
+    def by_gram() -> Any:
+        G, h = Z.T @ Z / n, Z.T @ b / n
+        L = np.linalg.norm(G, 2)
+        return monotone.halpern(lambda u: G @ u - h, np.zeros(d), L=L, prox=prox, tol=TOL).x
+
+    def by_sampling() -> Any:
+        problem = monotone.AffineFiniteSum(Z, b)
+        return monotone.vr_halpern(problem, np.zeros(d), prox=prox, tol=TOL, rng=0).x
+
+    def by_sklearn() -> Any:
+        from sklearn.linear_model import Lasso
+
+        return Lasso(alpha=weight, fit_intercept=False, tol=1e-8).fit(Z, b).coef_
+
+    def error(u: Any) -> float:
+        return float(np.linalg.norm(u - prox(u - Z.T @ (Z @ u - b) / n, 1.0)))
+
+    return Case(
+        "lasso, 20 000 x 80",
+        ours=by_gram,
+        peers=[
+            Peer("scikit-learn", by_sklearn, name="scikit-learn Lasso"),
+            Peer("numsolve", by_sampling, name="numsolve vr_halpern"),
+        ],
+        metric="time to a residual of 1e-6",
+        error=error,
+        tol=2 * TOL,
+        repeats=repeats,
+        budget=20.0,
+        first_call=False,
+        note="ours is halpern on the Gram matrix, whose product is inside the clock",
     )
 
 
@@ -272,6 +339,11 @@ def cases(quick: bool) -> Iterator[Case]:
     if not quick:
         yield lp_case("covering, 3000 x 3000", covering(3000), 1)
         yield lp_case("transport, 200 x 200 points", transport(200), 3)
+    for name in names[:1] if quick else ("stair", "scrs8", "25fv47"):
+        yield option_case(name, netlib(name), TOL, 3, presolve=True)
+        yield option_case(name, netlib(name), 1e-9, 3, polish="basic")
+    yield option_case("adlittle in boxes of 1e9", boxed(netlib("adlittle")), TOL, 3, presolve=True)
+    yield lasso_case(1 if quick else 5)
     yield game_case()
     for kind in ("isotropic", "row norms vary", "columns decay", "tabular data"):
         for n in (500,) if quick else (500, 4000):

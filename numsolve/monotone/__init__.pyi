@@ -5,6 +5,7 @@ from .finite_sum import FiniteSum as FiniteSum
 from .halpern import halpern as halpern
 from .lp.game import solve_game as solve_game
 from .lp.linprog import linprog as linprog
+from .lp.many import solve_lps as solve_lps
 from .lp.pdhg import solve_lp as solve_lp
 from .prox import project_box as project_box
 from .prox import project_l2_ball as project_l2_ball
@@ -35,5 +36,6 @@ __all__ = [
     "prox_nonnegative",
     "solve_game",
     "solve_lp",
+    "solve_lps",
     "vr_halpern",
 ]

@@ -101,6 +101,28 @@ def _row_size(M, i, v):  # noqa: ARG001
     return sparse
 
 
+def add_row(M, i, factor, out):
+    """Add a multiple of row i of a matrix to a vector."""
+    raise NotImplementedError("for compiled code")
+
+
+@overload(add_row, jit_options={**_OPTIONS, "fastmath": _REDUCTION})  # type: ignore[typeddict-item]
+def _add_row(M, i, factor, out):  # noqa: ARG001
+    if isinstance(M, types.Array):
+
+        def dense(M, i, factor, out):
+            for k in range(out.size):
+                out[k] += factor * M[i, k]
+
+        return dense
+
+    def sparse(M, i, factor, out):
+        for k in range(M.indptr[i], M.indptr[i + 1]):
+            out[M.indices[k]] += factor * M.data[k]
+
+    return sparse
+
+
 @kernel
 def product(M, v, out):
     """Fill `out` with M v."""

@@ -1,10 +1,11 @@
 """Compiled kernels of variance-reduced Halpern iterations on finite sums of linear operators.
 
-A problem is an `Affine` or a `Game` of `_tuples`; both are linear up to a constant, so that the difference of
-a component at two points is the component's linear part at the difference of the points. Odds are cumulative
+A problem is an `Affine` or a `Game` of `_tuples`, the former of dense or of sparse rows. Both are linear up
+to a constant, so that the difference of a component at two points is the component's linear part at the
+difference of the points. Odds are cumulative
 probabilities and weights 1/(n q_i), both empty for uniform draws. ``marks`` is work space: the last stamp
 under which an index was drawn. `Estimator` and `Splitting` hold the numbers of the two algorithms, a record
-`COUNTS` what was done. Equation numbers are those of `numsolve.monotone.vr_halpern`.
+`COUNTS` what was done. Equation numbers are those of `_single_loop` and `_double_loop`.
 """
 
 import math
@@ -13,10 +14,9 @@ from numba.extending import overload
 
 from numsolve._core.compiled import inner, kernel
 
+from ._cpu_lp import add_row, row_dot
 from ._cpu_simplex import project
 from ._tuples import BOX, L1, L2_BALL, SIMPLEX, TWO_SIMPLICES
-
-_FAST = {"contract", "nsz", "reassoc"}
 
 
 def add_components(P, d, batch, counts, rng, out):
@@ -36,12 +36,11 @@ def _add_components(P, d, batch, counts, rng, out):  # noqa: ARG001
     if P.fields[0] == "Z":  # Affine
 
         def affine(P, d, batch, counts, rng, out):
-            n = P.Z.shape[0]
+            n = P.marks.size
             counts.stamp += 1
             for k in range(batch):
                 i, weight = _draw(n, k, batch, P.odds, P.weights, P.marks, counts.stamp, rng)
-                z = P.Z[i]
-                _add(z, weight / batch * _dot(z, d), out)
+                add_row(P.Z, i, weight / batch * row_dot(P.Z, i, d), out)
 
         return affine
 
@@ -51,12 +50,12 @@ def _add_components(P, d, batch, counts, rng, out):  # noqa: ARG001
         rows, columns = min(batch, m), min(batch, n)
         for k in range(rows):
             i, weight = _draw(m, k, rows, P.row_odds, P.row_weights, P.row_marks, counts.stamp, rng)
-            _add(P.A[i], m * weight / rows * d[n + i], out[:n])
+            add_row(P.A, i, m * weight / rows * d[n + i], out[:n])
         for k in range(columns):
             j, weight = _draw(
                 n, k, columns, P.column_odds, P.column_weights, P.column_marks, counts.stamp, rng
             )
-            _add(P.At[j], -n * weight / columns * d[j], out[n:])
+            add_row(P.At, j, -n * weight / columns * d[j], out[n:])
 
     return game
 
@@ -65,20 +64,6 @@ def _add_components(P, d, batch, counts, rng, out):  # noqa: ARG001
 def add_components_to(P, d, batch, counts, rng, out):
     """`add_components`, to be called from Python."""
     add_components(P, d, batch, counts, rng, out)
-
-
-@inner(fastmath=_FAST)
-def _dot(u, v):
-    total = 0.0
-    for k in range(u.size):
-        total += u[k] * v[k]
-    return total
-
-
-@inner(fastmath=_FAST)
-def _add(u, factor, out):
-    for k in range(u.size):
-        out[k] += factor * u[k]
 
 
 @inner

@@ -43,9 +43,9 @@ class LongRows(NamedTuple):
 
 
 class Affine(NamedTuple):
-    """The components z_i (z_i'u - b_i), with the rows z_i in C order."""
+    """The components z_i (z_i'u - b_i), with the rows z_i in C order or compressed."""
 
-    Z: Array
+    Z: Array | ShortRows | LongRows
     odds: Array
     weights: Array
     marks: Array

@@ -50,6 +50,22 @@ def _vr_halpern() -> object:
     return vr_halpern(AffineFiniteSum([[1.0, 0.0], [0.0, 2.0]], [1.0, 2.0]), [0.0, 0.0], rng=0)
 
 
+def _vr_halpern_sparse() -> object:
+    from scipy.sparse import csr_array
+
+    from .finite_sum import AffineFiniteSum
+    from .vr_halpern import vr_halpern
+
+    Z = csr_array([[1.0, 0.0], [0.0, 2.0]])
+    return vr_halpern(AffineFiniteSum(Z, [1.0, 2.0]), [0.0, 0.0], rng=0)
+
+
+def _solve_game_lp() -> object:
+    from .lp.game import solve_game
+
+    return solve_game([[0, -1, 2], [1, 0, -1], [-1, 1, 0]], method="lp")
+
+
 def _vr_halpern_of_a_game() -> object:
     from .finite_sum import BilinearGame
     from .vr_halpern import vr_halpern
@@ -64,6 +80,8 @@ CALLS: dict[str, Callable[[], object]] = {
     "solve_lp, long rows": _solve_lp_long_rows,
     "linprog": _linprog,
     "solve_game": _solve_game,
+    "solve_game, lp": _solve_game_lp,
     "vr_halpern": _vr_halpern,
+    "vr_halpern, sparse": _vr_halpern_sparse,
     "vr_halpern, game": _vr_halpern_of_a_game,
 }

@@ -9,6 +9,7 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 
+from ._compiled import by_rows
 from ._norms import spectral_norm
 from ._tuples import Affine, Game
 from .prox import project_simplex
@@ -16,7 +17,7 @@ from .prox import project_simplex
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numsolve._core.typing import Array, ArrayLike
+    from numsolve._core.typing import Array, ArrayLike, Matrix
 
 
 class FiniteSum:
@@ -84,8 +85,9 @@ class AffineFiniteSum:
 
     Parameters
     ----------
-    Z : array of shape (n, d)
-        The rows z_i.
+    Z : array or sparse matrix of shape (n, d)
+        The rows z_i. A sparse matrix stays sparse: a component costs its nonzeros, and an iteration of
+        `vr_halpern` a few passes over vectors of length d.
     b : array of shape (n,)
         The right-hand sides.
 
@@ -100,12 +102,20 @@ class AffineFiniteSum:
     True
     """
 
-    def __init__(self, Z: ArrayLike, b: ArrayLike) -> None:
-        self.Z = np.ascontiguousarray(checks.array("Z", Z, dtype=np.float64, ndim=2, empty=False))
+    def __init__(self, Z: Matrix, b: ArrayLike) -> None:
+        self.Z = (
+            _sparse("Z", Z)
+            if arrays.is_sparse(Z)
+            else np.ascontiguousarray(checks.array("Z", Z, dtype=np.float64, ndim=2, empty=False))
+        )
         self.n, self.size = self.Z.shape
         self.b = checks.array("b", b, dtype=np.float64, shape=(self.n,))
         with np.errstate(over="ignore"):
-            self._squares = np.einsum("ij,ij->i", self.Z, self.Z)
+            self._squares = (
+                np.asarray((self.Z * self.Z).sum(axis=1)).ravel()
+                if arrays.is_sparse(self.Z)
+                else np.einsum("ij,ij->i", self.Z, self.Z)
+            )
         if not np.isfinite(self._squares).all():
             raise ValueError("Z is so large that the squares of its rows overflow, and with them F; scale it")
 
@@ -155,15 +165,17 @@ class AffineFiniteSum:
         float
         """
         w = self._squares if sampling == "uniform" else np.full(self.n, self._squares.mean())
-        Z = self.Z * np.sqrt(w / self.n)[:, None]
+        root = np.sqrt(w / self.n)
+        Z = _times_rows(root, self.Z) if arrays.is_sparse(self.Z) else self.Z * root[:, None]
         if self.size <= 512:
-            return float(np.sqrt(np.linalg.norm(Z.T @ Z, 2)))
+            gram = Z.T @ Z
+            return float(np.sqrt(np.linalg.norm(gram.toarray() if arrays.is_sparse(gram) else gram, 2)))
         start: Array = np.random.default_rng(0).standard_normal((self.size,))
         return spectral_norm(np, lambda v: Z @ v, lambda v: Z.T @ v, start)
 
     def _compiled(self, sampling: str) -> Affine:
         """What the kernels see of it."""
-        return Affine(self.Z, *_odds(self._squares, sampling), np.zeros(self.n, dtype=np.int64))
+        return Affine(by_rows(self.Z), *_odds(self._squares, sampling), np.zeros(self.n, dtype=np.int64))
 
 
 class BilinearGame:
@@ -265,6 +277,22 @@ class BilinearGame:
         rows, columns = _odds(self._rows, sampling), _odds(self._columns, sampling)
         marks = (np.zeros(size, dtype=np.int64) for size in self.A.shape)
         return Game(self.A, self.At, *rows, *columns, *marks)
+
+
+def _sparse(name: str, A: Any) -> Any:
+    """A sparse matrix in canonical compressed rows, as an array of SciPy."""
+    from scipy.sparse import csr_array
+
+    out = csr_array(checks.csr(name, A), dtype=np.float64)
+    if 0 in out.shape:
+        raise ValueError(f"{name} is empty (shape {tuple(out.shape)})")
+    return out
+
+
+def _times_rows(factors: Array, A: Any) -> Any:
+    from scipy.sparse import diags_array
+
+    return (diags_array(factors) @ A).tocsr()
 
 
 def _odds(squares: Array, sampling: str) -> tuple[Array, Array]:

@@ -329,6 +329,28 @@ BAD_PARTS = {
     "full a number": (lambda: monotone.FiniteSum(2, 1.0, abs), TypeError, "full must be callable"),
     "batch a number": (lambda: monotone.FiniteSum(2, abs, 1.0), TypeError, "batch must be callable"),
     "Z empty": (lambda: monotone.AffineFiniteSum(np.zeros((0, 2)), []), ValueError, "Z is empty"),
+    "Z empty and sparse": (
+        lambda: monotone.AffineFiniteSum(scipy.sparse.csr_array((0, 2)), []),
+        ValueError,
+        "Z is empty",
+    ),
+    "Z sparse nan": (
+        lambda: monotone.AffineFiniteSum(scipy.sparse.csr_array([[NAN]]), [1]),
+        ValueError,
+        "Z must hold finite numbers",
+    ),
+    "a program a number": (
+        lambda: monotone.solve_lps([3.0]),
+        TypeError,
+        "programs\\[0\\] must be a dictionary",
+    ),
+    "a program too long": (lambda: monotone.solve_lps([(1,) * 7]), TypeError, "got tuple of 7"),
+    "a program of SciPy": (
+        lambda: monotone.solve_lps([{"c": [1.0], "A_ub": [[1.0]]}]),
+        TypeError,
+        "programs\\[0\\] has the argument 'A_ub'",
+    ),
+    "a program without costs": (lambda: monotone.solve_lps([{"lx": 0}]), TypeError, "has no c"),
     "Z nan": (lambda: monotone.AffineFiniteSum([[NAN]], [1]), ValueError, "Z must hold finite numbers"),
     "b too long": (lambda: monotone.AffineFiniteSum([[1.0]], [1, 2]), ValueError, "b must have shape"),
     "an empty game": (lambda: monotone.BilinearGame(np.zeros((0, 2))), ValueError, "A is empty"),

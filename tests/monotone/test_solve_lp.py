@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -316,6 +318,48 @@ def test_a_batch_of_solved_infeasible_and_unbounded_programs():
     assert r.certificate[0] is r.certificate[3] is None
 
 
+def test_what_is_left_of_a_batch_goes_on_by_the_kernel_from_the_same_state(program):
+    """A pace that always loses against the kernel, and one that never does, give the same run."""
+    from numsolve.monotone.lp import _batched
+
+    c, A, *bounds = program(12, 18, 0)
+    costs = c * np.array([[1.0], [3.0], [0.5]])
+
+    def run(answer):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_batched.Pace, "is_slow", lambda self, step: answer)
+            return monotone.solve_lp(costs, A, *bounds, tol=1e-7)
+
+    kernel, arrays = run(True), run(False)
+    assert arrays.nit.min() > 64
+    np.testing.assert_array_equal(kernel.nit, arrays.nit)
+    assert abs(kernel.nrestart - arrays.nrestart).max() <= 1  # the kernel ends before that of its last step
+    np.testing.assert_allclose(kernel.x, arrays.x, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(kernel.y, arrays.y, rtol=1e-7, atol=1e-7)
+    np.testing.assert_array_equal(kernel.history["iteration"], arrays.history["iteration"])
+    np.testing.assert_array_equal(kernel.history["running"], arrays.history["running"])
+    np.testing.assert_allclose(kernel.history["gap"], arrays.history["gap"], rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("by_kernel", [True, False])
+def test_hopeless_programs_of_a_batch_are_told_late_too(by_kernel, monkeypatch):
+    from numsolve.monotone.lp import _batched
+
+    monkeypatch.setattr(_batched.Pace, "is_slow", lambda self, step: by_kernel)
+    rng = np.random.default_rng(2)
+    A = rng.normal(size=(10, 15))
+    feasible = A @ rng.uniform(0, 1, 15)
+    right = np.stack([feasible, feasible + 50 * np.eye(10)[0], feasible])
+    costs = np.stack([rng.uniform(0, 1, 15), np.zeros(15), -np.ones(15)])
+    top = np.where([[True], [True], [False]], 1.0, np.inf) * np.ones(15)
+    A[:, 0] = 0.0  # a free way down
+    with pytest.warns(ConvergenceWarning):
+        r = monotone.solve_lp(costs, A, right - 0.5, right + 0.5, 0, top)
+    assert r.status.tolist()[1:] == [2, 3]
+    check_certificate(2, r.certificate[1], costs[1], A, right[1] - 0.5, right[1] + 0.5, 0, top[1])
+    check_certificate(3, r.certificate[2], costs[2], A, right[2] - 0.5, right[2] + 0.5, 0, top[2])
+
+
 def test_a_batch_can_be_started_and_stopped(netlib):
     c, A, *bounds = netlib("afiro")
     costs = np.stack([c, 1.1 * c])
@@ -325,6 +369,25 @@ def test_a_batch_can_be_started_and_stopped(netlib):
         r = monotone.solve_lp(costs, A, *bounds, maxiter=50)
     np.testing.assert_array_equal(r.nit, 50)
     assert np.isfinite(r.x).all()
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+def test_different_programs_are_solved_by_any_executor_in_their_order(threads, program):
+    programs = [program(20 - k, 30 - k, k) for k in range(6)]
+    alone = [monotone.solve_lp(*lp, tol=1e-8) for lp in programs]
+    as_dict = dict(zip(("c", "A", "lc", "uc", "lx", "ux"), programs[0], strict=True))
+    programs[0] = {**as_dict, "tol": 1e-2}
+    with ThreadPoolExecutor(3) as pool:
+        together = monotone.solve_lps(programs, tol=1e-8, executor=pool if threads else None)
+    for r, s in zip(together[1:], alone[1:], strict=True):
+        assert (r.nit, r.fun) == (s.nit, s.fun)
+    assert together[0].nit < alone[0].nit  # by a tolerance of its own
+
+
+def test_programs_that_find_no_time_are_none():
+    lp = ([1.0], None, None, None, 0)
+    with pytest.warns(ConvergenceWarning, match="0 of 2 tasks are done"):
+        assert monotone.solve_lps([lp, lp], time_limit=0.0) == [None, None]
 
 
 @pytest.mark.parametrize("per_row", [1, 6, 63, 64, 200])

@@ -109,6 +109,28 @@ def test_one_part_in_ten_thousand_beyond_the_corner_is_infeasible(kind):
         assert status == Status.INFEASIBLE
 
 
+@pytest.mark.parametrize("kind", ["single", "batch"])
+@pytest.mark.parametrize("miss", [1e-4, 1.0])
+@pytest.mark.parametrize("fixed", [False, True])
+def test_no_large_bound_excuses_a_row_that_no_variable_can_change(miss, kind, fixed):
+    """0 <= -1e-4, or the same of a fixed variable, beside a bound of 4000; met, it is in nobody's way."""
+    A = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 2.0 if fixed else 0.0]])
+    lx, ux = np.array([0.0, 0.0, 3.0]), np.array([INF, INF, 3.0])
+    value = 6.0 if fixed else 0.0
+    for sign in (-1.0, 1.0):
+        for amount, expected in ((miss, Status.INFEASIBLE), (0.0, Status.CONVERGED)):
+            lc = np.array([4000.0, -INF if sign < 0 else value + amount])
+            uc = np.array([INF, value - amount if sign < 0 else INF])
+            c = np.array([1.0, 2.0, 0.0])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                r = monotone.solve_lp(c if kind == "single" else np.stack([c, c]), A, lc, uc, lx, ux)
+            assert (np.atleast_1d(r.status) == expected).all()
+            if expected is Status.INFEASIBLE:
+                y = r.certificate if kind == "single" else r.certificate[1]
+                np.testing.assert_array_equal(y, [0.0, sign])
+
+
 ROUND = np.array([[0.0, -1.0, 2.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
 
 
@@ -129,7 +151,7 @@ def test_a_payoff_that_nobody_would_choose_leaves_the_others_their_digits(forbid
     A = np.column_stack([ROUND, np.full(3, forbidden)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        r = monotone.solve_game(A, maxiter=2000)
+        r = monotone.solve_game(A, maxiter=4000)  # of both forms together
     if r.success:
         np.testing.assert_allclose(r.x, [1 / 3, 5 / 12, 1 / 4, 0.0], atol=1e-4)
         np.testing.assert_allclose(r.y, [1 / 4, 5 / 12, 1 / 3], atol=1e-4)

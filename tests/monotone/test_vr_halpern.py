@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array, random_array
 
 from numsolve import monotone
 from numsolve._core.result import ConvergenceWarning
@@ -117,6 +118,42 @@ def test_the_weights_of_importance_sampling_are_unbiased(sampling):
     for _ in range(40_000):
         _cpu_vr.add_components_to(P, v, 1, counts, rng, mean)
     np.testing.assert_allclose(mean / 40_000, game.full(v), atol=0.05 * abs(game.full(v)).max())
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "importance"])
+@pytest.mark.parametrize("per_row", [3, 80])  # rows that are summed plainly, and in parts
+def test_a_sparse_sum_is_the_dense_one(per_row, sampling):
+    rng = np.random.default_rng(per_row)
+    rows = csr_array(random_array((200, 100), density=per_row / 100, rng=rng))
+    b = rows @ rng.normal(size=100)
+    sparse, dense = monotone.AffineFiniteSum(rows, b), monotone.AffineFiniteSum(rows.toarray(), b)
+    u, index = rng.normal(size=100), np.array([5, 0, 7])
+    np.testing.assert_allclose(sparse.full(u), dense.full(u), atol=1e-12)
+    np.testing.assert_allclose(sparse.batch(u, index), dense.batch(u, index), atol=1e-12)
+    assert sparse.constant(sampling) == pytest.approx(dense.constant(sampling))
+    prox = partial(monotone.prox_l1, weight=0.01)
+    tol = 1e-2 * np.linalg.norm(dense.full(np.zeros(100)))
+    r, s = (
+        monotone.vr_halpern(p, np.zeros(100), prox=prox, sampling=sampling, tol=tol, max_epochs=5000, rng=0)
+        for p in (sparse, dense)
+    )
+    assert (r.success, r.nit, r.nfev) == (True, s.nit, s.nfev)
+    np.testing.assert_allclose(r.x, s.x, atol=1e-8)
+
+
+def test_sparse_data_too_large_to_be_dense_stay_sparse():
+    """The dense form would have 12.8 GB."""
+    n, d = 20_000, 80_000
+    rng = np.random.default_rng(0)
+    Z = csr_array(
+        (rng.normal(size=5 * n), rng.integers(0, d, 5 * n), np.arange(0, 5 * n + 1, 5)), shape=(n, d)
+    )
+    problem = monotone.AffineFiniteSum(Z, Z @ rng.normal(size=d))
+    start = np.linalg.norm(problem.full(np.zeros(d)))
+    with pytest.warns(ConvergenceWarning):
+        r = monotone.vr_halpern(problem, np.zeros(d), sampling="importance", tol=0.0, max_epochs=4, rng=0)
+    assert r.residual == pytest.approx(np.linalg.norm(problem.full(r.x)), rel=1e-9)
+    assert r.residual < start
 
 
 def test_the_constants_on_average_are_sharp():

@@ -26,6 +26,7 @@ def linear_programs() -> NDArray[Any]:
     assert_type(result.gap, float)
     assert_type(result.status, Status)
     assert_type(result.plot(), Axes)
+    assert_type(monotone.solve_lps([(c, A), {"c": c, "tol": 1e-4}], presolve=True), list[monotone.LPResult])
     like_scipy = monotone.linprog(c, A_ub=A, b_ub=c, bounds=(0, None))
     assert_type(like_scipy, monotone.LinprogResult)
     assert_type(like_scipy.slack, NDArray[Any])

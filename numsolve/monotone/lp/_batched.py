@@ -21,6 +21,7 @@ from . import _generic as g
 from ._compiled import EVERY, MAXITER, SAFETY
 from ._program import Units, times, times_transposed
 from ._scaling import scaling, scaling_dense
+from ._stragglers import Pace, Stragglers
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Namespace
@@ -50,16 +51,23 @@ def solve_batch(
         columns=COLUMNS,
         keep="reference",
         present=lambda batch: batch.solution()[0] * units.bounds,
+        step_seconds=3e-9 * lp.A.shape[0] * lp.A.shape[1] * (lp.batch or 1),
     ) as it:
         batch = Batch(lp, start, limits)
+        batch.give_up_stuck(tol)
         batch.look(it, 0)
+        pace = Pace(batch, enabled=arrays.is_numpy(lp.xp) and limits.callback is None)
         for step in it:
             batch.advance(step)
             last = step == it.maxiter or it.time_is_up
             if step % EVERY == 0 or last:
                 batch.look(it, step)
+                if it.status is None and pace.is_slow(step):
+                    break
             elif limits.callback is not None:
                 batch.look(it, step, decides=False)
+        if it.status is None:
+            Stragglers(batch, it.nit, pace.solver).drive(it)
     return batch.result(it, units)
 
 
@@ -74,6 +82,7 @@ class Batch:
         xp, dtype, n = lp.xp, lp.c.dtype, lp.c.shape[-1]
         v = xp.asarray(np.random.default_rng(0).standard_normal(n), dtype=dtype)
         length = spectral_norm(xp, self.times_x, self.times_y, v, limits)
+        self.norm = length
         self.step = SAFETY / length if length > 0 else 1.0
         size = lp.batch or 1
         self.state = self._start(size, *start)
@@ -84,6 +93,15 @@ class Batch:
         self.rays: list[Any] = [None] * size
         contradictory = np.broadcast_to(np.atleast_1d(arrays.to_host(lp.contradictory)), size)
         self.status[contradictory] = Status.INFEASIBLE
+        self._retire(0)
+
+    def give_up_stuck(self, tol: float) -> None:
+        """Put the programs aside that a row contradicts which no variable can change."""
+        signs = self.lp.stuck(tol)
+        signs = self.xp.broadcast_to(signs, (self.status.size, self.lp.A.shape[0]))
+        found = arrays.to_host(self.xp.any(signs != 0, axis=1))
+        for i in np.flatnonzero(found & (self.status == RUNNING)).tolist():
+            self.status[i], self.rays[i] = Status.INFEASIBLE, signs[i, :]
         self._retire(0)
 
     def times_x(self, x: Array) -> Array:
@@ -199,22 +217,32 @@ class Batch:
         self._retire(step)
 
     def _keep_rays(self, it: Monitor, status: Array) -> None:
-        """Note the certificates; a program with a direction of descent may still have no feasible point."""
+        """Note the certificates."""
         s = self.state
         for k, i in enumerate(self.running.tolist()):
             if status[i] == Status.INFEASIBLE:
                 self.rays[i] = _normed(self.xp, (s.yh[k, :] - s.y0[k, :]) * self.rows)
             elif status[i] == Status.UNBOUNDED:
-                self.rays[i] = _normed(self.xp, (s.xh[k, :] - s.x0[k, :]) * self.columns)
-                if bool(self.xp.any(s.c[k, :] != 0)):
-                    program, part = _single(self.lp, i).without_cost(), self.limits.part(it.maxiter)
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore", ConvergenceWarning)
-                        feasible = solve_batch(program, (None, None), it.threshold, part)
-                    if feasible.status is Status.INFEASIBLE:
-                        status[i], self.rays[i] = Status.INFEASIBLE, feasible.certificate
-                    elif feasible.status is Status.TIME_LIMIT:
-                        status[i] = Status.TIME_LIMIT
+                ray = _normed(self.xp, (s.xh[k, :] - s.x0[k, :]) * self.columns)
+                status[i], self.rays[i] = self.descends(it, i, ray)
+
+    def single(self, i: int) -> LinearProgram:
+        """One program of the batch."""
+        lp, names = self.lp, ("c", "lc", "uc", "lx", "ux")
+        return replace(lp, **{k: v[i, :] if (v := getattr(lp, k)).ndim == 2 else v for k in names})
+
+    def descends(self, it: Monitor, i: int, ray: Array) -> tuple[Status, Array]:
+        """Settle whether a program with a direction of descent has a feasible point: status, certificate."""
+        program, part = self.single(i), self.limits.part(it.maxiter)
+        if bool(self.xp.any(program.c != 0)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                feasible = solve_batch(program.without_cost(), (None, None), it.threshold, part)
+            if feasible.status is Status.INFEASIBLE:
+                return Status.INFEASIBLE, feasible.certificate
+            if feasible.status is Status.TIME_LIMIT:
+                return Status.TIME_LIMIT, ray
+        return Status.UNBOUNDED, ray
 
     def _retire(self, step: int) -> None:
         """Put the finished programs aside."""
@@ -247,8 +275,8 @@ class Batch:
         """Everything in the caller's units."""
         x, y = self.solution()
         assert it.status is not None
-        self.status[self.status == RUNNING] = it.status
-        self.nit[self.running] = it.nit
+        left = self.status == RUNNING
+        self.nit[left], self.status[left] = it.nit, it.status
         fields: dict[str, Any] = {"status": self.status, "nit": self.nit, "nrestart": self.nrestart}
         fields["certificate"] = self.rays
         if self.lp.batch is None:
@@ -308,12 +336,6 @@ def _open(lp: LinearProgram) -> LinearProgram:
     low = {name: xp.where(shut, -inf, getattr(lp, name)) for name in ("lc", "lx")}
     high = {name: xp.where(shut, inf, getattr(lp, name)) for name in ("uc", "ux")}
     return replace(lp, **low, **high)
-
-
-def _single(lp: LinearProgram, i: int) -> LinearProgram:
-    """One program of a batch."""
-    names = ("c", "lc", "uc", "lx", "ux")
-    return replace(lp, **{k: v[i, :] if (v := getattr(lp, k)).ndim == 2 else v for k in names})
 
 
 def _normed(xp: Namespace, v: Array) -> Array:

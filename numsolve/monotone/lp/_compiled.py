@@ -42,6 +42,8 @@ COLUMNS = ("primal_residual", "dual_residual", "gap", "weight")
 class Compiled:
     """A scaled program. It is made once for a matrix; several runs may follow.
 
+    `known` are the factors of rows and columns and the norm, where these were computed before.
+
     What overflows shows in the residuals.
 
     When the time is over before it is ready, the scaling and the norm are rougher than usual; no step is made
@@ -49,14 +51,20 @@ class Compiled:
     """
 
     @np.errstate(over="ignore", invalid="ignore")
-    def __init__(self, lp: LinearProgram, limits: Limits | None = None, **settings: int) -> None:
+    def __init__(
+        self,
+        lp: LinearProgram,
+        limits: Limits | None = None,
+        known: tuple[Array, Array, float] | None = None,
+        **settings: int,
+    ) -> None:
         from . import _cpu
 
         self.kernels: Kernels = _cpu
         self.lp = lp
         limits = Limits() if limits is None else limits
         A: Any = lp.A.astype(np.float64)  # a copy
-        self.rows, self.columns = scaling(A, limits=limits, **settings)
+        self.rows, self.columns = scaling(A, limits=limits, **settings) if known is None else known[:2]
         m, n = A.shape
         if arrays.is_sparse(A):
             A.data *= np.repeat(self.rows, np.diff(A.indptr)) * self.columns[A.indices]
@@ -70,7 +78,9 @@ class Compiled:
         self.A, self.At = (by_rows(M) for M in self._matrices)
         self.scaled = lp.scaled(self.rows, self.columns)
         start = np.random.default_rng(0).standard_normal(n)
-        self.norm = spectral_norm(lp.xp, self.times_x, self.times_y, start, limits)
+        self.norm = (
+            spectral_norm(lp.xp, self.times_x, self.times_y, start, limits) if known is None else known[2]
+        )
         size = A.nnz if arrays.is_sparse(A) else A.size
         self.step_seconds = 3e-9 * size + 1e-8 * (m + n)  # a guess for the first chunk
 
@@ -142,6 +152,13 @@ class Run:
             gap=gap,
         )
 
+    @classmethod
+    def resumed(cls, solver: Compiled, col: Columns, row: Rows, numbers: Any) -> Run:
+        """A run that goes on from the state of another; it works in these arrays."""
+        run = cls.__new__(cls)
+        run.solver, run.col, run.row, run.numbers = solver, col, row, numbers
+        return run
+
     @property
     def point(self) -> tuple[Array, Array]:
         """The PDHG point."""
@@ -196,6 +213,11 @@ class Driven(Protocol):
         """Iterate, as `Run.advance`."""
 
 
+def in_rounds(steps: int, nit: int, every: int) -> int:
+    """Whole rounds of `every` steps, or what is left of one: so a look is at the end of each."""
+    return min(steps, -nit % every or steps - steps % every or steps)
+
+
 def drive(
     it: Monitor,
     run: Driven,
@@ -222,8 +244,7 @@ def drive(
                 it.stop(Status.INFEASIBLE)
     while it.running:
         steps, stop_at = it.chunk()
-        # Whole rounds of `every` steps, or what is left of one: so a look is at the end of each.
-        steps = min(steps, -it.nit % every or steps - steps % every or steps)
+        steps = in_rounds(steps, it.nit, every)
         if hopeless is not None and it.nit < LATE:
             steps = min(steps, LATE - it.nit)
         table, done, code = run.advance(steps, every, stop_at)

@@ -8,11 +8,14 @@ numbers in a record `GAME_RUN`.
 
 import math
 
+import numpy as np
+
 from numsolve._core.codes import CONVERGED, RUNNING, STAGNATED
 from numsolve._core.compiled import inner, kernel
 from numsolve.monotone._cpu_lp import row_dot
 from numsolve.monotone._cpu_simplex import project
 
+from ._cpu import advance as advance_lp
 from ._cpu import wants_restart
 
 
@@ -99,14 +102,8 @@ def _anchor(p):
 
 @inner
 def _look(x, y, run, stake, out):
-    """The residual at the PDHG points, the gap, and the weight."""
-    _judge(x, y, stake, out)
+    """The residual of two strategies, the gap, and the weight."""
     out[2] = run.weight
-
-
-@inner
-def _judge(x, y, stake, out):
-    """The residual of two strategies, and the gap."""
     out[0] = math.sqrt(_step_length(x, -1.0 / stake) + _step_length(y, 1.0 / stake))
     highest, lowest = y.payh[0], x.payh[0]
     for i in range(y.payh.size):
@@ -129,19 +126,49 @@ def _step_length(p, step):
 
 
 @kernel
-def look_at_program(M, Mt, col, row, x, y, stake, out):
-    """Fill `x` and `y` with the strategies of an iterate of the game's program; their residual and gap.
+def advance_program(A, At, col, row, run, x, y, stake, steps, every, stop_at, table):
+    """The same on the game's program, by the iteration of `_cpu`; A is the scaled matrix of that.
+
+    The program of a game has a solution: whatever seems a ray is none.
+    """
+    lp_table = np.empty((2, 5))
+    done = 0
+    for look in range(table.shape[0]):
+        part = min(every - run.total % every, steps - done)
+        _, did, code = advance_lp(A, At, col, row, run, part, every, -1.0, lp_table)
+        done += did
+        _strategies(A, At, col, row, x, y)
+        _look(x, y, run, stake, table[look])
+        if steps and (code == STAGNATED or run.total % every == 0):
+            if table[look, 0] <= stop_at:
+                return look + 1, done, CONVERGED
+            if code == STAGNATED:
+                return look + 1, done, STAGNATED
+        if done >= steps:
+            return look + 1, done, RUNNING
+    return table.shape[0], done, RUNNING
+
+
+@inner
+def _strategies(A, At, col, row, x, y):
+    """Fill `x` and `y` with the strategies of an iterate of the game's program, and their payoffs.
 
     The program has a column and a row more than the game: the value, and the sum of x.
     """
-    for j in range(x.zh.size):
+    n, m = x.zh.size, y.zh.size
+    u, v = col.slack, row.ray  # work space between two iterations
+    for j in range(n):
         x.zh[j] = col.xh[j] * col.scale[j]
-    for i in range(y.zh.size):
+    for i in range(m):
         y.zh[i] = -row.yh[i] * row.scale[i]
     project(x.zh, 1.0)
     project(y.zh, 1.0)
-    for i in range(y.zh.size):
-        y.payh[i] = row_dot(M, i, x.zh)
-    for j in range(x.zh.size):
-        x.payh[j] = row_dot(Mt, j, y.zh)
-    _judge(x, y, stake, out)
+    for j in range(n):
+        u[j] = x.zh[j] / col.scale[j]
+    for i in range(m):
+        v[i] = y.zh[i] / row.scale[i]
+    u[n] = v[m] = 0.0
+    for i in range(m):
+        y.payh[i] = row_dot(A, i, u) / row.scale[i]
+    for j in range(n):
+        x.payh[j] = row_dot(At, j, v) / col.scale[j]

@@ -70,6 +70,22 @@ class LinearProgram:
         )
         return out
 
+    @np.errstate(over="ignore", invalid="ignore")
+    def stuck(self, tol: float) -> Any:
+        """For each row that no variable can change, and that misses a bound: the sign of a multiplier.
+
+        Such a row is empty, or all its variables are fixed; it is judged by itself, as no other bound can
+        be large enough to excuse it. For other rows, and within the tolerance, the sign is zero.
+        """
+        xp = self.xp
+        fixed, size_of = self.lx == self.ux, abs(self.A)
+        at = xp.where(fixed & xp.isfinite(self.lx), self.lx, 0.0)
+        still = times(size_of, xp.astype(~fixed, self.c.dtype)) == 0
+        small = self.small_bound() if self.batch is None else self.small_bound()[..., None]
+        value, room = times(self.A, at), tol * (small + times(size_of, xp.abs(at)))
+        low, high = still & (self.lc - value > room), still & (value - self.uc > room)
+        return xp.where(low, xp.ones_like(value), xp.where(high, -xp.ones_like(value), 0.0))
+
     def units(self) -> Units:
         """The units in which data far from one are solved; one and one for all others."""
         xp = self.xp

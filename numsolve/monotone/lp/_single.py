@@ -212,9 +212,14 @@ def _part(solver: Compiled, it: Monitor, tol: float) -> Monitor:
     )
 
 
-def at_once(lp: LinearProgram, units: Units) -> LPResult:
-    """Solve programs that need no iteration: no rows, no columns, or contradictory bounds of a single one."""
+def at_once(lp: LinearProgram, units: Units, ray: Any = None) -> LPResult:
+    """Solve programs that need no iteration: no rows, no columns, or contradictory bounds of a single one.
+
+    `ray` is a proof that a single program is infeasible, where there is one already.
+    """
     x, y, status, rays = closed_form(lp)
+    if ray is not None:
+        status, rays = Status.INFEASIBLE, ray
     fields = in_units(units, x, y, lp.quality(x, y))
     result = LPResult(status=settled(lp.xp, status, fields), certificate=rays, **fields)
     deliver(result)

@@ -8,7 +8,8 @@ is solved in one of two forms. "simplex-pdhg" runs the iteration of the file `pd
 
 with the projection P, on the payoffs less their mean. Payoffs are divided by a power of two next to the
 largest. "lp" solves ``min v, A x <= v, sum(x) = 1, x >= 0``, whose rows and columns can be scaled: an
-iteration costs more, and badly scaled games take far fewer of them.
+iteration costs more, and badly scaled games take far fewer of them. Which is faster shows only on the way, so
+"auto" lets both race.
 """
 
 from __future__ import annotations
@@ -19,26 +20,24 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from numsolve._core import arrays, checks
-from numsolve._core.codes import CONVERGED, RUNNING, STAGNATED
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
-from numsolve.monotone._compiled import by_rows, in_rows
-from numsolve.monotone._norms import spectral_norm
-from numsolve.monotone._tuples import record
 from numsolve.monotone.prox import project_simplex
 from numsolve.monotone.result import GameResult
 
-from ._compiled import SAFETY, Compiled, Run, drive
-from ._program import LinearProgram
-from ._tuples import GAME_RUN, Player
+from ._compiled import drive
+from ._game_forms import LPForm, Race, SimplexForm
 
 if TYPE_CHECKING:
-    from numsolve._core.typing import Array, ArrayLike, Callback, Kernels, Matrix
+    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix
 
 Method = Literal["auto", "lp", "simplex-pdhg"]
-#: Rows or columns whose largest payoffs differ by more than this factor make a game badly scaled.
-SPREAD = 10.0
+FORMS: dict[str, type[LPForm | SimplexForm | Race]] = {
+    "lp": LPForm,
+    "simplex-pdhg": SimplexForm,
+    "auto": Race,
+}
 #: Iterations between two looks at the residual.
 EVERY = 8
 MAXITER = 100_000
@@ -72,8 +71,9 @@ def solve_game(
         payoff; usual is the median of all rows and columns. So neither a unit, nor a constant added to all
         payoffs, nor a huge one that nobody will choose changes when the method stops.
     method : {"auto", "lp", "simplex-pdhg"}
-        The form that is solved: as a scaled linear program, or as it stands. "auto" takes the linear
-        program if the largest payoffs of two rows, or of two columns, differ by more than a factor of ten.
+        The form that is solved: as a scaled linear program, or as it stands. "auto" takes the latter for 512
+        iterations, which many games do not need, and then lets both race: in heats of 512 iterations, then
+        1024, at most 4096 each, until the residuals of the two differ by more than a factor of four.
     x0 : pair of array, optional
         Strategies (x, y) to start from; uniform ones by default.
     maxiter, callback, progress, time_limit : optional
@@ -116,15 +116,10 @@ def solve_game(
         raise ValueError(f"A is empty (shape {tuple(payoffs.shape)})")
     start = _strategies(payoffs, x0)
     payoffs, offset = _centred(payoffs)
-    sizes = abs(payoffs)
-    row_max, column_max = (_flat(sizes.max(axis=axis)) for axis in (1, 0))
-    largest = float(row_max.max())
+    largest = float(abs(payoffs).max())
     unit = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
     payoffs = payoffs if unit == 1.0 else payoffs / unit
     stake = _stake(payoffs)
-    if method == "auto":
-        least = min(row_max.min(), column_max.min())
-        method = "lp" if least < largest / SPREAD else "simplex-pdhg"
     with Monitor(
         limits,
         atol=tol,
@@ -133,8 +128,7 @@ def solve_game(
         columns=COLUMNS,
         step_seconds=1e-9 * _entries(payoffs) + 1e-8 * sum(payoffs.shape),
     ) as it:
-        form = LPForm if method == "lp" else SimplexForm
-        game = form(payoffs, stake, start, limits)
+        game = FORMS[method](payoffs, stake, start, limits)
         drive(it, game, EVERY, COLUMNS)
     x, y = it.x
     quality = measured(payoffs, stake, x, y)
@@ -146,7 +140,7 @@ def solve_game(
         value=float(y @ (payoffs @ x)) * unit + offset,
         gap=quality["gap"] * unit,
         nrestart=game.nrestart,
-        method=method,
+        method=game.name,
     )
 
 
@@ -159,106 +153,6 @@ def measured(A: Matrix, stake: float, x: Array, y: Array) -> dict[str, float]:
         "residual": math.hypot(arrays.norm(np, dx), arrays.norm(np, dy)),
         "gap": float(pay_y.max() - pay_x.min()),
     }
-
-
-class SimplexForm:
-    """The game on its simplices, by the kernels of `_cpu_game`."""
-
-    def __init__(self, A: Matrix, stake: float, start: tuple[Array, Array], limits: Limits) -> None:
-        from . import _cpu_game
-
-        self.kernels: Kernels = _cpu_game
-        self.stake = stake
-        self.A, self.At = by_rows(in_rows(A)), by_rows(in_rows(A.T))
-        # A constant off all payoffs changes no strategy, and the mean is what lowers their norm the most.
-        shift = float(A.mean())
-        x, y = start
-        self.x, self.y = _player(x, A.T @ y - shift), _player(y, A @ x - shift)
-        v = np.random.default_rng(0).standard_normal(A.shape[1])
-        size = spectral_norm(
-            np, lambda v: A @ v - shift * v.sum(), lambda v: A.T @ v - shift * v.sum(), v, limits
-        )
-        self.numbers = record(GAME_RUN, step=SAFETY / size if size > 0 else 1.0, weight=1.0, shift=shift)
-
-    @property
-    def point(self) -> tuple[Array, Array]:
-        """The PDHG point."""
-        return self.x.zh, self.y.zh
-
-    @property
-    def nrestart(self) -> int:
-        """Restarts so far."""
-        return int(self.numbers.restarts)
-
-    def advance(self, steps: int, every: int, stop_at: float) -> tuple[Array, int, int]:
-        """Iterate; returns a table with a row for each look, the iterations done, and why it stopped."""
-        table = np.empty((-(-steps // every) + 1, 3))
-        looks, done, code = self.kernels.advance(
-            *(self.A, self.At, self.x, self.y, self.numbers, self.stake),
-            *(steps, every, stop_at, table),
-        )
-        return table[:looks], done, code
-
-
-def _player(z: Array, pay: Array) -> Player:
-    return Player._make([z.copy() for _ in range(4)] + [pay.copy() for _ in range(4)] + [np.empty(z.size)])
-
-
-class LPForm:
-    """The game as ``min v, A x <= v, sum(x) = 1, x >= 0``, whose multipliers are -y and v."""
-
-    def __init__(self, A: Matrix, stake: float, start: tuple[Array, Array], limits: Limits) -> None:
-        m, n = A.shape
-        self.stake, inf = stake, float("inf")
-        if arrays.is_sparse(A):
-            from scipy.sparse import block_array, csr_array
-
-            ones = csr_array(np.ones((1, n)))
-            rows = block_array([[A, csr_array(-np.ones((m, 1)))], [ones, None]], format="csr")
-        else:
-            rows = np.block([[A, -np.ones((m, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
-        program = LinearProgram(
-            np,
-            np.append(np.zeros(n), 1.0),
-            rows,
-            np.append(np.full(m, -inf), 1.0),
-            np.append(np.zeros(m), 1.0),
-            np.append(np.zeros(n), -inf),
-            np.full(n + 1, inf),
-        )
-        x, y = start
-        self.solver = Compiled(program, limits, geometric=0)
-        pay_y, pay_x = A @ x, A.T @ y
-        self.run = Run(
-            self.solver, self.solver.start(np.append(x, np.max(pay_y)), np.append(-y, np.min(pay_x)))
-        )
-        self.A, self.At = by_rows(in_rows(A)), by_rows(in_rows(A.T))
-        self.x, self.y = _player(x, pay_x), _player(y, pay_y)
-
-    @property
-    def point(self) -> tuple[Array, Array]:
-        """The strategies of the PDHG point, which satisfies the sums only in the limit."""
-        return self.x.zh, self.y.zh
-
-    @property
-    def nrestart(self) -> int:
-        """Restarts so far."""
-        return self.run.nrestart
-
-    def advance(self, steps: int, every: int, stop_at: float) -> tuple[Array, int, int]:
-        """Iterate up to the next look, which is at the residual of the game."""
-        from . import _cpu_game
-
-        _, done, code = self.run.advance(min(steps, every), every, -1.0)
-        table = np.empty((1, 3))
-        _cpu_game.look_at_program(
-            self.A, self.At, self.run.col, self.run.row, self.x, self.y, self.stake, table[0]
-        )
-        table[0, 2] = self.run.weight
-        if table[0, 0] <= stop_at:
-            return table, done, CONVERGED
-        # The program of a game has a solution: whatever seems a ray is none.
-        return table, done, STAGNATED if code == STAGNATED else RUNNING
 
 
 def _centred(A: Matrix) -> tuple[Any, float]:

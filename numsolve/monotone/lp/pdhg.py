@@ -134,12 +134,15 @@ def solve_lp(
     See Also
     --------
     numsolve.monotone.linprog : The same with the arguments and fields of `scipy.optimize.linprog`.
+    numsolve.monotone.solve_lps : Many programs with different matrices.
     numsolve.monotone.solve_game : Matrix games.
 
     Notes
     -----
-    A batch, and arrays of other libraries than NumPy, are computed with plain array operations; the products
-    of a batch are matrix-matrix products. A single program in NumPy runs in compiled kernels.
+    A single program in NumPy runs in compiled kernels. A batch, and arrays of other libraries, are computed
+    with plain array operations; the products of a batch are matrix-matrix products. In NumPy the pace of a
+    batch without a callback is compared with the kernel's at each look, and the kernel is given the programs
+    that are left once it is faster. When that is depends on the machine, and with it the last digits.
 
     References
     ----------
@@ -186,6 +189,8 @@ def solve_lp(
         return at_once(lp, units)
     if not single:
         return solve_batch(lp, start, tol, limits, units)
+    if (stuck := lp.stuck(tol)).any():
+        return at_once(lp, units, stuck)
     return solve_single(lp, start, tol, polish, limits, units, presolve)
 
 
