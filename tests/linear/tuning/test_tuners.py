@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numsolve import linear
-from numsolve.linear import _cpu_tuners as k
 from numsolve.linear.problems import heat_equation, laplacian, shifted_laplacians
+from numsolve.linear.tuning import _cpu as k
 
 ARMS = np.linspace(1, 1.95, 20)
 

@@ -1,6 +1,6 @@
-r"""Sequences of linear systems, solved by a solver that is tuned on the way.
+r"""A solver of one linear system after the other, whose setting a tuner chooses.
 
-Before each solve a tuner suggests an arm (a relaxation parameter, or any setting of any solver); after it
+Before each solve the tuner suggests an arm (a relaxation parameter, or any setting of any solver); after it
 the tuner is told what the solve cost (M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to relax",
 ICLR 2024). There is no training phase: the first systems are solved with middling parameters, the later ones
 with nearly the best.
@@ -10,42 +10,39 @@ from __future__ import annotations
 
 import inspect
 import os
-import warnings
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from threading import RLock
 from time import perf_counter
-from types import GeneratorType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import numpy as np
 
 from numsolve._core import checks
-from numsolve._core.keyboard import Holding, is_interrupt
+from numsolve._core.keyboard import Holding
 from numsolve._core.plotting import new_figure
-from numsolve._core.result import ConvergenceWarning, Result, Status, caller_level
+from numsolve._core.result import Result, Status
+from numsolve.linear._system import FOREIGN, relaxation
+from numsolve.linear.sor import sor
+from numsolve.linear.ssor import ssor
+from numsolve.linear.ssor_cg import ssor_cg
 
 from ._clock import Clock
-from ._system import FOREIGN, relaxation
 from ._tuner import choices
 from .context import automatic_context
+from .history import SequenceHistory
 from .smoothcb import SmoothCB
-from .sor import sor
-from .ssor import ssor
-from .ssor_cg import ssor_cg
 from .tsallis import TsallisINF
 from .warm_start import WarmStart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable
 
     from matplotlib.axes import Axes
 
-    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix, RandomState
+    from numsolve._core.typing import Array, ArrayLike, Matrix, RandomState
+    from numsolve.linear.result import LinearResult
 
-    from .result import LinearResult
-    from .sweeps import SweepPlan
+    from ._settings import SolverSettings, Suggesting
     from .warm_start import Rule
 
 SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
@@ -55,93 +52,6 @@ FAILURE = 10.0
 CAPPED = frozenset({Status.MAXITER, Status.TIME_LIMIT})
 #: Statuses of solves that somebody ended: they say nothing of the arm.
 ENDED = frozenset({Status.STOPPED, Status.INTERRUPTED})
-
-
-class Suggesting(Protocol):
-    """What a tuner has to have."""
-
-    def suggest(self, context: float | None = None) -> Any:
-        """Choose an arm."""
-
-    def observe(self, cost: float) -> object:
-        """Learn what it cost."""
-
-
-class _Settings(TypedDict, total=False):
-    """What is handed to `sor`, `ssor` or `ssor_cg` in each call, except their progress."""
-
-    rtol: float
-    atol: float
-    maxiter: int | None
-    stop: Literal["b", "r0"]
-    sweep: Literal["forward", "backward", "symmetric"]
-    method: Literal["auto", "eisenstat", "standard"]
-    order: Literal["forward", "backward"]
-    plan: SweepPlan | None
-    check: Literal["symmetric"] | None
-    check_finite: bool
-    callback: Callback | None
-    time_limit: float | None
-
-
-class SolverSettings(_Settings, total=False):
-    """What a `TunedSolver` hands to `sor`, `ssor` or `ssor_cg` in each call."""
-
-    progress: bool
-
-
-class TunerSettings(_Settings, total=False):
-    """The settings of a `TunedSolver` that `solve_sequence` makes."""
-
-    tuner: Literal["auto"] | Suggesting
-    arms: Iterable[Any] | None
-    context: Literal["auto"] | Callable[[Any, Any], float] | None
-    cost: Literal["iterations", "time"] | Callable[[Any], float]
-    warm_start: Rule
-    rng: RandomState
-
-
-@dataclass
-class SequenceHistory:
-    """What was chosen and paid, one entry for each system.
-
-    Parameters
-    ----------
-    arms : list
-        The arms.
-    indices : list of int
-        Their places among the arms.
-    costs : list of float
-        What the tuner was told.
-    contexts : list of float
-        What the tuner knew before the solve; nan without a context.
-    seconds : list of float
-        Time of each solve.
-    solved : list of bool
-        Whether each solve succeeded.
-    """
-
-    arms: list[Any] = field(default_factory=list)
-    indices: list[int] = field(default_factory=list)
-    costs: list[float] = field(default_factory=list)
-    contexts: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    solved: list[bool] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.arms)
-
-    def append(self, arm: Any, index: int, cost: float, context: float, seconds: float, solved: bool) -> None:
-        """Add one system."""
-        self.arms.append(arm)
-        self.indices.append(index)
-        self.costs.append(cost)
-        self.contexts.append(context)
-        self.seconds.append(seconds)
-        self.solved.append(solved)
-
-    def __repr__(self) -> str:
-        return f"SequenceHistory({len(self)} systems, total cost {sum(self.costs):.6g})"
 
 
 class TunedSolver:
@@ -454,94 +364,3 @@ def _refuse_unknown(solver: str, settings: dict[str, object]) -> None:
             word = FOREIGN.get(name, "")
             hint = f": {word}" if " " in word else f": it is called {word!r} here" if word else ""
             raise TypeError(f"TunedSolver hands its settings to {solver}, which has no {name!r}{hint}")
-
-
-def solve_sequence(
-    systems: Iterable[tuple[Matrix, ArrayLike] | tuple[Matrix, ArrayLike, float]],
-    solver: Literal["ssor_cg", "sor", "ssor"] | Callable[..., Any] | TunedSolver = "ssor_cg",
-    *,
-    progress: bool = False,
-    **settings: Unpack[TunerSettings],
-) -> Iterator[LinearResult]:
-    """Solve systems one after the other, tuning the solver on the way.
-
-    Parameters
-    ----------
-    systems : iterable of tuple
-        ``(A, b)`` or ``(A, b, context)``. A generator is sent each solution, for a system that depends on
-        the last one: ``x = yield A, b``.
-    solver : TunedSolver, str or callable
-        A solver to go on with, or what makes one.
-    progress : bool
-        Show a progress bar.
-    **settings
-        Those of `TunedSolver`, if it is to be made.
-
-    Returns
-    -------
-    iterator of LinearResult
-        The solution of each system, when it is asked for. It ends after a solve that Ctrl-C interrupted or
-        the callback stopped, whose result is the last; Ctrl-C between two solves ends it with a warning. What
-        was learned and paid stays in the solver.
-
-    Examples
-    --------
-    >>> from numsolve import linear
-    >>> solver = linear.TunedSolver("ssor_cg", rtol=1e-8, rng=0)
-    >>> systems = linear.problems.heat_equation(25, n_steps=100)
-    >>> all(result.success for result in linear.solve_sequence(systems, solver))
-    True
-    >>> solver.history
-    SequenceHistory(100 systems, total cost ...)
-    """
-    progress = checks.flag("progress", progress)
-    if not hasattr(systems, "__iter__"):
-        raise TypeError(f"systems must be an iterable of tuples (A, b) or (A, b, context), got {systems!r}")
-    if not isinstance(solver, TunedSolver):
-        solver = TunedSolver(solver, **settings)
-    elif settings:
-        raise TypeError(f"a TunedSolver has its settings already, got {', '.join(sorted(settings))} again")
-    return _solve_all(systems, solver, progress=progress)
-
-
-def _solve_all(systems: Iterable[Any], solver: Any, *, progress: bool) -> Iterator[LinearResult]:
-    waiting = iter(systems)
-    feeds = isinstance(waiting, GeneratorType)
-    x: Array | None = None
-    # All is within: Ctrl-C at any place, even where the generator wakes up, ends it in the same way.
-    try:
-        with _bar(progress=progress) as bar:
-            while True:
-                system = waiting.send(x) if feeds else next(waiting)  # type: ignore[attr-defined]
-                A, b, context = _parts(system)
-                result = solver(A, b, context=context)
-                x = result[0] if isinstance(result, tuple) else result.x
-                if bar is not None:
-                    bar.update()
-                yield result
-                if was_ended(result):
-                    return
-    except StopIteration:  # there are no more systems
-        return
-    except BaseException as error:
-        if not is_interrupt(error):
-            raise
-        words = f"The sequence was interrupted from the keyboard after {len(solver.history)} systems."
-        warnings.warn(words, ConvergenceWarning, stacklevel=caller_level())
-
-
-def _bar(*, progress: bool) -> AbstractContextManager[Any]:
-    """A progress bar, or None."""
-    if not progress:
-        return nullcontext()
-    from tqdm.auto import tqdm
-
-    bar: AbstractContextManager[Any] = tqdm(unit="system")
-    return bar
-
-
-def _parts(system: Any) -> tuple[Matrix, ArrayLike, float | None]:
-    """The matrix, the right-hand side, and the context if there is one."""
-    if not isinstance(system, tuple | list) or len(system) not in {2, 3}:
-        raise TypeError(f"systems must hold tuples (A, b) or (A, b, context), got {type(system).__name__}")
-    return system[0], system[1], system[2] if len(system) == 3 else None

@@ -162,7 +162,7 @@ class SmoothCB(Contextual):
         return super().suggest(context)
 
     def _probabilities(self, context: float | None) -> Array:
-        from . import _cpu_tuners as k
+        from . import _cpu as k
 
         assert context is not None
         d = len(self.arms)
@@ -202,7 +202,7 @@ class SmoothCB(Contextual):
 
     def _filter(self, arms: Array, rounds: Array) -> None:
         """Follow rounds: the context on [-1, 1], the target less its mean, and its variance."""
-        from . import _cpu_tuners as k
+        from . import _cpu as k
 
         work = np.empty((3, self._prior.size))
         k.learn(self._cov, self._theta, self._prior, self._keep, self._arm_features, arms, rounds, work)
