@@ -52,6 +52,6 @@ class TunerSettings(_Settings, total=False):
     tuner: Literal["auto"] | Suggesting
     arms: Iterable[Any] | None
     context: Literal["auto"] | Callable[[Any, Any], float] | None
-    cost: Literal["iterations", "time"] | Callable[[Any], float]
+    cost: Literal["auto", "iterations", "time"] | Callable[[Any], float]
     warm_start: Rule
     rng: RandomState

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def solve_sequence(
     systems: Iterable[tuple[Matrix, ArrayLike] | tuple[Matrix, ArrayLike, float]],
-    solver: Literal["ssor_cg", "sor", "ssor"] | Callable[..., Any] | TunedSolver = "ssor_cg",
+    solver: Literal["ssor_cg", "sor", "ssor", "auto"] | Callable[..., Any] | TunedSolver = "ssor_cg",
     *,
     progress: bool = False,
     **settings: Unpack[TunerSettings],

@@ -20,12 +20,13 @@ import numpy as np
 from numsolve._core import checks
 from numsolve._core.keyboard import Holding
 from numsolve._core.plotting import new_figure
-from numsolve._core.result import Result, Status
+from numsolve._core.result import Result, Status, deliver
 from numsolve.linear._system import FOREIGN, relaxation
 from numsolve.linear.sor import sor
 from numsolve.linear.ssor import ssor
 from numsolve.linear.ssor_cg import ssor_cg
 
+from ._automatic import Automatic
 from ._clock import Clock
 from ._tuner import choices
 from .context import automatic_context
@@ -59,22 +60,26 @@ class TunedSolver:
 
     Parameters
     ----------
-    solver : {"ssor_cg", "sor", "ssor"} or callable
-        Whose parameter is tuned. A callable is called as ``solver(A, b, x0, arm, **settings)`` and returns a
-        `LinearResult`, or a pair ``(x, cost)``.
+    solver : {"ssor_cg", "sor", "ssor", "auto"} or callable
+        Whose parameter is tuned. "auto" chooses the method, too: relaxation, incomplete factors that serve
+        several matrices, or a direct solve, also for nonsymmetric matrices and for several right-hand sides;
+        `method` and `reason` of its results tell which and why. A callable is called as
+        ``solver(A, b, x0, arm, **settings)`` and returns a `LinearResult`, or a pair ``(x, cost)``.
     tuner : {"auto"} or Tuner
         "auto" is `SmoothCB` with a context and `TsallisINF` without. Or anything with ``suggest(context)``
         and ``observe(cost)``.
     arms : sequence, optional
-        The choices; 20 relaxation parameters from 1 to 1.95 by default.
+        The choices; 20 relaxation parameters from 1 to 1.95 by default. Those of "auto" are
+        ``("ssor_cg", omega)``, ``("ict_cg", droptol, refresh)``, ``("block_cg", droptol, refresh)``,
+        ``("bicgstab", droptol, refresh)`` and ``("direct", refresh)``: factors serve `refresh` matrices.
     context : {"auto"}, callable or None
         The number that the tuner knows before a solve, unless the call brings one: "auto" is
         `automatic_context`, a callable gets ``(A, b)``.
-    cost : {"iterations", "time"} or callable
-        What is to be small. Iterations are reproducible, but of one price only among arms of one kind.
-        Seconds are noisy; an outlier is replaced by what the last solves of its arm let expect, and a solver
-        of this package is called once more for the first system in each process, since the first call
-        compiles. A callable gets the result.
+    cost : {"auto", "iterations", "time"} or callable
+        What is to be small; seconds for the solver "auto", iterations otherwise by default. Iterations are
+        reproducible, but of one price only among arms of one kind. Seconds are noisy; an outlier is replaced
+        by what the last solves of its arm let expect, and a solver of this package is called once more for
+        the first system in each process, since the first call compiles. A callable gets the result.
     warm_start : {"previous", "linear", "quadratic", "galerkin:k", "zero"}
         The start of each solve, from the solutions before.
     rng : None, int or Generator
@@ -114,31 +119,34 @@ class TunedSolver:
 
     def __init__(
         self,
-        solver: Literal["ssor_cg", "sor", "ssor"] | Callable[..., Any] = "ssor_cg",
+        solver: Literal["ssor_cg", "sor", "ssor", "auto"] | Callable[..., Any] = "ssor_cg",
         *,
         tuner: Literal["auto"] | Suggesting = "auto",
         arms: Iterable[Any] | None = None,
         context: Literal["auto"] | Callable[[Any, Any], float] | None = "auto",
-        cost: Literal["iterations", "time"] | Callable[[Any], float] = "iterations",
+        cost: Literal["auto", "iterations", "time"] | Callable[[Any], float] = "auto",
         warm_start: Rule = "previous",
         rng: RandomState = None,
         **settings: Unpack[SolverSettings],
     ) -> None:
         if isinstance(solver, str):
-            checks.choice("solver", solver, tuple(SOLVERS))
+            checks.choice("solver", solver, (*SOLVERS, "auto"))
             _refuse_unknown(solver, dict(settings))
         else:
             checks.function("solver", solver)
         if not callable(context) and context is not None:
             checks.choice("context", context, ("auto",))
         if not callable(cost):
-            checks.choice("cost", cost, ("iterations", "time"))
+            checks.choice("cost", cost, ("auto", "iterations", "time"))
         self.context: Any = context
-        self.solver, self.cost = solver, cost
+        self.solver = solver
+        self.cost = ("time" if solver == "auto" else "iterations") if cost == "auto" else cost
         # A system that the warm start solves already costs nothing.
-        self.settings: dict[str, Any] = {"stop": "b", **settings} if isinstance(solver, str) else {**settings}
+        own = isinstance(solver, str) and solver != "auto"
+        self.settings: dict[str, Any] = {"stop": "b", **settings} if own else {**settings}
         self.warm_start = WarmStart(warm_start)
-        self.tuner = self._tuner(tuner, arms, rng)
+        self._automatic = self._all_methods(tuner, arms, rng) if solver == "auto" else None
+        self.tuner = self._automatic.tuner if self._automatic else self._tuner(tuner, arms, rng)
         self.history = SequenceHistory()
         self._clock = Clock()
         self._compiled_in = 0  # the process that has paid for the first call
@@ -149,6 +157,13 @@ class TunedSolver:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _turn=RLock())
+
+    def _all_methods(self, tuner: Any, arms: Any, rng: Any) -> Automatic:
+        if not (isinstance(tuner, str) and tuner == "auto"):
+            raise ValueError("the solver 'auto' has a tuner of its own; give tuner='auto', or another solver")
+        if self.cost != "time":
+            raise ValueError(f"the solver 'auto' counts seconds: cost must be 'time', got {self.cost!r}")
+        return Automatic(arms, rng)
 
     def _tuner(self, tuner: Any, arms: Any, rng: Any) -> Any:
         if arms is not None and not isinstance(tuner, str):
@@ -199,6 +214,8 @@ class TunedSolver:
             return self._call(A, b, x0, context)
 
     def _call(self, A: Matrix, b: ArrayLike, x0: ArrayLike | None, context: float | None) -> LinearResult:
+        if self._automatic is not None:
+            return self._call_automatic(self._automatic, A, b, x0, context)
         if context is None and self.context is not None:
             context = self.context(A, b) if callable(self.context) else automatic_context(A)
         if context is not None:
@@ -218,6 +235,32 @@ class TunedSolver:
             raise KeyboardInterrupt
         answer: LinearResult = replace(result, status=Status.INTERRUPTED) if ctrl_c.pressed else result
         return answer
+
+    def _call_automatic(
+        self, automatic: Automatic, A: Matrix, b: ArrayLike, x0: ArrayLike | None, context: float | None
+    ) -> LinearResult:
+        if context is None and callable(self.context):
+            context = self.context(A, b)
+        began = perf_counter()
+        result, cost, context = automatic(A, b, x0, self.warm_start, context, **self.settings)
+        seconds, tuner = perf_counter() - began, self.tuner
+        index = tuner.index
+        with Holding() as ctrl_c:  # so that nothing is learned by half
+            good = result.status is Status.CONVERGED
+            if self.warm_start.depth and (good or np.isfinite(result.x).all()):
+                self.warm_start.remember(result.x.copy())
+            if index is not None and (good or not was_ended(result)):
+                paid = seconds if cost is None else cost
+                if cost is not None or tuner.knows:
+                    tuner.observe(paid)
+                solved = good or _succeeded(result)
+                self.history.append(tuner.arms[index], index, paid, context, seconds, solved)
+            tuner.index = None
+        if ctrl_c.pressed:
+            result = replace(result, status=Status.INTERRUPTED)
+        if not good:
+            deliver(result)
+        return result
 
     def _learn(self, result: Any, arm: Any, context: float | None, seconds: float) -> None:
         """Take note of a solve."""
@@ -342,7 +385,8 @@ class TunedSolver:
 
 
 def _succeeded(result: Any) -> bool:
-    return bool(np.all(getattr(result, "success", True)))
+    success = getattr(result, "success", True)
+    return success if isinstance(success, bool) else bool(np.all(success))
 
 
 def was_ended(result: Any) -> bool:
@@ -355,8 +399,10 @@ def was_ended(result: Any) -> bool:
 
 def _refuse_unknown(solver: str, settings: dict[str, object]) -> None:
     """Name a setting that the solver would not take, before the first system."""
-    known = set(inspect.signature(ssor_cg if solver == "ssor_cg" else sor).parameters)
+    known = set(inspect.signature(sor if solver in {"sor", "ssor"} else ssor_cg).parameters)
     known -= {"A", "b", "x0", "omega", *(("sweep",) if solver == "ssor" else ())}
+    if solver == "auto":
+        known -= {"stop", "method", "order", "plan", "check"}
     for name in settings:
         if name == "omega":
             raise TypeError("omega is what the tuner chooses; arms=[...] says from which values")
