@@ -1,9 +1,9 @@
 """The arms of ``TunedSolver("auto")``, and what each of them is expected to cost.
 
-An arm is a tuple: a relaxation factor for SSOR-CG, a drop tolerance and a refresh interval for methods with
-incomplete factors, a refresh interval for complete ones,
+An arm is a tuple: nothing for CG scaled by the diagonal, a relaxation factor for SSOR-CG, a drop tolerance
+and a refresh interval for methods with incomplete factors, a refresh interval for complete ones,
 
-    ("ssor_cg", omega), ("ict_cg", droptol, refresh), ("block_cg", droptol, refresh),
+    ("cg",), ("ssor_cg", omega), ("ict_cg", droptol, refresh), ("block_cg", droptol, refresh),
     ("bicgstab", droptol, refresh), ("direct", refresh).
 
 Factors serve so many matrices as the refresh interval says. The expected seconds are those of a model: the
@@ -35,12 +35,15 @@ DROPS = {1e-2: (0.029, 4), 1e-3: (0.019, 8), 1e-4: (0.0075, 30)}
 #: The same for BiCGSTAB, whose steps are double; 0 is ILU(0).
 DROPS_LU = {0.0: (0.06, 0), 1e-2: (0.03, 5), 1e-3: (0.015, 10), 1e-4: (0.008, 30)}
 ARMS: tuple[tuple[Any, ...], ...] = (
+    ("cg",),
     *(("ssor_cg", omega) for omega in OMEGAS),
     *(("ict_cg", drop, refresh) for drop in DROPS for refresh in REFRESH),
     *(("block_cg", drop, refresh) for drop in DROPS for refresh in REFRESH),
     *(("bicgstab", drop, refresh) for drop in DROPS_LU for refresh in REFRESH),
     *(("direct", refresh) for refresh in REFRESH),
 )
+#: The condition up to which relaxation is predicted by the condition.
+TAME = 1e3
 #: The largest complete factor that is tried, in entries.
 MOST_ENTRIES = 1e8
 
@@ -61,7 +64,9 @@ def checked(arms: Iterable[Any] | None) -> tuple[tuple[Any, ...], ...]:
     out = []
     for arm in arms:
         name = arm[0] if isinstance(arm, tuple) and arm else None
-        if name == "ssor_cg" and len(arm) == 2:
+        if name == "cg" and len(arm) == 1:
+            out.append((name,))
+        elif name == "ssor_cg" and len(arm) == 2:
             out.append((name, relaxation(arm[1])))
         elif name in {"ict_cg", "block_cg", "bicgstab"} and len(arm) == 3:
             drop = checks.real("arms", arm[1], low=0.0)
@@ -70,7 +75,7 @@ def checked(arms: Iterable[Any] | None) -> tuple[tuple[Any, ...], ...]:
             out.append((name, checks.integer("arms", arm[1], low=1)))
         else:
             raise ValueError(
-                "arms of 'auto' are ('ssor_cg', omega), ('ict_cg', droptol, refresh), "
+                "arms of 'auto' are ('cg',), ('ssor_cg', omega), ('ict_cg', droptol, refresh), "
                 "('block_cg', droptol, refresh), ('bicgstab', droptol, refresh) or ('direct', refresh), "
                 f"got {arm!r}"
             )
@@ -160,12 +165,16 @@ def expected(arms: Sequence[tuple[Any, ...]], known: Known, *, alone: bool = Fal
 
 def _seconds(arm: tuple[Any, ...], sizes: _Sizes, refresh: int) -> float:
     name, k = arm[0], sizes.k
-    symmetric = name in {"ssor_cg", "ict_cg", "block_cg"}
+    symmetric = name in {"cg", "ssor_cg", "ict_cg", "block_cg"}
     if name != "direct" and symmetric != sizes.positive:
         return math.inf
+    if name == "cg":
+        step = 1e-9 * sizes.nnz + 5e-9 * sizes.n
+        return k * (1e-4 + (2 + 0.25 * sizes.digits * math.sqrt(sizes.condition)) * step)
     if name == "ssor_cg":
-        left = 2 - arm[1]
-        condition = (1 + left**2 * sizes.condition / (4 * arm[1])) / (2 * left)
+        # The best factor of a large grid is a bad one where coefficients jump: the model says a middling one.
+        tame, left = min(sizes.condition, TAME), 2 - arm[1]
+        condition = (1 + left**2 * tame / (4 * arm[1])) / (2 * left) * math.sqrt(sizes.condition / tame)
         return k * (1e-4 + (5 + 0.32 * sizes.digits * math.sqrt(condition)) * 3.1e-9 * sizes.nnz)
     late = math.log2(refresh)
     uses = refresh * sizes.systems
@@ -191,7 +200,8 @@ def _seconds(arm: tuple[Any, ...], sizes: _Sizes, refresh: int) -> float:
 
 def is_banded(known: Known, others: float) -> bool:
     """Whether LAPACK is expected to be far cheaper than the best of the others, so that nothing is tried."""
-    return _Sizes(known).banded() < 0.5 * others
+    sizes = _Sizes(known)
+    return sizes.banded() < 0.5 * min(others, sum(sizes.direct()))
 
 
 def banded_first(look: Look, k: int) -> bool:

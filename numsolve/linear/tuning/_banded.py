@@ -46,7 +46,7 @@ class Banded:
         lapack = self._routines[dtype.char]
         if look.positive and below <= 1:
             ab = self._bands(look.matrix, 0, np.zeros((2, n), dtype))
-            *_, x, info = lapack["ptsv"](ab[0], ab[1, : n - 1], b, 1, 1)
+            *_, x, info = lapack["ptsv"](ab[0], ab[1, : max(n - 1, 1)], b, 1, 1)
             if info == 0:
                 return x
         elif look.positive:

@@ -16,6 +16,7 @@ import numpy as np
 from numsolve._core.codes import BREAKDOWN, CONVERGED, NONFINITE, RUNNING
 from numsolve._core.krylov import conjugate_gradients
 from numsolve._core.result import Status
+from numsolve.linear._factors import Factors
 from numsolve.linear._nonsymmetric import Operated
 from numsolve.linear._system import norm
 from numsolve.linear.bicgstab import OperatedSteps, Steps
@@ -30,8 +31,6 @@ from ._block import block_cg
 from ._complete import complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numsolve._core.limits import Limits
     from numsolve._core.typing import Array
     from numsolve.linear._system import System
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Factors of so many kinds are kept at a time.
 KEPT = 4
+#: Late factors are renewed in a solve that takes so many times the steps that it took with fresh ones.
+LATE = 4
 #: The block method aims below the tolerance, so that its recursion's error does not cost another step.
 BELOW = 0.5
 #: Seconds of this thread, in which other processes do not count; where its steps are long, those on the wall.
@@ -53,6 +54,8 @@ class Kept(NamedTuple):
     number: int
     n: int
     seconds: float
+    #: that a solve with fresh factors took, times `LATE`
+    steps: int
 
 
 class Methods:
@@ -80,15 +83,15 @@ class Methods:
         cost = seconds_now() - began - self._spent + self._share
         return result, cost
 
-    def _factors(self, key: Any, refresh: int, look: Look, make: Callable[[], Any]) -> Kept:
+    def _factors(self, key: tuple[Any, ...], refresh: int, look: Look) -> Kept:
         """Factors of this matrix, or of one of the last."""
         kept = self._kept.pop(key, None)
         n = look.A.shape[0]
         if kept is None or kept.n != n or not 0 <= look.number - kept.number < refresh:
             began = seconds_now()
-            factors = make()
+            factors = factors_of(key, look)
             self._spent = seconds_now() - began
-            kept = Kept(factors, look.number, n, self._spent)
+            kept = Kept(factors, look.number, n, self._spent, 0)
         self._share = kept.seconds / (refresh * look.systems)
         self._kept[key] = kept
         while len(self._kept) > KEPT:
@@ -97,24 +100,52 @@ class Methods:
         self.how += f", factors of {age} matrices before" if age else ", fresh factors"
         return kept
 
+    def _cg(self, look: Look, system: System, limits: Limits, **loop: Any) -> LinearResult:
+        self.how = "CG, scaled by the diagonal"
+        A, rows = look.A, np.arange(look.A.shape[0], dtype=np.uint32)
+        none, ends = np.empty(0, np.uint32), np.zeros(rows.size + 1, np.uint32)
+        with np.errstate(divide="ignore", over="ignore"):  # seen in the residual
+            factors = Factors(rows, ends, ends, none, np.empty(0, A.dtype), 1 / A.diagonal())
+        method = Preconditioned(A, factors, indefinite=not look.positive)
+        return system.solve(method, limits, quiet=True, label="CG", **loop)
+
     def _ssor_cg(self, look: Look, system: System, limits: Limits, omega: float, **loop: Any) -> LinearResult:
         self.how = f"SSOR-CG, omega = {omega:g}"
         method = Eisenstat(look.A, omega, check_finite=False)
         return system.solve(method, limits, omega=omega, quiet=True, label="SSOR-CG", **loop)
 
-    def _incomplete(self, look: Look, droptol: float, refresh: int) -> Kept:
-        def make() -> Any:
-            return ICT(look.A, droptol, fill_of("ict_cg", droptol) or 0, check_finite=False).factors
-
-        return self._factors(("ict_cg", droptol), refresh, look, make)
-
     def _ict_cg(
         self, look: Look, system: System, limits: Limits, droptol: float, refresh: int, **loop: Any
     ) -> LinearResult:
+        def solve(factors: Any, system: System, **loop: Any) -> LinearResult:
+            method = Preconditioned(look.A, factors, indefinite=not look.positive)
+            return system.solve(method, limits, quiet=True, label="ICT-CG", **loop)
+
         self.how = f"ICT-CG, droptol = {droptol:g}"
-        factors = self._incomplete(look, droptol, refresh).factors
-        method = Preconditioned(look.A, factors, indefinite=not look.positive)
-        return system.solve(method, limits, quiet=True, label="ICT-CG", **loop)
+        return self._renewing(("ict_cg", droptol), refresh, look, system, limits, solve, **loop)
+
+    def _renewing(
+        self, key: Any, refresh: int, look: Look, system: System, limits: Limits, solve: Any, **loop: Any
+    ) -> LinearResult:
+        """Solve with kept factors, which are made anew if they have become bad."""
+        kept = self._factors(key, refresh, look)
+        if kept.number == look.number:
+            result: LinearResult = solve(kept.factors, system, **loop)
+            steps = LATE * (int(np.max(result.nit, initial=0)) + 5)
+            self._kept[key] = kept._replace(steps=max(kept.steps, steps))
+            return result
+        few = min(kept.steps or 50, loop["maxiter"])
+        result = solve(kept.factors, system, **{**loop, "maxiter": few})
+        late = np.isin(result.status, [Status.MAXITER, Status.BREAKDOWN, Status.STAGNATED, Status.NONFINITE])
+        if limits.maxiter is not None or not late.any():
+            return result
+        if np.isfinite(result.x).all():
+            system = replace(system, x0=result.x)
+        self._kept.pop(key)
+        self.how = self.how.rpartition(", factors")[0]
+        fresh = self._factors(key, 1, look)
+        again: LinearResult = solve(fresh.factors, system, **loop)
+        return replace(again, nit=again.nit + result.nit)
 
     def _block_cg(
         self, look: Look, system: System, limits: Limits, droptol: float, refresh: int, **loop: Any
@@ -124,27 +155,30 @@ class Methods:
         if watched or system.b.ndim == 1:
             return self._ict_cg(look, system, limits, droptol, refresh, **loop)
         self.how = f"block CG, droptol = {droptol:g}"
-        factors, b = self._incomplete(look, droptol, refresh).factors, system.b
-        start = np.zeros_like(b) if system.x0 is None else system.x0
-        wanted = BELOW * np.maximum(loop["rtol"] * _norms(b), loop["atol"])
-        with np.errstate(all="ignore"):  # seen in the residual
-            x, steps = block_cg(look.A, b, start, factors, wanted, limits, loop["maxiter"])
-        x0 = x if np.isfinite(x).all() else system.x0
-        method = Preconditioned(look.A, factors, indefinite=not look.positive)
-        result = replace(system, x0=x0).solve(method, limits, quiet=True, label="ICT-CG", **loop)
-        return replace(result, nit=result.nit + steps)
+        wanted = BELOW * np.maximum(loop["rtol"] * _norms(system.b), loop["atol"])
+
+        def solve(factors: Any, system: System, **loop: Any) -> LinearResult:
+            start = np.zeros_like(system.b) if system.x0 is None else system.x0
+            with np.errstate(all="ignore"):  # seen in the residual
+                x, steps = block_cg(look.A, system.b, start, factors, wanted, limits, loop["maxiter"])
+            if np.isfinite(x).all():
+                system = replace(system, x0=x)
+            method = Preconditioned(look.A, factors, indefinite=not look.positive)
+            result = system.solve(method, limits, quiet=True, label="ICT-CG", **loop)
+            return replace(result, nit=result.nit + steps)
+
+        return self._renewing(("ict_cg", droptol), refresh, look, system, limits, solve, **loop)
 
     def _bicgstab(
         self, look: Look, system: System, limits: Limits, droptol: float, refresh: int, **loop: Any
     ) -> LinearResult:
         self.how = f"BiCGSTAB, ILU with droptol = {droptol:g}"
 
-        def make() -> Any:
-            return ILU(look.A, droptol, fill_of("bicgstab", droptol), check_finite=False).factors
+        def solve(factors: Any, system: System, **loop: Any) -> LinearResult:
+            method = Steps(system, factors.of(look.A.dtype))
+            return system.solve(method, limits, quiet=True, label="BiCGSTAB", **loop)
 
-        factors = self._factors(("bicgstab", droptol), refresh, look, make).factors
-        method = Steps(system, factors.of(look.A.dtype))
-        return system.solve(method, limits, quiet=True, label="BiCGSTAB", **loop)
+        return self._renewing(("bicgstab", droptol), refresh, look, system, limits, solve, **loop)
 
     def _direct(self, look: Look, system: System, limits: Limits, refresh: int, **loop: Any) -> LinearResult:
         b = system.b
@@ -154,16 +188,18 @@ class Methods:
             answer = None if x is None or limits.expired else at_once(system, x, **loop)
             return answer or self._refined(look, system, limits, x, None, **loop)
         self.how = "SuperLU"
-        kept = self._factors("direct", refresh, look, lambda: complete(look.A, positive=look.positive))
-        if kept.factors is None:
-            return self._refined(look, system, limits, None, None, **loop)
-        x = None
-        if kept.number == look.number and not limits.expired:
-            x = kept.factors(b)
-            answer = at_once(system, x, **loop)
-            if answer is not None:
-                return answer
-        return self._refined(look, system, limits, x, kept.factors, **loop)
+        key = ("direct",)
+
+        def solve(factors: Any, system: System, **loop: Any) -> LinearResult:
+            x = None
+            if factors is not None and self._kept[key].number == look.number and not limits.expired:
+                x = factors(b)
+                answer = at_once(system, x, **loop)
+                if answer is not None:
+                    return answer
+            return self._refined(look, system, limits, x, factors, **loop)
+
+        return self._renewing(key, refresh, look, system, limits, solve, **loop)
 
     def _refined(
         self, look: Look, system: System, limits: Limits, x: Any, solve: Any, **loop: Any
@@ -176,6 +212,15 @@ class Methods:
             return system.solve(Steps(system, factors), limits, quiet=True, label="BiCGSTAB", **loop)
         kind = OperatedCG if look.positive else OperatedSteps
         return system.solve(kind(system, solve), limits, quiet=True, label="direct", **loop)
+
+
+def factors_of(key: tuple[Any, ...], look: Look) -> Any:
+    """New factors of some kind."""
+    if key[0] == "direct":
+        return complete(look.A, positive=look.positive)
+    name, droptol = key
+    kind: Any = ICT if name == "ict_cg" else ILU
+    return kind(look.A, droptol, fill_of(name, droptol), check_finite=False).factors
 
 
 class OperatedCG(Operated):

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from ._look import Look
 
 #: How far the model may be wrong, as a logarithm: beside an arm that was played, and for a new family.
-NEAR, FAR = 0.1, 1.1
+NEAR, FAR = 0.35, 1.1
+#: A family whose best arm is farther behind is left alone.
+WORTH = 0.7
 #: What one cost may be wrong by, as a logarithm; and how much more in each round since.
 NOISE, STALE = 0.2, 0.003
 #: How fast the level follows, and how many costs of an arm are remembered.
@@ -171,18 +173,21 @@ class Neighbours(Tuner):
         # Played before, and perhaps better than it seemed.
         margin = NOISE / np.sqrt(np.maximum(table.plays, 1)) + STALE * (table.rounds - table.last)
         values[played] = (table.part - margin)[played]
-        everywhere = float(np.mean((table.part - table.expected)[played]))
+        surprise = float(np.mean((table.part - table.expected)[played]))
         for family in self._families:
             known = played & family
+            possible = family & np.isfinite(table.expected)
             if known.any():
-                shift, margins = float(np.mean((table.part - table.expected)[known])), NEAR
-                wanted = family & ~played & self._near[leader]
-            else:
-                shift, margins = everywhere, FAR
-                wanted = np.zeros_like(family)
-                wanted[np.argmin(np.where(family, table.expected, np.inf))] = True
-            guess = table.expected[wanted] + shift
-            values[wanted] = guess - margins
+                best = int(np.argmin(np.where(known, table.part, np.inf)))
+                if table.part[best] > table.part[leader] + WORTH:
+                    continue
+                wanted = possible & ~played & self._near[best]
+                guess = table.expected[wanted] + table.part[best] - table.expected[best]
+                values[wanted] = guess - NEAR
+            elif possible.any():
+                # What surprised in other families may be no surprise here.
+                first = int(np.argmin(np.where(possible, table.expected, np.inf)))
+                values[first] = table.expected[first] + min(surprise, -table.level) - FAR
         values[leader] = np.inf
         trial = int(np.argmin(values))
         if values[trial] < table.part[leader]:

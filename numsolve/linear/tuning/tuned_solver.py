@@ -69,7 +69,7 @@ class TunedSolver:
         "auto" is `SmoothCB` with a context and `TsallisINF` without. Or anything with ``suggest(context)``
         and ``observe(cost)``.
     arms : sequence, optional
-        The choices; 20 relaxation parameters from 1 to 1.95 by default. Those of "auto" are
+        The choices; 20 relaxation parameters from 1 to 1.95 by default. Those of "auto" are ``("cg",)``,
         ``("ssor_cg", omega)``, ``("ict_cg", droptol, refresh)``, ``("block_cg", droptol, refresh)``,
         ``("bicgstab", droptol, refresh)`` and ``("direct", refresh)``: factors serve `refresh` matrices.
     context : {"auto"}, callable or None
