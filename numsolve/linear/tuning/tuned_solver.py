@@ -115,6 +115,11 @@ class TunedSolver:
     ...     result = solver(A, b, context=shift)
     >>> sum(solver.history.costs[:100]) > 1.2 * sum(solver.history.costs[-100:])
     True
+
+    >>> import numpy as np
+    >>> auto = linear.TunedSolver("auto", rtol=1e-8)
+    >>> auto(linear.problems.laplacian(200, dim=1), np.ones(200)).method
+    'LAPACK, by its bands'
     """
 
     def __init__(
