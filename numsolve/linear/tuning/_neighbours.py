@@ -41,6 +41,8 @@ FOLLOW, PLAYS = 0.3, 6
 NARROW = "its bands are so narrow that nothing else was tried"
 #: Rounds of the leader between two trials.
 BETWEEN = 2
+#: Rounds after which one looks again for something to try, where there was nothing.
+REST = 8
 #: A trial is cut off at so many times what the leader takes.
 PATIENCE = 3.0
 
@@ -59,6 +61,8 @@ class _Table:
     level: float = math.nan
     rounds: int = 0
     waiting: int = 0
+    #: the best arm that was played
+    leader: int = -1
     #: the arm that is taken without trials, for matrices with at most such a band
     only: int = -1
     band: int = 0
@@ -122,9 +126,7 @@ class Neighbours(Tuner):
         """The best arm so far for systems as the last one."""
         table = self._table
         assert table is not None
-        played = table.plays > 0
-        values = np.where(played, table.part, np.inf) if played.any() else table.expected
-        return int(np.argmin(values))
+        return int(np.argmin(table.expected)) if table.leader < 0 else table.leader
 
     def other(self, index: int) -> int:
         """The arm of another family that is expected to be the best, or -1."""
@@ -151,6 +153,8 @@ class Neighbours(Tuner):
                 moved = old.part + shift - (np.mean(shift[old.plays > 0]) if (old.plays > 0).any() else 0.0)
             table.plays = np.where(np.isfinite(moved), np.minimum(old.plays, 1.0), 0.0)
             table.part = np.where(table.plays > 0, moved, 0.0)
+            if (table.plays > 0).any():
+                table.leader = int(np.argmin(np.where(table.plays > 0, table.part, np.inf)))
         direct = [i for i, arm in enumerate(self.arms) if arm == ("direct", 1)]
         if direct:
             rest = np.array([arm[0] != "direct" for arm in self.arms])
@@ -163,12 +167,12 @@ class Neighbours(Tuner):
     def _choice(self, table: _Table) -> tuple[int, str]:
         if table.only >= 0:
             return table.only, NARROW
-        played = table.plays > 0
-        if not played.any():
+        leader = table.leader
+        if leader < 0:
             return int(np.argmin(table.alone)), "it is expected to be the cheapest"
-        leader = int(np.argmin(np.where(played, table.part, np.inf)))
         if table.waiting < BETWEEN:
             return leader, "it was the cheapest so far"
+        played = table.plays > 0
         values = np.full(table.part.size, np.inf)
         # Played before, and perhaps better than it seemed.
         margin = NOISE / np.sqrt(np.maximum(table.plays, 1)) + STALE * (table.rounds - table.last)
@@ -193,11 +197,11 @@ class Neighbours(Tuner):
         if values[trial] < table.part[leader]:
             self.budget = PATIENCE * math.exp(min(table.level + table.part[leader], 50.0))
             return trial, "it was tried beside the cheapest so far"
+        table.waiting -= REST
         return leader, "it was the cheapest so far"
 
     def _note(self, table: _Table, i: int, y: float) -> None:
-        played = table.plays > 0
-        leader = int(np.argmin(np.where(played, table.part, np.inf))) if played.any() else i
+        leader = i if table.leader < 0 else table.leader
         table.rounds += 1
         if math.isnan(table.level):
             table.level = y - table.part[i]
@@ -209,3 +213,5 @@ class Neighbours(Tuner):
         table.waiting = table.waiting + 1 if i == leader else 0
         table.plays[i] += 1
         table.last[i] = table.rounds
+        if i != table.leader:
+            table.leader = int(np.argmin(np.where(table.plays > 0, table.part, np.inf)))
