@@ -61,7 +61,7 @@ def checked(arms: Iterable[Any] | None) -> tuple[tuple[Any, ...], ...]:
     """The arms that a caller gives, or all."""
     if arms is None:
         return ARMS
-    out = []
+    out: list[tuple[Any, ...]] = []
     for arm in arms:
         name = arm[0] if isinstance(arm, tuple) and arm else None
         if name == "cg" and len(arm) == 1:
@@ -122,7 +122,7 @@ class _Sizes:
 
     def __init__(self, known: Known) -> None:
         look = known.look
-        self.n, self.nnz, self.k = look.A.shape[0], look.A.nnz, known.k
+        self.n, self.nnz, self.k = int(look.A.shape[0]), int(look.A.nnz), known.k
         width = max(look.width, 1)
         self.band = max(look.below, look.above)
         self.lu = self.n * math.log2(self.n + 2) + 8.0 * width**2
@@ -157,14 +157,16 @@ def expected(arms: Sequence[tuple[Any, ...]], known: Known, *, alone: bool = Fal
     """
     sizes = _Sizes(known)
     with np.errstate(divide="ignore"):
-        seconds = np.array([_seconds(arm, sizes, 1 if alone else arm[-1]) for arm in arms])
+        seconds: Array = np.array([_seconds(arm, sizes, 1 if alone else arm[-1]) for arm in arms])
         if not np.isfinite(seconds).any():
             return np.zeros(len(arms))
-        return np.log(seconds)
+        logarithms: Array = np.log(seconds)
+        return logarithms
 
 
 def _seconds(arm: tuple[Any, ...], sizes: _Sizes, refresh: int) -> float:
     name, k = arm[0], sizes.k
+    setting = float(arm[1]) if len(arm) > 1 else 0.0
     symmetric = name in {"cg", "ssor_cg", "ict_cg", "block_cg"}
     if name != "direct" and symmetric != sizes.positive:
         return math.inf
@@ -173,8 +175,8 @@ def _seconds(arm: tuple[Any, ...], sizes: _Sizes, refresh: int) -> float:
         return k * (1e-4 + (2 + 0.25 * sizes.digits * math.sqrt(sizes.condition)) * step)
     if name == "ssor_cg":
         # The best factor of a large grid is a bad one where coefficients jump: the model says a middling one.
-        tame, left = min(sizes.condition, TAME), 2 - arm[1]
-        condition = (1 + left**2 * tame / (4 * arm[1])) / (2 * left) * math.sqrt(sizes.condition / tame)
+        tame, left = min(sizes.condition, TAME), 2 - setting
+        condition = (1 + left**2 * tame / (4 * setting)) / (2 * left) * math.sqrt(sizes.condition / tame)
         return k * (1e-4 + (5 + 0.32 * sizes.digits * math.sqrt(condition)) * 3.1e-9 * sizes.nnz)
     late = math.log2(refresh)
     uses = refresh * sizes.systems
@@ -187,12 +189,12 @@ def _seconds(arm: tuple[Any, ...], sizes: _Sizes, refresh: int) -> float:
         lagged = solution * (5 + 0.5 * late) if refresh > 1 else 0.0
         return setup / uses + k * (1e-4 + solution + lagged / sizes.systems)
     if name == "bicgstab":
-        drop = DROPS_LU.get(arm[1], DROPS_LU[1e-3])
+        drop = DROPS_LU.get(setting, DROPS_LU[1e-3])
         setup, step, steps = sizes.incomplete(drop)
         return setup / uses + k * (1e-4 + 2 * step * steps) * (1 + 0.1 * late)
     if (name == "block_cg") != (k > 1):
         return math.inf
-    setup, step, steps = sizes.incomplete(DROPS.get(arm[1], DROPS[1e-3]))
+    setup, step, steps = sizes.incomplete(DROPS.get(setting, DROPS[1e-3]))
     if name == "block_cg":
         step, steps = 0.45 * step + sizes.n * (6e-9 + 1.5e-9 * k), 0.7 * steps
     return setup / uses + k * (1e-4 / k + step * steps) * (1 + 0.1 * late)

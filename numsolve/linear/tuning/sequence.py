@@ -11,7 +11,8 @@ from numsolve._core import checks
 from numsolve._core.keyboard import is_interrupt
 from numsolve._core.result import ConvergenceWarning, caller_level
 
-from .tuned_solver import TunedSolver, was_ended
+from ._outcome import was_ended
+from .tuned_solver import TunedSolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

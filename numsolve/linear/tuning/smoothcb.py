@@ -255,7 +255,9 @@ def arm_features(arms: Sequence[Any], degree: int) -> tuple[Array, Array, Array,
         numeric = isinstance(last, int | float | np.integer | np.floating) and not isinstance(last, bool)
         values[i] = float(last) if numeric else 0.0
         families.setdefault(head if numeric else ("alone", i), []).append(i)
-    blocks, orders, ends, first_of = [], [], [], np.zeros(len(arms), dtype=np.int64)
+    blocks, orders = [], []
+    ends: list[tuple[int, int]] = []
+    first_of = np.zeros(len(arms), dtype=np.int64)
     for members in families.values():
         # By their order, not by their size: what a user spaces evenly or by powers of ten is even.
         steps, place = np.unique(values[members], return_inverse=True)

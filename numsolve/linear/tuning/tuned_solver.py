@@ -28,6 +28,7 @@ from numsolve.linear.ssor_cg import ssor_cg
 
 from ._automatic import Automatic
 from ._clock import Clock
+from ._outcome import CAPPED, succeeded, was_ended
 from ._tuner import choices
 from .context import automatic_context
 from .history import SequenceHistory
@@ -49,10 +50,6 @@ if TYPE_CHECKING:
 SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
 #: A solve that breaks down counts as this many times the largest cost of a solve that succeeded.
 FAILURE = 10.0
-#: Statuses of solves that were cut off: they cost what they were given.
-CAPPED = frozenset({Status.MAXITER, Status.TIME_LIMIT})
-#: Statuses of solves that somebody ended: they say nothing of the arm.
-ENDED = frozenset({Status.STOPPED, Status.INTERRUPTED})
 
 
 class TunedSolver:
@@ -147,8 +144,8 @@ class TunedSolver:
         self.solver = solver
         self.cost = ("time" if solver == "auto" else "iterations") if cost == "auto" else cost
         # A system that the warm start solves already costs nothing.
-        own = isinstance(solver, str) and solver != "auto"
-        self.settings: dict[str, Any] = {"stop": "b", **settings} if own else {**settings}
+        stop = {"stop": "b"} if isinstance(solver, str) and solver != "auto" else {}
+        self.settings: dict[str, Any] = {**stop, **settings}
         self.warm_start = WarmStart(warm_start)
         self._automatic = self._all_methods(tuner, arms, rng) if solver == "auto" else None
         self.tuner = self._automatic.tuner if self._automatic else self._tuner(tuner, arms, rng)
@@ -248,8 +245,7 @@ class TunedSolver:
             context = self.context(A, b)
         began = perf_counter()
         result, cost, context = automatic(A, b, x0, self.warm_start, context, **self.settings)
-        seconds, tuner = perf_counter() - began, self.tuner
-        index = tuner.index
+        seconds, tuner, index = perf_counter() - began, self.tuner, self.tuner.index
         with Holding() as ctrl_c:  # so that nothing is learned by half
             good = result.status is Status.CONVERGED
             if self.warm_start.depth and (good or np.isfinite(result.x).all()):
@@ -258,7 +254,7 @@ class TunedSolver:
                 paid = seconds if cost is None else cost
                 if cost is not None or tuner.knows:
                     tuner.observe(paid)
-                solved = good or _succeeded(result)
+                solved = good or succeeded(result)
                 self.history.append(tuner.arms[index], index, paid, context, seconds, solved)
             tuner.index = None
         if ctrl_c.pressed:
@@ -276,7 +272,7 @@ class TunedSolver:
             cost = self._cost(result, seconds, repr(arm))
             self.tuner.observe(cost)
             known = float("nan") if context is None else float(context)
-            self.history.append(arm, -1 if index is None else index, cost, known, seconds, _succeeded(result))
+            self.history.append(arm, -1 if index is None else index, cost, known, seconds, succeeded(result))
 
     def _solve(self, A: Matrix, b: ArrayLike, start: ArrayLike | None, arm: Any) -> Any:
         if isinstance(self.solver, str):
@@ -290,7 +286,7 @@ class TunedSolver:
             cost = float(result[1] if isinstance(result, tuple) else np.sum(result.nit))
             if self.cost == "time":
                 cost = self._clock.trimmed(arm, seconds, cost)
-        if _succeeded(result):
+        if succeeded(result):
             return cost
         # A solve that fails must not look cheap; but no failure makes the next one dearer.
         done = zip(self.history.costs[-1000:], self.history.solved[-1000:], strict=True)
@@ -387,19 +383,6 @@ class TunedSolver:
     def __repr__(self) -> str:
         name = self.solver if isinstance(self.solver, str) else getattr(self.solver, "__name__", "solver")
         return f"TunedSolver({name}, {self.tuner!r}, total cost {sum(self.history.costs):.6g})"
-
-
-def _succeeded(result: Any) -> bool:
-    success = getattr(result, "success", True)
-    return success if isinstance(success, bool) else bool(np.all(success))
-
-
-def was_ended(result: Any) -> bool:
-    """Whether a callback or Ctrl-C ended the solve (of one of the right-hand sides)."""
-    status = getattr(result, "status", None)
-    if status is None or isinstance(status, Status):
-        return status in ENDED
-    return bool(np.isin(status, list(ENDED)).any())
 
 
 def _refuse_unknown(solver: str, settings: dict[str, object]) -> None:
