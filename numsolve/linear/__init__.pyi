@@ -3,8 +3,6 @@ from . import problems as problems
 from . import theory as theory
 from .bicgstab import bicgstab as bicgstab
 from .cg import cg as cg
-from .chebcb import ChebCB as ChebCB
-from .context import automatic_context as automatic_context
 from .gmres import gmres as gmres
 from .ict import ICT as ICT
 from .ict import ict_cg as ict_cg
@@ -22,10 +20,6 @@ from .poisson.solve import solve_poisson as solve_poisson
 from .poisson.training import ritz_training_vectors as ritz_training_vectors
 from .poisson.training import train_dcdm as train_dcdm
 from .result import LinearResult as LinearResult
-from .sequence import SequenceHistory as SequenceHistory
-from .sequence import TunedSolver as TunedSolver
-from .sequence import solve_sequence as solve_sequence
-from .smoothcb import SmoothCB as SmoothCB
 from .sor import gauss_seidel as gauss_seidel
 from .sor import sor as sor
 from .ssor import ssor as ssor
@@ -34,8 +28,14 @@ from .sweeps import SSOR as SSOR
 from .sweeps import SweepPlan as SweepPlan
 from .sweeps import sweep as sweep
 from .theory import optimal_omega as optimal_omega
-from .tsallis import TsallisINF as TsallisINF
-from .tsallis import TsallisINFCB as TsallisINFCB
+from .tuning.chebcb import ChebCB as ChebCB
+from .tuning.context import automatic_context as automatic_context
+from .tuning.history import SequenceHistory as SequenceHistory
+from .tuning.sequence import solve_sequence as solve_sequence
+from .tuning.smoothcb import SmoothCB as SmoothCB
+from .tuning.tsallis import TsallisINF as TsallisINF
+from .tuning.tsallis import TsallisINFCB as TsallisINFCB
+from .tuning.tuned_solver import TunedSolver as TunedSolver
 
 __all__ = [
     "ICT",

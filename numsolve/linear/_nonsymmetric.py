@@ -10,7 +10,8 @@ import numpy as np
 from numsolve._core import arrays, checks
 
 from ._factors import Factored, Factors, pointers
-from ._system import STOPS, System, exponent, refuse_functions
+from ._method import exponent
+from ._system import STOPS, System, refuse_functions
 from .cg import action
 
 if TYPE_CHECKING:

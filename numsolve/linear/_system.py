@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +15,7 @@ from numsolve._core import arrays, checks
 from numsolve._core.monitor import RUNNING, Monitor
 from numsolve._core.result import Status, deliver
 
+from ._method import Scaled
 from .result import LinearResult
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from numsolve._core.limits import Limits
     from numsolve._core.typing import Array, ArrayLike, Matrix, Operator
 
+    from ._method import Method
+
 STOPS = ("b", "r0")
 #: Steps that a compiled loop does at most before it reports.
 LONGEST_CHUNK = 4096
@@ -30,10 +33,6 @@ LONGEST_CHUNK = 4096
 ENDS = frozenset({Status.INTERRUPTED, Status.TIME_LIMIT, Status.STOPPED})
 #: What a compiled loop may end in, even at the level of rounding errors.
 ENDS_OF_METHODS = frozenset({Status.BREAKDOWN.value, Status.STAGNATED.value})
-#: Residuals between this number and its inverse are squared, and multiplied by A, as they are.
-SAFE_DOUBLE, SAFE_SINGLE = 1e30, 1e6
-#: The recursion of a residual is believed down to so many roundings of the residual that it started from.
-BELIEVED = 4
 #: A residual of so many roundings of the terms of A x and b is a rounding error.
 ROUNDINGS = 100
 #: What the words of other packages are called here.
@@ -46,20 +45,6 @@ FOREIGN: Final = {
     "residuals": "the history is always in the result: result.history.residual",
     "callback_type": "a callback whose parameter is called intermediate_result gets the residual too",
 }
-
-
-class Method(Protocol):
-    """A compiled iteration that keeps its state from one call to the next."""
-
-    def start(self, x: Array, r: Array) -> None:
-        """Begin, or begin anew, at x with the residual r."""
-
-    def steps(self, norms: Array, stop_at: float) -> tuple[int, int]:
-        """Fill `norms` until one is at most `stop_at`; return the number of steps and a code."""
-
-    def x(self) -> Array:
-        """The iterate in the caller's order."""
-        # A method whose residuals may rise has `best`, too: its iterate with the smallest one.
 
 
 def canonical(A: Matrix) -> Matrix:
@@ -97,14 +82,6 @@ def norm(v: Array) -> float:
     if 1e-280 < square < 1e300 or (square == 0.0 and not v.any()):
         return math.sqrt(square)
     return arrays.norm(np, v)
-
-
-def exponent(size: float, eps: float) -> int:
-    """The power of two that residuals are divided by, so that their squares stay in range; mostly 0."""
-    safe = SAFE_DOUBLE if eps < 1e-10 else SAFE_SINGLE
-    if 1 / safe < size < safe or size == 0.0 or not math.isfinite(size):
-        return 0
-    return math.frexp(size)[1]
 
 
 @dataclass
@@ -196,9 +173,15 @@ class System:
             return norm(out) / norm(r) if math.isfinite(self.product(r, out)) and r.any() else 0.0
 
     def solve(
-        self, method: Method, limits: Limits, *, omega: Callable[[], float] | float = math.nan, **loop: Any
+        self,
+        method: Method,
+        limits: Limits,
+        *,
+        omega: Callable[[], float] | float = math.nan,
+        quiet: bool = False,
+        **loop: Any,
     ) -> LinearResult:
-        """Run the method for each right-hand side; warn if a run fails."""
+        """Run the method for each right-hand side; warn if a run fails, unless asked to be quiet."""
         setup_time = perf_counter() - self.began
         columns = [self.b] if self.b.ndim == 1 else list(self.b.T)
         starts = [self.x0] if self.b.ndim == 1 or self.x0 is None else list(self.x0.T)
@@ -216,20 +199,25 @@ class System:
             "setup_time": setup_time,
             "solve_time": perf_counter() - self.began - setup_time,
         }
-        if len(runs) == 1:
-            run = runs[0]
-            x = run.x.reshape(self.b.shape)
-            return run.it.result(LinearResult, x=x, residual=run.true, rhs_norm=run.norm_b, **fields)
         for run in runs:
             run.finish()
+        if len(runs) == 1:
+            run = runs[0]
+            fields |= {"status": run.status, "nit": run.nit, "residual": run.true, "rhs_norm": run.norm_b}
+            fields |= {"history": run.it.history, "detail": run.it.detail}
+            return self._delivered(LinearResult(x=run.x.reshape(self.b.shape), **fields), quiet=quiet)
         fields["status"] = np.array([int(run.status) for run in runs], dtype=int)
         fields["nit"] = np.array([run.nit for run in runs], dtype=int)
         fields["residual"] = np.array([run.true for run in runs])
         fields["rhs_norm"] = np.array([run.norm_b for run in runs])
         x = np.stack([run.x for run in runs], axis=1) if runs else np.zeros_like(self.b)
-        out = LinearResult(x=x, **fields)
-        deliver(out)
-        return out
+        return self._delivered(LinearResult(x=x, **fields), quiet=quiet)
+
+    @staticmethod
+    def _delivered(result: LinearResult, *, quiet: bool) -> LinearResult:
+        if not quiet:
+            deliver(result)
+        return result
 
 
 class _Run:
@@ -294,7 +282,7 @@ class _Run:
         )
         #: of all iterates whose true residual is known, the best
         self.sure = x, first
-        last, scaled = math.inf, _Scaled(method)
+        last, scaled = math.inf, Scaled(method)
         with it:
             it.record(first, x)
             if it.running:
@@ -355,45 +343,3 @@ class _Run:
 def second(pair: tuple[Array, float]) -> float:
     """The residual, for comparisons in which nan is the worst."""
     return math.inf if math.isnan(pair[1]) else pair[1]
-
-
-class _Scaled:
-    """A method on residuals divided by a power of two, where their squares would leave the range."""
-
-    def __init__(self, method: Method) -> None:
-        self.method, self.started = method, False
-
-    def start(self, x: Array, r: Array, size: float) -> None:
-        self.started = True
-        eps = float(np.finfo(r.dtype).eps)
-        self.floor, self.exponent = BELIEVED * eps * size, exponent(size, eps)
-        if self.exponent:
-            self.base = x
-            self.method.start(np.zeros_like(x), np.ldexp(r, -self.exponent))
-        else:
-            self.method.start(x, r)
-
-    def steps(self, n: int, stop_at: float) -> tuple[Array, int]:
-        """Up to n residual norms, and a code."""
-        norms, stop_at = np.empty(n), max(stop_at, self.floor)
-        if not self.exponent:
-            done, code = self.method.steps(norms, stop_at)
-            return norms[:done], code
-        with np.errstate(over="ignore", under="ignore"):
-            done, code = self.method.steps(norms, float(np.ldexp(stop_at, -self.exponent)))
-            return np.ldexp(norms[:done], self.exponent), code
-
-    def x(self) -> Array:
-        return self._unscaled(self.method.x())
-
-    def best(self) -> list[Array]:
-        """The best iterate since the start, if the method keeps one."""
-        if not (self.started and hasattr(self.method, "best")):
-            return []
-        return [self._unscaled(self.method.best())]
-
-    def _unscaled(self, x: Array) -> Array:
-        if not self.exponent:
-            return x
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            return self.base + np.ldexp(x, self.exponent)

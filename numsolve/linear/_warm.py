@@ -89,6 +89,21 @@ def _tuned() -> object:
     return [solver(*_system()) for _ in range(3)]
 
 
+def _automatic(*arm: Any) -> Callable[[], object]:
+    """One arm, on two matrices."""
+
+    def call() -> object:
+        import numpy as np
+
+        from numsolve import linear
+
+        solver, A = linear.TunedSolver("auto", arms=[arm]), linear.problems.laplacian(30)
+        sides = np.ones((900, 2)) if arm[0] == "block_cg" else np.ones(900)
+        return [solver(t * A, sides) for t in (1.0, 2.0)]
+
+    return call
+
+
 def _poisson(*shape: int) -> Callable[[], object]:
     """Enough unknowns for a few levels."""
 
@@ -129,6 +144,10 @@ CALLS: dict[str, Callable[[], object]] = {
     "ChebCB": _tuner("ChebCB", context_range=RANGE),
     "SmoothCB": _tuner("SmoothCB"),
     "TunedSolver": _tuned,
+    "TunedSolver, auto, CG": _automatic("cg"),
+    "TunedSolver, auto, block CG": _automatic("block_cg", 1e-2, 4),
+    "TunedSolver, auto, BiCGSTAB": _automatic("bicgstab", 0.0, 4),
+    "TunedSolver, auto, direct": _automatic("direct", 4),
     "dcdm": _dcdm,
     "solve_poisson": _poisson(40, 40),
     "solve_poisson, 3-D": _poisson(12, 12, 12),

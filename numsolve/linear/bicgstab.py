@@ -112,16 +112,16 @@ def bicgstab(
     """
     limits = Limits(maxiter, time_limit, callback, progress)
     system, precondition = prepared(A, b, x0, M, stop, check_finite=check_finite)
-    method: _Steps | _OperatedSteps
+    method: Steps | OperatedSteps
     if isinstance(precondition, Factors):
-        method = _Steps(system, precondition)
+        method = Steps(system, precondition)
     else:
-        method = _OperatedSteps(system, precondition)
+        method = OperatedSteps(system, precondition)
     loop: dict[str, Any] = {"stop": stop, "label": "BiCGSTAB", "rtol": rtol, "atol": atol}
     return system.solve(method, limits, maxiter=10 * system.b.shape[0], **loop)
 
 
-class _Steps(Compiled):
+class Steps(Compiled):
     """The compiled iteration."""
 
     def start(self, x: Array, r: Array) -> None:
@@ -149,7 +149,7 @@ class _Steps(Compiled):
         return x
 
 
-class _OperatedSteps(Operated):
+class OperatedSteps(Operated):
     """The same with operators of which only products are known; the numbers are those of `bicgstab`."""
 
     r0: Array

@@ -21,7 +21,8 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._system import BELIEVED, FOREIGN, ROUNDINGS, STOPS, System, exponent, refuse_functions, second, unsigned
+from ._method import BELIEVED, exponent
+from ._system import FOREIGN, ROUNDINGS, STOPS, System, refuse_functions, second, unsigned
 from .result import LinearResult
 
 if TYPE_CHECKING:

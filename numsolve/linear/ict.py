@@ -228,12 +228,12 @@ def ict_cg(
         raise ValueError(f"M must have the shape of A, {system.A.shape}, got {M.shape}")
     else:
         factors = M.factors
-    method = _Preconditioned(system.A, factors, indefinite=not (diagonal > 0).all())
+    method = Preconditioned(system.A, factors, indefinite=not (diagonal > 0).all())
     loop: dict[str, Any] = {"stop": stop, "label": "ICT-CG", "rtol": rtol, "atol": atol}
     return system.solve(method, limits, maxiter=10 * system.b.shape[0], **loop)
 
 
-class _Preconditioned:
+class Preconditioned:
     """The compiled iteration with factors."""
 
     def __init__(self, A: Matrix, factors: Factors, *, indefinite: bool) -> None:

@@ -31,6 +31,8 @@ class LinearResult(Result):
         The relaxation parameter at the end; nan for a method without one.
     setup_time, solve_time : float
         Seconds before the first iteration, and from there to the end.
+    method, reason : str
+        From ``TunedSolver("auto")``: how the system was solved, and why so.
     """
 
     x: Array
@@ -38,6 +40,8 @@ class LinearResult(Result):
     omega: float = float("nan")
     setup_time: float = float("nan")
     solve_time: float = float("nan")
+    method: str = ""
+    reason: str = ""
 
     @property
     def info(self) -> int:

@@ -78,6 +78,11 @@ class TestConduct(Conduct):
             long=lambda **kw: linear.TunedSolver(arms=[1.0], rtol=1e-15, **kw)(LINE, ON_LINE),
             measure=error,
         ),
+        "TunedSolver, auto": Call(
+            run=lambda **kw: linear.TunedSolver("auto", arms=[("cg",)], **{"rtol": 1e-8, **kw})(A, B),
+            long=lambda **kw: linear.TunedSolver("auto", arms=[("cg",)], rtol=1e-15, **kw)(PLANE, ON_PLANE),
+            measure=error,
+        ),
     }
 
 

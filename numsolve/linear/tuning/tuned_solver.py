@@ -1,6 +1,6 @@
-r"""Sequences of linear systems, solved by a solver that is tuned on the way.
+r"""A solver of one linear system after the other, whose setting a tuner chooses.
 
-Before each solve a tuner suggests an arm (a relaxation parameter, or any setting of any solver); after it
+Before each solve the tuner suggests an arm (a relaxation parameter, or any setting of any solver); after it
 the tuner is told what the solve cost (M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, "Learning to relax",
 ICLR 2024). There is no training phase: the first systems are solved with middling parameters, the later ones
 with nearly the best.
@@ -10,138 +10,46 @@ from __future__ import annotations
 
 import inspect
 import os
-import warnings
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from threading import RLock
 from time import perf_counter
-from types import GeneratorType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import numpy as np
 
 from numsolve._core import checks
-from numsolve._core.keyboard import Holding, is_interrupt
+from numsolve._core.keyboard import Holding
 from numsolve._core.plotting import new_figure
-from numsolve._core.result import ConvergenceWarning, Result, Status, caller_level
+from numsolve._core.result import Result, Status, deliver
+from numsolve.linear._system import FOREIGN, relaxation
+from numsolve.linear.sor import sor
+from numsolve.linear.ssor import ssor
+from numsolve.linear.ssor_cg import ssor_cg
 
+from ._automatic import Automatic
 from ._clock import Clock
-from ._system import FOREIGN, relaxation
+from ._outcome import CAPPED, succeeded, was_ended
 from ._tuner import choices
 from .context import automatic_context
+from .history import SequenceHistory
 from .smoothcb import SmoothCB
-from .sor import sor
-from .ssor import ssor
-from .ssor_cg import ssor_cg
 from .tsallis import TsallisINF
 from .warm_start import WarmStart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable
 
     from matplotlib.axes import Axes
 
-    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix, RandomState
+    from numsolve._core.typing import Array, ArrayLike, Matrix, RandomState
+    from numsolve.linear.result import LinearResult
 
-    from .result import LinearResult
-    from .sweeps import SweepPlan
+    from ._settings import SolverSettings, Suggesting
     from .warm_start import Rule
 
 SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
 #: A solve that breaks down counts as this many times the largest cost of a solve that succeeded.
 FAILURE = 10.0
-#: Statuses of solves that were cut off: they cost what they were given.
-CAPPED = frozenset({Status.MAXITER, Status.TIME_LIMIT})
-#: Statuses of solves that somebody ended: they say nothing of the arm.
-ENDED = frozenset({Status.STOPPED, Status.INTERRUPTED})
-
-
-class Suggesting(Protocol):
-    """What a tuner has to have."""
-
-    def suggest(self, context: float | None = None) -> Any:
-        """Choose an arm."""
-
-    def observe(self, cost: float) -> object:
-        """Learn what it cost."""
-
-
-class _Settings(TypedDict, total=False):
-    """What is handed to `sor`, `ssor` or `ssor_cg` in each call, except their progress."""
-
-    rtol: float
-    atol: float
-    maxiter: int | None
-    stop: Literal["b", "r0"]
-    sweep: Literal["forward", "backward", "symmetric"]
-    method: Literal["auto", "eisenstat", "standard"]
-    order: Literal["forward", "backward"]
-    plan: SweepPlan | None
-    check: Literal["symmetric"] | None
-    check_finite: bool
-    callback: Callback | None
-    time_limit: float | None
-
-
-class SolverSettings(_Settings, total=False):
-    """What a `TunedSolver` hands to `sor`, `ssor` or `ssor_cg` in each call."""
-
-    progress: bool
-
-
-class TunerSettings(_Settings, total=False):
-    """The settings of a `TunedSolver` that `solve_sequence` makes."""
-
-    tuner: Literal["auto"] | Suggesting
-    arms: Iterable[Any] | None
-    context: Literal["auto"] | Callable[[Any, Any], float] | None
-    cost: Literal["iterations", "time"] | Callable[[Any], float]
-    warm_start: Rule
-    rng: RandomState
-
-
-@dataclass
-class SequenceHistory:
-    """What was chosen and paid, one entry for each system.
-
-    Parameters
-    ----------
-    arms : list
-        The arms.
-    indices : list of int
-        Their places among the arms.
-    costs : list of float
-        What the tuner was told.
-    contexts : list of float
-        What the tuner knew before the solve; nan without a context.
-    seconds : list of float
-        Time of each solve.
-    solved : list of bool
-        Whether each solve succeeded.
-    """
-
-    arms: list[Any] = field(default_factory=list)
-    indices: list[int] = field(default_factory=list)
-    costs: list[float] = field(default_factory=list)
-    contexts: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    solved: list[bool] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.arms)
-
-    def append(self, arm: Any, index: int, cost: float, context: float, seconds: float, solved: bool) -> None:
-        """Add one system."""
-        self.arms.append(arm)
-        self.indices.append(index)
-        self.costs.append(cost)
-        self.contexts.append(context)
-        self.seconds.append(seconds)
-        self.solved.append(solved)
-
-    def __repr__(self) -> str:
-        return f"SequenceHistory({len(self)} systems, total cost {sum(self.costs):.6g})"
 
 
 class TunedSolver:
@@ -149,22 +57,26 @@ class TunedSolver:
 
     Parameters
     ----------
-    solver : {"ssor_cg", "sor", "ssor"} or callable
-        Whose parameter is tuned. A callable is called as ``solver(A, b, x0, arm, **settings)`` and returns a
-        `LinearResult`, or a pair ``(x, cost)``.
+    solver : {"ssor_cg", "sor", "ssor", "auto"} or callable
+        Whose parameter is tuned. "auto" chooses the method, too: relaxation, incomplete factors that serve
+        several matrices, or a direct solve, also for nonsymmetric matrices and for several right-hand sides;
+        `method` and `reason` of its results tell which and why. A callable is called as
+        ``solver(A, b, x0, arm, **settings)`` and returns a `LinearResult`, or a pair ``(x, cost)``.
     tuner : {"auto"} or Tuner
         "auto" is `SmoothCB` with a context and `TsallisINF` without. Or anything with ``suggest(context)``
         and ``observe(cost)``.
     arms : sequence, optional
-        The choices; 20 relaxation parameters from 1 to 1.95 by default.
+        The choices; 20 relaxation parameters from 1 to 1.95 by default. Those of "auto" are ``("cg",)``,
+        ``("ssor_cg", omega)``, ``("ict_cg", droptol, refresh)``, ``("block_cg", droptol, refresh)``,
+        ``("bicgstab", droptol, refresh)`` and ``("direct", refresh)``: factors serve `refresh` matrices.
     context : {"auto"}, callable or None
         The number that the tuner knows before a solve, unless the call brings one: "auto" is
         `automatic_context`, a callable gets ``(A, b)``.
-    cost : {"iterations", "time"} or callable
-        What is to be small. Iterations are reproducible, but of one price only among arms of one kind.
-        Seconds are noisy; an outlier is replaced by what the last solves of its arm let expect, and a solver
-        of this package is called once more for the first system in each process, since the first call
-        compiles. A callable gets the result.
+    cost : {"auto", "iterations", "time"} or callable
+        What is to be small; seconds for the solver "auto", iterations otherwise by default. Iterations are
+        reproducible, but of one price only among arms of one kind. Seconds are noisy; an outlier is replaced
+        by what the last solves of its arm let expect, and a solver of this package is called once more for
+        the first system in each process, since the first call compiles. A callable gets the result.
     warm_start : {"previous", "linear", "quadratic", "galerkin:k", "zero"}
         The start of each solve, from the solutions before.
     rng : None, int or Generator
@@ -200,35 +112,43 @@ class TunedSolver:
     ...     result = solver(A, b, context=shift)
     >>> sum(solver.history.costs[:100]) > 1.2 * sum(solver.history.costs[-100:])
     True
+
+    >>> import numpy as np
+    >>> auto = linear.TunedSolver("auto", rtol=1e-8)
+    >>> auto(linear.problems.laplacian(200, dim=1), np.ones(200)).method
+    'LAPACK, by its bands'
     """
 
     def __init__(
         self,
-        solver: Literal["ssor_cg", "sor", "ssor"] | Callable[..., Any] = "ssor_cg",
+        solver: Literal["ssor_cg", "sor", "ssor", "auto"] | Callable[..., Any] = "ssor_cg",
         *,
         tuner: Literal["auto"] | Suggesting = "auto",
         arms: Iterable[Any] | None = None,
         context: Literal["auto"] | Callable[[Any, Any], float] | None = "auto",
-        cost: Literal["iterations", "time"] | Callable[[Any], float] = "iterations",
+        cost: Literal["auto", "iterations", "time"] | Callable[[Any], float] = "auto",
         warm_start: Rule = "previous",
         rng: RandomState = None,
         **settings: Unpack[SolverSettings],
     ) -> None:
         if isinstance(solver, str):
-            checks.choice("solver", solver, tuple(SOLVERS))
+            checks.choice("solver", solver, (*SOLVERS, "auto"))
             _refuse_unknown(solver, dict(settings))
         else:
             checks.function("solver", solver)
         if not callable(context) and context is not None:
             checks.choice("context", context, ("auto",))
         if not callable(cost):
-            checks.choice("cost", cost, ("iterations", "time"))
+            checks.choice("cost", cost, ("auto", "iterations", "time"))
         self.context: Any = context
-        self.solver, self.cost = solver, cost
+        self.solver = solver
+        self.cost = ("time" if solver == "auto" else "iterations") if cost == "auto" else cost
         # A system that the warm start solves already costs nothing.
-        self.settings: dict[str, Any] = {"stop": "b", **settings} if isinstance(solver, str) else {**settings}
+        stop = {"stop": "b"} if isinstance(solver, str) and solver != "auto" else {}
+        self.settings: dict[str, Any] = {**stop, **settings}
         self.warm_start = WarmStart(warm_start)
-        self.tuner = self._tuner(tuner, arms, rng)
+        self._automatic = self._all_methods(tuner, arms, rng) if solver == "auto" else None
+        self.tuner = self._automatic.tuner if self._automatic else self._tuner(tuner, arms, rng)
         self.history = SequenceHistory()
         self._clock = Clock()
         self._compiled_in = 0  # the process that has paid for the first call
@@ -239,6 +159,13 @@ class TunedSolver:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _turn=RLock())
+
+    def _all_methods(self, tuner: Any, arms: Any, rng: Any) -> Automatic:
+        if not (isinstance(tuner, str) and tuner == "auto"):
+            raise ValueError("the solver 'auto' has a tuner of its own; give tuner='auto', or another solver")
+        if self.cost != "time":
+            raise ValueError(f"the solver 'auto' counts seconds: cost must be 'time', got {self.cost!r}")
+        return Automatic(arms, rng)
 
     def _tuner(self, tuner: Any, arms: Any, rng: Any) -> Any:
         if arms is not None and not isinstance(tuner, str):
@@ -289,6 +216,8 @@ class TunedSolver:
             return self._call(A, b, x0, context)
 
     def _call(self, A: Matrix, b: ArrayLike, x0: ArrayLike | None, context: float | None) -> LinearResult:
+        if self._automatic is not None:
+            return self._call_automatic(self._automatic, A, b, x0, context)
         if context is None and self.context is not None:
             context = self.context(A, b) if callable(self.context) else automatic_context(A)
         if context is not None:
@@ -309,6 +238,31 @@ class TunedSolver:
         answer: LinearResult = replace(result, status=Status.INTERRUPTED) if ctrl_c.pressed else result
         return answer
 
+    def _call_automatic(
+        self, automatic: Automatic, A: Matrix, b: ArrayLike, x0: ArrayLike | None, context: float | None
+    ) -> LinearResult:
+        if context is None and callable(self.context):
+            context = self.context(A, b)
+        began = perf_counter()
+        result, cost, context = automatic(A, b, x0, self.warm_start, context, **self.settings)
+        seconds, tuner, index = perf_counter() - began, self.tuner, self.tuner.index
+        with Holding() as ctrl_c:  # so that nothing is learned by half
+            good = result.status is Status.CONVERGED
+            if self.warm_start.depth and (good or np.isfinite(result.x).all()):
+                self.warm_start.remember(result.x.copy())
+            if index is not None and (good or not was_ended(result)):
+                paid = seconds if cost is None else cost
+                if cost is not None or tuner.knows:
+                    tuner.observe(paid)
+                solved = good or succeeded(result)
+                self.history.append(tuner.arms[index], index, paid, context, seconds, solved)
+            tuner.index = None
+        if ctrl_c.pressed:
+            result = replace(result, status=Status.INTERRUPTED)
+        if not good:
+            deliver(result)
+        return result
+
     def _learn(self, result: Any, arm: Any, context: float | None, seconds: float) -> None:
         """Take note of a solve."""
         index = getattr(self.tuner, "index", None)
@@ -318,7 +272,7 @@ class TunedSolver:
             cost = self._cost(result, seconds, repr(arm))
             self.tuner.observe(cost)
             known = float("nan") if context is None else float(context)
-            self.history.append(arm, -1 if index is None else index, cost, known, seconds, _succeeded(result))
+            self.history.append(arm, -1 if index is None else index, cost, known, seconds, succeeded(result))
 
     def _solve(self, A: Matrix, b: ArrayLike, start: ArrayLike | None, arm: Any) -> Any:
         if isinstance(self.solver, str):
@@ -332,7 +286,7 @@ class TunedSolver:
             cost = float(result[1] if isinstance(result, tuple) else np.sum(result.nit))
             if self.cost == "time":
                 cost = self._clock.trimmed(arm, seconds, cost)
-        if _succeeded(result):
+        if succeeded(result):
             return cost
         # A solve that fails must not look cheap; but no failure makes the next one dearer.
         done = zip(self.history.costs[-1000:], self.history.solved[-1000:], strict=True)
@@ -431,22 +385,12 @@ class TunedSolver:
         return f"TunedSolver({name}, {self.tuner!r}, total cost {sum(self.history.costs):.6g})"
 
 
-def _succeeded(result: Any) -> bool:
-    return bool(np.all(getattr(result, "success", True)))
-
-
-def was_ended(result: Any) -> bool:
-    """Whether a callback or Ctrl-C ended the solve (of one of the right-hand sides)."""
-    status = getattr(result, "status", None)
-    if status is None or isinstance(status, Status):
-        return status in ENDED
-    return bool(np.isin(status, list(ENDED)).any())
-
-
 def _refuse_unknown(solver: str, settings: dict[str, object]) -> None:
     """Name a setting that the solver would not take, before the first system."""
-    known = set(inspect.signature(ssor_cg if solver == "ssor_cg" else sor).parameters)
+    known = set(inspect.signature(sor if solver in {"sor", "ssor"} else ssor_cg).parameters)
     known -= {"A", "b", "x0", "omega", *(("sweep",) if solver == "ssor" else ())}
+    if solver == "auto":
+        known -= {"stop", "method", "order", "plan", "check"}
     for name in settings:
         if name == "omega":
             raise TypeError("omega is what the tuner chooses; arms=[...] says from which values")
@@ -454,94 +398,3 @@ def _refuse_unknown(solver: str, settings: dict[str, object]) -> None:
             word = FOREIGN.get(name, "")
             hint = f": {word}" if " " in word else f": it is called {word!r} here" if word else ""
             raise TypeError(f"TunedSolver hands its settings to {solver}, which has no {name!r}{hint}")
-
-
-def solve_sequence(
-    systems: Iterable[tuple[Matrix, ArrayLike] | tuple[Matrix, ArrayLike, float]],
-    solver: Literal["ssor_cg", "sor", "ssor"] | Callable[..., Any] | TunedSolver = "ssor_cg",
-    *,
-    progress: bool = False,
-    **settings: Unpack[TunerSettings],
-) -> Iterator[LinearResult]:
-    """Solve systems one after the other, tuning the solver on the way.
-
-    Parameters
-    ----------
-    systems : iterable of tuple
-        ``(A, b)`` or ``(A, b, context)``. A generator is sent each solution, for a system that depends on
-        the last one: ``x = yield A, b``.
-    solver : TunedSolver, str or callable
-        A solver to go on with, or what makes one.
-    progress : bool
-        Show a progress bar.
-    **settings
-        Those of `TunedSolver`, if it is to be made.
-
-    Returns
-    -------
-    iterator of LinearResult
-        The solution of each system, when it is asked for. It ends after a solve that Ctrl-C interrupted or
-        the callback stopped, whose result is the last; Ctrl-C between two solves ends it with a warning. What
-        was learned and paid stays in the solver.
-
-    Examples
-    --------
-    >>> from numsolve import linear
-    >>> solver = linear.TunedSolver("ssor_cg", rtol=1e-8, rng=0)
-    >>> systems = linear.problems.heat_equation(25, n_steps=100)
-    >>> all(result.success for result in linear.solve_sequence(systems, solver))
-    True
-    >>> solver.history
-    SequenceHistory(100 systems, total cost ...)
-    """
-    progress = checks.flag("progress", progress)
-    if not hasattr(systems, "__iter__"):
-        raise TypeError(f"systems must be an iterable of tuples (A, b) or (A, b, context), got {systems!r}")
-    if not isinstance(solver, TunedSolver):
-        solver = TunedSolver(solver, **settings)
-    elif settings:
-        raise TypeError(f"a TunedSolver has its settings already, got {', '.join(sorted(settings))} again")
-    return _solve_all(systems, solver, progress=progress)
-
-
-def _solve_all(systems: Iterable[Any], solver: Any, *, progress: bool) -> Iterator[LinearResult]:
-    waiting = iter(systems)
-    feeds = isinstance(waiting, GeneratorType)
-    x: Array | None = None
-    # All is within: Ctrl-C at any place, even where the generator wakes up, ends it in the same way.
-    try:
-        with _bar(progress=progress) as bar:
-            while True:
-                system = waiting.send(x) if feeds else next(waiting)  # type: ignore[attr-defined]
-                A, b, context = _parts(system)
-                result = solver(A, b, context=context)
-                x = result[0] if isinstance(result, tuple) else result.x
-                if bar is not None:
-                    bar.update()
-                yield result
-                if was_ended(result):
-                    return
-    except StopIteration:  # there are no more systems
-        return
-    except BaseException as error:
-        if not is_interrupt(error):
-            raise
-        words = f"The sequence was interrupted from the keyboard after {len(solver.history)} systems."
-        warnings.warn(words, ConvergenceWarning, stacklevel=caller_level())
-
-
-def _bar(*, progress: bool) -> AbstractContextManager[Any]:
-    """A progress bar, or None."""
-    if not progress:
-        return nullcontext()
-    from tqdm.auto import tqdm
-
-    bar: AbstractContextManager[Any] = tqdm(unit="system")
-    return bar
-
-
-def _parts(system: Any) -> tuple[Matrix, ArrayLike, float | None]:
-    """The matrix, the right-hand side, and the context if there is one."""
-    if not isinstance(system, tuple | list) or len(system) not in {2, 3}:
-        raise TypeError(f"systems must hold tuples (A, b) or (A, b, context), got {type(system).__name__}")
-    return system[0], system[1], system[2] if len(system) == 3 else None

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numsolve import linear
-from numsolve.linear import _cpu_tuners as k
 from numsolve.linear.problems import heat_equation, laplacian, shifted_laplacians
+from numsolve.linear.tuning import _cpu as k
+from numsolve.linear.tuning.smoothcb import arm_features
 
 ARMS = np.linspace(1, 1.95, 20)
 
@@ -169,7 +170,8 @@ def test_the_filter_is_the_conditioning_of_one_large_gaussian():
     y, noise = rng.standard_normal(rounds), rng.uniform(0.1, 1, rounds)
     cov, theta = np.diag(prior**2), np.zeros(12)
     records = np.stack([z, y, noise], axis=1)
-    k.learn(cov, theta, prior, keep, arm_features, arms, records, np.empty((3, 12)))
+    one = np.tile([0, 3], (3, 1)), np.zeros(4, dtype=np.int64)  # a single family
+    k.learn(cov, theta, prior, keep, arm_features, *one, arms, records, np.empty((3, 12)))
 
     def phi(arm, context):
         chebyshev = np.polynomial.chebyshev.chebvander(context, 2)
@@ -180,12 +182,33 @@ def test_the_filter_is_the_conditioning_of_one_large_gaussian():
     memory = keep ** abs(times[:, None] - times)[:, :, None]
     K = np.einsum("ti,si,i,tsi->ts", X, X, prior**2, memory) + np.diag(noise)
     mean, std = np.empty(4), np.empty(4)
-    k.predict(cov, theta, arm_features, 0.3, np.empty(4), mean, std)
+    k.predict(cov, theta, arm_features, one[0], 0.3, np.empty(4), mean, std)
     F = np.stack([phi(a, 0.3) for a in range(4)])
     across = np.einsum("ai,ti,i,ti->at", F, X, prior**2, keep ** (rounds - times)[:, None])
     np.testing.assert_allclose(mean, across @ np.linalg.solve(K, y), rtol=1e-9)
     variance = (F**2 @ prior**2) - np.einsum("at,ta->a", across, np.linalg.solve(K, across.T))
     np.testing.assert_allclose(std**2, variance, rtol=1e-9)
+
+
+def test_families_of_arms_are_filtered_as_if_they_were_one():
+    """The features of other families are zero: leaving them out changes nothing."""
+    rng, arms = np.random.default_rng(0), ["a", "b", ("x", 1.0), ("x", 2.0), ("x", 4.0), 0.5, 0.7]
+    features, orders, blocks, first_of = arm_features(arms, 3)
+    n, q, d = features.shape[1] * 3, 3, len(arms)
+    assert [list(features[i, : blocks[c, 0]]) for i, c in enumerate(first_of)] == [
+        [0.0] * int(blocks[c, 0]) for c in first_of
+    ]
+    whole = np.tile([0, features.shape[1]], (features.shape[1], 1)), np.zeros(d, dtype=np.int64)
+    prior, keep = np.repeat(0.65**orders, q), np.tile([1.0, 1.0, 0.9], features.shape[1])
+    played = rng.integers(0, d, 40)
+    records = np.stack([rng.uniform(-1, 1, 40), rng.standard_normal(40), np.full(40, 0.1)], axis=1)
+    answers = []
+    for parts in ((blocks, first_of), whole):
+        cov, theta, mean, std = np.diag(prior**2), np.zeros(n), np.empty(d), np.empty(d)
+        k.learn(cov, theta, prior, keep, features, *parts, played, records, np.empty((3, n)))
+        k.predict(cov, theta, features, parts[0], 0.3, np.empty(q), mean, std)
+        answers.append(np.stack([mean, std]))
+    np.testing.assert_allclose(*answers, rtol=1e-10)
 
 
 def test_a_drift_that_the_context_does_not_tell_is_followed():

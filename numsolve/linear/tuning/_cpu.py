@@ -49,6 +49,14 @@ def _dot(u, v):
     return total
 
 
+@inner(fastmath=_REDUCTION)
+def _part(u, v, first, last):
+    total = 0.0
+    for i in range(first, last):
+        total += u[i] * v[i]
+    return total
+
+
 @kernel
 def box_least_squares(G, g, bound, theta, ahead, new):
     """Minimise theta' G theta - 2 g' theta over |theta_j| <= bound_j by accelerated projected gradients.
@@ -90,36 +98,41 @@ def chebyshev(z, count, out):
 
 
 @kernel
-def learn(cov, theta, prior, keep, arm_features, arms, rounds, work):
+def learn(cov, theta, prior, keep, arm_features, blocks, first_of, arms, rounds, work):
     """Kalman's filter: observe ``y = phi' theta + noise`` in each of some rounds, then let theta drift.
 
     Each theta_i becomes keep_i theta_i + noise, with the noise that leaves the prior as it is. The columns of
     `rounds` are the context on [-1, 1], y, and the variance of the noise. The features phi are the products
     of those of the arm with those of the context: Chebyshev polynomials, and at the end a 1 for what drifts
     whatever the context. The rows of `work` are places for phi, for the gain and for the context's features.
+
+    Families of arms have features of their own, a block of columns each: `blocks` has the ends of the block
+    of each column, `first_of` the first column of each arm. Two blocks have no covariance.
     """
     n, q = theta.size, theta.size // arm_features.shape[1]
     phi, gain, z = work[0], work[1], work[2]
     for t in range(arms.size):
         chebyshev(rounds[t, 0], q - 1, z)
         z[q - 1] = 1.0
-        for a in range(n // q):
+        own = first_of[arms[t]]
+        first, last = blocks[own, 0] * q, blocks[own, 1] * q
+        for a in range(blocks[own, 0], blocks[own, 1]):
             for b in range(q):
                 phi[a * q + b] = arm_features[arms[t], a] * z[b]
         for i in range(n):
-            gain[i] = _dot(cov[i], phi)
-        spread = _dot(phi, gain) + rounds[t, 2]
-        error = (rounds[t, 1] - _dot(phi, theta)) / spread
+            gain[i] = _part(cov[i], phi, first, last) if first <= i < last else 0.0
+        spread = _part(phi, gain, first, last) + rounds[t, 2]
+        error = (rounds[t, 1] - _part(phi, theta, first, last)) / spread
         for i in range(n):
             theta[i] = keep[i] * (theta[i] + gain[i] * error)
-            for j in range(i + 1):
+            for j in range(blocks[i // q, 0] * q, i + 1):
                 cov[i, j] = keep[i] * keep[j] * (cov[i, j] - gain[i] * gain[j] / spread)
                 cov[j, i] = cov[i, j]
             cov[i, i] += (1 - keep[i] * keep[i]) * prior[i] * prior[i]
 
 
 @kernel(fastmath=_REDUCTION)
-def predict(cov, theta, arm_features, context, z, mean, std):
+def predict(cov, theta, arm_features, blocks, context, z, mean, std):
     """Mean and standard deviation of each arm in a context, into the last two; `z` is a place to work in."""
     q = z.size
     chebyshev(context, q - 1, z)
@@ -132,7 +145,7 @@ def predict(cov, theta, arm_features, context, z, mean, std):
             coefficient += theta[a * q + i] * z[i]
         for arm in range(mean.size):
             mean[arm] += arm_features[arm, a] * coefficient
-        for b in range(arm_features.shape[1]):
+        for b in range(blocks[a, 0], blocks[a, 1]):
             variance = 0.0
             for i in range(q):
                 row = 0.0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._system import canonical
+from numsolve.linear._system import canonical
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Matrix

@@ -111,7 +111,7 @@ class ChebCB(Contextual):
         self._unit_of_cost = 1.0
 
     def _features(self, context: float) -> Array:
-        from . import _cpu_tuners as k
+        from . import _cpu as k
 
         f = np.empty(self._moment.shape[1])
         k.chebyshev(self._unit(context), f.size, f)
@@ -150,7 +150,7 @@ class ChebCB(Contextual):
 
     def _fit(self, arm: int, top: float, spread: float) -> None:
         """Least squares, of the least norm; under the bounds if that breaks one."""
-        from . import _cpu_tuners as k
+        from . import _cpu as k
 
         G, g = self._gram[arm], self._moment[arm]
         theta = np.linalg.lstsq(G, g, rcond=1e-12)[0]

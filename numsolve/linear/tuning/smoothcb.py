@@ -131,7 +131,7 @@ class SmoothCB(Contextual):
         self.exploration = checks.choice("exploration", exploration, EXPLORATIONS)
         self.discount = checks.real("discount", discount, low=0.0, high=1.0, open_low=True)
         p, q = (checks.integer("degree", k, low=0) for k in pair("degree", degree))
-        self._arm_features, orders = arm_features(self.arms, p)
+        self._arm_features, orders, *self._blocks = arm_features(self.arms, p)
         steps = np.array([*DECAY ** np.arange(q + 1), DRIFT])
         self._prior = np.outer(DECAY**orders, steps).reshape(-1)
         self._keep = np.tile([*[self.discount] * (q + 1), MEMORY], orders.size)
@@ -162,7 +162,7 @@ class SmoothCB(Contextual):
         return super().suggest(context)
 
     def _probabilities(self, context: float | None) -> Array:
-        from . import _cpu_tuners as k
+        from . import _cpu as k
 
         assert context is not None
         d = len(self.arms)
@@ -171,7 +171,7 @@ class SmoothCB(Contextual):
             return first
         z = self._scaled(context)
         mean, std, work = np.empty(d), np.empty(d), np.empty(self._features)
-        k.predict(self._cov, self._theta, self._arm_features, z, work, mean, std)
+        k.predict(self._cov, self._theta, self._arm_features, self._blocks[0], z, work, mean, std)
         gaps = inverse_gaps(
             np.expm1(np.minimum(mean - mean.min(), 50.0)), GAP_RATE * np.sqrt(len(self._targets))
         )
@@ -202,10 +202,11 @@ class SmoothCB(Contextual):
 
     def _filter(self, arms: Array, rounds: Array) -> None:
         """Follow rounds: the context on [-1, 1], the target less its mean, and its variance."""
-        from . import _cpu_tuners as k
+        from . import _cpu as k
 
         work = np.empty((3, self._prior.size))
-        k.learn(self._cov, self._theta, self._prior, self._keep, self._arm_features, arms, rounds, work)
+        model = self._cov, self._theta, self._prior, self._keep, self._arm_features, *self._blocks
+        k.learn(*model, arms, rounds, work)
 
     def _target(self, cost: float) -> tuple[float, float]:
         """The logarithm of a cost, and its variance by rounding if it is a count."""
@@ -242,8 +243,11 @@ def ranks(contexts: Array) -> tuple[Array, Array]:
     return knots, 2 * (below - below[0]) / (below[-1] - below[0]) - 1
 
 
-def arm_features(arms: Sequence[Any], degree: int) -> tuple[Array, Array]:
-    """Chebyshev polynomials of each arm, a block of columns a family, and their orders."""
+def arm_features(arms: Sequence[Any], degree: int) -> tuple[Array, Array, Array, Array]:
+    """Chebyshev polynomials of each arm, a block of columns a family, and their orders.
+
+    And the ends of the block of each column, and the first column of each arm.
+    """
     families: dict[Any, list[int]] = {}
     values = np.zeros(len(arms))
     for i, arm in enumerate(arms):
@@ -252,6 +256,8 @@ def arm_features(arms: Sequence[Any], degree: int) -> tuple[Array, Array]:
         values[i] = float(last) if numeric else 0.0
         families.setdefault(head if numeric else ("alone", i), []).append(i)
     blocks, orders = [], []
+    ends: list[tuple[int, int]] = []
+    first_of = np.zeros(len(arms), dtype=np.int64)
     for members in families.values():
         # By their order, not by their size: what a user spaces evenly or by powers of ten is even.
         steps, place = np.unique(values[members], return_inverse=True)
@@ -261,4 +267,6 @@ def arm_features(arms: Sequence[Any], degree: int) -> tuple[Array, Array]:
         block[members] = np.polynomial.chebyshev.chebvander(w, top)
         blocks.append(block)
         orders.append(np.arange(top + 1))
-    return np.hstack(blocks), np.concatenate(orders)
+        first_of[members] = begin = len(ends)
+        ends += [(begin, begin + top + 1)] * (top + 1)
+    return np.hstack(blocks), np.concatenate(orders), np.array(ends), first_of

@@ -16,9 +16,10 @@ from scipy.sparse.linalg import spsolve
 
 from numsolve import ConvergenceWarning, Status, linear
 from numsolve._core.keyboard import thread as threads
-from numsolve.linear._clock import Clock
 from numsolve.linear.problems import heat_equation, laplacian, shifted_laplacians
-from numsolve.linear.warm_start import WarmStart
+from numsolve.linear.tuning import tuned_solver
+from numsolve.linear.tuning._clock import Clock
+from numsolve.linear.tuning.warm_start import WarmStart
 
 ARMS = np.linspace(1, 1.95, 20)
 
@@ -165,7 +166,7 @@ def test_the_clock_cuts_outliers_and_nothing_else():
 def test_a_noisy_clock_does_not_mislead(monkeypatch):
     """The time of a solve is made up: the best arm takes 1 ms, and one solve in twenty is interrupted."""
     now, rng = [0.0], np.random.default_rng(0)
-    monkeypatch.setattr("numsolve.linear.sequence.perf_counter", lambda: now[0])
+    monkeypatch.setattr("numsolve.linear.tuning.tuned_solver.perf_counter", lambda: now[0])
 
     def solve(A, b, x0, arm):
         late = 100.0 if rng.random() < 0.05 else 1.0
@@ -255,7 +256,7 @@ def test_a_restored_solver_does_not_learn_how_long_compiling_takes(monkeypatch):
     state = make()
     for _ in range(3):
         state(laplacian(4), np.ones(16))
-    monkeypatch.setitem(linear.sequence.SOLVERS, "ssor_cg", counted)
+    monkeypatch.setitem(tuned_solver.SOLVERS, "ssor_cg", counted)
     second = make().load_state_dict(state.state_dict())
     second(laplacian(4), np.ones(16))
     second(laplacian(4), np.ones(16))

@@ -95,7 +95,7 @@ class TsallisINF(Tuner):
         self._total = 0.0
 
     def _probabilities(self, context: float | None) -> Array:  # noqa: ARG002
-        from . import _cpu_tuners as k
+        from . import _cpu as k
 
         mean = self._total / self._time if self._time else 1.0
         scale, p = max(mean, LEAST_SCALE * self.baseline, TINY), np.empty(len(self.arms))

@@ -1,0 +1,123 @@
+"""One solve of ``TunedSolver("auto")``: look at the matrix, choose an arm, solve, mend what went wrong."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve._core import checks, clock
+from numsolve._core.limits import Limits
+from numsolve._core.result import Status
+from numsolve.linear._system import System
+from numsolve.linear.cg import cg
+
+from ._arms import Known, checked
+from ._look import Looker
+from ._methods import Methods
+from ._neighbours import Neighbours
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numsolve._core.typing import ArrayLike, Matrix, RandomState
+    from numsolve.linear.result import LinearResult
+
+    from .warm_start import WarmStart
+
+#: Statuses that another method cannot help.
+FINAL = frozenset({Status.CONVERGED, Status.ROUNDING, Status.STOPPED, Status.INTERRUPTED})
+#: A solve that failed is taken for so many times dearer than it was.
+FAILED = 10.0
+
+
+class Automatic:
+    """Solves one system after the other by what is the cheapest for them."""
+
+    def __init__(self, arms: Iterable[Any] | None, rng: RandomState) -> None:
+        self.tuner = Neighbours(checked(arms), rng=rng)
+        self._looker, self._methods = Looker(), Methods()
+
+    def __call__(
+        self,
+        A: Matrix,
+        b: ArrayLike,
+        x0: ArrayLike | None,
+        warm_start: WarmStart,
+        context: float | None,
+        *,
+        rtol: float = 1e-5,
+        atol: float = 0.0,
+        check_finite: bool = True,
+        **run: Any,
+    ) -> tuple[LinearResult, float | None, float]:
+        """The answer, its cost (None where a kernel was compiled meanwhile), and the context."""
+        limits = Limits(**run)
+        rtol, atol = checks.real("rtol", rtol, low=0.0), checks.real("atol", atol, low=0.0)
+        check_finite = checks.flag("check_finite", check_finite)
+        before = clock.preparing
+        system = System.make(A, b, x0, check_finite=False)
+        n, loop = system.b.shape[0], {"rtol": rtol, "atol": atol, "stop": "b"}
+        if system.b.size == 0:
+            return cg(system.A, system.b), None, 0.0
+        look = self._looker.at(system.A, check_finite=check_finite)
+        context = look.context if context is None else checks.real("context", context)
+        tuner, known = self.tuner, Known(look, system.b.size // n, rtol, context)
+        arm = tuner.arms[tuner.index] if tuner.takes(look) else tuner.suggest(known)  # type: ignore[index]
+        narrow = tuner.takes(look)
+        self._looker.compares = not narrow
+        if narrow and system.b.ndim == 1 and not limits.expired:
+            result = self._methods.banded.answer(look, system.b, rtol, atol, tuner.reason)
+            if result is not None:
+                return result, None, context
+        if check_finite:
+            checks.finite("b", system.b)
+            if x0 is not None and system.x0 is not None:
+                checks.finite("x0", system.x0)
+        if x0 is None and warm_start.depth:
+            system.x0 = warm_start.start(system.A, system.b)
+            if system.x0 is not None and system.x0.dtype != system.b.dtype:
+                system.x0 = system.x0.astype(system.b.dtype)
+        result, cost = self._solve(arm, known, system, limits, maxiter=10 * n, **loop)
+        return result, None if clock.preparing != before else cost, context
+
+    def _solve(
+        self, arm: Any, known: Known, system: System, limits: Limits, **loop: Any
+    ) -> tuple[LinearResult, float]:
+        tuner, reason = self.tuner, self.tuner.reason
+        assert tuner.index is not None
+        trial = limits
+        if tuner.budget < math.inf and limits.callback is None and not limits.progress:
+            # Seconds on the wall are cheap where others use the processor, too.
+            short = min(3 * tuner.budget + 1e-3, limits.seconds_left)
+            trial = Limits(limits.maxiter, short)
+        result, cost = self._methods.solve(arm, known.look, system, trial, **loop)
+        if result.success is True:
+            return replace(result, method=self._methods.how, reason=reason), cost
+        for index in (tuner.best(), tuner.other(tuner.index)):
+            if limits.expired or _is_final(result, limits):
+                break
+            if index in {-1, tuner.index}:
+                continue
+            # What was reached is a start for the other method.
+            on = replace(system, x0=result.x if np.isfinite(result.x).all() else system.x0)
+            again, more = self._methods.solve(tuner.arms[index], known.look, on, limits, **loop)
+            cut = np.isin(result.status, [Status.TIME_LIMIT.value]).all()
+            reason = f"{tuner.arms[tuner.index]} {'took too long' if cut else 'failed'}"
+            again = replace(again, nit=again.nit + result.nit)
+            cost = cost * (1.5 if cut else FAILED) + more
+            result = again if _better(again, result) else result
+        if not np.all(result.success):
+            cost *= FAILED
+        return replace(result, method=self._methods.how, reason=reason), cost
+
+
+def _is_final(result: LinearResult, limits: Limits) -> bool:
+    final = FINAL if limits.maxiter is None else FINAL | {Status.MAXITER}
+    return bool(np.isin(result.status, [status.value for status in final]).all())
+
+
+def _better(one: LinearResult, other: LinearResult) -> bool:
+    return bool(np.all(one.success)) or bool(np.max(one.residual) <= np.max(other.residual))

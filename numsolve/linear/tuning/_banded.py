@@ -1,0 +1,76 @@
+"""Banded systems, solved by LAPACK."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numsolve.linear.result import LinearResult
+
+if TYPE_CHECKING:
+    from numsolve._core.typing import Array
+
+    from ._look import Look
+
+#: How banded systems are solved.
+BANDED = "LAPACK, by its bands"
+
+
+class Banded:
+    """LAPACK's routines, and the kernels around them."""
+
+    def __init__(self) -> None:
+        from scipy.linalg import lapack
+
+        from . import _cpu_look
+
+        self._kernels: Any = _cpu_look
+        self._routines = {
+            char: {name: getattr(lapack, letter + name) for name in ("ptsv", "pbsv", "gbsv")}
+            for char, letter in (("d", "d"), ("f", "s"))
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Banded, ()
+
+    def solve(self, look: Look, b: Array) -> Array | None:
+        """The solution of A x = b by a factorisation of the bands of A; None if it fails.
+
+        Cholesky's where A is symmetric with a positive diagonal, else Gaussian elimination with pivots.
+        """
+        x: Array
+        A, below, above = look.A, look.below, look.above
+        n, dtype = A.shape[0], A.dtype
+        lapack = self._routines[dtype.char]
+        if look.positive and below <= 1:
+            ab = self._bands(look.matrix, 0, np.zeros((2, n), dtype))
+            *_, x, info = lapack["ptsv"](ab[0], ab[1, : max(n - 1, 1)], b, 1, 1)
+            if info == 0:
+                return x
+        elif look.positive:
+            ab = self._bands(look.matrix, 0, np.zeros((below + 1, n), dtype, order="F"))
+            _, x, info = lapack["pbsv"](ab, b, lower=True, overwrite_ab=True)
+            if info == 0:
+                return x
+        ab = self._bands(look.matrix, below + above, np.zeros((2 * below + above + 1, n), dtype, order="F"))
+        *_, x, info = lapack["gbsv"](below, above, ab, b, overwrite_ab=True)
+        return x if info == 0 else None
+
+    def _bands(self, matrix: tuple[Array, ...], first: int, ab: Array) -> Array:
+        self._kernels.bands(*matrix, first, ab)
+        return ab
+
+    def answer(self, look: Look, b: Array, rtol: float, atol: float, reason: str) -> LinearResult | None:
+        """The result for one right-hand side, if it meets the tolerance: in a few microseconds."""
+        x = self.solve(look, b)
+        if x is None:
+            return None
+        squares = np.empty(2)
+        self._kernels.judge(*look.matrix, x, b, squares)
+        rr, bb = squares.tolist()
+        # Elsewhere squares leave the range of floats: that is for those who scale.
+        if not (1e-200 < bb < 1e200 and rr <= max(rtol * math.sqrt(bb), atol) ** 2):
+            return None
+        return LinearResult(x=x, residual=math.sqrt(rr), rhs_norm=math.sqrt(bb), method=BANDED, reason=reason)

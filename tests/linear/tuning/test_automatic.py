@@ -1,0 +1,341 @@
+"""``TunedSolver("auto")``: what it chooses, that its answers are right, and what it says of itself."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.linalg import solveh_banded
+
+from numsolve import ConvergenceWarning, Status, linear
+from numsolve.linear.problems import laplacian
+from numsolve.linear.tuning import _arms, _block, _complete
+from numsolve.linear.tuning._look import Looker
+from numsolve.linear.tuning._neighbours import Neighbours
+
+RTOL = 1e-8
+GRID = laplacian(20)
+WIND = sp.csr_array(GRID + 2.0 * sp.diags_array([-1.0, 1.0], offsets=[-20, 0], shape=(400, 400)))
+B = np.random.default_rng(0).standard_normal((400, 6))
+EACH = [
+    (GRID, [("cg",)], "CG, scaled"),
+    (GRID, [("ssor_cg", 1.5)], "SSOR-CG, omega = 1.5"),
+    (GRID, [("ict_cg", 1e-2, 2)], "ICT-CG"),
+    (GRID, [("block_cg", 1e-2, 2)], "block CG"),
+    (GRID, [("direct", 2)], "SuperLU"),
+    (WIND, [("bicgstab", 0.0, 2)], "BiCGSTAB"),
+    (WIND, [("direct", 2)], "SuperLU"),
+]
+IDS = [f"{arms[0][0]}-{i}" for i, (_, arms, _) in enumerate(EACH)]
+
+
+@pytest.fixture
+def superlu(monkeypatch):
+    """The grids of these tests are so small that their bands would be taken."""
+    monkeypatch.setattr("numsolve.linear.tuning._methods.banded_first", lambda *_: False)
+    monkeypatch.setattr("numsolve.linear.tuning._neighbours.is_banded", lambda *_: False)
+
+
+def residuals(A, b, x):
+    return np.linalg.norm(b - A @ x, axis=0) / np.linalg.norm(b, axis=0)
+
+
+# -- the answers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("A", "arms", "how"), EACH, ids=IDS)
+@pytest.mark.parametrize("b", [B[:, 0], B[:, :1], B], ids=["n", "n1", "nk"])
+@pytest.mark.usefixtures("superlu")
+def test_each_arm_solves_matrices_that_drift(A, arms, how, b):
+    solver = linear.TunedSolver("auto", arms=arms, rtol=RTOL)
+    for t in range(5):
+        matrix = sp.csr_array(A + 0.1 * t * sp.eye_array(400))
+        r = solver(matrix, (1 + t) * b)
+        assert np.all(r.success)
+        assert r.x.shape == b.shape
+        assert np.max(residuals(matrix, (1 + t) * b, r.x)) <= 1.01 * RTOL
+        np.testing.assert_allclose(r.residual, np.linalg.norm((1 + t) * b - matrix @ r.x, axis=0), atol=1e-11)
+        assert np.shape(r.nit) == np.shape(r.status) == ((6,) if b.shape[1:] == (6,) else ())
+        if b.ndim == 2 or how != "block CG":
+            assert how in r.method
+        assert r.reason
+    if arms[0][-1] == 2:  # a refresh interval: the last factors are fresh, those before were one late
+        assert "fresh" in r.method
+
+
+@pytest.mark.usefixtures("superlu")
+def test_late_factors_that_have_become_bad_are_made_anew():
+    rng = np.random.default_rng(0)
+    for arm in (("ict_cg", 1e-3, 64), ("direct", 64)):
+        solver = linear.TunedSolver("auto", arms=[arm], rtol=RTOL)
+        for t in range(4):
+            scale = sp.diags_array(10.0 ** rng.uniform(-3, 3, 400))
+            A = sp.csr_array(scale @ GRID @ scale)
+            r = solver(A, scale @ B[:, 0])
+            assert r.success
+            assert ("fresh" in r.method) == (t == 0 or r.nit > 10)
+        assert "fresh" in r.method
+
+
+@pytest.mark.usefixtures("superlu")
+def test_one_matrix_is_factorised_once(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "numsolve.linear.tuning._methods.complete",
+        lambda *a, **k: made.append(1) or _complete.complete(*a, **k),
+    )
+    solver = linear.TunedSolver("auto", arms=[("direct", 1)], rtol=1e-10)
+    for t in range(6):
+        A = GRID.copy()  # equal, but not the same object
+        r = solver(A, B[:, t])
+        assert r.success
+        assert r.nit == 0
+    assert len(made) == 1
+    A.data[:] *= 1.5  # the caller's own array: the change is seen
+    assert solver(A, B[:, 0]).success
+    assert len(made) == 2
+
+
+def test_banded_systems_go_to_lapack():
+    for below, positive in ((1, True), (3, True), (1, False), (2, False)):
+        rng, n = np.random.default_rng(below), 150
+        parts = [rng.standard_normal(n - abs(k)) for k in range(-below, below + 1)]
+        A = sp.diags_array(parts, offsets=range(-below, below + 1))
+        if positive:
+            A = A + A.T + 20 * sp.eye_array(n)
+        A, b = sp.csr_array(A), rng.standard_normal(n)
+        r = linear.TunedSolver("auto", rtol=RTOL)(A, b)
+        assert r.success
+        assert "LAPACK" in r.method
+        assert "band" in r.reason
+        np.testing.assert_allclose(r.x, np.linalg.solve(A.toarray(), b), rtol=1e-6, atol=1e-8)
+
+
+def test_tridiagonal_systems_have_the_answers_of_scipy():
+    solver, b = linear.TunedSolver("auto", rtol=1e-10), np.arange(1.0, 201.0)
+    for shift in (0.1, 0.2, 0.3):
+        A = laplacian(200, dim=1, shift=shift)
+        bands = np.stack([np.r_[0.0, A.diagonal(1)], A.diagonal()])
+        np.testing.assert_allclose(solver(A, b).x, solveh_banded(bands, b), rtol=1e-9)
+    wide = laplacian(15)[:200, :200]  # as many unknowns, but another band: the bands are looked at anew
+    r = solver(sp.csr_array(wide), b)
+    assert residuals(wide, b, r.x) <= 1.01e-10
+
+
+@pytest.mark.parametrize("k", [None, 3])
+def test_singular_and_inconsistent_systems_are_never_solved(k):
+    rng = np.random.default_rng(0)
+    ring = sp.csr_array(sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(40, 40)))
+    ring = ring.tolil()
+    ring[0, 39] = ring[39, 0] = -1.0  # its rows sum to zero
+    holes = sp.csr_array(np.triu(rng.standard_normal((40, 40)), 1))
+    for A in (sp.csr_array(ring), holes, sp.csr_array((40, 40))):
+        b = np.ones(40 if k is None else (40, k)) + 0.1 * rng.standard_normal(40 if k is None else (40, k))
+        with pytest.warns(ConvergenceWarning):
+            r = linear.TunedSolver("auto", rtol=RTOL)(A, b)
+        assert not np.any(r.success)
+
+
+def test_indefinite_systems_are_solved_by_another_method():
+    A = sp.csr_array(laplacian(20) - 3.1 * sp.eye_array(400))
+    r = linear.TunedSolver("auto", rtol=RTOL)(A, B[:, 0])
+    assert r.success
+    assert residuals(A, B[:, 0], r.x) <= 1.01 * RTOL
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e30, 1e150])
+def test_units_do_not_matter(scale):
+    for A in (GRID, WIND, laplacian(60, dim=1)):
+        b = np.random.default_rng(0).standard_normal(A.shape[0])
+        r = linear.TunedSolver("auto", rtol=RTOL)(scale * A, b)
+        assert r.success
+        np.testing.assert_allclose(A @ (r.x * scale), b, atol=1e-6)
+
+
+def test_single_precision_stays_single():
+    for A in (GRID, laplacian(60, dim=1)):
+        b = np.ones(A.shape[0], dtype=np.float32)
+        r = linear.TunedSolver("auto", rtol=1e-4)(A.astype(np.float32), b)
+        assert r.success
+        assert r.x.dtype == np.float32
+
+
+# -- the block method -------------------------------------------------------------------------------
+
+
+def test_the_block_method_takes_fewer_steps_than_one_by_one():
+    A, b = laplacian(40), np.random.default_rng(0).standard_normal((1600, 8))
+    block = linear.TunedSolver("auto", arms=[("block_cg", 1e-2, 1)], rtol=RTOL)(A, b)
+    alone = linear.ict_cg(A, b, droptol=1e-2, fill=4, rtol=RTOL)
+    assert np.all(block.success)
+    assert block.nit.max() < 0.8 * alone.nit.max()
+
+
+def test_dependent_right_hand_sides_do_no_harm():
+    b = np.stack([B[:, 0], B[:, 0], 2 * B[:, 0], np.zeros(400), B[:, 1]], axis=1)
+    r = linear.TunedSolver("auto", arms=[("block_cg", 1e-2, 1)], rtol=RTOL)(GRID, b)
+    assert np.all(r.success)
+    assert not r.x[:, 3].any()
+    np.testing.assert_allclose(r.x[:, 2], 2 * r.x[:, 0], rtol=1e-6, atol=1e-7)
+
+
+def test_orthonormal_directions_span_the_columns():
+    Z = np.random.default_rng(0).standard_normal((50, 4))
+    Z = np.hstack([1e8 * Z, Z[:, :2] @ np.ones((2, 1))])
+    Q = _block._orthonormal(Z)
+    assert Q.shape == (50, 4)
+    np.testing.assert_allclose(Q.T @ Q, np.eye(4), atol=1e-9)
+    np.testing.assert_allclose(Q @ (Q.T @ Z), Z, rtol=1e-6)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_complete_factors_solve_for_all_right_hand_sides(positive):
+    A = GRID if positive else WIND
+    np.testing.assert_allclose(A @ _complete.complete(A, positive=positive)(B), B, atol=1e-11)
+    assert _complete.complete(sp.csr_array((3, 3)), positive=False) is None
+
+
+# -- what is looked at ------------------------------------------------------------------------------
+
+
+def test_a_look_tells_what_dense_linear_algebra_tells():
+    rng = np.random.default_rng(0)
+    for A in (GRID, WIND, sp.csr_array(-GRID), sp.random_array((30, 30), density=0.2, rng=rng, format="csr")):
+        look, D = Looker().at(A, check_finite=True), A.toarray()
+        assert look.symmetric == np.array_equal(D, D.T)
+        assert look.positive == (look.symmetric and bool((np.diag(D) > 0).all()))
+        i, j = np.nonzero(D)
+        assert (look.below, look.above) == (max((i - j).max(), 0), max((j - i).max(), 0))
+        assert look.context == pytest.approx(linear.automatic_context(A))
+    assert Looker().at(laplacian(30, dim=1), check_finite=True).width == 1
+    assert Looker().at(laplacian(12), check_finite=True).width == 12
+
+
+def test_equal_matrices_are_known_again():
+    looker = Looker()
+    numbers = [looker.at(A, check_finite=True).number for A in (GRID, GRID.copy(), 2 * GRID, GRID, GRID)]
+    assert numbers == [1, 1, 2, 3, 3]
+    for _ in range(30):
+        look = looker.at(GRID, check_finite=True)
+    assert look.systems > 10
+
+
+# -- the tuner --------------------------------------------------------------------------------------
+
+
+def known(A, k=1, context=0.0):
+    return _arms.Known(Looker().at(A, check_finite=True), k, RTOL, context)
+
+
+def play(costs, rounds, rng):
+    """The tuner on made-up costs of the arms, with a tenth of noise and a level that drifts."""
+    tuner, system, paid, level = Neighbours(_arms.ARMS), known(laplacian(40)), 0.0, 0.0
+    for _ in range(rounds):
+        tuner.suggest(system)
+        level = 0.95 * level + 0.1 * rng.standard_normal()
+        cost = costs[tuner.index] * np.exp(0.1 * rng.standard_normal())
+        paid += costs[tuner.index]
+        tuner.observe(cost * np.exp(level))
+    return paid / rounds
+
+
+@pytest.mark.parametrize("best", [2, 7, 13, 50, 0], ids=["1.3", "1.95", "ICT", "direct", "CG"])
+def test_the_tuner_finds_the_best_arm_of_a_valley(best):
+    """What an arm costs grows by a quarter with each step from the best one of its family."""
+    rng, near = np.random.default_rng(0), _arms.neighbours(_arms.ARMS)
+    guess = np.exp(_arms.expected(_arms.ARMS, known(laplacian(40))))
+    costs = np.full(len(_arms.ARMS), np.inf)
+    costs[np.isfinite(guess)] = 3e-3
+    steps, costs[best] = np.eye(len(costs), dtype=bool)[best], 1e-3
+    for distance in range(1, 8):
+        new = near[steps].any(axis=0) & ~steps
+        costs[new], steps = 1e-3 * 1.25**distance, steps | new
+    assert play(costs, 200, rng) < 1.2e-3
+
+
+def test_impossible_arms_are_not_played():
+    for A, k, none in (
+        (GRID, 1, {"block_cg", "bicgstab"}),
+        (WIND, 1, {"ssor_cg", "cg", "ict_cg"}),
+        (GRID, 4, {"ict_cg"}),
+    ):
+        tuner = Neighbours(_arms.ARMS)
+        for t in range(60):
+            assert tuner.suggest(known(A, k))[0] not in none
+            tuner.observe(1e-3 * (1 + t % 3))
+
+
+def test_fewer_trials_where_the_model_is_sure():
+    """Complete factors of a large grid in three dimensions are not tried where relaxation takes a moment."""
+    tuner, system = Neighbours(_arms.ARMS), known(laplacian(30, dim=3))
+    for _ in range(100):
+        assert tuner.suggest(system)[0] != "direct"
+        tuner.observe(0.02)
+
+
+# -- how it behaves ---------------------------------------------------------------------------------
+
+
+def test_it_goes_on_where_it_was():
+    first = linear.TunedSolver("auto", rtol=RTOL, rng=0)
+    for t in range(20):
+        first(sp.csr_array(GRID + t * 1e-3 * sp.eye_array(400)), B[:, 0])
+    for twin in (
+        pickle.loads(pickle.dumps(first)),
+        copy.deepcopy(first),
+        linear.TunedSolver("auto", rtol=RTOL).load_state_dict(first.state_dict()),
+    ):
+        assert twin.history.costs == first.history.costs
+        assert twin.tuner.rounds == first.tuner.rounds
+        assert twin(GRID, B[:, 1]).success
+        assert len(twin.history) == len(first.history) + 1
+
+
+def test_limits_are_those_of_the_caller():
+    solver = linear.TunedSolver("auto", arms=[("ssor_cg", 1.0)], rtol=1e-14, maxiter=3)
+    with pytest.warns(ConvergenceWarning):
+        r = solver(GRID, B[:, 0])
+    assert r.status is Status.MAXITER
+    assert r.nit == 3
+    seen = []
+    solver = linear.TunedSolver("auto", rtol=1e-12, callback=lambda x: seen.append(x) or len(seen) > 2)
+    r = solver(laplacian(60), np.ones(3600))
+    assert r.status is Status.STOPPED or r.nit == 0
+    assert len(solver.history) == (r.status is not Status.STOPPED)
+    with pytest.warns(ConvergenceWarning, match="time limit"):
+        linear.TunedSolver("auto", arms=[("cg",)], time_limit=0.0)(GRID, B[:, 0])
+
+
+NAN = B[:, 0] * np.nan
+BAD = {
+    "tuner": ({"tuner": linear.TsallisINF([1.0])}, (), ValueError, "tuner of its own"),
+    "cost": ({"cost": "iterations"}, (), ValueError, "counts seconds"),
+    "stop": ({"stop": "r0"}, (), TypeError, "'stop'"),
+    "arms": ({"arms": [1.5]}, (), ValueError, "arms of 'auto' are"),
+    "no arms": ({"arms": []}, (), ValueError, "arms is empty"),
+    "omega": ({"arms": [("ssor_cg", 2.0)]}, (), ValueError, "omega"),
+    "nan in A": ({}, (GRID * np.nan, B[:, 0]), ValueError, "A must hold finite"),
+    "nan in b": ({}, (GRID, NAN), ValueError, "b must hold finite"),
+    "inf in b": ({}, (laplacian(9, dim=1), np.full(9, np.inf)), ValueError, "b must hold finite"),
+    "nan in x0": ({}, (GRID, B[:, 0], NAN), ValueError, "x0 must hold"),
+    "shape": ({}, (GRID, B[:5, 0]), ValueError, "b must have as many rows"),
+    "negative rtol": ({"rtol": -1.0}, (GRID, B[:, 0]), ValueError, "rtol"),
+}
+
+
+@pytest.mark.parametrize(("settings", "system", "kind", "words"), BAD.values(), ids=BAD.keys())
+def test_bad_input(settings, system, kind, words):
+    with pytest.raises(kind, match=words):
+        linear.TunedSolver("auto", **settings)(*system)
+
+
+def test_nothing_to_solve():
+    r = linear.TunedSolver("auto")(sp.csr_array((0, 0)), np.empty(0))
+    assert r.success
+    assert r.x.shape == (0,)
+    r = linear.TunedSolver("auto")(GRID, np.zeros(400))
+    assert r.success
+    assert not r.x.any()
