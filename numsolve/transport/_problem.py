@@ -41,6 +41,9 @@ TIMELESS = 500_000
 REDUCED, WIDE = 0.1, 1e4
 #: Rounding errors of the potentials are of this size, relatively; over eps they are exponents.
 UNIT = float(np.finfo(np.float64).eps)
+#: The regularisation from which exact transport starts, over the lower costs by the number of points; and how
+#: many rows and columns are looked at for these.
+SHARP, SAMPLED = 0.5, 500
 #: What a successful result says of its plan, in numbers.
 VALUES = ("value", "value_linear", "kl")
 
@@ -206,14 +209,16 @@ def prepare(
     *,
     balanced: bool = True,
     optional: tuple[bool, bool] = (False, False),
+    exact: bool = False,
 ) -> Problem:
     """Check the arguments of a solver and reduce them to a `Problem`.
 
     Weights of different sums are an error if it should be `balanced`; else the mass is their geometric mean.
-    The rows, the columns may be without an allowed pair where this is `optional`.
+    The rows, the columns may be without an allowed pair where this is `optional`. For `exact` transport reg
+    is zero, and the problem gets one from which exact transport is near.
     """
     refuse_traced(reg=reg)
-    reg = checks.real("reg", reg, low=0.0, open_low=True)
+    reg = checks.real("reg", reg, low=0.0, open_low=not exact)
     a = None if _is_empty(a) else a
     b = None if _is_empty(b) else b
     refuse_traced(M=M, a=a, b=b)
@@ -257,6 +262,8 @@ def prepare(
     over: Array | float = 0.0
     if balanced and math.isfinite(high - low):
         cost, up, over, low, high = reduced(xp, cost, reg, low, high, forbidden=forbidden)
+    if exact and math.isfinite(high - low):
+        reg = _sharp(xp, cost, low, high - low)
     resolved = reg >= UNIT * (high - low)
     if not math.isfinite(high - low) or (resolved and not math.isfinite(2 / reg)):
         raise ValueError(
@@ -273,6 +280,19 @@ def prepare(
         xp, cost, p, q, reg, mass, up, over, high - low, high, forbidden, rows, columns, (n, m),
         fills, closed, given,
     )  # fmt: skip
+
+
+def _sharp(xp: Namespace, cost: Array, low: float, span: float) -> float:
+    """A regularisation that leaves some pairs of a row: a share of the lower costs over the number of points.
+
+    Of the lower costs, as large ones may stand for forbidden pairs.
+    """
+    rows, columns = (slice(None, None, 1 + k // SAMPLED) for k in cost.shape)
+    sample = xp.sort(xp.reshape(cost[rows, columns], (-1,)))
+    lower = float(sample[sample.shape[0] // 4]) - low
+    if not 0.0 < lower < math.inf:
+        lower = span
+    return max(SHARP * lower / max(cost.shape), 2 * UNIT * span) if span > 0.0 else 1.0
 
 
 def reduced(
