@@ -33,6 +33,7 @@ from ._bounds import least_in_columns, least_in_rows, pieces
 from ._deadline import TimeUp
 from ._pairs import Pairs, united, vertex
 from ._problem import UNIT, VALUES, check_values
+from ._semidual import DenseDual
 from .newton import newton
 from .result import TransportResult
 
@@ -79,6 +80,8 @@ def exact(
     tol: float,
     potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
+    semidual: type[DenseDual] = DenseDual,
+    search: type[Search] | None = None,
 ) -> TransportResult:
     """Solve a problem that `_problem.prepare` made without a regularisation; its own is for the start.
 
@@ -93,11 +96,16 @@ def exact(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         start = newton(
-            problem, limits, tol=START_TOL, potentials_init=potentials_init, return_plan=return_plan
+            problem,
+            limits,
+            tol=START_TOL,
+            potentials_init=potentials_init,
+            return_plan=return_plan,
+            semidual=semidual,
         )
     if start.status in ENDS or not all(math.isfinite(getattr(start, name)) for name in VALUES):
         return _entropic(start, Status(int(start.status)))
-    return _Search(problem, start, limits, tol).run(return_plan)
+    return (Search if search is None else search)(problem, start, limits, tol).run(return_plan)
 
 
 def _entropic(start: TransportResult, status: Status) -> TransportResult:
@@ -108,17 +116,21 @@ def _entropic(start: TransportResult, status: Status) -> TransportResult:
     return result
 
 
-class _Search:
+class Search:
     """The rounds (2) to (4), from an entropic solution on."""
 
     def __init__(self, problem: Problem, start: TransportResult, limits: Limits, tol: float) -> None:
         self.problem, self.entropic, self.limits, self.tol = problem, start, limits, tol
-        self.M = np.ascontiguousarray(problem.M, dtype=np.float64)
+        self.load()
         a, b = problem.a.astype(np.float64), problem.b.astype(np.float64)
         self.a, self.b = a / a.sum(), b / b.sum()
         self.columns = b.size
         #: How many pairs are chosen: theta of (2), and how many of a row.
         self.theta, self.most = THETA, MOST * max(1, b.size // a.size)
+
+    def load(self) -> None:
+        """The costs in double precision."""
+        self.M = np.ascontiguousarray(self.problem.M, dtype=np.float64)
 
     def run(self, return_plan: bool) -> TransportResult:
         """Do the rounds, and put the answer into the caller's terms."""
@@ -147,9 +159,8 @@ class _Search:
 
     def _rounds(self, it: Monitor) -> None:
         f = self.problem.start(self.entropic.potentials)[0].astype(np.float64)
-        g = least_in_columns(np, self.M, f)
-        prices = least_in_rows(np, self.M, g), g
-        pairs, _ = self._below(prices, self.theta * self.problem.reg)  # (2)
+        prices = self.transformed(f)
+        pairs, _ = self.below(prices, self.theta * self.problem.reg)  # (2)
         for _ in it:
             found = vertex(pairs, self.a, self.b, prices, self.limits)  # (3)
             while found is None:
@@ -163,7 +174,7 @@ class _Search:
             plan, prices = found
             used = plan > 0
             size = max(float(np.abs(x).max()) for x in (*prices, pairs.cost[used]))
-            violated, least = self._below(prices, -4 * UNIT * size)  # (4)
+            violated, least = self.below(prices, -4 * UNIT * size)  # (4)
             x = Vertex(pairs.chosen(used), plan[used], prices, 0.0, 0.0)
             missed = abs(sum(float(p @ e) for p, e in zip(prices, self._errors(x), strict=True)))
             rest = np.maximum(x.pairs.reduced(prices), 0.0)
@@ -178,7 +189,12 @@ class _Search:
                 it.stop(Status.ROUNDING if fine else Status.STAGNATED, f"The gap is {gap:.3g} of the cost.")
             pairs = more
 
-    def _below(self, prices: Prices, limit: float) -> tuple[Pairs, Array]:
+    def transformed(self, f: Array) -> Prices:
+        """The hard c-transforms of f."""
+        g = least_in_columns(np, self.M, f)
+        return least_in_rows(np, self.M, g), g
+
+    def below(self, prices: Prices, limit: float) -> tuple[Pairs, Array]:
         """The pairs whose reduced cost is at most the limit, and the least one of each row.
 
         Of a row that has more than enough of them, those of the least; ties are broken by chance.
@@ -205,18 +221,27 @@ class _Search:
 
     def _wider(self, pairs: Pairs, prices: Prices) -> Pairs:
         """More pairs where no plan was found: those of some plan, and a wider choice until it has all."""
-        i, j = _north_west(self.a, self.b)
-        allowed = np.isfinite(self.M[i, j])
-        i, j = i[allowed], j[allowed]
-        more = united(pairs, Pairs(i, j, self.M[i, j]), self.columns)
+        more = united(pairs, self.some(*_north_west(self.a, self.b)), self.columns)
         while more.i.size == pairs.i.size:
             everything = self.most >= self.columns and self.theta * self.problem.reg > 2 * self.problem.range
             self.theta, self.most = self.theta * WIDER, int(self.most * WIDER)
             limit = min(self.theta * self.problem.reg, np.finfo(np.float64).max)
-            more = united(pairs, self._below(prices, limit)[0], self.columns)
+            more = united(pairs, self.below(prices, limit)[0], self.columns)
             if everything:
                 break
         return more
+
+    def some(self, i: Array, j: Array) -> Pairs:
+        """Those of some pairs that are allowed."""
+        allowed = np.isfinite(self.M[i, j])
+        i, j = i[allowed], j[allowed]
+        return Pairs(i, j, self.M[i, j])
+
+    def stored(self, i: Array, j: Array, t: Array) -> Array:
+        """The plan of the reduced problem."""
+        plan = np.zeros(self.problem.M.shape, dtype=self.problem.M.dtype)
+        plan[i, j] = t
+        return plan
 
     def _errors(self, x: Vertex) -> tuple[Array, Array]:
         """What the rows and the columns of a plan miss of their weights."""
@@ -241,15 +266,11 @@ class _Search:
         linear = mass * (math.fsum(t * cost) + problem.shift_of(rows, columns))
         kl = float(t @ (np.log(t) - np.log(self.a[i]) - np.log(self.b[j])))
         values = {"value": linear, "value_linear": linear, "kl": mass * kl}
-        plan = None
-        if return_plan:
-            plan = np.zeros(problem.M.shape, dtype=problem.M.dtype)
-            plan[i, j] = t
-            plan = problem.plan(plan)
+        plan = problem.plan(self.stored(i, j, t)) if return_plan else None
         check_values(it, values)
         start = self.entropic
         return it.result(
-            TransportResult,
+            problem.kind,
             plan=plan,
             residual=self._marginal_error(x),
             bounds=(linear - mass * x.gap, linear + mass * x.missed),

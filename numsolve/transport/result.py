@@ -216,10 +216,7 @@ class TransportResult(Result):
         """
         P = self._existing_plan()
         if self.reg == 0.0:
-            raise ValueError(
-                "an exact plan (reg=0) jumps where it changes, and has no derivative: solve with a small "
-                "reg; gradient() has the derivative of the value"
-            )
+            self._refuse_exact()
         if P.ndim == 3:
             p, q = (None, None) if potentials is None else potentials
             each = enumerate(self._problems())
@@ -242,6 +239,12 @@ class TransportResult(Result):
                 for side, (rate, r, x) in enumerate(zip(rates, sums, (u, v), strict=True))
             )
         return Gradient(*(xp.astype(x, P.dtype) for x in (u, v, dM)))
+
+    def _refuse_exact(self) -> None:
+        raise ValueError(
+            "an exact plan (reg=0) jumps where it changes, and has no derivative: solve with a small reg; "
+            "gradient() has the derivative of the value"
+        )
 
     def _check_empty(self, xp: Namespace, P: Array, p: Array, q: Array) -> None:
         """Refuse a loss of potentials whose rows or columns the plan does not tell from empty ones."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from scipy.sparse import issparse
+
 from numsolve._core import checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
@@ -17,6 +19,7 @@ from ._foreign import KEYWORDS, SOLVE, refuse_traced
 from ._problem import prepare
 from .exact import exact
 from .newton import newton
+from .pattern import solve_pattern
 from .sinkhorn import sweep
 from .sns import sparse_newton
 from .sparse.quadratic import quadratic
@@ -69,7 +72,8 @@ def solve(
     ----------
     M : array of shape (n, m) or (B, n, m)
         Cost, in any unit; ``+inf`` forbids a pair. A third axis makes it a batch of B problems, of which
-        each is solved until it meets the tolerance.
+        each is solved until it meets the tolerance. Of a `scipy.sparse` matrix, what is not stored is
+        forbidden; it may be combined with neither `unbalanced`, "L2", nor the comparison methods.
     a : array of shape (n,) or (B, n), optional
         Weights of the source, nonnegative, of any sum; None or an empty list for ``1 / n`` each.
     b : array of shape (m,) or (B, m), optional
@@ -113,7 +117,8 @@ def solve(
     TransportResult
         With `plan`, `potentials`, `value`, `value_linear`, `kl`, `marginal_error`, `bounds`, the counters
         `nsinkhorn`, `nnewton` and `ncg`, and `reg_path`. For a batch each of them, and `status`, has a first
-        axis for the problems; `callback`, `progress` and `time_limit` then go from problem to problem.
+        axis for the problems; `callback`, `progress` and `time_limit` then go from problem to problem. For a
+        sparse M a `numsolve.transport.PatternResult`, whose plan is a `scipy.sparse.csr_array`.
 
     Raises
     ------
@@ -194,6 +199,13 @@ def solve(
         "potentials_init": potentials_init,
         "return_plan": checks.flag("return_plan", return_plan),
     }
+
+    if issparse(M):
+        checks.choice("method", method, ("auto", "newton"))
+        for name, wrong in (("unbalanced", unbalanced is not None), ("reg_type", reg_type == "L2")):
+            if wrong:
+                raise ValueError(f"{name} is for dense costs: of a sparse M, what is not stored is forbidden")
+        return solve_pattern(M, a, b, strength, limits, **settings)
 
     def one(M: ArrayLike, a: Weights, b: Weights, limits: Limits, **settings: Any) -> TransportResult:
         if strength == 0.0:

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from contract import Call, Conduct
+from scipy.sparse import csr_array
 
 from numsolve import transport
 from numsolve._core import clock
@@ -93,6 +94,10 @@ class TestConduct(Conduct):
         "sns": by_method("sns", 0.02, 1e-4, large),
         "exact": Call(
             run=lambda **kw: transport.solve(*small(), reg=0, **kw),
+            measure=balanced(None),
+        ),
+        "sparse costs": Call(
+            run=lambda **kw: transport.solve(csr_array(small()[0]), *small()[1:], reg=0.005, **kw),
             measure=balanced(None),
         ),
         "unbalanced newton": by_method("newton", 0.005, 1e-6, large, unbalanced=1.0),
