@@ -260,10 +260,7 @@ class DenseDual(EntropicAscent[State]):
     def sweep(self, s: State) -> State:
         """One iteration of Sinkhorn: the rows exact, then the columns."""
         self.counts["nsinkhorn"] += 1
-        if float(self.xp.min(s.r)) > 1e-290:
-            log_r = self.xp.log(s.r)
-        else:
-            log_r = self.log_row_sums(s)
+        log_r = self.xp.log(s.r) if float(self.xp.min(s.r)) > 1e-290 else self.log_row_sums(s)
         with np.errstate(over="ignore", invalid="ignore"):
             f = self.row_step(s.f, s.g, log_r)
         return self.at(f, s.g)

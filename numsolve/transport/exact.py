@@ -35,7 +35,6 @@ from ._pairs import Pairs, united, vertex
 from ._problem import UNIT, VALUES, check_values
 from ._semidual import DenseDual
 from .newton import newton
-from .result import TransportResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
 
     from ._pairs import Prices
     from ._problem import Potentials, Problem
+    from .result import TransportResult
 
 #: The entropic solution is left at this error.
 START_TOL = 1e-2

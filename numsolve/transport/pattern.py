@@ -73,10 +73,7 @@ def _prepare(M: Any, a: Weights, b: Weights, reg: float) -> PatternProblem:
     span = float(rest.max())
     if not math.isfinite(high - low):
         raise ValueError(f"M has entries from {low:g} to {high:g}: choose another unit for M and reg")
-    if reg == 0.0:
-        own = sharp(np, rest[None, :], 0.0, span, max(part.shape))
-    else:
-        own = reg
+    own = sharp(np, rest[None, :], 0.0, span, max(part.shape)) if reg == 0.0 else reg
     if own < UNIT * span or (span > 0.0 and not math.isfinite(2 / own)):
         raise ValueError(
             f"reg = {reg:g} is below the rounding errors of M, whose entries have a range of {high - low:g}; "

@@ -28,7 +28,7 @@ from .unbalanced import newton_unbalanced, prepare_unbalanced, sweep_unbalanced
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numsolve._core.typing import Array, ArrayLike, Callback
+    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix
 
     from ._problem import Weights
     from .result import TransportResult
@@ -45,7 +45,7 @@ METHODS = get_args(Method)
     batch_size="costs that are never stored are for solve_sample",
 )
 def solve(
-    M: ArrayLike,
+    M: Matrix,
     a: Weights = None,
     b: Weights = None,
     reg: float | None = None,
@@ -70,7 +70,7 @@ def solve(
 
     Parameters
     ----------
-    M : array of shape (n, m) or (B, n, m)
+    M : array of shape (n, m) or (B, n, m), or sparse matrix of shape (n, m)
         Cost, in any unit; ``+inf`` forbids a pair. A third axis makes it a batch of B problems, of which
         each is solved until it meets the tolerance. Of a `scipy.sparse` matrix, what is not stored is
         forbidden; it may be combined with neither `unbalanced`, "L2", nor the comparison methods.
