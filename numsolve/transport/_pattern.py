@@ -63,17 +63,18 @@ class Pattern:
 class PatternProblem(Problem):
     """A `Problem` whose M is a CSR matrix of the allowed pairs."""
 
+    M: Any
     pattern: Pattern = None  # type: ignore[assignment]  # dataclasses want a default
     #: The caller's matrix, and which of its entries are those of M.
     whole: Any = None
-    kept: Array = None
+    kept: Any = None
     kind: ClassVar[type[TransportResult]] = PatternResult
 
-    def cost_of(self, P: Array) -> float:
+    def cost_of(self, P: Any) -> float:
         """sum(P * M)."""
         return float(P.data.astype(np.float64) @ self.M.data)
 
-    def plan(self, P: Array) -> Array:
+    def plan(self, P: Any) -> Array:
         """The plan in the caller's pattern."""
         data = np.zeros(self.whole.data.size, dtype=P.dtype)
         data[self.kept] = P.data * self.scale
@@ -113,10 +114,11 @@ class PatternDual(DenseDual):
 
     cg_limit = 2000
     problem: PatternProblem
+    M: Any
 
     def laid_out(self, problem: Problem) -> Array:
         """The cost in double precision, the smaller side first."""
-        M = problem.M.astype(np.float64)
+        M: Any = problem.M.astype(np.float64)
         return M.T.tocsr() if self.swapped else M
 
     def allocate(self) -> None:
@@ -163,7 +165,7 @@ class PatternDual(DenseDual):
         x = splu(S, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(rhs)
         return x - self.dot(self.a, x), True
 
-    def plan(self, s: State) -> Array:
+    def plan(self, s: State) -> Any:
         """The plan."""
         p = self.pattern
         with np.errstate(over="ignore", under="ignore"):
@@ -189,7 +191,7 @@ class PatternSearch(Search):
 
     def load(self) -> None:
         """The costs in double precision."""
-        self.costs = self.problem.M.data.astype(np.float64)
+        self.costs: Array = self.problem.M.data.astype(np.float64)
 
     def transformed(self, f: Array) -> Prices:
         """The hard c-transforms of f."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class PatternResult(TransportResult):
         numpy.linalg.LinAlgError
             As in `TransportResult.vjp`.
         """
-        P = self._existing_plan()
+        P: Any = self._existing_plan()
         if self.reg == 0.0:
             self._refuse_exact()
         i, j = np.repeat(np.arange(P.shape[0]), np.diff(P.indptr)), P.indices
@@ -86,7 +86,7 @@ class PatternResult(TransportResult):
 
     def barycentric_map(self, Y: ArrayLike) -> Array:
         """Send each source point to the mean of its targets; see `TransportResult.barycentric_map`."""
-        P = self._existing_plan()
+        P: Any = self._existing_plan()
         points = checks.array("Y", Y, ndim=(1, 2))
         if points.shape[0] != P.shape[1]:
             raise ValueError(
@@ -122,7 +122,8 @@ class PatternResult(TransportResult):
             checks.choice("what", what, ("plan", "convergence"))
         if what == "convergence" or self.plan is None:
             return super().plot(ax, what="convergence", **settings)
-        axes, P = new_axes(ax), self.plan.tocoo()
+        plan: Any = self.plan
+        axes, P = new_axes(ax), plan.tocoo()
         points = axes.scatter(P.col, P.row, c=np.sqrt(P.data), s=4, cmap=settings.get("cmap", "magma"))
         axes.set(xlabel="target", ylabel="source", title="square root of the plan")
         axes.invert_yaxis()
@@ -142,7 +143,7 @@ def _at_entries(dP: ArrayLike, shape: tuple[int, int], i: Array, j: Array) -> Ar
     return checks.array("dP", dP, shape=shape)[i, j]
 
 
-def _chosen(P: Array, data: Array, kept: Array) -> Array:
+def _chosen(P: Any, data: Array, kept: Array) -> Any:
     """Some entries, as a CSR array."""
     indptr = np.concatenate([[0], np.cumsum(kept)])[P.indptr]
     return type(P)((data[kept], P.indices[kept], indptr), shape=P.shape)
