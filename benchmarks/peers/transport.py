@@ -182,6 +182,38 @@ def unbalanced_case(reg: float, limit: int) -> Case:
     )
 
 
+def exact_case(name: str, M: Any, a: Any, b: Any) -> Case:
+    """Exact transport beside POT's network simplex; the error is what the cost has over POT's, relatively."""
+    import ot
+
+    known = ot.emd2(a, b, M, numItermax=10**7)
+
+    def error(plan: Any) -> float:
+        return abs(float(np.vdot(np.asarray(plan), M)) / known - 1)
+
+    return Case(
+        name,
+        ours=lambda: transport.solve(M, a, b, reg=0).plan,
+        peers=[Peer("pot", partial(ot.emd, a, b, M, numItermax=10**7), name="POT emd")],
+        metric="exact transport, time to 1e-12 in the value",
+        error=error,
+        tol=1e-12,
+        repeats=3,
+        budget=60.0,
+        first_call=False,
+        note="the certificate is inside our clock",
+    )
+
+
+def plane_case(n: int, weighted: bool) -> Case:
+    """Exact transport between points of the plane."""
+    X, Y = problems.clouds(n, 2, rng=0)
+    a, b = (np.random.default_rng(k).random(n) if weighted else np.ones(n) for k in (1, 2))
+    kind = "random weights" if weighted else "uniform weights"
+    M = ((X[:, None] - Y) ** 2).sum(axis=2)
+    return exact_case(f"exact, points in the plane, {kind}, n = {n}", M, a / a.sum(), b / b.sum())
+
+
 def exponential_case() -> Case:
     """Nanoseconds for one exponential, on 16 384 numbers that stay in the cache."""
     from numsolve.transport import _cpu
@@ -244,6 +276,16 @@ def cases(quick: bool) -> Iterator[Case]:
     yield case(f"two digits, city-block distance, n = {pixels}", *problems.image_pair(*pair, p=1), quick)
     yield case(f"densities on a line, squared, n = {n}", *problems.densities_1d(n, 2), quick)
     yield case(f"densities on a line, absolute, n = {n}", *problems.densities_1d(n, 1), quick)
+    for size in (n,) if quick else (500, 2000, 4000, 10_000):
+        yield exact_case(f"exact, random assignment, n = {size}", *problems.random_assignment(size, rng=0))
+        yield plane_case(size, weighted=False)
+        if size <= 4000:
+            yield plane_case(size, weighted=True)
+    yield exact_case(f"exact, two digits, squared distance, n = {pixels}", *problems.image_pair(*pair, p=2))
+    yield exact_case(
+        f"exact, two digits, city-block distance, n = {pixels}", *problems.image_pair(*pair, p=1)
+    )
+    yield exact_case(f"exact, densities on a line, absolute, n = {n}", *problems.densities_1d(n, 1))
     yield batch_case(16 if quick else 64, 64)
     yield unbalanced_case(1e-2, 10_000)
     if not quick:

@@ -6,6 +6,7 @@ from .clouds.plan import CloudPlan as CloudPlan
 from .clouds.result import SampleGradient as SampleGradient
 from .clouds.result import SampleResult as SampleResult
 from .clouds.sample import solve_sample as solve_sample
+from .pattern_result import PatternResult as PatternResult
 from .result import Gradient as Gradient
 from .result import TransportResult as TransportResult
 from .sinkhorn import sinkhorn as sinkhorn
@@ -20,6 +21,7 @@ __all__ = [
     "CloudPlan",
     "DivergenceResult",
     "Gradient",
+    "PatternResult",
     "SampleGradient",
     "SampleResult",
     "SparseTransportResult",

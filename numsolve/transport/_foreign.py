@@ -32,7 +32,7 @@ SINKHORN = {
 SOLVE = {
     "sinkhorn_stabilized": '"sinkhorn" is stabilized; transport.sinkhorn has each form',
     "sinkhorn_epsilon_scaling": '"newton" goes through falling regularisations',
-    "emd": "exact transport is for ot.emd; a small reg comes near it, see result.bounds",
+    "emd": "exact transport is what reg=0 asks for",
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -41,6 +41,9 @@ TIMELESS = 500_000
 REDUCED, WIDE = 0.1, 1e4
 #: Rounding errors of the potentials are of this size, relatively; over eps they are exponents.
 UNIT = float(np.finfo(np.float64).eps)
+#: The regularisation from which exact transport starts, over the lower costs by the number of points; and how
+#: many rows and columns are looked at for these.
+SHARP, SAMPLED = 0.5, 500
 #: What a successful result says of its plan, in numbers.
 VALUES = ("value", "value_linear", "kl")
 
@@ -69,6 +72,8 @@ class Problem:
     #: The weights of those without an allowed pair, and all weights as they were given.
     closed: tuple[float, float] = (0.0, 0.0)
     given: tuple[Array, Array] | None = None
+    #: What the result is.
+    kind: ClassVar[type[TransportResult]] = TransportResult
 
     @property
     def scale(self) -> float:
@@ -99,7 +104,7 @@ class Problem:
             plan = self.plan(P) if return_plan else None
             x = self.potentials(x)
         check_values(it, fields)
-        return it.result(TransportResult, x=x, plan=plan, **fields)
+        return it.result(self.kind, x=x, plan=plan, **fields)
 
     def start(self, potentials: Sequence[ArrayLike] | None = None) -> Potentials:
         """Turn the caller's potentials into those of the reduced problem; zeros if there are none."""
@@ -142,7 +147,7 @@ class Problem:
         ``log(P) = (f + g - M) / eps`` holds entry by entry, so that no logarithm of the plan is taken.
         """
         xp = self.xp
-        linear = cost_of(xp, P, self.M, forbidden=self.forbidden)
+        linear = self.cost_of(P)
         r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
         total = float(xp.sum(r))
         entropy = (float(xp.sum(r * f)) + float(xp.sum(c * g)) - linear) / self.reg
@@ -154,6 +159,10 @@ class Problem:
             "value": linear + self.reg * mass * (entropy + (log_mass - 1.0) * total),
             "kl": mass * (kl - log_mass * total),
         }
+
+    def cost_of(self, P: Array) -> float:
+        """sum(P * M)."""
+        return cost_of(self.xp, P, self.M, forbidden=self.forbidden)
 
     def bounds_in_time(self, it: Monitor, P: Array, f: Array) -> tuple[float, float]:
         """The bounds, or none if the time of a large problem is over: they take ten looks at the cost."""
@@ -206,30 +215,24 @@ def prepare(
     *,
     balanced: bool = True,
     optional: tuple[bool, bool] = (False, False),
+    exact: bool = False,
 ) -> Problem:
     """Check the arguments of a solver and reduce them to a `Problem`.
 
     Weights of different sums are an error if it should be `balanced`; else the mass is their geometric mean.
-    The rows, the columns may be without an allowed pair where this is `optional`.
+    The rows, the columns may be without an allowed pair where this is `optional`. For `exact` transport reg
+    is zero, and the problem gets one from which exact transport is near.
     """
     refuse_traced(reg=reg)
-    reg = checks.real("reg", reg, low=0.0, open_low=True)
+    reg = checks.real("reg", reg, low=0.0, open_low=not exact)
     a = None if _is_empty(a) else a
     b = None if _is_empty(b) else b
     refuse_traced(M=M, a=a, b=b)
     xp = arrays.array_namespace(M=M, a=a, b=b)
     cost: Array = checks.array("M", M, xp=xp, ndim=2, empty=False, allow_inf=True)
     n, m = cost.shape
-    p, q = _weights("a", a, n, cost, xp), _weights("b", b, m, cost, xp)
-    mass, other = _total("a", xp, p), _total("b", xp, q)
-    if not balanced:
-        mass = other = math.sqrt(mass) * math.sqrt(other)
-    elif abs(mass - other) > MASS_TOLERANCE * max(mass, other):
-        raise ValueError(
-            f"a and b must have the same sum, got {mass:.10g} and {other:.10g}; "
-            "rescale one of them, or let mass appear and vanish at a price: solve(unbalanced=...)"
-        )
-    given = p, q
+    given = p, q = weights_of(a, b, cost, xp)
+    mass, other = masses(xp, p, q, balanced=balanced)
     p, q = p / mass, q / other
 
     rows, columns = _positive(xp, p), _positive(xp, q)
@@ -257,6 +260,8 @@ def prepare(
     over: Array | float = 0.0
     if balanced and math.isfinite(high - low):
         cost, up, over, low, high = reduced(xp, cost, reg, low, high, forbidden=forbidden)
+    if exact and math.isfinite(high - low):
+        reg = sharp(xp, cost, low, high - low, max(cost.shape))
     resolved = reg >= UNIT * (high - low)
     if not math.isfinite(high - low) or (resolved and not math.isfinite(2 / reg)):
         raise ValueError(
@@ -273,6 +278,40 @@ def prepare(
         xp, cost, p, q, reg, mass, up, over, high - low, high, forbidden, rows, columns, (n, m),
         fills, closed, given,
     )  # fmt: skip
+
+
+def weights_of(a: Weights, b: Weights, M: Array, xp: Namespace) -> tuple[Array, Array]:
+    """The weights of both sides, checked; uniform where they were left out."""
+    n, m = M.shape
+    return _weights("a", None if _is_empty(a) else a, n, M, xp), _weights(
+        "b", None if _is_empty(b) else b, m, M, xp
+    )
+
+
+def masses(xp: Namespace, p: Array, q: Array, *, balanced: bool = True) -> tuple[float, float]:
+    """The sums of the weights, by which they are divided; in a balanced problem they have to agree."""
+    mass, other = _total("a", xp, p), _total("b", xp, q)
+    if not balanced:
+        mass = other = math.sqrt(mass) * math.sqrt(other)
+    elif abs(mass - other) > MASS_TOLERANCE * max(mass, other):
+        raise ValueError(
+            f"a and b must have the same sum, got {mass:.10g} and {other:.10g}; "
+            "rescale one of them, or let mass appear and vanish at a price: solve(unbalanced=...)"
+        )
+    return mass, other
+
+
+def sharp(xp: Namespace, cost: Array, low: float, span: float, points: int) -> float:
+    """A regularisation that leaves some pairs of a row: a share of the lower costs over the number of points.
+
+    Of the lower costs, as large ones may stand for forbidden pairs.
+    """
+    rows, columns = (slice(None, None, 1 + k // SAMPLED) for k in cost.shape)
+    sample = xp.sort(xp.reshape(cost[rows, columns], (-1,)))
+    lower = float(sample[sample.shape[0] // 4]) - low
+    if not 0.0 < lower < math.inf:
+        lower = span
+    return max(SHARP * lower / points, 2 * UNIT * span) if span > 0.0 else 1.0
 
 
 def reduced(

@@ -44,6 +44,9 @@ DENSE_BELOW = 5000
 class DenseDual(EntropicAscent[State]):
     """The problem with its smaller side as f."""
 
+    #: Steps of conjugate gradients for a direction, where S is not stored.
+    cg_limit = 300
+
     def __init__(self, problem: Problem, limits: Limits) -> None:
         xp = self.xp = problem.xp
         self.problem, self.limits, self.reg = problem, limits, problem.reg
@@ -62,16 +65,11 @@ class DenseDual(EntropicAscent[State]):
         self.P: Array | None = None
         self.blocks: list[slice] = [slice(None)]
         self.pool: ThreadPoolExecutor | None = None
-        if arrays.is_numpy(xp) and self.n * self.m > CACHED:
-            rows = 4 * math.ceil(max(self.n / BLOCKS, BLOCK / self.m) / 4)
-            self.blocks = [slice(i, i + rows) for i in range(0, self.n, rows)]
-            self.pool = ThreadPoolExecutor(self.k.threads())
         #: Memory for a plan that stays in a cache: one look that writes it is then less than two that read M.
         self.scratch: Array | None = None
         #: The g and the eps of the plan that is there.
         self.shown: tuple[Array, float] | None = None
-        if arrays.is_numpy(xp) and self.singular and self.n * self.m <= CACHED:
-            self.scratch = np.empty(M.shape)
+        self.allocate()
         self.log_a = xp.log(self.a)
         self.unit = float(xp.finfo(M.dtype).eps)
         #: Weights below this are nothing.
@@ -79,6 +77,17 @@ class DenseDual(EntropicAscent[State]):
         self.rounding = min(self.unit * (8 + problem.range / problem.reg), self.unit**0.5)
         self.counts = {"nsinkhorn": 0, "nnewton": 0, "ncg": 0}
         self.centred_times = 0
+
+    def allocate(self) -> None:
+        """What the looks at the cost need: memory, or threads."""
+        if not arrays.is_numpy(self.xp):
+            return
+        if self.n * self.m > CACHED:
+            rows = 4 * math.ceil(max(self.n / BLOCKS, BLOCK / self.m) / 4)
+            self.blocks = [slice(i, i + rows) for i in range(0, self.n, rows)]
+            self.pool = ThreadPoolExecutor(self.k.threads())
+        elif self.singular:
+            self.scratch = np.empty(self.M.shape)
 
     def wants_centring(self, s: State, tol: float) -> bool:
         """Whether rounding of potentials that are large against the last eps may keep the error above tol."""
@@ -251,13 +260,39 @@ class DenseDual(EntropicAscent[State]):
     def sweep(self, s: State) -> State:
         """One iteration of Sinkhorn: the rows exact, then the columns."""
         self.counts["nsinkhorn"] += 1
-        if float(self.xp.min(s.r)) > 1e-290:
-            log_r = self.xp.log(s.r)
-        else:
-            log_r = self.k.log_row_sums(self.M, *self.exponents(s.f, s.g), self.reg)
+        log_r = self.xp.log(s.r) if float(self.xp.min(s.r)) > 1e-290 else self.log_row_sums(s)
         with np.errstate(over="ignore", invalid="ignore"):
             f = self.row_step(s.f, s.g, log_r)
         return self.at(f, s.g)
+
+    def log_row_sums(self, s: State) -> Array:
+        """The logarithms of the row sums, whatever their size."""
+        out: Array = self.k.log_row_sums(self.M, *self.exponents(s.f, s.g), self.reg)
+        return out
+
+    def answer(self, s: State) -> tuple[Array, Pair]:
+        """The plan in the order and the dtype of the problem, and the sums of its rows and columns."""
+        xp, P = self.xp, self.plan(s)
+        P = xp.astype(P.T if self.swapped else P, self.dtype, copy=False)
+        return P, (xp.sum(P, axis=1), xp.sum(P, axis=0))
+
+    def overloaded(self, by: Array) -> bool:
+        """Whether some rows weigh more than all columns that they may use together (Hall's condition fails).
+
+        Where no plan exists F grows without bound along such a set, so its rows come first in the order of f
+        and of the step. The test is exact for the sets that it looks at: the first k rows, for every k.
+        """
+        order = np.argsort(-arrays.to_host(by))
+        weight = np.cumsum(arrays.to_host(self.a)[order])
+        # From how many rows on a column is within reach.
+        first = self.first_allowed(order)
+        room = np.cumsum(np.bincount(first, weights=arrays.to_host(self.b), minlength=self.n))
+        return bool(np.max(weight - room) > 1e-12)
+
+    def first_allowed(self, order: Array) -> Array:
+        """Where in an order of the rows each column has its first allowed pair."""
+        out: Array = np.argmax(np.isfinite(arrays.to_host(self.M))[order], axis=0)
+        return out
 
     def direction(self, s: State, tol: float, direct: bool) -> tuple[Array, bool]:
         """Solve Newton's equation, and say whether factorising is the cheaper way."""
@@ -271,7 +306,7 @@ class DenseDual(EntropicAscent[State]):
         factor_cost = n**3 / 75 + (n * n * m / 25 if entries is None else 0)
         x, over = None, lambda: self.limits.expired
         if not (direct and n <= DENSE_BELOW):
-            limit = max(20, int(factor_cost / step_cost)) if n <= DENSE_BELOW else 300
+            limit = max(20, int(factor_cost / step_cost)) if n <= DENSE_BELOW else self.cg_limit
             if entries is None:
                 x, steps, done = k.schur_cg(P, d, b, rhs, stop, limit, over)
             else:

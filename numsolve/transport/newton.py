@@ -35,7 +35,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from numsolve._core import arrays
 from numsolve._core.result import Status
 
 from ._ascent import PATIENCE, STAGE_TOL, Watch, falling
@@ -108,14 +107,11 @@ def newton(
             s = dual.at(best.f, best.g)
             if not np.isfinite(s.error):  # at this eps their rounding errors are exponents that overflow
                 s = dual.at(0 * dual.a, 0 * dual.b)
-        P = dual.plan(s)
+        P, sums = dual.answer(s)
 
     # Both marginals are measured on the plan that is returned.
     xp, (f, g) = problem.xp, dual.original(dual.exponents(s.f, s.g))
-    P = xp.astype(P.T if dual.swapped else P, problem.M.dtype, copy=False)
-    rows, columns = dual.goals(s)
-    residual = float(xp.sum(xp.abs(xp.sum(P, axis=1) - rows)))
-    residual += float(xp.sum(xp.abs(xp.sum(P, axis=0) - columns)))
+    residual = sum(float(xp.sum(xp.abs(x - y))) for x, y in zip(sums, dual.goals(s), strict=True))
     if it.status is Status.CONVERGED and residual > tol:
         it.stop(Status.ROUNDING, f"The residual is {residual:.3g}, the tolerance {tol:.3g}.")
     return problem.result(
@@ -160,7 +156,7 @@ def _give_up(
         # Weak duality: no feasible plan (of mass one) costs more than the largest finite entry of M.
         bound = problem.highest + 1e-6 * (problem.range + abs(problem.highest))
         asked = watch.stuck > 0 and watch.stuck % 10 == 0
-        if s.fun > bound or (asked and any(_overloaded(dual, by) for by in (x, s.f))):
+        if s.fun > bound or (asked and any(dual.overloaded(by) for by in (x, s.f))):
             it.stop(Status.INFEASIBLE, "The allowed pairs cannot carry the weights a to the weights b.")
             return
     if not last:
@@ -169,17 +165,3 @@ def _give_up(
         it.stop(Status.ROUNDING, f"The residual is {s.error:.3g}.")
     elif watch.idle >= PATIENCE:
         it.stop(Status.STAGNATED)
-
-
-def _overloaded(dual: DenseDual, by: Array) -> bool:
-    """Whether some rows weigh more than all columns that they may use together (Hall's condition fails).
-
-    Where no plan exists F grows without bound along such a set, so its rows come first in the order of f
-    and of the step. The test is exact for the sets that it looks at: the first k rows, for every k.
-    """
-    allowed = np.isfinite(arrays.to_host(dual.M))
-    order = np.argsort(-arrays.to_host(by))
-    weight = np.cumsum(arrays.to_host(dual.a)[order])
-    first = np.argmax(allowed[order], axis=0)  # from how many rows on a column is within reach
-    room = np.cumsum(np.bincount(first, weights=arrays.to_host(dual.b), minlength=dual.n))
-    return bool(np.max(weight - room) > 1e-12)

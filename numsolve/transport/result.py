@@ -81,7 +81,8 @@ class TransportResult(Result):
         marginals. Their difference tells what the regularisation costs; the upper one is infinite if the
         rounding needs a forbidden pair.
     reg : float
-        The regularisation eps.
+        The regularisation eps; 0 for exact transport, where the plan is any of least cost and (f, g) are
+        prices: ``f_i + g_j <= M_ij``, with equality where the plan is positive.
     reg_m : tuple of float
         The prices of deviations from the marginals; infinite for a balanced problem.
     weights : tuple of array, or None
@@ -130,7 +131,8 @@ class TransportResult(Result):
             ``(a, b, M)``, arrays of the shapes of the data. In a balanced problem a change of the weights
             must keep the sums of a and b equal: only for such changes ``gradient.a @ da + gradient.b @ db``
             means something, as the potentials may exchange a constant. At a weight of zero the
-            derivative is minus infinity, or nan in an unbalanced problem.
+            derivative is minus infinity, or nan in an unbalanced problem. Of exact transport these are
+            derivatives where it has any, and subgradients elsewhere.
 
         Raises
         ------
@@ -195,7 +197,7 @@ class TransportResult(Result):
         Raises
         ------
         ValueError
-            If there is no plan, or if a shape does not fit, or if the two sums differ.
+            If there is no plan, or if it is exact, or if a shape does not fit, or if the two sums differ.
         numpy.linalg.LinAlgError
             If the plan falls into such parts and the loss depends on a constant that the potentials of two of
             them may exchange.
@@ -213,6 +215,8 @@ class TransportResult(Result):
         (2, 3)
         """
         P = self._existing_plan()
+        if self.reg == 0.0:
+            self._refuse_exact()
         if P.ndim == 3:
             p, q = (None, None) if potentials is None else potentials
             each = enumerate(self._problems())
@@ -235,6 +239,12 @@ class TransportResult(Result):
                 for side, (rate, r, x) in enumerate(zip(rates, sums, (u, v), strict=True))
             )
         return Gradient(*(xp.astype(x, P.dtype) for x in (u, v, dM)))
+
+    def _refuse_exact(self) -> None:
+        raise ValueError(
+            "an exact plan (reg=0) jumps where it changes, and has no derivative: solve with a small reg; "
+            "gradient() has the derivative of the value"
+        )
 
     def _check_empty(self, xp: Namespace, P: Array, p: Array, q: Array) -> None:
         """Refuse a loss of potentials whose rows or columns the plan does not tell from empty ones."""

@@ -1,4 +1,4 @@
-r"""Entropic optimal transport, for those who want the plan and not a method.
+r"""Optimal transport, entropic or exact, for those who want the plan and not a method.
 
 min over P of  <M, P> + reg sum_ij P_ij (log P_ij - 1)   subject to   P 1 = a,  P' 1 = b.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from scipy.sparse import issparse
+
 from numsolve._core import checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
@@ -15,7 +17,9 @@ from numsolve._core.limits import Limits
 from ._batch import is_batch, solve_batch
 from ._foreign import KEYWORDS, SOLVE, refuse_traced
 from ._problem import prepare
+from .exact import exact
 from .newton import newton
+from .pattern import solve_pattern
 from .sinkhorn import sweep
 from .sns import sparse_newton
 from .sparse.quadratic import quadratic
@@ -24,7 +28,7 @@ from .unbalanced import newton_unbalanced, prepare_unbalanced, sweep_unbalanced
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numsolve._core.typing import Array, ArrayLike, Callback
+    from numsolve._core.typing import Array, ArrayLike, Callback, Matrix
 
     from ._problem import Weights
     from .result import TransportResult
@@ -41,13 +45,13 @@ METHODS = get_args(Method)
     batch_size="costs that are never stored are for solve_sample",
 )
 def solve(
-    M: ArrayLike,
+    M: Matrix,
     a: Weights = None,
     b: Weights = None,
     reg: float | None = None,
     *,
     method: Method = "auto",
-    reg_type: Literal["KL", "L2"] = "KL",
+    reg_type: Literal["KL", "L2", "none"] = "KL",
     unbalanced: float | Sequence[float] | Array | None = None,
     unbalanced_type: Literal["KL"] = "KL",
     tol: float = 1e-9,
@@ -58,7 +62,7 @@ def solve(
     progress: bool = False,
     time_limit: float | None = None,
 ) -> TransportResult:
-    r"""Solve entropic optimal transport, for any regularisation and to any accuracy, without tuning.
+    r"""Solve optimal transport, for any regularisation, none too, and to any accuracy, without tuning.
 
     Finds the plan P that minimises ``sum(P * M) + reg * sum(P * (log(P) - 1))`` among those with row sums
     `a` and column sums `b`. The default is Newton's method on the semi-dual, with conjugate gradients and a
@@ -66,24 +70,25 @@ def solve(
 
     Parameters
     ----------
-    M : array of shape (n, m) or (B, n, m)
+    M : array of shape (n, m) or (B, n, m), or sparse matrix of shape (n, m)
         Cost, in any unit; ``+inf`` forbids a pair. A third axis makes it a batch of B problems, of which
-        each is solved until it meets the tolerance.
+        each is solved until it meets the tolerance. Of a `scipy.sparse` matrix, what is not stored is
+        forbidden; it may be combined with neither `unbalanced`, "L2", nor the comparison methods.
     a : array of shape (n,) or (B, n), optional
         Weights of the source, nonnegative, of any sum; None or an empty list for ``1 / n`` each.
     b : array of shape (m,) or (B, m), optional
         Weights of the target, of the same sum; None or an empty list for ``1 / m`` each. What has no axis
         for the batch is shared by its problems.
     reg : float
-        Regularisation, positive, in the unit of `M`. The plan is sharp when it is small against the
-        differences of the cost: 1e-1 to 1e-5 of the cost's range are usual.
+        Regularisation in the unit of `M`. The plan is sharp when it is small against the differences of the
+        cost: 1e-1 to 1e-5 of the cost's range are usual. Zero is for exact transport.
     method : {"auto", "newton", "sinkhorn", "sinkhorn_log", "sinkhorn_overrelaxed", "sns"}
         "auto" is "newton". The others are the published methods with their default parameters, for
         comparison: plain Sinkhorn, plain Sinkhorn by log-sum-exp, over-relaxed Sinkhorn, and
         Sinkhorn-Newton-Sparse. They converge to the same plan where they converge.
-    reg_type : {"KL", "L2"}
+    reg_type : {"KL", "L2", "none"}
         The regulariser: the entropy of the plan, or half its sum of squares, which makes plans with exact
-        zeros; see `numsolve.transport.quadratic`.
+        zeros, see `numsolve.transport.quadratic`; or none, which is the same as ``reg=0``.
     unbalanced : float or pair of float, optional
         What a deviation of the row sums from `a` and of the column sums from `b` costs, in the unit of `M`;
         ``inf`` on a side meets its marginal. By default both are met, and `a` and `b` have the same sum.
@@ -91,7 +96,8 @@ def solve(
         How deviations are measured: by the Kullback-Leibler divergence, see
         `numsolve.transport.sinkhorn_unbalanced`.
     tol : float
-        Largest error of the marginals in the 1-norm, rows and columns together, relative to the mass.
+        Largest error of the marginals in the 1-norm, rows and columns together, relative to the mass. Exact
+        transport also brings the gap of the `bounds` down to rounding errors, whatever `tol` is.
     maxiter : int, optional
         Largest number of iterations; 1000 Newton steps, 10 000 sweeps.
     potentials_init : tuple of array, optional
@@ -111,7 +117,8 @@ def solve(
     TransportResult
         With `plan`, `potentials`, `value`, `value_linear`, `kl`, `marginal_error`, `bounds`, the counters
         `nsinkhorn`, `nnewton` and `ncg`, and `reg_path`. For a batch each of them, and `status`, has a first
-        axis for the problems; `callback`, `progress` and `time_limit` then go from problem to problem.
+        axis for the problems; `callback`, `progress` and `time_limit` then go from problem to problem. For a
+        sparse M a `numsolve.transport.PatternResult`, whose plan is a `scipy.sparse.csr_array`.
 
     Raises
     ------
@@ -134,8 +141,11 @@ def solve(
     Notes
     -----
     Float32 arrays in NumPy are computed with in float64; plan and potentials come back as float32.
-    On one core and up to some thousand points an exact solver of the unregularised problem is as fast, if
-    a sharp plan is all that is wanted; what this adds is a smooth value, potentials and derivatives.
+    With ``reg=0`` the entropic solution at a small `reg` leaves few pairs that an optimal plan can use; an
+    assignment or simplex solver of SciPy finds the plan there, and its prices are checked, and pairs added,
+    until they certify it among all pairs (``result.bounds``). `value` and `value_linear` are then the least
+    cost, and the history has the gap of these rounds. Such a plan jumps as the data change, and has no
+    `vjp`. Where several plans are optimal, it is one of those with at most n + m - 1 pairs.
 
     References
     ----------
@@ -152,28 +162,55 @@ def solve(
     (True, True)
     >>> bool(abs(result.plan.sum(axis=1) - a).sum() < 1e-9)
     True
+
+    Without regularisation, where the plan of an assignment is a permutation:
+
+    >>> exact = transport.solve(M, a, b, reg=0)
+    >>> int((exact.plan > 0).sum()), exact.value < result.value_linear
+    (200, True)
     """
     limits = Limits(maxiter, time_limit, callback, progress)
     checks.choice("method", method, METHODS, foreign=SOLVE)
-    checks.choice("reg_type", reg_type, ("KL", "L2"), foreign={"kl": 'write "KL"', "l2": 'write "L2"'})
+    foreign = {"kl": 'write "KL"', "l2": 'write "L2"'}
+    checks.choice("reg_type", reg_type, ("KL", "L2", "none"), foreign=foreign)
+    if reg_type == "none":
+        reg = 0.0 if reg is None else reg
     if reg is None:
-        raise ValueError("reg must be given: a positive number in the unit of M")
+        raise ValueError("reg must be given: a positive number in the unit of M, or 0 for exact transport")
     refuse_traced(reg=reg)
-    strength = checks.real("reg", reg, low=0.0, open_low=True)
+    strength = checks.real("reg", reg, low=0.0)
+    if strength > 0.0 and reg_type == "none":
+        raise ValueError(f'reg must be 0 or left out with reg_type="none", got {strength}')
+    if strength == 0.0:
+        checks.choice("method", method, ("auto",))
+        if unbalanced is not None:
+            raise ValueError(
+                "reg must be positive for unbalanced transport, got 0: exact is what is balanced"
+            )
     if unbalanced is not None:
         checks.choice("unbalanced_type", unbalanced_type, ("KL",), foreign={"kl": 'write "KL"'})
         checks.choice("method", method, ("auto", "newton", "sinkhorn"))
         checks.choice("reg_type", reg_type, ("KL",))
     if reg_type == "L2":
         checks.choice("method", method, ("auto",))
+    entropic = reg_type == "KL" and strength > 0.0
     settings: dict[str, Any] = {
         "tol": checks.real("tol", tol, low=0.0),
         "potentials_init": potentials_init,
         "return_plan": checks.flag("return_plan", return_plan),
     }
 
+    if issparse(M):
+        checks.choice("method", method, ("auto", "newton"))
+        for name, wrong in (("unbalanced", unbalanced is not None), ("reg_type", reg_type == "L2")):
+            if wrong:
+                raise ValueError(f"{name} is for dense costs: of a sparse M, what is not stored is forbidden")
+        return solve_pattern(M, a, b, strength, limits, **settings)
+
     def one(M: ArrayLike, a: Weights, b: Weights, limits: Limits, **settings: Any) -> TransportResult:
-        if reg_type == "KL" and unbalanced is None and method in {"auto", "newton"}:
+        if strength == 0.0:
+            return exact(prepare(M, a, b, 0.0, exact=True), limits, **settings)
+        if entropic and unbalanced is None and method in {"auto", "newton"}:
             return newton(prepare(M, a, b, strength), limits, **settings)
         if unbalanced is not None and method != "sinkhorn":
             return newton_unbalanced(prepare_unbalanced(M, a, b, strength, unbalanced), limits, **settings)
@@ -190,7 +227,7 @@ def solve(
 
     if not is_batch(M, a, b):
         return one(M, a, b, limits, **settings)
-    compiled = reg_type == "KL" and unbalanced is None and method in {"auto", "newton"}
+    compiled = entropic and unbalanced is None and method in {"auto", "newton"}
     return solve_batch(one, M, a, b, strength, limits, compiled=compiled, **settings)
 
 

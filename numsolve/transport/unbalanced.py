@@ -41,6 +41,7 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -332,7 +333,7 @@ def prepare_unbalanced(
     """Check the arguments of a solver and reduce them; `name` is what the caller calls the prices."""
     rho = _prices(name, prices)
     problem = prepare(M, a, b, reg, balanced=False, optional=(rho[0] < math.inf, rho[1] < math.inf))
-    fields: dict[str, Any] = {key: getattr(problem, key) for key in problem.__dataclass_fields__}
+    fields: dict[str, Any] = {key.name: getattr(problem, key.name) for key in fields_of(problem)}
     xp, reg, mass = problem.xp, problem.reg, problem.mass
     with quiet():
         f, g = reg * (xp.log(problem.a) + math.log(mass)), reg * xp.log(problem.b)

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from contract import Call, Conduct
+from scipy.sparse import csr_array
 
 from numsolve import transport
 from numsolve._core import clock
@@ -48,7 +49,8 @@ def balanced(reg):
             n, m = P.shape
             return np.abs(P.sum(axis=1) - 1 / n).sum() + np.abs(P.sum(axis=0) - 1 / m).sum()
         f, g = r.potentials
-        np.testing.assert_allclose(np.exp((f[:, None] + g - small()[0]) / reg), P, rtol=1e-8)
+        if reg is not None:
+            np.testing.assert_allclose(np.exp((f[:, None] + g - small()[0]) / reg), P, rtol=1e-8)
         return np.abs(P.sum(axis=1) - a).sum() + np.abs(P.sum(axis=0) - b).sum()
 
     return measure
@@ -90,6 +92,14 @@ class TestConduct(Conduct):
         "sinkhorn_overrelaxed": by_method("sinkhorn_overrelaxed", 0.005, 1e-6),
         "sinkhorn": by_method("sinkhorn", 0.02, 1e-5),
         "sns": by_method("sns", 0.02, 1e-4, large),
+        "exact": Call(
+            run=lambda **kw: transport.solve(*small(), reg=0, **kw),
+            measure=balanced(None),
+        ),
+        "sparse costs": Call(
+            run=lambda **kw: transport.solve(csr_array(small()[0]), *small()[1:], reg=0.005, **kw),
+            measure=balanced(None),
+        ),
         "unbalanced newton": by_method("newton", 0.005, 1e-6, large, unbalanced=1.0),
         "unbalanced sinkhorn": by_method("sinkhorn", 0.05, 1e-4, unbalanced=1.0),
         "sinkhorn()": form("stabilized", overrelaxation=1.0),

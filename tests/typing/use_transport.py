@@ -7,6 +7,7 @@ from typing import Any, assert_type
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from numsolve import Status, transport
 from numsolve._core.result import History
@@ -43,6 +44,15 @@ def one_problem() -> float:
     assert_type(gradient.M, NDArray[Any])
     assert_type(result.vjp(result.plan).a, NDArray[Any])
     return result.value
+
+
+def sparse_costs_and_exact_plans() -> float:
+    """What is not stored is forbidden; no regularisation is exact transport."""
+    result: transport.TransportResult = transport.solve(csr_array(M), reg=0)
+    if isinstance(result, transport.PatternResult):
+        assert_type(result.barycentric_map(Y), NDArray[Any])
+        assert_type(result.plot(), Axes)
+    return transport.solve(M, reg_type="none").value
 
 
 def published_methods() -> None:

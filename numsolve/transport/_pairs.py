@@ -1,0 +1,167 @@
+"""Exact transport on a given set of pairs: a plan of least cost there, and prices that show that it is.
+
+The plan is a vertex that a library finds: an assignment by SciPy's shortest augmenting paths, any other by
+the simplex method of HiGHS. Its costs are those that the present prices leave, so that HiGHS's tolerances are
+relative to the little that is still wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ._deadline import TimeUp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numsolve._core.limits import Limits
+    from numsolve._core.typing import Array
+
+    Prices = tuple[Array, Array]
+
+#: HiGHS's tolerances: the least that it takes.
+TOLERANCE = 1e-10
+#: Seconds between two looks at the keyboard while HiGHS runs.
+LOOK = 0.05
+
+
+class Pairs(NamedTuple):
+    """Pairs (i, j), sorted by rows and then columns, and what they cost."""
+
+    i: Array
+    j: Array
+    cost: Array
+
+    def chosen(self, which: Array) -> Pairs:
+        return Pairs(self.i[which], self.j[which], self.cost[which])
+
+    def reduced(self, prices: Prices) -> Array:
+        """The costs that the prices leave."""
+        out: Array = self.cost - prices[0][self.i] - prices[1][self.j]
+        return out
+
+
+def united(x: Pairs, y: Pairs, columns: int) -> Pairs:
+    """Both sets of pairs, each pair once."""
+    key = np.concatenate([x.i * columns + x.j, y.i * columns + y.j])
+    key, first = np.unique(key, return_index=True)
+    return Pairs(*np.divmod(key, columns), np.concatenate([x.cost, y.cost])[first])
+
+
+def vertex(pairs: Pairs, a: Array, b: Array, prices: Prices, limits: Limits) -> tuple[Array, Prices] | None:
+    """Return a plan of least cost on the pairs, with prices that it makes tight; None if there is no plan.
+
+    Raises `TimeUp` where the time is over.
+    """
+    uniform = a.size == b.size and np.ptp(a) == 0.0 == np.ptp(b)
+    found = _assigned(pairs, a, prices) if uniform else _transported(pairs, a, b, prices, limits)
+    if found is None:
+        return None
+    plan, own = found
+    return plan, _joined(pairs, plan, own, prices)
+
+
+def _assigned(pairs: Pairs, a: Array, prices: Prices) -> tuple[Array, Prices] | None:
+    """An assignment, and prices that are right for its pairs."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    n, rest = a.size, pairs.reduced(prices)
+    # What is subtracted from a whole column changes nothing; a stored zero would be taken for no pair.
+    weights = rest - min(0.0, rest.min()) + max(np.ptp(rest), np.finfo(np.float64).tiny)
+    graph = csr_array((weights, (pairs.i, pairs.j)), shape=(n, n))
+    try:
+        rows, columns = min_weight_full_bipartite_matching(graph)
+    except ValueError:  # no full matching exists
+        return None
+    where = np.searchsorted(pairs.i * n + pairs.j, rows * n + columns)
+    plan = np.zeros(pairs.i.size)
+    plan[where] = a
+    g = prices[1].copy()
+    g[columns] = pairs.cost[where] - prices[0][rows]
+    return plan, (prices[0], g)
+
+
+def _transported(
+    pairs: Pairs, a: Array, b: Array, prices: Prices, limits: Limits
+) -> tuple[Array, Prices] | None:
+    """Any other plan, and HiGHS's prices."""
+    from scipy.sparse import csc_array
+
+    n, m, k = a.size, b.size, pairs.i.size
+    rest = pairs.reduced(prices)
+    unit, weight = max(float(np.abs(rest).max()), np.finfo(np.float64).tiny), 1.0 / max(n, m)
+    indices = np.stack([pairs.i, n + pairs.j], axis=1).ravel().astype(np.int32)
+    A = csc_array((np.ones(2 * k), indices, np.arange(0, 2 * k + 1, 2, dtype=np.int32)), shape=(n + m, k))
+    options = {"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE}
+    if limits.deadline < math.inf:
+        options["time_limit"] = limits.seconds_left
+    marginals = np.concatenate([a, b]) / weight
+    from scipy.optimize import linprog
+
+    solved = _beside(lambda: linprog(rest / unit, A_eq=A, b_eq=marginals, method="highs-ds", options=options))
+    if solved.status == 1:
+        raise TimeUp
+    if solved.x is None:
+        return None
+    by = unit * solved.eqlin.marginals
+    return np.maximum(solved.x, 0.0) * weight, (prices[0] + by[:n], prices[1] + by[n:])
+
+
+def _beside(work: Callable[[], Any]) -> Any:
+    """Do the work in another thread, so that Ctrl-C need not wait for its end."""
+    done: list[Any] = []
+
+    def run() -> None:
+        try:
+            done.append((work(), None))
+        except BaseException as error:
+            done.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(LOOK)
+    result, error = done[0]
+    if error is not None:
+        raise error
+    return result
+
+
+def _joined(pairs: Pairs, plan: Array, own: Prices, near: Prices) -> Prices:
+    """Prices that are tight on the plan, feasible on the pairs, and not far from those that are near.
+
+    The plan joins points into parts, within which it fixes all differences of prices. A part c may still
+    exchange a constant t_c; that no pair is violated means t_c - t_d <= (cost left of each pair from c to d).
+    From the best fit these bounds are worked off as in the algorithm of Bellman and Ford.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    (f, g), n, m = own, own[0].size, own[1].size
+    used = plan > 0
+    ends = pairs.i[used], n + pairs.j[used]
+    graph = coo_array((np.ones(ends[0].size), ends), shape=(n + m, n + m))
+    count, part = connected_components(graph, directed=False)
+    if count == 1:
+        return own
+    shift = np.concatenate([near[0] - f, g - near[1]])
+    t = np.bincount(part, shift, count) / np.bincount(part, minlength=count)
+    start, end, room = part[pairs.i], part[n + pairs.j], pairs.reduced(own)
+    between = start != end
+    start, end, room = start[between], end[between], room[between]
+    order = np.argsort(start, kind="stable")
+    start, end, room = start[order], end[order], room[order]
+    first = np.flatnonzero(np.diff(start, prepend=-1))
+    size = max(float(np.abs(x).max()) for x in (*own, *near))
+    for _ in range(count if start.size else 0):
+        most = np.minimum.reduceat(t[end] + room, first)
+        late = most < t[start[first]] - 4 * np.finfo(np.float64).eps * size
+        if not late.any():
+            break
+        t[start[first[late]]] = most[late]
+    return f + t[part[:n]], g - t[part[n:]]

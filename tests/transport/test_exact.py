@@ -1,0 +1,208 @@
+"""Exact transport: the least cost, a vertex that has it, and prices that certify it among all pairs."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import ot
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from numsolve import ConvergenceWarning, Status, transport
+from numsolve._core.limits import Limits
+from numsolve.transport import _pairs
+
+AGREE = 1e-12
+
+
+def clouds(n, weights):
+    X, Y = transport.problems.clouds(n, 2, rng=0)
+    a, b = (np.random.default_rng(k).random(n) + 1e-3 if weights else np.ones(n) for k in range(2))
+    return ((X[:, None] - Y) ** 2).sum(axis=2), a / a.sum(), b / b.sum()
+
+
+def check_optimal(r, M, a, b):
+    """Weak duality: a feasible plan and feasible prices of one value are both optimal."""
+    f, g = r.potentials
+    mass = a.sum()
+    size = max(abs(f).max(), abs(g).max(), np.max(M[np.isfinite(M)]))
+    assert (r.plan >= 0).all()
+    assert abs(r.plan.sum(axis=1) - a).sum() + abs(r.plan.sum(axis=0) - b).sum() <= 1e-9 * mass
+    assert np.min(M - f[:, None] - g) >= -1e-14 * size
+    cost = np.sum(r.plan[r.plan > 0] * M[r.plan > 0])
+    assert cost - (a @ f + b @ g) <= 1e-13 * mass * size
+    assert r.value == r.value_linear == pytest.approx(cost, rel=1e-13)
+    slack = 1e-14 * mass * size
+    assert r.bounds[0] - slack <= r.value <= r.bounds[1] + slack
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "assignment 500",
+        "images-L2",
+        "images-L1",
+        "densities-L2 500",
+        "densities-L1 300",
+        "clouds",
+        "weighted",
+    ],
+)
+def test_the_value_is_that_of_the_network_simplex(problem, name):
+    known = {"clouds": False, "weighted": True}
+    M, a, b = clouds(500, known[name]) if name in known else problem(name)
+    r = transport.solve(M, a, b, reg=0)
+    assert r.success
+    assert r.value == pytest.approx(ot.emd2(a, b, M, numItermax=10**7), rel=AGREE)
+    check_optimal(r, M, a, b)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 12),
+    m=st.integers(1, 12),
+    kind=st.sampled_from(["any", "ties", "constant", "zero weights", "shifted", "large ones"]),
+    mass=st.sampled_from([1.0, 1e-3, 300.0]),
+    seed=st.integers(0, 2**16),
+)
+def test_prices_certify_the_plan(n, m, kind, mass, seed):
+    rng = np.random.default_rng(seed)
+    M, a, b = rng.random((n, m)), rng.random(n) + 1e-3, rng.random(m) + 1e-3
+    if kind == "ties":
+        M, a, b = rng.integers(0, 3, (n, m)).astype(float), np.ones(n), np.ones(m)
+    elif kind == "constant":
+        M[:] = -0.7
+    elif kind == "zero weights":
+        a[1:] *= rng.random(n - 1) < 0.6
+        b[1:] *= rng.random(m - 1) < 0.6
+    elif kind == "shifted":
+        M += 1e4 * rng.standard_normal((n, 1))
+    elif kind == "large ones":
+        M[rng.random((n, m)) < 0.5] = 1e7
+    a, b = mass * a / a.sum(), mass * b / b.sum()
+    r = transport.solve(M, a, b, reg=0)
+    assert r.success
+    rows, columns = a > 0, b > 0
+    assert not r.plan[~rows].any()
+    assert not r.plan[:, ~columns].any()
+    f, g = r.potentials
+    assert np.isneginf(f[~rows]).all()
+    assert np.isneginf(g[~columns]).all()
+    inner = transport.TransportResult(
+        x=(f[rows], g[columns]), status=r.status, residual=r.residual, plan=r.plan[np.ix_(rows, columns)],
+        value=r.value, value_linear=r.value_linear, bounds=r.bounds,
+    )  # fmt: skip
+    check_optimal(inner, M[np.ix_(rows, columns)], a[rows], b[columns])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_assignment_is_a_permutation(seed):
+    M = np.random.default_rng(seed).random((40, 40))
+    r = transport.solve(M, reg_type="none")
+    rows, columns = linear_sum_assignment(M)
+    assert r.value == pytest.approx(M[rows, columns].mean(), rel=1e-13)
+    np.testing.assert_array_equal(r.plan[rows, columns], 1 / 40)
+    assert np.count_nonzero(r.plan) == 40
+
+
+def test_the_plan_is_a_vertex():
+    """Its pairs form no cycle: as a graph it has as many edges as vertices less parts."""
+    M, a, b = clouds(150, weights=True)
+    i, j = np.nonzero(transport.solve(M, a, b, reg=0).plan)
+    graph = coo_array((np.ones(i.size), (i, 150 + j)), shape=(300, 300))
+    assert i.size == 300 - connected_components(graph, directed=False)[0]
+
+
+def test_pairs_that_were_left_out_come_back(monkeypatch):
+    """From few pairs of each row, and a feasible plan among them, the rounds arrive at the same cost."""
+    M, a, b = clouds(60, weights=True)
+    expected = transport.solve(M, a, b, reg=0)
+    monkeypatch.setattr("numsolve.transport.exact.THETA", 1e-3)
+    monkeypatch.setattr("numsolve.transport.exact.MOST", 2)
+    r = transport.solve(M, a, b, reg=0)
+    assert len(r.history) > len(expected.history)
+    assert r.value == pytest.approx(expected.value, rel=AGREE)
+    check_optimal(r, M, a, b)
+
+
+def test_forbidden_pairs_are_not_used_and_may_admit_no_plan():
+    M = np.array([[0.0, 1.0, np.inf], [np.inf, 0.5, 0.0]])
+    r = transport.solve(M, [0.4, 0.6], [0.3, 0.3, 0.4], reg=0)
+    check_optimal(r, M, np.array([0.4, 0.6]), np.array([0.3, 0.3, 0.4]))
+    with pytest.warns(ConvergenceWarning, match="cannot carry"):
+        r = transport.solve(M, [0.6, 0.4], [0.1, 0.1, 0.8], reg=0)
+    assert r.status is Status.INFEASIBLE
+
+
+def test_batches_and_float32_and_plans_that_are_not_wanted():
+    M = np.random.default_rng(0).random((3, 20, 30))
+    r = transport.solve(M, reg=0)
+    one = transport.solve(M[1].astype(np.float32), reg=0)
+    assert r.success.all()
+    assert one.plan.dtype == np.float32
+    assert one.value == pytest.approx(r.value[1], rel=1e-6)
+    bare = transport.solve(M[1], reg=0, return_plan=False)
+    assert bare.plan is None
+    assert bare.value == r.value[1]
+
+
+def test_a_run_that_is_cut_short_has_the_entropic_plan_and_bounds_that_hold():
+    M, a, b = clouds(100, weights=True)
+    exact = ot.emd2(a, b, M)
+    for cut in ({"maxiter": 5}, {"time_limit": 0.0}):
+        with pytest.warns(ConvergenceWarning):
+            r = transport.solve(M, a, b, reg=0, **cut)
+        assert not r.success
+        assert r.bounds[0] <= exact <= r.bounds[1]
+        assert r.value == r.value_linear
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        late = transport.solve(M, a, b, reg=0, maxiter=transport.solve(M, a, b, reg=0).nit - 1)
+    assert late.status is Status.MAXITER
+
+
+def test_ctrl_c_in_a_round_returns_what_there_is(monkeypatch):
+    M, a, b = clouds(60, weights=True)
+    rounds = []
+
+    def pressed(*args):
+        rounds.append(args)
+        if len(rounds) == stop:
+            raise KeyboardInterrupt
+        return _pairs.vertex(*args)
+
+    monkeypatch.setattr("numsolve.transport.exact.THETA", 1e-3)  # for more than one round
+    monkeypatch.setattr("numsolve.transport.exact.vertex", pressed)
+    for stop in (1, 3):  # noqa: B007  (read by `pressed`)
+        rounds.clear()
+        with pytest.warns(ConvergenceWarning, match="interrupted"):
+            r = transport.solve(M, a, b, reg=0)
+        assert r.status is Status.INTERRUPTED
+        assert r.bounds[0] <= ot.emd2(a, b, M) <= r.bounds[1]
+        assert abs(r.plan.sum(axis=1) - a).sum() < 0.01
+
+
+def test_the_gradient_is_that_of_the_value_and_the_plan_has_none():
+    M, a, b = clouds(30, weights=True)
+    r = transport.solve(M, a, b, reg=0)
+    bump = 1e-7 * np.random.default_rng(0).standard_normal(M.shape)
+    up, down = (transport.solve(M + s * bump, a, b, reg=0).value for s in (1, -1))
+    assert (up - down) / 2 == pytest.approx(np.sum(r.gradient().M * bump), rel=1e-6)
+    with pytest.raises(ValueError, match="has no derivative"):
+        r.vjp(M)
+
+
+def test_prices_of_unconnected_parts_stay_near_those_before():
+    """Two pairs that nothing joins keep the differences that the old prices had."""
+    pairs = _pairs.Pairs(np.array([0, 1]), np.array([0, 1]), np.array([1.0, 2.0]))
+    a = np.array([0.5, 0.5])
+    near = np.array([0.7, 0.2]), np.array([0.3, 1.8])
+    plan, (f, g) = _pairs.vertex(pairs, a, a, near, Limits())
+    np.testing.assert_array_equal(plan, a)
+    np.testing.assert_allclose(f, near[0])
+    np.testing.assert_allclose(g, near[1])
