@@ -87,18 +87,18 @@ def unseen(
     `table` (elements, points) are the values of V at the quadrature points, `functions` (m, elements, points)
     those of f. The midpoints of `BETWEEN` equal parts of each element are looked at.
     """
-    xi, first = _between(mesh.n_quad, exponent)
-    rest = _between(mesh.n_quad, 0.0)[1]
-    lengths = np.diff(mesh.edges)
-
-    def between(values: Array) -> Array:
-        return np.concatenate([values[..., :1, :] @ first.T, values[..., 1:, :] @ rest.T], axis=-2)
-
-    r = mesh.edges[:-1, None] + lengths[:, None] * (1 + xi) / 2
+    first, rest = _between(mesh.n_quad, exponent), _between(mesh.n_quad, 0.0)
+    r, lengths = _places(mesh), np.diff(mesh.edges)
     with np.errstate(over="ignore", invalid="ignore"):
-        off = V(r.ravel()).reshape(r.shape) - between(table)
-        missed = np.abs(np.einsum("eq,meq->me", off, between(functions))) * lengths / BETWEEN
-    return np.asarray(np.where(np.isnan(missed), np.inf, missed))
+        off = V(r.ravel()).reshape(r.shape)
+        off[0] -= table[0] @ first.T
+        off[1:] -= table[1:] @ rest.T
+        size = np.maximum(off.max(axis=1), -off.min(axis=1))
+        missed = np.zeros(functions.shape[:-1])
+        for e in np.flatnonzero(~(size <= SEEN * np.abs(table).max())):
+            f = functions[:, e] @ (rest if e else first).T
+            missed[:, e] = np.abs(f @ off[e]) * lengths[e] / BETWEEN
+    return np.where(np.isnan(missed), np.inf, missed)
 
 
 @lru_cache(maxsize=64)
