@@ -143,18 +143,17 @@ def _pull(
                 t, h = jnp.where(active, t, t1), jnp.where(active, h, 0.0)
                 y = jnp.where(wide(active, y), y, raw.y)
             first, own = slope(floats, y, t, others)
-            (ks, before, g), pull_march = jax.vjp(
+            (ks, before, _), pull_march = jax.vjp(
                 lambda floats, y, k: scheme.march((floats, others), t, h, y, k), floats, y, first
             )
             _, pull_measure = jax.vjp(
                 lambda y, ks, before, g: measures(scheme.measure(h, y, ks, before, g)),
-                *(y, (*ks, after[0]), before, g),
+                *(y, (*ks, after[0]), before, after[2]),
             )
             new, (*ks_bar, last_bar), before_bar, g_bar = pull_measure(given)
             at_end, from_end = pull_slope(after[1], last_bar + first_bar)
-            g_bar = jax.lax.optimization_barrier(g_bar + from_end + ybar)
-            more, further, first_bar = pull_march((tuple(ks_bar), before_bar, g_bar))
-            more, new, after = jax.tree.map(jnp.add, more, at_end), new + further, (first, own)
+            more, further, first_bar = pull_march((tuple(ks_bar), before_bar, g_bar + from_end + ybar))
+            more, new, after = jax.tree.map(jnp.add, more, at_end), new + further, (first, own, y)
         ybar = new + direct if not lanes else jnp.where(wide(active, ybar), new + direct, ybar)
         return ybar, first_bar, jax.tree.map(jnp.add, floats_bar, more), saved, after
 
@@ -187,7 +186,8 @@ def _pull(
     ybar = jnp.zeros_like(y0) if is_zero(bar.y) else bar.y
     last = None if ts is None else jnp.full(n_steps.shape, ts.shape[0] - 1, jnp.int32)
     end = jnp.broadcast_to(t1, n_steps.shape)
-    after = slope(floats, raw.y, end, others) if shares else None
+    # What the step before will need: the slope at its end, how to pull it back, and that state.
+    after = (*slope(floats, raw.y, end, others), raw.y) if shares else None
     state = (ybar, jnp.zeros_like(y0) if shares else None, jax.tree.map(jnp.zeros_like, floats), last, after)
     trips, do = (most, one) if every == 1 else (-(-most // every), segment)
     ybar, first_bar, floats_bar, _, after = jax.lax.fori_loop(
