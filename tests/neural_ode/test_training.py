@@ -14,7 +14,15 @@ optax = pytest.importorskip("optax")
 jnp = jax.numpy
 
 from numsolve import ConvergenceWarning, Status
-from numsolve.neural_ode import CostTarget, ExponentialDecay, error_penalty, heuristics, odesolve, problems, train
+from numsolve.neural_ode import (
+    CostTarget,
+    ExponentialDecay,
+    error_penalty,
+    heuristics,
+    odesolve,
+    problems,
+    train,
+)
 
 DATA = (np.linspace(1.0, 2.0, 12), 0.2 * np.linspace(1.0, 2.0, 12))
 ADAM = optax.adam(0.05)
