@@ -120,7 +120,8 @@ class RungeKutta:
         import jax.numpy as jnp
 
         # The barrier keeps XLA from computing e again for each stage that its slope is handed to.
-        e = jax.lax.optimization_barrier(wide(h, y) * _combine(self.tableau.d, list(ks)))
+        hold: Any = jax.lax.optimization_barrier
+        e = hold(wide(h, y) * _combine(self.tableau.d, list(ks)))
         error = self.norms.error(e, y, g)  # (2)
         if self.tableau.senses_stiffness:
             stiffness = self.norms.quotient(ks[-1] - ks[-2], g - before)  # (3)

@@ -235,8 +235,9 @@ def train(
             it.record(value, shown, converged=end and np.isfinite(value), nfev=nfev, coefficient=strength)
     if path is not None and it.status is not Status.NONFINITE:
         save(path, now, run)
-    steered = isinstance(coefficient, CostTarget)
-    last = float(coefficient.coefficient(now.state[2])) if steered else table.strength
+    last = table.strength
+    if isinstance(coefficient, CostTarget):
+        last = float(coefficient.coefficient(now.state[2]))
     return it.result(
         TrainResult,
         **({} if it.nit else {"x": shown}),
