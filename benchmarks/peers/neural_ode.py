@@ -2,8 +2,8 @@
 
 Attempts are forced equal: both sides take the same number of steps of one length, through their adaptive
 machinery, errors and acceptance included (diffrax with `factormin = factormax = 1`). diffrax's tuned
-checkpoints are eight, room for all steps that are taken and little more: faster than one for each step that is
-allowed. The error is the relative distance of both gradients.
+checkpoints are eight, room for the steps that are taken and little more: faster than one for each step that
+is allowed. The error is the relative distance of both gradients.
 
 How far from the floor: a step costs 6 evaluations forward; backward it costs 6 more to compute it again and 6
 products with the transposed Jacobian, each worth two evaluations: 24 in all, with the error penalty or
