@@ -1,26 +1,29 @@
 """Gradients of a solve beside diffrax, what a penalty adds, and steps for each sample.
 
 Attempts are forced equal: both sides take the same number of steps of one length, through their adaptive
-machinery, errors and acceptance included (diffrax with `factormin = factormax = 1`). diffrax has as many
-checkpoints as it takes steps at most, which is its best setting here. The error is the relative distance of
-both gradients.
+machinery, errors and acceptance included (diffrax with `factormin = factormax = 1`). diffrax's tuned
+checkpoints are eight, room for the steps that are taken and little more: faster than one for each step that
+is allowed. The error is the relative distance of both gradients.
 
 How far from the floor: a step costs 6 evaluations forward; backward it costs 6 more to compute it again and 6
-products with the transposed Jacobian, each worth two evaluations: 24 in all. The error needs the last slope
-too: one evaluation more, 1/24, for its product is put together with that of the next step's first slope. On
-wide networks matrix products are all of it.
+products with the transposed Jacobian, each worth two evaluations: 24 in all, with the error penalty or
+without, for the last slope of a step comes from the step after. On wide networks matrix products are all of
+it.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from _harness import Case, Peer, main
+from numsolve import neural_ode as node
 from numsolve.neural_ode import error_penalty, odesolve
 from numsolve.neural_ode.problems import mlp, mlp_params, van_der_pol
 
@@ -30,7 +33,7 @@ SIZES = {
     "64-100-64": ((64, 100, 64), 128, 6),
     "784-100-784": ((784, 100, 784), 128, 6),
 }
-STEPS = 64
+STEPS, CHECKPOINTS = 64, 8
 
 
 def loaded() -> Any:
@@ -63,7 +66,7 @@ def theirs(params: Any, y0: Any, steps: int, adjoint: str) -> Any:
     import diffrax
 
     adjoints: dict[str, Callable[[], Any]] = {
-        "tuned checkpoints": lambda: diffrax.RecursiveCheckpointAdjoint(checkpoints=STEPS),
+        "tuned checkpoints": lambda: diffrax.RecursiveCheckpointAdjoint(checkpoints=CHECKPOINTS),
         "default": diffrax.RecursiveCheckpointAdjoint,
         "BacksolveAdjoint": lambda: diffrax.BacksolveAdjoint(
             stepsize_controller=diffrax.PIDController(rtol=1e-2, atol=1e-2, factormin=1.0, factormax=1.0)
@@ -169,6 +172,63 @@ def penalty_case(name: str) -> Case:
     )
 
 
+def training_case(name: str) -> Case:
+    """The gradient of one solve with what each method trains on, at the same number of steps."""
+    params, y0, steps = problem(name)
+    jax = loaded()
+    key = jax.random.key(1)
+
+    def solved(params: Any, f: Any = mlp, start: Any = y0, span: Any = (0.0, 1.0), **settings: Any) -> Any:
+        fixed = {"rtol": 1e-2, "atol": 1e-2, "controller": "fixed", "h0": 1 / steps, "max_steps": STEPS}
+        return odesolve(f, start, span, params, **(fixed | settings))
+
+    def penalised(penalty: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+        def loss(params: Any) -> Any:
+            sol = solved(params)
+            return (sol.y**2).sum() + 0.1 * penalty(sol, params)
+
+        return loss
+
+    def taylor(params: Any, order: int) -> Any:
+        augmented, split = node.taylor_dynamics(mlp, order=order)
+        sol = solved(params, augmented, (y0, jax.numpy.zeros(())), error_weight=(1.0, 0.0))
+        y, penalty = split(sol.y)
+        return (y**2).sum() + 0.1 * penalty
+
+    def steered(params: Any) -> Any:
+        """The random end, reached in as many steps."""
+        span = node.steer_end(key, (0.0, 1.0), 0.5)
+        return (solved(params, span=span, h0=span[1] / steps).y ** 2).sum()
+
+    def local(sampling: Any) -> Callable[[Any], Any]:
+        return penalised(lambda sol, params: node.local_penalty(mlp, sol, params, key, sampling=sampling))
+
+    methods: dict[str, Callable[[Any], Any]] = {
+        "no penalty": penalised(lambda *_: 0.0),
+        "predicted cost": penalised(lambda sol, _: node.cost_penalty(sol)),
+        "stiffness": penalised(lambda sol, _: node.stiffness_penalty(sol)),
+        "local, unbiased": local("unbiased"),
+        "local, biased": local("biased"),
+        "STEER": steered,
+        "TayNODE, K = 2": partial(taylor, order=2),
+        "TayNODE, K = 3": partial(taylor, order=3),
+    }
+    return Case(
+        f"{name}, what each method trains on",
+        compiled(penalised(lambda sol, _: error_penalty(sol)), params),
+        [
+            Peer("numsolve", compiled(loss, params), name=f"numsolve {label}", value=seconds)
+            for label, loss in methods.items()
+        ],
+        metric="processor time of a gradient",
+        value=seconds,
+        repeats=25,
+        budget=30.0,
+        first_call=False,
+        note="numsolve: with the error penalty; attempts forced equal",
+    )
+
+
 def compile_case(name: str) -> Case:
     """Tracing and compiling a gradient."""
     jax = loaded()
@@ -216,13 +276,34 @@ def sample_case() -> Case:
     )
 
 
+def digits_cases() -> Iterator[Case]:
+    """What each penalty made of the digits: the means over seeds that the gallery keeps."""
+    kept = Path(__file__).resolve().parents[2] / "docs" / "benchmarks" / "gallery" / "digits_nfe.json"
+    plain, *rows = json.loads(kept.read_text())["rows"]
+    for row in rows:
+        yield Case(
+            f"digits, {row['penalty']}, {row['coefficient']}",
+            lambda row=row: row,
+            [Peer("numsolve", lambda: plain, name="numsolve no penalty")],
+            metric="evaluations of a trained solve",
+            unit="calls",
+            value=lambda row: float(np.mean(row["nfev"])),
+            error=lambda row: 1.0 - float(np.mean(row["accuracy"])),
+            repeats=1,
+            first_call=False,
+            note=f"tolerance 1e-8, {len(row['nfev'])} seeds; the error is the part of wrong test digits",
+        )
+
+
 def cases(quick: bool) -> Iterator[Case]:
     """Gradients, compilation, penalties, samples."""
     for name in list(SIZES)[: 1 if quick else 3]:
         yield gradient_case(name)
         yield penalty_case(name)
+    yield training_case("64-100-64")
     yield compile_case("2-50-2")
     yield sample_case()
+    yield from digits_cases()
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ print(
 # Longer runs
 # -----------
 # Double precision, tolerance 1e-8, forty epochs, five seeds (three for the local
-# penalties); kept beside the script that trained it,
+# penalties that end at 0.1 or 0.3); kept beside the script that trained it,
 # ``docs/benchmarks/gallery/record_digits_nfe.py``. Each point is the mean of one setting,
 # its bar the spread of the seeds.
 

@@ -21,6 +21,8 @@ from ._loop import Raw, run
 from ._norms import wide
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._settings import Settings
 
 
@@ -41,8 +43,8 @@ def solve(scheme: Any, theta: Any, t0: Any, t1: Any, y0: Any, h0: Any, ts: Any, 
         return raw, (floats, y0, fixed, raw)
 
     def backward(saved: Any, bar: Raw) -> tuple[Any, Any, None]:
-        floats, y0, (others, t0, _, _, ts), raw = saved
-        return (*_pull(scheme, floats, others, y0, t0, ts, raw, bar, settings), None)
+        floats, y0, (others, t0, t1, _, ts), raw = saved
+        return (*_pull(scheme, floats, others, y0, (t0, t1), ts, raw, bar, settings), None)
 
     rule.defvjp(forward, backward, symbolic_zeros=True)
     raw: Raw = rule(floats, y0, (others, t0, t1, h0, ts))
@@ -66,7 +68,7 @@ def _pull(
     floats: Any,
     others: Any,
     y0: Any,
-    t0: Any,
+    ends: tuple[Any, Any],
     ts: Any,
     raw: Raw,
     bar: Raw,
@@ -75,6 +77,7 @@ def _pull(
     import jax
     import jax.numpy as jnp
 
+    t0, t1 = ends
     lanes, every, rows, n_steps = scheme.norms.lanes, settings.checkpoint, raw.rows, raw.naccepted
     wants = {
         "error": not is_zero(bar.rows.error),
@@ -83,9 +86,10 @@ def _pull(
         "stages": not is_zero(bar.rows.stages),
         "states": not is_zero(bar.rows.states),
     }
-    # The last slope of a step is the first of the next one. Where its value matters, its cotangent waits for
-    # the one from the step before it, and f is pulled back there once.
+    # The last slope of a step is the first of the next one. Where its value matters, it comes with its
+    # derivative from the step after, which was pulled back before, and f is called for it once.
     shares = scheme.shares and any(wants[name] for name in ("error", "stiffness", "saved", "stages"))
+    slope, pull_slope = _linearised(lambda floats, y, t, others: scheme.f((floats, others), t, y))
     most = jnp.max(n_steps)
     ok = raw.status == Status.CONVERGED.value
 
@@ -95,50 +99,63 @@ def _pull(
             return jax.lax.dynamic_index_in_dim(values, n, 0, keepdims=False)
         return values[jnp.clip(n, 0, jnp.maximum(n_steps - 1, 0)), jnp.arange(n_steps.shape[0])]
 
-    def outputs(floats: Any, y: Any, first: Any, t: Any, h: Any) -> dict[str, Any]:
-        theta = (floats, others)
-        step = scheme.attempt(theta, t, h, y, first) if shares else scheme.replay(theta, t, h, y)
-        out: dict[str, Any] = {"y": step.y, "first": step.memory if shares else None}
-        if wants["error"]:
-            out["error"] = step.error
-        if wants["stiffness"]:
-            out["stiffness"] = step.stiffness
-        if wants["saved"] or wants["stages"]:
-            out["stages"] = step.stages
-        return out
+    def only(active: Any, x: Any) -> Any:
+        """Zero for a sample whose step this is not."""
+        return jnp.where(wide(active, x), x, 0.0) if lanes else x
+
+    def measures(step: Any) -> dict[str, Any]:
+        """What of a step has a cotangent beside the new state."""
+        out = {name: getattr(step, name) for name in ("error", "stiffness") if wants[name]}
+        return out | ({"stages": step.stages} if wants["saved"] or wants["stages"] else {})
 
     def back(n: Any, y: Any, state: Any) -> Any:
         """Pull the cotangents through step n, which started at y."""
-        ybar, first_bar, floats_bar, saved = state
+        ybar, first_bar, floats_bar, saved, after = state
         active = n < n_steps
         t, h = row(rows.t, n), row(rows.h, n)
-        given: dict[str, Any] = {"y": jnp.where(wide(active, ybar), ybar, 0.0), "first": None}
-        first = None
-        if shares:
-            first = scheme.f((floats, others), t, y)
-            given["first"] = jnp.where(wide(active, y), first_bar, 0.0)
         direct: Any = 0.0
+        given: dict[str, Any] = {}
         for name in ("error", "stiffness"):
             if wants[name]:
-                given[name] = jnp.where(active, row(getattr(bar.rows, name), n), 0.0)
+                given[name] = only(active, row(getattr(bar.rows, name), n))
         if wants["saved"] or wants["stages"]:
             kbar = [jnp.zeros_like(y) for _ in range(scheme.kept)]
             if wants["stages"]:
                 stacked = row(bar.rows.stages, n)
                 axis = 1 if lanes else 0
                 parts = (jax.lax.index_in_dim(stacked, j, axis, keepdims=False) for j in range(len(kbar)))
-                kbar = [jnp.where(wide(active, y), part, 0.0) for part in parts]
+                kbar = [only(active, part) for part in parts]
             if wants["saved"]:
                 kbar, direct, saved = _from_saved(scheme, ts, bar.ys, t, h, y, active, kbar, saved, lanes)
             given["stages"] = tuple(kbar)
-        _, pull = jax.vjp(lambda floats, y, first: outputs(floats, y, first, t, h), floats, y, first)
-        more, new, new_first = pull(given)
         if wants["states"]:
-            direct = direct + jnp.where(wide(active, y), row(bar.rows.states, n), 0.0)
-        ybar = jnp.where(wide(active, ybar), new + direct, ybar)
-        if shares:
-            first_bar = jnp.where(wide(active, y), new_first, first_bar)
-        return ybar, first_bar, jax.tree.map(jnp.add, floats_bar, more), saved
+            direct = direct + only(active, row(bar.rows.states, n))
+        if not shares:
+
+            def step_from(floats: Any, y: Any) -> Any:
+                step = scheme.replay((floats, others), t, h, y)
+                return step.y, measures(step)
+
+            _, pull = jax.vjp(step_from, floats, y)
+            more, new = pull((only(active, ybar), given))
+        else:
+            if lanes:  # a sample that has ended rests at its end
+                t, h = jnp.where(active, t, t1), jnp.where(active, h, 0.0)
+                y = jnp.where(wide(active, y), y, raw.y)
+            first, own = slope(floats, y, t, others)
+            (ks, before, _), pull_march = jax.vjp(
+                lambda floats, y, k: scheme.march((floats, others), t, h, y, k), floats, y, first
+            )
+            _, pull_measure = jax.vjp(
+                lambda y, ks, before, g: measures(scheme.measure(h, y, ks, before, g)),
+                *(y, (*ks, after[0]), before, after[2]),
+            )
+            new, (*ks_bar, last_bar), before_bar, g_bar = pull_measure(given)
+            at_end, from_end = pull_slope(after[1], last_bar + first_bar)
+            more, further, first_bar = pull_march((tuple(ks_bar), before_bar, g_bar + from_end + ybar))
+            more, new, after = jax.tree.map(jnp.add, more, at_end), new + further, (first, own, y)
+        ybar = new + direct if not lanes else jnp.where(wide(active, ybar), new + direct, ybar)
+        return ybar, first_bar, jax.tree.map(jnp.add, floats_bar, more), saved, after
 
     def one(n: Any, state: Any) -> Any:
         return back(n, row(rows.states, n), state)
@@ -146,7 +163,7 @@ def _pull(
     def segment(s: Any, state: Any) -> Any:
         """The steps s * every, ..., from one kept state."""
         y = rows.states[s] if lanes else jax.lax.dynamic_index_in_dim(rows.states, s, 0, keepdims=False)
-        y = jnp.where(wide(s * every < n_steps, y), y, y0)
+        y = jnp.where(wide(s * every < n_steps, y), y, raw.y)
         count = jnp.minimum(every, most - s * every)
         kept = jnp.zeros((every, *y.shape), y.dtype)
 
@@ -168,16 +185,16 @@ def _pull(
 
     ybar = jnp.zeros_like(y0) if is_zero(bar.y) else bar.y
     last = None if ts is None else jnp.full(n_steps.shape, ts.shape[0] - 1, jnp.int32)
-    first_bar = jnp.zeros_like(y0) if shares else None
-    state = (ybar, first_bar, jax.tree.map(jnp.zeros_like, floats), last)
+    end = jnp.broadcast_to(t1, n_steps.shape)
+    # What the step before will need: the slope at its end, how to pull it back, and that state.
+    after = (*slope(floats, raw.y, end, others), raw.y) if shares else None
+    state = (ybar, jnp.zeros_like(y0) if shares else None, jax.tree.map(jnp.zeros_like, floats), last, after)
     trips, do = (most, one) if every == 1 else (-(-most // every), segment)
-    ybar, first_bar, floats_bar, _ = jax.lax.fori_loop(
+    ybar, first_bar, floats_bar, _, after = jax.lax.fori_loop(
         0, trips, lambda i, state: do(trips - 1 - i, state), state
     )
     if shares:
-        start = jnp.broadcast_to(t0, n_steps.shape)
-        _, pull = jax.vjp(lambda floats, y: scheme.f((floats, others), start, y), floats, y0)
-        more, new = pull(first_bar)
+        more, new = pull_slope(after[1], first_bar)
         floats_bar, ybar = jax.tree.map(jnp.add, floats_bar, more), ybar + new
     if wants["saved"]:  # times at t0 itself
         index = jnp.arange(ts.shape[0]).reshape(-1, *(1,) * y0.ndim)
@@ -186,6 +203,38 @@ def _pull(
     any_failed = jnp.sum(failed)
     floats_bar = jax.tree.map(lambda g: g + any_failed.astype(g.dtype), floats_bar)
     return floats_bar, ybar + wide(failed, ybar)
+
+
+def _linearised(f: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`jax.vjp` in two parts, between which are arrays that a loop can carry.
+
+    Parameters
+    ----------
+    f : callable
+        A function of two differentiable arguments and of others.
+
+    Returns
+    -------
+    value : callable
+        Gives the value of `f` and the arrays.
+    pull : callable
+        Takes the arrays and a cotangent.
+    """
+    import jax
+
+    trees: list[Any] = []
+
+    @jax.jit  # one trace for all calls: what the arrays mean is the same in each
+    def value(floats: Any, y: Any, *rest: Any) -> Any:
+        out, pull = jax.vjp(lambda floats, y: f(floats, y, *rest), floats, y)
+        arrays, tree = jax.tree.flatten(pull)
+        trees.append(tree)
+        return out, arrays
+
+    def pull(arrays: list[Any], bar: Any) -> Any:
+        return jax.tree.unflatten(trees[-1], arrays)(bar)
+
+    return value, pull
 
 
 def _from_saved(

@@ -101,19 +101,33 @@ class RungeKutta:
 
     def attempt(self, theta: Any, t: Any, h: Any, y: Array, k: Array) -> Attempt:
         """One step (1), whose first stage is k."""
+        ks, before, g = self.march(theta, t, h, y, k)
+        ks = (*ks, self.f(theta, t + self.tableau.c[-1] * h, g))  # (1)
+        return self.measure(h, y, ks, before, g)
+
+    def march(self, theta: Any, t: Any, h: Any, y: Array, k: Array) -> tuple[tuple[Array, ...], Array, Array]:
+        """All slopes of (1) but the last, the state before the last, and the last: the new one."""
+        rows, c = self.tableau.a, self.tableau.c
+        step, ks, g = wide(h, y), [k], y
+        for row, c_i in zip(rows[1:-1], c[1:-1], strict=True):
+            g = y + step * _combine(row, ks)  # (1)
+            ks.append(self.f(theta, t + c_i * h, g))  # (1)
+        return tuple(ks), g, y + step * _combine(rows[-1], ks)  # (1)
+
+    def measure(self, h: Any, y: Array, ks: tuple[Array, ...], before: Array, g: Array) -> Attempt:
+        """The error and the stiffness of a step."""
+        import jax
         import jax.numpy as jnp
 
-        rows, c = self.tableau.a, self.tableau.c
-        step, ks, g, before = wide(h, y), [k], y, y
-        for row, c_i in zip(rows[1:], c[1:], strict=True):
-            before, g = g, y + step * _combine(row, ks)  # (1)
-            ks.append(self.f(theta, t + c_i * h, g))  # (1)
-        error = self.norms.error(step * _combine(self.tableau.d, ks), y, g)  # (2)
+        # The barrier keeps XLA from computing e again for each stage that its slope is handed to.
+        hold: Any = jax.lax.optimization_barrier
+        e = hold(wide(h, y) * _combine(self.tableau.d, list(ks)))
+        error = self.norms.error(e, y, g)  # (2)
         if self.tableau.senses_stiffness:
             stiffness = self.norms.quotient(ks[-1] - ks[-2], g - before)  # (3)
         else:
             stiffness = jnp.full_like(error, jnp.nan)
-        return Attempt(g, ks[-1], error, stiffness, tuple(ks))
+        return Attempt(g, ks[-1], error, stiffness, ks)
 
     def replay(self, theta: Any, t: Any, h: Any, y: Array) -> Attempt:
         """The same step as a function of its start alone: what the adjoint differentiates."""

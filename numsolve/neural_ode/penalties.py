@@ -196,6 +196,11 @@ def local_penalty(
     ValueError
         If the solve has not what it takes.
 
+    Notes
+    -----
+    It stands for a mean over the steps where `error_penalty` is their sum, so that its coefficient is larger.
+    It should fall little: on digits, from 1 to 0.4 with `ExponentialDecay` was right.
+
     Examples
     --------
     >>> import jax

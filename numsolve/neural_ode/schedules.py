@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CostTarget", "ExponentialDecay"]
 
+#: batches that the two means of `CostTarget` reach back, and how far their difference is carried on
+SHORT, LONG, LEAD = 8, 32, 4.0
+#: how much faster the coefficient falls than it rises: a model recovers slowly from one too large
+FALL = 4.0
+
 
 @dataclass(frozen=True)
 class ExponentialDecay:
@@ -53,9 +58,17 @@ class ExponentialDecay:
 class CostTarget:
     """A coefficient that finds itself: it grows while solves cost more than wanted, and falls else.
 
-    After each batch the coefficient c becomes ``c exp(rate clip(cost / target - 1, -1, 1))``; within `band`
-    of the target it stays. Its state is c itself, an array, so that it can be kept, and updated under
-    ``jax.jit``.
+    A model answers to its penalty late, so what counts is the cost that is on its way. With means m and M of
+    the logarithm of the cost, over some `SHORT` and `LONG` batches, it is expected at
+
+        p = exp(m + LEAD (m - M)),                                                          (1)
+
+    and after each batch the coefficient c becomes
+
+        c exp(rate e),  e = clip(p / target - 1, -1, 1),  with FALL e for e < 0;            (2)
+
+    within `band` of the target it stays. The state is the array (c, m, M), which can be kept, and updated
+    under ``jax.jit``.
 
     Parameters
     ----------
@@ -77,9 +90,10 @@ class CostTarget:
     >>> import jax.numpy as jnp
     >>> from numsolve.neural_ode import CostTarget, odesolve
     >>> target = CostTarget(attempts=2)
-    >>> c = target.init()
+    >>> state = target.init()
     >>> sol = odesolve(lambda t, y, p: -y, jnp.ones(1), (0.0, 9.0))
-    >>> bool(target.update(c, sol) > c)
+    >>> after = target.update(state, sol)
+    >>> bool(target.coefficient(after) > target.coefficient(state))
     True
     """
 
@@ -105,35 +119,56 @@ class CostTarget:
         checks.real("band", self.band, low=0.0)
 
     def init(self) -> Any:
-        """Return the first state, which is the coefficient.
+        """Return the first state.
+
+        Returns
+        -------
+        array of shape (3,)
+        """
+        jnp = require_jax().numpy
+        return jnp.asarray([self.start, jnp.nan, jnp.nan], jnp.result_type(float))
+
+    def coefficient(self, state: Any) -> Any:
+        """Return the coefficient that a state stands for.
+
+        Parameters
+        ----------
+        state : array of shape (3,)
+            Of `init` or `update`.
 
         Returns
         -------
         array of shape ()
         """
-        jnp = require_jax().numpy
-        return jnp.asarray(self.start, jnp.result_type(float))
+        return state[0]
 
     def update(self, state: Any, sol: ODEResult) -> Any:
         """Return the next state after a solve.
 
         Parameters
         ----------
-        state : array of shape ()
-            The coefficient.
+        state : array of shape (3,)
+            The state whose coefficient was used.
         sol : ODEResult
             The solve that it was used for; a failed one costs its attempts.
 
         Returns
         -------
-        array of shape ()
+        array of shape (3,)
         """
         jnp = require_jax().numpy
-        if self.attempts is not None:
-            ratio = jnp.mean(jnp.asarray(sol.naccepted + sol.nrejected)) / self.attempts
-        else:
-            assert self.nfev is not None
-            ratio = jnp.mean(jnp.asarray(sol.nfev)) / self.nfev
-        excess = jnp.clip(ratio - 1.0, -1.0, 1.0)
+        spent, wanted = sol.naccepted + sol.nrejected, self.attempts
+        if wanted is None:
+            spent, wanted = sol.nfev, self.nfev
+        cost = jnp.log(jnp.maximum(jnp.mean(jnp.asarray(spent, state.dtype)), 1.0))
+        c, short, long = state
+        short, long = (
+            jnp.where(jnp.isnan(mean), cost, mean + (cost - mean) / batches)
+            for mean, batches in ((short, SHORT), (long, LONG))
+        )
+        expected = jnp.exp(short + LEAD * (short - long))  # (1)
+        excess = jnp.clip(expected / wanted - 1.0, -1.0, 1.0)
         excess = jnp.where(jnp.abs(excess) <= self.band, 0.0, excess)
-        return jnp.clip(state * jnp.exp(self.rate * excess), self.low, self.high).astype(state.dtype)
+        excess = jnp.where(excess < 0.0, FALL * excess, excess)
+        c = jnp.clip(c * jnp.exp(self.rate * excess), self.low, self.high)  # (2)
+        return jnp.stack([c, short, long]).astype(state.dtype)

@@ -235,7 +235,9 @@ def train(
             it.record(value, shown, converged=end and np.isfinite(value), nfev=nfev, coefficient=strength)
     if path is not None and it.status is not Status.NONFINITE:
         save(path, now, run)
-    last = float(now.state[2]) if isinstance(coefficient, CostTarget) else table.strength
+    last = table.strength
+    if isinstance(coefficient, CostTarget):
+        last = float(coefficient.coefficient(now.state[2]))
     return it.result(
         TrainResult,
         **({} if it.nit else {"x": shown}),
@@ -318,7 +320,7 @@ class _Program:
         chosen = jax.lax.dynamic_slice_in_dim(order, at * self.size, self.size)
         batch = jax.tree.map(lambda x: jnp.asarray(x)[chosen], data)
         if isinstance(self.coefficient, CostTarget):
-            strength = steered
+            strength = self.coefficient.coefficient(steered)
         else:
             strength = number if self.coefficient is None else self.coefficient(step)
             strength = jnp.asarray(strength, jnp.result_type(float))

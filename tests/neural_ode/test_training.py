@@ -14,7 +14,15 @@ optax = pytest.importorskip("optax")
 jnp = jax.numpy
 
 from numsolve import ConvergenceWarning, Status
-from numsolve.neural_ode import CostTarget, ExponentialDecay, error_penalty, heuristics, odesolve, train
+from numsolve.neural_ode import (
+    CostTarget,
+    ExponentialDecay,
+    error_penalty,
+    heuristics,
+    odesolve,
+    problems,
+    train,
+)
 
 DATA = (np.linspace(1.0, 2.0, 12), 0.2 * np.linspace(1.0, 2.0, 12))
 ADAM = optax.adam(0.05)
@@ -93,6 +101,22 @@ def test_a_schedule_is_a_function_of_the_step():
     decay = ExponentialDecay(1.0, 0.1, 6)
     result = run(coefficient=decay)
     assert result.history["coefficient"] == pytest.approx([decay(i) for i in range(6)])
+
+
+def test_the_budget_controller_ends_near_its_target():
+    """A network learns y -> -y; left alone it takes twice the steps."""
+    starts = np.random.default_rng(0).standard_normal((32, 2))
+    layers = [(3 * w, b) for w, b in problems.mlp_params(jax.random.key(0), (2, 8, 2), time=False)]
+
+    def reflect(params, batch, coefficient, key):
+        sol = odesolve(problems.mlp, batch, (0.0, 1.0), params, rtol=1e-5, atol=1e-5, max_steps=64)
+        return jnp.mean((sol.y + batch) ** 2) + coefficient * error_penalty(sol), sol
+
+    target = CostTarget(nfev=50, start=0.1)
+    result = train(reflect, layers, starts, optax.adam(1e-2), batch_size=32, epochs=260, coefficient=target)
+    spent = np.asarray(result.history["nfev"])
+    assert spent[:100].max() > 1.5 * 50
+    assert abs(spent[-20:] / 50 - 1).max() < 0.2
 
 
 def test_a_loss_that_is_no_number_ends_the_run():
