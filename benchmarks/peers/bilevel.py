@@ -3,8 +3,8 @@
 Real data sets of scikit-learn (breast cancer, digits, wine, diabetes), halved into training and validation.
 Each side ends at 1 % above the same validation loss: for one penalty that of the grid's best, solved to the
 end; what jaxopt has after ten iterations for a penalty a feature; sparse-ho's own. `error` is the excess over
-that loss, computed anew. (The grid itself ends its solves early, at scikit-learn's tolerance. On the wine data
-that is 6 % better on the validation half than any solution; it says nothing of the penalty.)
+that loss, computed anew. (The grid itself ends its solves early, at scikit-learn's tolerance. On the wine
+data that is 6 % better on the validation half than any solution; it says nothing of the penalty.)
 
 Our side factorises Hessians here, as from_estimator makes them; jaxopt's is compiled, and its first call says
 what that takes.

@@ -223,10 +223,9 @@ def _error_estimate(
     that knows only the points of the mesh is interpolated, less its singularity.
     """
     finer, Z, c = mesh.refined(4), channel.Z, channel.c
-    singular = c is not None and mesh.edges[0] == 0.0
-    r = gather(fine.r, finer.n_elements)
-    if not is_known_everywhere(V, finer):
-        exponent = first_exponent(Z, c) if c is not None and singular else 0.0
+    exponent = first_exponent(Z, c) if c is not None and mesh.edges[0] == 0.0 else 0.0
+    r, known = gather(fine.r, finer.n_elements), is_known_everywhere(V, finer)
+    if not known:
         values = fields.refined_potential(mesh, finer, exponent, lanes + Z / tables.r) - Z / fine.r
     else:
         v = read_potential(V, r, Z, covered=True)
@@ -245,8 +244,7 @@ def _error_estimate(
     missed = (fine.weight * values * p**2).sum(axis=-2) - (tables.weight * lanes * states.p**2).sum(axis=-2)
     shares = (fine.weight * change).sum(axis=-2) + np.abs(missed)
     shared = (shares / scale[:, None, None]).sum(axis=0).ravel()[: mesh.n_elements]
-    if callable(V) and is_known_everywhere(V, finer):
-        exponent = first_exponent(Z, c) if singular else 0.0
+    if callable(V) and known:
         hidden = _unseen(states, mesh, V, lanes, tables, Z, exponent)
         hidden[hidden < fields.SEEN * scale[:, None]] = 0.0
         errors, shared = errors + hidden.sum(axis=1), shared + (hidden / scale[:, None]).sum(axis=0)

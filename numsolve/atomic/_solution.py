@@ -190,7 +190,8 @@ def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> floa
     # The error falls like p^(-4 g), the slower the nearer the charge is to c.
     power = 2 * (exponent + 1) if exponent else 4.0
     size = max(abs(energy), 1.0)
-    return change / (1 - (coarse.order / finer.order) ** power) + ROUNDING * size + _unseen(field, size)
+    share: float = 1 - (coarse.order / finer.order) ** power
+    return change / share + ROUNDING * size + _unseen(field, size)
 
 
 def _unseen(field: SelfConsistentField, size: float) -> float:

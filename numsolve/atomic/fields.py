@@ -93,19 +93,28 @@ def unseen(
         off = V(r.ravel()).reshape(r.shape)
         off[0] -= table[0] @ first.T
         off[1:] -= table[1:] @ rest.T
-        size = np.maximum(off.max(axis=1), -off.min(axis=1))
+        largest = np.abs(functions).max(axis=(0, 2))
+        terms = (np.abs(table).mean(axis=1) * largest * lengths).sum()
         missed = np.zeros(functions.shape[:-1])
-        for e in np.flatnonzero(~(size <= SEEN * np.abs(table).max())):
+        size = np.maximum(off.max(axis=1), -off.min(axis=1)) * largest * lengths
+        for e in np.flatnonzero(~(size <= 1e-3 * SEEN * terms)):
             f = functions[:, e] @ (rest if e else first).T
             missed[:, e] = np.abs(f @ off[e]) * lengths[e] / BETWEEN
     return np.where(np.isnan(missed), np.inf, missed)
 
 
+@lru_cache(maxsize=16)
+def _places(mesh: RadialMesh) -> Array:
+    """The midpoints of equal parts of each element."""
+    parts = (np.arange(BETWEEN) + 0.5) / BETWEEN
+    return np.asarray(mesh.edges[:-1, None] + np.diff(mesh.edges)[:, None] * parts)
+
+
 @lru_cache(maxsize=64)
-def _between(points: int, exponent: float) -> tuple[Array, Array]:
-    """Midpoints of equal parts of [-1, 1], and the polynomials of the Gauss points there."""
+def _between(points: int, exponent: float) -> Array:
+    """The polynomials of the Gauss points at the midpoints of equal parts of an element."""
     xi = (2 * np.arange(BETWEEN) + 1) / BETWEEN - 1
-    return xi, basis.lagrange(basis.gauss_rule(points, exponent)[0], xi)
+    return np.asarray(basis.lagrange(basis.gauss_rule(points, exponent)[0], xi))
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,7 @@ caller, or from differences of F, by default complex steps, which are exact to r
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from ._settings import Differences, PlainSolve
     from ._watch import LinearInfo
+
+Result = TypeVar("Result")
 
 
 def root_vjp(
@@ -335,7 +337,7 @@ def solution_jacobian(
     return J
 
 
-def _told(result: Any, info: LinearInfo | None) -> Any:
+def _told(result: Result, info: LinearInfo | None) -> Result | tuple[Result, LinearInfo]:
     """The result, and beside it what was asked about its linear system."""
     return result if info is None else (result, info)
 
