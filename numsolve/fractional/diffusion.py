@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def solve_fractional_diffusion(
     t_span: tuple[float, float],
     *,
     kappa: Values = 1.0,
-    source: Callable[..., ArrayLike] | None = None,
+    source: Callable[[float, Array], ArrayLike] | Callable[[float, Array, Array], ArrayLike] | None = None,
     advection: Values | None = None,
     dt: float | None = None,
     theta: float | None = None,
@@ -256,8 +256,9 @@ def solve_fractional_diffusion(
     if method == "auto":
         method = "dense" if A.shape[0] <= DENSE_UNKNOWNS else "spline"
         reason = f"{obstacle}; {A.shape[0]} unknowns are {'few' if method == 'dense' else 'many'}"
+    of_time = cast("Callable[[float, Array], ArrayLike] | None", source)  # a source of u has gone its way
     march = March(
-        A, u0, kappa, source, start, end, steps, theta, damped, wanted, method, preconditioner, rtol
+        A, u0, kappa, of_time, start, end, steps, theta, damped, wanted, method, preconditioner, rtol
     )
     errors = 0.0
     if candidate is not None:  # a run that nobody watches tells which is better
