@@ -252,7 +252,10 @@ def test_ctrl_c_ends_a_batch_as_a_whole(keyboard):
             timer.start()
             r = large_batch(time_limit=60.0)
             timer.join()
-            assert r.status.tolist() == [Status.CONVERGED, *[Status.INTERRUPTED] * 3]
+            # Where rounding errors have ended a program by then, that stays.
+            assert r.status[0] == Status.CONVERGED
+            assert set(r.status[1:].tolist()) <= {Status.INTERRUPTED, Status.STAGNATED}
+            assert Status.INTERRUPTED in r.status
             assert np.isfinite(r.x).all()
 
 
