@@ -300,7 +300,11 @@ def test_sweeps(change, kind, fragment):
         (lambda: linear.TunedSolver(tuner=3), TypeError, "tuner.suggest must be callable"),
         (lambda: linear.TunedSolver(tuner=linear.TsallisINF([1.0]), arms=[1.0]), ValueError, "not both"),
         (lambda: linear.TunedSolver(context="row"), ValueError, "context must be one of 'auto'"),
-        (lambda: linear.TunedSolver(cost="euros"), ValueError, "cost must be one of 'auto', 'iterations', 'time'"),
+        (
+            lambda: linear.TunedSolver(cost="euros"),
+            ValueError,
+            "cost must be one of 'auto', 'iterations', 'time'",
+        ),
         (lambda: linear.TunedSolver(warm_start="cubic"), ValueError, "warm_start must be one of 'zero'"),
         (lambda: linear.TunedSolver(warm_start="galerkin:k"), ValueError, "a number in place of k"),
         (lambda: linear.TunedSolver(warm_start="galerkin:0"), ValueError, "warm_start must be one of"),

@@ -196,7 +196,7 @@ def batch(**settings):
 
 
 def large_batch(**settings):
-    """The first program is solved at its start, the others never."""
+    """The first program is solved at its start, the others never; rounding errors may end one of them."""
     costs = np.concatenate([np.zeros((1, 90)), LARGE_LP[0] * RNG.uniform(0.5, 2.0, (3, 1))])
     return monotone.solve_lp(costs, *LARGE_LP[1:], **{"tol": 1e-300, "maxiter": 10**9, **settings})
 
@@ -230,16 +230,14 @@ def test_a_batch_can_be_stopped(how):
 
 
 def test_a_batch_keeps_the_time_limit_and_what_is_done():
-    with pytest.warns(ConvergenceWarning, match="1 CONVERGED, 3 TIME_LIMIT"):
+    with pytest.warns(ConvergenceWarning, match="1 CONVERGED, .*TIME_LIMIT"):
         large_batch(time_limit=0.05)
     began = time.process_time()
-    with (
-        threadpool_limits(1),
-        pytest.warns(ConvergenceWarning, match="1 CONVERGED, 3 TIME_LIMIT"),
-    ):
+    with threadpool_limits(1), pytest.warns(ConvergenceWarning, match="1 CONVERGED, .*TIME_LIMIT"):
         r = large_batch(time_limit=2.0)
     assert time.process_time() - began < 2.4
     assert r.nit[0] == 0
+    assert set(r.status[1:].tolist()) <= {Status.TIME_LIMIT, Status.STAGNATED}
     assert (r.nit[1:] > 0).all()
 
 
