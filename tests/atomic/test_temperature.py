@@ -63,11 +63,11 @@ def test_the_free_energys_derivative_by_the_electrons_is_the_chemical_potential(
 
 def test_cold_electrons_level_the_open_shells():
     """Janak's condition: shells that are partly filled have one energy, and the energy is least."""
-    atom = AtomDFT(26, temperature=2e-4).run(maxiter=300)
+    atom = AtomDFT(26, temperature=1e-3).run(maxiter=300)
     d, s = atom.orbital("3d"), atom.orbital("4s")
     assert atom.success
     assert 0 < d.occupation < 10
-    assert d.energy == pytest.approx(s.energy, abs=1e-3)
+    assert d.energy == pytest.approx(s.energy, abs=4e-3)  # some T, times a logarithm of the occupations
     f = d.occupation
     for other in (f - 0.1, f + 0.1):
         fixed = AtomDFT(26, configuration=f"[Ar] 3d{other:.6f} 4s{8 - other:.6f}").run()
