@@ -59,15 +59,16 @@ errors = {
     - np.array(EXACT)
     for xc in ("lda", "pbe")
 }
-fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 for xc, error in errors.items():
-    axes[0].semilogy(charges, np.abs(error), "o-", label=xc.upper())
-axes[0].set(
+    ax.semilogy(charges, np.abs(error), "o-", label=xc.upper())
+ax.set(
     xlabel="Z",
     ylabel="error of the total energy (Ha)",
     title="against exact energies",
 )
-axes[0].legend()
+ax.legend()
+ax.grid(alpha=0.3)
 
 # %%
 # What a pseudopotential of silicon has to reproduce: the logarithmic derivatives of the atom at a radius
@@ -76,20 +77,20 @@ axes[0].legend()
 
 silicon = AtomDFT("Si", xc="pbe").run()
 energies = np.linspace(-1.0, 1.5, 251)
+fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 for momentum, letter in enumerate("spd"):
     slopes = silicon.log_derivative(energies, 2.2, momentum)
     angle = np.unwrap(-np.arctan(slopes), period=np.pi)
-    axes[1].plot(energies, angle / np.pi, label=letter)
+    ax.plot(energies, angle / np.pi, label=letter)
 for label in ("3s", "3p"):
-    axes[1].axvline(silicon.orbital(label).energy, color="gray", linestyle=":")
-axes[1].set(
+    ax.axvline(silicon.orbital(label).energy, color="gray", linestyle=":")
+ax.set(
     xlabel="energy (Ha)",
     ylabel=r"$-\arctan(P'/P)\ /\ \pi$",
     title="silicon at 2.2 bohr",
 )
-axes[1].legend()
-for ax in axes:
-    ax.grid(alpha=0.3)
+ax.legend()
+ax.grid(alpha=0.3)
 plt.show()
 
 ratio = np.abs(errors["lda"] / errors["pbe"])[1:].mean()

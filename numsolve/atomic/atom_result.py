@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
@@ -340,7 +340,7 @@ class AtomResult(Result):
                 Z,
                 self.total_energy,
                 self.orbitals,
-                now._replace(P=now.P / np.sqrt(known.large_norms)[:, None]),
+                replace(now, P=now.P / np.sqrt(known.large_norms)[:, None]),
                 relativistic="no" if known.c is None else "scalar",
                 functional=known.functional,
                 rab=CubicSpline(places, radii)(places, 1),

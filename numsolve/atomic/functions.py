@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from .nucleus import Nucleus
 
 
-class AtomFunctions(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class AtomFunctions:
     """Functions of an atom at radii r, or their derivatives by r.
 
-    Attributes
+    Parameters
     ----------
     r : array
         Radii in bohr.

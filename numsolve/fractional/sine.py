@@ -98,7 +98,18 @@ class SineSolution:
         return np.where((below > 0) & (above > 0), values, np.nan)
 
     def lifted(self, below: Array, above: Array) -> Array:
-        """The function w at fractions of the interval from its left and its right end: (2)."""
+        """Evaluate the function w of (2).
+
+        Parameters
+        ----------
+        below, above : array
+            How far the points are from the left and the right end, over the length of the interval.
+
+        Returns
+        -------
+        array of the shape of `below`
+            Zero where the linear function is.
+        """
         if not any(self.ends):
             return np.zeros(np.shape(below))
         length = self.interval[1] - self.interval[0]

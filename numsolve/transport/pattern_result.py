@@ -85,7 +85,23 @@ class PatternResult(TransportResult):
         return Gradient(a, b, dM)
 
     def barycentric_map(self, Y: ArrayLike) -> Array:
-        """Send each source point to the mean of its targets; see `TransportResult.barycentric_map`."""
+        """Send each source point to the mean of its targets.
+
+        Parameters
+        ----------
+        Y : array of shape (m,) or (m, d)
+            Where the targets are: coordinates, colours, any vectors.
+
+        Returns
+        -------
+        array of shape (n,) or (n, d)
+            ``P Y / (P 1)``; nan for a source of weight zero.
+
+        Raises
+        ------
+        ValueError
+            If there is no plan, or if Y has not one row for each column of it.
+        """
         P: Any = self._existing_plan()
         points = checks.array("Y", Y, ndim=(1, 2))
         if points.shape[0] != P.shape[1]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_the_derivatives_are_those_of_differences(silicon):
     h = 1e-4 * r
     slope = silicon.evaluate(r, derivative=1)
     back2, back, ahead, ahead2 = (silicon.evaluate(r + k * h) for k in (-2, -1, 1, 2))
-    for name in AtomFunctions._fields[1:]:
+    for name in [field.name for field in fields(AtomFunctions)][1:]:
         found = getattr(slope, name)
         if found is None:
             continue
