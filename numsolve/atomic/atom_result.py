@@ -189,7 +189,10 @@ class AtomResult(Result):
         radii = _radii(r)
         order = checks.integer("derivative", derivative, low=0, high=1)
         found = self._known.evaluate(radii.ravel(), order)
-        parts = [None if part is None else part.reshape((*part.shape[:-1], *radii.shape)) for part in found]
+        parts = [
+            None if part is None else part.reshape((*part.shape[:-1], *radii.shape))
+            for part in vars(found).values()
+        ]
         return type(found)(*parts)  # type: ignore[arg-type]
 
     def norm_outside(self, r: ArrayLike) -> Array:
