@@ -84,34 +84,6 @@ class PatternResult(TransportResult):
         a, b, dM = (x.astype(P.dtype) for x in (marked(np, u, r, whole), marked(np, v, c, whole), dM))
         return Gradient(a, b, dM)
 
-    def barycentric_map(self, Y: ArrayLike) -> Array:
-        """Send each source point to the mean of its targets.
-
-        Parameters
-        ----------
-        Y : array of shape (m,) or (m, d)
-            Where the targets are: coordinates, colours, any vectors.
-
-        Returns
-        -------
-        array of shape (n,) or (n, d)
-            ``P Y / (P 1)``; nan for a source of weight zero.
-
-        Raises
-        ------
-        ValueError
-            If there is no plan, or if Y has not one row for each column of it.
-        """
-        P: Any = self._existing_plan()
-        points = checks.array("Y", Y, ndim=(1, 2))
-        if points.shape[0] != P.shape[1]:
-            raise ValueError(
-                f"Y must have {P.shape[1]} rows, one for each column of the plan, got shape {points.shape}"
-            )
-        mass = P.sum(axis=1)
-        mass = np.where(mass > 0, mass, np.nan)
-        return (P @ points) / (mass if points.ndim == 1 else mass[:, None])
-
     def plot(
         self,
         ax: Axes | None = None,

@@ -325,14 +325,14 @@ class TransportResult(Result):
             If there is no plan, or if Y has not one row for each column of it.
         """
         plan = self._existing_plan()
-        xp = arrays.array_namespace(plan=plan, Y=Y)
+        xp = arrays.array_namespace(potentials=self.potentials[0], Y=Y)
         points = checks.array("Y", Y, xp=xp, ndim=(1, 2))
         if points.shape[0] != plan.shape[-1]:
             raise ValueError(
                 f"Y must have {plan.shape[-1]} rows, one for each column of the plan, "
                 f"got shape {tuple(points.shape)}"
             )
-        mass = xp.sum(plan, axis=-1)
+        mass = plan @ xp.ones(plan.shape[-1], dtype=plan.dtype)  # a sparse plan, too
         mass = xp.where(mass > 0, mass, xp.full_like(mass, float("nan")))
         moved = plan @ xp.astype(points, plan.dtype)
         out: Array = moved / (mass if points.ndim == 1 else mass[..., None])
