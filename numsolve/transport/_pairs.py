@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: HiGHS's tolerances: the least that it takes.
 TOLERANCE = 1e-10
+#: By how much the two sides of a part may differ, of a mass of one.
+BALANCE = 1e-9
 #: Seconds between two looks at the keyboard while HiGHS runs.
 LOOK = 0.05
 
@@ -89,26 +91,40 @@ def _assigned(pairs: Pairs, a: Array, prices: Prices) -> tuple[Array, Prices] | 
 def _transported(
     pairs: Pairs, a: Array, b: Array, prices: Prices, limits: Limits
 ) -> tuple[Array, Prices] | None:
-    """Any other plan, and HiGHS's prices."""
+    """Any other plan, and HiGHS's prices.
+
+    The equations of a part that no pair leaves say one thing twice, and its sums differ by rounding errors:
+    that of its largest weight is left out.
+    """
     from scipy.sparse import csc_array
+    from scipy.sparse.csgraph import connected_components
 
     n, m, k = a.size, b.size, pairs.i.size
     rest = pairs.reduced(prices)
     unit, weight = max(float(np.abs(rest).max()), np.finfo(np.float64).tiny), 1.0 / max(n, m)
     indices = np.stack([pairs.i, n + pairs.j], axis=1).ravel().astype(np.int32)
     A = csc_array((np.ones(2 * k), indices, np.arange(0, 2 * k + 1, 2, dtype=np.int32)), shape=(n + m, k))
+    weights = np.concatenate([a, b])
+    count, part = connected_components(A @ A.T, directed=False)
+    excess = np.abs(np.bincount(part[:n], a, count) - np.bincount(part[n:], b, count))
+    if excess.max() > BALANCE:
+        return None
+    order = np.lexsort((weights, part))
+    kept = np.ones(n + m, dtype=bool)
+    kept[order[np.append(np.diff(part[order]) > 0, True)]] = False  # noqa: FBT003  (an entry, not a flag)
     options = {"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE}
     if limits.deadline < math.inf:
         options["time_limit"] = limits.seconds_left
-    marginals = np.concatenate([a, b]) / weight
+    data = {"A_eq": A.tocsr()[kept], "b_eq": weights[kept] / weight, "options": options}
     from scipy.optimize import linprog
 
-    solved = _beside(lambda: linprog(rest / unit, A_eq=A, b_eq=marginals, method="highs-ds", options=options))
+    solved = _beside(lambda: linprog(rest / unit, method="highs-ds", **data))
     if solved.status == 1:
         raise TimeUp
     if solved.x is None:
         return None
-    by = unit * solved.eqlin.marginals
+    by = np.zeros(n + m)
+    by[kept] = unit * solved.eqlin.marginals
     return np.maximum(solved.x, 0.0) * weight, (prices[0] + by[:n], prices[1] + by[n:])
 
 

@@ -166,9 +166,13 @@ class Search:
             while found is None:
                 wider = self._wider(pairs, prices)
                 if wider.i.size == pairs.i.size:
-                    it.stop(
-                        Status.INFEASIBLE, "The allowed pairs cannot carry the weights a to the weights b."
-                    )
+                    if self.problem.forbidden:
+                        it.stop(
+                            Status.INFEASIBLE,
+                            "The allowed pairs cannot carry the weights a to the weights b.",
+                        )
+                    else:  # every plan is allowed: it is rounding that ends the search
+                        it.stop(Status.STAGNATED)
                     return
                 pairs, found = wider, vertex(wider, self.a, self.b, prices, self.limits)
             plan, prices = found

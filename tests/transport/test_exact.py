@@ -206,3 +206,18 @@ def test_prices_of_unconnected_parts_stay_near_those_before():
     np.testing.assert_array_equal(plan, a)
     np.testing.assert_allclose(f, near[0])
     np.testing.assert_allclose(g, near[1])
+
+
+def test_weights_of_many_decades_have_a_plan_where_every_pair_is_allowed():
+    M = np.array([[24.4], [-1738.7], [6.8], [-31.9]])
+    a = np.array([2.1e-11, 4.5e-12, 0.0306, 0.9015])
+    result = transport.solve(M, a, [a.sum()], reg=0)
+    assert result.success
+    np.testing.assert_allclose(result.plan[:, 0], a, rtol=0, atol=1e-10)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        M, a, b = rng.normal(size=(6, 5)), 10 ** rng.uniform(-13, 0, 6), 10 ** rng.uniform(-13, 0, 5)
+        a, b = a / a.sum(), b / b.sum()
+        result = transport.solve(M, a, b, reg=0)
+        assert result.status != Status.INFEASIBLE
+        assert result.value - result.bounds[0] <= 1e-9 * abs(M).max()
