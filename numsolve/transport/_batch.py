@@ -36,9 +36,9 @@ SMALL, ENTRIES = 300, 300_000
 QUICK = 10_000
 
 
-def is_batch(M: ArrayLike, a: Weights, b: Weights) -> bool:
+def is_batch(M: ArrayLike, a: Weights, b: Weights, reg: float | Array = 1.0) -> bool:
     """Whether one of the arguments has an axis too many for a single problem."""
-    return _ndim(M) == 3 or _ndim(a) == 2 or _ndim(b) == 2
+    return _ndim(M) == 3 or _ndim(a) == 2 or _ndim(b) == 2 or _ndim(reg) == 1
 
 
 def solve_batch(
@@ -46,7 +46,7 @@ def solve_batch(
     M: ArrayLike,
     a: Weights,
     b: Weights,
-    reg: float,
+    reg: float | Array,
     limits: Limits,
     *,
     compiled: bool,
@@ -54,7 +54,7 @@ def solve_batch(
     potentials_init: Sequence[ArrayLike] | None,
     return_plan: bool,
 ) -> TransportResult:
-    """Solve each problem by ``solve(M, a, b, limits, **settings)``, or by the compiled loop where that can.
+    """Solve each problem by ``solve(M, a, b, reg, limits, **settings)``, or by the compiled loop if that can.
 
     The monitor counts the problems that are left. Where one of them runs out of time, or Ctrl-C is pressed,
     all ends; what is done is kept.
@@ -68,7 +68,11 @@ def solve_batch(
     p, q = (
         None if x is None else checks.array(name, x, xp=xp, ndim=(1, 2)) for name, x in (("a", a), ("b", b))
     )
-    count = next(x.shape[0] for x, ndim in ((cost, 3), (p, 2), (q, 2)) if x is not None and x.ndim == ndim)
+    stacks = ((cost, 3), (p, 2), (q, 2), (None if isinstance(reg, float) else reg, 1))
+    count = next(x.shape[0] for x, ndim in stacks if x is not None and x.ndim == ndim)
+    if not isinstance(reg, float) and reg.shape != (count,):
+        raise ValueError(f"reg must be a number or {count} of them, one for each problem, got {reg.size}")
+    regs = np.broadcast_to(np.asarray(reg, dtype=np.float64), (count,))
     n, m = cost.shape[-2:]
     for name, x, shape in (("M", cost, (n, m)), ("a", p, (n,)), ("b", q, (m,))):
         if x is not None and x.shape not in {shape, (count, *shape)}:
@@ -83,14 +87,15 @@ def solve_batch(
         start = None if starts is None else (starts[0][i, ...], starts[1][i, ...])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return solve(*own, limits.part(limits.maxiter), potentials_init=start, **settings)
+            limited = limits.part(limits.maxiter)
+            return solve(*own, float(regs[i]), limited, potentials_init=start, **settings)
 
     results: list[TransportResult | None] = [None] * count
     small = 0 < min(n, m) <= SMALL and n * m <= ENTRIES
     with ExitStack() as stack:
         fast = None
         if compiled and arrays.is_numpy(xp) and cost.dtype == np.float64 and count and small:
-            fast = stack.enter_context(_Compiled(data, reg, tol, limits, starts))
+            fast = stack.enter_context(_Compiled(data, regs, tol, limits, starts))
         it = stack.enter_context(
             Monitor(
                 _of_the_whole(limits),
@@ -135,7 +140,7 @@ class _Compiled:
     def __init__(
         self,
         data: tuple[Array, Array | None, Array | None],
-        reg: float,
+        reg: Array,
         tol: float,
         limits: Limits,
         starts: Potentials | None,
@@ -179,7 +184,7 @@ class _Compiled:
 
     def _shift(self, i: Array | slice) -> Array:
         """What the potentials of the sources have over those of the reduced problem."""
-        out: Array = self.offset[i] + self.reg * np.log(self.mass[i])
+        out: Array = self.offset[i] + self.reg[i] * np.log(self.mass[i])
         return out
 
     def solve(self, first: int, last: int) -> bool:
@@ -192,21 +197,22 @@ class _Compiled:
             M, f, g, a, b = np.ascontiguousarray(M.transpose(0, 2, 1)), g, f, b, a
         P = np.zeros(M.shape)
         counts = np.zeros(i.size, dtype=self.kernels.COUNTS)
-        batch = [M, a, b, self.first[i], f, g, P, counts]
+        trace = np.empty((i.size, 0, 2))
+        batch = [M, a, b, self.reg[i], self.first[i], f, g, P, counts, trace]
         halt = np.zeros(1, dtype=np.int64)
         maxiter = self.limits.steps(1000)
 
         def run(part: slice) -> None:
-            M, a, b, start, f, g, P, counts = (x[part] for x in batch)
+            M, a, b, reg, start, f, g, P, counts, trace = (x[part] for x in batch)
             rows = np.empty((self.kernels.ROWS, M.shape[1]))
             columns = np.empty((self.kernels.COLUMNS, M.shape[2]))
-            self.kernels.newton_batch(
-                M, a, b, self.reg, start, self.warm, self.tol, maxiter, f, g, P, counts, halt, rows, columns
-            )
+            problem, found = (M, a, b, reg, start), (f, g, P, counts)
+            settings = self.warm, self.tol, maxiter
+            self.kernels.newton_batch(*problem, *settings, *found, halt, rows, columns, trace)
 
         interrupted = self._shared(run, halt, M)
         with np.errstate(all="ignore"):  # those that were given up, or not reached, hold anything
-            error, linear, low, high = _measured(M, a, b, f, P)
+            error, linear, low, high = measured(M, a, b, f, P)
             self.done[i] = counts["converged"].astype(bool) & (error <= self.tol)
             if self.swapped:
                 P, f, g = P.transpose(0, 2, 1), g, f
@@ -249,7 +255,7 @@ class _Compiled:
         bounds: Array,
     ) -> None:
         """Put the answers into the caller's mass and cost; `Problem.values` has the formulas."""
-        mass, offset, reg = self.mass[i], self.offset[i], self.reg
+        mass, offset, reg = self.mass[i], self.offset[i], self.reg[i]
         r, c = P.sum(axis=2), P.sum(axis=1)
         total = r.sum(axis=1)
         entropy = ((r * f).sum(axis=1) + (c * g).sum(axis=1) - linear) / reg
@@ -270,18 +276,18 @@ class _Compiled:
         """Return the result of a problem of the range that was solved last."""
         k = int(np.searchsorted(self.index, i))
         kept = {name: x[k] for name, x in self.kept.items() if name not in {"x", "bounds", "converged"}}
-        stages = kept.pop("stages")
+        stages, reg = kept.pop("stages"), float(self.reg[i])
         return TransportResult(
             x=tuple(x[k] for x in self.kept["x"]),
             bounds=tuple(self.kept["bounds"][k].tolist()),
             nit=int(kept["nnewton"]) + int(stages) - 1,
-            reg=self.reg,
-            reg_path=tuple(self.reg / STAGE_FACTOR**j for j in reversed(range(stages))),
+            reg=reg,
+            reg_path=tuple(reg / STAGE_FACTOR**j for j in reversed(range(stages))),
             **{name: x if getattr(x, "ndim", 0) else x.item() for name, x in kept.items()},
         )
 
 
-def _measured(M: Array, a: Array, b: Array, f: Array, P: Array) -> Array:
+def measured(M: Array, a: Array, b: Array, f: Array, P: Array) -> Array:
     """The errors of the marginals, the costs of the plans, and the bounds of `_bounds`, as four rows."""
     at_once = max(1, PIECE // (M.shape[1] * M.shape[2]))  # so that what lies between stays in a cache
     parts = (slice(k, k + at_once) for k in range(0, max(len(M), 1), at_once))
@@ -309,7 +315,7 @@ def _collect(
     xp: Namespace,
     done: list[TransportResult | None],
     M: Array,
-    reg: float,
+    reg: float | Array,
     return_plan: bool,
 ) -> TransportResult:
     """Make one result of many; problems that were not reached have the status of the run, and no answer."""
@@ -333,7 +339,7 @@ def _collect(
         plan=None if not return_plan else xp.stack([r.plan for r in results]) if results else M,
         status=np.array([int(r.status) for r in results], dtype=np.int64),
         detail="",
-        reg=reg,
+        reg=reg,  # type: ignore[arg-type]  # checkers are told what one problem has
         reg_m=next((r.reg_m for r in done if r is not None), (math.inf, math.inf)),
         bounds=(bounds[:, 0], bounds[:, 1]),
         weights=_weights_of(xp, results),

@@ -25,11 +25,12 @@ ROWS, COLUMNS = 9, 4
 
 
 @kernel
-def newton_batch(M, a, b, reg, first, warm, tol, maxiter, f, g, P, counts, halt, rows, columns):
+def newton_batch(M, a, b, reg, first, warm, tol, maxiter, f, g, P, counts, halt, rows, columns, trace):
     """Solve each problem of a batch; f (the start), g, P and counts are written.
 
-    ``first`` (B,) are the regularisations to begin with, reg times powers of 4, unless a ``warm`` start is
+    ``reg`` (B,) are their regularisations, ``first`` (B,) those to begin with, reg times powers of 4, unless a ``warm`` start is
     good enough for reg itself; a and b have sum one.
+    ``trace`` (B, K, 2) gets the error and the regularisation of the first K points of each.
     """
     for k in range(M.shape[0]):
         if halt[0] != 0:
@@ -38,7 +39,7 @@ def newton_batch(M, a, b, reg, first, warm, tol, maxiter, f, g, P, counts, halt,
             M[k],
             a[k],
             b[k],
-            reg,
+            reg[k],
             first[k],
             warm,
             tol,
@@ -50,11 +51,12 @@ def newton_batch(M, a, b, reg, first, warm, tol, maxiter, f, g, P, counts, halt,
             halt,
             rows,
             columns,
+            trace[k],
         )
 
 
 @inner(inline="always")
-def _solve(M, a, b, reg, first, warm, tol, maxiter, f, g, P, counts, halt, rows, columns):
+def _solve(M, a, b, reg, first, warm, tol, maxiter, f, g, P, counts, halt, rows, columns, trace):
     r, work = rows[0], columns[1:3]
     eps = reg if warm else first
     for j in range(b.size):
@@ -67,12 +69,14 @@ def _solve(M, a, b, reg, first, warm, tol, maxiter, f, g, P, counts, halt, rows,
             transform_into(M, f, g, b, eps, P, g, r, work)
         sweeps = 3
     damping = 1.0
-    for _ in range(maxiter):
+    for step in range(maxiter):
         while sweeps > 0 and _rows_put_right(f, a, r, eps):
             sweeps -= 1
             counts.nsinkhorn += 1
             transform_into(M, f, g, b, eps, P, g, r, work)
         error = _distance(r, a)
+        if step < trace.shape[0]:
+            trace[step, 0], trace[step, 1] = error, eps
         if eps == reg and error <= 0.999 * tol:
             counts.converged = 1
             break

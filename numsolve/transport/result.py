@@ -82,7 +82,8 @@ class TransportResult(Result):
         rounding needs a forbidden pair.
     reg : float
         The regularisation eps; 0 for exact transport, where the plan is any of least cost and (f, g) are
-        prices: ``f_i + g_j <= M_ij``, with equality where the plan is positive.
+        prices: ``f_i + g_j <= M_ij``, with equality where the plan is positive. An array where a batch was
+        given one for each problem.
     reg_m : tuple of float
         The prices of deviations from the marginals; infinite for a balanced problem.
     weights : tuple of array, or None
@@ -215,7 +216,7 @@ class TransportResult(Result):
         (2, 3)
         """
         P = self._existing_plan()
-        if self.reg == 0.0:
+        if np.max(self.reg) == 0.0:
             self._refuse_exact()
         if P.ndim == 3:
             p, q = (None, None) if potentials is None else potentials
@@ -289,6 +290,8 @@ class TransportResult(Result):
         own = {name: x if getattr(x, "ndim", 1) else x.item() for name, x in own.items()}
         low, high = cast("tuple[Array, Array]", self.bounds)
         bounds = float(low[i]), float(high[i])
+        if np.ndim(self.reg) == 1:
+            own["reg"] = self.reg[i].item()  # type: ignore[index]
         if self.weights is not None:
             own["weights"] = self.weights[0][i, ...], self.weights[1][i, ...]
         return replace(self, x=(f[i, ...], g[i, ...]), bounds=bounds, history=None, **own)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 from scipy.sparse import issparse
 
 from numsolve._core import checks
@@ -17,6 +18,7 @@ from numsolve._core.limits import Limits
 from ._batch import is_batch, solve_batch
 from ._foreign import KEYWORDS, SOLVE, refuse_traced
 from ._problem import prepare
+from ._small import solve_small
 from .exact import exact
 from .newton import newton
 from .pattern import solve_pattern
@@ -48,7 +50,7 @@ def solve(
     M: Matrix,
     a: Weights = None,
     b: Weights = None,
-    reg: float | None = None,
+    reg: float | Sequence[float] | Array | None = None,
     *,
     method: Method = "auto",
     reg_type: Literal["KL", "L2", "none"] = "KL",
@@ -81,7 +83,8 @@ def solve(
         for the batch is shared by its problems.
     reg : float
         Regularisation in the unit of `M`. The plan is sharp when it is small against the differences of the
-        cost: 1e-1 to 1e-5 of the cost's range are usual. Zero is for exact transport.
+        cost: 1e-1 to 1e-5 of the cost's range are usual. Zero is for exact transport. An array of shape (B,) has one for each problem of a batch, all
+        positive; `M`, `a` and `b` may then be shared by all.
     method : {"auto", "newton", "sinkhorn", "sinkhorn_log", "sinkhorn_overrelaxed", "sns"}
         "auto" is "newton". The others are the published methods with their default parameters, for
         comparison: plain Sinkhorn, plain Sinkhorn by log-sum-exp, over-relaxed Sinkhorn, and
@@ -178,7 +181,9 @@ def solve(
     if reg is None:
         raise ValueError("reg must be given: a positive number in the unit of M, or 0 for exact transport")
     refuse_traced(reg=reg)
-    strength = checks.real("reg", reg, low=0.0)
+    several = isinstance(reg, list | tuple) or getattr(reg, "ndim", 0) == 1
+    strengths = _regs(reg) if several else checks.real("reg", reg, low=0.0)
+    strength = float(np.min(strengths))
     if strength > 0.0 and reg_type == "none":
         raise ValueError(f'reg must be 0 or left out with reg_type="none", got {strength}')
     if strength == 0.0:
@@ -194,6 +199,7 @@ def solve(
     if reg_type == "L2":
         checks.choice("method", method, ("auto",))
     entropic = reg_type == "KL" and strength > 0.0
+    compiled = entropic and unbalanced is None and method in {"auto", "newton"}
     settings: dict[str, Any] = {
         "tol": checks.real("tol", tol, low=0.0),
         "potentials_init": potentials_init,
@@ -202,15 +208,19 @@ def solve(
 
     if issparse(M):
         checks.choice("method", method, ("auto", "newton"))
+        if several:
+            raise ValueError("reg must be one number where M is a sparse matrix")
         for name, wrong in (("unbalanced", unbalanced is not None), ("reg_type", reg_type == "L2")):
             if wrong:
                 raise ValueError(f"{name} is for dense costs: of a sparse M, what is not stored is forbidden")
         return solve_pattern(M, a, b, strength, limits, **settings)
 
-    def one(M: ArrayLike, a: Weights, b: Weights, limits: Limits, **settings: Any) -> TransportResult:
+    def one(
+        M: ArrayLike, a: Weights, b: Weights, strength: float, limits: Limits, **settings: Any
+    ) -> TransportResult:
         if strength == 0.0:
             return exact(prepare(M, a, b, 0.0, exact=True), limits, **settings)
-        if entropic and unbalanced is None and method in {"auto", "newton"}:
+        if compiled:
             return newton(prepare(M, a, b, strength), limits, **settings)
         if unbalanced is not None and method != "sinkhorn":
             return newton_unbalanced(prepare_unbalanced(M, a, b, strength, unbalanced), limits, **settings)
@@ -225,10 +235,21 @@ def solve(
         weight = None if method == "sinkhorn_overrelaxed" else 1.0
         return sweep(prepare(M, a, b, strength), limits, method=form, weight=weight, **settings)
 
-    if not is_batch(M, a, b):
-        return one(M, a, b, limits, **settings)
-    compiled = entropic and unbalanced is None and method in {"auto", "newton"}
-    return solve_batch(one, M, a, b, strength, limits, compiled=compiled, **settings)
+    if not is_batch(M, a, b, strengths):
+        small = None
+        if compiled and potentials_init is None:
+            small = solve_small(M, a, b, strength, limits, tol=settings["tol"], return_plan=return_plan)
+        return one(M, a, b, strength, limits, **settings) if small is None else small
+    return solve_batch(one, M, a, b, strengths, limits, compiled=compiled, **settings)
+
+
+def _regs(reg: ArrayLike) -> Array:
+    """One regularisation for each problem of a batch."""
+    regs: Array = checks.array("reg", reg, xp=np, ndim=1, dtype=np.float64)
+    if not (regs > 0).all():
+        i = int(np.argmin(regs))
+        raise ValueError(f"reg must be positive for each problem of a batch, got {regs[i]:g} at {i}")
+    return regs
 
 
 def as_settings(limits: Limits) -> dict[str, Any]:

@@ -225,3 +225,30 @@ def test_starts_that_do_not_fit_are_refused():
         transport.solve(M, a, b, 0.1, potentials_init=(a[:2], b[:2]))
     with pytest.raises(ValueError, match="a pair"):
         transport.solve(M, a, b, 0.1, potentials_init=a)
+
+
+def test_each_problem_of_a_batch_may_have_its_own_regularisation():
+    M, a, b = transport.problems.random_assignment(12, rng=0)
+    regs = np.array([0.5, 0.02, 0.1])
+    batch = transport.solve(M, a, b, regs)
+    assert batch.success
+    np.testing.assert_array_equal(batch.reg, regs)
+    for i, reg in enumerate(regs):
+        alone = transport.solve(M, a, b, reg)
+        np.testing.assert_allclose(batch.plan[i], alone.plan, atol=1e-9)
+        assert batch.value[i] == pytest.approx(alone.value, abs=1e-8)
+        assert batch.problem(i).reg == reg
+    slopes = batch.vjp(np.ones((3, 12, 12)) * M)
+    np.testing.assert_allclose(slopes.M[1], batch.problem(1).vjp(M).M, rtol=1e-6, atol=1e-12)
+    unbalanced = transport.solve(M, a, b, regs, unbalanced=1.0)
+    alone = transport.solve(M, a, b, 0.02, unbalanced=1.0)
+    np.testing.assert_allclose(unbalanced.plan[1], alone.plan, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("reg", "message"),
+    [([0.1, 0.0], "positive"), ([0.1, 0.1, 0.1], "2 of them"), ([0.1, np.nan], "reg")],
+)
+def test_regularisations_that_do_not_fit_a_batch_are_named(reg, message):
+    with pytest.raises(ValueError, match=message):
+        transport.solve(np.ones((2, 3, 3)), reg=reg)
