@@ -6,6 +6,7 @@ from .clouds.plan import CloudPlan as CloudPlan
 from .clouds.result import SampleGradient as SampleGradient
 from .clouds.result import SampleResult as SampleResult
 from .clouds.sample import solve_sample as solve_sample
+from .many import solve_many as solve_many
 from .pattern_result import PatternResult as PatternResult
 from .result import Gradient as Gradient
 from .result import TransportResult as TransportResult
@@ -34,6 +35,7 @@ __all__ = [
     "sinkhorn_newton_sparse",
     "sinkhorn_unbalanced",
     "solve",
+    "solve_many",
     "solve_sample",
     "sparsity_constrained",
 ]

@@ -231,7 +231,7 @@ def test_each_problem_of_a_batch_may_have_its_own_regularisation():
     M, a, b = transport.problems.random_assignment(12, rng=0)
     regs = np.array([0.5, 0.02, 0.1])
     batch = transport.solve(M, a, b, regs)
-    assert batch.success
+    assert np.all(batch.success)
     np.testing.assert_array_equal(batch.reg, regs)
     for i, reg in enumerate(regs):
         alone = transport.solve(M, a, b, reg)

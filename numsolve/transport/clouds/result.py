@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
 
@@ -89,6 +90,10 @@ class SampleResult(TransportResult):
         plan = self._differentiable_plan()._plan
         ones = [plan.pairs.xp.ones_like(p)[:, None] for p in (plan.f, plan.g)]
         (f, g), (X_a, X_b) = self.potentials, self._in_points(*ones)
+        if min(self.reg_m) < math.inf:
+            xp = plan.pairs.xp
+            sums = self.plan @ xp.ones_like(g), self.plan.T @ xp.ones_like(f)
+            f, g = self._slopes_in_weights(xp, sums)
         return SampleGradient(f, g, X_a, X_b)
 
     def _differentiable_plan(self) -> CloudPlan:
@@ -140,7 +145,8 @@ class SampleResult(TransportResult):
         Raises
         ------
         ValueError
-            If there is no plan, or if a shape does not fit, or if the two sums differ.
+            If there is no plan, or if the problem is unbalanced, or if a shape does not fit, or if the two
+            sums differ.
         TypeError
             If dP is not a pair, or if the metric is a function: its derivative is not known.
         numpy.linalg.LinAlgError
@@ -165,6 +171,11 @@ class SampleResult(TransportResult):
         >>> gradient.shape
         (50, 2)
         """
+        if min(self.reg_m) < math.inf:
+            raise ValueError(
+                "the plan of unbalanced clouds has no vjp: numsolve.transport.solve(M, unbalanced=...) has "
+                "one, for the matrix of their costs"
+            )
         operator = self._differentiable_plan()
         plan = operator._plan
         xp, dtype = plan.pairs.xp, plan.f.dtype

@@ -34,6 +34,7 @@ from numsolve.transport._deadline import TimeUp
 from ._problem import prepare_clouds
 from ._semidual import CloudDual
 from ._stored import solve_stored
+from ._unbalanced import solve_unbalanced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,10 +63,7 @@ FOREIGN = {
 }
 
 
-@answers(
-    **FOREIGN,
-    unbalanced="solve_sample is for balanced problems; numsolve.transport.solve has unbalanced ones",
-)
+@answers(**FOREIGN, reg_m="unbalanced")
 def solve_sample(
     X_a: ArrayLike,
     X_b: ArrayLike,
@@ -76,6 +74,7 @@ def solve_sample(
     metric: MetricName | Callable[[Array, Array], float] = "sqeuclidean",
     p: float = 2.0,
     method: Method = "auto",
+    unbalanced: float | Sequence[float] | Array | None = None,
     tol: float = 1e-6,
     potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
@@ -113,6 +112,10 @@ def solve_sample(
         The exponent for "power", positive.
     method : {"auto", "newton", "sinkhorn"}
         "auto" is "newton". "sinkhorn" makes sweeps in its place, for comparison.
+    unbalanced : float or pair of float, optional
+        What a deviation of the row sums from `a` and of the column sums from `b` costs, as in
+        `numsolve.transport.solve`. Costs are kept then, of 16 million pairs at most, and the result has no
+        `vjp`.
     tol : float
         Largest error of the marginals in the 1-norm, rows and columns together, relative to the mass.
     potentials_init : tuple of array, optional
@@ -171,6 +174,13 @@ def solve_sample(
     (1000, 2)
     """
     limits = Limits(maxiter, time_limit, callback, progress)
+    if unbalanced is not None:
+        return solve_unbalanced(
+            X_a, X_b, a, b, limits, reg, metric, p, unbalanced, potentials_init, executor,
+            sinkhorn=checks.choice("method", method, get_args(Method)) == "sinkhorn",
+            tol=checks.real("tol", tol, low=0.0),
+            return_plan=checks.flag("return_plan", return_plan),
+        )  # fmt: skip
     result = between_clouds(
         X_a, X_b, a, b, limits, reg, metric, p, method, tol, potentials_init, return_plan, executor
     )

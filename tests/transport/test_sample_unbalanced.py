@@ -1,0 +1,61 @@
+"""Unbalanced clouds, beside the same problem with its matrix of costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from numsolve import transport
+
+rng = np.random.default_rng(0)
+X, Y = rng.normal(size=(40, 3)), rng.normal(size=(30, 3)) + 0.5
+A, B = rng.uniform(0.5, 1.5, 40), rng.uniform(0.5, 1.5, 30)
+A[7] = 0.0
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cityblock", "cosine"])
+@pytest.mark.parametrize("prices", [1.0, (0.5, np.inf)])
+def test_unbalanced_clouds_have_the_plan_of_their_costs(metric, prices):
+    M = cdist(X, Y, metric)
+    matrix = transport.solve(M, A, B, 0.1, unbalanced=prices)
+    clouds = transport.solve_sample(X, Y, A, B, reg=0.1, metric=metric, unbalanced=prices, tol=1e-9)
+    assert clouds.success
+    assert clouds.value == pytest.approx(matrix.value, rel=1e-9)
+    np.testing.assert_allclose(clouds.plan @ np.eye(30), matrix.plan, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(clouds.potentials[0][:7], matrix.potentials[0][:7], atol=1e-7)
+    np.testing.assert_allclose(clouds.gradient().a, matrix.gradient().a, rtol=1e-6, equal_nan=True)
+    again = transport.solve_sample(
+        X, Y, A, B, reg=0.1, metric=metric, unbalanced=prices, potentials_init=clouds.potentials
+    )
+    assert again.nnewton <= 1
+
+
+def test_the_value_of_unbalanced_clouds_has_its_derivative_in_the_points():
+    def solve(X):
+        return transport.solve_sample(X, Y, A, B, reg=0.1, unbalanced=1.0, tol=1e-11)
+
+    up, down = X.copy(), X.copy()
+    up[3, 1] += 1e-5
+    down[3, 1] -= 1e-5
+    slope = (solve(up).value - solve(down).value) / 2e-5
+    assert solve(X).gradient().X_a[3, 1] == pytest.approx(slope, rel=1e-6)
+
+
+def test_far_outliers_are_left_and_sweeps_agree():
+    far = X.copy()
+    far[0] += 1e4
+    newton = transport.solve_sample(far, Y, A, B, reg=0.1, unbalanced=1.0)
+    sweeps = transport.solve_sample(far, Y, A, B, reg=0.1, unbalanced=1.0, method="sinkhorn")
+    assert newton.success
+    assert (newton.plan @ np.ones(30))[0] == 0.0
+    assert newton.value == pytest.approx(sweeps.value, rel=1e-5)
+
+
+def test_what_unbalanced_clouds_cannot_do_is_said():
+    with pytest.raises(ValueError, match="unbalanced must"):
+        transport.solve_sample(X, Y, reg=0.1, unbalanced=-1.0)
+    with pytest.raises(ValueError, match="keep their costs"):
+        transport.solve_sample(np.ones((5000, 1)), np.ones((5000, 1)), reg=0.1, unbalanced=1.0)
+    with pytest.raises(ValueError, match="no vjp"):
+        transport.solve_sample(X, Y, reg=0.1, unbalanced=1.0).vjp()
