@@ -28,8 +28,8 @@ ROWS, COLUMNS = 9, 4
 def newton_batch(M, a, b, reg, first, warm, tol, maxiter, f, g, P, counts, halt, rows, columns, trace):
     """Solve each problem of a batch; f (the start), g, P and counts are written.
 
-    ``reg`` (B,) are their regularisations, ``first`` (B,) those to begin with, reg times powers of 4, unless a ``warm`` start is
-    good enough for reg itself; a and b have sum one.
+    ``reg`` (B,) are their regularisations, ``first`` (B,) those to begin with, reg times powers of 4, unless
+    a ``warm`` start is good enough for reg itself; a and b have sum one.
     ``trace`` (B, K, 2) gets the error and the regularisation of the first K points of each.
     """
     for k in range(M.shape[0]):

@@ -111,7 +111,7 @@ def _transported(
         return None
     order = np.lexsort((weights, part))
     kept = np.ones(n + m, dtype=bool)
-    kept[order[np.append(np.diff(part[order]) > 0, True)]] = False  # noqa: FBT003  (an entry, not a flag)
+    kept[order[np.append(np.diff(part[order]) > 0, True)]] = False
     options = {"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE}
     if limits.deadline < math.inf:
         options["time_limit"] = limits.seconds_left

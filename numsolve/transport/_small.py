@@ -66,7 +66,7 @@ def solve_small(
     problem = C[None], p[None], q[None], np.array([reg]), first
     memory = np.empty((k.ROWS, p.size)), np.empty((k.COLUMNS, q.size))
     halt = np.zeros(1, dtype=np.int64)
-    k.newton_batch(*problem, False, tol, STEPS, f, g, P, counts, halt, *memory, trace)  # noqa: FBT003
+    k.newton_batch(*problem, False, tol, STEPS, f, g, P, counts, halt, *memory, trace)
     _, nnewton, nsinkhorn, ncg, _ = count = counts[0].tolist()
     if not count[0]:
         return None
@@ -84,7 +84,7 @@ def _plain(x: Any, ndim: int) -> bool:
 
 def _answer(
     solved: tuple[Array, ...],
-    swapped: bool,  # noqa: FBT001
+    swapped: bool,
     reg: float,
     mass: float,
     offset: float,

@@ -81,10 +81,10 @@ def solve(
     b : array of shape (m,) or (B, m), optional
         Weights of the target, of the same sum; None or an empty list for ``1 / m`` each. What has no axis
         for the batch is shared by its problems.
-    reg : float
+    reg : float, or array of shape (B,)
         Regularisation in the unit of `M`. The plan is sharp when it is small against the differences of the
-        cost: 1e-1 to 1e-5 of the cost's range are usual. Zero is for exact transport. An array of shape (B,) has one for each problem of a batch, all
-        positive; `M`, `a` and `b` may then be shared by all.
+        cost: 1e-1 to 1e-5 of the cost's range are usual. Zero is for exact transport. An array of shape (B,)
+        has one for each problem of a batch, all positive; `M`, `a` and `b` may then be shared by all.
     method : {"auto", "newton", "sinkhorn", "sinkhorn_log", "sinkhorn_overrelaxed", "sns"}
         "auto" is "newton". The others are the published methods with their default parameters, for
         comparison: plain Sinkhorn, plain Sinkhorn by log-sum-exp, over-relaxed Sinkhorn, and
