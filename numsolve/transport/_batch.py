@@ -339,7 +339,7 @@ def _collect(
         plan=None if not return_plan else xp.stack([r.plan for r in results]) if results else M,
         status=np.array([int(r.status) for r in results], dtype=np.int64),
         detail="",
-        reg=reg,  # type: ignore[arg-type]  # checkers are told what one problem has
+        reg=reg,
         reg_m=next((r.reg_m for r in done if r is not None), (math.inf, math.inf)),
         bounds=(bounds[:, 0], bounds[:, 1]),
         weights=_weights_of(xp, results),

@@ -159,9 +159,10 @@ class TransportResult(Result):
             f, g = self.potentials
             return Gradient(f, g, P)
         xp = arrays.array_namespace(plan=P)
-        return Gradient(*self._slopes_in_weights(xp, (xp.sum(P, axis=1), xp.sum(P, axis=0))), P)
+        a, b = self._slopes_in_weights(xp, (xp.sum(P, axis=1), xp.sum(P, axis=0)))
+        return Gradient(a, b, P)
 
-    def _slopes_in_weights(self, xp: Namespace, sums: tuple[Array, Array]) -> list[Array]:
+    def _slopes_in_weights(self, xp: Namespace, sums: tuple[Array, Array]) -> tuple[Array, Array]:
         """The derivatives of an unbalanced value in a and b, for the row and column sums of the plan."""
         a, b = self._given_weights()
         slopes = []
@@ -173,7 +174,7 @@ class TransportResult(Result):
                 slopes.append(f - self.reg * xp.log(positive) + self.reg * (other - 1))
             else:
                 slopes.append((rho + self.reg) * (1 - sum_ / positive) + self.reg * (other - 1))
-        return slopes
+        return slopes[0], slopes[1]
 
     def vjp(
         self, dP: ArrayLike | None = None, *, potentials: Sequence[ArrayLike | None] | None = None

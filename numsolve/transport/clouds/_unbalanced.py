@@ -37,7 +37,7 @@ def solve_unbalanced(
     limits: Limits,
     reg: float,
     metric: str | Callable[[Array, Array], float],
-    p: float,
+    power: float,
     prices: float | Sequence[float] | Array,
     potentials_init: Sequence[ArrayLike] | None,
     executor: Executor | None,
@@ -47,7 +47,7 @@ def solve_unbalanced(
     return_plan: bool,
 ) -> SampleResult:
     """Solve on stored costs, in the order of the bisection, and put the answer back in the caller's."""
-    clouds = prepare_clouds(X_a, X_b, None, None, reg, metric, p, executor, limits)
+    clouds = prepare_clouds(X_a, X_b, None, None, reg, metric, power, executor, limits)
     xp, (n, m), index = clouds.xp, clouds.pairs.shape, clouds.index
     if n * m > STORED:
         raise ValueError(
@@ -69,8 +69,8 @@ def solve_unbalanced(
             )
             for k, (x, size, i) in enumerate(zip(potentials_init, (n, m), index, strict=True))
         )
-    weights = [xp.take(w, i) for w, i in zip(given, index, strict=True)]
-    problem = prepare_unbalanced(M, *weights, reg, prices)
+    weights = p, q = xp.take(given[0], index[0]), xp.take(given[1], index[1])
+    problem = prepare_unbalanced(M, p, q, reg, prices)
     solve = sweep_unbalanced if sinkhorn else newton_unbalanced
     found = solve(problem, limits, tol=tol, potentials_init=start, return_plan=False)
     own: dict[str, Any] = {key.name: getattr(found, key.name) for key in fields(TransportResult)}
@@ -98,15 +98,17 @@ def _costs(clouds: CloudProblem) -> Array:
     return M
 
 
-def _plan(clouds: CloudProblem, x: tuple[Array, Array], weights: list[Array], kept: list[Array]) -> CloudPlan:
+def _plan(
+    clouds: CloudProblem, x: tuple[Array, Array], weights: tuple[Array, Array], kept: list[Array]
+) -> CloudPlan:
     """The plan as an operator; its sums pass nothing over, as rows may have next to no mass."""
     pairs, xp = clouds.pairs, clouds.xp
     shifts = (0.0, 0.0) if clouds.shifts is None else clouds.shifts
-    potentials = [xp.take(p - shift, i) for p, shift, i in zip(x, shifts, kept, strict=True)]
-    sides = [
+    f, g = (xp.take(p - shift, i) for p, shift, i in zip(x, shifts, kept, strict=True))
+    A, B = (
         Cloud(xp.take(cloud.points, i, axis=0), xp.take(w / xp.sum(w), i))
         for cloud, w, i in zip((pairs.A, pairs.B), weights, kept, strict=True)
-    ]
-    inner = Pairs(pairs.metric, *sides).plan(*potentials, clouds.reg)
+    )
+    inner = Pairs(pairs.metric, A, B).plan(f, g, clouds.reg)
     rows, columns = (xp.take(i, k) for i, k in zip(clouds.index, kept, strict=True))
     return CloudPlan(inner, rows, columns, clouds.shape, 1.0, clouds.dtype)
