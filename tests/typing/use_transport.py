@@ -55,6 +55,14 @@ def sparse_costs_and_exact_plans() -> float:
     return transport.solve(M, reg_type="none").value
 
 
+def many_problems() -> None:
+    """One regularisation for each problem of a batch, and problems of any sizes."""
+    transport.solve(M, reg=[0.1, 0.2])
+    results = transport.solve_many([(M,), {"M": M, "tol": 1e-6}], reg=0.1, unbalanced=None)
+    assert_type(results, list[transport.TransportResult])
+    transport.solve_sample(X, Y, reg=0.1, unbalanced=(1.0, 2.0))
+
+
 def published_methods() -> None:
     """Each has the arguments of POT in front."""
     assert_type(transport.sinkhorn(a, b, M, 0.1, method="log"), transport.TransportResult)
