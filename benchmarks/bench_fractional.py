@@ -172,7 +172,12 @@ class More:
 
     def time_reaction(self):
         fractional.solve_fractional_diffusion(
-            lambda x: np.exp(-x * x), 1.5, (0, 2), source=lambda t, x, u: u * (1 - u), interval=(-10, 10), dt=0.1
+            lambda x: np.exp(-x * x),
+            1.5,
+            (0, 2),
+            source=lambda t, x, u: u * (1 - u),
+            interval=(-10, 10),
+            dt=0.1,
         )
 
     def time_exterior(self):

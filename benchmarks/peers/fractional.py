@@ -221,7 +221,14 @@ def derivative_case() -> Case:
 
 def afresh(run: Callable[[], Any]) -> Callable[[], Any]:
     """The same without what earlier calls have left behind: rules, tables and small matrices."""
-    kept = (_assembly._kept, _assembly._few_mass, _assembly._few_values, _decay.kept_decay, jacobi._kept_image_basis, jacobi.gauss_rule)
+    kept = (
+        _assembly._kept,
+        _assembly._few_mass,
+        _assembly._few_values,
+        _decay.kept_decay,
+        jacobi._kept_image_basis,
+        jacobi.gauss_rule,
+    )
 
     def run_afresh() -> Any:
         for table in kept:
