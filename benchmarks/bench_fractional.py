@@ -161,6 +161,10 @@ class Sines:
 Sines.track_error.unit = "error"
 
 
+def _growth(_t, _x, u):
+    return u * (1 - u)
+
+
 class More:
     """A potential, an advection, a reaction in time, values outside, a disc."""
 
@@ -175,7 +179,7 @@ class More:
             lambda x: np.exp(-x * x),
             1.5,
             (0, 2),
-            source=lambda t, x, u: u * (1 - u),
+            source=_growth,
             interval=(-10, 10),
             dt=0.1,
         )

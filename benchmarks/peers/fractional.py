@@ -12,9 +12,9 @@ Levinson. Each side gets as many points as the error asks for. Then what is solv
 sides, orders, steps in time, eigenvalues, and the square, beside the same differences with LU, Levinson,
 `eigh` and conjugate gradients with a tau preconditioner (fractional_scipy.py). There our tables of earlier
 calls are thrown away before each call. Where the errors of equally many unknowns are far apart, a second row
-takes as few of ours as give at most the error of the peer. The last rows are the one-sided derivative of a given function on 2048
-points, which pycaputo and differint offer. (differint's GL convolves cyclically: more points do not bring it
-below 2e-3 here.)
+takes as few of ours as give at most the error of the peer. The last rows are the one-sided derivative of a
+given function on 2048 points, which pycaputo and differint offer. (differint's GL convolves cyclically: more
+points do not bring it below 2e-3 here.)
 
 How far from the floor. At n = 2^20 - 2 (1.26 s on one core of the machine of the stored figures) assembly
 takes 0.17 s, the preconditioner 0.13 s, and each of the ten iterations about 0.09 s: 43 ms for the product,

@@ -21,11 +21,11 @@ from numsolve.fractional import (
 x = np.linspace(-1, 1, 801)[1:-1]
 
 # %%
-# **Two operators of one name.** The integral one kills a flight that jumps out of the interval; the spectral
-# one is a power of the second derivative with zero boundary values. For orders near two they agree. For small
-# orders the mean time to be killed under the spectral operator is shorter inside, and next to the ends the
-# solutions fall with other powers: like the distance to the power of half the order for the integral operator,
-# and to the power of the order, if it is below one, for the spectral one.
+# **Two operators of one name.** The integral one kills a flight that jumps out of the interval; the
+# spectral one is a power of the second derivative with zero boundary values. For orders near two they
+# agree. For small orders the mean time to be killed under the spectral operator is shorter inside, and next
+# to the ends the solutions fall with other powers: like the distance to the power of half the order for the
+# integral operator, and to the power of the order, if it is below one, for the spectral one.
 
 fig, (ax, ends) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
 near = np.geomspace(1e-3, 1, 200)
@@ -50,8 +50,8 @@ for a in (ax, ends):
     a.grid(visible=True, alpha=0.3)
 
 # %%
-# **A potential.** The levels of a relativistic oscillator, ``|p| + x^2``, are zeros of the Airy function and of
-# its derivative, since it is a Schrödinger equation with a linear potential in momentum space.
+# **A potential.** The levels of a relativistic oscillator, ``|p| + x^2``, are zeros of the Airy function
+# and of its derivative, since it is a Schrödinger equation with a linear potential in momentum space.
 
 levels = solve_riesz_eig(1.0, k=6, interval=(-10, 10), potential=np.square, n=256)
 zeros, turning, _, _ = ai_zeros(3)
@@ -82,13 +82,19 @@ ax.grid(visible=True, alpha=0.3)
 ax.legend()
 
 # %%
-# **Growth.** With ``u (1 - u)`` as a source that depends on u, a small patch invades the interval. Jumps carry
-# pioneers far ahead: the front of a flight runs away, while that of a diffusion keeps its shape and speed.
+# **Growth.** With ``u (1 - u)`` as a source that depends on u, a small patch invades the interval. Jumps
+# carry pioneers far ahead: the front of a flight runs away, while that of a diffusion keeps its shape and
+# speed.
 
 
 def patch(x):
     """Put a few in the middle."""
     return 0.9 * np.exp(-(x**2))
+
+
+def growth(_t, _x, u):
+    """Grow as long as there is room."""
+    return u * (1 - u)
 
 
 times = np.arange(0.0, 6.1, 1.0)
@@ -99,7 +105,7 @@ for ax, alpha in zip(axes, (2.0, 1.5), strict=True):
         patch,
         alpha,
         (0, 6),
-        source=lambda t, x, u: u * (1 - u),
+        source=growth,
         interval=(-40, 40),
         dt=0.1,
         t_eval=times,
@@ -113,9 +119,10 @@ for ax, alpha in zip(axes, (2.0, 1.5), strict=True):
 axes[0].set_ylabel("density")
 
 # %%
-# **Values outside.** A flight that starts inside ends at its first place outside, and is paid what is written
-# there. Here that is one on the right of 1, zero on the left of -1: the solution is the probability to leave to
-# the right. Only a diffusion has a straight line; a flight of small order hardly knows which end is near.
+# **Values outside.** A flight that starts inside ends at its first place outside, and is paid what is
+# written there. Here that is one on the right of 1, zero on the left of -1: the solution is the probability
+# to leave to the right. Only a diffusion has a straight line; a flight of small order hardly knows which
+# end is near.
 
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 wide = np.linspace(-1.6, 1.6, 1600)
@@ -129,9 +136,9 @@ ax.set(xlabel="start", ylabel="probability to leave to the right")
 ax.legend()
 
 # %%
-# **The plane.** Mean exit times for the order 1.2: from the disc, where the operator is isotropic; from a square,
-# for flights whose jumps follow the axes; and the solution for the spectral operator of the square. The
-# number is the value in the middle.
+# **The plane.** Mean exit times for the order 1.2: from the disc, where the operator is isotropic; from a
+# square, for flights whose jumps follow the axes; and the solution for the spectral operator of the square.
+# The number is the value in the middle.
 
 half = np.linspace(-1, 1, 241)
 X, Y = np.meshgrid(half, half, indexing="ij")
