@@ -152,3 +152,33 @@ def test_a_solver_refuses_where_there_is_no_lifting():
         RieszSolver(1.5, exterior=1.0, weights=(0.8, 0.2))
     with pytest.raises(ValueError, match="exterior with a reaction needs f"):
         RieszSolver(1.5, exterior=1.0, reaction=1.0, n=60).solve(np.ones(63))
+
+
+POLES = {"logarithm": lambda w: w * np.exp(-np.exp(w)), "weak pole": lambda w: np.exp(-0.1 * w)}
+
+
+@pytest.mark.filterwarnings("ignore:.*lifting of the exterior:numsolve.ConvergenceWarning")
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.5, 1.9])
+@pytest.mark.parametrize("of_log", POLES.values(), ids=POLES)
+def test_values_that_grow_towards_an_end_are_in_the_estimate(of_log, alpha):
+    """Before, what lies below the last number next to an end was left out, of which the estimate knew nothing."""
+
+    def outside(x):
+        return of_log(np.log(np.minimum(abs(x) - 1, 1e2)))
+
+    def kernel(w, t):  # of both sides together, in the logarithm of the distance from the end
+        both = 1 / (1 + np.exp(w) - t) + 1 / (1 + np.exp(w) + t)
+        root = ((1 - t * t) / (2 + np.exp(w))) ** (alpha / 2)
+        return np.sin(alpha * np.pi / 2) / np.pi * root * np.exp(w * (1 - alpha / 2)) * both
+
+    r = solve_riesz_bvp(0.0, alpha, exterior=outside, **LINE)
+    if of_log is POLES["weak pole"] and alpha > 1.8:  # the integral does not exist
+        assert not r.success
+        assert r.error_estimate == np.inf
+        return
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    w = np.arange(-700.0, 90.0, 0.25)[:, None] + (1 + nodes) / 8
+    size = np.max(np.abs(r(X)))
+    for t in (0.3, -0.99):
+        value = np.sum(weights / 8 * of_log(np.minimum(w, np.log(1e2))) * kernel(w, t))
+        assert abs(r(t) - value) <= max(3 * r.error_estimate, 1e-9) * size
