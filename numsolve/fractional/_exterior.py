@@ -89,12 +89,12 @@ class Lift:
         return float(max(1e-15, 4 * np.spacing(abs(self.interval[(side + 1) // 2])) / self.half))
 
     def _at(self, side: int, e: Array) -> Array:
-        """g at distances from an end, over half the interval."""
+        """Values outside at distances from an end, over half the interval."""
         end, e = self.interval[(side + 1) // 2], np.maximum(e, self._next_to(side))
         return self.outside((end + side * self.half * e).ravel()).reshape(e.shape)
 
     def _missed_next_to(self, e: float, values: Array) -> float:
-        """What g does below the distance e, if it goes on to change by the same factor from panel to panel."""
+        """What g does below the distance e, if its changes go on by the same factor from panel to panel."""
         change, before = abs(values[0] - values[1]), abs(values[1] - values[2])
         if self.alpha == 2 or change <= STEADY * np.max(np.abs(values)):
             return 0.0

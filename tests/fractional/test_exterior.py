@@ -161,7 +161,7 @@ POLES = {"logarithm": lambda w: w * np.exp(-np.exp(w)), "weak pole": lambda w: n
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 1.5, 1.9])
 @pytest.mark.parametrize("of_log", POLES.values(), ids=POLES)
 def test_values_that_grow_towards_an_end_are_in_the_estimate(of_log, alpha):
-    """Before, what lies below the last number next to an end was left out, of which the estimate knew nothing."""
+    """Before, what lies below the last number next to an end was left out, and the estimate too small."""
 
     def outside(x):
         return of_log(np.log(np.minimum(abs(x) - 1, 1e2)))
