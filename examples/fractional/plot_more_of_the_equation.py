@@ -161,3 +161,4 @@ print(f"disc: Dyda's form is met to {abs(panels['disc'](0.0, 0.0) - dyda):.0e}")
 plt.show()
 
 # sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_thumbnail_axes = 0
