@@ -142,3 +142,69 @@ class Plane:
 
 
 Plane.track_iterations.unit = "iterations"
+
+
+class Sines:
+    """The spectral definition: an interval, and a square."""
+
+    def time_interval(self):
+        fractional.solve_riesz_bvp(np.exp, 1.5, definition="spectral", n=1024)
+
+    def time_square(self):
+        fractional.solve_riesz_2d(1.0, 1.5, definition="spectral", n=128)
+
+    def track_error(self):
+        r = fractional.solve_riesz_bvp(lambda x: np.sin(np.pi * x), 1.5, definition="spectral")
+        return float(abs(r(X) * np.pi**1.5 - np.sin(np.pi * X)).max())
+
+
+Sines.track_error.unit = "error"
+
+
+def _growth(_t, _x, u):
+    return u * (1 - u)
+
+
+class More:
+    """A potential, an advection, a reaction in time, values outside, a disc."""
+
+    def time_potential(self):
+        fractional.solve_riesz_eig(1.0, 4, interval=(-10, 10), potential=np.square)
+
+    def time_advection(self):
+        fractional.solve_riesz_bvp(1.0, 1.5, advection=3.0)
+
+    def time_reaction(self):
+        fractional.solve_fractional_diffusion(
+            lambda x: np.exp(-x * x),
+            1.5,
+            (0, 2),
+            source=_growth,
+            interval=(-10, 10),
+            dt=0.1,
+        )
+
+    def time_exterior(self):
+        fractional.solve_riesz_bvp(0.0, 1.5, interval=(-1, 1), exterior=lambda x: np.exp(-x * x))
+
+    def time_disc(self):
+        fractional.solve_riesz_disc(lambda x, y: np.exp(x) * np.cos(3 * y), 1.5)
+
+    def track_error_of_the_oscillator(self):
+        return float(abs(self._oscillator().x[0] - 1.0187929716474710))
+
+    def track_error_outside(self):
+        r = fractional.solve_riesz_bvp(0.0, 1.5, exterior=lambda x: x)
+        return float(abs(r(X) - X).max())
+
+    def track_error_of_the_disc(self):
+        r = fractional.solve_riesz_disc(lambda x, y: np.exp(x) * np.cos(3 * y), 1.5)
+        return float(abs(r.sol.laplacian(0.3, -0.2) - np.exp(0.3) * np.cos(-0.6)))
+
+    @staticmethod
+    def _oscillator():
+        return fractional.solve_riesz_eig(1.0, 2, interval=(-10, 10), potential=np.square)
+
+
+More.track_error_of_the_oscillator.unit = More.track_error_outside.unit = "error"
+More.track_error_of_the_disc.unit = "error"

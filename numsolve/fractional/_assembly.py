@@ -94,7 +94,7 @@ def assemble_mass(n: int, p: int) -> Cornered:
     column = np.zeros(K)
     column[: len(values)] = values
     if n > MASS_SPANS * p:
-        few = assemble_mass(MASS_SPANS * p, p)
+        few = _few_mass(p)
         left, top = np.zeros((p - 1, K)), np.zeros((p - 2, n - p))
         left[:, : few.left.shape[1]], top[:, : few.top.shape[1]] = few.left, few.top
         return Cornered(np, column, column, left, top, left, top)
@@ -109,10 +109,38 @@ def assemble_mass(n: int, p: int) -> Cornered:
     return Cornered(np, column, column, left, top, left, top)
 
 
+@lru_cache(maxsize=16)
+def _few_mass(p: int) -> Cornered:
+    """The same on a few spans."""
+    return assemble_mass(MASS_SPANS * p, p)
+
+
 def mass_matrix(n: int, p: int) -> csr_array:
     """Values of the inner B-splines at the inner Greville points; the same on every interval."""
-    knots = clamped_knots(np.arange(n + 1.0), p)
-    return spline_values(knots, p)
+    few = MASS_SPANS * p
+    if n <= few:
+        return spline_values(clamped_knots(np.arange(n + 1.0), p), p)
+    # The rows between those of the corners are all alike.
+    small, more = _few_values(p), n - few
+    middle = small.shape[0] // 2
+    begin, end = small.indptr[middle : middle + 2]
+    row, columns = small.data[begin:end], small.indices[begin:end]
+    shifts = np.arange(1, more + 1, dtype=small.indices.dtype)
+    indices = np.concatenate(
+        [small.indices[:end], np.add.outer(shifts, columns).ravel(), small.indices[end:] + more]
+    )
+    data = np.concatenate([small.data[:end], np.tile(row, more), small.data[end:]])
+    counts = np.diff(small.indptr)
+    counts = np.concatenate([counts[: middle + 1], np.full(more, end - begin), counts[middle + 1 :]])
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(indices.dtype)
+    size = small.shape[0] + more
+    return csr_array((data, indices, indptr), shape=(size, size))
+
+
+@lru_cache(maxsize=16)
+def _few_values(p: int) -> csr_array:
+    """The matrix of values on a few spans."""
+    return spline_values(clamped_knots(np.arange(MASS_SPANS * p + 1.0), p), p)
 
 
 def spline_values(knots: Array, p: int) -> csr_array:

@@ -46,6 +46,8 @@ WIDTH, MOST_PANELS = 2.0, 1500
 LOWEST, HIGHEST = -37.0, 340.0
 #: Error of a panel, relative to the size of g, that is left, and what is nothing beside it.
 GOOD, NOTHING = 1e-15, 1e-18
+#: Change of g next to an end, relative to its size there, that is a rounding error.
+STEADY = 1e-12
 #: Width of panels that are not halved any more.
 NARROW = 1e-9
 #: Distances from the end for which panels are compared.
@@ -71,16 +73,39 @@ class Lift:
         self.constant = is_number(g)
         self.error, self.sides = 0.0, []
         for side in (-1, 1):
-            end = interval[(side + 1) // 2]
-            limit = float(
-                self.outside(np.array([end + side * max(1e-15 * self.half, 4 * np.spacing(abs(end)))]))[0]
-            )
+            near = self._next_to(side) * np.exp(WIDTH * np.arange(3))
+            values = self._at(side, near)
+            self.error += self._missed_next_to(near[0], values)
+            limit = float(values[0])
             self.sides.append((limit, *self._rule(side, limit)))
 
     def outside(self, x: Array) -> Array:
         """The values given there."""
         with np.errstate(all="ignore"):
             return np.asarray(sample("exterior", self.g, x))
+
+    def _next_to(self, side: int) -> float:
+        """The least distance from an end, over half the interval, at which numbers are apart."""
+        return float(max(1e-15, 4 * np.spacing(abs(self.interval[(side + 1) // 2])) / self.half))
+
+    def _at(self, side: int, e: Array) -> Array:
+        """Values outside at distances from an end, over half the interval."""
+        end, e = self.interval[(side + 1) // 2], np.maximum(e, self._next_to(side))
+        return self.outside((end + side * self.half * e).ravel()).reshape(e.shape)
+
+    def _missed_next_to(self, e: float, values: Array) -> float:
+        """What g does below the distance e, if its changes go on by the same factor from panel to panel."""
+        change, before = abs(values[0] - values[1]), abs(values[1] - values[2])
+        if self.alpha == 2 or change <= STEADY * np.max(np.abs(values)):
+            return 0.0
+        fall = math.exp(-WIDTH * (1 - self.alpha / 2))
+        growth = fall * change / before if before else math.inf
+        if growth >= 1:
+            return math.inf
+        d = 2 * float(WITNESSES[0])
+        share = math.sin(math.pi * self.alpha / 2) / math.pi * (d / 2 * (2 - d)) ** (self.alpha / 2) / d
+        share *= e ** (1 - self.alpha / 2) / (1 - self.alpha / 2)
+        return float(share * change / ((1 - fall) * (1 - growth)))
 
     def _rule(self, side: int, limit: float) -> tuple[Array, Array]:
         """Distances from an end, over half the interval, and weights that hold ``g - g(end)``."""
@@ -118,8 +143,7 @@ class Lift:
         """Nodes, as distances from the end, and weights, a row for each panel."""
         w = (low + high)[:, None] / 2 + (high - low)[:, None] / 2 * NODES
         e = np.exp(w)
-        end = self.interval[(side + 1) // 2]
-        g = self.outside((end + side * self.half * e).ravel()).reshape(e.shape) - limit
+        g = self._at(side, e) - limit
         kernel = (
             math.sin(math.pi * self.alpha / 2) / math.pi * np.exp(w - self.alpha / 2 * (w + np.log(2 + e)))
         )

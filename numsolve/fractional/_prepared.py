@@ -117,7 +117,10 @@ class Prepared:
 
     def coefficients(self) -> tuple[Any, Any]:
         """Values of reaction and diffusion at the points, None where they are not given."""
-        e, points = self.equation, self.operator.greville
+        e = self.equation
+        if e.reaction is None and e.diffusion is None:
+            return None, None  # without an operator, which the modes do not need
+        points = self.operator.greville
         reaction = None if e.reaction is None else sample("reaction", e.reaction, points)
         diffusion = None if e.diffusion is None else sample("diffusion", e.diffusion, points)
         if diffusion is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Length from which a thread of its own, about 0.1 ms, pays.
 TWO_THREADS = 1 << 16
 #: Sine transforms of at most this length, or of odd N, are left to SciPy as they are.
-SMALLEST_FOLD = 128
+SMALLEST_FOLD = 2048
 
 
 class ToeplitzProduct:

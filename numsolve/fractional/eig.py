@@ -43,6 +43,10 @@ Method: TypeAlias = Literal["spectral", "spline"]
 LEAST_MODES = 4
 #: Points of the rule for a potential, for each mode.
 SAMPLES = 4
+#: Modes beyond two for each eigenvalue, which are enough for many of them.
+MORE_MODES = 64
+#: Order of the slowest decay that an error estimate believes in.
+SLOWEST = 2.0
 
 
 @answers(N="n", degree="p", order="alpha", domain="interval", bounds="interval", n_states="k", V="potential")
@@ -73,7 +77,8 @@ def solve_riesz_eig(
         Jacobi modes in a symmetric Galerkin method, or splines in collocation. The eigenfunctions behave like
         ``dist^(alpha/2)`` at the ends: the modes hold them, splines converge slowly.
     n : int, optional
-        Modes, ``max(64, 4 k)`` by default, or spans, 256 by default. `k` is at most half the unknowns.
+        Modes, by default ``max(64, min(4 k, 2 k + 64))``, with a potential ``max(128, 4 k)``; or spans, 256
+        by default. `k` is at most half the unknowns.
     p : int
         Degree of the splines.
 
@@ -81,8 +86,8 @@ def solve_riesz_eig(
     -------
     RieszEigResult
         With `x`, the eigenvalues, ascending; `functions`, as many functions of unit norm in L2, positive
-        next to a; `error_estimate`, from half as many modes or from half and a quarter of the spans: the
-        largest relative error of the eigenvalues. With a potential, errors are relative to the eigenvalue or
+        next to a; `error_estimate`, from fewer modes or from half and a quarter of the spans: the largest
+        relative error of the eigenvalues. With a potential, errors are relative to the eigenvalue or
         to the least one without it, whichever is larger.
 
     Raises
@@ -123,13 +128,15 @@ def solve_riesz_eig(
     if is_values(potential):
         raise TypeError("potential must be a function or a number, got values")
     if method == "spectral":
-        usual = max(64, 4 * k) if potential is None else max(128, 4 * k)
+        usual = max(64, min(4 * k, 2 * k + MORE_MODES)) if potential is None else max(128, 4 * k)
         N = usual if n is None else checks.integer("n", n, low=LEAST_MODES)
         _check_number(k, N, "modes")
         if potential is not None:
             return _with_potential(potential, Modes(alpha, EQUAL, interval), N, k)
         values, vectors, residual = _modes(N, alpha, k)
-        half, _, _ = _modes(N // 2, alpha, k)
+        fewer = max(N // 2, min(2 * k, 9 * N // 10))
+        change = float(np.max(np.abs(_modes(fewer, alpha, k)[0] / values - 1)))
+        gain = min((N / fewer) ** SLOWEST - 1, 1.0)
         scale, jacobian = laplacian_scale(interval, alpha), (interval[1] - interval[0]) / 2
         # The modes are positive at their right end; the eigenfunctions are at the left one.
         signs = np.sign(basis(N, alpha, np.array([-1.0])) @ vectors)[0]
@@ -141,7 +148,7 @@ def solve_riesz_eig(
             sol=tuple(JacobiSolution(v.copy(), alpha, interval) for v in vectors.T),
             method=method,
             reason="it was asked for",
-            error_estimate=float(np.max(np.abs(half / values - 1))),
+            error_estimate=max(change / gain, UNIT * N * N / 10),
             interval=interval,
         )
     A = RieszSplineOperator(check_spans(256 if n is None else n, p), p, alpha, interval=interval)
@@ -161,24 +168,22 @@ def _check_number(k: int, size: int, what: str) -> None:
 def _modes(N: int, alpha: float, k: int) -> tuple[Any, Any, float]:
     """The smallest eigenvalues on (-1, 1), coefficients of unit L2 norm, and the largest residual."""
     y, w = gauss_rule(N, alpha)
-    P = basis(N, alpha, y)
-    mass = P.T @ (w[:, None] * P)
-    root = np.sqrt(eigenvalues(N, alpha))
-    scaled = mass / np.outer(root, root)
+    even_and_odd, root = basis(N, alpha, y).T, np.sqrt(eigenvalues(N, alpha))
     # Even and odd modes do not meet: two matrices of half the size.
-    mu, vectors = np.empty(0), np.empty((N, 0))
+    mu, vectors, residuals = np.empty(0), np.empty((N, 0)), np.empty(0)
     for parity in (0, 1):
-        block = scaled[parity::2, parity::2]
+        P, r = even_and_odd[parity::2].T, root[parity::2]
+        block = P.T @ (w[:, None] * P) / np.outer(r, r)
         size = block.shape[0]
         found, part = eigh(block, subset_by_index=(max(size - k, 0), size - 1))
         whole = np.zeros((N, found.size))
         whole[parity::2] = part
+        missed = np.linalg.norm(block @ part - part * found, axis=0) / found**2
         mu, vectors = np.append(mu, found), np.hstack([vectors, whole])
-    last = np.argsort(mu)[-k:]
+        residuals = np.append(residuals, missed)
+    last = np.argsort(mu)[: -k - 1 : -1]
     mu, vectors = mu[last], vectors[:, last]
-    residual = float(np.max(np.linalg.norm(scaled @ vectors - vectors * mu, axis=0) / mu**2))
-    mu, vectors = mu[::-1], vectors[:, ::-1]
-    return 1 / mu, vectors / root[:, None] / np.sqrt(mu), residual
+    return 1 / mu, vectors / root[:, None] / np.sqrt(mu), float(np.max(residuals[last]))
 
 
 def _with_potential(potential: Any, modes: Modes, N: int, k: int) -> RieszEigResult:

@@ -18,6 +18,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.result import Status, deliver
 
 from ._data import is_values
+from ._exterior import Lift, check_exterior, lifted, right_hand_side
 from ._prepared import Equation, Prepared
 from ._settings import DEFINITIONS, FOREIGN
 from ._sine_bvp import check_sines
@@ -51,8 +52,8 @@ class RieszSolver:
     ----------
     alpha : float or array of shape (m,)
         Order, ``0 < alpha <= 2``, or several, each of which is solved for; above 1 for splines.
-    interval, n, p, reaction, diffusion, advection, weights, definition
-        As in `solve_riesz_bvp`.
+    interval, n, p, reaction, diffusion, advection, weights, definition, exterior
+        As in `solve_riesz_bvp`. The values outside are the same for all right-hand sides.
     method : {"auto", "spline", "spectral", "dense"}
         As in `solve_riesz_bvp`; but of the splines, "auto" factorises up to 1100 unknowns.
     preconditioner, rtol
@@ -85,6 +86,8 @@ class RieszSolver:
     >>> F = np.stack([np.sin(k * solver.points) for k in range(1, 6)], axis=1)
     >>> solver.solve(F)(0.5).round(5)
     array([0.12474, 0.20519, 0.21795, 0.16976, 0.09067])
+    >>> RieszSolver([0.7, 1.3], exterior=2.0).solve(0.0)(0.5)  # constants are harmonic
+    array([2., 2.])
     >>> orders = RieszSolver([1.2, 1.5, 1.8])
     >>> orders.solve(1.0)(0.5).round(6)
     array([0.395057, 0.265962, 0.171295])
@@ -103,6 +106,7 @@ class RieszSolver:
         advection: Values | None = None,
         weights: tuple[float, float] = (0.5, 0.5),
         definition: Definition = "rl",
+        exterior: Values = 0.0,
         method: Method = "auto",
         preconditioner: Preconditioner = "auto",
         rtol: float = 1e-12,
@@ -137,6 +141,10 @@ class RieszSolver:
         )
         self._single = orders.ndim == 0
         self._prepared = tuple(Prepared(replace(equation, alpha=a)) for a in each)
+        self._exterior = exterior
+        self._lifts: tuple[Lift, ...] = ()
+        if self._has_exterior(0.0):
+            self._lifts = tuple(Lift(exterior, a, equation.interval) for a in each)
 
     @property
     def alpha(self) -> Any:
@@ -193,23 +201,37 @@ class RieszSolver:
         """
         limits = Limits(maxiter, time_limit, callback, progress)
         matrix = is_values(f) and np.ndim(f) == 2  # type: ignore[arg-type]
+        self._has_exterior(f)
         if self._single and not matrix:
-            return self._prepared[0].solve(f, limits)
+            return self._one(0, f, limits)
         if self._single:
             return self._columns(f, limits)
-        count = len(self._prepared)
+        each = range(len(self._prepared))
         if matrix:
-            F = checks.array("f", f, dtype=np.float64, shape=(None, count))
-            return _merged([one.solve(F[:, j], limits) for j, one in enumerate(self._prepared)])
-        return _merged([one.solve(f, limits) for one in self._prepared])
+            F = checks.array("f", f, dtype=np.float64, shape=(None, len(each)))
+            return _merged([self._one(j, F[:, j], limits) for j in each])
+        return _merged([self._one(j, f, limits) for j in each])
+
+    def _has_exterior(self, f: Any) -> bool:
+        """Whether there are values outside; refuse them where there is no lifting."""
+        e = self._prepared[0].equation
+        return check_exterior(self._exterior, e.definition, e.weights, e.advection, (f, e.reaction))
+
+    def _one(self, j: int, f: Any, limits: Limits) -> RieszResult:
+        """Solve for the order number j and one right-hand side."""
+        one = self._prepared[j]
+        if not self._lifts:
+            return one.solve(f, limits)
+        lift = self._lifts[j]
+        return lifted(one.solve(right_hand_side(f, one.equation.reaction, lift), limits), lift)
 
     def _columns(self, f: Any, limits: Limits) -> RieszBatchResult:
         """Solve for the columns of a matrix."""
         one = self._prepared[0]
         e = one.equation
-        if one.by_sines:
+        if one.by_sines or self._lifts:
             F = checks.array("f", f, dtype=np.float64, shape=(self.points.size, None), empty=False)
-            return _merged([one.solve(column, limits) for column in F.T])
+            return _merged([self._one(0, column, limits) for column in F.T])
         if e.method == "spectral":
             raise ValueError("method 'spectral' does not apply: f must be a function, not values at points")
         one.right_hand_side(0.0)

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from scipy.special import gamma, hyp1f1
 
 from numsolve._core.result import ConvergenceWarning
-from numsolve.fractional import solve_riesz_bvp
+from numsolve.fractional import RieszSolver, solve_riesz_bvp
 
 X = np.r_[-1 + 1e-9, np.linspace(-0.999, 0.999, 200), 1 - 1e-12]
 LINE = {"interval": (-1.0, 1.0)}
@@ -122,3 +122,63 @@ def test_values_that_grow_too_fast_are_no_success():
     with pytest.warns(ConvergenceWarning, match="lifting of the exterior"):
         r = solve_riesz_bvp(0.0, 1.5, exterior=lambda x: abs(x) ** 1.6, **LINE)
     assert not r.success
+
+
+@pytest.mark.parametrize("reaction", [None, lambda x: 1 + x**2], ids=["plain", "reaction"])
+def test_a_solver_to_keep_has_values_outside_too(reaction):
+    orders = [0.7, 1.4]
+    solver = RieszSolver(orders, reaction=reaction, exterior=gaussian, **LINE)
+    for f in (1.0, np.cos):
+        together = solver.solve(f)
+        assert together.success.all()
+        for alpha, u, error in zip(orders, together(X), together.error_estimate, strict=True):
+            alone = solve_riesz_bvp(f, alpha, reaction=reaction, exterior=gaussian, **LINE)
+            assert_allclose(u, alone(X), atol=1e-12)
+            assert error == pytest.approx(alone.error_estimate, rel=0.1)
+
+
+def test_columns_of_samples_are_lifted_each():
+    solver = RieszSolver(1.5, n=64, p=3, exterior=np.positive, **LINE)
+    F = np.stack([0 * solver.points, np.ones_like(solver.points)], axis=1)
+    flat, bent = solver.solve(F)(X)
+    assert_allclose(flat, X, atol=1e-10)
+    getoor = (1 - X**2) ** 0.75 / gamma(2.5)
+    assert_allclose(bent, X + getoor, atol=2e-2)
+    assert_allclose(pickle.loads(pickle.dumps(solver)).solve(F[:, 0])([-3.0, 0.5]), [-3.0, 0.5], atol=1e-10)
+
+
+def test_a_solver_refuses_where_there_is_no_lifting():
+    with pytest.raises(ValueError, match="exterior needs equal weights"):
+        RieszSolver(1.5, exterior=1.0, weights=(0.8, 0.2))
+    with pytest.raises(ValueError, match="exterior with a reaction needs f"):
+        RieszSolver(1.5, exterior=1.0, reaction=1.0, n=60).solve(np.ones(63))
+
+
+POLES = {"logarithm": lambda w: w * np.exp(-np.exp(w)), "weak pole": lambda w: np.exp(-0.1 * w)}
+
+
+@pytest.mark.filterwarnings("ignore:.*lifting of the exterior:numsolve.ConvergenceWarning")
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.5, 1.9])
+@pytest.mark.parametrize("of_log", POLES.values(), ids=POLES)
+def test_values_that_grow_towards_an_end_are_in_the_estimate(of_log, alpha):
+    """Before, what lies below the last number next to an end was left out, and the estimate too small."""
+
+    def outside(x):
+        return of_log(np.log(np.minimum(abs(x) - 1, 1e2)))
+
+    def kernel(w, t):  # of both sides together, in the logarithm of the distance from the end
+        both = 1 / (1 + np.exp(w) - t) + 1 / (1 + np.exp(w) + t)
+        root = ((1 - t * t) / (2 + np.exp(w))) ** (alpha / 2)
+        return np.sin(alpha * np.pi / 2) / np.pi * root * np.exp(w * (1 - alpha / 2)) * both
+
+    r = solve_riesz_bvp(0.0, alpha, exterior=outside, **LINE)
+    if of_log is POLES["weak pole"] and alpha > 1.8:  # the integral does not exist
+        assert not r.success
+        assert r.error_estimate == np.inf
+        return
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    w = np.arange(-700.0, 90.0, 0.25)[:, None] + (1 + nodes) / 8
+    size = np.max(np.abs(r(X)))
+    for t in (0.3, -0.99):
+        value = np.sum(weights / 8 * of_log(np.minimum(w, np.log(1e2))) * kernel(w, t))
+        assert abs(r(t) - value) <= max(3 * r.error_estimate, 1e-9) * size
