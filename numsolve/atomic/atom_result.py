@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from .result import Orbital
 
 
+#: In bohr; a nucleus is seven orders of magnitude larger.
+LEAST = 1e-12
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AtomResult(Result):
     """A self-consistent atom.
@@ -164,7 +168,8 @@ class AtomResult(Result):
         Parameters
         ----------
         r : array
-            Radii in bohr, positive. Beyond the mesh the orbitals are zero.
+            Radii in bohr, at least 1e-12. Beyond the mesh the orbitals are zero. Rounding errors of
+            potentials and derivatives grow like 1e-16 / r, so that few digits are left at the least radii.
         derivative : {0, 1}
             The functions, or their first derivatives by r.
 
@@ -176,7 +181,7 @@ class AtomResult(Result):
         Raises
         ------
         ValueError
-            If radii are not positive, or lie beyond the mesh where the atom has an external potential.
+            If radii are too small, or lie beyond the mesh where the atom has an external potential.
 
         Examples
         --------
@@ -395,4 +400,9 @@ def _radii(r: ArrayLike) -> Array:
     radii = np.asarray(checks.array("r", r, dtype=np.float64, low=0.0))
     if not (radii > 0).all():
         raise ValueError("r must be positive: the potential of a nucleus is infinite at zero; got 0.0")
+    if (radii < LEAST).any():
+        raise ValueError(
+            f"r must be at least {LEAST:g} bohr: rounding errors of potentials and derivatives grow like "
+            f"1 / r; got {radii.min():g}"
+        )
     return radii
