@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 ROUNDING = 1e-14
 #: A relative change of the total energy with the order, from which on elements are divided to see the error.
 UNRESOLVED = 1e-4
-#: In bohr times the charge: up to this length of its first element a relativistic mesh resolves the density of
-#: Dirac's point nucleus for a functional of the gradient; of a longer one the order sees nothing.
+#: In bohr times the charge: up to this length of the first element a mesh resolves the relativistic density
+#: at a point nucleus for a functional of the gradient; of a longer one the order sees nothing.
 SINGULAR = 0.1
 #: The same with an external potential, which may have steps.
 STEPPED = 1e-10

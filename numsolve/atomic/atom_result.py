@@ -13,6 +13,7 @@ from numsolve._core.plotting import new_axes, plot_history
 from numsolve._core.result import Result
 
 from . import continuum, export
+from .functions import read_radii
 from .result import draw_orbital, finish_orbitals, smooth
 
 if TYPE_CHECKING:
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from .functions import AtomFunctions, Elements
     from .mesh import RadialMesh
     from .result import Orbital
-
-
-#: In bohr; a nucleus is seven orders of magnitude larger.
-LEAST = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -191,7 +188,7 @@ class AtomResult(Result):
         >>> print(now.density.round(6), slope.density.round(6))
         [0.526538 0.097488] [-1.881324 -0.312133]
         """
-        radii = _radii(r)
+        radii = read_radii(r)
         order = checks.integer("derivative", derivative, low=0, high=1)
         found = self._known.evaluate(radii.ravel(), order)
         parts = [
@@ -221,7 +218,7 @@ class AtomResult(Result):
         >>> print(AtomDFT("He").run().norm_outside([1.0, 3.0]).round(4))
         [[0.3845 0.0087]]
         """
-        radii = _radii(r)
+        radii = read_radii(r)
         norms = self._known.norms_outside(radii.ravel())
         return norms.reshape((len(norms), *radii.shape))
 
@@ -332,7 +329,7 @@ class AtomResult(Result):
             start, end = np.exp(-7.0) / Z, known.mesh.r_max
             radii = start * np.exp(np.arange(int(80 * np.log(end / start)) + 1) / 80)
         else:
-            radii = _radii(r)
+            radii = read_radii(r)
         if radii.ndim != 1 or radii.size < 2 or not (np.diff(radii) > 0).all():
             raise ValueError("r must hold at least two radii, strictly increasing")
         if checks.choice("format", format, ("text", "upf")) == "text":
@@ -394,15 +391,3 @@ class AtomResult(Result):
             for orbital in self.orbitals
         ]
         return "\n".join([head, total, f"{'orbital':>10} {'electrons':>8} {'energy (Ha)':>19}", *rows])
-
-
-def _radii(r: ArrayLike) -> Array:
-    radii = np.asarray(checks.array("r", r, dtype=np.float64, low=0.0))
-    if not (radii > 0).all():
-        raise ValueError("r must be positive: the potential of a nucleus is infinite at zero; got 0.0")
-    if (radii < LEAST).any():
-        raise ValueError(
-            f"r must be at least {LEAST:g} bohr: rounding errors of potentials and derivatives grow like "
-            f"1 / r; got {radii.min():g}"
-        )
-    return radii

@@ -16,16 +16,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from numsolve._core import checks
+
 from . import basis
 from .tables import node_radii
 
 #: In half lengths of the first element: nearer to zero P is its series.
 NEAR = 1e-6
+#: In bohr; a nucleus is seven orders of magnitude larger.
+LEAST = 1e-12
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numsolve._core.typing import Array
+    from numsolve._core.typing import Array, ArrayLike
 
     from .mesh import RadialMesh
     from .nucleus import Nucleus
@@ -246,3 +250,16 @@ class Elements:
         for e in np.unique(element[element >= 0]).tolist():
             which, half = np.flatnonzero(element == e), float(edges[e + 1] - edges[e]) / 2
             yield e, which, (r[which] - edges[e]) / half - 1, half
+
+
+def read_radii(r: ArrayLike) -> Array:
+    """Check radii at which functions are wanted."""
+    radii = np.asarray(checks.array("r", r, dtype=np.float64, low=0.0))
+    if not (radii > 0).all():
+        raise ValueError("r must be positive: the potential of a nucleus is infinite at zero; got 0.0")
+    if (radii < LEAST).any():
+        raise ValueError(
+            f"r must be at least {LEAST:g} bohr: rounding errors of potentials and derivatives grow like "
+            f"1 / r; got {radii.min():g}"
+        )
+    return radii
