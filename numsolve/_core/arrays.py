@@ -82,7 +82,10 @@ def working_dtype(xp: Any, **arrays: Any) -> Any:
         if kind not in "fiub":
             raise TypeError(f"{name} has dtype {dtype}; real numbers are wanted")
         dtypes.append(dtype)
-    if dtypes and all(str(dtype).endswith("float32") for dtype in dtypes):
+    # An item of float32 has 4 bytes: the name, which takes NumPy microseconds, is asked for such types only.
+    if dtypes and all(
+        getattr(dtype, "itemsize", 4) == 4 and str(dtype).endswith("float32") for dtype in dtypes
+    ):
         return xp.float32
     return xp.result_type(float) if namespace_name(xp) == "jax" else xp.float64
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -54,10 +55,15 @@ class Channel(NamedTuple):
 def read_mesh(mesh: RadialMesh | None, r_max: float, Z: float, *, dirac: bool) -> RadialMesh:
     """Return the mesh given, or sixteen elements on [0, r_max]."""
     if mesh is None:
-        return RadialMesh.atomic(Z, dirac and Z > 0, r_max, n_elements=16, order=18)
+        return _default_mesh(Z, dirac and Z > 0, r_max)
     if not isinstance(mesh, RadialMesh):
         raise TypeError(f"mesh must be a RadialMesh, got {type(mesh).__name__}")
     return mesh
+
+
+@lru_cache(maxsize=64)
+def _default_mesh(Z: float, dirac: bool, r_max: float) -> RadialMesh:
+    return RadialMesh.atomic(Z, dirac, r_max, n_elements=16, order=18)
 
 
 def read_states(n_states: int, mesh: RadialMesh, size: int) -> int:

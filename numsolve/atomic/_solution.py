@@ -10,6 +10,7 @@ import numpy as np
 from ._radial import read_potential
 from .fields import SEEN, natural_u, orbital_values, refine_states, refined_potential, unseen
 from .functions import Elements
+from .mesh import RadialMesh
 from .result import Orbital
 from .scf import SelfConsistentField
 from .tables import gather, points_of, spread, unspread
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 ROUNDING = 1e-14
 #: A relative change of the total energy with the order, from which on elements are divided to see the error.
 UNRESOLVED = 1e-4
+#: In bohr times the charge: up to this length of the first element a mesh resolves the relativistic density
+#: at a point nucleus for a functional of the gradient; of a longer one the order sees nothing.
+SINGULAR = 0.1
 #: The same with an external potential, which may have steps.
 STEPPED = 1e-10
 
@@ -186,7 +190,10 @@ def error_estimate(field: SelfConsistentField, x: Array, limits: Limits) -> floa
     smooth = field.equations.external is None
     if change > (UNRESOLVED if smooth else STEPPED) * abs(energy):
         tolerance = min(UNRESOLVED * field.equations.Z**2, change)
-        change = max(change, abs(_divided_energy(field, x, tolerance, limits) - energy))
+        change = max(change, abs(_divided_energy(field, x, coarse.divided(8), tolerance, limits) - energy))
+    if field.gradient is not None and exponent and coarse.edges[1] * field.equations.point > SINGULAR:
+        resolved = _divided_energy(field, x, _begun_short(field), 1e-9 * field.equations.Z, limits)
+        change = max(change, abs(resolved - energy))
     # The error falls like p^(-4 g), the slower the nearer the charge is to c.
     power = 2 * (exponent + 1) if exponent else 4.0
     size = max(abs(energy), 1.0)
@@ -209,9 +216,18 @@ def _unseen(field: SelfConsistentField, size: float) -> float:
     return float(missed[missed > SEEN * size].sum())
 
 
-def _divided_energy(field: SelfConsistentField, x: Array, tolerance: float, limits: Limits) -> float:
-    """The total energy on elements of an eighth of the length, to a few digits; x is where it starts."""
-    mesh = field.mesh.divided(8)
+def _begun_short(field: SelfConsistentField) -> RadialMesh:
+    """The mesh with its first element divided like that of a relativistic atom, of an order that fits it."""
+    mesh, least = field.mesh, 0.3 * SINGULAR / field.equations.point
+    first = np.geomspace(least, mesh.edges[1], 2 + int(np.log2(mesh.edges[1] / least) / 2))
+    edges = np.concatenate(([0.0], first[:-1], mesh.edges[1:]))
+    return RadialMesh(edges, max(mesh.order, 21))
+
+
+def _divided_energy(
+    field: SelfConsistentField, x: Array, mesh: RadialMesh, tolerance: float, limits: Limits
+) -> float:
+    """The total energy on a mesh of shorter elements, to a few digits; x is where it starts."""
     fine = SelfConsistentField.of(field.equations, mesh, depth=8)
     r, radii = gather(fine.tables.r, mesh.n_elements), gather(field.tables.r, field.mesh.n_elements)
     parts = [np.interp(r, radii, gather(part, field.mesh.n_elements)) for part in x]

@@ -13,6 +13,7 @@ from numsolve._core.plotting import new_axes, plot_history
 from numsolve._core.result import Result
 
 from . import continuum, export
+from .functions import read_radii
 from .result import draw_orbital, finish_orbitals, smooth
 
 if TYPE_CHECKING:
@@ -164,7 +165,8 @@ class AtomResult(Result):
         Parameters
         ----------
         r : array
-            Radii in bohr, positive. Beyond the mesh the orbitals are zero.
+            Radii in bohr, at least 1e-12. Beyond the mesh the orbitals are zero. Rounding errors of
+            potentials and derivatives grow like 1e-16 / r, so that few digits are left at the least radii.
         derivative : {0, 1}
             The functions, or their first derivatives by r.
 
@@ -176,7 +178,7 @@ class AtomResult(Result):
         Raises
         ------
         ValueError
-            If radii are not positive, or lie beyond the mesh where the atom has an external potential.
+            If radii are too small, or lie beyond the mesh where the atom has an external potential.
 
         Examples
         --------
@@ -186,7 +188,7 @@ class AtomResult(Result):
         >>> print(now.density.round(6), slope.density.round(6))
         [0.526538 0.097488] [-1.881324 -0.312133]
         """
-        radii = _radii(r)
+        radii = read_radii(r)
         order = checks.integer("derivative", derivative, low=0, high=1)
         found = self._known.evaluate(radii.ravel(), order)
         parts = [
@@ -216,7 +218,7 @@ class AtomResult(Result):
         >>> print(AtomDFT("He").run().norm_outside([1.0, 3.0]).round(4))
         [[0.3845 0.0087]]
         """
-        radii = _radii(r)
+        radii = read_radii(r)
         norms = self._known.norms_outside(radii.ravel())
         return norms.reshape((len(norms), *radii.shape))
 
@@ -327,7 +329,7 @@ class AtomResult(Result):
             start, end = np.exp(-7.0) / Z, known.mesh.r_max
             radii = start * np.exp(np.arange(int(80 * np.log(end / start)) + 1) / 80)
         else:
-            radii = _radii(r)
+            radii = read_radii(r)
         if radii.ndim != 1 or radii.size < 2 or not (np.diff(radii) > 0).all():
             raise ValueError("r must hold at least two radii, strictly increasing")
         if checks.choice("format", format, ("text", "upf")) == "text":
@@ -389,10 +391,3 @@ class AtomResult(Result):
             for orbital in self.orbitals
         ]
         return "\n".join([head, total, f"{'orbital':>10} {'electrons':>8} {'energy (Ha)':>19}", *rows])
-
-
-def _radii(r: ArrayLike) -> Array:
-    radii = np.asarray(checks.array("r", r, dtype=np.float64, low=0.0))
-    if not (radii > 0).all():
-        raise ValueError("r must be positive: the potential of a nucleus is infinite at zero; got 0.0")
-    return radii

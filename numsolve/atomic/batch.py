@@ -39,6 +39,7 @@ class AtomSettings(TypedDict, total=False):
     mixing_alpha: float
     mixing_depth: int
     tol: float
+    error_estimate: bool
 
 
 class AtomSpec(AtomSettings, total=False):

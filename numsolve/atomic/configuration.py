@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from numsolve._core import checks
 
+from .mesh import LARGEST_CHARGE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import TypeAlias
@@ -157,6 +159,36 @@ def parse_configuration(text: str) -> tuple[Shell, ...]:
                 raise ValueError(f"configuration has the shell {shell.label} twice")
             shells[shell.n, shell.l] = shell
     return tuple(sorted(shells.values()))
+
+
+def read_charge(Z: float | str) -> float:
+    """The nuclear charge, of an element too."""
+    if isinstance(Z, str):
+        if Z not in SYMBOLS:
+            raise ValueError(f"Z must be a number or the symbol of an element, as 'Fe'; got {Z!r}")
+        return float(SYMBOLS.index(Z) + 1)
+    return checks.real("Z", Z, low=0.0, open_low=True, high=LARGEST_CHARGE)
+
+
+def read_electrons(
+    Z: float, n_electrons: float | None, configuration: Configuration | None
+) -> tuple[tuple[Shell, ...], float]:
+    """Shells and the number of electrons in them."""
+    wanted = None if n_electrons is None else checks.real("n_electrons", n_electrons, low=0.0, open_low=True)
+    if configuration is None:
+        number = Z if wanted is None else wanted
+        if number != int(number) or not 1 <= number <= len(SYMBOLS):
+            raise ValueError(
+                f"configuration must be given for {number:g} electrons: ground states are known for 1 ... 118"
+            )
+        configuration = ground_configuration(int(number))
+    shells = read_configuration(configuration)
+    electrons = sum(shell.occupation for shell in shells)
+    if wanted is not None and abs(electrons - wanted) > 1e-9 * wanted:
+        raise ValueError(f"configuration has {electrons:g} electrons, n_electrons is {wanted:g}")
+    if not electrons > 0:
+        raise ValueError("configuration must hold electrons, got none")
+    return shells, electrons
 
 
 def read_configuration(configuration: Configuration) -> tuple[Shell, ...]:

@@ -120,6 +120,9 @@ def _between(points: int, exponent: float) -> Array:
 @lru_cache(maxsize=256)
 def _node_transfers(mesh: RadialMesh, finer: RadialMesh, powers: tuple[float, ...]) -> Array:
     phi = basis.lagrange(basis.lobatto_nodes(mesh.order), basis.lobatto_nodes(finer.order))
+    if not any(powers):
+        same = phi[local_order(finer.order)][:, local_order(mesh.order)]
+        return np.stack([spread(np.ones((mesh.n_elements, 1, 1)) * same)] * len(powers))
     ratio = node_radii(finer)[:, :, None] / node_radii(mesh)[:, None, :]
     order, finer_order = local_order(mesh.order), local_order(finer.order)
     return np.stack([spread((phi * ratio**power)[:, finer_order][:, :, order]) for power in powers])
@@ -128,4 +131,7 @@ def _node_transfers(mesh: RadialMesh, finer: RadialMesh, powers: tuple[float, ..
 @lru_cache(maxsize=64)
 def _point_transfer(mesh: RadialMesh, finer: RadialMesh, exponent: float) -> Array:
     coarse, fine = points_of(mesh, exponent).x, points_of(finer, exponent).x
-    return spread(np.stack([basis.lagrange(a, b) for a, b in zip(coarse, fine, strict=True)]))
+    values = np.empty((mesh.n_elements, finer.n_quad, mesh.n_quad))
+    values[1:] = basis.lagrange(coarse[-1], fine[-1])
+    values[0] = basis.lagrange(coarse[0], fine[0])
+    return spread(values)

@@ -16,13 +16,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from numsolve._core import checks
+
 from . import basis
 from .tables import node_radii
+
+#: In half lengths of the first element: nearer to zero P is its series.
+NEAR = 1e-6
+#: In bohr; a nucleus is seven orders of magnitude larger.
+LEAST = 1e-12
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numsolve._core.typing import Array
+    from numsolve._core.typing import Array, ArrayLike
 
     from .mesh import RadialMesh
     from .nucleus import Nucleus
@@ -113,9 +120,10 @@ class Elements:
             parts = [P] if Q is None or self.scalar else [P, Q]
             norm = f if not self.scalar else f / self.large_norms[k]
             for part in parts:
-                rho[self.spin[k]] += norm * part.value[k] ** 2
-                slope[self.spin[k]] += 2 * norm * part.value[k] * part.slope[k]
-        n = Pair(rho / (4 * pi * r**2), (slope - 2 * rho / r) / (4 * pi * r**2))
+                over_r = part.value[k] / r  # its square may be a number where r^2 is none
+                rho[self.spin[k]] += norm * over_r**2
+                slope[self.spin[k]] += 2 * norm * over_r * ((part.slope[k] - over_r) / r)
+        n = Pair(rho / (4 * pi), slope / (4 * pi))
 
         def side(pair: Pair) -> Array:
             return pair.value if derivative == 0 else pair.slope
@@ -182,12 +190,17 @@ class Elements:
         for e, which, xi, half in self._places(r):
             phi = basis.lagrange(nodes, xi)
             slope = phi @ derivative / half
-            at = r[which, None]
+            at, left = r[which, None], self.mesh.edges[e]
             for power in np.unique(self.powers):
                 ratio = (at / radii[e]) ** power if power else 1.0
                 states = np.flatnonzero(self.powers == power)[:, None]
                 P.value[states, which] = self.u[states[:, 0], e] @ (ratio * phi).T
                 P.slope[states, which] = self.u[states[:, 0], e] @ (ratio * (slope + power / at * phi)).T
+                if power == 0.0 and left == 0.0 and (near := r[which] < NEAR * half).any():
+                    # P is nil at zero: the rounding errors of the sum of values would be relative to all
+                    at_zero, curved = r[which][near], slope[near] @ derivative / half
+                    series = slope[near] - 0.5 * at_zero[:, None] * curved
+                    P.value[states, which[near]] = self.u[states[:, 0], e] @ (at_zero[:, None] * series).T
         return P, P.slope + self.kappa[:, None] / r * P.value
 
     def small(self, r: Array, P: Array, D: Array, V: Array) -> Small:
@@ -237,3 +250,16 @@ class Elements:
         for e in np.unique(element[element >= 0]).tolist():
             which, half = np.flatnonzero(element == e), float(edges[e + 1] - edges[e]) / 2
             yield e, which, (r[which] - edges[e]) / half - 1, half
+
+
+def read_radii(r: ArrayLike) -> Array:
+    """Check radii at which functions are wanted."""
+    radii = np.asarray(checks.array("r", r, dtype=np.float64, low=0.0))
+    if not (radii > 0).all():
+        raise ValueError("r must be positive: the potential of a nucleus is infinite at zero; got 0.0")
+    if (radii < LEAST).any():
+        raise ValueError(
+            f"r must be at least {LEAST:g} bohr: rounding errors of potentials and derivatives grow like "
+            f"1 / r; got {radii.min():g}"
+        )
+    return radii

@@ -36,24 +36,46 @@ if TYPE_CHECKING:
 @lru_cache(maxsize=256)
 def schroedinger_tables(mesh: RadialMesh, momenta: tuple[int, ...], lumped: bool = False) -> Tables:
     """Tables of the channels l in `momenta`."""
-    points = points_of(mesh, 0.0)
-    phi, slope = _basis(mesh, points, 0, 0.0)
-    kinetic = _gram(slope, points.weight / 2)
-    over_r2 = _gram(phi, points.weight / (2 * points.r**2))
+    points, half = points_of(mesh, 0.0), np.diff(mesh.edges)[:, None] / 2
+    phi, slope, overlap, kinetic, products = _reference(mesh.order, mesh.n_quad)
+    each = np.ones((mesh.n_elements, 1, 1))
+    over_r2 = unspread(points.weight / (2 * points.r**2), mesh.n_elements) @ products
     factors = np.array(momenta) * (np.array(momenta) + 1.0)
+    matrices = _padding(mesh) + spread(kinetic / (2 * half)) + factors[:, None, None, None] * spread(over_r2)
     return Tables(
         mesh.n_elements,
         1,
         points.r,
         points.weight,
         points.cumulative,
-        phi[None],
-        slope[None],
-        (_lumped(mesh) if lumped else _gram(phi, points.weight))[None],
-        aligned(_padding(mesh) + kinetic + factors[:, None, None, None] * over_r2),
+        spread(each * phi)[None],
+        spread(slope / half[..., None])[None],
+        (_lumped(mesh) if lumped else spread(half * overlap))[None],
+        aligned(matrices),
         aligned(factors[:, None, None, None] * points.weight / (2 * points.r**2)),
         False,
     )
+
+
+@lru_cache(maxsize=64)
+def _reference(order: int, n_quad: int) -> tuple[Array, Array, Array, Array, Array]:
+    """On [-1, 1]: the basis and its derivative at the points, int phi phi, int phi' phi', and phi_i phi_j.
+
+    The last three have the pairs of the upper triangle as their last axis.
+    """
+    nodes, (x, w) = basis.lobatto_nodes(order), basis.gauss_rule(n_quad)
+    phi = basis.lagrange(nodes, x)
+    slope = phi @ basis.differentiation(nodes)
+    phi, slope = phi[:, local_order(order)], slope[:, local_order(order)]
+    i, j = upper(order + 1)
+    products = phi[:, i] * phi[:, j]
+    return phi, slope, w @ products, w @ (slope[:, i] * slope[:, j]), products
+
+
+@lru_cache(maxsize=64)
+def upper(n: int) -> tuple[Array, Array]:
+    """Rows and columns of the upper triangle, row by row."""
+    return np.triu_indices(n)
 
 
 @lru_cache(maxsize=256)
@@ -188,8 +210,9 @@ def points_of(mesh: RadialMesh, exponent: float) -> Points:
     """Quadrature points of all elements; the first has a Jacobi exponent."""
     edges, elements, nq = mesh.edges, mesh.n_elements, mesh.n_quad
     half = np.diff(edges)[:, None] / 2
-    x, w = (np.tile(part, (elements, 1)) for part in basis.gauss_rule(nq))
-    C = np.tile(basis.cumulative(nq), (elements, 1, 1))
+    each = np.ones((elements, 1))
+    x, w = (part * each for part in basis.gauss_rule(nq))
+    C = basis.cumulative(nq) * each[..., None]
     if exponent:
         x[0], weights = basis.gauss_rule(nq, exponent)
         w[0] = weights / (1 + x[0]) ** exponent
@@ -224,9 +247,10 @@ def node_radii(mesh: RadialMesh) -> Array:
 
 def _gram(table: Array, weight: Array) -> Array:
     """Packed element matrices ``sum_q weight_q table_qi table_qj``."""
-    full = np.einsum("bqe,bqie,bqje->bije", weight, table, table, optimize=True)
-    i, j = np.triu_indices(table.shape[2])
-    return aligned(full[:, i, j])
+    rows = np.moveaxis(table, -1, 1)  # (blocks, 8, points, n)
+    full = (rows * weight.swapaxes(-1, -2)[..., None]).swapaxes(-1, -2) @ rows
+    i, j = upper(table.shape[2])
+    return aligned(np.moveaxis(full[..., i, j], 1, -1))
 
 
 def _lumped(mesh: RadialMesh) -> Array:
@@ -237,13 +261,15 @@ def _lumped(mesh: RadialMesh) -> Array:
 
 def _padding(mesh: RadialMesh) -> Array:
     """Ones on the diagonal of the lanes without an element, so that their elimination does no harm."""
-    lanes = _diagonal(mesh, np.ones((mesh.n_elements, mesh.order + 1)))
-    i, j = np.triu_indices(mesh.order + 1)
-    return np.asarray((i == j)[:, None] - lanes)
+    i, j = upper(mesh.order + 1)
+    blocks = -(-mesh.n_elements // LANES)
+    out = np.zeros((blocks, i.size, LANES))
+    out[-1, :, mesh.n_elements - LANES * (blocks - 1) :] = (i == j)[:, None]
+    return out
 
 
 def _diagonal(mesh: RadialMesh, values: Array) -> Array:
-    i, j = np.triu_indices(mesh.order + 1)
+    i, j = upper(mesh.order + 1)
     packed = np.zeros((mesh.n_elements, i.size))
     packed[:, i == j] = values
     return spread(packed)

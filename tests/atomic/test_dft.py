@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from numsolve.atomic import AtomDFT, RadialMesh
+from numsolve.atomic import AtomDFT, RadialMesh, solve_atoms
 from numsolve.atomic.configuration import Shell
 
 # -- the published tables --------------------------------------------------------------------------
@@ -115,6 +115,15 @@ def test_the_error_estimate_bounds_the_error_of_all_elements(periodic_table, rel
         exact = AtomDFT(result.Z, relativistic=relativistic, mesh=fine).run().total_energy
         error = abs(result.total_energy - exact)
         assert error <= result.error_estimate <= 5 * max(error, 1e-14 * abs(exact))
+
+
+def test_without_an_error_estimate_nothing_else_changes():
+    whole, short = (AtomDFT(8, error_estimate=wanted).run() for wanted in (True, False))
+    assert short.total_energy == whole.total_energy
+    assert short.certified
+    assert np.isnan(short.error_estimate)
+    assert whole.error_estimate < 1e-10
+    assert all(np.isnan(atom.error_estimate) for atom in solve_atoms([2, 8], error_estimate=False))
 
 
 def test_the_error_estimate_is_about_the_error():

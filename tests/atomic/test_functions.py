@@ -270,3 +270,17 @@ def test_what_an_atom_cannot_do():
         dirac.log_derivative(-3e4, 1.0, kappa=-1)
     with pytest.raises(ValueError, match="'upf' is for atoms without spin"):
         dirac.export("x", format="upf")
+
+
+@pytest.mark.parametrize("settings", [{}, {"spin_polarized": True}], ids=str)
+def test_the_density_at_the_nucleus_has_the_cusp_of_its_charge(settings):
+    """Kato's condition n' = -2 Z n: n(r) = n(0) (1 - 2 Z r) to first order, however small r is."""
+    atom = AtomDFT(8, **settings).run()
+    r = np.array([1e-12, 1e-9, 3e-8, 1e-6])
+    n = atom.evaluate(r).density
+    assert_allclose(n, n[0] * (1 - 16 * r), rtol=1e-9)
+
+
+def test_radii_end_where_rounding_errors_take_over():
+    with pytest.raises(ValueError, match="r must be at least 1e-12 bohr"):
+        AtomDFT(1).run().evaluate([1e-20])

@@ -255,3 +255,13 @@ def test_fast_light_is_no_light(relativistic):
     speeds = np.array([500.0, 1000.0, 2000.0])
     gaps = [AtomDFT(10, xc="pbe", relativistic=relativistic, c=c).run().total_energy - exact for c in speeds]
     assert np.polyfit(np.log(speeds), np.log(np.abs(gaps)), 1)[0] == pytest.approx(-2, abs=0.02)
+
+
+@pytest.mark.parametrize("relativistic", ["dirac", "scalar"])
+@pytest.mark.parametrize("Z", [10, 80])
+def test_the_error_estimate_sees_a_long_first_element_at_a_point_nucleus(Z, relativistic):
+    """The density is singular there: elements of a higher order agree with each other, and not with it."""
+    long = RadialMesh.atomic(Z, n_elements=16)
+    atom, exact = (AtomDFT(Z, xc="pbe", relativistic=relativistic, mesh=mesh).run() for mesh in (long, None))
+    error = abs(atom.total_energy - exact.total_energy)
+    assert 1e-8 < error <= atom.error_estimate < 3 * error
