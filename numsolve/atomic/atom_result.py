@@ -373,7 +373,7 @@ class AtomResult(Result):
             channel = checks.integer("l", l, low=0)
         spins = (1, -1) if polarised else (0,)
         if spin not in spins:
-            raise ValueError(f"spin must be one of {spins} for this atom, got {spin!r}")
+            raise ValueError(f"spin must be one of {spins} for this atom, got {spin or 'none'}")
         return channel, int(spin == -1)
 
     def __repr__(self) -> str:

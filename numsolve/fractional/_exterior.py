@@ -13,6 +13,7 @@ what is left of the solution vanishes outside. The right side receives of g = 1 
 a beta distribution (R. M. Blumenthal, R. K. Getoor, D. B. Ray, Trans. Amer. Math. Soc. 99, 1961), so only
 ``g - g(1)`` is integrated there. In ``w = log(y - 1)`` the kernel is smooth on the scale of one, however
 close x is to the end: Gauss rules on panels that are halved where they disagree serve all x at once.
+What lies between their nodes is looked for by narrow panels first.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from ._modes import WITNESSES
 from .spectral import TOLERABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from .result import RieszResult
@@ -44,6 +47,10 @@ NODES, RULE = np.polynomial.legendre.leggauss(16)
 WIDTH, MOST_PANELS = 2.0, 1500
 #: Where the integral begins: below, y - 1 is a rounding error. It ends where y is as large as this, at most.
 LOWEST, HIGHEST = -37.0, 340.0
+#: Where thin layers are looked for, and how many narrow panels there are in a panel of the first width.
+LOOK, PARTS = (-13.0, 13.0), 32
+#: What narrow panels add up to, relative to the size of g, up to rounding errors of their sums.
+SEEN = 1e-12
 #: Error of a panel, relative to the size of g, that is left, and what is nothing beside it.
 GOOD, NOTHING = 1e-15, 1e-18
 #: Change of g next to an end, relative to its size there, that is a rounding error.
@@ -115,7 +122,7 @@ class Lift:
         high, size = low + WIDTH, abs(limit)
         distances: list[Array] = []
         weights: list[Array] = []
-        first = True
+        first, seen = True, self._seen(side, limit)
         while low.size:
             middle = (low + high) / 2
             halves = [self._panels(side, limit, *ends) for ends in ((low, middle), (middle, high))]
@@ -125,6 +132,8 @@ class Lift:
             error = np.max(np.abs(self._sums(*self._panels(side, limit, low, high)) - values), axis=1)
             narrow = high - low < NARROW
             error = np.where(narrow & (error > GOOD * size), np.maximum(error, each), error)
+            missed = np.max(np.abs(seen(low, high, values)), axis=1)
+            error = np.where(missed > SEEN * size, np.maximum(error, missed), error)
             split = (error > GOOD * size) & ~narrow & (low.size + len(weights) < MOST_PANELS)
             self.error += float(np.sum(error[~split]))
             kept = ~split
@@ -138,6 +147,21 @@ class Lift:
                 weights.extend(w[kept])
             low, high = np.append(low[split], middle[split]), np.append(middle[split], high[split])
         return np.concatenate(distances), np.concatenate(weights)
+
+    def _seen(self, side: int, limit: float) -> Callable[[Array, Array, Array], Array]:
+        """What narrow panels have that wider ones, of which the sums are given, do not."""
+        edges = np.linspace(*LOOK, round((LOOK[1] - LOOK[0]) / WIDTH * PARTS) + 1)
+        each = self._sums(*self._panels(side, limit, edges[:-1], edges[1:]))
+        upto = np.concatenate([np.zeros((1, DISTANCES.size)), np.cumsum(each, axis=0)])
+
+        def beyond(low: Array, high: Array, sums: Array) -> Array:
+            i, j = (np.rint((w - LOOK[0]) / WIDTH * PARTS).astype(int) for w in (low, high))
+            inside = (low >= LOOK[0]) & (high <= LOOK[1]) & (high - low >= WIDTH / PARTS)
+            last = edges.size - 1
+            there = upto[np.clip(j, 0, last)] - upto[np.clip(i, 0, last)]
+            return np.where(inside[:, None], there - sums, 0.0)
+
+        return beyond
 
     def _panels(self, side: int, limit: float, low: Array, high: Array) -> tuple[Array, Array]:
         """Nodes, as distances from the end, and weights, a row for each panel."""

@@ -109,7 +109,8 @@ def solve_riesz_bvp(
         solved by n - 1 sines, for equal weights.
     exterior : callable or float
         The values of u outside the interval, zero by default: a function of points on both sides that grows
-        more slowly than ``|x|^alpha``. For the definition "rl", equal weights and no advection.
+        more slowly than ``|x|^alpha``. What is thinner than a three hundredth of its distance from the
+        interval may be missed. For the definition "rl", equal weights and no advection.
     method : {"auto", "spline", "spectral", "dense"}
         B-splines with fast transforms, Jacobi modes, or B-splines with a dense factorisation. "auto" takes
         the modes if the data are functions and their estimated error is at most 1e-8, else whatever has the

@@ -40,7 +40,7 @@ class Style(LineStyle, total=False):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RieszResult(Result):
-    """A solution that can be evaluated anywhere: ``result(x)`` is its value, zero outside the interval.
+    """A solution that can be evaluated anywhere: ``result(x)``; zero or `exterior` outside the interval.
 
     This is what `solve_riesz_bvp` returns; the other solvers return kinds of it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from math import isinf
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -12,7 +13,7 @@ from numsolve._core.parallel import map_tasks
 from .solve import solve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from concurrent.futures import Executor
 
     from numsolve._core.typing import Array, ArrayLike, Matrix
@@ -107,6 +108,8 @@ def solve_many(
     [(5, 5), (20, 20), (50, 50)]
     """
     limits = Limits(None, time_limit, None, progress)
+    if not isinstance(problems, Iterable):
+        raise TypeError(f"problems must be an iterable of problems, got {type(problems).__name__}")
     tasks = [_task(i, problem, settings) for i, problem in enumerate(problems)]
     results: list[TransportResult] = map_tasks(
         partial(_solve, limits=limits),

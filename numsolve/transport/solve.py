@@ -185,7 +185,7 @@ def solve(
     refuse_traced(reg=reg)
     several = isinstance(reg, list | tuple) or getattr(reg, "ndim", 0) == 1
     strengths = _regs(reg) if several else checks.real("reg", reg, low=0.0)
-    strength = float(np.min(strengths))
+    strength = float(np.min(strengths, initial=np.inf)) if several else float(strengths)
     if strength > 0.0 and reg_type == "none":
         raise ValueError(f'reg must be 0 or left out with reg_type="none", got {strength}')
     if strength == 0.0:

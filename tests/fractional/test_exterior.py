@@ -182,3 +182,20 @@ def test_values_that_grow_towards_an_end_are_in_the_estimate(of_log, alpha):
     for t in (0.3, -0.99):
         value = np.sum(weights / 8 * of_log(np.minimum(w, np.log(1e2))) * kernel(w, t))
         assert abs(r(t) - value) <= max(3 * r.error_estimate, 1e-9) * size
+
+
+@pytest.mark.parametrize(("a", "b"), [(1.5, 1.51), (3.0, 3.02), (300.0, 302.0)])
+def test_a_thin_shell_is_seen(a, b):
+    """The integral of the Poisson kernel over it, by a rule of its own."""
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    y = (a + b) / 2 + (b - a) / 2 * nodes
+    kernel = np.sin(np.pi / 4) / np.pi * ((1 - 0.5**2) / (y * y - 1)) ** 0.25 / (y - 0.5)
+    r = solve_riesz_bvp(0.0, 0.5, exterior=lambda x: 100.0 * ((x > a) & (x < b)), **LINE)
+    assert_allclose(r(0.5), 100 * (b - a) / 2 * kernel @ weights, rtol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [1.5, 1.9, 1.99])
+def test_what_is_outside_is_never_asked_for_at_the_ends(alpha):
+    """Half of the flights end on the right, however the side is written."""
+    r = solve_riesz_bvp(0.0, alpha, exterior=lambda x: 1.0 * (x > 1), **LINE)
+    assert_allclose(r(0.0), 0.5, atol=1e-12)
