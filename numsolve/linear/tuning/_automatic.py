@@ -64,9 +64,13 @@ class Automatic:
             return cg(system.A, system.b), None, 0.0
         look = self._looker.at(system.A, check_finite=check_finite)
         context = look.context if context is None else checks.real("context", context)
-        tuner, known = self.tuner, Known(look, system.b.size // n, rtol, context)
-        arm = tuner.arms[tuner.index] if tuner.takes(look) else tuner.suggest(known)  # type: ignore[index]
-        narrow = tuner.takes(look)
+        tuner, narrow = self.tuner, self.tuner.takes(look)
+        known = Known(look, system.b.size // n, rtol, context, {})
+        if not narrow:
+            known = known._replace(going=self._methods.going(tuner.arms, look))
+            tuner.suggest(known)
+            narrow = tuner.takes(look)
+        arm = tuner.arms[tuner.index]  # type: ignore[index]
         self._looker.compares = not narrow
         if narrow and system.b.ndim == 1 and not limits.expired:
             result = self._methods.banded.answer(look, system.b, rtol, atol, tuner.reason)
@@ -80,22 +84,23 @@ class Automatic:
             system.x0 = warm_start.start(system.A, system.b)
             if system.x0 is not None and system.x0.dtype != system.b.dtype:
                 system.x0 = system.x0.astype(system.b.dtype)
-        result, cost = self._solve(arm, known, system, limits, maxiter=10 * n, **loop)
-        return result, None if clock.preparing != before else cost, context
+        result, cost, paid = self._solve(arm, known, system, limits, maxiter=10 * n, **loop)
+        if clock.preparing != before:
+            return result, None, context
+        tuner.account(paid)
+        return result, cost, context
 
     def _solve(
         self, arm: Any, known: Known, system: System, limits: Limits, **loop: Any
-    ) -> tuple[LinearResult, float]:
-        tuner, reason = self.tuner, self.tuner.reason
+    ) -> tuple[LinearResult, float, float]:
+        tuner, reason, seconds = self.tuner, self.tuner.reason, math.inf
         assert tuner.index is not None
-        trial = limits
         if tuner.budget < math.inf and limits.callback is None and not limits.progress:
             # Seconds on the wall are cheap where others use the processor, too.
-            short = min(3 * tuner.budget + 1e-3, limits.seconds_left)
-            trial = Limits(limits.maxiter, short)
-        result, cost = self._methods.solve(arm, known.look, system, trial, **loop)
+            seconds = 1.5 * tuner.budget + 5e-4
+        result, cost, paid = self._methods.solve(arm, known.look, system, limits, seconds, **loop)
         if result.success is True:
-            return replace(result, method=self._methods.how, reason=reason), cost
+            return replace(result, method=self._methods.how, reason=reason), cost, paid
         for index in (tuner.best(), tuner.other(tuner.index)):
             if limits.expired or _is_final(result, limits):
                 break
@@ -103,15 +108,15 @@ class Automatic:
                 continue
             # What was reached is a start for the other method.
             on = replace(system, x0=result.x if np.isfinite(result.x).all() else system.x0)
-            again, more = self._methods.solve(tuner.arms[index], known.look, on, limits, **loop)
+            again, _, more = self._methods.solve(tuner.arms[index], known.look, on, limits, **loop)
             cut = np.isin(result.status, [Status.TIME_LIMIT.value]).all()
             reason = f"{tuner.arms[tuner.index]} {'took too long' if cut else 'failed'}"
             again = replace(again, nit=again.nit + result.nit)
-            cost = cost * (1.5 if cut else FAILED) + more
+            cost, paid = max(cost, paid) * (1.5 if cut else FAILED) + more, paid + more
             result = again if _better(again, result) else result
         if not np.all(result.success):
             cost *= FAILED
-        return replace(result, method=self._methods.how, reason=reason), cost
+        return replace(result, method=self._methods.how, reason=reason), cost, paid
 
 
 def _is_final(result: LinearResult, limits: Limits) -> bool:
