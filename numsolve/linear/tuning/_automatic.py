@@ -16,8 +16,8 @@ from numsolve.linear.cg import cg
 
 from ._arms import Known, checked
 from ._look import Looker
-from ._methods import Methods
-from ._neighbours import Neighbours
+from ._methods import Methods, at_once
+from ._neighbours import PATIENCE, Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 FINAL = frozenset({Status.CONVERGED, Status.ROUNDING, Status.STOPPED, Status.INTERRUPTED})
 #: A solve that failed is taken for so many times dearer than it was.
 FAILED = 10.0
+#: How a system is solved that the last solution solves.
+SOLVED = "the start"
 
 
 class Automatic:
@@ -64,13 +66,8 @@ class Automatic:
             return cg(system.A, system.b), None, 0.0
         look = self._looker.at(system.A, check_finite=check_finite)
         context = look.context if context is None else checks.real("context", context)
-        tuner, narrow = self.tuner, self.tuner.takes(look)
-        known = Known(look, system.b.size // n, rtol, context, {})
-        if not narrow:
-            known = known._replace(going=self._methods.going(tuner.arms, look))
-            tuner.suggest(known)
-            narrow = tuner.takes(look)
-        arm = tuner.arms[tuner.index]  # type: ignore[index]
+        tuner, known = self.tuner, Known(look, system.b.size // n, rtol, context, {})
+        narrow = tuner.takes(look)
         self._looker.compares = not narrow
         if narrow and system.b.ndim == 1 and not limits.expired:
             result = self._methods.banded.answer(look, system.b, rtol, atol, tuner.reason)
@@ -84,6 +81,14 @@ class Automatic:
             system.x0 = warm_start.start(system.A, system.b)
             if system.x0 is not None and system.x0.dtype != system.b.dtype:
                 system.x0 = system.x0.astype(system.b.dtype)
+        if not narrow:
+            solved = None if system.x0 is None else at_once(system, system.x0.copy(), **loop)
+            if solved is not None:
+                tuner.index = None
+                return replace(solved, method=SOLVED, reason="it meets the tolerance"), None, context
+            tuner.suggest(known._replace(going=self._methods.going(tuner.arms, look)))
+            self._looker.compares = not tuner.takes(look)
+        arm = tuner.arms[tuner.index]  # type: ignore[index]
         result, cost, paid = self._solve(arm, known, system, limits, maxiter=10 * n, **loop)
         if clock.preparing != before:
             return result, None, context
@@ -112,7 +117,9 @@ class Automatic:
             cut = np.isin(result.status, [Status.TIME_LIMIT.value]).all()
             reason = f"{tuner.arms[tuner.index]} {'took too long' if cut else 'failed'}"
             again = replace(again, nit=again.nit + result.nit)
-            cost, paid = max(cost, paid) * (1.5 if cut else FAILED) + more, paid + more
+            # Where the leader takes longer than usual, too, the system was harder than usual.
+            usual = min(1.0, tuner.budget / PATIENCE / max(more, 1e-9)) if cut else FAILED
+            cost, paid = 1.5 * paid * usual if cut else max(cost, paid) * usual + more, paid + more
             result = again if _better(again, result) else result
         if not np.all(result.success):
             cost *= FAILED

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._look import Look
 
-#: A solve with late factors may take the steps of so many average seconds, and so many times the fresh steps.
-PATIENCE, STEPS = 1.5, 2
-#: How many lives pass at most before late factors are tried again where they were of no use.
+#: The first solve with late factors may take so many times the fresh steps; others what the average allows.
+STEPS = 2
+#: So many lives pass before late factors that were of no use are tried again, then twice as many.
+PAUSE = 8
 LONGEST_PAUSE = 64
 
 
@@ -39,7 +40,7 @@ class Life:
     served: int = 0
     #: lives without a late solve that are still to come, and how many come the next time
     rest: int = 0
-    pause: int = 2
+    pause: int = PAUSE
 
     @property
     def average(self) -> float:
@@ -73,17 +74,18 @@ class Life:
         if self.served:
             useless = self.served == 1
             self.rest = self.pause if useless else 0
-            self.pause = min(2 * self.pause, LONGEST_PAUSE) if useless else 2
+            self.pause = min(2 * self.pause, LONGEST_PAUSE) if useless else PAUSE
         elif self.rest:
             self.rest -= 1
         self.before = self.spent, self.uses
         self.factors, self.number, self.spent, self.uses = factors, number, seconds, 0
         self.late, self.served = math.nan, 0
 
-    def note(self, number: int, seconds: float, steps: int) -> None:
-        """Take note of a solve."""
+    def note(self, number: int, seconds: float, steps: int, *, solved: bool) -> None:
+        """Take note of a solve; what was cut off would have taken nobody knows how long."""
         self.spent += seconds
         self.uses += 1
+        seconds = seconds if solved else math.inf
         if number == self.number:
             self.fresh, self.steps = seconds, steps
         else:
@@ -93,5 +95,5 @@ class Life:
     def most(self) -> int:
         """Steps after which late factors are given up."""
         step = self.fresh / (self.steps + 1)
-        worth = PATIENCE * self.average / step if step > 0 else 0.0
+        worth = self.average / step if step > 0 and self.served else 0.0
         return int(max(STEPS * (self.steps + 5), min(worth, 1e6)))

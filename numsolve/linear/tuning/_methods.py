@@ -31,6 +31,7 @@ from ._banded import BANDED, Banded
 from ._block import block_cg
 from ._complete import complete
 from ._life import Life
+from ._outcome import succeeded
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Array
@@ -153,7 +154,8 @@ class Methods:
             began = seconds_now()
             result: LinearResult = solve(life.factors, system, self._within(limits), **{**loop, "maxiter": few})
             steps = result.nit
-            life.note(look.number, seconds_now() - began, int(np.max(steps, initial=0)))
+            most = int(np.max(steps, initial=0))
+            life.note(look.number, seconds_now() - began, most, solved=succeeded(result))
             self._price = life.price
             poor = np.isin(result.status, [status.value for status in POOR]).any()
             if not (age and poor) or limits.maxiter is not None:
@@ -166,7 +168,8 @@ class Methods:
         life.renew(factors, look.number, seconds_now() - began)
         began = seconds_now()
         result = solve(factors, system, self._within(limits), **loop)
-        life.note(look.number, seconds_now() - began, int(np.max(result.nit, initial=0)))
+        most = int(np.max(result.nit, initial=0))
+        life.note(look.number, seconds_now() - began, most, solved=succeeded(result))
         self._price = life.price
         return replace(result, nit=result.nit + steps) if np.any(steps) else result
 

@@ -42,6 +42,8 @@ NOISE, STALE = 0.1, 0.002
 FOLLOW = 0.3
 #: What trials may cost beyond the leader: so many of its solves, and this share of all seconds.
 START, SHARE = 6.0, 0.04
+#: Of trials, the one with the largest gain for its risk; each risks so much of the leader's cost.
+LEAST = 0.1
 #: The leader costs so much more than at the last trials, as a logarithm, that half of what they cost is forgotten.
 SHIFT = 0.4
 #: A factor at hand is used if it saves so much, as a logarithm.
@@ -180,7 +182,7 @@ class Neighbours(Tuner):
             if moved.any():
                 table.leader = old.leader if moved[old.leader] else int(np.argmin(np.where(moved, table.cost, np.inf)))
                 table.total, table.excess = old.total, old.excess
-        direct = [i for i, arm in enumerate(self.arms) if arm == ("direct", 1)]
+        direct = [i for i, arm in enumerate(self.arms) if arm[0] == "direct"]
         if direct:
             rest = np.array([arm[0] != "direct" for arm in self.arms])
             least = float(np.exp(guess[rest].min(initial=np.inf)))
@@ -195,8 +197,8 @@ class Neighbours(Tuner):
         leader, level = table.leader, table.level
         if leader < 0:
             return int(np.argmin(table.alone)), "it is expected to be the cheapest"
-        if math.isnan(level):
-            return leader, "it was the cheapest so far"
+        if math.isnan(level) or table.plays[leader] < 2:
+            return leader, "it was the cheapest so far"  # the first system has no start, and may be cold
         if going:
             best = min(going, key=going.__getitem__)
             cheap = min(going.get(leader, math.inf), math.exp(level - SAVES))
@@ -242,10 +244,11 @@ class Neighbours(Tuner):
         hope[leader] = np.inf
         seconds = math.exp(min(level, 50.0))
         left = START * seconds + SHARE * table.total - table.excess
-        with np.errstate(over="ignore"):
-            hope[np.exp(fear) - seconds > left] = np.inf
-        trial = int(np.argmin(hope))
-        return trial if hope[trial] < level and left > 0 else -1
+        gain, risk = level - hope, np.exp(np.minimum(fear - level, 50.0)) - 1
+        possible = (gain > 0) & (risk * seconds <= left)
+        if not possible.any() or left <= 0:
+            return -1
+        return int(np.argmax(np.where(possible, gain / np.maximum(risk, LEAST), -np.inf)))
 
     def _note(self, table: _Table, i: int, y: float) -> None:
         table.rounds += 1
@@ -257,8 +260,9 @@ class Neighbours(Tuner):
             table.leader, table.level, table.cost[i] = i, y, y
             table.bound = y + SHIFT
         elif i == table.leader:
-            table.level += max(FOLLOW, 1 / (table.plays[i] + 1)) * (y - table.level)
-            table.cost[i] = table.level
+            first = table.rounds == 2 and table.plays[i] == 1
+            table.level += (1.0 if first else max(FOLLOW, 1 / (table.plays[i] + 1))) * (y - table.level)
+            table.cost[i], table.bound = table.level, table.level + SHIFT if first else table.bound
             if table.level > table.bound:
                 table.bound, table.excess = table.level + SHIFT, table.excess / 2
                 table.rests = 0

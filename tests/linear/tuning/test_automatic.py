@@ -76,8 +76,7 @@ def test_late_factors_that_have_become_bad_are_made_anew():
             A = sp.csr_array(scale @ GRID @ scale)
             r = solver(A, scale @ B[:, 0])
             assert r.success
-            assert ("fresh" in r.method) == (t == 0 or r.nit > 10)
-        assert "fresh" in r.method
+            assert "fresh" in r.method
 
 
 @pytest.mark.usefixtures("superlu")
@@ -227,7 +226,7 @@ def test_equal_matrices_are_known_again():
 
 
 def known(A, k=1, context=0.0):
-    return _arms.Known(Looker().at(A, check_finite=True), k, RTOL, context)
+    return _arms.Known(Looker().at(A, check_finite=True), k, RTOL, context, {})
 
 
 def play(costs, rounds, rng):
@@ -242,7 +241,7 @@ def play(costs, rounds, rng):
     return paid / rounds
 
 
-@pytest.mark.parametrize("best", [2, 7, 13, 50, 0], ids=["1.3", "1.95", "ICT", "direct", "CG"])
+@pytest.mark.parametrize("best", [2, 7, 9, 18, 0], ids=["1.3", "1.95", "ICT", "direct", "CG"])
 def test_the_tuner_finds_the_best_arm_of_a_valley(best):
     """What an arm costs grows by a quarter with each step from the best one of its family."""
     rng, near = np.random.default_rng(0), _arms.neighbours(_arms.ARMS)
