@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from _harness import Case, Peer, main
 from linear import narrow
 from linear_factors import vortex
 from scipy.linalg import solveh_banded
 from scipy.sparse.linalg import LinearOperator, bicgstab, cg, splu
 
+from _harness import Case, Peer, main
 from numsolve import linear
 from numsolve.linear import problems
 

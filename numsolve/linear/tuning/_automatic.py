@@ -55,7 +55,7 @@ class Automatic:
         check_finite: bool = True,
         **run: Any,
     ) -> tuple[LinearResult, float | None, float]:
-        """The answer, its cost (None where a kernel was compiled meanwhile), and the context."""
+        """The answer, its cost (None where it says nothing of the arm), and the context."""
         limits = Limits(**run)
         rtol, atol = checks.real("rtol", rtol, low=0.0), checks.real("atol", atol, low=0.0)
         check_finite = checks.flag("check_finite", check_finite)
@@ -97,7 +97,8 @@ class Automatic:
 
     def _solve(
         self, arm: Any, known: Known, system: System, limits: Limits, **loop: Any
-    ) -> tuple[LinearResult, float, float]:
+    ) -> tuple[LinearResult, float | None, float]:
+        cost: float | None
         tuner, reason, seconds = self.tuner, self.tuner.reason, math.inf
         assert tuner.index is not None
         if tuner.budget < math.inf and limits.callback is None and not limits.progress:
@@ -117,12 +118,17 @@ class Automatic:
             cut = np.isin(result.status, [Status.TIME_LIMIT.value]).all()
             reason = f"{tuner.arms[tuner.index]} {'took too long' if cut else 'failed'}"
             again = replace(again, nit=again.nit + result.nit)
-            # Where the leader takes longer than usual, too, the system was harder than usual.
-            usual = min(1.0, tuner.budget / PATIENCE / max(more, 1e-9)) if cut else FAILED
-            cost, paid = 1.5 * paid * usual if cut else max(cost, paid) * usual + more, paid + more
+            if cut and paid < tuner.budget:  # by the clock on the wall: other processes used the processor
+                cost = None
+            elif cut:  # where the leader takes longer than usual, too, the system was harder than usual
+                usual = tuner.budget / PATIENCE
+                cost = 1.5 * max(paid * min(1.0, usual / max(more, 1e-9)), usual)
+            else:
+                cost = FAILED * max(cost or 0.0, paid) + more
+            paid += more
             result = again if _better(again, result) else result
         if not np.all(result.success):
-            cost *= FAILED
+            cost = None if cost is None else FAILED * cost
         return replace(result, method=self._methods.how, reason=reason), cost, paid
 
 

@@ -150,9 +150,9 @@ class Methods:
         if life.serves(look, refresh):
             age = look.number - life.number
             self.how = how + (f", factors of {age} matrices before" if age else ", fresh factors")
-            few = min(life.most(), loop["maxiter"]) if age else loop["maxiter"]
+            late = {**loop, "maxiter": min(life.most(), loop["maxiter"])} if age else loop
             began = seconds_now()
-            result: LinearResult = solve(life.factors, system, self._within(limits), **{**loop, "maxiter": few})
+            result: LinearResult = solve(life.factors, system, self._within(limits), **late)
             steps = result.nit
             most = int(np.max(steps, initial=0))
             life.note(look.number, seconds_now() - began, most, solved=succeeded(result))

@@ -39,12 +39,12 @@ WORTH = 0.7
 #: What one cost may be wrong by, as a logarithm; and how much more in each round since.
 NOISE, STALE = 0.1, 0.002
 #: How fast the leader's cost is followed.
-FOLLOW = 0.3
+FOLLOW = 0.2
 #: What trials may cost beyond the leader: so many of its solves, and this share of all seconds.
 START, SHARE = 6.0, 0.04
 #: Of trials, the one with the largest gain for its risk; each risks so much of the leader's cost.
 LEAST = 0.1
-#: The leader costs so much more than at the last trials, as a logarithm, that half of what they cost is forgotten.
+#: If the leader costs so much more than before, as a logarithm, half of what trials cost is forgotten.
 SHIFT = 0.4
 #: A factor at hand is used if it saves so much, as a logarithm.
 SAVES = 0.05
@@ -180,7 +180,8 @@ class Neighbours(Tuner):
             table.cost[moved] = (old.cost + shift)[moved]
             table.beside[moved] = (old.beside + shift)[moved]
             if moved.any():
-                table.leader = old.leader if moved[old.leader] else int(np.argmin(np.where(moved, table.cost, np.inf)))
+                first = int(np.argmin(np.where(moved, table.cost, np.inf)))
+                table.leader = old.leader if moved[old.leader] else first
                 table.total, table.excess = old.total, old.excess
         direct = [i for i, arm in enumerate(self.arms) if arm[0] == "direct"]
         if direct:
@@ -219,11 +220,12 @@ class Neighbours(Tuner):
         leader, level = table.leader, table.level
         played = table.plays > 0
         hope, fear = np.full((2, table.cost.size), np.inf)
-        # Costs are what they were, or have changed as the leader's.
-        moved = table.cost + np.maximum(level - table.beside, 0.0)
+        # Costs have changed as the leader's; if that is much dearer, perhaps it alone.
+        alike = table.cost + level - table.beside
+        likely = np.where(level - table.beside > SHIFT, table.cost, alike)
         margin = NOISE / np.sqrt(np.maximum(table.plays, 1)) + STALE * (table.rounds - table.last)
-        hope[played] = (np.minimum(table.cost, table.cost + level - table.beside) - margin)[played]
-        fear[played] = moved[played]
+        hope[played] = (likely - margin)[played]
+        fear[played] = alike[played]
         surprise = float(np.mean((table.cost - table.expected)[played]))
         for family in self._families:
             known = played & family

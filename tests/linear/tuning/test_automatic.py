@@ -71,7 +71,7 @@ def test_late_factors_that_have_become_bad_are_made_anew():
     rng = np.random.default_rng(0)
     for arm in (("ict_cg", 1e-3, 64), ("direct", 64)):
         solver = linear.TunedSolver("auto", arms=[arm], rtol=RTOL)
-        for t in range(4):
+        for _ in range(4):
             scale = sp.diags_array(10.0 ** rng.uniform(-3, 3, 400))
             A = sp.csr_array(scale @ GRID @ scale)
             r = solver(A, scale @ B[:, 0])
