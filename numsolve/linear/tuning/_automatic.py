@@ -41,6 +41,7 @@ class Automatic:
     def __init__(self, arms: Iterable[Any] | None, rng: RandomState) -> None:
         self.tuner = Neighbours(checked(arms), rng=rng)
         self._looker, self._methods = Looker(), Methods()
+        self._last = -1  # the number of the last matrix
 
     def __call__(
         self,
@@ -82,8 +83,9 @@ class Automatic:
             if system.x0 is not None and system.x0.dtype != system.b.dtype:
                 system.x0 = system.x0.astype(system.b.dtype)
         if not narrow:
-            solved = None if system.x0 is None else at_once(system, system.x0.copy(), **loop)
-            if solved is not None:
+            # The last system again: that is all the same to any arm.
+            again, self._last = look.number == self._last, look.number
+            if again and system.x0 is not None and (solved := at_once(system, system.x0.copy(), **loop)):
                 tuner.index = None
                 return replace(solved, method=SOLVED, reason="it meets the tolerance"), None, context
             tuner.suggest(known._replace(going=self._methods.going(tuner.arms, look)))

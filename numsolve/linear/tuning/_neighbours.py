@@ -51,7 +51,7 @@ SAVES = 0.05
 #: Why there are no trials.
 NARROW = "its bands are so narrow that nothing else was tried"
 #: Rounds after which one looks again for something to try, where there was nothing.
-REST = 8
+REST = 16
 #: A trial is cut off at so many times what the leader takes, and then goes on by that.
 PATIENCE = 1.5
 

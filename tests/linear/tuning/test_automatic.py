@@ -13,7 +13,8 @@ from scipy.linalg import solveh_banded
 from numsolve import ConvergenceWarning, Status, linear
 from numsolve.linear.problems import laplacian
 from numsolve.linear.tuning import _arms, _block, _complete
-from numsolve.linear.tuning._look import Looker
+from numsolve.linear.tuning._life import Life
+from numsolve.linear.tuning._look import Look, Looker
 from numsolve.linear.tuning._neighbours import Neighbours
 
 RTOL = 1e-8
@@ -237,6 +238,7 @@ def play(costs, rounds, rng):
         level = 0.95 * level + 0.1 * rng.standard_normal()
         cost = costs[tuner.index] * np.exp(0.1 * rng.standard_normal())
         paid += costs[tuner.index]
+        tuner.account(cost * np.exp(level))
         tuner.observe(cost * np.exp(level))
     return paid / rounds
 
@@ -273,6 +275,67 @@ def test_fewer_trials_where_the_model_is_sure():
     for _ in range(100):
         assert tuner.suggest(system)[0] != "direct"
         tuner.observe(0.02)
+
+
+# -- how long factors are kept ----------------------------------------------------------------------
+
+
+def live(setup, seconds, looks):
+    """The lives of factors of which a solve with an age of k costs seconds(k): ages at which they end."""
+    life, ends = Life(), []
+    for number in range(looks):
+        look = Look(*[None] * 9, number, 1.0)
+        if not life.serves(look, 10**6):
+            ends.append(number - life.number)
+            life.renew("factors", number, setup)
+        life.note(number, seconds(number - life.number), 5, solved=True)
+    return ends[1:]
+
+
+@pytest.mark.parametrize(("setup", "slope"), [(50.0, 1.0), (200.0, 1.0), (18.0, 4.0)])
+def test_factors_live_as_long_as_the_average_falls(setup, slope):
+    """With costs that grow by `slope`, the average (S + sum of s_j) / k is least at about sqrt(2 S / slope)."""
+    ends = live(setup, lambda age: 1.0 + slope * age, 200)
+    averages = [(setup + sum(1.0 + slope * j for j in range(k))) / k for k in range(1, 100)]
+    best = 1 + int(np.argmin(averages))
+    # One solve beyond the least average shows that it is over.
+    assert all(best <= end <= best + 1 for end in ends)
+
+
+def test_late_factors_of_no_use_are_tried_more_and_more_seldom():
+    ends = live(10.0, lambda age: 1.0 if age == 0 else 100.0, 500)
+    late = np.flatnonzero(np.array(ends) == 2)
+    assert set(ends) == {1, 2}
+    assert late.size <= 10
+    assert (np.diff(late)[:4] >= 8).all()
+    assert (np.diff(np.diff(late)[:3]) > 0).all()
+
+
+def test_the_same_system_again_teaches_nothing():
+    solver = linear.TunedSolver("auto", rtol=RTOL)
+    first = solver(GRID, B[:, 0])
+    before = len(solver.history)
+    again = solver(GRID.copy(), B[:, 0])
+    assert first.success
+    assert again.success
+    assert again.method == "the start"
+    assert again.nit == 0
+    assert again.x is not first.x
+    assert len(solver.history) == before
+
+
+def test_trials_cost_a_bounded_share():
+    """However bad all arms but the first are, what trials cost beyond it stays within the budget."""
+    tuner, system = Neighbours(_arms.ARMS), known(laplacian(40))
+    best, paid, rounds = None, 0.0, 400
+    for _ in range(rounds):
+        tuner.suggest(system)
+        best = tuner.index if best is None else best
+        cost = 1e-3 if tuner.index == best else 4e-3
+        paid += cost
+        tuner.account(cost)
+        tuner.observe(cost)
+    assert paid < 1e-3 * (rounds * 1.04 + 6 + 4)
 
 
 # -- how it behaves ---------------------------------------------------------------------------------
