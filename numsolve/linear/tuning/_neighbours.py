@@ -84,6 +84,7 @@ class _Table:
     only: int = -1
     band: int = 0
     n: int = 0
+    positive: bool = False
 
 
 class Neighbours(Tuner):
@@ -140,7 +141,7 @@ class Neighbours(Tuner):
     def takes(self, look: Look) -> bool:
         """Suggest what nothing is tried beside, if this matrix is as the last one, a narrow band."""
         table = self._table
-        if table is None or table.only < 0 or look.A.shape[0] != table.n:
+        if table is None or table.only < 0 or look.A.shape[0] != table.n or look.positive != table.positive:
             return False
         if max(look.below, look.above) > table.band:
             return False
@@ -189,7 +190,7 @@ class Neighbours(Tuner):
             least = float(np.exp(guess[rest].min(initial=np.inf)))
             table.only = direct[0] if is_banded(known, least) else -1
             table.band = max(known.look.below, known.look.above)
-            table.n = known.look.A.shape[0]
+            table.n, table.positive = known.look.A.shape[0], known.look.positive
         return table
 
     def _choice(self, table: _Table, going: dict[int, float]) -> tuple[int, str]:

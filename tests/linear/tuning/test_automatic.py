@@ -146,6 +146,14 @@ def test_indefinite_systems_are_solved_by_another_method():
     assert residuals(A, B[:, 0], r.x) <= 1.01 * RTOL
 
 
+def test_a_singular_matrix_after_a_good_one_does_no_harm():
+    good, solver = laplacian(8, dim=1), linear.TunedSolver("auto", rtol=RTOL)
+    assert solver(good, np.ones(8)).success
+    bad = sp.csr_array(-1.0 * (good.toarray() != 0))  # with the eigenvalue -1 - 2 cos(6 pi / 9) = 0
+    with pytest.warns(ConvergenceWarning):
+        assert not solver(bad, np.arange(8.0)).success
+
+
 @pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e30, 1e150])
 def test_units_do_not_matter(scale):
     for A in (GRID, WIND, laplacian(60, dim=1)):
@@ -294,7 +302,7 @@ def live(setup, seconds, looks):
 
 @pytest.mark.parametrize(("setup", "slope"), [(50.0, 1.0), (200.0, 1.0), (18.0, 4.0)])
 def test_factors_live_as_long_as_the_average_falls(setup, slope):
-    """With costs that grow by `slope`, the average (S + sum of s_j) / k is least at about sqrt(2 S / slope)."""
+    """With costs that grow by `slope`, the average is least at about sqrt(2 setup / slope) uses."""
     ends = live(setup, lambda age: 1.0 + slope * age, 200)
     averages = [(setup + sum(1.0 + slope * j for j in range(k))) / k for k in range(1, 100)]
     best = 1 + int(np.argmin(averages))
