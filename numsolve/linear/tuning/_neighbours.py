@@ -201,6 +201,8 @@ class Neighbours(Tuner):
             return int(np.argmin(table.alone)), "it is expected to be the cheapest"
         if math.isnan(level) or table.plays[leader] < 2:
             return leader, "it was the cheapest so far"  # the first system has no start, and may be cold
+        # Factors of a matrix of another kind are no use.
+        going = {i: seconds for i, seconds in going.items() if math.isfinite(table.expected[i])}
         if going:
             best = min(going, key=going.__getitem__)
             cheap = min(going.get(leader, math.inf), math.exp(level - SAVES))

@@ -146,12 +146,18 @@ def test_indefinite_systems_are_solved_by_another_method():
     assert residuals(A, B[:, 0], r.x) <= 1.01 * RTOL
 
 
-def test_a_singular_matrix_after_a_good_one_does_no_harm():
-    good, solver = laplacian(8, dim=1), linear.TunedSolver("auto", rtol=RTOL)
-    assert solver(good, np.ones(8)).success
-    bad = sp.csr_array(-1.0 * (good.toarray() != 0))  # with the eigenvalue -1 - 2 cos(6 pi / 9) = 0
-    with pytest.warns(ConvergenceWarning):
-        assert not solver(bad, np.arange(8.0)).success
+@pytest.mark.usefixtures("superlu")
+def test_factors_at_hand_serve_matrices_of_their_kind_only():
+    tuner, kinds = Neighbours(_arms.ARMS), (GRID, sp.csr_array(GRID - 9.0 * sp.eye_array(400)), WIND)
+    looks = [Looker().at(A, check_finite=True) for A in kinds]
+    ict, wind = _arms.ARMS.index(("ict_cg", 1e-3, 64)), _arms.ARMS.index(("bicgstab", 1e-3, 64))
+    for _ in range(30):  # both seem to be nearly free
+        for look in looks:
+            arm = tuner.suggest(_arms.Known(look, 1, RTOL, 0.0, {ict: 1e-9, wind: 1e-9}))
+            assert (arm[0] in {"cg", "ssor_cg", "ict_cg"}) <= look.positive
+            assert (arm[0] == "bicgstab") <= (not look.positive)
+            tuner.account(1e-3)
+            tuner.observe(1e-3)
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e30, 1e150])
