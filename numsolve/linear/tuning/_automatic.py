@@ -62,7 +62,8 @@ class Automatic:
         check_finite = checks.flag("check_finite", check_finite)
         before = clock.preparing
         system = System.make(A, b, x0, check_finite=False)
-        n, loop = system.b.shape[0], {"rtol": rtol, "atol": atol, "stop": "b"}
+        n = system.b.shape[0]
+        loop: dict[str, Any] = {"rtol": rtol, "atol": atol, "stop": "b"}
         if system.b.size == 0:
             return cg(system.A, system.b), None, 0.0
         look = self._looker.at(system.A, check_finite=check_finite)

@@ -59,7 +59,7 @@ class Methods:
     def __init__(self) -> None:
         self._lives: dict[Any, Life] = {}
         self.banded = Banded()
-        self._price: float | None = None
+        self._price = math.nan
         self._seconds = math.inf
         #: how the last system was solved
         self.how = ""
@@ -80,13 +80,13 @@ class Methods:
 
         New factors are paid by all systems that they serve. Beside them, it may take so many seconds.
         """
-        self._price, self._seconds = None, seconds
+        self._price, self._seconds = math.nan, seconds
         began = seconds_now()
         # A matrix of another type than the right-hand side was converted after the look.
         look = look if look.A is system.A else look._replace(A=system.A)
         result: LinearResult = getattr(self, f"_{arm[0]}")(look, system, limits, *arm[1:], **loop)
         paid = seconds_now() - began
-        return result, paid if self._price is None else self._price, paid
+        return result, paid if math.isnan(self._price) else self._price, paid
 
     def going(self, arms: tuple[tuple[Any, ...], ...], look: Look) -> dict[int, float]:
         """The arms whose factors are at hand, and the seconds that the next solve with them takes."""
@@ -101,7 +101,7 @@ class Methods:
 
     def _life(self, key: Any) -> Life:
         """The life of some factors; those used last stay."""
-        life = self._lives[key] = self._lives.pop(key, None) or Life()
+        life = self._lives[key] = self._lives.pop(key, Life())
         others = list(self._lives.values())
         for old in others[:-KEPT]:
             old.factors = None
