@@ -1,6 +1,6 @@
 """Eight sequences of linear systems: their costs by ``TunedSolver("auto")``, by each arm alone, by peers.
 
-`linear_tuning` prints them.
+``best arm`` is the best of the arms in the list when each of them alone solves the whole sequence.
 
 Seconds are those of the processor, for all systems of a sequence, sums of single solves; each side starts
 where it likes: ours, and SciPy's conjugate gradients, from the last solution.
@@ -9,7 +9,7 @@ where it likes: ours, and SciPy's conjugate gradients, from the last solution.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from time import process_time
 from typing import Any
 
@@ -20,6 +20,7 @@ from linear_factors import vortex
 from scipy.linalg import solveh_banded
 from scipy.sparse.linalg import LinearOperator, bicgstab, cg, splu
 
+from _harness import Case, Peer, main
 from numsolve import linear
 from numsolve.linear import problems
 
@@ -29,20 +30,19 @@ RTOL = 1e-8
 BEHIND = 3.0
 #: The arms that are played alone; others lie between them.
 SYMMETRIC = (
+    *(("ict_cg", drop, refresh) for drop in (1e-3, 1e-2, 1e-4) for refresh in (1, 64)),
+    *(("ssor_cg", omega) for omega in (1.5, 1.7, 1.8, 1.9, 1.0)),
+    *(("direct", refresh) for refresh in (1, 64)),
     ("cg",),
-    *(("ssor_cg", omega) for omega in (1.0, 1.5, 1.7, 1.9)),
-    *(("ict_cg", drop, refresh) for drop in (1e-2, 1e-3, 1e-4) for refresh in (1, 16)),
-    *(("direct", refresh) for refresh in (1, 16)),
 )
 SEVERAL = (
-    *(("ssor_cg", omega) for omega in (1.5, 1.9)),
-    *(("block_cg", drop, refresh) for drop in (1e-2, 1e-3) for refresh in (1, 16)),
-    *(("direct", refresh) for refresh in (1, 16)),
+    *(("block_cg", drop, refresh) for drop in (1e-3, 1e-4, 1e-2) for refresh in (1, 64)),
+    *(("ssor_cg", omega) for omega in (1.5, 1.8)),
+    *(("direct", refresh) for refresh in (1, 64)),
 )
 NONSYMMETRIC = (
-    ("cg",),
-    *(("bicgstab", drop, refresh) for drop in (0.0, 1e-2, 1e-3) for refresh in (1, 16)),
-    *(("direct", refresh) for refresh in (1, 16)),
+    *(("bicgstab", drop, refresh) for drop in (1e-3, 1e-4, 1e-2, 0.0) for refresh in (1, 64)),
+    *(("direct", refresh) for refresh in (1, 64)),
 )
 
 
@@ -207,3 +207,30 @@ def others(name: str) -> dict[str, Callable[..., Any]]:
 def peers_of(name: str, systems: list[System]) -> dict[str, Callable[[], float]]:
     """What each takes for the whole sequence."""
     return {label: partial(run, solve, systems) for label, solve in others(name).items()}
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """``TunedSolver("auto")`` beside each of its arms for all systems, and beside other packages."""
+    for name, systems, arms in sequences(quick):
+        for arm in (*arms, None):  # kernels
+            tuned(systems[:2], None if arm is None else [arm])
+        alone, which = best_arm(systems, arms)
+        n, peers = systems[0][0].shape[0], peers_of(name, systems)
+        # The harness calls each side twice; a sequence is solved once.
+        yield Case(
+            f"auto, {name}, n = {n}, T = {len(systems)}",
+            cache(partial(tuned, systems)),
+            [
+                Peer("numsolve", lambda alone=alone: alone, name=f"numsolve the best arm, {which}"),
+                *(Peer(key.split()[0].lower(), cache(call), name=key) for key, call in peers.items()),
+            ],
+            metric="processor seconds",
+            value=float,
+            repeats=1,
+            first_call=False,
+            note="all systems, set-up included; residuals of 1e-8",
+        )
+
+
+if __name__ == "__main__":
+    main(cases)

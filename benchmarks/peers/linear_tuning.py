@@ -9,8 +9,7 @@ are theirs, too. The settings of the smooth tuner were chosen on those and on th
 diffusion"; they were fixed before the tables of "heated mesh" and "Newton's steps" were made, and nothing was
 changed after that.
 
-The rows "auto" are eight sequences by ``TunedSolver("auto")``, beside the best of its arms in hindsight and
-beside other packages: see `linear_sequences`.
+``TunedSolver("auto")`` has a script of its own, `linear_sequences`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from linear_sequences import best_arm, peers_of, sequences, tuned
 
 from _harness import Case, Peer, main
 from numsolve import linear
@@ -147,27 +145,6 @@ def turned_case(name: str, tables: list[Table], seeds: int) -> Case:
     )
 
 
-def automatic(quick: bool) -> Iterator[Case]:
-    """``TunedSolver("auto")`` beside each of its arms for all systems, and beside other packages."""
-    for name, systems, arms in sequences(quick):
-        tuned(systems[:10])  # kernels
-        alone, which = best_arm(systems, arms)
-        n, peers = systems[0][0].shape[0], peers_of(name, systems)
-        yield Case(
-            f"auto, {name}, n = {n}, T = {len(systems)}",
-            partial(tuned, systems),
-            [
-                Peer("numsolve", lambda alone=alone: alone, name=f"numsolve the best arm, {which}"),
-                *(Peer(key.split()[0].lower(), call, name=key) for key, call in peers.items()),
-            ],
-            metric="processor seconds",
-            value=float,
-            repeats=1,
-            first_call=False,
-            note="all systems, set-up included; residuals of 1e-8",
-        )
-
-
 def cut(tables: list[Table], rounds: int) -> list[Table]:
     """The first systems."""
     return [(t[0][:rounds], t[1][:rounds], t[2][:rounds]) for t in tables]
@@ -203,7 +180,6 @@ def cases(quick: bool) -> Iterator[Case]:
     yield from both("SOR, heated mesh", tables, note)
     tables = [cg(problems.newton_steps(400, T, rng=s), warm=False) for s in range(count)]
     yield from both("SSOR-CG, Newton's steps", tables, note)
-    yield from automatic(quick)
 
 
 if __name__ == "__main__":

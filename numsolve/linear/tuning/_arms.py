@@ -6,7 +6,8 @@ and a refresh interval for methods with incomplete factors, a refresh interval f
     ("cg",), ("ssor_cg", omega), ("ict_cg", droptol, refresh), ("block_cg", droptol, refresh),
     ("bicgstab", droptol, refresh), ("direct", refresh).
 
-Factors serve so many matrices as the refresh interval says. The expected seconds are those of a model: the
+Factors serve at most as many matrices as the refresh interval says, and no longer than it pays (see `_life`).
+The expected seconds are those of a model: the
 counts of entries, times what an entry costs on a processor of today, times iterations as on a grid of the
 same width. They are right within a small factor, and say where to look first.
 """
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from ._look import Look
 
 OMEGAS = (1.0, 1.3, 1.5, 1.7, 1.8, 1.9, 1.95)
-REFRESH = (1, 4, 16, 64)
+#: Factors serve so many matrices at most; how many is for `Life` to decide, and this many are expected.
+REFRESH, LIFE = 64, 8
 #: Drop tolerances; the iterations that they leave, over those of plain CG; entries of a row beyond A's.
 DROPS = {1e-2: (0.029, 4), 1e-3: (0.019, 8), 1e-4: (0.0075, 30)}
 #: The same for BiCGSTAB, whose steps are double; 0 is ILU(0).
@@ -37,10 +39,10 @@ DROPS_LU = {0.0: (0.06, 0), 1e-2: (0.03, 5), 1e-3: (0.015, 10), 1e-4: (0.008, 30
 ARMS: tuple[tuple[Any, ...], ...] = (
     ("cg",),
     *(("ssor_cg", omega) for omega in OMEGAS),
-    *(("ict_cg", drop, refresh) for drop in DROPS for refresh in REFRESH),
-    *(("block_cg", drop, refresh) for drop in DROPS for refresh in REFRESH),
-    *(("bicgstab", drop, refresh) for drop in DROPS_LU for refresh in REFRESH),
-    *(("direct", refresh) for refresh in REFRESH),
+    *(("ict_cg", drop, REFRESH) for drop in DROPS),
+    *(("block_cg", drop, REFRESH) for drop in DROPS),
+    *(("bicgstab", drop, REFRESH) for drop in DROPS_LU),
+    ("direct", REFRESH),
 )
 #: The condition up to which relaxation is predicted by the condition.
 TAME = 1e3
@@ -105,6 +107,8 @@ class Known(NamedTuple):
     k: int
     rtol: float
     context: float
+    #: arms whose factors are at hand, and the seconds that their next solve takes
+    going: dict[int, float]
 
     @property
     def key(self) -> tuple[int, ...]:
@@ -178,13 +182,14 @@ def _seconds(arm: tuple[Any, ...], sizes: _Sizes, refresh: int) -> float:
         tame, left = min(sizes.condition, TAME), 2 - setting
         condition = (1 + left**2 * tame / (4 * setting)) / (2 * left) * math.sqrt(sizes.condition / tame)
         return k * (1e-4 + (5 + 0.32 * sizes.digits * math.sqrt(condition)) * 3.1e-9 * sizes.nnz)
+    refresh = min(refresh, LIFE)
     late = math.log2(refresh)
     uses = refresh * sizes.systems
     if name == "direct":
         setup, solution = sizes.direct()
         if sizes.lu > MOST_ENTRIES:
             return math.inf
-        if sizes.banded() < setup + k * solution and refresh == 1:
+        if sizes.banded() < setup + k * solution:
             return sizes.banded()
         lagged = solution * (5 + 0.5 * late) if refresh > 1 else 0.0
         return setup / uses + k * (1e-4 + solution + lagged / sizes.systems)
@@ -208,6 +213,6 @@ def is_banded(known: Known, others: float) -> bool:
 
 def banded_first(look: Look, k: int) -> bool:
     """Whether the bands are cheaper to factorise than the graph."""
-    sizes = _Sizes(Known(look, k, 1e-5, 0.0))
+    sizes = _Sizes(Known(look, k, 1e-5, 0.0, {}))
     setup, solution = sizes.direct()
     return sizes.banded() < setup + k * solution

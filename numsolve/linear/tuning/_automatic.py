@@ -16,8 +16,8 @@ from numsolve.linear.cg import cg
 
 from ._arms import Known, checked
 from ._look import Looker
-from ._methods import Methods
-from ._neighbours import Neighbours
+from ._methods import Methods, at_once
+from ._neighbours import PATIENCE, Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 FINAL = frozenset({Status.CONVERGED, Status.ROUNDING, Status.STOPPED, Status.INTERRUPTED})
 #: A solve that failed is taken for so many times dearer than it was.
 FAILED = 10.0
+#: How a system is solved that the last solution solves.
+SOLVED = "the start"
 
 
 class Automatic:
@@ -39,6 +41,7 @@ class Automatic:
     def __init__(self, arms: Iterable[Any] | None, rng: RandomState) -> None:
         self.tuner = Neighbours(checked(arms), rng=rng)
         self._looker, self._methods = Looker(), Methods()
+        self._last = -1  # the number of the last matrix
 
     def __call__(
         self,
@@ -53,19 +56,19 @@ class Automatic:
         check_finite: bool = True,
         **run: Any,
     ) -> tuple[LinearResult, float | None, float]:
-        """The answer, its cost (None where a kernel was compiled meanwhile), and the context."""
+        """The answer, its cost (None where it says nothing of the arm), and the context."""
         limits = Limits(**run)
         rtol, atol = checks.real("rtol", rtol, low=0.0), checks.real("atol", atol, low=0.0)
         check_finite = checks.flag("check_finite", check_finite)
         before = clock.preparing
         system = System.make(A, b, x0, check_finite=False)
-        n, loop = system.b.shape[0], {"rtol": rtol, "atol": atol, "stop": "b"}
+        n = system.b.shape[0]
+        loop: dict[str, Any] = {"rtol": rtol, "atol": atol, "stop": "b"}
         if system.b.size == 0:
             return cg(system.A, system.b), None, 0.0
         look = self._looker.at(system.A, check_finite=check_finite)
         context = look.context if context is None else checks.real("context", context)
-        tuner, known = self.tuner, Known(look, system.b.size // n, rtol, context)
-        arm = tuner.arms[tuner.index] if tuner.takes(look) else tuner.suggest(known)  # type: ignore[index]
+        tuner, known = self.tuner, Known(look, system.b.size // n, rtol, context, {})
         narrow = tuner.takes(look)
         self._looker.compares = not narrow
         if narrow and system.b.ndim == 1 and not limits.expired:
@@ -80,22 +83,33 @@ class Automatic:
             system.x0 = warm_start.start(system.A, system.b)
             if system.x0 is not None and system.x0.dtype != system.b.dtype:
                 system.x0 = system.x0.astype(system.b.dtype)
-        result, cost = self._solve(arm, known, system, limits, maxiter=10 * n, **loop)
-        return result, None if clock.preparing != before else cost, context
+        if not narrow:
+            # The last system again: that is all the same to any arm.
+            again, self._last = look.number == self._last, look.number
+            if again and system.x0 is not None and (solved := at_once(system, system.x0.copy(), **loop)):
+                tuner.index = None
+                return replace(solved, method=SOLVED, reason="it meets the tolerance"), None, context
+            tuner.suggest(known._replace(going=self._methods.going(tuner.arms, look)))
+            self._looker.compares = not tuner.takes(look)
+        arm = tuner.arms[tuner.index]  # type: ignore[index]
+        result, cost, paid = self._solve(arm, known, system, limits, maxiter=10 * n, **loop)
+        if clock.preparing != before:
+            return result, None, context
+        tuner.account(paid)
+        return result, cost, context
 
     def _solve(
         self, arm: Any, known: Known, system: System, limits: Limits, **loop: Any
-    ) -> tuple[LinearResult, float]:
-        tuner, reason = self.tuner, self.tuner.reason
+    ) -> tuple[LinearResult, float | None, float]:
+        cost: float | None
+        tuner, reason, seconds = self.tuner, self.tuner.reason, math.inf
         assert tuner.index is not None
-        trial = limits
         if tuner.budget < math.inf and limits.callback is None and not limits.progress:
             # Seconds on the wall are cheap where others use the processor, too.
-            short = min(3 * tuner.budget + 1e-3, limits.seconds_left)
-            trial = Limits(limits.maxiter, short)
-        result, cost = self._methods.solve(arm, known.look, system, trial, **loop)
+            seconds = 1.5 * tuner.budget + 5e-4
+        result, cost, paid = self._methods.solve(arm, known.look, system, limits, seconds, **loop)
         if result.success is True:
-            return replace(result, method=self._methods.how, reason=reason), cost
+            return replace(result, method=self._methods.how, reason=reason), cost, paid
         for index in (tuner.best(), tuner.other(tuner.index)):
             if limits.expired or _is_final(result, limits):
                 break
@@ -103,15 +117,22 @@ class Automatic:
                 continue
             # What was reached is a start for the other method.
             on = replace(system, x0=result.x if np.isfinite(result.x).all() else system.x0)
-            again, more = self._methods.solve(tuner.arms[index], known.look, on, limits, **loop)
+            again, _, more = self._methods.solve(tuner.arms[index], known.look, on, limits, **loop)
             cut = np.isin(result.status, [Status.TIME_LIMIT.value]).all()
             reason = f"{tuner.arms[tuner.index]} {'took too long' if cut else 'failed'}"
             again = replace(again, nit=again.nit + result.nit)
-            cost = cost * (1.5 if cut else FAILED) + more
+            if cut and paid < tuner.budget:  # by the clock on the wall: other processes used the processor
+                cost = None
+            elif cut:  # where the leader takes longer than usual, too, the system was harder than usual
+                usual = tuner.budget / PATIENCE
+                cost = 1.5 * max(paid * min(1.0, usual / max(more, 1e-9)), usual)
+            else:
+                cost = FAILED * max(cost or 0.0, paid) + more
+            paid += more
             result = again if _better(again, result) else result
         if not np.all(result.success):
-            cost *= FAILED
-        return replace(result, method=self._methods.how, reason=reason), cost
+            cost = None if cost is None else FAILED * cost
+        return replace(result, method=self._methods.how, reason=reason), cost, paid
 
 
 def _is_final(result: LinearResult, limits: Limits) -> bool:

@@ -31,19 +31,20 @@ class Complete:
         return X.reshape(b.shape).astype(b.dtype, copy=False)
 
 
-def complete(A: Matrix, *, positive: bool) -> Complete | None:
+def complete(A: Matrix, *, positive: bool, dominant: bool = False) -> Complete | None:
     """The factors of a canonical matrix; None if it is exactly singular.
 
-    Rows are exchanged unless it is symmetric with a positive diagonal, when its graph gives the order.
+    Rows are exchanged unless it is symmetric with a positive diagonal, or its diagonal dominates: then the
+    graph of A + A' gives the order.
     """
     from scipy.sparse import csc_array
     from scipy.sparse.linalg import splu
 
     A = A.astype(float, copy=False)
     try:
-        if positive:
+        if positive or dominant:
             # A symmetric matrix in compressed rows is the same in compressed columns.
-            C = csc_array((A.data, A.indices, A.indptr), shape=A.shape)
+            C = csc_array((A.data, A.indices, A.indptr), shape=A.shape) if positive else A.tocsc()
             return Complete(splu(C, "MMD_AT_PLUS_A", 0.0, options={"SymmetricMode": True}))
         return Complete(splu(A.tocsc()))
     except RuntimeError:

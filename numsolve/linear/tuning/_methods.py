@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from time import get_clock_info, perf_counter, thread_time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numsolve._core.codes import BREAKDOWN, CONVERGED, NONFINITE, RUNNING
 from numsolve._core.krylov import conjugate_gradients
+from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 from numsolve.linear._factors import Factors
 from numsolve.linear._nonsymmetric import Operated
@@ -29,9 +30,10 @@ from ._arms import banded_first, fill_of
 from ._banded import BANDED, Banded
 from ._block import block_cg
 from ._complete import complete
+from ._life import Life
+from ._outcome import succeeded
 
 if TYPE_CHECKING:
-    from numsolve._core.limits import Limits
     from numsolve._core.typing import Array
     from numsolve.linear._system import System
 
@@ -39,32 +41,26 @@ if TYPE_CHECKING:
 
 #: Factors of so many kinds are kept at a time.
 KEPT = 4
-#: Late factors are renewed in a solve that takes so many times the steps that it took with fresh ones.
-LATE = 4
+#: What is known of factors of other kinds and sizes is remembered for so many.
+REMEMBERED = 64
+#: The arms with factors.
+KEEPING = frozenset({"ict_cg", "block_cg", "bicgstab", "direct"})
+#: How a solve ends with late factors that are of no use.
+POOR = (Status.MAXITER, Status.BREAKDOWN, Status.STAGNATED, Status.NONFINITE)
 #: The block method aims below the tolerance, so that its recursion's error does not cost another step.
 BELOW = 0.5
 #: Seconds of this thread, in which other processes do not count; where its steps are long, those on the wall.
 seconds_now = thread_time if get_clock_info("thread_time").resolution < 1e-5 else perf_counter
 
 
-class Kept(NamedTuple):
-    """Factors, and the number of their matrix."""
-
-    factors: Any
-    number: int
-    n: int
-    seconds: float
-    #: that a solve with fresh factors took, times `LATE`
-    steps: int
-
-
 class Methods:
     """The arms, and the factors that they keep."""
 
     def __init__(self) -> None:
-        self._kept: dict[Any, Kept] = {}
+        self._lives: dict[Any, Life] = {}
         self.banded = Banded()
-        self._spent = self._share = 0.0
+        self._price = math.nan
+        self._seconds = math.inf
         #: how the last system was solved
         self.how = ""
 
@@ -72,33 +68,52 @@ class Methods:
         return Methods, ()  # complete factors cannot be pickled
 
     def solve(
-        self, arm: tuple[Any, ...], look: Look, system: System, limits: Limits, **loop: Any
-    ) -> tuple[LinearResult, float]:
-        """The answer, and the seconds that it cost; new factors are paid by all systems that they serve."""
-        self._spent = self._share = 0.0
+        self,
+        arm: tuple[Any, ...],
+        look: Look,
+        system: System,
+        limits: Limits,
+        seconds: float = math.inf,
+        **loop: Any,
+    ) -> tuple[LinearResult, float, float]:
+        """The answer, the seconds that such a system costs on average, and those of this one.
+
+        New factors are paid by all systems that they serve. Beside them, it may take so many seconds.
+        """
+        self._price, self._seconds = math.nan, seconds
         began = seconds_now()
         # A matrix of another type than the right-hand side was converted after the look.
         look = look if look.A is system.A else look._replace(A=system.A)
         result: LinearResult = getattr(self, f"_{arm[0]}")(look, system, limits, *arm[1:], **loop)
-        cost = seconds_now() - began - self._spent + self._share
-        return result, cost
+        paid = seconds_now() - began
+        return result, paid if math.isnan(self._price) else self._price, paid
 
-    def _factors(self, key: tuple[Any, ...], refresh: int, look: Look) -> Kept:
-        """Factors of this matrix, or of one of the last."""
-        kept = self._kept.pop(key, None)
-        n = look.A.shape[0]
-        if kept is None or kept.n != n or not 0 <= look.number - kept.number < refresh:
-            began = seconds_now()
-            factors = factors_of(key, look)
-            self._spent = seconds_now() - began
-            kept = Kept(factors, look.number, n, self._spent, 0)
-        self._share = kept.seconds / (refresh * look.systems)
-        self._kept[key] = kept
-        while len(self._kept) > KEPT:
-            del self._kept[next(iter(self._kept))]
-        age = look.number - kept.number
-        self.how += f", factors of {age} matrices before" if age else ", fresh factors"
-        return kept
+    def going(self, arms: tuple[tuple[Any, ...], ...], look: Look) -> dict[int, float]:
+        """The arms whose factors are at hand, and the seconds that the next solve with them takes."""
+        n, out = look.A.shape[0], {}
+        for i, arm in enumerate(arms):
+            life = self._lives.get((arm[:-1], n)) if arm[0] in KEEPING else None
+            if life is not None and life.factors is not None:
+                seconds = life.next(look, arm[-1])
+                if seconds < math.inf:
+                    out[i] = seconds
+        return out
+
+    def _life(self, key: Any) -> Life:
+        """The life of some factors; those used last stay."""
+        life = self._lives[key] = self._lives.pop(key, Life())
+        others = list(self._lives.values())
+        for old in others[:-KEPT]:
+            old.factors = None
+        while len(self._lives) > REMEMBERED:
+            del self._lives[next(iter(self._lives))]
+        return life
+
+    def _within(self, limits: Limits) -> Limits:
+        """These limits, or those of a trial."""
+        if self._seconds == math.inf:
+            return limits
+        return Limits(limits.maxiter, min(self._seconds, limits.seconds_left))
 
     def _cg(self, look: Look, system: System, limits: Limits, **loop: Any) -> LinearResult:
         self.how = "CG, scaled by the diagonal"
@@ -107,45 +122,56 @@ class Methods:
         with np.errstate(divide="ignore", over="ignore"):  # seen in the residual
             factors = Factors(rows, ends, ends, none, np.empty(0, A.dtype), 1 / A.diagonal())
         method = Preconditioned(A, factors, indefinite=not look.positive)
-        return system.solve(method, limits, quiet=True, label="CG", **loop)
+        return system.solve(method, self._within(limits), quiet=True, label="CG", **loop)
 
     def _ssor_cg(self, look: Look, system: System, limits: Limits, omega: float, **loop: Any) -> LinearResult:
         self.how = f"SSOR-CG, omega = {omega:g}"
         method = Eisenstat(look.A, omega, check_finite=False)
-        return system.solve(method, limits, omega=omega, quiet=True, label="SSOR-CG", **loop)
+        within = self._within(limits)
+        return system.solve(method, within, omega=omega, quiet=True, label="SSOR-CG", **loop)
 
     def _ict_cg(
         self, look: Look, system: System, limits: Limits, droptol: float, refresh: int, **loop: Any
     ) -> LinearResult:
-        def solve(factors: Any, system: System, **loop: Any) -> LinearResult:
+        def solve(factors: Any, system: System, limits: Limits, **loop: Any) -> LinearResult:
             method = Preconditioned(look.A, factors, indefinite=not look.positive)
             return system.solve(method, limits, quiet=True, label="ICT-CG", **loop)
 
         self.how = f"ICT-CG, droptol = {droptol:g}"
-        return self._renewing(("ict_cg", droptol), refresh, look, system, limits, solve, **loop)
+        return self._renewing(("ict_cg", droptol, refresh), look, system, limits, solve, **loop)
 
     def _renewing(
-        self, key: Any, refresh: int, look: Look, system: System, limits: Limits, solve: Any, **loop: Any
+        self, arm: Any, look: Look, system: System, limits: Limits, solve: Any, **loop: Any
     ) -> LinearResult:
-        """Solve with kept factors, which are made anew if they have become bad."""
-        kept = self._factors(key, refresh, look)
-        if kept.number == look.number:
-            result: LinearResult = solve(kept.factors, system, **loop)
-            steps = LATE * (int(np.max(result.nit, initial=0)) + 5)
-            self._kept[key] = kept._replace(steps=max(kept.steps, steps))
-            return result
-        few = min(kept.steps or 50, loop["maxiter"])
-        result = solve(kept.factors, system, **{**loop, "maxiter": few})
-        late = np.isin(result.status, [Status.MAXITER, Status.BREAKDOWN, Status.STAGNATED, Status.NONFINITE])
-        if limits.maxiter is not None or not late.any():
-            return result
-        if np.isfinite(result.x).all():
-            system = replace(system, x0=result.x)
-        self._kept.pop(key)
-        self.how = self.how.rpartition(", factors")[0]
-        fresh = self._factors(key, 1, look)
-        again: LinearResult = solve(fresh.factors, system, **loop)
-        return replace(again, nit=again.nit + result.nit)
+        """Solve with kept factors while they pay, else with new ones."""
+        key, refresh = arm[:-1], arm[-1]
+        life = self._life((key, look.A.shape[0]))
+        how, steps = self.how, 0
+        if life.serves(look, refresh):
+            age = look.number - life.number
+            self.how = how + (f", factors of {age} matrices before" if age else ", fresh factors")
+            late = {**loop, "maxiter": min(life.most(), loop["maxiter"])} if age else loop
+            began = seconds_now()
+            result: LinearResult = solve(life.factors, system, self._within(limits), **late)
+            steps = result.nit
+            most = int(np.max(steps, initial=0))
+            life.note(look.number, seconds_now() - began, most, solved=succeeded(result))
+            self._price = life.price
+            poor = np.isin(result.status, [status.value for status in POOR]).any()
+            if not (age and poor) or limits.maxiter is not None:
+                return result
+            if np.isfinite(result.x).all():
+                system = replace(system, x0=result.x)
+        self.how = how + ", fresh factors"
+        began = seconds_now()
+        factors = factors_of(key, look)
+        life.renew(factors, look.number, seconds_now() - began)
+        began = seconds_now()
+        result = solve(factors, system, self._within(limits), **loop)
+        most = int(np.max(result.nit, initial=0))
+        life.note(look.number, seconds_now() - began, most, solved=succeeded(result))
+        self._price = life.price
+        return replace(result, nit=result.nit + steps) if np.any(steps) else result
 
     def _block_cg(
         self, look: Look, system: System, limits: Limits, droptol: float, refresh: int, **loop: Any
@@ -157,7 +183,7 @@ class Methods:
         self.how = f"block CG, droptol = {droptol:g}"
         wanted = BELOW * np.maximum(loop["rtol"] * _norms(system.b), loop["atol"])
 
-        def solve(factors: Any, system: System, **loop: Any) -> LinearResult:
+        def solve(factors: Any, system: System, limits: Limits, **loop: Any) -> LinearResult:
             start = np.zeros_like(system.b) if system.x0 is None else system.x0
             with np.errstate(all="ignore"):  # seen in the residual
                 x, steps = block_cg(look.A, system.b, start, factors, wanted, limits, loop["maxiter"])
@@ -167,18 +193,18 @@ class Methods:
             result = system.solve(method, limits, quiet=True, label="ICT-CG", **loop)
             return replace(result, nit=result.nit + steps)
 
-        return self._renewing(("ict_cg", droptol), refresh, look, system, limits, solve, **loop)
+        return self._renewing(("block_cg", droptol, refresh), look, system, limits, solve, **loop)
 
     def _bicgstab(
         self, look: Look, system: System, limits: Limits, droptol: float, refresh: int, **loop: Any
     ) -> LinearResult:
         self.how = f"BiCGSTAB, ILU with droptol = {droptol:g}"
 
-        def solve(factors: Any, system: System, **loop: Any) -> LinearResult:
+        def solve(factors: Any, system: System, limits: Limits, **loop: Any) -> LinearResult:
             method = Steps(system, factors.of(look.A.dtype))
             return system.solve(method, limits, quiet=True, label="BiCGSTAB", **loop)
 
-        return self._renewing(("bicgstab", droptol), refresh, look, system, limits, solve, **loop)
+        return self._renewing(("bicgstab", droptol, refresh), look, system, limits, solve, **loop)
 
     def _direct(self, look: Look, system: System, limits: Limits, refresh: int, **loop: Any) -> LinearResult:
         b = system.b
@@ -188,18 +214,17 @@ class Methods:
             answer = None if x is None or limits.expired else at_once(system, x, **loop)
             return answer or self._refined(look, system, limits, x, None, **loop)
         self.how = "SuperLU"
-        key = ("direct",)
 
-        def solve(factors: Any, system: System, **loop: Any) -> LinearResult:
+        def solve(factors: Any, system: System, limits: Limits, **loop: Any) -> LinearResult:
             x = None
-            if factors is not None and self._kept[key].number == look.number and not limits.expired:
+            if factors is not None and self.how.endswith("fresh factors") and not limits.expired:
                 x = factors(b)
                 answer = at_once(system, x, **loop)
                 if answer is not None:
                     return answer
             return self._refined(look, system, limits, x, factors, **loop)
 
-        return self._renewing(key, refresh, look, system, limits, solve, **loop)
+        return self._renewing(("direct", refresh), look, system, limits, solve, **loop)
 
     def _refined(
         self, look: Look, system: System, limits: Limits, x: Any, solve: Any, **loop: Any
@@ -217,9 +242,9 @@ class Methods:
 def factors_of(key: tuple[Any, ...], look: Look) -> Any:
     """New factors of some kind."""
     if key[0] == "direct":
-        return complete(look.A, positive=look.positive)
+        return complete(look.A, positive=look.positive, dominant=look.weakest >= 0)
     name, droptol = key
-    kind: Any = ICT if name == "ict_cg" else ILU
+    kind: Any = ILU if name == "bicgstab" else ICT
     return kind(look.A, droptol, fill_of(name, droptol), check_finite=False).factors
 
 

@@ -68,7 +68,7 @@ class TunedSolver:
     arms : sequence, optional
         The choices; 20 relaxation parameters from 1 to 1.95 by default. Those of "auto" are ``("cg",)``,
         ``("ssor_cg", omega)``, ``("ict_cg", droptol, refresh)``, ``("block_cg", droptol, refresh)``,
-        ``("bicgstab", droptol, refresh)`` and ``("direct", refresh)``: factors serve `refresh` matrices.
+        ``("bicgstab", droptol, refresh)``, ``("direct", refresh)``: factors serve `refresh` matrices at most.
     context : {"auto"}, callable or None
         The number that the tuner knows before a solve, unless the call brings one: "auto" is
         `automatic_context`, a callable gets ``(A, b)``.
