@@ -1,8 +1,8 @@
 """Evaluations of a solve after training with each penalty, beside training without one.
 
 The runs themselves take half an hour and more: ``docs/benchmarks/gallery/record_digits_nfe.py`` trains and
-keeps them, for the digits of scikit-learn and for 4000 images of MNIST; here their means over the seeds become
-rows. A count does not depend on the load of the machine, so these rows are apart from the times of
+keeps them, for the digits of scikit-learn and for 4000 images of MNIST; here their means over the seeds
+become rows. A count does not depend on the load of the machine, so these rows are apart from the times of
 ``neural_ode.py``.
 """
 
