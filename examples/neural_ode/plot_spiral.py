@@ -20,7 +20,7 @@ from numsolve import neural_ode as node
 from numsolve.neural_ode.problems import mlp, mlp_params, spiral
 
 A = jnp.array([[-0.1, 2.0], [-2.0, -0.1]])
-TS = jnp.linspace(0.0, 1.0, 30)
+TS, FINE = jnp.linspace(0.0, 1.0, 30), jnp.linspace(0.0, 1.0, 291)
 START = jnp.array([[2.0, 0.0]])
 
 field = solve_ivp(
@@ -63,8 +63,8 @@ runs = {
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
 left.plot(*data.T, "o", color="#999999", markersize=4, label="data")
 for (weight, run), colour in zip(runs.items(), ("#3b6fb6", "#c8553d"), strict=True):
-    sol = node.odesolve(f, START, (0.0, 1.0), run.x, ts=TS, max_steps=64, rtol=1e-4)
-    error = float(jnp.mean((sol.ys[:, 0] - data) ** 2))
+    sol = node.odesolve(f, START, (0.0, 1.0), run.x, ts=FINE, max_steps=64, rtol=1e-4)
+    error = float(jnp.mean((sol.ys[::10, 0] - data) ** 2))
     label = f"coefficient {weight}: {int(sol.nfev)} evaluations"
     left.plot(*sol.ys[:, 0].T, color=colour, label=label)
     right.semilogy(run.history["iteration"], run.history["residual"], color=colour)
@@ -81,7 +81,8 @@ right.grid(alpha=0.3)
 # Noise
 # -----
 # The same spiral with noise of a fifth of the state. A key has one Brownian path: longer
-# and shorter steps follow the same one, which makes the lines of the right picture agree.
+# and shorter steps follow the same one, which makes dots and lines of the right picture
+# agree.
 
 
 def noise(_, y, scale):
@@ -100,27 +101,30 @@ def simulate(h0):
     return node.sdesolve(
         *(cubic, noise, jnp.tile(START, (64, 1)), (0.0, 1.0), 0.2),
         key=jax.random.key(1),
-        ts=TS[::3],
+        ts=TIMES,
         controller="fixed",
         h0=h0,
         max_steps=600,
     ).ys
 
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
-paths = simulate(1 / 256)
+TIMES = jnp.linspace(0.0, 1.0, 129)
+BLUE, RED, GREEN = "#3b6fb6", "#c8553d", "#4d8b57"
+figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 4.2), layout="constrained")
+paths, coarse = simulate(1 / 256), simulate(1 / 32)
 mean, spread = paths.mean(axis=1), paths.std(axis=1)
-for k, colour in enumerate(("#3b6fb6", "#c8553d")):
+for k, colour in enumerate((BLUE, RED)):
     low, high = mean[:, k] - spread[:, k], mean[:, k] + spread[:, k]
-    left.fill_between(TS[::3], low, high, color=colour, alpha=0.25)
-    left.plot(TS[::3], mean[:, k], color=colour, label=f"y{k + 1}")
+    left.fill_between(TIMES, low, high, color=colour, alpha=0.25, linewidth=0)
+    left.plot(TIMES, mean[:, k], color=colour, label=f"y{k + 1}")
 left.set_xlabel("t")
 left.set_ylabel("mean and spread of 64 paths")
 left.legend(frameon=False)
-for n, style in ((32, "o"), (256, "-")):
-    path = np.asarray(simulate(1 / n)[:, 0])
-    right.plot(*path.T, style, color="#4d8b57", label=f"steps of 1/{n}")
+for k in range(3, 64):
+    right.plot(*paths[:, k].T, color="#999999", linewidth=0.4, alpha=0.5)
+for k, colour in enumerate((BLUE, RED, GREEN)):
+    right.plot(*paths[:, k].T, color=colour, linewidth=1.2)
+    right.plot(*coarse[::4, k].T, "o", color=colour, markersize=3.5)
 right.set_aspect("equal")
-right.legend(frameon=False)
-right.set_title("one path")
+right.set_title("paths: steps of 1/256 (lines), of 1/32 (dots)", fontsize="medium")
 plt.show()

@@ -29,28 +29,37 @@ def measures(y, ys, errors, stiffness, h):
     return jnp.sum(y**2) + jnp.sum(jnp.sin(weights * ys)) + penalties
 
 
-def unrolled(params, y, steps, method="tsit5"):
-    """The steps of a solve one after the other, with nothing but `jax.numpy`."""
+@partial(jax.jit, static_argnames="method")
+def one_step(params, y, t, h, method):
+    """State, stages, error and stiffness of a step, with nothing but `jax.numpy`; compiled once for all."""
     tableau = TABLEAUS[method]
+    ks, gs = [problems.mlp(t, y, params)], [y]
+    for row, c in zip(tableau.a[1:], tableau.c[1:], strict=True):
+        gs.append(y + h * sum(a * k for a, k in zip(row, ks, strict=False)))
+        ks.append(problems.mlp(t + c * h, gs[-1], params))
+    e = h * sum(d * k for d, k in zip(tableau.d, ks, strict=True))
+    scale = SOLVE["atol"] + SOLVE["rtol"] * jnp.maximum(jnp.abs(y), jnp.abs(gs[-1]))
+    error = jnp.sqrt(jnp.mean((e / scale) ** 2))
+    stiffness = jnp.linalg.norm(ks[-1] - ks[-2]) / jnp.linalg.norm(gs[-1] - gs[-2])
+    return gs[-1], jnp.stack(ks), error, stiffness
+
+
+def unrolled(params, y, steps, method="tsit5"):
+    """The steps of a solve one after the other."""
     found, errors, stiffness, at = [], [], [], 0
     while at < len(TS) and TS[at] <= steps[0][0]:
         found.append(y)
         at += 1
     for t, h in steps:
-        ks, gs = [problems.mlp(t, y, params)], [y]
-        for row, c in zip(tableau.a[1:], tableau.c[1:], strict=True):
-            gs.append(y + h * sum(a * k for a, k in zip(row, ks, strict=False)))
-            ks.append(problems.mlp(t + c * h, gs[-1], params))
-        e = h * sum(d * k for d, k in zip(tableau.d, ks, strict=True))
-        scale = SOLVE["atol"] + SOLVE["rtol"] * jnp.maximum(jnp.abs(y), jnp.abs(gs[-1]))
-        errors.append(jnp.sqrt(jnp.mean((e / scale) ** 2)))
-        stiffness.append(jnp.linalg.norm(ks[-1] - ks[-2]) / jnp.linalg.norm(gs[-1] - gs[-2]))
+        end, ks, *own = one_step(params, y, t, h, method)
+        errors.append(own[0])
+        stiffness.append(own[1])
         while at < len(TS) and TS[at] <= t + h * (1 + 1e-12):
             part = (TS[at] - t) / h
-            weights = [sum(c * part ** (m + 1) for m, c in enumerate(row)) for row in tableau.dense]
-            found.append(y + h * sum(w * k for w, k in zip(weights, ks, strict=True)))
+            weights = [sum(c * part ** (m + 1) for m, c in enumerate(row)) for row in TABLEAUS[method].dense]
+            found.append(y + h * jnp.tensordot(np.array(weights), ks, 1))
             at += 1
-        y = gs[-1]
+        y = end
     lengths = jnp.array([h for _, h in steps])
     return measures(y, jnp.stack(found), jnp.stack(errors), jnp.stack(stiffness), lengths)
 
@@ -86,7 +95,7 @@ def test_the_adjoint_is_the_derivative_of_the_unrolled_steps(exact):
     n = int(sol.naccepted)
     assert n >= 3
     steps = [(float(t), float(h)) for t, h in zip(sol.t[:n], sol.h[:n], strict=True)]
-    by_jax = jax.jit(jax.value_and_grad(partial(unrolled, steps=steps), argnums=(0, 1)))
+    by_jax = jax.value_and_grad(partial(unrolled, steps=steps), argnums=(0, 1))
     expected, by_hand = by_jax(LAYERS, jnp.asarray(Y))
     assert abs(value - expected) <= 1e-12 * abs(expected)
     assert worst(grads, by_hand) <= 1e-12

@@ -221,12 +221,12 @@ def test_keys_numbers_and_short_floats_survive_a_checkpoint(tmp_path):
         return loss({"rate": params["rate"].astype(float)}, batch, coefficient, key)
 
     start = {"rate": np.ones((), ml_dtypes.bfloat16)}
-    settings = {"batch_size": 4, "epochs": 2}
-    whole = train(short, start, DATA, Optimizer(), **settings)
+    settings, optimizer = {"batch_size": 4, "epochs": 2}, Optimizer()
+    whole = train(short, start, DATA, optimizer, **settings)
     path = tmp_path / "state.npz"
     with pytest.warns(ConvergenceWarning):
-        train(short, start, DATA, Optimizer(), **settings, maxiter=2, checkpoint=path)
-    rest = train(short, start, DATA, Optimizer(), **settings, checkpoint=path)
+        train(short, start, DATA, optimizer, **settings, maxiter=2, checkpoint=path)
+    rest = train(short, start, DATA, optimizer, **settings, checkpoint=path)
     assert rest.nit == 4
     assert str(rest.x["rate"].dtype) == "bfloat16"
     assert np.array_equal(rest.x["rate"], whole.x["rate"])
