@@ -168,6 +168,7 @@ class Batch:
             restarts=zero,
             rejected=zero,
             balanced=zero,
+            alone=zero,
         )
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the residuals
