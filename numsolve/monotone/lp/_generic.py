@@ -136,7 +136,8 @@ def _push(xp: Namespace, s: State, x_way: Array, y_way: Array) -> Array:
     longer = xp.where(y_alone, xp.where(s.alone < 0.0, s.alone, 0.0) - 1.0, longer)
     s.alone = xp.where(x_alone & y_alone, 0.0, longer)
     pushed = (xp.abs(s.alone) >= ALONE) & (s.weight > 1.0 / WIDEST) & (s.weight < WIDEST)
-    out: Array = xp.where(pushed, xp.where(s.alone > 0.0, 1.0 / STUCK, STUCK), 1.0)
+    one = xp.ones_like(s.weight)
+    out: Array = xp.where(pushed, xp.where(s.alone > 0.0, one / STUCK, STUCK * one), one)
     s.alone = xp.where(pushed, 0.0, s.alone)
     return out
 
