@@ -267,6 +267,32 @@ def test_a_time_limit_while_polishing_is_told():
     assert r.residual <= 0.1 + 1e-9
 
 
+@pytest.mark.parametrize("where", ["before HiGHS", "within HiGHS"])
+def test_ctrl_c_on_the_way_to_a_vertex_keeps_the_solution(where, monkeypatch, keyboard):
+    highspy = pytest.importorskip("highspy")
+    looks = []
+
+    class Interrupted(highspy.Highs):
+        def run(self):
+            if where == "before HiGHS":
+                signal.raise_signal(signal.SIGINT)
+            self.cbSimplexInterrupt += self.press
+            return super().run()
+
+        def press(self, event):
+            looks.append(event)
+            if len(looks) == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(highspy, "Highs", Interrupted)
+    # at a tolerance of 1e9 HiGHS starts from nothing, and has hundreds of steps to go
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        r = monotone.solve_lp(*LARGE_LP, tol=1e9, polish="basic")
+    assert len(looks) == (0 if where == "before HiGHS" else 2)
+    assert r.status is Status.INTERRUPTED
+    assert np.isfinite(r.x).all()
+
+
 def test_pictures_of_a_game_and_of_a_closed_form():
     import matplotlib.pyplot as plt
 

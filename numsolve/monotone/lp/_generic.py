@@ -142,9 +142,7 @@ def _push(xp: Namespace, s: State, x_way: Array, y_way: Array) -> Array:
     return out
 
 
-def restart(
-    xp: Namespace, s: State, wanted: Array, times_a: Callable[[Array], Array], push: Array
-) -> None:
+def restart(xp: Namespace, s: State, wanted: Array, times_a: Callable[[Array], Array], push: Array) -> None:
     """Move anchor and iterate of some programs to their PDHG points, and balance their weights."""
     dx, dy = length(xp, s.xh - s.x0), length(xp, s.yh - s.y0)
     # Beside the other's way, what rounding moved is no way.

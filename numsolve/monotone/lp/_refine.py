@@ -41,9 +41,7 @@ def refined(lp: LinearProgram, x: Array, y: Array, tol: float) -> Refined | None
         return None
     A = np.asarray(lp.A.toarray() if arrays.is_sparse(lp.A) else lp.A)
     names = ("c", "lc", "uc", "lx", "ux")
-    wide = replace(
-        lp, A=A.astype(np.longdouble), **{k: getattr(lp, k).astype(np.longdouble) for k in names}
-    )
+    wide = replace(lp, A=A.astype(np.longdouble), **{k: getattr(lp, k).astype(np.longdouble) for k in names})
     u, v = x.astype(np.longdouble), y.astype(np.longdouble)
     for rows, b, free, bound in _guesses(wide, u, v):
         better = _corrected(wide, np.where(free, u, bound), np.where(rows, v, 0.0), free, rows, b)
