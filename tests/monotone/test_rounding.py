@@ -1,4 +1,4 @@
-"""Programs whose residuals drown in rounding, and those in which only x moves for long: solved, and judged."""
+"""Programs whose residuals drown in rounding, or in which only x moves for long: solved, and judged."""
 
 from __future__ import annotations
 

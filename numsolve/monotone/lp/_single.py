@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numsolve._core.typing import Array, Matrix
 
     from ._batched import Start
-    from ._refine import Refined
     from ._program import LinearProgram, Units
+    from ._refine import Refined
 
 #: What the scaling may round off a residual.
 SLACK = 1.01
@@ -141,7 +141,7 @@ def _same(x: Array) -> Array:
 
 
 def _is_short(status: Status | None, residual: float, tol: float) -> bool:
-    """Whether a run ended without what was asked for, or without its having been found in the caller's units."""
+    """Whether a run ended without what was asked for, or with a residual above it in the caller's units."""
     return status in {Status.STAGNATED, Status.MAXITER} or (
         status is Status.CONVERGED and not residual <= SLACK * tol
     )
