@@ -58,7 +58,7 @@ def solve_batch(
         batch.give_up_stuck(tol)
         batch.look(it, 0)
         pace = Pace(batch, enabled=arrays.is_numpy(lp.xp) and limits.callback is None)
-        for step in it:
+        for step in () if pace.is_hopeless else it:
             batch.advance(step)
             last = step == it.maxiter or it.time_is_up
             if step % EVERY == 0 or last:

@@ -3,8 +3,8 @@
 In a box of 10^12 a reduced cost of 1e-16 is a gap of 1e-4, and a row of such numbers is met to 1e-4 at best,
 though the point may be a solution to all its digits. Here the constraints that seem to be active become
 equations: x is corrected until those rows are met, y until the reduced costs of the variables between their
-bounds vanish, both by a pseudo-inverse with residuals in extended precision. The residuals of `LinearProgram`,
-in that precision, judge what comes of it: a wrong guess of the active constraints is thrown away.
+bounds vanish, both by a pseudo-inverse with residuals in extended precision. The residuals that every result
+has, in that precision, judge what comes of it: a wrong guess of the active constraints is thrown away.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _active(value: Array, multiplier: Array, low: Array, high: Array, near: floa
 def _corrected(
     wide: LinearProgram, u: Array, v: Array, free: Array, rows: Array, b: Array
 ) -> tuple[Array, Array]:
-    """Meet these rows by the free variables, and their reduced costs of zero by the multipliers of the rows."""
+    """Meet these rows by the free variables, whose reduced costs the multipliers of the rows make zero."""
     B = wide.A[np.ix_(rows, free)].astype(np.float64)
     by_row = 1.0 / _nonzero(np.max(abs(B), axis=1, initial=0.0))
     B = B * by_row[:, None]
