@@ -234,8 +234,8 @@ def test_a_batch_keeps_the_time_limit_and_what_is_done():
         large_batch(time_limit=0.05)
     began = time.process_time()
     with threadpool_limits(1), pytest.warns(ConvergenceWarning, match="1 CONVERGED, .*TIME_LIMIT"):
-        r = large_batch(time_limit=2.0)
-    assert time.process_time() - began < 2.4
+        r = large_batch(time_limit=1.0)
+    assert time.process_time() - began < 1.4
     assert r.nit[0] == 0
     assert set(r.status[1:].tolist()) <= {Status.TIME_LIMIT, Status.STAGNATED}
     assert (r.nit[1:] > 0).all()
@@ -245,7 +245,7 @@ def test_a_batch_keeps_the_time_limit_and_what_is_done():
 def test_ctrl_c_ends_a_batch_as_a_whole(keyboard):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for moment in np.random.default_rng(0).uniform(0.5, 1.0, 10):
+        for moment in np.random.default_rng(0).uniform(0.3, 0.8, 5):
             timer = threading.Timer(moment, os.kill, (os.getpid(), signal.SIGINT))
             timer.start()
             r = large_batch(time_limit=60.0)
