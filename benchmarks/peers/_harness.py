@@ -41,7 +41,8 @@ A script in this folder is a list of cases and one call of `main`::
   "first call": it holds the compilation, as far as Numba's cache does not spare it. For a cold start
   make a case of `in_fresh_process`.
 - Then ours and each peer take turns, until ``repeats`` rounds are done or ``budget`` seconds are spent, but
-  at least one round. Medians are reported. The garbage collector rests meanwhile.
+  at least one round. Medians are reported. The garbage collector rests meanwhile. With ``repeats=0`` the
+  first call itself is the measure, for work that takes minutes; compile what is compiled before.
 - ``error(result)`` measures each side's last result, outside the clock. A side that misses ``tol`` is marked
   in the note: then a ratio in our favour is a lower bound, and a row in which we miss it makes the script
   exit with status 1.
@@ -144,7 +145,9 @@ class _Side:
             gc.enable()
 
     def turn(self) -> None:
-        seconds = self._once()
+        self.count(self._once())
+
+    def count(self, seconds: float) -> None:
         self.values.append(self.value(self.result) if self.value and not self.failure else seconds)
 
     def summary(self) -> tuple[float, float]:
@@ -174,6 +177,9 @@ def measure(case: Case) -> list[dict[str, Any]]:
             side.turn()
         if time.perf_counter() - start > case.budget:
             break
+    if case.repeats == 0:
+        for side in (ours, *sides):
+            side.count(side.first)
 
     rows = []
     our_value, our_error = ours.summary()

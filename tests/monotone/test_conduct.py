@@ -234,8 +234,8 @@ def test_a_batch_keeps_the_time_limit_and_what_is_done():
         large_batch(time_limit=0.05)
     began = time.process_time()
     with threadpool_limits(1), pytest.warns(ConvergenceWarning, match="1 CONVERGED, .*TIME_LIMIT"):
-        r = large_batch(time_limit=2.0)
-    assert time.process_time() - began < 2.4
+        r = large_batch(time_limit=1.0)
+    assert time.process_time() - began < 1.4
     assert r.nit[0] == 0
     assert set(r.status[1:].tolist()) <= {Status.TIME_LIMIT, Status.STAGNATED}
     assert (r.nit[1:] > 0).all()
@@ -245,7 +245,7 @@ def test_a_batch_keeps_the_time_limit_and_what_is_done():
 def test_ctrl_c_ends_a_batch_as_a_whole(keyboard):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for moment in np.random.default_rng(0).uniform(0.5, 1.0, 10):
+        for moment in np.random.default_rng(0).uniform(0.3, 0.8, 5):
             timer = threading.Timer(moment, os.kill, (os.getpid(), signal.SIGINT))
             timer.start()
             r = large_batch(time_limit=60.0)
@@ -265,6 +265,32 @@ def test_a_time_limit_while_polishing_is_told():
         r = monotone.solve_lp(*EQUAL_LP, tol=0.1, polish=1e-300, maxiter=10**9, time_limit=0.5)
     assert r.status is Status.TIME_LIMIT
     assert r.residual <= 0.1 + 1e-9
+
+
+@pytest.mark.parametrize("where", ["before HiGHS", "within HiGHS"])
+def test_ctrl_c_on_the_way_to_a_vertex_keeps_the_solution(where, monkeypatch, keyboard):
+    highspy = pytest.importorskip("highspy")
+    looks = []
+
+    class Interrupted(highspy.Highs):
+        def run(self):
+            if where == "before HiGHS":
+                signal.raise_signal(signal.SIGINT)
+            self.cbSimplexInterrupt += self.press
+            return super().run()
+
+        def press(self, event):
+            looks.append(event)
+            if len(looks) == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(highspy, "Highs", Interrupted)
+    # at a tolerance of 1e9 HiGHS starts from nothing, and has hundreds of steps to go
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        r = monotone.solve_lp(*LARGE_LP, tol=1e9, polish="basic")
+    assert len(looks) == (0 if where == "before HiGHS" else 2)
+    assert r.status is Status.INTERRUPTED
+    assert np.isfinite(r.x).all()
 
 
 def test_pictures_of_a_game_and_of_a_closed_form():

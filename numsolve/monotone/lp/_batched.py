@@ -18,8 +18,9 @@ from numsolve.monotone._norms import spectral_norm
 from numsolve.monotone.result import LPResult
 
 from . import _generic as g
-from ._compiled import EVERY, MAXITER, SAFETY
+from ._compiled import EVERY, LATE, MAXITER, SAFETY
 from ._program import Units, times, times_transposed
+from ._refine import refined
 from ._scaling import scaling, scaling_dense
 from ._stragglers import Pace, Stragglers
 
@@ -57,7 +58,7 @@ def solve_batch(
         batch.give_up_stuck(tol)
         batch.look(it, 0)
         pace = Pace(batch, enabled=arrays.is_numpy(lp.xp) and limits.callback is None)
-        for step in it:
+        for step in () if pace.is_hopeless else it:
             batch.advance(step)
             last = step == it.maxiter or it.time_is_up
             if step % EVERY == 0 or last:
@@ -168,6 +169,7 @@ class Batch:
             restarts=zero,
             rejected=zero,
             balanced=zero,
+            alone=zero,
         )
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the residuals
@@ -271,6 +273,21 @@ class Batch:
         x = g.clip(xp, x, lp.lx, lp.ux)
         return xp.where(xp.isfinite(x), x, 0.0), y
 
+    def _refine(self, x: Array, y: Array, quality: dict[str, Any], tol: float) -> None:
+        """Solve, in these arrays, programs that got stuck because their residuals are lost in rounding."""
+        if self.lp.batch is None or not arrays.is_numpy(self.xp):
+            return
+        late = (self.status == Status.MAXITER) & (self.nit >= LATE)
+        stuck = (self.status == Status.STAGNATED) | late
+        for i in np.flatnonzero(stuck).tolist():
+            if quality["residual"][i] <= tol:
+                self.status[i] = Status.CONVERGED
+            elif (better := refined(self.single(i), x[i], y[i], tol)) is not None:
+                x[i], y[i] = better[:2]
+                for name, value in better[2].items():
+                    quality[name][i] = value
+                self.status[i] = Status.CONVERGED
+
     def result(self, it: Monitor, units: Units) -> LPResult:
         """Everything in the caller's units."""
         x, y = self.solution()
@@ -283,7 +300,9 @@ class Batch:
             status = Status(int(self.status[0]))
             fields = {"status": status, "nit": int(self.nit[0]), "nrestart": int(self.nrestart[0])}
             fields["certificate"] = self.rays[0]
-        answer = in_units(units, x, y, self.lp.quality(x, y))
+        quality = self.lp.quality(x, y)
+        self._refine(x, y, quality, it.threshold)
+        answer = in_units(units, x, y, quality)
         fields["status"] = settled(self.xp, fields["status"], answer)
         return it.result(LPResult, **fields, **answer)
 

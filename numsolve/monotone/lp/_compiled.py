@@ -33,7 +33,7 @@ SAFETY = 0.998
 DENSE = 0.3
 #: The usual limit of iterations.
 MAXITER = 1_000_000
-#: Iterations, a multiple of EVERY, after which contradictions of the bounds are looked for.
+#: Iterations, a multiple of EVERY, after which contradictions of the bounds, and more digits, are looked for.
 LATE = 1024
 #: What a look records.
 COLUMNS = ("primal_residual", "dual_residual", "gap", "weight")
@@ -194,12 +194,12 @@ class Run:
         )
         return table[:looks], done, code
 
-    def drive(self, it: Monitor, hopeless: Callable[[], bool] | None = None) -> None:
+    def drive(self, it: Monitor, late: Callable[[], Status | None] | None = None) -> None:
         """Iterate under a monitor with the history columns `COLUMNS`.
 
-        After `LATE` iterations without an end, `hopeless` is asked once whether the program is infeasible.
+        After `LATE` iterations without an end, `late` is asked once whether there is a status already.
         """
-        drive(it, self, EVERY, COLUMNS, hopeless)
+        drive(it, self, EVERY, COLUMNS, late)
 
 
 class Driven(Protocol):
@@ -223,7 +223,7 @@ def drive(
     run: Driven,
     every: int,
     columns: tuple[str, ...],
-    hopeless: Callable[[], bool] | None = None,
+    late: Callable[[], Status | None] | None = None,
 ) -> None:
     """Iterate under a monitor, with a look at the residuals at each `every`-th step.
 
@@ -240,15 +240,15 @@ def drive(
             judged = None if step % every == 0 or step == it.maxiter else False
             values = dict(zip(columns, table[0, 1:].tolist(), strict=True))
             it.record(table[0, 0], run.point, converged=judged, **values)
-            if hopeless is not None and step == LATE and it.status is None and hopeless():
-                it.stop(Status.INFEASIBLE)
+            if late is not None and step == LATE and it.status is None and (status := late()) is not None:
+                it.stop(status)
     while it.running:
         steps, stop_at = it.chunk()
         steps = in_rounds(steps, it.nit, every)
-        if hopeless is not None and it.nit < LATE:
+        if late is not None and it.nit < LATE:
             steps = min(steps, LATE - it.nit)
         table, done, code = run.advance(steps, every, stop_at)
         rows = dict(zip(columns, table[:, 1:].T, strict=True))
         it.extend(table[:, 0], code, run.point, steps=done, **rows)
-        if hopeless is not None and it.nit == LATE and it.status is None and hopeless():
-            it.stop(Status.INFEASIBLE)
+        if late is not None and it.nit == LATE and it.status is None and (status := late()) is not None:
+            it.stop(status)

@@ -19,6 +19,7 @@ from numsolve._core.compiled import inner, kernel
 from numsolve.monotone._cpu_lp import row_dot, row_size
 
 from ._rules import (
+    ALONE,
     ARTIFICIAL,
     BACK,
     GROW,
@@ -27,8 +28,10 @@ from ._rules import (
     REJECTIONS,
     RELAX,
     SAFE,
+    STILL,
     STUCK,
     SUFFICIENT,
+    WIDEST,
     is_certificate,
 )
 
@@ -73,9 +76,11 @@ def advance(A, At, col, row, run, steps, every, stop_at, table):
         restart = wants_restart(fixed_point, run)
         steepness = abs(cross) / (run.weight * dx2 + dy2 / run.weight) if not still else 0.0
         rejected = _is_too_long(fixed_point, steepness, run)
-        if restart or rejected:
-            _restart(At, col, row, run)
-            _adapt_step(rejected, run)
+        push = _push(dx2 / tau, dy2 / sigma, run)
+        if restart or rejected or push != 1.0:
+            _restart(At, col, row, run, push)
+            if restart or rejected:
+                _adapt_step(rejected, run)
             run.age = 0
             run.restarts += 1
     return looks, steps, RUNNING
@@ -134,7 +139,21 @@ def wants_restart(fixed_point, run):
 
 
 @inner(inline="always")
-def _restart(At, col, row, run):
+def _push(x_way, y_way, run):
+    """By how much to change the weight at once, because only one of x and y has moved for long; else one."""
+    x_alone, y_alone = y_way <= STILL * x_way, x_way <= STILL * y_way
+    if x_alone == y_alone:
+        run.alone = 0
+    else:
+        run.alone = max(run.alone, 0) + 1 if x_alone else min(run.alone, 0) - 1
+    if abs(run.alone) < ALONE or not 1.0 / WIDEST < run.weight < WIDEST:
+        return 1.0
+    run.alone = 0
+    return 1.0 / STUCK if x_alone else STUCK
+
+
+@inner(inline="always")
+def _restart(At, col, row, run, push):
     """Move anchor and iterate to the PDHG point, and balance the weight by the way that both went."""
     dx2 = x2 = dy2 = y2 = 0.0
     for j in range(col.x.size):
@@ -152,7 +171,9 @@ def _restart(At, col, row, run):
     # Beside the other's way, what rounding moved is no way.
     x_moved = dx > 1e-10 * max(math.sqrt(x2), dy / run.weight)
     y_moved = dy > 1e-10 * max(math.sqrt(y2), dx * run.weight)
-    if x_moved and y_moved:
+    if push != 1.0:
+        run.weight *= push
+    elif x_moved and y_moved:
         run.weight = math.sqrt(run.weight * dy / dx)
         run.balanced = 1
     elif run.balanced == 0 and run.restarts >= PATIENCE:

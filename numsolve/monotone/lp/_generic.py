@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from ._rules import (
+    ALONE,
     ARTIFICIAL,
     BACK,
     GROW,
@@ -19,8 +20,10 @@ from ._rules import (
     REJECTIONS,
     RELAX,
     SAFE,
+    STILL,
     STUCK,
     SUFFICIENT,
+    WIDEST,
     is_certificate,
 )
 
@@ -62,6 +65,7 @@ class State:
     restarts: Array
     rejected: Array
     balanced: Array
+    alone: Array
 
     def take(self, xp: Namespace, index: Array) -> State:
         """The programs of an index."""
@@ -104,8 +108,9 @@ def advance(
     steepness = xp.abs(cross) / xp.where(moved > 0, moved, 1.0)
     s.steep = xp.maximum(s.steep, steepness)
     too_long = (s.step > base) & ((s.step * steepness > 0.99) | ((s.age > 1.0) & (residual > 1.05 * s.first)))
-    if bool(xp.any(wanted | too_long)):
-        restart(xp, s, wanted | too_long, times_a)
+    push = _push(xp, s, dx2 / tau, dy2 / sigma)
+    if bool(xp.any(wanted | too_long | (push != 1.0))):
+        restart(xp, s, wanted | too_long | (push != 1.0), times_a, push)
         adapt_step(xp, s, wanted | too_long, too_long, base)
     out: Array = residual
     return out
@@ -124,7 +129,20 @@ def adapt_step(xp: Namespace, s: State, restarted: Array, rejected: Array, base:
     s.steep = xp.where(restarted, 0.0, s.steep)
 
 
-def restart(xp: Namespace, s: State, wanted: Array, times_a: Callable[[Array], Array]) -> None:
+def _push(xp: Namespace, s: State, x_way: Array, y_way: Array) -> Array:
+    """By how much to change weights at once, because only one of x and y has moved for long; else one."""
+    x_alone, y_alone = y_way <= STILL * x_way, x_way <= STILL * y_way
+    longer = xp.where(x_alone, xp.where(s.alone > 0.0, s.alone, 0.0) + 1.0, 0.0)
+    longer = xp.where(y_alone, xp.where(s.alone < 0.0, s.alone, 0.0) - 1.0, longer)
+    s.alone = xp.where(x_alone & y_alone, 0.0, longer)
+    pushed = (xp.abs(s.alone) >= ALONE) & (s.weight > 1.0 / WIDEST) & (s.weight < WIDEST)
+    one = xp.ones_like(s.weight)
+    out: Array = xp.where(pushed, xp.where(s.alone > 0.0, one / STUCK, STUCK * one), one)
+    s.alone = xp.where(pushed, 0.0, s.alone)
+    return out
+
+
+def restart(xp: Namespace, s: State, wanted: Array, times_a: Callable[[Array], Array], push: Array) -> None:
     """Move anchor and iterate of some programs to their PDHG points, and balance their weights."""
     dx, dy = length(xp, s.xh - s.x0), length(xp, s.yh - s.y0)
     # Beside the other's way, what rounding moved is no way.
@@ -134,8 +152,10 @@ def restart(xp: Namespace, s: State, wanted: Array, times_a: Callable[[Array], A
     balanced = xp.sqrt(s.weight * xp.where(both, dy, 1.0) / xp.where(both, dx, 1.0))
     pushed = xp.where(x_moved, s.weight / STUCK, xp.where(y_moved, s.weight * STUCK, s.weight))
     pushed = xp.where((s.balanced > 0) | (s.restarts < PATIENCE), s.weight, pushed)
-    s.weight = xp.where(wanted, xp.where(both, balanced, pushed), s.weight)
-    s.balanced = xp.where(wanted & both, 1.0, s.balanced)
+    at_once = push != 1.0
+    weight = xp.where(at_once, push * s.weight, xp.where(both, balanced, pushed))
+    s.weight = xp.where(wanted, weight, s.weight)
+    s.balanced = xp.where(wanted & both & ~at_once, 1.0, s.balanced)
     s.x, s.x0 = xp.where(wanted, s.xh, s.x), xp.where(wanted, s.xh, s.x0)
     s.y, s.y0 = xp.where(wanted, s.yh, s.y), xp.where(wanted, s.yh, s.y0)
     s.ax, s.ax0 = xp.where(wanted, s.axh, s.ax), xp.where(wanted, s.axh, s.ax0)

@@ -19,6 +19,9 @@ GROW, SAFE, BACK, RELAX = 1.5, 0.7, 0.7, 1.05
 #: If after PATIENCE restarts only one of x and y has ever moved, its steps shrink by STUCK at each further
 #: one, and those of the other grow.
 PATIENCE, STUCK = 6, 10.0
+#: If only one of x and y has moved in so many iterations in a row, the same is done at once; it has not moved
+#: if its share of the squared fixed-point residual is below STILL. Beyond WIDEST the weight is left alone.
+ALONE, STILL, WIDEST = 32, 1e-20, 1e100
 #: After so many steps that were too long, the step is the proven one for good.
 REJECTIONS = 100
 #: A ray is a certificate when every feasible point would have to be larger than the data by this factor ...

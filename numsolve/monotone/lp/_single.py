@@ -14,7 +14,8 @@ from numsolve._core.result import Status, deliver
 from numsolve.monotone.result import LPResult
 
 from ._batched import in_units, settled
-from ._compiled import COLUMNS, MAXITER, Compiled, Run
+from ._compiled import COLUMNS, LATE, MAXITER, Compiled, Run
+from ._refine import may_be_lost, refined
 from .basic import basic
 from .presolve import Presolve
 
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 
     from ._batched import Start
     from ._program import LinearProgram, Units
+    from ._refine import Refined
 
 #: What the scaling may round off a residual.
 SLACK = 1.01
+#: What is said of a refined point.
+REFINED = "Refined on its active constraints; the residuals are those before x and y were rounded."
 
 
 def solve_single(
@@ -52,6 +56,18 @@ def solve_single(
     vertex: tuple[Array, Array, int] | None = None
     certificate: Any = None
     extra = 0
+    found: list[Array] = []
+    better: list[Refined] = []
+
+    def late() -> Status | None:
+        """Once, in a long run: a contradiction, or a solution whose residuals are lost in rounding."""
+        if small is None and _contradicts(lp, limits, tol, found):
+            return Status.INFEASIBLE
+        x, y = callers(run.point)
+        point = refined(lp, x, y, tol) if may_be_lost(lp, x, tol) else None
+        better.extend([] if point is None else [point])
+        return None if point is None else Status.CONVERGED
+
     with Monitor(
         limits,
         atol=tol,
@@ -64,8 +80,7 @@ def solve_single(
         whole = small.point if small is not None else _same
         solver = Compiled(program, limits)
         run = Run(solver, solver.start(*part))
-        found: list[Array] = []
-        run.drive(it, None if small is not None else lambda: _contradicts(lp, limits, tol, found))
+        run.drive(it, late)
         if it.status is Status.INFEASIBLE:
             certificate = found[0] if found else run.ray(dual=True)
         elif it.status is Status.UNBOUNDED:
@@ -79,6 +94,17 @@ def solve_single(
     if small is not None and certificate is not None:
         certificate = small.ray_of(certificate, dual=it.status is not Status.UNBOUNDED)
     quality = lp.quality(x, y)
+    if vertex is None and point is None and _is_short(it.status, quality["residual"], tol):
+        if it.status is not Status.CONVERGED and quality["residual"] <= tol:
+            it.stop(Status.CONVERGED)
+        elif it.status is Status.MAXITER and it.nit < LATE:
+            pass  # the caller wants a few steps
+        else:
+            for start_at in ((x, y), callers(run.point)):  # the best point, and the last
+                better += [] if better or (near := refined(lp, *start_at, tol)) is None else [near]
+            if better:
+                x, y, quality = better[0]
+                it.stop(Status.CONVERGED, REFINED)
     if small is not None and _is_in_doubt(
         lp, it.status, certificate, quality["residual"], extra, SLACK * tol
     ):
@@ -112,6 +138,13 @@ def _contradicts(lp: LinearProgram, limits: Limits, tol: float, found: list[Arra
 
 def _same(x: Array) -> Array:
     return x
+
+
+def _is_short(status: Status | None, residual: float, tol: float) -> bool:
+    """Whether a run ended without what was asked for, or with a residual above it in the caller's units."""
+    return status in {Status.STAGNATED, Status.MAXITER} or (
+        status is Status.CONVERGED and not residual <= SLACK * tol
+    )
 
 
 def _is_in_doubt(

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Of the seconds before the first look this share counts: the others may be a first call's.
 FAIR = 0.5
+#: Seconds that an iteration of array code takes at least: some fifty calls.
+CALLS = 5e-5
 #: Rounds of EVERY iterations of one program of which the fastest is the kernel's pace.
 ROUNDS = 3
 
@@ -73,6 +75,11 @@ class Pace:
         batch = self._batch
         known = (batch.rows, batch.columns, batch.norm)
         return Compiled(batch.single(0), batch.limits, known)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the kernel does an iteration of all programs before array code has made its calls."""
+        return self._enabled and self._batch.running.size * self.solver.step_seconds < CALLS
 
     def is_slow(self, step: int) -> bool:
         """Whether the kernel would do the programs that are left faster; asked after each look."""

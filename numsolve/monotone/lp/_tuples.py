@@ -25,7 +25,8 @@ _RULE = [
 ]
 
 #: A run on a linear program: also the proven step, the cap on longer ones, the steepness met since the last
-#: restart, how many steps were too long, whether the weight was balanced yet; what is small among the
+#: restart, how many steps were too long, whether the weight was balanced yet, for how
+#: many steps x alone has moved (y alone if negative); what is small among the
 #: caller's bounds and costs; the norm of the costs in the units of the iteration; and which residuals count:
 #: primal, dual, gap.
 LP_RUN = np.dtype(
@@ -36,6 +37,7 @@ LP_RUN = np.dtype(
         ("steep", "f8"),
         ("rejected", "i8"),
         ("balanced", "i8"),
+        ("alone", "i8"),
         ("unit_b", "f8"),
         ("unit_c", "f8"),
         ("size_c", "f8"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from math import isinf
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -12,7 +13,6 @@ from numsolve._core.parallel import map_tasks
 from .pdhg import solve_lp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from concurrent.futures import Executor
 
     from numsolve._core.typing import ArrayLike, Matrix
@@ -105,6 +105,8 @@ def solve_lps(
     [-8.0, -4.0, -4.0]
     """
     limits = Limits(None, time_limit, None, progress)
+    if not isinstance(programs, Iterable):
+        raise TypeError(f"programs must be a list of programs, got {type(programs).__name__}")
     tasks = [_task(i, program, settings) for i, program in enumerate(programs)]
     results: list[LPResult] = map_tasks(
         partial(_solve, limits=limits),

@@ -15,7 +15,9 @@ has fallen enough makes the convergence linear. Around it, from PDLP (D. Applega
 shares of the restart rule, the balance of the weight at restarts, Ruiz's and Pock and Chambolle's scaling;
 before these, rows and columns are scaled by geometric means. A restart may also lengthen the step beyond
 1/|A|, as far as the steps since the last one allow; if it proves too long, the next restart comes at once and
-shortens it. That is a heuristic, which ends after a hundred such failures: then the proofs apply again.
+shortens it. That is a heuristic, which ends after a hundred such failures: then the proofs apply again. Where
+only one of x and y has moved for 32 iterations, its steps become ten times as long, and the other's as much
+shorter: costs far below others, which move nothing else, would take as many iterations as they are smaller.
 """
 
 from __future__ import annotations
