@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def test_sides_take_turns_after_one_first_call(harness):
         lambda: calls.append("ours"),
         [harness.Peer("numpy", lambda: calls.append("peer"))],
         repeats=2,
+        budget=math.inf,
     )
     timed, first = harness.measure(case)
     assert calls == ["ours", "peer"] * 3

@@ -235,6 +235,10 @@ def csr(name: str, A: Any, *, square: bool = False, check_finite: bool = True) -
     if out.ndim != 2 or (square and out.shape[0] != out.shape[1]):
         wanted = "a square matrix" if square else "a matrix"
         raise ValueError(f"{name} must be {wanted}, got shape {tuple(out.shape)}")
+    width, inside = out.shape[1], out.indices
+    if inside.size and not (0 <= inside.min() and inside.max() < width):  # kernels do not look
+        wrong = int(inside[np.argmax((inside < 0) | (inside >= width))])
+        raise ValueError(f"{name} must have columns from 0 to {width - 1}, got the index {wrong}")
     if not out.has_canonical_format:
         out = out.copy()  # it may share its indices with A even where the data were converted
         out.sum_duplicates()

@@ -126,7 +126,7 @@ class Lift:
         while low.size:
             middle = (low + high) / 2
             halves = [self._panels(side, limit, *ends) for ends in ((low, middle), (middle, high))]
-            values = sum(self._sums(*half) for half in halves)
+            values = self._sums(*halves[0]) + self._sums(*halves[1])
             each = np.max(np.abs(values), axis=1)
             size = max(size, float(np.max(each)))
             error = np.max(np.abs(self._sums(*self._panels(side, limit, low, high)) - values), axis=1)

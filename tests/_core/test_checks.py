@@ -25,6 +25,13 @@ def strict(values, **settings):
     return STRICT.asarray(values, **settings)
 
 
+def beside(column):
+    """A matrix of two columns with an entry in another one, which SciPy lets pass."""
+    A = sp.csr_array([[1.0, 2.0]])
+    A.indices[1] = column
+    return A
+
+
 # -- bad input: what is called, the exception, and a fragment of its message ------------------------
 
 BAD = {
@@ -197,6 +204,8 @@ BAD = {
         ValueError,
         "square matrix",
     ),
+    "csr: a column too many": (lambda: checks.csr("A", beside(3)), ValueError, "0 to 1, got the index 3"),
+    "csr: a negative column": (lambda: checks.csr("A", beside(-1)), ValueError, "0 to 1, got the index -1"),
     "csr: complex": (lambda: checks.csr("A", sp.eye_array(2) * 1j), TypeError, "A is complex"),
     "csr: operator": (
         lambda: checks.csr("A", aslinearoperator(np.eye(2))),

@@ -7,6 +7,7 @@ from contextlib import closing
 import numba
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from numsolve import transport
 from numsolve._core.limits import Limits
@@ -75,10 +76,8 @@ def test_the_path_of_the_regularisation_ends_at_the_one_asked_for(problem):
 
 def test_auto_is_newton(problem):
     M, a, b = problem("rectangular 12x17")
-    assert np.array_equal(
-        transport.solve(M, a, b, 0.05).history.residual,
-        transport.solve(M, a, b, 0.05, method="newton").history.residual,
-    )
+    auto, newton = (transport.solve(M, a, b, 0.05, method=method) for method in ("auto", "newton"))
+    assert_allclose(auto.history.residual, newton.history.residual, rtol=1e-5, atol=1e-12)
 
 
 def test_blocks_of_rows_give_what_one_piece_gives(monkeypatch):
