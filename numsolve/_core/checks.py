@@ -257,7 +257,9 @@ def output(name: str, values: Any, *, shape: Sequence[int], points: Any = None) 
     bad = ~np.isfinite(out)
     if bad.any():
         where = _first(np, bad)
-        point = "" if points is None else f" at the point {np.asarray(points)[where[: np.ndim(points)]]}"
+        point = (
+            "" if points is None else f" at the point {np.asarray(points)[where[: np.ndim(points)]].tolist()}"
+        )
         got = out[where] if where else out
         raise ValueError(
             f"{name} returned {got} (entry {_position(where)}){point}; finite numbers are wanted"

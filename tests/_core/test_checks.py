@@ -248,7 +248,7 @@ BAD = {
     "output: points in the plane": (
         lambda: checks.output("f", [1, -INF], shape=(2,), points=[[1, 2], [3, 4]]),
         ValueError,
-        r"f returned -inf .entry index 1. at the point array\(\[3, 4\]\)",
+        r"f returned -inf .entry index 1. at the point \[3, 4\]",
     ),
     "output: several values a point": (
         lambda: checks.output("f", [[1, 2], [3, NAN]], shape=(2, 2), points=[7.5, 8.5]),
