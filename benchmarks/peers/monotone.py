@@ -66,7 +66,7 @@ def by_numsolve(lp: Program, **settings: Any) -> tuple[Any, ...]:
     return r.x, r.y, r.nit
 
 
-def by_pdlp(lp: Program) -> tuple[Any, ...]:
+def by_pdlp(lp: Program, limit: float = math.inf) -> tuple[Any, ...]:
     """The same by OR-tools."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -80,6 +80,7 @@ def by_pdlp(lp: Program) -> tuple[Any, ...]:
     program.variable_lower_bounds, program.variable_upper_bounds = lx, ux
     criteria = params.termination_criteria.simple_optimality_criteria
     criteria.eps_optimal_absolute = criteria.eps_optimal_relative = TOL
+    params.termination_criteria.time_sec_limit = limit
     r = pdlp.primal_dual_hybrid_gradient(program, params)
     return np.array(r.primal_solution), np.array(r.dual_solution), r.solve_log.iteration_count
 

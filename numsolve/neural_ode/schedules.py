@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numsolve._core import checks
+from numsolve._core.result import Status
 
 from ._field import require_jax
 
@@ -150,7 +151,7 @@ class CostTarget:
         state : array of shape (3,)
             The state whose coefficient was used.
         sol : ODEResult
-            The solve that it was used for; a failed one costs its attempts.
+            The solve that it was used for; a failed one counts as at least twice what is wanted.
 
         Returns
         -------
@@ -160,7 +161,10 @@ class CostTarget:
         spent, wanted = sol.naccepted + sol.nrejected, self.attempts
         if wanted is None:
             spent, wanted = sol.nfev, self.nfev
-        cost = jnp.log(jnp.maximum(jnp.mean(jnp.asarray(spent, state.dtype)), 1.0))
+        spent = jnp.asarray(spent, state.dtype)
+        failed = jnp.asarray(sol.status) != Status.CONVERGED.value
+        spent = jnp.where(failed, jnp.maximum(spent, 2 * wanted), spent)
+        cost = jnp.log(jnp.maximum(jnp.mean(spent), 1.0))
         c, short, long = state
         short, long = (
             jnp.where(jnp.isnan(mean), cost, mean + (cost - mean) / batches)

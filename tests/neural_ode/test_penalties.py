@@ -11,6 +11,7 @@ import pytest
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
+from numsolve import ConvergenceWarning
 from numsolve.neural_ode import (
     CostTarget,
     ExponentialDecay,
@@ -206,3 +207,13 @@ def test_the_budget_controller_rests_near_its_target_and_moves_outside(sol):
     assert ratio(2 * attempts) == pytest.approx(np.exp(-0.1))
     by_calls = CostTarget(nfev=1.0, start=1.0, high=1.01)
     assert float(by_calls.coefficient(by_calls.update(by_calls.init(), sol))) == pytest.approx(1.01)
+
+
+def test_a_failed_solve_is_not_cheap(sol):
+    """It ended after fewer steps than are wanted, and yet the coefficient grows."""
+    target = CostTarget(attempts=100, start=1.0)
+    with pytest.warns(ConvergenceWarning):
+        cut = odesolve(lambda t, y, p: -y, jax.numpy.ones(1), (0.0, 9.0), max_steps=2)
+    assert int(cut.naccepted + cut.nrejected) < 100
+    assert float(target.coefficient(jax.jit(target.update)(target.init(), cut))) > 1.0
+    assert float(target.coefficient(jax.jit(target.update)(target.init(), sol))) < 1.0
