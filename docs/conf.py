@@ -31,6 +31,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = [
+    "benchmarks/gallery/README.md",
     "_build",
     "gallery/**/*.md5",
     "api/contents.rst",

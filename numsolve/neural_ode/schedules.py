@@ -158,9 +158,11 @@ class CostTarget:
         array of shape (3,)
         """
         jnp = require_jax().numpy
-        spent, wanted = sol.naccepted + sol.nrejected, self.attempts
-        if wanted is None:
+        if self.attempts is None:
             spent, wanted = sol.nfev, self.nfev
+        else:
+            spent, wanted = sol.naccepted + sol.nrejected, self.attempts
+        assert wanted is not None
         spent = jnp.asarray(spent, state.dtype)
         failed = jnp.asarray(sol.status) != Status.CONVERGED.value
         spent = jnp.where(failed, jnp.maximum(spent, 2 * wanted), spent)
