@@ -111,3 +111,15 @@ def test_a_few_steps_remain_a_few_steps():
     with pytest.warns(ConvergenceWarning, match="iteration limit"):
         r = monotone.solve_lp([-3.0, -5.0], [[1.0, 2.0], [3.0, 2.0]], uc=[14.0, 18.0], lx=0.0, maxiter=2)
     assert r.status is Status.MAXITER
+
+
+@pytest.mark.parametrize("seed", [2, 5, 29])
+def test_a_batch_says_what_a_single_program_says(seed):
+    """A residual above the tolerance is at the level of rounding at best."""
+    rng = np.random.default_rng(seed)
+    A, x, y = rng.standard_normal((2, 3)), rng.standard_normal(3), rng.standard_normal(2)
+    bounds = A, A @ x, A @ x, -1e12, 1e12
+    one = monotone.solve_lp(A.T @ y, *bounds, tol=1e-8)
+    both = monotone.solve_lp(np.stack([A.T @ y, 2 * (A.T @ y)]), *bounds, tol=1e-8)
+    assert both.status[0] == one.status
+    assert ((both.status == Status.CONVERGED) <= (both.residual <= 1.01e-8)).all()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: x and y to start from; None is zero.
 Start: TypeAlias = "tuple[Array | None, Array | None]"
+#: What the scaling may round off a residual.
+SLACK = 1.01
 #: What the history records: the largest of all programs, and how many are still at work.
 COLUMNS = ("primal_residual", "dual_residual", "gap", "running")
 
@@ -278,8 +280,8 @@ class Batch:
         if self.lp.batch is None or not arrays.is_numpy(self.xp):
             return
         late = (self.status == Status.MAXITER) & (self.nit >= LATE)
-        stuck = (self.status == Status.STAGNATED) | late
-        for i in np.flatnonzero(stuck).tolist():
+        short = (self.status == Status.CONVERGED) & (quality["residual"] > SLACK * tol)
+        for i in np.flatnonzero((self.status == Status.STAGNATED) | late | short).tolist():
             if quality["residual"][i] <= tol:
                 self.status[i] = Status.CONVERGED
             elif (better := refined(self.single(i), x[i], y[i], tol)) is not None:
@@ -303,7 +305,7 @@ class Batch:
         quality = self.lp.quality(x, y)
         self._refine(x, y, quality, it.threshold)
         answer = in_units(units, x, y, quality)
-        fields["status"] = settled(self.xp, fields["status"], answer)
+        fields["status"] = settled(self.xp, fields["status"], answer, SLACK * it.threshold)
         return it.result(LPResult, **fields, **answer)
 
 
@@ -318,14 +320,18 @@ def in_units(units: Units, x: Array, y: Array, quality: dict[str, Any]) -> dict[
     return out
 
 
-def settled(xp: Namespace, status: Any, fields: dict[str, Any]) -> Any:
-    """The status, where the answer in the caller's units is within the range of floats; else NONFINITE."""
+def settled(xp: Namespace, status: Any, fields: dict[str, Any], tol: float = math.inf) -> Any:
+    """NONFINITE if the answer in the caller's units is beyond floats, ROUNDING if it is above tol."""
     good = np.isfinite(arrays.to_host(fields["fun"]))
     for name in ("x", "y", "reduced_costs"):
         good = good & arrays.to_host(xp.all(xp.isfinite(fields[name]), axis=-1))
+    close = arrays.to_host(fields["residual"]) <= tol
     if isinstance(status, Status):
-        return Status.NONFINITE if status is Status.CONVERGED and not good else status
-    return np.where((status == Status.CONVERGED) & ~good, Status.NONFINITE, status)
+        if status is not Status.CONVERGED:
+            return status
+        return Status.NONFINITE if not good else Status.CONVERGED if close else Status.ROUNDING
+    verdict = np.where(good, np.where(close, Status.CONVERGED, Status.ROUNDING), Status.NONFINITE)
+    return np.where(status == Status.CONVERGED, verdict, status)
 
 
 def _powers(v: Any, times: tuple[float, ...], over: float = 1.0) -> Any:

@@ -13,7 +13,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 from numsolve.monotone.result import LPResult
 
-from ._batched import in_units, settled
+from ._batched import SLACK, in_units, settled
 from ._compiled import COLUMNS, LATE, MAXITER, Compiled, Run
 from ._refine import may_be_lost, refined
 from .basic import basic
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ._program import LinearProgram, Units
     from ._refine import Refined
 
-#: What the scaling may round off a residual.
-SLACK = 1.01
 #: What is said of a refined point.
 REFINED = "Refined on its active constraints; the residuals are those before x and y were rounded."
 
