@@ -79,7 +79,8 @@ class LPResult(Result):
         Restarts.
     certificate : array or None
         If the program is infeasible, multipliers of shape (m,) whose combination of the rows contradicts
-        the bounds; if it is unbounded, a direction of shape (n,) along which the objective falls forever.
+        the bounds; if it is unbounded, a direction of shape (n,) along which the objective falls forever
+        from any point that meets the constraints. There may be none: that is not looked for then.
     """
 
     x: Array
