@@ -231,14 +231,12 @@ def csr(name: str, A: Any, *, square: bool = False, check_finite: bool = True) -
         raise TypeError(f"{name} is a {arrays.namespace_name(xp)} array; a NumPy or SciPy matrix is wanted")
     dtype = arrays.working_dtype(np, **{name: A if sp.issparse(A) else _as_array(name, A)})
     dense = None if sp.issparse(A) else array(name, A, dtype=dtype, ndim=2, check_finite=False)
+    if dense is None:
+        sound(name, A)
     out = sp.csr_array(A if dense is None else dense, dtype=dtype)
     if out.ndim != 2 or (square and out.shape[0] != out.shape[1]):
         wanted = "a square matrix" if square else "a matrix"
         raise ValueError(f"{name} must be {wanted}, got shape {tuple(out.shape)}")
-    width, inside = out.shape[1], out.indices
-    if inside.size and not (0 <= inside.min() and inside.max() < width):  # kernels do not look
-        wrong = int(inside[np.argmax((inside < 0) | (inside >= width))])
-        raise ValueError(f"{name} must have columns from 0 to {width - 1}, got the index {wrong}")
     if not out.has_canonical_format:
         out = out.copy()  # it may share its indices with A even where the data were converted
         out.sum_duplicates()
@@ -249,6 +247,26 @@ def csr(name: str, A: Any, *, square: bool = False, check_finite: bool = True) -
             f"{name} must hold finite numbers, got {out.data[k]} in row {row}, column {out.indices[k]}"
         )
     return out
+
+
+def sound(name: str, A: Any) -> None:
+    """Refuse compressed rows or columns whose arrays contradict each other: compiled code does not look."""
+    if A.format not in {"csr", "csc", "bsr"} or A.ndim != 2:
+        return
+    start, index, (major, minor) = A.indptr, A.indices, A.shape[:: -1 if A.format == "csc" else 1]
+    if A.format == "bsr":
+        major, minor = major // A.blocksize[0], minor // A.blocksize[1]
+    if start.shape != (major + 1,) or start[0] != 0 or (start[1:] < start[:-1]).any():
+        raise ValueError(f"{name} must have an indptr of {major + 1} numbers that rise from 0")
+    if start[-1] > min(len(index), len(A.data)):
+        raise ValueError(
+            f"{name} must have as many indices and entries as its indptr says, {start[-1]}; "
+            f"got {len(index)} and {len(A.data)}"
+        )
+    used = index[: start[-1]]
+    if used.size and not (0 <= used.min() and used.max() < minor):
+        wrong = int(used[np.argmax((used < 0) | (used >= minor))])
+        raise ValueError(f"{name} must have indices from 0 to {minor - 1}, got {wrong}")
 
 
 def output(name: str, values: Any, *, shape: Sequence[int], points: Any = None) -> NDArray[Any]:

@@ -50,8 +50,10 @@ FOREIGN: Final = {
 def canonical(A: Matrix) -> Matrix:
     """Return A as a square canonical CSR matrix of floats; A itself where it is one."""
     ready = sp.issparse(A) and A.format == "csr" and A.dtype.char in "fd" and A.ndim == 2
-    if ready and A.shape[0] == A.shape[1] and A.has_canonical_format:
-        return A
+    if ready and A.shape[0] == A.shape[1]:
+        checks.sound("A", A)
+        if A.has_canonical_format:
+            return A
     refuse_functions("A", A)
     return checks.csr("A", A, square=True, check_finite=False)
 

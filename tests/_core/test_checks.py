@@ -204,8 +204,12 @@ BAD = {
         ValueError,
         "square matrix",
     ),
-    "csr: a column too many": (lambda: checks.csr("A", beside(3)), ValueError, "0 to 1, got the index 3"),
-    "csr: a negative column": (lambda: checks.csr("A", beside(-1)), ValueError, "0 to 1, got the index -1"),
+    "csr: a column too many": (lambda: checks.csr("A", beside(3)), ValueError, "indices from 0 to 1, got 3"),
+    "csr: a negative column": (
+        lambda: checks.csr("A", beside(-1)),
+        ValueError,
+        "indices from 0 to 1, got -1",
+    ),
     "csr: complex": (lambda: checks.csr("A", sp.eye_array(2) * 1j), TypeError, "A is complex"),
     "csr: operator": (
         lambda: checks.csr("A", aslinearoperator(np.eye(2))),
@@ -483,3 +487,30 @@ def test_csr_names_the_place_of_a_bad_entry(row, column, form):
         ValueError, match=rf"A must hold finite numbers, got nan in row {row}, column {column}"
     ):
         checks.csr("A", sp.coo_array(A).asformat(form))
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
+def test_sound_sparse_matrices_pass(form):
+    A = sp.random_array((6, 4), density=0.5, rng=0)
+    assert np.array_equal(checks.csr("A", A.asformat(form)).toarray(), A.toarray())
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda A: A.indices.__setitem__(0, -1), "A must have indices from 0 to"),
+        (lambda A: A.indices.__setitem__(-1, 9), "A must have indices from 0 to"),
+        (lambda A: A.indptr.__setitem__(0, 1), "A must have an indptr"),
+        (lambda A: A.indptr.__setitem__(1, 9), "A must have an indptr|A must have as many indices"),
+        (lambda A: setattr(A, "data", A.data[:-2]), "A must have as many indices and entries"),
+    ],
+    ids=["negative", "beyond", "start", "falling", "short"],
+)
+def test_sparse_matrices_whose_arrays_contradict_each_other_are_refused(form, spoil, message):
+    A = sp.csr_array(np.arange(1.0, 17.0).reshape(4, 4)).asformat(form)
+    if form == "bsr":
+        A = A.tobsr((2, 2))
+    spoil(A)
+    with pytest.raises(ValueError, match=message):
+        checks.csr("A", A)
