@@ -343,7 +343,7 @@ def _collect(
         reg_m=next((r.reg_m for r in done if r is not None), (math.inf, math.inf)),
         bounds=(bounds[:, 0], bounds[:, 1]),
         weights=_weights_of(xp, results),
-        reg_path=max((r.reg_path for r in results), key=len, default=()),
+        reg_path=max((r.reg_path for r in results), key=len, default=()) if isinstance(reg, float) else (),
         **{name: column(name) for name in names},
     )
 

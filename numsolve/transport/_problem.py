@@ -242,17 +242,17 @@ def prepare(
     low, high = float(xp.min(cost)), float(xp.max(cost))
     forbidden = high == float("inf")
     fills: tuple[Array | float, Array | float] = (-math.inf, -math.inf)
+    closed = [0.0, 0.0]
     if forbidden and max(optional) and low < math.inf:
         allowed = xp.isfinite(cost)
         open_rows, open_columns = xp.any(allowed, axis=1), xp.any(allowed, axis=0)
         if optional[0] and not bool(xp.all(open_rows)):
-            rows = _chosen(xp, rows, open_rows)
+            rows, closed[0] = _chosen(xp, rows, open_rows), _without(xp, p, open_rows)
             cost, p = xp.take(cost, _nonzero(xp, open_rows), axis=0), _take(xp, all_p, rows)
         if optional[1] and not bool(xp.all(open_columns)):
-            columns = _chosen(xp, columns, open_columns)
+            columns, closed[1] = _chosen(xp, columns, open_columns), _without(xp, q, open_columns)
             cost, q = xp.take(cost, _nonzero(xp, open_columns), axis=1), _take(xp, all_q, columns)
         fills = _fill(xp, all_p), _fill(xp, all_q)
-    closed = (float(xp.sum(all_p)) - float(xp.sum(p)), float(xp.sum(all_q)) - float(xp.sum(q)))
     if forbidden:
         _check_allowed(xp, cost)
         high = float(xp.max(xp.where(xp.isfinite(cost), cost, low)))
@@ -276,8 +276,13 @@ def prepare(
         )
     return Problem(
         xp, cost, p, q, reg, mass, up, over, high - low, high, forbidden, rows, columns, (n, m),
-        fills, closed, given,
+        fills, (closed[0], closed[1]), given,
     )  # fmt: skip
+
+
+def _without(xp: Namespace, x: Array, chosen: Array) -> float:
+    """The sum of what was not chosen, which is exactly zero where all of it is."""
+    return float(xp.sum(xp.where(chosen, xp.zeros_like(x), x)))
 
 
 def weights_of(a: Weights, b: Weights, M: Array, xp: Namespace) -> tuple[Array, Array]:

@@ -91,7 +91,8 @@ class TransportResult(Result):
     nsinkhorn, nnewton, ncg : int
         Sinkhorn sweeps (a row and a column update each), Newton steps, conjugate-gradient steps.
     reg_path : tuple of float
-        The regularisations that the solver went through.
+        The regularisations that the solver went through; of a batch, those of the problem with most of
+        them, and none where each problem has its own.
     """
 
     # Checkers are told what nearly every caller has: a plan, and the numbers of one problem.

@@ -252,3 +252,9 @@ def test_each_problem_of_a_batch_may_have_its_own_regularisation():
 def test_regularisations_that_do_not_fit_a_batch_are_named(reg, message):
     with pytest.raises(ValueError, match=message):
         transport.solve(np.ones((2, 3, 3)), reg=reg)
+
+
+def test_a_path_belongs_to_one_regularisation():
+    M = np.random.default_rng(0).random((4, 5))
+    assert transport.solve(np.stack([M, M]), reg=0.01).problem(1).reg_path[-1] == 0.01
+    assert transport.solve(M, reg=[0.01, 1.0]).problem(1).reg_path == ()
