@@ -248,7 +248,7 @@ def prepare_clouds(
             "rescale one of them (an unbalanced problem is another one)"
         )
 
-    points = [xp.astype(X, inner), xp.astype(Y, inner)]
+    points = [xp.astype(X, inner, copy=False), xp.astype(Y, inner, copy=False)]
     norms: list[Array | None] = [None, None]
     if cost.name == "cosine":
         for side, name in enumerate(("X_a", "X_b")):
@@ -270,7 +270,9 @@ def prepare_clouds(
         if arrays.is_numpy(xp) and cost.kind != "inner":
             order = order[bisection_order(x[order], workers.deadline)]
         index.append(order)
-        clouds.append(Cloud(xp.take(x, order, axis=0), xp.take(share, order)))
+        if cost.kind != "inner" or order.shape[0] < x.shape[0]:  # centred points are no more the caller's
+            x, share = xp.take(x, order, axis=0), xp.take(share, order)
+        clouds.append(Cloud(x, share))
         norms[side] = None if norm is None else xp.take(norm, order)
     pairs = Pairs(cost, clouds[0], clouds[1], workers)
     span = _cost_range(pairs, reg)
@@ -311,7 +313,7 @@ def _shifts(pairs: Pairs) -> tuple[Array, Array] | None:
     for cloud, sign in ((pairs.A, 1.0), (pairs.B, -1.0)):
         shift = xp.zeros_like(cloud.weights)
         if inner:
-            shift = shift + xp.sum(cloud.points * cloud.points, axis=1)
+            shift = shift + cloud.squares
         if metric.apart is not None:
             shift = shift + 2 * sign * (cloud.points @ metric.apart)
         shifts.append(metric.factor * shift)
@@ -358,7 +360,7 @@ def _cost_range(pairs: Pairs, reg: float) -> float:
     X, Y = pairs.A.points, pairs.B.points
     if metric.kind == "inner":
         with np.errstate(over="ignore"):
-            radii = [float(np.sqrt(np.max(np.sum(x * x, axis=1)))) for x in (X, Y)]
+            radii = [math.sqrt(np.max(cloud.squares)) for cloud in (pairs.A, pairs.B)]
         largest = 4 * metric.factor * radii[0] * radii[1]
         if not math.isfinite(largest):
             raise ValueError("the costs between the points overflow: rescale X_a and X_b")
