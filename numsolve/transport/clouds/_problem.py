@@ -271,8 +271,9 @@ def prepare_clouds(
             order = order[bisection_order(x[order], workers.deadline)]
         index.append(order)
         if cost.kind != "inner" or order.shape[0] < x.shape[0]:  # centred points are no more the caller's
-            x, share = xp.take(x, order, axis=0), xp.take(share, order)
-        clouds.append(Cloud(x, share))
+            clouds.append(Cloud(xp.take(x, order, axis=0), xp.take(share, order)))
+        else:
+            clouds.append(Cloud(x, share))
         norms[side] = None if norm is None else xp.take(norm, order)
     pairs = Pairs(cost, clouds[0], clouds[1], workers)
     span = _cost_range(pairs, reg)
