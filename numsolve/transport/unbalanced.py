@@ -247,10 +247,16 @@ class UnbalancedProblem(Problem):
         )
 
     def result(
-        self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any
+        self,
+        it: Monitor,
+        P: Array,
+        x: Potentials,
+        return_plan: bool,
+        sums: Potentials | None = None,
+        **fields: Any,
     ) -> TransportResult:
         """Put the answer into the caller's terms; P is overwritten."""
-        return super().result(it, P, x, return_plan, reg_m=self.rho, weights=self.given, **fields)
+        return super().result(it, P, x, return_plan, sums, reg_m=self.rho, weights=self.given, **fields)
 
     def start(self, potentials: Sequence[ArrayLike] | None = None) -> Potentials:
         """Turn the caller's potentials into those of the reduced problem."""
@@ -272,11 +278,11 @@ class UnbalancedProblem(Problem):
         xp = self.xp
         return f - reg * (xp.log(self.a) + math.log(self.mass)), g - reg * xp.log(self.b)
 
-    def values(self, P: Array, f: Array, g: Array) -> dict[str, float]:
+    def values(self, P: Array, f: Array, g: Array, sums: Potentials | None = None) -> dict[str, float]:
         """Compute value, value_linear and kl of a reduced plan, in the caller's mass and cost."""
         xp, less = self.xp, math.exp(-self.L)
         linear = cost_of(xp, P, self.M, forbidden=self.forbidden)
-        r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
+        r, c = sums or (xp.sum(P, axis=1), xp.sum(P, axis=0))
         total = float(xp.sum(r))
         u, v = self.centred(f, g, self.reg)
         kl = less * ((float(r @ u) + float(c @ v) - linear) / self.reg - self.L * total)

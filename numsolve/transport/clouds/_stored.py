@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Entries of the cost that are made between two looks at the clock, times dimensions.
 AT_ONCE = 500_000_000
 #: The same where they are products of matrices.
-PRODUCTS_AT_ONCE = 1_000_000_000
+PRODUCTS_AT_ONCE = 1_600_000_000
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,18 @@ class StoredClouds(Problem):
         """Turn potentials of the reduced problem into the caller's."""
         return self._clouds.potentials((x[0] + self.up, x[1] + self.over))
 
-    def result(self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any) -> SampleResult:
+    def result(
+        self,
+        it: Monitor,
+        P: Array,
+        x: Potentials,
+        return_plan: bool,
+        sums: Potentials | None = None,
+        **fields: Any,
+    ) -> SampleResult:
         """Put the answer into the caller's terms."""
         with quiet():
-            values = self.values(P, *x)
+            values = self.values(P, *x, sums)
             bounds = self.bounds_in_time(it, P, x[0])
         check_values(it, values)
         inner = x[0] + self.up, x[1] + self.over
@@ -79,7 +87,8 @@ def solve_stored(
     M = np.empty((n, m))
     low, high = math.inf, -math.inf
     inner = pairs.metric.kind == "inner"
-    rows = max(64, (PRODUCTS_AT_ONCE if inner else AT_ONCE) // (m * X.shape[1]))
+    most = max(64, (PRODUCTS_AT_ONCE if inner else AT_ONCE) // (m * X.shape[1]))
+    rows = math.ceil(n / math.ceil(n / most))
     for first in range(0, n, rows):
         pairs.workers.deadline.check()
         part = M[first : first + rows]
