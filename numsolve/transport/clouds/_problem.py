@@ -256,7 +256,7 @@ def prepare_clouds(
     elif cost.kind == "squared":  # a motion of one cloud adds terms of x and y alone: each in its own frame
         shares = (w / total for w, total in zip(weights, (mass, other), strict=True))
         centres = [share @ x for share, x in zip(shares, points, strict=True)]
-        points = [x - centre for x, centre in zip(points, centres, strict=True)]
+        points = _centred(xp, points, centres)
         cost = replace(cost, apart=centres[0] - centres[1])
     elif cost.function is None:  # only differences matter: a large common offset would eat their digits
         centre = xp.mean(points[1], axis=0)
@@ -289,6 +289,15 @@ def prepare_clouds(
     )
     _check_scale(problem)
     return problem
+
+
+def _centred(xp: Namespace, points: list[Array], centres: list[Array]) -> list[Array]:
+    """Each cloud in its own frame; in one piece of memory, as that of large pages comes sooner."""
+    if not arrays.is_numpy(xp):
+        return [x - centre for x, centre in zip(points, centres, strict=True)]
+    room = np.empty((sum(x.shape[0] for x in points), points[0].shape[1]))
+    parts = room[: points[0].shape[0]], room[points[0].shape[0] :]
+    return [np.subtract(x, c, out=part) for x, c, part in zip(points, centres, parts, strict=True)]
 
 
 def _better_as_products(points: list[Array], reg: float) -> bool:
