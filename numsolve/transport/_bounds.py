@@ -58,7 +58,8 @@ def upper_bound(xp: Namespace, M: Array, a: Array, b: Array, P: Array, *, forbid
     """Cost of P after scaling down the rows and columns that have too much and spreading what is missing."""
     if arrays.is_numpy(xp):
         P = P.astype(np.float64, copy=False)
-    rows, kept = list(pieces(xp, M)), []
+    rows = list(pieces(xp, M))
+    kept: list[Array] = []
     c = xp.zeros_like(b)
     for i in rows:
         kept.append(a[i] / xp.maximum(a[i], xp.sum(P[i, ...], axis=1)))
