@@ -95,15 +95,10 @@ class Problem:
         return Monitor(limits, atol=tol, maxiter=maxiter, label=label, **{**common, **settings})
 
     def result(
-        self,
-        it: Monitor,
-        P: Array,
-        x: Potentials,
-        return_plan: bool,
-        sums: Potentials | None = None,
-        **fields: Any,
+        self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any
     ) -> TransportResult:
-        """Put the answer into the caller's terms; P, whose sums may be given, is overwritten."""
+        """Put the answer into the caller's terms; P, whose `sums` may be given, is overwritten."""
+        sums = fields.pop("sums", None)
         with quiet():
             fields = {"reg": self.reg, "reg_path": (self.reg,), **self.values(P, *x, sums), **fields}
             fields["bounds"] = self.bounds_in_time(it, P, x[0])

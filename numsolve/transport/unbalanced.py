@@ -247,16 +247,10 @@ class UnbalancedProblem(Problem):
         )
 
     def result(
-        self,
-        it: Monitor,
-        P: Array,
-        x: Potentials,
-        return_plan: bool,
-        sums: Potentials | None = None,
-        **fields: Any,
+        self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any
     ) -> TransportResult:
         """Put the answer into the caller's terms; P is overwritten."""
-        return super().result(it, P, x, return_plan, sums, reg_m=self.rho, weights=self.given, **fields)
+        return super().result(it, P, x, return_plan, reg_m=self.rho, weights=self.given, **fields)
 
     def start(self, potentials: Sequence[ArrayLike] | None = None) -> Potentials:
         """Turn the caller's potentials into those of the reduced problem."""

@@ -52,16 +52,9 @@ class StoredClouds(Problem):
         """Turn potentials of the reduced problem into the caller's."""
         return self._clouds.potentials((x[0] + self.up, x[1] + self.over))
 
-    def result(
-        self,
-        it: Monitor,
-        P: Array,
-        x: Potentials,
-        return_plan: bool,
-        sums: Potentials | None = None,
-        **fields: Any,
-    ) -> SampleResult:
+    def result(self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any) -> SampleResult:
         """Put the answer into the caller's terms."""
+        sums = fields.pop("sums", None)
         with quiet():
             values = self.values(P, *x, sums)
             bounds = self.bounds_in_time(it, P, x[0])
