@@ -58,24 +58,28 @@ def upper_bound(xp: Namespace, M: Array, a: Array, b: Array, P: Array, *, forbid
     """Cost of P after scaling down the rows and columns that have too much and spreading what is missing."""
     if arrays.is_numpy(xp):
         P = P.astype(np.float64, copy=False)
-    x = a / xp.maximum(a, xp.sum(P, axis=1))
-    c = x @ P
+    rows = list(pieces(xp, M))
+    kept: list[Array] = []
+    c = xp.zeros_like(b)
+    for i in rows:
+        kept.append(a[i] / xp.maximum(a[i], xp.sum(P[i, ...], axis=1)))
+        c = c + kept[-1] @ P[i, ...]
     y = b / xp.maximum(b, c)
-    u, v = a - x * (P @ y), b - y * c
-    total = float(xp.sum(u))
-    cost = sum(
-        float(x[i] @ (_costs(xp, P[i, ...], M[i, ...], forbidden=forbidden) @ y)) for i in pieces(xp, M)
-    )
-    return cost + _spread(xp, u, v, M, forbidden=forbidden) / total if total > 0 else cost
+    v = b - y * c
+    cost = spread = total = 0.0
+    for i, x in zip(rows, kept, strict=True):
+        u = a[i] - x * (P[i, ...] @ y)
+        total += float(xp.sum(u))
+        cost += float(x @ (_costs(xp, P[i, ...], M[i, ...], forbidden=forbidden) @ y))
+        spread += _spread(xp, u, v, M[i, ...], forbidden=forbidden)
+    return cost + spread / total if total > 0 else cost
 
 
 def _spread(xp: Namespace, u: Array, v: Array, M: Array, *, forbidden: bool) -> float:
     """U' M v, without the forbidden pairs of which one has nothing."""
     if not forbidden:
         return float(u @ (M @ v))
-    return sum(
-        float(xp.sum(_costs(xp, u[i, None] * v[None, :], M[i, ...], forbidden=True))) for i in pieces(xp, M)
-    )
+    return float(xp.sum(_costs(xp, u[:, None] * v[None, :], M, forbidden=True)))
 
 
 def cost_of(xp: Namespace, P: Array, M: Array, *, forbidden: bool) -> float:

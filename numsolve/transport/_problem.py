@@ -97,9 +97,10 @@ class Problem:
     def result(
         self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any
     ) -> TransportResult:
-        """Put the answer into the caller's terms; P is overwritten."""
+        """Put the answer into the caller's terms; P, whose `sums` may be given, is overwritten."""
+        sums = fields.pop("sums", None)
         with quiet():
-            fields = {"reg": self.reg, "reg_path": (self.reg,), **self.values(P, *x), **fields}
+            fields = {"reg": self.reg, "reg_path": (self.reg,), **self.values(P, *x, sums), **fields}
             fields["bounds"] = self.bounds_in_time(it, P, x[0])
             plan = self.plan(P) if return_plan else None
             x = self.potentials(x)
@@ -141,14 +142,14 @@ class Problem:
             P = _put(self.xp, P.T, self.columns, self.shape[1], 0.0).T
         return P
 
-    def values(self, P: Array, f: Array, g: Array) -> dict[str, float]:
+    def values(self, P: Array, f: Array, g: Array, sums: Potentials | None = None) -> dict[str, float]:
         """Compute value, value_linear and kl of a reduced plan, in the caller's mass and cost.
 
         ``log(P) = (f + g - M) / eps`` holds entry by entry, so that no logarithm of the plan is taken.
         """
         xp = self.xp
         linear = self.cost_of(P)
-        r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
+        r, c = sums or (xp.sum(P, axis=1), xp.sum(P, axis=0))
         total = float(xp.sum(r))
         entropy = (float(xp.sum(r * f)) + float(xp.sum(c * g)) - linear) / self.reg
         kl = entropy - float(xp.sum(r * xp.log(self.a))) - float(xp.sum(c * xp.log(self.b)))

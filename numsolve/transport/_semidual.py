@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 #: Share of the entries of P beyond which the products with S use all of them.
 SPARSE_BELOW = 0.08
+#: Share of the entries of a block of rows beyond which those of the others are not counted any more.
+FULL = 0.5
 #: Entries up to which cost and plan stay in a cache; beyond, threads share a look at the cost.
 CACHED = 1_500_000
 #: Entries of a block of rows, at least, and the most blocks.
@@ -228,7 +230,7 @@ class DenseDual(EntropicAscent[State]):
             if sum(kept) > capacity:
                 return None
             M = self.M[i, ...]
-            most = min(capacity, M.shape[0] * M.shape[1])
+            most = min(capacity, int(FULL * M.shape[0] * M.shape[1]) + self.m)
             count, *found = self.system.plan_entries(M, f[i], g, self.reg, floor_a[i], floor_b, most)
             kept.append(count if count >= 0 else capacity + 1)
             return found[0], found[1], found[2]

@@ -115,8 +115,9 @@ def newton(
     if it.status is Status.CONVERGED and residual > tol:
         it.stop(Status.ROUNDING, f"The residual is {residual:.3g}, the tolerance {tol:.3g}.")
     return problem.result(
-        it, P, (f, g), return_plan, residual=residual, reg_path=tuple(path[: stage + 1]), **dual.counts
-    )
+        it, P, (f, g), return_plan, sums=sums,
+        residual=residual, reg_path=tuple(path[: stage + 1]), **dual.counts,
+    )  # fmt: skip
 
 
 def _record(it: Monitor, dual: DenseDual, s: State, tol: float) -> None:

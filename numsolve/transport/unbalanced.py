@@ -272,11 +272,11 @@ class UnbalancedProblem(Problem):
         xp = self.xp
         return f - reg * (xp.log(self.a) + math.log(self.mass)), g - reg * xp.log(self.b)
 
-    def values(self, P: Array, f: Array, g: Array) -> dict[str, float]:
+    def values(self, P: Array, f: Array, g: Array, sums: Potentials | None = None) -> dict[str, float]:
         """Compute value, value_linear and kl of a reduced plan, in the caller's mass and cost."""
         xp, less = self.xp, math.exp(-self.L)
         linear = cost_of(xp, P, self.M, forbidden=self.forbidden)
-        r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
+        r, c = sums or (xp.sum(P, axis=1), xp.sum(P, axis=0))
         total = float(xp.sum(r))
         u, v = self.centred(f, g, self.reg)
         kl = less * ((float(r @ u) + float(c @ v) - linear) / self.reg - self.L * total)

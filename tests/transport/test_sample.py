@@ -796,6 +796,32 @@ def test_many_dimensions_of_many_points_store_no_matrix():
     assert peak < 0.5 * 5000 * 4500 * 8
 
 
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
+@pytest.mark.parametrize("d", [2, 50])
+def test_what_callers_do_to_their_points_later_does_not_reach_the_plan(metric, d):
+    X, Y = problems.clouds(30, d, rng=0)
+    result = transport.solve_sample(X, Y, reg=0.1 * d, metric=metric)
+    before = result.plan.block()
+    X *= 0.0
+    Y += 1.0
+    assert np.array_equal(result.plan.block(), before)
+
+
+def test_points_of_many_dimensions_are_copied_once():
+    """Into frames of their own; costs, plan and what lies between are small beside them here."""
+    import tracemalloc
+
+    X, Y = problems.clouds(100, 4000, rng=0)
+    transport.solve_sample(X[:, :50], Y[:, :50], reg=1.0, return_plan=False)  # compiled
+    tracemalloc.start()
+    try:
+        transport.solve_sample(X, Y, reg=12.0, return_plan=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * (X.nbytes + Y.nbytes)
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_small_clouds_are_solved_with_stored_costs(name, monkeypatch):
     monkeypatch.setattr("numsolve.transport.clouds._problem.SMALL", 300_000)

@@ -55,6 +55,11 @@ class Cloud:
         n = self.points.shape[0]
         return bisection_edges(n, max(0, math.ceil(math.log2(n / GROUP))))
 
+    @cached_property
+    def squares(self) -> Array:
+        """|x_i|**2."""
+        return np.einsum("ij,ij->i", self.points, self.points)
+
     def coarse(self, level: int, *, means: bool) -> Cloud:
         """Stand for the 2**level parts of the bisection by their means, or by the points nearest to these."""
         edges = bisection_edges(self.points.shape[0], level)

@@ -248,7 +248,7 @@ def prepare_clouds(
             "rescale one of them (an unbalanced problem is another one)"
         )
 
-    points = [xp.astype(X, inner), xp.astype(Y, inner)]
+    points = [xp.astype(X, inner, copy=False), xp.astype(Y, inner, copy=False)]
     norms: list[Array | None] = [None, None]
     if cost.name == "cosine":
         for side, name in enumerate(("X_a", "X_b")):
@@ -256,7 +256,7 @@ def prepare_clouds(
     elif cost.kind == "squared":  # a motion of one cloud adds terms of x and y alone: each in its own frame
         shares = (w / total for w, total in zip(weights, (mass, other), strict=True))
         centres = [share @ x for share, x in zip(shares, points, strict=True)]
-        points = [x - centre for x, centre in zip(points, centres, strict=True)]
+        points = _centred(xp, points, centres)
         cost = replace(cost, apart=centres[0] - centres[1])
     elif cost.function is None:  # only differences matter: a large common offset would eat their digits
         centre = xp.mean(points[1], axis=0)
@@ -270,7 +270,10 @@ def prepare_clouds(
         if arrays.is_numpy(xp) and cost.kind != "inner":
             order = order[bisection_order(x[order], workers.deadline)]
         index.append(order)
-        clouds.append(Cloud(xp.take(x, order, axis=0), xp.take(share, order)))
+        if cost.kind != "inner" or order.shape[0] < x.shape[0]:  # centred points are no more the caller's
+            clouds.append(Cloud(xp.take(x, order, axis=0), xp.take(share, order)))
+        else:
+            clouds.append(Cloud(x, share))
         norms[side] = None if norm is None else xp.take(norm, order)
     pairs = Pairs(cost, clouds[0], clouds[1], workers)
     span = _cost_range(pairs, reg)
@@ -286,6 +289,15 @@ def prepare_clouds(
     )
     _check_scale(problem)
     return problem
+
+
+def _centred(xp: Namespace, points: list[Array], centres: list[Array]) -> list[Array]:
+    """Each cloud in its own frame; in one piece of memory, as that of large pages comes sooner."""
+    if not arrays.is_numpy(xp):
+        return [x - centre for x, centre in zip(points, centres, strict=True)]
+    room = np.empty((sum(x.shape[0] for x in points), points[0].shape[1]))
+    parts = room[: points[0].shape[0]], room[points[0].shape[0] :]
+    return [np.subtract(x, c, out=part) for x, c, part in zip(points, centres, parts, strict=True)]
 
 
 def _better_as_products(points: list[Array], reg: float) -> bool:
@@ -311,7 +323,7 @@ def _shifts(pairs: Pairs) -> tuple[Array, Array] | None:
     for cloud, sign in ((pairs.A, 1.0), (pairs.B, -1.0)):
         shift = xp.zeros_like(cloud.weights)
         if inner:
-            shift = shift + xp.sum(cloud.points * cloud.points, axis=1)
+            shift = shift + cloud.squares
         if metric.apart is not None:
             shift = shift + 2 * sign * (cloud.points @ metric.apart)
         shifts.append(metric.factor * shift)
@@ -358,7 +370,7 @@ def _cost_range(pairs: Pairs, reg: float) -> float:
     X, Y = pairs.A.points, pairs.B.points
     if metric.kind == "inner":
         with np.errstate(over="ignore"):
-            radii = [float(np.sqrt(np.max(np.sum(x * x, axis=1)))) for x in (X, Y)]
+            radii = [math.sqrt(np.max(cloud.squares)) for cloud in (pairs.A, pairs.B)]
         largest = 4 * metric.factor * radii[0] * radii[1]
         if not math.isfinite(largest):
             raise ValueError("the costs between the points overflow: rescale X_a and X_b")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Entries of the cost that are made between two looks at the clock, times dimensions.
 AT_ONCE = 500_000_000
+#: The same where they are products of matrices.
+PRODUCTS_AT_ONCE = 1_600_000_000
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,9 @@ class StoredClouds(Problem):
 
     def result(self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any) -> SampleResult:
         """Put the answer into the caller's terms."""
+        sums = fields.pop("sums", None)
         with quiet():
-            values = self.values(P, *x)
+            values = self.values(P, *x, sums)
             bounds = self.bounds_in_time(it, P, x[0])
         check_values(it, values)
         inner = x[0] + self.up, x[1] + self.over
@@ -74,11 +78,20 @@ def solve_stored(
     pairs = clouds.pairs
     (n, m), X, Y = pairs.shape, pairs.A.points, pairs.B.points
     M = np.empty((n, m))
-    rows = max(64, AT_ONCE // (m * X.shape[1]))
+    low, high = math.inf, -math.inf
+    inner = pairs.metric.kind == "inner"
+    most = max(64, (PRODUCTS_AT_ONCE if inner else AT_ONCE) // (m * X.shape[1]))
+    rows = math.ceil(n / math.ceil(n / most))
     for first in range(0, n, rows):
         pairs.workers.deadline.check()
-        M[first : first + rows] = _generic.costs(pairs.metric, X[first : first + rows], Y)
-    M, up, over, low, high = reduced(np, M, clouds.reg, float(M.min()), float(M.max()), forbidden=False)
+        part = M[first : first + rows]
+        if inner:
+            np.matmul(X[first : first + rows], Y.T, out=part)
+            part *= -2 * pairs.metric.factor
+        else:
+            part[...] = _generic.costs(pairs.metric, X[first : first + rows], Y)
+        low, high = min(low, float(part.min())), max(high, float(part.max()))  # while it is in a cache
+    M, up, over, low, high = reduced(np, M, clouds.reg, low, high, forbidden=False)
     problem = StoredClouds(
         np, M, pairs.A.weights, pairs.B.weights, clouds.reg, clouds.mass, up, over, high - low, high,
         False, None, None, (n, m), clouds=clouds,
