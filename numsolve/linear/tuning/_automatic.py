@@ -11,11 +11,11 @@ import numpy as np
 from numsolve._core import checks, clock
 from numsolve._core.limits import Limits
 from numsolve._core.result import Status
-from numsolve.linear._system import System
+from numsolve.linear._system import System, canonical
 from numsolve.linear.cg import cg
 
 from ._arms import Known, checked
-from ._look import Looker
+from ._look import Looker, context_of
 from ._methods import Methods, at_once
 from ._neighbours import PATIENCE, Neighbours
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 FINAL = frozenset({Status.CONVERGED, Status.ROUNDING, Status.STOPPED, Status.INTERRUPTED})
 #: A solve that failed is taken for so many times dearer than it was.
 FAILED = 10.0
+#: The limits where there are none.
+UNLIMITED = Limits()
 #: How a system is solved that the last solution solves.
 SOLVED = "the start"
 
@@ -57,9 +59,11 @@ class Automatic:
         **run: Any,
     ) -> tuple[LinearResult, float | None, float]:
         """The answer, its cost (None where it says nothing of the arm), and the context."""
-        limits = Limits(**run)
+        limits = Limits(**run) if run else UNLIMITED
         rtol, atol = checks.real("rtol", rtol, low=0.0), checks.real("atol", atol, low=0.0)
         check_finite = checks.flag("check_finite", check_finite)
+        if not run and x0 is None and context is None and (done := self._at_once(A, b, rtol, atol)):
+            return done
         before = clock.preparing
         system = System.make(A, b, x0, check_finite=False)
         n = system.b.shape[0]
@@ -97,6 +101,24 @@ class Automatic:
             return result, None, context
         tuner.account(paid)
         return result, cost, context
+
+    def _at_once(
+        self, A: Matrix, b: ArrayLike, rtol: float, atol: float
+    ) -> tuple[LinearResult, None, float] | None:
+        """The answer where A is tridiagonal, as the last one was: all is done in one pass."""
+        # Of vectors, only those that the kernel takes without another compilation.
+        if type(b) is not np.ndarray or b.ndim != 1 or b.dtype.char != "d" or not b.flags.carray:
+            return None
+        if not self.tuner.expects_tridiagonal(b.shape[0]):
+            return None
+        A = canonical(A)
+        if A.shape[0] != b.shape[0] or A.dtype.char != "d":
+            return None
+        done = self._methods.banded.tridiagonal(A, b, rtol, atol)
+        if done is None:
+            return None
+        self.tuner.take_only()
+        return done[0], None, context_of(done[1])
 
     def _solve(
         self, arm: Any, known: Known, system: System, limits: Limits, **loop: Any

@@ -44,7 +44,12 @@ class Look(NamedTuple):
     @property
     def context(self) -> float:
         """The number of `automatic_context`."""
-        return -math.asinh(1000 * self.dominance)
+        return context_of(self.dominance)
+
+
+def context_of(dominance: float) -> float:
+    """The number of `automatic_context`."""
+    return -math.asinh(1000 * dominance)
 
 
 class Looker:

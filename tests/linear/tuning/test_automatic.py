@@ -125,6 +125,45 @@ def test_tridiagonal_systems_have_the_answers_of_scipy():
     assert residuals(wide, b, r.x) <= 1.01e-10
 
 
+def test_one_pass_solves_only_what_is_tridiagonal_and_positive():
+    rng, n = np.random.default_rng(0), 200
+    first = laplacian(n, dim=1, shift=0.1)
+    b = rng.standard_normal(n)
+
+    def changed(i, j, value):
+        A = first.tolil()
+        A[i, j] = value
+        return sp.csr_array(A)
+
+    others = {
+        "nonsymmetric": changed(70, 71, -0.5),
+        "nonsymmetric, first entry": changed(0, 1, 0.0),
+        "indefinite": changed(9, 9, -3.0),
+        "a corner": changed(0, n - 1, 0.5),
+        "two corners": sp.csr_array(changed(0, n - 1, 0.5) + changed(n - 1, 0, 0.5)),
+        "another": sp.csr_array(2.0 * first),
+        "no row left": sp.csr_array(sp.eye_array(n) * 3.0),
+    }
+    for name, A in others.items():
+        solver = linear.TunedSolver("auto", rtol=1e-10)
+        assert solver(first, b).method == "LAPACK, by its bands"
+        assert ("three diagonals" in solver(first, b).method) is True
+        r = solver(A, b)
+        assert r.success, name
+        assert ("three diagonals" in r.method) is (name in {"another", "no row left"}), name
+        assert residuals(A, b, r.x) <= 1.01e-10, name
+        np.testing.assert_allclose(r.x, np.linalg.solve(A.toarray(), b), rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(r.residual, np.linalg.norm(b - A @ r.x), rtol=1e-6, atol=1e-13)
+    assert len(solver.history) == 3
+    assert solver.history.contexts[1] == pytest.approx(solver.history.contexts[0])
+    for A, c in ((changed(5, 5, np.nan), b), (first, np.where(b == b[7], np.inf, b))):
+        with pytest.raises(ValueError, match="finite|NaN|inf"):
+            solver(A, c)
+    hopeless = first.multiply(np.r_[0.0, np.ones(n - 1)][:, None]).tocsr()  # a row of zeros
+    with pytest.warns(ConvergenceWarning):
+        assert not solver(sp.csr_array(hopeless), b).success
+
+
 @pytest.mark.parametrize("k", [None, 3])
 def test_singular_and_inconsistent_systems_are_never_solved(k):
     rng = np.random.default_rng(0)
