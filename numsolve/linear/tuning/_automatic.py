@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numsolve._core.typing import ArrayLike, Matrix, RandomState
     from numsolve.linear.result import LinearResult
 
+    from ._look import Look
     from .warm_start import WarmStart
 
 #: Statuses that another method cannot help.
@@ -72,7 +73,7 @@ class Automatic:
             return cg(system.A, system.b), None, 0.0
         look = self._looker.at(system.A, check_finite=check_finite)
         context = look.context if context is None else checks.real("context", context)
-        tuner, known = self.tuner, Known(look, system.b.size // n, rtol, context, {})
+        tuner = self.tuner
         narrow = tuner.takes(look)
         self._looker.compares = not narrow
         if narrow and system.b.ndim == 1 and not limits.expired:
@@ -93,10 +94,11 @@ class Automatic:
             if again and system.x0 is not None and (solved := at_once(system, system.x0.copy(), **loop)):
                 tuner.index = None
                 return replace(solved, method=SOLVED, reason="it meets the tolerance"), None, context
-            tuner.suggest(known._replace(going=self._methods.going(tuner.arms, look)))
+            going = self._methods.going(tuner.arms, look)
+            tuner.suggest(Known(look, system.b.size // n, rtol, context, going))
             self._looker.compares = not tuner.takes(look)
         arm = tuner.arms[tuner.index]  # type: ignore[index]
-        result, cost, paid = self._solve(arm, known, system, limits, maxiter=10 * n, **loop)
+        result, cost, paid = self._solve(arm, look, system, limits, maxiter=10 * n, **loop)
         if clock.preparing != before:
             return result, None, context
         tuner.account(paid)
@@ -121,7 +123,7 @@ class Automatic:
         return done[0], None, context_of(done[1])
 
     def _solve(
-        self, arm: Any, known: Known, system: System, limits: Limits, **loop: Any
+        self, arm: Any, look: Look, system: System, limits: Limits, **loop: Any
     ) -> tuple[LinearResult, float | None, float]:
         cost: float | None
         tuner, reason, seconds = self.tuner, self.tuner.reason, math.inf
@@ -129,9 +131,9 @@ class Automatic:
         if tuner.budget < math.inf and limits.callback is None and not limits.progress:
             # Seconds on the wall are cheap where others use the processor, too.
             seconds = 1.5 * tuner.budget + 5e-4
-        result, cost, paid = self._methods.solve(arm, known.look, system, limits, seconds, **loop)
+        result, cost, paid = self._methods.solve(arm, look, system, limits, seconds, **loop)
         if result.success is True:
-            return replace(result, method=self._methods.how, reason=reason), cost, paid
+            return self._told(result, reason), cost, paid
         for index in (tuner.best(), tuner.other(tuner.index)):
             if limits.expired or _is_final(result, limits):
                 break
@@ -139,7 +141,7 @@ class Automatic:
                 continue
             # What was reached is a start for the other method.
             on = replace(system, x0=result.x if np.isfinite(result.x).all() else system.x0)
-            again, _, more = self._methods.solve(tuner.arms[index], known.look, on, limits, **loop)
+            again, _, more = self._methods.solve(tuner.arms[index], look, on, limits, **loop)
             cut = np.isin(result.status, [Status.TIME_LIMIT.value]).all()
             reason = f"{tuner.arms[tuner.index]} {'took too long' if cut else 'failed'}"
             again = replace(again, nit=again.nit + result.nit)
@@ -154,7 +156,12 @@ class Automatic:
             result = again if _better(again, result) else result
         if not np.all(result.success):
             cost = None if cost is None else FAILED * cost
-        return replace(result, method=self._methods.how, reason=reason), cost, paid
+        return self._told(result, reason), cost, paid
+
+    def _told(self, result: LinearResult, reason: str) -> LinearResult:
+        """The result, which nobody else has yet, with how and why it was found."""
+        vars(result).update(method=self._methods.how, reason=reason)
+        return result
 
 
 def _is_final(result: LinearResult, limits: Limits) -> bool:

@@ -36,10 +36,9 @@ def glance(ptr, columns, data, v, both, out):
             left[j] += a * v[i]
             if j == i:
                 own = a
-            elif j - i > above:
-                above = j - i
-            elif i - j > below:
-                below = i - j
+        if ptr[i + 1] > ptr[i]:  # columns ascend
+            above = max(above, np.int64(columns[ptr[i + 1] - 1]) - i)
+            below = max(below, i - np.int64(columns[ptr[i]]))
         right[i] = product
         total += row
         diagonal += abs(own)

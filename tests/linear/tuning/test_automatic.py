@@ -125,6 +125,21 @@ def test_tridiagonal_systems_have_the_answers_of_scipy():
     assert residuals(wide, b, r.x) <= 1.01e-10
 
 
+def test_a_matrix_that_was_changed_in_place_is_another_one():
+    looker, A = Looker(), GRID.copy()
+    first = looker.at(A, check_finite=True).number
+    assert looker.at(A, check_finite=True).number == first
+    for place in (0, 500, -1):
+        A.data[place] += 1e-12
+        assert looker.at(A.copy(), check_finite=True).number == first + 1
+        first += 1
+        assert looker.at(A, check_finite=True).number == first
+    hole = sp.csr_array(sp.block_diag([GRID, sp.csr_array((2, 2)), GRID]))
+    look = looker.at(hole, check_finite=True)
+    assert (look.below, look.above) == (20, 20)
+    assert looker.at(sp.csr_array(sp.triu(GRID)), check_finite=True)[4:6] == (0, 20)
+
+
 def test_one_pass_solves_only_what_is_tridiagonal_and_positive():
     rng, n = np.random.default_rng(0), 200
     first = laplacian(n, dim=1, shift=0.1)
