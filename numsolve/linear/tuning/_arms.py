@@ -91,12 +91,17 @@ def neighbours(arms: Sequence[tuple[Any, ...]]) -> Array:
     near = np.zeros((len(arms), len(arms)), dtype=bool)
     for name in {arm[0] for arm in arms}:
         own = [i for i, arm in enumerate(arms) if arm[0] == name]
-        levels = [sorted({arms[i][part] for i in own}) for part in range(1, len(arms[own[0]]))]
+        levels = [sorted({arms[i][part] for i in own}, key=_place) for part in range(1, len(arms[own[0]]))]
         places = {i: [lev.index(v) for lev, v in zip(levels, arms[i][1:], strict=True)] for i in own}
         for i in own:
             for j in own:
                 near[i, j] = sum(abs(a - b) for a, b in zip(places[i], places[j], strict=True)) == 1
     return near
+
+
+def _place(setting: float) -> float:
+    """Settings in order; a drop tolerance of 0 stands for ILU(0), whose fill is the least: beyond the largest."""
+    return setting or math.inf
 
 
 class Known(NamedTuple):
