@@ -156,7 +156,8 @@ class _Sizes:
 
     def direct(self) -> tuple[float, float]:
         """Seconds for complete factors, and for a solution with them."""
-        return 4e-6 * self.n + 0.8e-9 * self.flops, 6e-9 * self.lu * (1.0 if self.k == 1 else 0.75)
+        several = 1.0 if self.k == 1 else 0.05 + 1.2 / self.k
+        return 1.3e-6 * self.n + 0.3e-9 * self.flops, 6e-9 * self.lu * several
 
 
 def expected(arms: Sequence[tuple[Any, ...]], known: Known, *, alone: bool = False) -> Array:
@@ -196,8 +197,12 @@ def _seconds(arm: tuple[Any, ...], sizes: _Sizes, refresh: int) -> float:
             return math.inf
         if sizes.banded() < setup + k * solution:
             return sizes.banded()
-        lagged = solution * (5 + 0.5 * late) if refresh > 1 else 0.0
-        return setup / uses + k * (1e-4 + solution + lagged / sizes.systems)
+        fresh = setup / sizes.systems + k * (1e-4 + solution)
+        if refresh == 1:
+            return fresh
+        # Late factors serve while they pay.
+        lagged = solution * (5 + 0.5 * late)
+        return min(fresh, setup / uses + k * (1e-4 + solution + lagged / sizes.systems))
     if name == "bicgstab":
         drop = DROPS_LU.get(setting, DROPS_LU[1e-3])
         setup, step, steps = sizes.incomplete(drop)

@@ -370,6 +370,23 @@ def test_factors_live_as_long_as_the_average_falls(setup, slope):
     assert all(best <= end <= best + 1 for end in ends)
 
 
+def test_complete_factors_serve_late_only_where_a_solve_costs_little_beside_them():
+    """Fresh, they solve at once; late, each right-hand side takes several steps."""
+    for setup, late in ((100.0, True), (5.0, False)):
+        life = Life()
+        life.renew("factors", 1, setup)
+        life.note(1, 1.0, 0, solved=True)
+        assert life.serves(Look(*[None] * 9, 2, 1.0), 10**6) is late
+
+
+def test_neighbours_are_in_the_order_of_their_fill():
+    arms = [("bicgstab", drop, 1) for drop in (1e-3, 0.0, 1e-4, 1e-2)]
+    near = _arms.neighbours(arms)
+    assert near.sum() == 6  # a path of four
+    order = sorted(range(4), key=lambda i: _arms.fill_of(*arms[i][:2]) or 0)
+    assert all(near[i, j] for i, j in zip(order, order[1:], strict=False))
+
+
 def test_late_factors_of_no_use_are_tried_more_and_more_seldom():
     ends = live(10.0, lambda age: 1.0 if age == 0 else 100.0, 500)
     late = np.flatnonzero(np.array(ends) == 2)
