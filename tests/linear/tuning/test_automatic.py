@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -384,7 +385,7 @@ def test_neighbours_are_in_the_order_of_their_fill():
     near = _arms.neighbours(arms)
     assert near.sum() == 6  # a path of four
     order = sorted(range(4), key=lambda i: _arms.fill_of(*arms[i][:2]) or 0)
-    assert all(near[i, j] for i, j in zip(order, order[1:], strict=False))
+    assert all(near[i, j] for i, j in pairwise(order))
 
 
 def test_late_factors_of_no_use_are_tried_more_and_more_seldom():
