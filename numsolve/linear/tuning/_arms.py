@@ -100,7 +100,7 @@ def neighbours(arms: Sequence[tuple[Any, ...]]) -> Array:
 
 
 def _place(setting: float) -> float:
-    """Settings in order: a drop tolerance of 0 stands for ILU(0), whose fill is the least, and is the last."""
+    """Settings in order; a drop tolerance of 0 stands for ILU(0), whose fill is the least, and comes last."""
     return setting or math.inf
 
 
