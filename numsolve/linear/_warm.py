@@ -104,6 +104,16 @@ def _automatic(*arm: Any) -> Callable[[], object]:
     return call
 
 
+def _tridiagonal() -> object:
+    """The second system goes by the short way."""
+    import numpy as np
+
+    from numsolve import linear
+
+    solver, A = linear.TunedSolver("auto"), linear.problems.laplacian(200, dim=1)
+    return [solver(A, np.ones(200)) for _ in range(2)]
+
+
 def _poisson(*shape: int) -> Callable[[], object]:
     """Enough unknowns for a few levels."""
 
@@ -148,6 +158,7 @@ CALLS: dict[str, Callable[[], object]] = {
     "TunedSolver, auto, block CG": _automatic("block_cg", 1e-2, 4),
     "TunedSolver, auto, BiCGSTAB": _automatic("bicgstab", 0.0, 4),
     "TunedSolver, auto, direct": _automatic("direct", 4),
+    "TunedSolver, auto, tridiagonal": _tridiagonal,
     "dcdm": _dcdm,
     "solve_poisson": _poisson(40, 40),
     "solve_poisson, 3-D": _poisson(12, 12, 12),

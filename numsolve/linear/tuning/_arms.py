@@ -91,12 +91,17 @@ def neighbours(arms: Sequence[tuple[Any, ...]]) -> Array:
     near = np.zeros((len(arms), len(arms)), dtype=bool)
     for name in {arm[0] for arm in arms}:
         own = [i for i, arm in enumerate(arms) if arm[0] == name]
-        levels = [sorted({arms[i][part] for i in own}) for part in range(1, len(arms[own[0]]))]
+        levels = [sorted({arms[i][part] for i in own}, key=_place) for part in range(1, len(arms[own[0]]))]
         places = {i: [lev.index(v) for lev, v in zip(levels, arms[i][1:], strict=True)] for i in own}
         for i in own:
             for j in own:
                 near[i, j] = sum(abs(a - b) for a, b in zip(places[i], places[j], strict=True)) == 1
     return near
+
+
+def _place(setting: float) -> float:
+    """Settings in order; a drop tolerance of 0 stands for ILU(0), whose fill is the least, and comes last."""
+    return setting or math.inf
 
 
 class Known(NamedTuple):
@@ -151,7 +156,8 @@ class _Sizes:
 
     def direct(self) -> tuple[float, float]:
         """Seconds for complete factors, and for a solution with them."""
-        return 4e-6 * self.n + 0.8e-9 * self.flops, 6e-9 * self.lu * (1.0 if self.k == 1 else 0.75)
+        several = 1.0 if self.k == 1 else 0.05 + 1.2 / self.k
+        return 1.3e-6 * self.n + 0.3e-9 * self.flops, 6e-9 * self.lu * several
 
 
 def expected(arms: Sequence[tuple[Any, ...]], known: Known, *, alone: bool = False) -> Array:
@@ -191,8 +197,12 @@ def _seconds(arm: tuple[Any, ...], sizes: _Sizes, refresh: int) -> float:
             return math.inf
         if sizes.banded() < setup + k * solution:
             return sizes.banded()
-        lagged = solution * (5 + 0.5 * late) if refresh > 1 else 0.0
-        return setup / uses + k * (1e-4 + solution + lagged / sizes.systems)
+        fresh = setup / sizes.systems + k * (1e-4 + solution)
+        if refresh == 1:
+            return fresh
+        # Late factors serve while they pay.
+        lagged = solution * (5 + 0.5 * late)
+        return min(fresh, setup / uses + k * (1e-4 + solution + lagged / sizes.systems))
     if name == "bicgstab":
         drop = DROPS_LU.get(setting, DROPS_LU[1e-3])
         setup, step, steps = sizes.incomplete(drop)

@@ -10,12 +10,15 @@ import numpy as np
 from numsolve.linear.result import LinearResult
 
 if TYPE_CHECKING:
-    from numsolve._core.typing import Array
+    from numsolve._core.typing import Array, Matrix
 
     from ._look import Look
 
 #: How banded systems are solved.
 BANDED = "LAPACK, by its bands"
+#: How tridiagonal, symmetric, positive definite ones are, from the second on.
+TRIDIAGONAL = "elimination, by its three diagonals"
+SAME = "it is tridiagonal and positive definite, as the last one"
 
 
 class Banded:
@@ -27,6 +30,7 @@ class Banded:
         from . import _cpu_look
 
         self._kernels: Any = _cpu_look
+        self._ratios, self._out = np.empty(0), np.empty(4)
         self._routines = {
             char: {name: getattr(lapack, letter + name) for name in ("ptsv", "pbsv", "gbsv")}
             for char, letter in (("d", "d"), ("f", "s"))
@@ -70,7 +74,29 @@ class Banded:
         squares = np.empty(2)
         self._kernels.judge(*look.matrix, x, b, squares)
         rr, bb = squares.tolist()
-        # Elsewhere squares leave the range of floats: that is for those who scale.
-        if not (1e-200 < bb < 1e200 and rr <= max(rtol * math.sqrt(bb), atol) ** 2):
+        if not _meets(rr, bb, rtol, atol):
             return None
         return LinearResult(x=x, residual=math.sqrt(rr), rhs_norm=math.sqrt(bb), method=BANDED, reason=reason)
+
+    def tridiagonal(self, A: Matrix, b: Array, rtol: float, atol: float) -> tuple[LinearResult, float] | None:
+        """The result and the dominance of A, in one pass; None where A or b is not made for it."""
+        n = b.shape[0]
+        if self._ratios.size != n:
+            self._ratios = np.empty(n)
+        x, out = np.empty(n), self._out
+        if not self._kernels.tridiagonal(A.indptr, A.indices, A.data, b, x, self._ratios, out):
+            return None
+        rr, bb, total, diagonal = out.tolist()
+        if not _meets(rr, bb, rtol, atol):
+            return None
+        size, norm_b = math.sqrt(rr), math.sqrt(bb)
+        result = LinearResult(x=x, residual=size, rhs_norm=norm_b, method=TRIDIAGONAL, reason=SAME)
+        return result, 2 - total / diagonal
+
+
+def _meets(rr: float, bb: float, rtol: float, atol: float) -> bool:
+    """Whether a residual meets the tolerance, both norms as squares.
+
+    Elsewhere squares leave the range of floats: that is for those who scale.
+    """
+    return 1e-200 < bb < 1e200 and rr <= max(rtol * math.sqrt(bb), atol) ** 2

@@ -9,6 +9,8 @@ import numpy as np
 from numsolve._core.compiled import kernel
 
 ONE = np.uint64(1)
+#: Two entries across the diagonal of a symmetric matrix differ by so much of their size.
+SYMMETRIC = 1e-12
 
 
 @kernel
@@ -34,10 +36,9 @@ def glance(ptr, columns, data, v, both, out):
             left[j] += a * v[i]
             if j == i:
                 own = a
-            elif j - i > above:
-                above = j - i
-            elif i - j > below:
-                below = i - j
+        if ptr[i + 1] > ptr[i]:  # columns ascend
+            above = max(above, np.int64(columns[ptr[i + 1] - 1]) - i)
+            below = max(below, i - np.int64(columns[ptr[i]]))
         right[i] = product
         total += row
         diagonal += abs(own)
@@ -67,6 +68,51 @@ def judge(ptr, columns, data, x, b, out):
             own -= np.float64(data[k]) * x[columns[k]]
         rr += own * own
     out[0], out[1] = rr, bb
+
+
+@kernel(fastmath={"contract", "nsz"})
+def tridiagonal(ptr, columns, data, b, x, ratios, out):
+    """Solve A x = b where A is tridiagonal, symmetric and positive definite; return False where it is not.
+
+    Gaussian elimination: `ratios` gets the entries beside the unit diagonal. `out` gets the squares of the
+    norms of b - A x and of b, and the sums of all absolute values of A and of those on the diagonal.
+    """
+    n, above, inverse, y = b.size, 0.0, 0.0, 0.0
+    rr, bb, total, diagonal = 0.0, 0.0, 0.0, 0.0
+    for i in range(n):
+        lower, own, upper = 0.0, 0.0, 0.0
+        for k in range(ptr[i], ptr[i + 1]):
+            step = np.int64(columns[k]) - i
+            if step == 0:
+                own = data[k]
+            elif step == -1 and i > 0:
+                lower = data[k]
+            elif step == 1 and i < n - 1:
+                upper = data[k]
+            else:
+                return False
+        if not abs(lower - above) <= SYMMETRIC * (abs(lower) + abs(above)):
+            return False
+        ratio = lower * inverse
+        pivot = own - ratio * lower
+        if not pivot > 0:
+            return False
+        total += abs(lower) + own + abs(upper)
+        diagonal += own
+        bb += b[i] * b[i]
+        above, inverse = upper, 1 / pivot
+        y = b[i] - ratio * y
+        x[i], ratios[i] = y * inverse, upper * inverse
+    for m in range(1, n):
+        i = n - 1 - m
+        x[i] -= ratios[i] * x[i + 1]
+    for i in range(n):
+        own = b[i]
+        for k in range(ptr[i], ptr[i + 1]):
+            own -= data[k] * x[columns[k]]
+        rr += own * own
+    out[0], out[1], out[2], out[3] = rr, bb, total, diagonal
+    return True
 
 
 @kernel

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: The first solve with late factors may take so many times the fresh steps; others what the average allows.
 STEPS = 2
+#: Complete factors solve at once while they are fresh; late, they are expected to take so many times that.
+LATE = 8
 #: So many lives pass before late factors that were of no use are tried again, then twice as many.
 PAUSE = 8
 LONGEST_PAUSE = 64
@@ -61,7 +63,9 @@ class Life:
             return self.fresh
         if self.served:
             return self.late
-        return math.inf if self.rest else self.fresh
+        if self.rest:
+            return math.inf
+        return self.fresh * (1 if self.steps else LATE)
 
     def serves(self, look: Look, refresh: int) -> bool:
         """Whether to go on with these factors."""

@@ -153,12 +153,12 @@ class Methods:
             late = {**loop, "maxiter": min(life.most(), loop["maxiter"])} if age else loop
             began = seconds_now()
             result: LinearResult = solve(life.factors, system, self._within(limits), **late)
-            steps = result.nit
-            most = int(np.max(steps, initial=0))
-            life.note(look.number, seconds_now() - began, most, solved=succeeded(result))
+            steps, solved = result.nit, succeeded(result)
+            life.note(look.number, seconds_now() - began, _most(steps), solved=solved)
             self._price = life.price
-            poor = np.isin(result.status, [status.value for status in POOR]).any()
-            if not (age and poor) or limits.maxiter is not None:
+            if solved or not age or limits.maxiter is not None:
+                return result
+            if not np.isin(result.status, [status.value for status in POOR]).any():
                 return result
             if np.isfinite(result.x).all():
                 system = replace(system, x0=result.x)
@@ -168,8 +168,7 @@ class Methods:
         life.renew(factors, look.number, seconds_now() - began)
         began = seconds_now()
         result = solve(factors, system, self._within(limits), **loop)
-        most = int(np.max(result.nit, initial=0))
-        life.note(look.number, seconds_now() - began, most, solved=succeeded(result))
+        life.note(look.number, seconds_now() - began, _most(result.nit), solved=succeeded(result))
         self._price = life.price
         return replace(result, nit=result.nit + steps) if np.any(steps) else result
 
@@ -301,6 +300,11 @@ def at_once(system: System, x: Array, *, rtol: float, atol: float, **_: Any) -> 
         return LinearResult(x=x, residual=float(sizes[0]), rhs_norm=float(norms[0]))
     zeros = np.zeros(b.shape[1], dtype=int)
     return LinearResult(x=x, status=zeros, nit=zeros.copy(), residual=sizes, rhs_norm=norms)  # type: ignore[arg-type]
+
+
+def _most(steps: Any) -> int:
+    """Of all right-hand sides."""
+    return steps if type(steps) is int else int(np.max(steps, initial=0))
 
 
 def _norms(B: Array) -> Array:

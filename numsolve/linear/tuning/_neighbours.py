@@ -145,8 +145,18 @@ class Neighbours(Tuner):
             return False
         if max(look.below, look.above) > table.band:
             return False
-        self.index, self.reason = table.only, NARROW
+        self.take_only()
         return True
+
+    def expects_tridiagonal(self, n: int) -> bool:
+        """Whether the last matrix was positive and tridiagonal with n rows, so that nothing is tried."""
+        table = self._table
+        return table is not None and table.only >= 0 and table.band == 1 and n == table.n and table.positive
+
+    def take_only(self) -> None:
+        """Suggest what nothing is tried beside."""
+        assert self._table is not None
+        self.index, self.reason = self._table.only, NARROW
 
     def best(self) -> int:
         """The best arm so far for systems as the last one."""

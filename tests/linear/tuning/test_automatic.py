@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -123,6 +124,60 @@ def test_tridiagonal_systems_have_the_answers_of_scipy():
     wide = laplacian(15)[:200, :200]  # as many unknowns, but another band: the bands are looked at anew
     r = solver(sp.csr_array(wide), b)
     assert residuals(wide, b, r.x) <= 1.01e-10
+
+
+def test_a_matrix_that_was_changed_in_place_is_another_one():
+    looker, A = Looker(), GRID.copy()
+    first = looker.at(A, check_finite=True).number
+    assert looker.at(A, check_finite=True).number == first
+    for place in (0, 500, -1):
+        A.data[place] += 1e-12
+        assert looker.at(A.copy(), check_finite=True).number == first + 1
+        first += 1
+        assert looker.at(A, check_finite=True).number == first
+    hole = sp.csr_array(sp.block_diag([GRID, sp.csr_array((2, 2)), GRID]))
+    look = looker.at(hole, check_finite=True)
+    assert (look.below, look.above) == (20, 20)
+    assert looker.at(sp.csr_array(sp.triu(GRID)), check_finite=True)[4:6] == (0, 20)
+
+
+def test_one_pass_solves_only_what_is_tridiagonal_and_positive():
+    rng, n = np.random.default_rng(0), 200
+    first = laplacian(n, dim=1, shift=0.1)
+    b = rng.standard_normal(n)
+
+    def changed(i, j, value):
+        A = first.tolil()
+        A[i, j] = value
+        return sp.csr_array(A)
+
+    others = {
+        "nonsymmetric": changed(70, 71, -0.5),
+        "nonsymmetric, first entry": changed(0, 1, 0.0),
+        "indefinite": changed(9, 9, -3.0),
+        "a corner": changed(0, n - 1, 0.5),
+        "two corners": sp.csr_array(changed(0, n - 1, 0.5) + changed(n - 1, 0, 0.5)),
+        "another": sp.csr_array(2.0 * first),
+        "no row left": sp.csr_array(sp.eye_array(n) * 3.0),
+    }
+    for name, A in others.items():
+        solver = linear.TunedSolver("auto", rtol=1e-10)
+        assert solver(first, b).method == "LAPACK, by its bands"
+        assert ("three diagonals" in solver(first, b).method) is True
+        r = solver(A, b)
+        assert r.success, name
+        assert ("three diagonals" in r.method) is (name in {"another", "no row left"}), name
+        assert residuals(A, b, r.x) <= 1.01e-10, name
+        np.testing.assert_allclose(r.x, np.linalg.solve(A.toarray(), b), rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(r.residual, np.linalg.norm(b - A @ r.x), rtol=1e-6, atol=1e-13)
+    assert len(solver.history) == 3
+    assert solver.history.contexts[1] == pytest.approx(solver.history.contexts[0])
+    for A, c in ((changed(5, 5, np.nan), b), (first, np.where(b == b[7], np.inf, b))):
+        with pytest.raises(ValueError, match="finite|NaN|inf"):
+            solver(A, c)
+    hopeless = first.multiply(np.r_[0.0, np.ones(n - 1)][:, None]).tocsr()  # a row of zeros
+    with pytest.warns(ConvergenceWarning):
+        assert not solver(sp.csr_array(hopeless), b).success
 
 
 @pytest.mark.parametrize("k", [None, 3])
@@ -314,6 +369,23 @@ def test_factors_live_as_long_as_the_average_falls(setup, slope):
     best = 1 + int(np.argmin(averages))
     # One solve beyond the least average shows that it is over.
     assert all(best <= end <= best + 1 for end in ends)
+
+
+def test_complete_factors_serve_late_only_where_a_solve_costs_little_beside_them():
+    """Fresh, they solve at once; late, each right-hand side takes several steps."""
+    for setup, late in ((100.0, True), (5.0, False)):
+        life = Life()
+        life.renew("factors", 1, setup)
+        life.note(1, 1.0, 0, solved=True)
+        assert life.serves(Look(*[None] * 9, 2, 1.0), 10**6) is late
+
+
+def test_neighbours_are_in_the_order_of_their_fill():
+    arms = [("bicgstab", drop, 1) for drop in (1e-3, 0.0, 1e-4, 1e-2)]
+    near = _arms.neighbours(arms)
+    assert near.sum() == 6  # a path of four
+    order = sorted(range(4), key=lambda i: _arms.fill_of(*arms[i][:2]) or 0)
+    assert all(near[i, j] for i, j in pairwise(order))
 
 
 def test_late_factors_of_no_use_are_tried_more_and_more_seldom():
