@@ -101,7 +101,8 @@ class AtomDFT:
     c : float
         Speed of light in atomic units; the default is that of the published tables.
     mesh : RadialMesh, optional
-        The elements; `RadialMesh.atomic` by default, or elements that begin at the nucleus' surface.
+        The elements; `RadialMesh.atomic` by default, or elements that begin at the nucleus' surface. A
+        nucleus that is no point needs one of the mesh inside.
     mixing : {"anderson", "linear"}
         How the next potential is made.
     mixing_alpha : float
@@ -186,8 +187,13 @@ class AtomDFT:
         if mesh is None:
             mesh = _default_mesh(Z, bool(theory), FUNCTIONALS[xc].gradient is not None, extended)
         mesh = read_mesh(mesh, 0.0, Z, dirac=False)
+        radii = gather(points_of(mesh, 0.0).r, mesh.n_elements)
+        if extended is not None and radii.min() > extended.radius:  # the estimate would be blind to it, too
+            raise ValueError(
+                f"mesh must have points in the nucleus, of radius {extended.radius:.3g} bohr, got the first "
+                f"at {radii.min():.3g}; the default mesh has an edge at its surface"
+            )
         if external is not None:
-            radii = gather(points_of(mesh, 0.0).r, mesh.n_elements)
             read_potential(external, radii, 0.0, name="external")
         settings = {
             "Z": Z,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -233,3 +234,24 @@ def test_the_default_mesh_of_the_radial_solver_closes_in_on_a_thin_layer():
     fine = solve_radial_schroedinger(potential, 0, 1, Z=2, mesh=RadialMesh(edges, 17))
     assert found.energies == pytest.approx(fine.energies, abs=1e-9)
     assert found.energies[0] > -1.9
+
+
+@pytest.mark.parametrize("shape", ["uniform", "gaussian"])
+def test_a_mesh_without_a_point_in_the_nucleus_is_refused(shape):
+    """All its orders would give the energy of a point, 0.05 Ha below that of palladium."""
+    with pytest.raises(ValueError, match="mesh must have points in the nucleus, of radius 8"):
+        AtomDFT("Pd", nucleus=shape, mesh=RadialMesh.atomic(46))
+
+
+def test_the_estimate_sees_a_nucleus_of_few_points():
+    truth = AtomDFT("Pd", nucleus="uniform").run()
+    radius = AtomDFT("Pd", nucleus="uniform").nuclear_radius
+    for first in (3.0, 30.0):
+        edges = radius * first * np.array([1, 3, 9])
+        rest = RadialMesh.atomic(46, n_elements=12).edges
+        mesh = RadialMesh(np.r_[0.0, edges, rest[rest > 2 * edges[-1]]], truth.mesh.order)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            coarse = AtomDFT("Pd", nucleus="uniform", mesh=mesh).run()
+        error = abs(coarse.total_energy - truth.total_energy)
+        assert 1e-6 < error < 2 * coarse.error_estimate
