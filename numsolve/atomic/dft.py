@@ -102,7 +102,7 @@ class AtomDFT:
         Speed of light in atomic units; the default is that of the published tables.
     mesh : RadialMesh, optional
         The elements; `RadialMesh.atomic` by default, or elements that begin at the nucleus' surface. A
-        nucleus that is no point needs one of the mesh inside.
+        nucleus that is no point needs a quadrature point inside.
     mixing : {"anderson", "linear"}
         How the next potential is made.
     mixing_alpha : float
