@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
-from math import isinf
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from numsolve._core.limits import Limits
-from numsolve._core.parallel import map_tasks
+from numsolve._core.many import solve_each
 
 from .solve import solve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from concurrent.futures import Executor
 
     from numsolve._core.typing import Array, ArrayLike, Matrix
@@ -107,39 +105,16 @@ def solve_many(
     >>> [r.plan.shape for r in results]
     [(5, 5), (20, 20), (50, 50)]
     """
-    limits = Limits(None, time_limit, None, progress)
-    if not isinstance(problems, Iterable):
-        raise TypeError(f"problems must be an iterable of problems, got {type(problems).__name__}")
-    tasks = [_task(i, problem, settings) for i, problem in enumerate(problems)]
-    results: list[TransportResult] = map_tasks(
-        partial(_solve, limits=limits),
-        tasks,
-        executor=executor,
+    return solve_each(
+        solve,
+        problems,
+        settings,
+        what="problems",
+        caller="solve_many",
+        names=NAMES,
+        known=(*TransportArguments.__annotations__, *TransportSettings.__annotations__),
         warm_up=partial(solve, [[0.0, 1.0], [1.0, 0.0]], reg=0.1),
-        progress=limits.progress,
         label="transport problems",
-        limits=limits,
+        executor=executor,
+        limits=Limits(None, time_limit, None, progress),
     )
-    return results
-
-
-def _task(i: int, problem: Any, settings: TransportSettings) -> dict[str, Any]:
-    """The arguments of `solve`."""
-    known = {*TransportArguments.__annotations__, *TransportSettings.__annotations__}
-    if isinstance(problem, tuple) and 0 < len(problem) <= len(NAMES):
-        problem = dict(zip(NAMES, problem, strict=False))
-    elif not isinstance(problem, dict):
-        raise TypeError(
-            f"problems[{i}] must be a dictionary or a tuple of at most {len(NAMES)} entries "
-            f"({', '.join(NAMES)}), got {type(problem).__name__}"
-            + (f" of {len(problem)}" if isinstance(problem, tuple) else "")
-        )
-    if unknown := sorted({*problem, *settings} - known):
-        raise TypeError(f"problems[{i}] has the argument {unknown[0]!r}, which solve_many does not know")
-    if "M" not in problem:
-        raise TypeError(f"problems[{i}] has no M")
-    return {**settings, **problem}
-
-
-def _solve(task: dict[str, Any], limits: Limits) -> TransportResult:
-    return solve(**task) if isinf(limits.deadline) else solve(**task, time_limit=limits.seconds_left)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
-from math import isinf
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from numsolve._core.limits import Limits
-from numsolve._core.parallel import map_tasks
+from numsolve._core.many import solve_each
 
 from .pdhg import solve_lp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from concurrent.futures import Executor
 
     from numsolve._core.typing import ArrayLike, Matrix
@@ -104,39 +103,16 @@ def solve_lps(
     >>> [round(r.fun, 3) for r in results]
     [-8.0, -4.0, -4.0]
     """
-    limits = Limits(None, time_limit, None, progress)
-    if not isinstance(programs, Iterable):
-        raise TypeError(f"programs must be a list of programs, got {type(programs).__name__}")
-    tasks = [_task(i, program, settings) for i, program in enumerate(programs)]
-    results: list[LPResult] = map_tasks(
-        partial(_solve, limits=limits),
-        tasks,
-        executor=executor,
+    return solve_each(
+        solve_lp,
+        programs,
+        settings,
+        what="programs",
+        caller="solve_lps",
+        names=NAMES,
+        known=(*LPArguments.__annotations__, *LPSettings.__annotations__),
         warm_up=partial(solve_lp, [-3, -5], [[1, 2], [3, 2]], uc=[14, 18], lx=0),
-        progress=limits.progress,
         label="linear programs",
-        limits=limits,
+        executor=executor,
+        limits=Limits(None, time_limit, None, progress),
     )
-    return results
-
-
-def _task(i: int, program: Any, settings: LPSettings) -> dict[str, Any]:
-    """The arguments of `solve_lp`."""
-    known = {*LPArguments.__annotations__, *LPSettings.__annotations__}
-    if isinstance(program, tuple) and 0 < len(program) <= len(NAMES):
-        program = dict(zip(NAMES, program, strict=False))
-    elif not isinstance(program, dict):
-        raise TypeError(
-            f"programs[{i}] must be a dictionary or a tuple of at most {len(NAMES)} entries "
-            f"({', '.join(NAMES)}), got {type(program).__name__}"
-            + (f" of {len(program)}" if isinstance(program, tuple) else "")
-        )
-    if unknown := sorted({*program, *settings} - known):
-        raise TypeError(f"programs[{i}] has the argument {unknown[0]!r}, which solve_lps does not know")
-    if "c" not in program:
-        raise TypeError(f"programs[{i}] has no c")
-    return {**settings, **program}
-
-
-def _solve(task: dict[str, Any], limits: Limits) -> LPResult:
-    return solve_lp(**task) if isinf(limits.deadline) else solve_lp(**task, time_limit=limits.seconds_left)

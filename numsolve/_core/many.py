@@ -1,0 +1,71 @@
+"""Many problems of any sizes, each the arguments of one solver: read all at once, solved on any executor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from math import isinf
+from typing import TYPE_CHECKING, Any
+
+from .parallel import map_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor
+
+    from .limits import Limits
+
+
+def solve_each(
+    solve: Callable[..., Any],
+    problems: Any,
+    settings: Mapping[str, Any],
+    *,
+    what: str,
+    caller: str,
+    names: Sequence[str],
+    known: Iterable[str],
+    warm_up: Callable[[], object],
+    label: str,
+    executor: Executor | None,
+    limits: Limits,
+) -> list[Any]:
+    """Results of `solve` for tuples of its arguments `names`, the first of which is needed, or dictionaries.
+
+    Problems are called `what` in errors; `settings` are for all, and a problem's own come first.
+    """
+    if not isinstance(problems, Iterable):
+        raise TypeError(f"{what} must be an iterable of {what}, got {type(problems).__name__}")
+    known = set(known)
+
+    def read(i: int, problem: Any) -> dict[str, Any]:
+        if isinstance(problem, tuple) and 0 < len(problem) <= len(names):
+            problem = dict(zip(names, problem, strict=False))
+        elif not isinstance(problem, dict):
+            raise TypeError(
+                f"{what}[{i}] must be a dictionary or a tuple of at most {len(names)} entries "
+                f"({', '.join(names)}), got {type(problem).__name__}"
+                + (f" of {len(problem)}" if isinstance(problem, tuple) else "")
+            )
+        if unknown := sorted({*problem, *settings} - known):
+            raise TypeError(f"{what}[{i}] has the argument {unknown[0]!r}, which {caller} does not know")
+        if names[0] not in problem:
+            raise TypeError(f"{what}[{i}] has no {names[0]}")
+        return {**settings, **problem}
+
+    tasks = [read(i, problem) for i, problem in enumerate(problems)]
+    call = partial(_call, solve=solve, limits=limits)
+    results: list[Any] = map_tasks(
+        call,
+        tasks,
+        executor=executor,
+        warm_up=warm_up,
+        progress=limits.progress,
+        label=label,
+        limits=limits,
+    )
+    return results
+
+
+def _call(task: dict[str, Any], solve: Callable[..., Any], limits: Limits) -> Any:
+    return solve(**task) if isinf(limits.deadline) else solve(**task, time_limit=limits.seconds_left)
