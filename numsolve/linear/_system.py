@@ -133,7 +133,13 @@ class System:
     ) -> System:
         """Check the arguments of a solver; the entries of A are looked at by those who read them."""
         began = perf_counter()
-        A = canonical(A)
+        return cls.of(canonical(A), b, x0, began, check_finite=check_finite)
+
+    @classmethod
+    def of(
+        cls, A: Matrix, b: ArrayLike, x0: ArrayLike | None, began: float, *, check_finite: bool = True
+    ) -> System:
+        """The same with a matrix that is canonical already."""
         n, given = A.shape[0], [b] if x0 is None else [b, x0]
         if not all(type(v) is np.ndarray and v.dtype == A.dtype for v in given):
             arrays.array_namespace(A=A, b=b, x0=x0)

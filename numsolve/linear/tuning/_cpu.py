@@ -162,3 +162,25 @@ def predict(cov, theta, arm_features, blocks, context, z, mean, std):
                 std[arm] += arm_features[arm, a] * variance * arm_features[arm, b]
     for arm in range(mean.size):
         std[arm] = np.sqrt(std[arm]) if std[arm] > 0 else 0.0
+
+
+@kernel
+def lean(mean, lower, rate, explore, p):
+    """The probabilities of arms whose logarithmic costs have such means, into `p`.
+
+    Those of the inverse gaps have the weight `explore`; the rest goes to the arm with the least `lower`.
+    """
+    best = low = 0
+    for i in range(p.size):
+        if mean[i] < mean[best]:
+            best = i
+        if lower[i] < lower[low]:
+            low = i
+    total = 0.0
+    for i in range(p.size):
+        gap = mean[i] - mean[best]
+        if i != best:
+            p[i] = explore / (p.size + rate * (np.exp(gap if gap < 50.0 else 50.0) - 1))
+            total += p[i]
+    p[best] = explore - total
+    p[low] += 1 - explore

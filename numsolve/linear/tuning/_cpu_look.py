@@ -57,6 +57,19 @@ def glance(ptr, columns, data, v, both, out):
     out[4], out[5], out[6], out[7] = positive, most, gap, weakest
 
 
+@kernel
+def diagonal_share(ptr, columns, data, out):
+    """The sums of all absolute values of A and of those on the diagonal, into `out`."""
+    total, diagonal = 0.0, 0.0
+    for i in range(ptr.size - 1):
+        for k in range(ptr[i], ptr[i + 1]):
+            a = abs(np.float64(data[k]))
+            total += a
+            if columns[k] == i:
+                diagonal += a
+    out[0], out[1] = total, diagonal
+
+
 @kernel(fastmath={"contract", "nsz"})
 def tridiagonal(ptr, columns, data, b, x, ratios, out):
     """Solve A x = b where A is tridiagonal, symmetric and positive definite; return False where it is not.
