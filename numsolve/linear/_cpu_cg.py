@@ -34,12 +34,12 @@ def residual(ptr, columns, values, x, b, r, out):
     """Compute r = b - A x, with sums in double precision.
 
     `out` gets the squares of the norms of r, of b, and of |A| |x| + |b|, on which the rounding errors of r
-    depend, and the largest entry of the last one.
+    depend, and the largest entry of the last one, which is nan where an entry of x is not finite.
     """
     rr, bb, ss, most = 0.0, 0.0, 0.0, 0.0
     for i in range(b.size):
         own = np.float64(b[i])
-        size = abs(own)
+        size = abs(own) + np.float64(0.0) * x[i]
         bb += own * own
         for k in range(ptr[i], ptr[i + 1]):
             term = np.float64(values[k]) * x[columns[k]]

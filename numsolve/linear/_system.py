@@ -207,6 +207,8 @@ class System:
         out = np.empty(4)
         residual(unsigned(self.A.indptr), unsigned(self.A.indices), self.A.data, x, b, r, out)
         rr, _, ss, most = out.tolist()
+        if math.isnan(most):  # also where x is not finite, in a place that no row of A looks at
+            return r, math.inf, math.inf
         return r, root(rr, r), rounding(ss, most, b.size)
 
     def _product_of_operator(self, x: Array, out: Array) -> float:
@@ -387,9 +389,10 @@ class _Run:
 
     def _stuck(self, why: Status = Status.STAGNATED) -> None:
         """Say why the true residual falls no further: rounding errors, if it is as small as they are."""
-        (x, true), eps = self.best(), float(np.finfo(self.b.dtype).eps)
-        size = norm(x) * self.system.size(self.residual(x)[0]) + self.norm_b
-        tiny = true <= level(eps, size, self.norm_b) < math.inf
+        x, true = self.best()
+        eps, (r, _) = float(np.finfo(self.b.dtype).eps), self.residual(x)
+        size = norm(x) * self.system.size(r) + self.norm_b
+        tiny = true + self.noise <= level(eps, size, self.norm_b) < math.inf
         self.it.stop(Status.ROUNDING if tiny else why, f"The residual is {true:.3g}.")
 
     def _unsure(self) -> None:

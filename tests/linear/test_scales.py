@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from numsolve import ConvergenceWarning, Status, linear
@@ -245,3 +246,67 @@ def test_costs_in_any_unit_leave_probabilities(make, cost):
     assert np.isfinite(p).all()
     assert (p >= 0).all()
     assert p.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("method", ["eisenstat", "standard"])
+@pytest.mark.parametrize("seed", range(8))
+def test_an_x_beyond_all_bounds_excuses_nothing(method, seed):
+    """A Neumann problem without a solution: what the iterates grow to once hid residuals of any size."""
+    rng, m = np.random.default_rng(seed), 2 + seed % 4
+    path = sp.diags_array([-np.ones(m - 1), -np.ones(m - 1)], offsets=[-1, 1])
+    W = sp.kron(path, sp.eye_array(m)) + sp.kron(sp.eye_array(m), path)
+    A, b = sp.csr_array(W - sp.diags_array(np.asarray(W.sum(axis=1)).ravel())), rng.standard_normal(m * m)
+    least = abs(b.sum()) / m  # of the residual, whatever x: the constants are not in the range of A
+    for rtol in (0.0, 1e-16, 1e-8):
+        with pytest.warns(ConvergenceWarning):
+            r = linear.ssor_cg(A, b, omega=1.2, method=method, rtol=rtol, maxiter=300)
+        assert not r.success
+        assert np.linalg.norm(b - A @ r.x) >= 0.99 * least
+
+
+def wide(A, x, b):
+    """The norm of b - A x in extended precision."""
+    return float(np.linalg.norm((b.astype(np.longdouble) - A.toarray().astype(np.longdouble) @ x)))
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps > 1e-18, reason="no extended precision here")
+@pytest.mark.parametrize("rtol", [1e-10, 1e-13, 1e-15, 1e-16, 1e-17, 0.0])
+def test_converged_is_said_only_where_rounding_errors_cannot_hide_the_truth(rtol):
+    """The residual in double precision may fall below the tolerance by luck: that is ROUNDING."""
+    solvers = [
+        linear.cg,
+        linear.ssor_cg,
+        lambda A, b, **s: linear.ssor_cg(A, b, method="standard", **s),
+        linear.ict_cg,
+        linear.bicgstab,
+        linear.gmres,
+        lambda A, b, **s: linear.TunedSolver("auto", **s)(A, b),
+    ]
+    converged = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(2, 12))
+        B = rng.standard_normal((n, n))
+        A = sp.csr_array(B @ B.T + rng.uniform(0.1, 1) * np.eye(n))
+        b = rng.standard_normal(n)
+        for solve in solvers:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                r = solve(A, b, rtol=rtol)
+            converged += r.status is Status.CONVERGED
+            if r.status is Status.CONVERGED:
+                assert wide(A, r.x, b) <= 1.2 * rtol * r.rhs_norm
+            elif r.success:
+                assert wide(A, r.x, b) <= 1e-8 * r.rhs_norm
+    assert (converged > 70) if rtol == 1e-10 else (converged == 0) if rtol == 0.0 else True
+
+
+@pytest.mark.parametrize("solve", [linear.bicgstab, linear.gmres])
+def test_no_infinity_hides_in_an_unknown_that_no_equation_has(solve):
+    """A zero column, in units that overflow: x is flagged, and finite."""
+    A = sp.csr_array(1.9e-75 * np.array([[0.0, 1.0], [0.0, 0.0]]))
+    b = np.array([[-7.9e-90, 5.5e-90, -1.2e-89], [1.6e-89, -3e-90, 1e-90]])
+    with pytest.warns(ConvergenceWarning):
+        r = solve(A, b, rtol=1e-8, maxiter=20)
+    assert not r.success.any()
+    assert np.isfinite(r.x).all()
