@@ -207,7 +207,7 @@ class System:
         out = np.empty(4)
         residual(unsigned(self.A.indptr), unsigned(self.A.indices), self.A.data, x, b, r, out)
         rr, _, ss, most = out.tolist()
-        if math.isnan(most):  # also where x is not finite, in a place that no row of A looks at
+        if math.isnan(ss):  # also where x is not finite, in a place that no row of A looks at
             return r, math.inf, math.inf
         return r, root(rr, r), rounding(ss, most, b.size)
 

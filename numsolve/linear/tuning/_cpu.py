@@ -179,8 +179,10 @@ def lean(mean, lower, rate, explore, p):
     total = 0.0
     for i in range(p.size):
         gap = mean[i] - mean[best]
+        if gap > 50.0:
+            gap = 50.0
         if i != best:
-            p[i] = explore / (p.size + rate * (np.exp(gap if gap < 50.0 else 50.0) - 1))
+            p[i] = explore / (p.size + rate * (np.exp(gap) - 1))
             total += p[i]
     p[best] = explore - total
     p[low] += 1 - explore

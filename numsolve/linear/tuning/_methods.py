@@ -285,9 +285,9 @@ def at_once(system: System, x: Array, *, rtol: float, atol: float, **_: Any) -> 
     """The result with x, if it meets the tolerance for each right-hand side."""
     b, found = system.b, []
     with np.errstate(all="ignore"):  # seen in the residual
-        for own, rhs in zip(x.reshape(b.shape[0], -1).T, b.reshape(b.shape[0], -1).T, strict=True):
-            rhs = np.ascontiguousarray(rhs)
-            norm_b, (_, size, noise) = norm(rhs), system.residual(np.ascontiguousarray(own), rhs)
+        columns = (np.ascontiguousarray(v.reshape(b.shape[0], -1).T) for v in (x, b))
+        for own, rhs in zip(*columns, strict=True):
+            norm_b, (_, size, noise) = norm(rhs), system.residual(own, rhs)
             if not is_sure(size, noise, max(rtol * norm_b, atol)):
                 return None
             found.append((size, norm_b))

@@ -237,7 +237,7 @@ class SmoothCB(Contextual):
 
     def _is_settled(self) -> bool:
         """Whether a new scale and a new mean would be those that the model has."""
-        if not abs(np.mean(self._targets) - self._mean) < SETTLED :
+        if not abs(np.mean(self._targets) - self._mean) < SETTLED:
             return False
         if self.context_range is not None:
             return True

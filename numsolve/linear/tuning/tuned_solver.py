@@ -50,9 +50,7 @@ if TYPE_CHECKING:
 
 SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
 #: Settings with which SSOR-CG is the compiled iteration.
-USUAL = frozenset(
-    {"rtol", "atol", "stop", "maxiter", "callback", "progress", "time_limit", "check_finite"}
-)
+USUAL = frozenset({"rtol", "atol", "stop", "maxiter", "callback", "progress", "time_limit", "check_finite"})
 #: A solve that breaks down counts as this many times the largest cost of a solve that succeeded.
 FAILURE = 10.0
 
