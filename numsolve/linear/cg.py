@@ -21,8 +21,9 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
+from ._judge import is_sure, level, unsure
 from ._method import BELIEVED, exponent
-from ._system import FOREIGN, STOPS, System, is_sure, level, refuse_functions, second, unsigned, unsure
+from ._system import FOREIGN, STOPS, System, refuse_functions, second, unsigned
 from .result import LinearResult
 
 if TYPE_CHECKING:

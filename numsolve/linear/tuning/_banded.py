@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numsolve.linear._system import UNIT, is_sure
+from numsolve.linear._judge import UNIT, is_sure
 from numsolve.linear.result import LinearResult
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from numsolve._core.krylov import conjugate_gradients
 from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 from numsolve.linear._factors import Factors
+from numsolve.linear._judge import is_sure, norm
 from numsolve.linear._nonsymmetric import Operated
-from numsolve.linear._system import is_sure, norm
 from numsolve.linear.bicgstab import OperatedSteps, Steps
 from numsolve.linear.ict import ICT, Preconditioned
 from numsolve.linear.ilu import ILU
@@ -287,7 +287,7 @@ def at_once(system: System, x: Array, *, rtol: float, atol: float, **_: Any) -> 
     with np.errstate(all="ignore"):  # seen in the residual
         columns = (np.ascontiguousarray(v.reshape(b.shape[0], -1).T) for v in (x, b))
         for own, rhs in zip(*columns, strict=True):
-            norm_b, (_, size, noise) = norm(rhs), system.residual(own, rhs)
+            norm_b, (size, noise) = norm(rhs), system.residual(own, rhs)[1:]
             if not is_sure(size, noise, max(rtol * norm_b, atol)):
                 return None
             found.append((size, norm_b))

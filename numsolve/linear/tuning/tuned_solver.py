@@ -8,7 +8,6 @@ with nearly the best.
 
 from __future__ import annotations
 
-import inspect
 import os
 from dataclasses import replace
 from threading import RLock
@@ -19,17 +18,14 @@ import numpy as np
 
 from numsolve._core import checks
 from numsolve._core.keyboard import Holding
-from numsolve._core.limits import Limits
 from numsolve._core.plotting import new_figure
 from numsolve._core.result import Result, Status, deliver
-from numsolve.linear._system import FOREIGN, STOPS, System, canonical, relaxation
-from numsolve.linear.sor import sor
-from numsolve.linear.ssor import ssor
-from numsolve.linear.ssor_cg import compiled, ssor_cg
+from numsolve.linear._system import canonical, relaxation
 
 from ._automatic import Automatic
 from ._clock import Clock
 from ._outcome import CAPPED, succeeded, was_ended
+from ._own import SOLVERS, USUAL, refuse_unknown, solve_canonical
 from ._tuner import choices
 from .context import automatic_context, context_of_canonical
 from .history import SequenceHistory
@@ -48,9 +44,6 @@ if TYPE_CHECKING:
     from ._settings import SolverSettings, Suggesting
     from .warm_start import Rule
 
-SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
-#: Settings with which SSOR-CG is the compiled iteration.
-USUAL = frozenset({"rtol", "atol", "stop", "maxiter", "callback", "progress", "time_limit", "check_finite"})
 #: A solve that breaks down counts as this many times the largest cost of a solve that succeeded.
 FAILURE = 10.0
 
@@ -136,7 +129,7 @@ class TunedSolver:
     ) -> None:
         if isinstance(solver, str):
             checks.choice("solver", solver, (*SOLVERS, "auto"))
-            _refuse_unknown(solver, dict(settings))
+            refuse_unknown(solver, dict(settings))
         else:
             checks.function("solver", solver)
         if not callable(context) and context is not None:
@@ -240,7 +233,7 @@ class TunedSolver:
             self._compiled_in = os.getpid()
         began = perf_counter()
         if canonical_A is not None:
-            result: Any = self._solve_canonical(A, b, start, arm, **self.settings)
+            result: Any = solve_canonical(A, b, start, arm, **self.settings)
         else:
             result = self._solve(A, b, start, arm)
         seconds = perf_counter() - began
@@ -291,27 +284,6 @@ class TunedSolver:
         if isinstance(self.solver, str):
             return SOLVERS[self.solver](A, b, start, omega=arm, **self.settings)
         return self.solver(A, b, start, arm, **self.settings)
-
-    @staticmethod
-    def _solve_canonical(
-        A: Matrix,
-        b: ArrayLike,
-        start: ArrayLike | None,
-        omega: float,
-        *,
-        stop: str,
-        rtol: float = 1e-5,
-        atol: float = 0.0,
-        check_finite: bool = True,
-        **run: Any,
-    ) -> LinearResult:
-        """As `ssor_cg`, with what has been looked at."""
-        limits = Limits(**run)
-        checks.choice("stop", stop, STOPS)
-        check_finite = checks.flag("check_finite", check_finite)
-        system = System.of(A, b, start, perf_counter(), check_finite=check_finite)
-        loop: dict[str, Any] = {"stop": stop, "label": "SSOR-CG", "rtol": rtol, "atol": atol}
-        return compiled(system, limits, omega, {"check_finite": check_finite}, **loop)
 
     def _cost(self, result: Any, seconds: float, arm: Any) -> float:
         if callable(self.cost):
@@ -421,18 +393,3 @@ class TunedSolver:
 
 def _total(steps: Any) -> Any:
     return steps if type(steps) is int else np.sum(steps)
-
-
-def _refuse_unknown(solver: str, settings: dict[str, object]) -> None:
-    """Name a setting that the solver would not take, before the first system."""
-    known = set(inspect.signature(sor if solver in {"sor", "ssor"} else ssor_cg).parameters)
-    known -= {"A", "b", "x0", "omega", *(("sweep",) if solver == "ssor" else ())}
-    if solver == "auto":
-        known -= {"stop", "method", "order", "plan", "check"}
-    for name in settings:
-        if name == "omega":
-            raise TypeError("omega is what the tuner chooses; arms=[...] says from which values")
-        if name not in known:
-            word = FOREIGN.get(name, "")
-            hint = f": {word}" if " " in word else f": it is called {word!r} here" if word else ""
-            raise TypeError(f"TunedSolver hands its settings to {solver}, which has no {name!r}{hint}")

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import spsolve
 from numsolve import ConvergenceWarning, Status, linear
 from numsolve._core.keyboard import thread as threads
 from numsolve.linear.problems import heat_equation, laplacian, shifted_laplacians
-from numsolve.linear.tuning import tuned_solver
+from numsolve.linear.tuning import _own
 from numsolve.linear.tuning._clock import Clock
 from numsolve.linear.tuning.warm_start import WarmStart
 
@@ -246,7 +246,7 @@ def test_calls_from_several_threads_take_turns():
 def test_a_restored_solver_does_not_learn_how_long_compiling_takes(monkeypatch):
     calls = []
 
-    compiled = tuned_solver.compiled
+    compiled = _own.compiled
 
     def counted(system, limits, omega, *args, **settings):
         calls.append(omega)
@@ -258,7 +258,7 @@ def test_a_restored_solver_does_not_learn_how_long_compiling_takes(monkeypatch):
     state = make()
     for _ in range(3):
         state(laplacian(4), np.ones(16))
-    monkeypatch.setattr(tuned_solver, "compiled", counted)
+    monkeypatch.setattr(_own, "compiled", counted)
     second = make().load_state_dict(state.state_dict())
     second(laplacian(4), np.ones(16))
     second(laplacian(4), np.ones(16))
