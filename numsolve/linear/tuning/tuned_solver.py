@@ -228,14 +228,13 @@ class TunedSolver:
             A = canonical_A
         arm = self.tuner.suggest(context)
         start = self.warm_start.start(A, np.asarray(b)) if x0 is None and self.warm_start.depth else x0
+        solve = self._solve if canonical_A is None else solve_canonical
+        settings = {} if canonical_A is None else self.settings
         if self.cost == "time" and isinstance(self.solver, str) and self._compiled_in != os.getpid():
-            self._solve(A, b, start, arm)
+            solve(A, b, start, arm, **settings)
             self._compiled_in = os.getpid()
         began = perf_counter()
-        if canonical_A is not None:
-            result: Any = solve_canonical(A, b, start, arm, **self.settings)
-        else:
-            result = self._solve(A, b, start, arm)
+        result: Any = solve(A, b, start, arm, **settings)
         seconds = perf_counter() - began
         with Holding() as ctrl_c:  # so that nothing is learned by half
             self._learn(result, arm, context, seconds)
