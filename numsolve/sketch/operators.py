@@ -95,6 +95,8 @@ class Sketch(LinearOperator):  # type: ignore[misc]  # SciPy has no types
 
     def dot(self, x: Any) -> Any:
         """Apply the sketch to a vector, a matrix, or another operator, which gives an operator."""
+        if arrays.is_sparse(x):
+            return self.matmat(x)  # SciPy takes a sparse matrix of one column for a vector
         xp = foreign(x)
         if xp is None:
             return super().dot(x)
