@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import sys
 import tomllib
@@ -156,3 +157,88 @@ def test_the_page_of_the_house_lists_every_file_of_the_ground():
     page = (ROOT / "docs" / "contributing" / "house.md").read_text()
     files = {path.name for path in (ROOT / "numsolve" / "_core").glob("[!_]*.py")}
     assert {name for name in files if f"`{name}`" in page} == files
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """The module of the documentation that reads the measured rows."""
+    path = ROOT / "docs" / "_ext" / "benchmark_rows.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[path.stem]
+
+
+ROLE = r"\{(\w+)\}`([^`]*)`"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_figure_that_a_page_quotes_is_a_measured_row(path, rows):
+    for role, text in re.findall(ROLE, path.read_text()):
+        if role in rows.ROLES:
+            assert re.search(r"\d", rows.say(role, " ".join(text.split()), ROOT / "docs" / "benchmarks"))
+
+
+NUMBER = r"\d[\d.]*(?: (?:to|and|or) \d[\d.]*)?"
+SPEEDS = (
+    rf"{NUMBER}\s(?:ns|µs|us|ms|s|min|h|(?:micro|milli)?seconds?|minutes?|hours?)\b",
+    rf"(?:{NUMBER} times|{NUMBER} ?%|{NUMBER}x|[Tt]wice|[Hh]alf|\w+ times)"
+    r" (?:as (?:fast|long|quick|slow)|(?:\w+ )?(?:faster|slower|longer|quicker)|the time\b)",
+)
+#: limits and settings, which no machine changes
+NO_FIGURES = (
+    ("docs/benchmarks/index.md", "one minute only"),
+    ("docs/guide/monotone.md", "in 30 s"),
+    ("docs/guide/monotone.md", "30 seconds"),
+    ("docs/guide/monotone.md", "15 seconds"),
+    ("docs/guide/sketch.md", "45 s for each"),
+)
+
+
+def typed_speeds(text: str) -> list[str]:
+    """Times and factors of speed that prose holds by hand, but for paragraphs with a machine and a year."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(ROLE, "", text)
+    text = re.sub(r"`[^`]*`|\$[^$]*\$", "", text)
+    found = []
+    for paragraph in re.split(r"\n\s*\n|\n(?=\s*[-*|] )", text):
+        if not (re.search("EPYC|Xeon|H100", paragraph) and re.search(r"\b20\d\d\b", paragraph)):
+            joined = " ".join(paragraph.split())
+            found += [match[0] for speed in SPEEDS for match in re.finditer(speed, joined)]
+    return found
+
+
+def prose(path: Path) -> str:
+    """The text of a page; of a script its docstring and its ``# %%`` blocks."""
+    source = path.read_text()
+    if path.suffix != ".py":
+        return source
+    comments = [line[2:] for line in source.splitlines() if line.startswith("# ")]
+    return "\n".join([ast.get_docstring(ast.parse(source)) or "", *comments])
+
+
+@pytest.mark.parametrize("path", [*PAGES, *EXAMPLES], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_figure_of_speed_is_typed_by_hand(path):
+    page = path.relative_to(ROOT).as_posix()
+    allowed = [fragment for name, fragment in NO_FIGURES if name == page]
+    text = prose(path)
+    assert all(
+        fragment in " ".join(text.split()) for fragment in allowed
+    )  # the list does not grow old either
+    assert [speed for speed in typed_speeds(text) if not any(speed in known for known in allowed)] == []
+
+
+def test_the_check_of_typed_speeds_sees_figures_and_not_roles():
+    assert typed_speeds("It takes 3.5 ms, twice as fast as POT, and 3 to 4 times slower on a\nGPU.") == [
+        "3.5 ms",
+        "twice as fast",
+        "3 to 4 times slower",
+    ]
+    assert (
+        typed_speeds("With `time_limit=3 s` it took {times}`linear; <; 3 s; cg` as long; 3s is an orbital.")
+        == []
+    )
+    assert typed_speeds("- 3 ms (AMD EPYC, November 2026)") == []
+    assert typed_speeds("- 3 ms (AMD EPYC, November 2026)\n- and 4 ms") == ["4 ms"]
