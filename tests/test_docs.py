@@ -182,11 +182,10 @@ def test_every_figure_that_a_page_quotes_is_a_measured_row(path, rows):
 
 
 NUMBER = r"\d[\d.]*(?: (?:to|and|or) \d[\d.]*)?"
-SPEEDS = (
-    rf"{NUMBER}\s(?:ns|µs|us|ms|s|min|h|(?:micro|milli)?seconds?|minutes?|hours?)\b",
-    rf"(?:{NUMBER} times|{NUMBER} ?%|{NUMBER}x|[Tt]wice|[Hh]alf|\w+ times)"
-    r" (?:as (?:fast|long|quick|slow)|(?:\w+ )?(?:faster|slower|longer|quicker)|the time\b)",
-)
+UNIT = r"(?:ns|µs|us|ms|s|min|h|(?:micro|milli)?seconds?|minutes?|hours?)"
+FACTOR = rf"(?:{NUMBER} times|{NUMBER} ?%|{NUMBER}x|[Tt]wice|[Hh]alf|\w+ times)"
+FASTER = r"(?:as (?:fast|long|quick|slow)|(?:\w+ )?(?:faster|slower|longer|quicker)|the time\b)"
+SPEEDS = (rf"{NUMBER}\s{UNIT}\b", rf"{FACTOR} {FASTER}")
 #: limits and settings, which no machine changes
 NO_FIGURES = (
     ("docs/benchmarks/index.md", "one minute only"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator
 from statistics import geometric_mean
 
 from benchmark_rows import Series, exponent
@@ -57,7 +56,7 @@ STYLE = {
 
 def package(side: str) -> str:
     """What chooses the colour: "POT stored (log)" is POT, and "scipy" SciPy."""
-    first = side.split()[0]
+    first = side.split(maxsplit=1)[0]
     return {"scipy": "SciPy", "numpy": "NumPy"}.get(first, first)
 
 
@@ -98,14 +97,13 @@ def short(size: float) -> str:
     return f"{size / 1e3:.3g} k" if size >= 1e4 else f"{size:g}"
 
 
-def fitted(points: list[tuple[float, float]]) -> Iterator[list[float]]:
-    """Both ends of the fitted power through a cloud: the sizes, then the seconds."""
+def fitted(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Both ends of the fitted power through a cloud: the sizes, and the seconds."""
     sizes, seconds = zip(*points, strict=True)
     power = exponent(points) or 0.0
     middle, level = geometric_mean(sizes), geometric_mean(seconds)
     ends = [min(sizes), max(sizes)]
-    yield ends
-    yield [level * (size / middle) ** power for size in ends]
+    return ends, [level * (size / middle) ** power for size in ends]
 
 
 def draw(every: list[Series], name: str) -> str:

@@ -11,7 +11,10 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: in the order of the guide
 AREAS = (

@@ -19,7 +19,6 @@ warns.
 from __future__ import annotations
 
 import html
-import json
 import math
 from pathlib import Path
 
