@@ -52,12 +52,14 @@ bench-quick: $(VENV)/.with-dev-tools $(VENV)/.with-examples
 benchmarks: $(VENV)/.with-all,peers
 	$(PY) benchmarks/peers/_campaign.py $(ARGS)
 
-# On a machine with a CUDA device; CUDA=gpu-cuda12 for CUDA 12.
+# On a machine with a CUDA device; CUDA=gpu-cuda12 for CUDA 12. All tests that need one, then the table.
 CUDA ?= gpu
-gpu: $(VENV)/.with-$(CUDA),jax,test
-	$(PY) benchmarks/peers/gpu.py --check
-	$(TEST_ENV) $(PY) -m pytest -m gpu $(PYTEST_ARGS)
-	$(PY) benchmarks/peers/gpu.py --threads $$(nproc) --json docs/benchmarks/gpu.json
+gpu:
+	@nvidia-smi -L 2>/dev/null | grep -q GPU || { \
+	  echo "make gpu needs a CUDA device, and nvidia-smi shows none here. Nothing was run or changed."; exit 1; }
+	@$(MAKE) --no-print-directory $(VENV)/.with-$(CUDA),jax,test
+	$(TEST_ENV) $(PY) -m pytest -m gpu $(PYTEST_ARGS); tests=$$?; \
+	  $(PY) benchmarks/peers/gpu.py --threads $$(nproc) --json docs/benchmarks/gpu.json && exit $$tests
 
 clean:
 	rm -rf $(VENV) .asv build dist docs/_build docs/gallery docs/api/generated docs/api/backreferences

@@ -58,6 +58,9 @@ class Bench:
         command += ["--into", str(self.into), "--state", str(self.state), *args]
         one = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)} | dict.fromkeys(one, "1")
+        environment["GIT_DIR"] = str(
+            self.folder / "none"
+        )  # or a commit in the meantime would end the campaign
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
     def run(self, *args: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""`make benchmarks`: all figures of a release in one campaign: every script of this folder, on one machine and one commit.
+"""`make benchmarks`: all figures of a release, by every script of this folder, on one machine and one commit.
 
 It takes hours and may be interrupted: the next call goes on with the case at which it was
 ended. When every script has finished, the results move to ``docs/benchmarks`` together, each with the commit.

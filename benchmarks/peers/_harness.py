@@ -310,14 +310,16 @@ def _read(kept: Path) -> dict[tuple[int, str], list[dict[str, Any]]]:
     return found
 
 
-def main(cases: Callable[[bool], Iterable[Case]], argv: Sequence[str] | None = None) -> None:
-    """Parse the command line, measure the cases, print the table, write the JSON file."""
+def main(
+    cases: Callable[[bool], Iterable[Case]],
+    argv: Sequence[str] | None = None,
+    more: dict[str, str] | None = None,
+) -> None:
+    """Parse the command line, measure the cases, print the table, write the JSON file, `more` at its head."""
     parser = argparse.ArgumentParser(description="numsolve and its peers on the same work, side by side")
     parser.add_argument("--quick", action="store_true", help="small sizes and three rounds: within a minute")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the rows to this file")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on where a run with the same FILE was ended"
-    )
+    parser.add_argument("--resume", action="store_true", help="go on where a run with this FILE was ended")
     parser.add_argument("--threads", metavar="N", type=int, default=1, help="threads of every library (1)")
     options = parser.parse_args(argv)
     if options.resume and not options.json:
@@ -342,7 +344,7 @@ def main(cases: Callable[[bool], Iterable[Case]], argv: Sequence[str] | None = N
         if kept and finished is None:
             with kept.open("a") as file:
                 file.write("\n" + json.dumps([place, case.name, new]))  # what stood half written ends here
-    about = header(packages, options.threads, quick=options.quick)
+    about = header(packages, options.threads, quick=options.quick) | (more or {})
     print(f"{about['processor']}, {options.threads} thread(s), Python {about['python']}, {about['date']}")
     print(table(rows))
     if options.json:

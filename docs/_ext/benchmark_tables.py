@@ -109,8 +109,9 @@ def setting(about: dict) -> str:
         f"{name} {version}" for name, version in about["versions"].items()
     )
     commit = f", commit {about['commit'][:9]}" if "commit" in about else ""
+    device = f"{about['device']}, " if "device" in about else ""
     return (
-        f"Measured {about['date']}{commit}, {about['processor']}, {threads}, "
+        f"Measured {about['date']}{commit}, {device}{about['processor']}, {threads}, "
         f"Python {about['python']}; {versions}."
     )
 
