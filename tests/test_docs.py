@@ -188,7 +188,6 @@ FASTER = r"(?:as (?:fast|long|quick|slow)|(?:\w+ )?(?:faster|slower|longer|quick
 SPEEDS = (rf"{NUMBER}\s{UNIT}\b", rf"{FACTOR} {FASTER}")
 #: limits and settings, which no machine changes
 NO_FIGURES = (
-    ("docs/benchmarks/index.md", "one minute only"),
     ("docs/guide/monotone.md", "in 30 s"),
     ("docs/guide/monotone.md", "30 seconds"),
     ("docs/guide/monotone.md", "15 seconds"),

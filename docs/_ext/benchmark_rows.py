@@ -11,6 +11,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from statistics import geometric_mean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -145,29 +146,59 @@ def series(about: dict) -> list[Series]:
     return [one for one in found.values() if len(one.sizes()) > 1]
 
 
-def growth(one: Series) -> str:
-    """The slopes of a series in words: "numsolve grows as N^1.1, POT sinkhorn as N^2.0"."""
-    powers = {side: exponent(points) for side, points in one.sides.items()}
-    texts = [
-        f"{side} N^{power:.1f}" for side, power in powers.items() if power is not None
-    ]
-    return f"{', '.join(texts)} ({len(one.sizes())} sizes)"
+def powers(one: Series) -> dict[str, float]:
+    """For each side of a series the power with which its time grows."""
+    found = {side: exponent(points) for side, points in one.sides.items()}
+    return {side: power for side, power in found.items() if power is not None}
+
+
+@dataclass
+class Summary:
+    """How one peer stands beside us in an area: of its rows of one kind, all in one line."""
+
+    peer: str
+    kind: str
+    rows: int
+    mean: float  # geometric, of times better
+    least: float
+    most: float
+    missed: int  # rows in which the peer misses the tolerance
+
+
+def summaries(files: list[dict]) -> list[Summary]:
+    """One line for each other package, those that win most at the head."""
+    lines = []
+    for (name, timed), rows in compared(files).items():
+        ratios = [row["ratio"] for row in rows]
+        kinds = dict.fromkeys(row["metric"] for row in rows)
+        lines.append(
+            Summary(
+                peer=name,
+                kind="time" if timed else ", ".join(kinds),
+                rows=len(rows),
+                mean=geometric_mean(ratios),
+                least=min(ratios),
+                most=max(ratios),
+                missed=sum("peer missed" in row["note"] for row in rows),
+            )
+        )
+    return sorted(lines, key=lambda line: line.mean)
+
+
+def compared(files: list[dict]) -> dict[tuple[str, bool], list[dict]]:
+    """The rows of an area by peer, those of times apart; no first calls, and no numsolve beside itself."""
+    found: dict[tuple[str, bool], list[dict]] = {}
+    for about in files:
+        for row in about["rows"]:
+            if row["ratio"] and row["metric"] != FIRST_CALL and not is_ours(row, about):
+                found.setdefault((peer(row), row["unit"] in SECONDS), []).append(row)
+    return found
 
 
 def losses(files: list[dict]) -> list[str]:
     """Sentences that say where another package is better than we are; first calls come last."""
-    rows = [
-        row
-        for about in files
-        for row in about["rows"]
-        if row["ratio"] and not is_ours(row, about)
-    ]
-    compared: dict[tuple[str, bool], list[dict]] = {}
-    for row in rows:
-        if row["metric"] != FIRST_CALL:
-            compared.setdefault((peer(row), row["unit"] in SECONDS), []).append(row)
     sentences = []
-    for (name, timed), theirs in compared.items():
+    for (name, timed), theirs in compared(files).items():
         lost = [row for row in theirs if row["ratio"] < 1]
         if lost:
             lost.sort(key=lambda row: row["ratio"])
@@ -177,7 +208,12 @@ def losses(files: list[dict]) -> list[str]:
             sentences.append(
                 f"{word} than {name} in {len(lost)} of {len(theirs)}: {shown}{rest}."
             )
-    first = [row for row in rows if row["metric"] == FIRST_CALL]
+    first = [
+        row
+        for about in files
+        for row in about["rows"]
+        if row["ratio"] and row["metric"] == FIRST_CALL and not is_ours(row, about)
+    ]
     if late := sum(row["ratio"] < 1 for row in first):
         sentences.append(
             f"The first call is slower than the peer's in {late} of {len(first)}."

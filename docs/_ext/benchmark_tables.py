@@ -27,6 +27,15 @@ from benchmark_rows import FIRST_CALL, number
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+PEERS = (
+    "Peer",
+    "Measured",
+    "Rows",
+    "Times better, mean",
+    "Least",
+    "Most",
+    "It misses the tolerance",
+)
 HEADS = ("Case", "Peer", "Theirs", "Ours", "Times better", "Their error", "Our error")
 
 
@@ -41,12 +50,36 @@ def bar(ratio: float | None) -> nodes.Node:
     return nodes.raw("", code, format="html")
 
 
+def ruled(
+    heads: tuple[str, ...], widths: tuple[int, ...]
+) -> tuple[nodes.table, nodes.tbody]:
+    """An empty table and its body."""
+    group = nodes.tgroup(cols=len(heads))
+    group += [nodes.colspec(colwidth=width) for width in widths]
+    head, body = nodes.thead(), nodes.tbody()
+    head += line([nodes.Text(text) for text in heads])
+    group += [head, body]
+    result = nodes.table(classes=["benchmark", "table-sm"])
+    result += group
+    return result, body
+
+
+def summary(files: list[dict]) -> list[nodes.Node]:
+    """One table for an area, one line for each peer; nothing where numsolve is alone."""
+    lines = benchmark_rows.summaries(files)
+    if not lines:
+        return []
+    result, body = ruled(PEERS, (24, 20, 8, 16, 10, 10, 12))
+    for one in lines:
+        texts = (number(one.least), number(one.most), str(one.missed or "–"))
+        cells = [nodes.Text(text) for text in (one.peer, one.kind, str(one.rows))]
+        body += line([*cells, bar(one.mean), *map(nodes.Text, texts)])
+    return [result]
+
+
 def table(rows: list[dict]) -> nodes.table:
     """Rows of one metric."""
-    group = nodes.tgroup(cols=len(HEADS))
-    group += [nodes.colspec(colwidth=width) for width in (24, 20, 10, 10, 16, 10, 10)]
-    head, body = nodes.thead(), nodes.tbody()
-    head += line([nodes.Text(text) for text in HEADS])
+    result, body = ruled(HEADS, (24, 20, 10, 10, 16, 10, 10))
     for row in rows:
         case = nodes.inline("", row["case"])
         if row["note"]:
@@ -68,9 +101,6 @@ def table(rows: list[dict]) -> nodes.table:
             bar(row["ratio"]),
         ]
         body += line([*cells, *map(nodes.Text, errors)])
-    group += [head, body]
-    result = nodes.table(classes=["benchmark", "table-sm"])
-    result += group
     return result
 
 
@@ -116,12 +146,12 @@ def setting(about: dict) -> str:
     )
 
 
-def bullets(texts: list[str]) -> nodes.bullet_list:
+def bullets(paragraphs: list[nodes.paragraph]) -> nodes.bullet_list:
     """A list of one paragraph each."""
     items = nodes.bullet_list()
-    for text in texts:
+    for paragraph in paragraphs:
         item = nodes.list_item()
-        item += nodes.paragraph(text=text)
+        item += paragraph
         items += item
     return items
 
@@ -131,7 +161,8 @@ def losses(files: list[dict]) -> list[nodes.Node]:
     lost = benchmark_rows.losses(files)
     if not lost:
         return [nodes.paragraph(text="No peer wins in the rows of this area.")]
-    return [nodes.rubric(text="Where a peer wins"), bullets(lost)]
+    paragraphs = [nodes.paragraph(text=text) for text in lost]
+    return [nodes.rubric(text="Where a peer wins"), bullets(paragraphs)]
 
 
 def growth(files: list[dict], name: str) -> list[nodes.Node]:
@@ -141,12 +172,22 @@ def growth(files: list[dict], name: str) -> list[nodes.Node]:
         return []
     import benchmark_plots  # Matplotlib, which only this page needs
 
-    texts = [f"{one.name}, {one.metric}: {benchmark_rows.growth(one)}" for one in every]
     return [
         nodes.rubric(text="How the time grows"),
         nodes.raw("", benchmark_plots.draw(every, name), format="html"),
-        bullets(texts),
+        bullets([slopes(one) for one in every]),
     ]
+
+
+def slopes(one: benchmark_rows.Series) -> nodes.paragraph:
+    """The powers of the size with which the sides of a series grow."""
+    text = nodes.paragraph(
+        text=f"{one.name}, {one.metric} ({len(one.sizes())} sizes): "
+    )
+    for place, (side, power) in enumerate(benchmark_rows.powers(one).items()):
+        text += nodes.Text(f", {side} N" if place else f"{side} grows as N")
+        text += nodes.superscript(text=f"{power:.1f}")
+    return text
 
 
 class BenchmarkTables(SphinxDirective):
@@ -166,6 +207,7 @@ class BenchmarkTables(SphinxDirective):
             section += nodes.title(text=benchmark_rows.title(name))
             contents = [about for _, about in files]
             section += losses(contents)
+            section += summary(contents)
             section += growth(contents, name)
             for stem, about in files:
                 part = section
@@ -174,7 +216,7 @@ class BenchmarkTables(SphinxDirective):
                         ids=[f"rows-of-{nodes.make_id(stem)}"],
                         names=[f"rows of {stem}"],
                     )
-                    part += nodes.title(text=benchmark_rows.title(stem))
+                    part += nodes.title(text=f"{stem}.py")
                     section += part
                 part += nodes.paragraph(text=setting(about))
                 for metric in dict.fromkeys(row["metric"] for row in about["rows"]):
