@@ -154,10 +154,9 @@ def powers(one: Series) -> dict[str, float]:
 
 @dataclass
 class Summary:
-    """How one peer stands beside us in an area: of its rows of one kind, all in one line."""
+    """How one peer stands beside us in an area: all its times in one line."""
 
     peer: str
-    kind: str
     rows: int
     mean: float  # geometric, of times better
     least: float
@@ -169,12 +168,12 @@ def summaries(files: list[dict]) -> list[Summary]:
     """One line for each other package, those that win most at the head."""
     lines = []
     for (name, timed), rows in compared(files).items():
+        if not timed:
+            continue
         ratios = [row["ratio"] for row in rows]
-        kinds = dict.fromkeys(row["metric"] for row in rows)
         lines.append(
             Summary(
                 peer=name,
-                kind="time" if timed else ", ".join(kinds),
                 rows=len(rows),
                 mean=geometric_mean(ratios),
                 least=min(ratios),

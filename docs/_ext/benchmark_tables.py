@@ -29,12 +29,11 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 PEERS = (
     "Peer",
-    "Measured",
-    "Rows",
+    "Times compared",
     "Times better, mean",
     "Least",
     "Most",
-    "It misses the tolerance",
+    "Of these it misses the tolerance",
 )
 HEADS = ("Case", "Peer", "Theirs", "Ours", "Times better", "Their error", "Our error")
 
@@ -45,7 +44,7 @@ def bar(ratio: float | None) -> nodes.Node:
         return nodes.Text("–")
     width = min(abs(math.log10(ratio)) / 2, 1) * 100
     side = "better" if ratio >= 1 else "worse"
-    text = html.escape(f"{ratio:.3g}" if ratio < 1000 else f"{ratio:.0f}")
+    text = f"{ratio:.0f}" if 1000 <= ratio < 1e6 else f"{ratio:.3g}"
     code = f'<span class="times-better {side}" style="--width: {width:.0f}%"><span>{text}</span></span>'
     return nodes.raw("", code, format="html")
 
@@ -69,10 +68,10 @@ def summary(files: list[dict]) -> list[nodes.Node]:
     lines = benchmark_rows.summaries(files)
     if not lines:
         return []
-    result, body = ruled(PEERS, (24, 20, 8, 16, 10, 10, 12))
+    result, body = ruled(PEERS, (30, 10, 16, 10, 10, 12))
     for one in lines:
         texts = (number(one.least), number(one.most), str(one.missed or "–"))
-        cells = [nodes.Text(text) for text in (one.peer, one.kind, str(one.rows))]
+        cells = [nodes.Text(text) for text in (one.peer, str(one.rows))]
         body += line([*cells, bar(one.mean), *map(nodes.Text, texts)])
     return [result]
 
