@@ -293,7 +293,14 @@ if JAX:
 @cache
 def program(k: int) -> tuple[Any, ...]:
     n = 11 + k
-    return (-np.ones(n), generator(k).random((8, n)), np.full(8, -INF), np.ones(8), np.zeros(n), np.full(n, INF))
+    return (
+        -np.ones(n),
+        generator(k).random((8, n)),
+        np.full(8, -INF),
+        np.ones(8),
+        np.zeros(n),
+        np.full(n, INF),
+    )
 
 
 @cache
@@ -324,8 +331,12 @@ def step(k: int) -> Any:
 
 MONOTONE = {
     "solve_lp": Solver(lambda k: monotone.solve_lp(*program(k))),
-    "solve_lp, sparse": Solver(lambda k: monotone.solve_lp(program(k)[0], sp.csr_array(program(k)[1]), *program(k)[2:])),
-    "solve_lp, batch": Solver(lambda k: monotone.solve_lp(np.stack([program(k)[0], 2 * program(k)[0]]), *program(k)[1:])),
+    "solve_lp, sparse": Solver(
+        lambda k: monotone.solve_lp(program(k)[0], sp.csr_array(program(k)[1]), *program(k)[2:])
+    ),
+    "solve_lp, batch": Solver(
+        lambda k: monotone.solve_lp(np.stack([program(k)[0], 2 * program(k)[0]]), *program(k)[1:])
+    ),
     "solve_lp, polished": Solver(lambda k: monotone.solve_lp(*program(k), polish="basic")),
     "solve_lps": Solver(lambda k: monotone.solve_lps([program(k), program(k + 1)])),
     "linprog": Solver(lambda k: monotone.linprog(program(k)[0], program(k)[1], np.ones(8))),
@@ -335,7 +346,9 @@ MONOTONE = {
     "vr_halpern": seeded(lambda rng: monotone.vr_halpern(affine(0), np.zeros(5), rng=rng)),
     "vr_halpern, called": Solver(lambda k: monotone.vr_halpern(called(k), np.zeros(5), rng=k)),
     "vr_halpern, game": Solver(
-        lambda k: monotone.vr_halpern(bilinear(k), bilinear(k).start(), assumption="lipschitz", tol=1e-2, rng=k)
+        lambda k: monotone.vr_halpern(
+            bilinear(k), bilinear(k).start(), assumption="lipschitz", tol=1e-2, rng=k
+        )
     ),
     "project_simplex": Solver(lambda k: monotone.project_simplex(game(k))),
     "project_box": Solver(lambda k: monotone.project_box(game(k), 0.0, 0.5)),
@@ -357,7 +370,9 @@ def order(k: int) -> float:
 
 
 FRACTIONAL = {
-    "solve_riesz_bvp": Solver(lambda k: fractional.solve_riesz_bvp(np.exp, order(k), n=40, p=3, method="spline")),
+    "solve_riesz_bvp": Solver(
+        lambda k: fractional.solve_riesz_bvp(np.exp, order(k), n=40, p=3, method="spline")
+    ),
     "solve_riesz_bvp, modes": Solver(lambda k: fractional.solve_riesz_bvp(np.exp, order(k))),
     "solve_riesz_bvp, sines": Solver(
         lambda k: fractional.solve_riesz_bvp(1.0, order(k), definition="spectral", n=16)
@@ -635,7 +650,16 @@ def points(k: int) -> Any:
 SPECIAL = {
     **{
         name: Solver(lambda k, name=name: getattr(special, name)(2.5, points(k)))
-        for name in ("log_iv", "log_kv", "log_ive", "log_kve", "iv_ratio", "kv_ratio", "log_iv_grad", "log_kv_grad")
+        for name in (
+            "log_iv",
+            "log_kv",
+            "log_ive",
+            "log_kve",
+            "iv_ratio",
+            "kv_ratio",
+            "log_iv_grad",
+            "log_kv_grad",
+        )
     },
     "log_iv, many": Solver(lambda k: special.log_iv(2.5, np.linspace(0.1, 30, 20_000) + k)),
     "matern": Solver(lambda k: special.matern(points(k), 1.5)),
