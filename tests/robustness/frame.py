@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import copy
 import decimal
+import faulthandler
 import fractions
 import importlib
 import inspect
@@ -39,7 +40,7 @@ import scipy.sparse as sp
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from numsolve import ConvergenceWarning, Result
+from numsolve import ConvergenceWarning, Result, Status
 from numsolve._core.parallel import ParallelError
 from numsolve._core.result import PACKAGE
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 AREAS = 10
 CALLS = int(os.environ.get("CALLS", "2000"))
 SEED = os.environ.get("SWEEP_SEED")  #: given: other calls than those of CI, and every fault is collected
+HANGS = 300.0  #: seconds after which a sweep gives a call, and its process, up
 SECONDS = 5.0  #: processor time of one call of a small size, compilation not counted
 
 
@@ -70,6 +72,8 @@ class Call:
     nan: bool = False  #: whether NaN may come in, and out: the judge looks
     keep: tuple[str, ...] = ()  #: settings that are left as they are
     writes: tuple[int, ...] = ()  #: arguments that the function writes to
+    partial: bool = False  #: whether a failure may have NaN for what was not found
+    raises: tuple[type[Exception], ...] = ()  #: what its documentation says that it raises besides
     spoiled: str = ""  #: what was done to make it invalid
     dressed: list[str] = field(default_factory=list)
 
@@ -157,7 +161,8 @@ def dress(d: Draw, x: Any) -> tuple[Any, str]:
     else:
         return x, ""
     name = d.pick(*forms)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of np.matrix itself
         return forms[name](x), name
 
 
@@ -234,7 +239,7 @@ def trouble(d: Draw, call: Call) -> Call:
     if places and d.seldom(2):
         k = d.pick(*places)
         try:
-            given[k], how = spoil(d, dict(enumerate(call.args), **{})[k] if k in range(len(call.args)) else given[k])
+            given[k], how = spoil(d, call.settings[k] if k in call.settings else call.args[k])
         except (TypeError, ValueError):  # no such change of this one
             how = ""
         call.spoiled = f"{k}: {how}" if how else ""
@@ -256,10 +261,14 @@ def obey(call: Call) -> None:
         try:
             result = call.function(*call.args, **call.settings)
         except (ValueError, TypeError, ParallelError) as error:
+            if isinstance(error, call.raises):
+                return
             cause = error.__cause__ if isinstance(error, ParallelError) else error
             _clear(cause, names)
             if not (call.spoiled or call.dressed):
                 raise Fault(f"a valid call was refused: {error!r}") from error
+            return
+        except call.raises:
             return
         except Exception as error:
             raise Fault(f"{type(error).__name__} came out: {error}") from error
@@ -274,7 +283,7 @@ def obey(call: Call) -> None:
         after = [_content(v) for v in (*call.args, *call.settings.values())]
         if not all(_same(x, y) for x, y in zip(before, after, strict=True)):
             raise Fault("an argument was modified")
-    foreign = [w for w in caught if not issubclass(w.category, UserWarning)]
+    foreign = [w for w in caught if not issubclass(w.category, (UserWarning, PendingDeprecationWarning))]
     if foreign:
         raise Fault(f"{foreign[0].category.__name__}: {foreign[0].message} ({Path(foreign[0].filename).name})")
     if not call.nan:
@@ -284,7 +293,7 @@ def obey(call: Call) -> None:
         if any(x.dtype.kind == "c" and (x.imag != 0).any() for x in numbers):
             raise Fault("a complex number was taken")
     if isinstance(result, Result):
-        _honest(result, caught)
+        _honest(call, result, caught)
         if not np.all(result.success):
             return
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -302,16 +311,15 @@ def _clear(error: Any, names: list[str]) -> None:
         raise Fault(f"the error names no argument: {error!r}") from error
 
 
-def _honest(result: Result, caught: list[Any]) -> None:
-    x = result.x if isinstance(result.x, tuple | list) else (result.x,)
-    for part in x:
-        numbers = _numbers(part)
-        if not np.isfinite(numbers).all():
+def _honest(call: Call, result: Result, caught: list[Any]) -> None:
+    good = bool(np.all(result.success))
+    for part in result.x if isinstance(result.x, tuple | list) else (result.x,):
+        partial = not good and (call.partial or result.nit == 0 or result.status is Status.UNBOUNDED)
+        if not (partial or np.isfinite(_numbers(part)).all()):
             raise Fault(f"x is not finite, and the status {result.status!r}")
-    quiet = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
-    if not np.all(result.success) and quiet:
+    if not good and not any(issubclass(w.category, ConvergenceWarning) for w in caught):
         raise Fault(f"a failure without a warning: {result.status!r}")
-    if np.all(result.success) and np.isnan(np.asarray(result.residual, float)).any():
+    if good and result.history is not None and np.isnan(np.asarray(result.residual, float)).any():
         raise Fault("a success with a residual that is NaN")
 
 
@@ -331,6 +339,7 @@ def drive(make: Callable[[Draw], Call], calls: int) -> None:
         if SEED is None:
             obey(call)
             return
+        faulthandler.dump_traceback_later(HANGS, exit=True)
         try:
             told = repr(call)
             obey(call)
@@ -341,6 +350,8 @@ def drive(make: Callable[[Draw], Call], calls: int) -> None:
                 if record:
                     with Path(record, "faults.txt").open("a") as file:
                         file.write(f"{faults[kind]}\n\n")
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     run = settings(
         max_examples=calls,

@@ -137,7 +137,7 @@ def solve_radial_schroedinger(d: Draw) -> Call:
             close(energies, omega * (2 * k + l + 1.5), 1e-6)
 
     args = (V, d.size(0, 3), d.size(1, 3))
-    return Call(atomic.solve_radial_schroedinger, args, settings | {"time_limit": 4.0}, judge)
+    return Call(atomic.solve_radial_schroedinger, args, settings | {"time_limit": 4.0}, judge, partial=True)
 
 
 def solve_radial_dirac(d: Draw) -> Call:
@@ -155,7 +155,7 @@ def solve_radial_dirac(d: Draw) -> Call:
     settings = {"Z": Z, "r_max": max(50.0, 200.0 / Z)}
     settings |= d.options(tol=(1e-11, 1e-6), formulation=("elimination", "squared"), c=(LIGHT, 1e3))
     args = (_Coulomb(Z), d.pick(-1, 1, -2, 2), d.size(1, 2))
-    return Call(atomic.solve_radial_dirac, args, settings | {"time_limit": 4.0}, judge)
+    return Call(atomic.solve_radial_dirac, args, settings | {"time_limit": 4.0}, judge, partial=True)
 
 
 def _settings(d: Draw) -> dict:
@@ -171,14 +171,11 @@ def AtomDFT(d: Draw) -> Call:
         assert got.n_electrons >= 0
         close(sum(shell.occupation for shell in got.configuration), got.n_electrons, 1e-9, 1e-9)
 
-    settings = _settings(d) | d.options(n_electrons=(None, 2.0), configuration=(None, "1s2", "1s1 2s0.5"))
-    if not settings.get("configuration"):
-        settings.pop("n_electrons", None)
-    elif "n_electrons" in settings:
-        settings["configuration"], settings["n_electrons"] = "1s2", 2.0
+    settings = _settings(d) | d.options(configuration=(None, "1s2 2s0", "1s1 2s0.5"))
+    settings.pop("nucleus", None)
     if settings.get("spin_polarized"):
         settings.pop("relativistic", None)
-    return Call(atomic.AtomDFT, (d.pick(2.0, 3.0, 2.5, "He", 10),), settings, judge)
+    return Call(atomic.AtomDFT, (d.pick(2.0, 3.0, "He", 10),), settings, judge)
 
 
 def solve_atoms(d: Draw) -> Call:

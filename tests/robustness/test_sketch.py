@@ -56,7 +56,7 @@ def sketch_project(d: Draw) -> Call:
         ).sum()
 
     kinds = ("kaczmarz", "gaussian", "block", "sparse-sign")
-    settings = d.options(kind=kinds, block=(None, 2, 1), rtol=(1e-6, 0.1, 1e-3), atol=(0.0, 1.0), rng=(0, 3))
+    settings = d.options(kind=kinds, block=(None, min(2, len(A)), 1), rtol=(1e-6, 0.1, 1e-3), atol=(0.0, 1.0), rng=(0, 3))
     settings |= {"time_limit": 2.0}
     return Call(sketch.sketch_project, (d.sparse(A), b), settings | d.options(maxiter=(None, 0, 1, 40)), judge)
 
@@ -77,7 +77,8 @@ def make_sketch(d: Draw) -> Call:
                 close(np.linalg.norm(S, axis=0), np.ones(n), 1e-12)
 
     kind = d.pick("sparse-sign", "gaussian", "countsketch", "srht", "rows")
-    return Call(sketch.make_sketch, (kind, d.size(1, n), n), d.options(nnz=(None, 1, 3), rng=(0, 4)), judge)
+    s = d.size(1, n)
+    return Call(sketch.make_sketch, (kind, s, n), d.options(nnz=(None, 1, min(3, s)), rng=(0, 4)), judge)
 
 
 def GLM(d: Draw) -> Call:
@@ -131,11 +132,11 @@ def newton_sketch(d: Draw) -> Call:
     return Call(sketch.newton_sketch, (model, *x0), settings | d.limits(), judge)
 
 
-def _valley(d: Draw):
+def _valley(d: Draw, *factors: float):
     """A convex objective with known derivatives, and a linear constraint in some cases."""
     n = d.pick(2, 1, 5)
     rng = d.rng()
-    target, factor, power = rng.standard_normal(n), d.pick(1.0, 1e-9, 1e9), d.pick(0.0, 1.0)
+    target, factor, power = rng.standard_normal(n), d.pick(1.0, *factors), d.pick(0.0, 1.0)
     Q = rng.standard_normal((n, n))
     Q = Q @ Q.T + np.eye(n)
 
@@ -153,7 +154,8 @@ def _valley(d: Draw):
 
 def _least(name: str):
     def make(d: Draw) -> Call:
-        n, rng, target, fun, jac, hess = _valley(d)
+        # the published method has an absolute tolerance
+        n, rng, target, fun, jac, hess = _valley(d, *((1e-9, 1e9) if name == "minimize" else ()))
         settings = {"jac": jac, "hess": hess, "rng": 0}
         row = None
         if n > 1 and d.seldom(2):
