@@ -35,7 +35,7 @@ def _linear(name: str):
     def make(d: Draw) -> Call:
         A, rng = _matrix(d, positive=name in {"solve_cg", "solve_cholesky"})
         settings = d.options(transpose=(False, True), ridge=(None, 0.1), tol=(None, 1e-8), maxiter=(None, 500))
-        return Call(getattr(implicit, name), (d.sparse(A), rng.standard_normal(len(A))), settings, judge, raises=RAISED)
+        return Call(getattr(implicit, name), (d.sparse(A), rng.standard_normal(len(A))), settings, judge, raises=RAISED, warns=True)
 
     return make
 
@@ -71,7 +71,7 @@ def _product(name: str):
         if settings.get("solve") in {"cg", "cholesky"}:
             settings["symmetric"] = True
         args = (lambda x, t: A @ x - t, np.linalg.solve(A, theta), (theta,), (c,) if forward else c)
-        return Call(getattr(implicit, name), args, settings, judge, raises=RAISED)
+        return Call(getattr(implicit, name), args, settings, judge, raises=RAISED, warns=True)
 
     return make
 
@@ -90,7 +90,7 @@ def solution_jacobian(d: Draw) -> Call:
     methods = ("auto", "complex-step", "central", "forward")
     settings = d.options(method=methods, check=(False, True), jac_x=(A, sp.csc_array(A)), tol=(None, 1e-8))
     args = (lambda x, t: A @ x - t, np.linalg.solve(A, theta), theta)
-    return Call(implicit.solution_jacobian, args, settings, judge, keep=("jac_x",), raises=RAISED)
+    return Call(implicit.solution_jacobian, args, settings, judge, keep=("jac_x",), raises=RAISED, warns=True)
 
 
 def _wrapper(name: str):

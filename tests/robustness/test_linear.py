@@ -146,7 +146,7 @@ def _tuner(name: str):
         if name == "SmoothCB":
             settings |= d.options(exploration=("lcb", "ts", "igw"))
         arms = d.pick(np.linspace(1.0, 1.9, 5), np.array([1.5]), np.array([1.0, 1.2]))
-        return Call(getattr(linear, name), (arms,), settings, judge)
+        return Call(getattr(linear, name), (arms,), settings, judge, nan=True)  # arms are anything
 
     return make
 
