@@ -19,6 +19,7 @@ EXTRAS = {
     "dask": "distributed",
     "distributed": "distributed",
     "mpi4py": "distributed",
+    "sklearn": "sklearn",
 }
 
 
