@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import checks, extras
-
-if TYPE_CHECKING:
-    from .typing import Array
 
 
 class Missing:
@@ -41,7 +38,9 @@ def base(*mixins: str) -> type:
     return type("Estimator", tuple(getattr(sklearn, name) for name in (*mixins, "BaseEstimator")), {})
 
 
-def data(estimator: Any, X: Any, *, fitting: bool = False, sparse: bool = False, **least: int) -> Array:
+def data(
+    estimator: Any, X: Any, y: Any = None, *, fitting: bool = False, sparse: bool = False, **least: int
+) -> Any:
     """Read the rows of an estimator's data in float64, and keep or compare their number and names of columns.
 
     Parameters
@@ -50,6 +49,8 @@ def data(estimator: Any, X: Any, *, fitting: bool = False, sparse: bool = False,
         Whose data these are; fitted, unless `fitting`.
     X : array_like or data frame
         The data.
+    y : array_like, optional
+        A target for each row, which is read with them.
     fitting : bool
         Whether they are those of `fit`.
     sparse : bool
@@ -59,13 +60,14 @@ def data(estimator: Any, X: Any, *, fitting: bool = False, sparse: bool = False,
 
     Returns
     -------
-    array or sparse matrix of shape (n, d)
+    array or sparse matrix of shape (n, d), or a pair of it and of y
     """
     checks.refuse_masked("X", X)
     validation = extras.require("sklearn.utils.validation", type(estimator).__name__)
     if not fitting:
         validation.check_is_fitted(estimator)
     accept = "csr" if sparse else False
-    return validation.validate_data(  # type: ignore[no-any-return]
-        estimator, X, reset=fitting, dtype=np.float64, accept_sparse=accept, **least
+    targets = () if y is None else (y,)
+    return validation.validate_data(
+        estimator, X, *targets, reset=fitting, dtype=np.float64, accept_sparse=accept, **least
     )

@@ -132,7 +132,7 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
         y : array of shape (n,)
             The class of each row, one of two.
         sample_weight : array of shape (n,), optional
-            Weights of the rows, nonnegative; each 1 by default.
+            Weights of the rows, nonnegative, each 1 by default; a row of weight zero is left out.
 
         Returns
         -------
@@ -152,16 +152,17 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
         C = checks.real("C", self.C, low=0.0, open_low=True, infinite=True)
         norm = None if self.norm is None else checks.real("norm", self.norm, low=0.0, open_low=True)
         intercept = checks.flag("fit_intercept", self.fit_intercept)
-        A: Any = estimator.data(self, X, fitting=True, sparse=True)
-        n, d = A.shape
-        validation = extras.require("sklearn.utils.validation", "ConstrainedLogisticRegression")
-        signs = self._signs(validation.column_or_1d(y, warn=True), n)
-        if sample_weight is None:
-            weights = np.ones(n)
-        else:
-            weights = checks.masses("sample_weight", sample_weight, length=n, dtype=float)
+        if y is None:
+            raise ValueError("ConstrainedLogisticRegression requires y to be passed, but the target y is None")
+        A, y = estimator.data(self, X, y, fitting=True, sparse=True)
+        weights = np.ones(A.shape[0])
+        if sample_weight is not None:
+            weights = checks.masses("sample_weight", sample_weight, length=A.shape[0], dtype=float)
+            some = weights > 0.0
+            A, y, weights = A[some], y[some], weights[some]
+        signs, d = self._signs(y), A.shape[1]
         if intercept:
-            ones = np.ones((n, 1))
+            ones = np.ones((A.shape[0], 1))
             A = sp.hstack([A, sp.csr_array(ones)], format="csr") if arrays.is_sparse(A) else np.hstack([A, ones])
         total = float(weights.sum())
         penalty = np.where(np.arange(A.shape[1]) < d, 1.0 / (C * total), 0.0)
@@ -182,11 +183,9 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
         self.intercept_ = self.result_.x[d:].copy() if intercept else np.zeros(1)
         return self
 
-    def _signs(self, y: Array, n: int) -> Array:
+    def _signs(self, y: Array) -> Array:
         """The classes as -1 and 1."""
         extras.require("sklearn.utils.multiclass", "an estimator").check_classification_targets(y)
-        if y.shape != (n,):
-            raise ValueError(f"y must have shape ({n},), got {y.shape}: inconsistent numbers of rows")
         self.classes_ = np.unique(y)
         if len(self.classes_) > 2:
             raise ValueError(

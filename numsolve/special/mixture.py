@@ -27,7 +27,8 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Result
 
-from ._directions import complement, log_norm_scaled
+from ._directions import log_norm_scaled
+from ._elementwise import evaluate
 from .vmf import vmf_sample
 
 if TYPE_CHECKING:
@@ -304,11 +305,11 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         """The rows, divided by their length, and which of them are zero."""
         least = {"ensure_min_samples": 2, "ensure_min_features": 2} if fitting else {}
         rows: Any = estimator.data(self, X, fitting=fitting, sparse=True, **least)
-        normalize = extras.require("sklearn.preprocessing", "VMFMixture").normalize
         largest = abs(rows).max(axis=1)
         largest = np.ravel(largest.toarray()) if arrays.is_sparse(rows) else largest
-        # The first keeps squares within the range of floats.
-        return normalize(normalize(rows, norm="max")), largest == 0.0
+        missing = largest == 0.0
+        rows = divided(rows, np.where(missing, 1.0, largest))  # so that squares are within the range of floats
+        return divided(rows, np.where(missing, 1.0, norms(rows))), missing
 
     def _joint(self, X: Any) -> Iterator[Array]:
         """The tables of `blocks`; a row of zeros is a missing observation, of density 1."""
@@ -323,6 +324,21 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.sparse = True
         return tags
+
+
+def norms(rows: Any) -> Array:
+    """Lengths of rows."""
+    squares = rows.multiply(rows).sum(axis=1) if arrays.is_sparse(rows) else np.vecdot(rows, rows)
+    return np.sqrt(np.ravel(squares))
+
+
+def divided(rows: Any, by: Array) -> Any:
+    """Each row over its number."""
+    if not arrays.is_sparse(rows):
+        return rows / by[:, None]
+    out = rows.copy()
+    out.data /= np.repeat(by, np.diff(out.indptr))
+    return out
 
 
 def expectation_maximisation(
@@ -425,14 +441,14 @@ def concentrations(R: Array, d: int, most: float) -> Array:
     kappa = np.minimum(R * (d - R * R) / (gap * (2.0 - gap)), most)
     v = np.full_like(kappa, 0.5 * d - 1.0)
     for _ in range(STEPS):
-        rest = complement(arrays.array_namespace(), v, kappa)  # 1 - A
-        A = 1.0 - rest
+        A = evaluate("iv_ratio", v, kappa)
+        rest = 1.0 - A
         with np.errstate(divide="ignore", invalid="ignore"):
             slope = rest * (1.0 + A) - (d - 1) * A / kappa
         slope = np.where(kappa > 0.0, slope, 1.0 / d)
         slope = np.where(kappa < 1e5 * d, slope, 0.5 * (d - 1) / np.maximum(kappa, 1.0) ** 2)
         new = np.clip(kappa - (gap - rest) / slope, 0.5 * kappa, most)
-        if np.all(np.abs(new - kappa) <= 1e-13 * new):
-            break
+        if np.all(np.abs(new - kappa) <= 1e-11 * new):
+            return new
         kappa = new
     return kappa

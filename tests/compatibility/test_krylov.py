@@ -30,6 +30,14 @@ def pyamgs(name, **settings):
     return lambda A, b, M: getattr(pyamg.krylov, name)(A, b, M=M, tol=RTOL, **settings)
 
 
+def from_the_right(A, b, M):
+    """SciPy's tfqmr ends elsewhere with any M, see below; so A M y = b, and x = M y."""
+    if M is None:
+        return spla.tfqmr(A, b, rtol=RTOL, maxiter=3000)
+    y, info = spla.tfqmr(spla.aslinearoperator(A) @ spla.aslinearoperator(M), b, rtol=RTOL, maxiter=3000)
+    return M @ y, info
+
+
 #: For a symmetric positive definite A and M.
 SYMMETRIC = {
     "scipy cg": scipys("cg", maxiter=3000),
@@ -42,7 +50,7 @@ GENERAL = {
     "scipy gmres": scipys("gmres", restart=40, maxiter=100),
     "scipy lgmres": scipys("lgmres", maxiter=300),
     "scipy gcrotmk": scipys("gcrotmk", maxiter=300),
-    "scipy tfqmr": scipys("tfqmr", maxiter=3000),
+    "scipy tfqmr": lambda A, b, M: from_the_right(A, b, M),
     "pyamg gmres": pyamgs("gmres", restart=40, maxiter=100),
     "pyamg fgmres": pyamgs("fgmres", restart=40, maxiter=100),
     "pyamg bicgstab": pyamgs("bicgstab", maxiter=3000),
@@ -89,7 +97,7 @@ def case(name):
         if name == "poisson_multigrid":
             return A, linear.poisson_multigrid(A)
         predict = linear.NPSDNet.shipped(2).predictor(A)
-        return A, spla.LinearOperator(A.shape, matvec=lambda r: predict(np.ravel(r)), dtype=float)
+        return A, spla.LinearOperator(A.shape, matvec=lambda r: predict(np.ravel(r)).astype(float), dtype=float)
     if name in {"tau", "circulant"}:
         A = fractional.RieszSplineOperator(fractional.good_n(500, 3), 3, 1.7)
         return A, getattr(A, f"{name}_preconditioner")()
@@ -143,3 +151,89 @@ def test_a_preconditioner_of_ours_saves_products_in_their_solver(name, solver):
     plain, _ = without(name, solver)
     assert residual <= LOOSE * RTOL
     assert products < plain
+
+
+@pytest.mark.xfail(reason="SciPy 1.17 takes residuals with and without M for one another", strict=False)
+def test_tfqmr_takes_scipys_own_preconditioner():
+    A = sp.csc_array(linear.problems.laplacian(20))
+    M = spla.LinearOperator(A.shape, spla.spilu(A, drop_tol=1e-2).solve)
+    b = right(A)
+    x, _ = spla.tfqmr(A, b, M=M, rtol=RTOL)
+    assert np.linalg.norm(b - A @ x) <= LOOSE * RTOL * np.linalg.norm(b)
+
+
+# -- theirs in ours --------------------------------------------------------------------------------
+
+OURS = {
+    "cg": lambda A, b, M: linear.cg(A, b, M=M, rtol=RTOL),
+    "cg, flexible": lambda A, b, M: linear.cg(A, b, M=M, rtol=RTOL, flexible=True),
+    "bicgstab": lambda A, b, M: linear.bicgstab(A, b, M=M, rtol=RTOL),
+    "gmres": lambda A, b, M: linear.gmres(A, b, M=M, rtol=RTOL),
+    "dcdm": lambda A, b, M: linear.dcdm(A, b, lambda r: r if M is None else M @ r, rtol=RTOL),
+}
+
+
+def theirs(name, A):
+    C = sp.csc_matrix(A)
+    if name == "spilu":
+        ilu = spla.spilu(C, drop_tol=1e-4, diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        return spla.LinearOperator(A.shape, ilu.solve)
+    if name == "splu":
+        return spla.LinearOperator(A.shape, spla.splu(C).solve)
+    make = {"smoothed aggregation": pyamg.smoothed_aggregation_solver, "Ruge": pyamg.ruge_stuben_solver}[name]
+    np.random.seed(0)  # PyAMG's own randomness
+    return make(C.tocsr()).aspreconditioner()
+
+
+@pytest.mark.parametrize("solver", OURS)
+@pytest.mark.parametrize("name", ["spilu", "splu", "smoothed aggregation", "Ruge"])
+def test_their_preconditioners_save_steps_in_our_solvers(name, solver):
+    A = jumping()
+    b = right(A)
+    plain, result = OURS[solver](A, b, None), OURS[solver](A, b, theirs(name, A))
+    assert result.success
+    assert np.linalg.norm(b - A @ result.x) <= 1.01 * RTOL * np.linalg.norm(b)
+    assert result.nit < plain.nit
+
+
+@pytest.mark.parametrize("solver", OURS)
+def test_their_operators_are_matrices_to_our_solvers(solver):
+    A = linear.problems.laplacian(15)
+    b = right(A)
+    x = spla.spsolve(A.tocsc(), b)
+    forms = [
+        spla.aslinearoperator(A),
+        2 * spla.aslinearoperator(A) @ spla.aslinearoperator(0.5 * sp.eye_array(225)),
+        spla.LinearOperator((225, 225), matvec=lambda v: A @ v, rmatvec=lambda v: A.T @ v, dtype=float),
+        pyamg.gallery.poisson((15, 15)) if abs(pyamg.gallery.poisson((15, 15)) - A).max() == 0 else A,
+        A.tocoo(),
+        sp.csc_matrix(A),
+        A.toarray(),
+    ]
+    for form in forms:
+        result = OURS[solver](form, b, None)
+        assert result.success
+        np.testing.assert_allclose(result.x, x, rtol=1e-6)
+
+
+# -- on a device -----------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", ["cg", "gmres", "minres"])
+def test_ssor_saves_products_in_cupys_solvers(method):
+    cupy = pytest.importorskip("cupy")
+    cusolve = pytest.importorskip("cupyx.scipy.sparse.linalg")
+    from cupyx.scipy.sparse import csr_matrix
+
+    A = jumping()
+    G = csr_matrix(tuple(cupy.asarray(part) for part in (A.data, A.indices, A.indptr)), shape=A.shape)
+    b = cupy.asarray(right(A))
+    steps = {}
+    for M in (None, linear.SSOR(G, 1.5)):
+        seen = []
+        x, info = getattr(cusolve, method)(G, b, M=M, tol=RTOL, callback=seen.append)
+        assert info == 0
+        assert float(cupy.linalg.norm(b - G @ x)) <= LOOSE * RTOL * float(cupy.linalg.norm(b))
+        steps[M is None] = len(seen)
+    assert steps[False] < steps[True]
