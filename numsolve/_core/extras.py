@@ -21,6 +21,7 @@ EXTRAS = {
     "dask": "distributed",
     "distributed": "distributed",
     "mpi4py": "distributed",
+    "sklearn": "sklearn",
 }
 
 
