@@ -1,4 +1,7 @@
-"""How the time of a derivative grows with the number of unknowns of a diffusion, beside jaxopt."""
+"""How the time of a derivative grows with the number of unknowns of a diffusion, beside jaxopt.
+
+On one thread `jax.pure_callback`, which jaxopt's side needs, waits for ever for larger arrays than these.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from _harness import Case, main
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    for n in (16, 32) if quick else (16, 32, 64, 128, 256):
+    for n in (16, 32) if quick else (16, 32, 64, 128):
         yield replace(diffusion_case(n), size=n * n, series="diffusion, N unknowns", repeats=5, budget=20.0)
 
 
