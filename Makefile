@@ -21,7 +21,7 @@ endif
 # Each test worker uses one BLAS thread; Numba keeps two, so that parallel kernels are tested as such.
 TEST_ENV = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2 MPLBACKEND=Agg
 
-.PHONY: quickstart test docs lint bench-quick benchmarks gpu clean
+.PHONY: quickstart test sweep docs lint bench-quick benchmarks gpu clean
 .NOTPARALLEL:
 
 quickstart: $(VENV)/.with-quickstart
@@ -29,6 +29,15 @@ quickstart: $(VENV)/.with-quickstart
 
 test: $(VENV)/.with-$(EXTRAS)
 	$(TEST_ENV) $(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+# Random calls into every public function; other ones each time, unless SEED says which. What a fault needs to be
+# seen again is in .sweep: faults.txt, and for each process that died its last call.
+CALLS ?= 100000
+SEED ?= $(shell date +%s)
+sweep: $(VENV)/.with-$(EXTRAS)
+	@mkdir -p .sweep && echo "SEED=$(SEED)"
+	$(TEST_ENV) CALLS=$(CALLS) SWEEP_SEED=$(SEED) SWEEP_RECORD=.sweep $(PY) -m pytest -n $(JOBS) --dist load \
+	  -o timeout=0 tests/robustness $(PYTEST_ARGS)
 
 docs: $(VENV)/.with-docs
 	MPLBACKEND=Agg $(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -63,7 +72,7 @@ gpu:
 
 clean:
 	rm -rf $(VENV) .asv build dist docs/_build docs/gallery docs/api/generated docs/api/backreferences
-	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .hypothesis .sweep .mypy_cache .pytest_cache .ruff_cache
 	find numsolve tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp file for each set of extras: a second call installs nothing.

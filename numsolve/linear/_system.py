@@ -35,6 +35,8 @@ ENDS = frozenset({Status.INTERRUPTED, Status.TIME_LIMIT, Status.STOPPED})
 ENDS_OF_METHODS = frozenset({Status.BREAKDOWN.value, Status.STAGNATED.value})
 #: A residual of so many roundings of the terms of A x and b is a rounding error.
 ROUNDINGS = 100
+#: The rounding error of one operation in double precision.
+UNIT = 2.0**-53
 #: What the words of other packages are called here.
 FOREIGN: Final = {
     "tol": "rtol",
@@ -86,6 +88,36 @@ def norm(v: Array) -> float:
     return arrays.norm(np, v)
 
 
+def root(square: float, v: Array) -> float:
+    """The norm of v, of which a kernel knows the square, unless that has left the range of floats."""
+    return math.sqrt(square) if 1e-280 < square < 1e300 else norm(v)
+
+
+def rounding(square: float, largest: float, n: int) -> float:
+    """The rounding errors of a residual in double precision, from the norm of |A| |x| + |b|."""
+    size = math.sqrt(square) if 1e-280 < square < 1e300 else math.sqrt(n) * largest
+    return UNIT * size
+
+
+def is_sure(size: float, noise: float, threshold: float) -> bool:
+    """Whether a residual meets the tolerance, its own rounding errors included."""
+    return size <= threshold and size + noise <= 1.1 * threshold
+
+
+def unsure(threshold: float, noise: float, eps: float, norm_b: float) -> tuple[Status, str]:
+    """How a run ends whose residual meets a tolerance that is no larger than its rounding errors."""
+    told = f"The tolerance is {threshold:.3g}, and rounding errors of the residual may be {noise:.3g}."
+    return (Status.ROUNDING if noise <= math.sqrt(eps) * norm_b else Status.STAGNATED), told
+
+
+def level(eps: float, size: float, norm_b: float) -> float:
+    """The residual that rounding errors excuse, where A x and b have terms of this size.
+
+    An x that has grown beyond all bounds, as that of a singular system may, excuses nothing.
+    """
+    return min(ROUNDINGS * eps * size, math.sqrt(eps) * norm_b)
+
+
 @dataclass
 class System:
     """A x = b with a start: one or more right-hand sides, NumPy arrays of one type, A canonical CSR."""
@@ -101,7 +133,13 @@ class System:
     ) -> System:
         """Check the arguments of a solver; the entries of A are looked at by those who read them."""
         began = perf_counter()
-        A = canonical(A)
+        return cls.of(canonical(A), b, x0, began, check_finite=check_finite)
+
+    @classmethod
+    def of(
+        cls, A: Matrix, b: ArrayLike, x0: ArrayLike | None, began: float, *, check_finite: bool = True
+    ) -> System:
+        """The same with a matrix that is canonical already."""
         n, given = A.shape[0], [b] if x0 is None else [b, x0]
         if not all(type(v) is np.ndarray and v.dtype == A.dtype for v in given):
             arrays.array_namespace(A=A, b=b, x0=x0)
@@ -155,6 +193,21 @@ class System:
         from ._cpu_cg import product
 
         return partial(product, unsigned(self.A.indptr), unsigned(self.A.indices), self.A.data)
+
+    def residual(self, x: Array, b: Array) -> tuple[Array, float, float]:
+        """The residual b - A x of contiguous vectors, its norm, and that of its own rounding errors."""
+        r = np.empty_like(b)
+        if not sp.issparse(self.A):
+            self._product_of_operator(x, r)
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.subtract(b, r, out=r)
+            return r, norm(r), float(np.finfo(b.dtype).eps) * norm(b)
+        from ._cpu_cg import residual
+
+        out = np.empty(4)
+        residual(unsigned(self.A.indptr), unsigned(self.A.indices), self.A.data, x, b, r, out)
+        rr, _, ss, most = out.tolist()
+        return r, root(rr, r), rounding(ss, most, b.size)
 
     def _product_of_operator(self, x: Array, out: Array) -> float:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -230,6 +283,8 @@ class _Run:
     true: float
     status: Status
     nit = 0
+    #: of the last residual, what may be rounding
+    noise = 0.0
 
     def __init__(self, system: System, b: Array, x0: Array | None) -> None:
         self.system, self.b = system, np.ascontiguousarray(b)
@@ -245,13 +300,8 @@ class _Run:
 
     def residual(self, x: Array) -> tuple[Array, float]:
         """The residual b - A x, and its norm."""
-        r = np.empty_like(self.b)
-        if math.isfinite(self.system.product(x, r)):
-            np.subtract(self.b, r, out=r)
-        else:
-            with np.errstate(over="ignore", invalid="ignore"):
-                np.subtract(self.b, r, out=r)
-        return r, norm(r)
+        r, size, self.noise = self.system.residual(x, self.b)
+        return r, size
 
     def leave(self, status: Status) -> None:
         """Let the start be the answer: the solve has ended before this right-hand side."""
@@ -312,8 +362,10 @@ class _Run:
                         break
                 it.extend(norms, code, x)
         assert it.status is not None
+        if (met := it.status is Status.CONVERGED) and not is_sure(it.residual, self.noise, it.threshold):
+            self._unsure()
         self.status, self.nit = it.status, it.nit
-        if it.status is Status.CONVERGED:
+        if met:
             self.x, self.true = it.x, it.residual
             return
         for x in scaled.best():
@@ -337,9 +389,13 @@ class _Run:
         """Say why the true residual falls no further: rounding errors, if it is as small as they are."""
         (x, true), eps = self.best(), float(np.finfo(self.b.dtype).eps)
         size = norm(x) * self.system.size(self.residual(x)[0]) + self.norm_b
-        # An x that has grown beyond all bounds, as that of a singular system may, excuses nothing.
-        tiny = true <= min(ROUNDINGS * eps * size, math.sqrt(eps) * self.norm_b) < math.inf
+        tiny = true <= level(eps, size, self.norm_b) < math.inf
         self.it.stop(Status.ROUNDING if tiny else why, f"The residual is {true:.3g}.")
+
+    def _unsure(self) -> None:
+        """The residual meets the tolerance, which is no larger than its own rounding errors."""
+        eps, it = float(np.finfo(self.b.dtype).eps), self.it
+        it.stop(*unsure(it.threshold, self.noise, eps, self.norm_b))
 
 
 def second(pair: tuple[Array, float]) -> float:

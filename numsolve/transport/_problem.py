@@ -214,16 +214,16 @@ def prepare(
     b: Weights,
     reg: float,
     *,
-    balanced: bool = True,
-    optional: tuple[bool, bool] = (False, False),
+    prices: tuple[float, float] | None = None,
     exact: bool = False,
 ) -> Problem:
     """Check the arguments of a solver and reduce them to a `Problem`.
 
-    Weights of different sums are an error if it should be `balanced`; else the mass is their geometric mean.
-    The rows, the columns may be without an allowed pair where this is `optional`. For `exact` transport reg
-    is zero, and the problem gets one from which exact transport is near.
+    Weights of different sums are an error, unless there are `prices` for deviations from them; rows, or
+    columns, whose price is finite may then be without an allowed pair. For `exact` transport reg is zero, and
+    the problem gets one from which exact transport is near.
     """
+    optional = (False, False) if prices is None else (prices[0] < math.inf, prices[1] < math.inf)
     refuse_traced(reg=reg)
     reg = checks.real("reg", reg, low=0.0, open_low=not exact)
     a = None if _is_empty(a) else a
@@ -233,7 +233,7 @@ def prepare(
     cost: Array = checks.array("M", M, xp=xp, ndim=2, empty=False, allow_inf=True)
     n, m = cost.shape
     given = p, q = weights_of(a, b, cost, xp)
-    mass, other = masses(xp, p, q, balanced=balanced)
+    mass, other = masses(xp, p, q, prices)
     p, q = p / mass, q / other
 
     rows, columns = _positive(xp, p), _positive(xp, q)
@@ -259,8 +259,10 @@ def prepare(
         high = float(xp.max(xp.where(xp.isfinite(cost), cost, low)))
     up: Array | float = 0.0
     over: Array | float = 0.0
-    if balanced and math.isfinite(high - low):
+    if prices is None and math.isfinite(high - low):
         cost, up, over, low, high = reduced(xp, cost, reg, low, high, forbidden=forbidden)
+    elif prices is not None and math.inf in prices and math.inf > high - low > WIDE * reg:
+        cost, up, over, low, high = _paid(xp, cost, of_rows=prices[0] == math.inf)
     if exact and math.isfinite(high - low):
         reg = sharp(xp, cost, low, high - low, max(cost.shape))
     resolved = reg >= UNIT * (high - low)
@@ -294,11 +296,19 @@ def weights_of(a: Weights, b: Weights, M: Array, xp: Namespace) -> tuple[Array, 
     )
 
 
-def masses(xp: Namespace, p: Array, q: Array, *, balanced: bool = True) -> tuple[float, float]:
-    """The sums of the weights, by which they are divided; in a balanced problem they have to agree."""
+def masses(
+    xp: Namespace, p: Array, q: Array, prices: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """By what the weights are divided: their sums, which in a balanced problem have to agree.
+
+    Under prices it is the mass of the plan where costs and reg are nothing, for both sides.
+    """
     mass, other = _total("a", xp, p), _total("b", xp, q)
-    if not balanced:
-        mass = other = math.sqrt(mass) * math.sqrt(other)
+    if prices is not None:
+        less, more = min(prices), max(prices)
+        share = 1.0 / (1.0 + less / more)  # of the dearer side
+        own, far = (mass, other) if prices[0] == more else (other, mass)
+        mass = other = own**share * far ** (1.0 - share)
     elif abs(mass - other) > MASS_TOLERANCE * max(mass, other):
         raise ValueError(
             f"a and b must have the same sum, got {mass:.10g} and {other:.10g}; "
@@ -340,6 +350,19 @@ def reduced(
     if abs(low) > span:
         return cost - low, low, 0.0, 0.0, span
     return cost, 0.0, 0.0, low, high
+
+
+def _paid(
+    xp: Namespace, cost: Array, *, of_rows: bool
+) -> tuple[Array, Array | float, Array | float, float, float]:
+    """Take off what a side that is met exactly pays in any case: the least entries of its rows, or columns.
+
+    Returns what `reduced` does.
+    """
+    least = xp.min(cost, axis=1 if of_rows else 0)
+    cost = cost - (least[:, None] if of_rows else least[None, :])
+    high = float(xp.max(xp.where(xp.isfinite(cost), cost, xp.zeros_like(cost))))
+    return (cost, least, 0.0, 0.0, high) if of_rows else (cost, 0.0, least, 0.0, high)
 
 
 def _total(name: str, xp: Namespace, weights: Array) -> float:

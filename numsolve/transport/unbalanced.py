@@ -113,7 +113,8 @@ def sinkhorn_unbalanced(
         ``inf`` on a side meets its marginal exactly.
     tol : float
         Largest error of the sums ``P 1 = a exp(-u / rho_a)`` and ``P' 1 = b exp(-v / rho_b)`` that hold at
-        the solution, in the 1-norm, relative to ``sqrt(sum(a) * sum(b))``. Where all costs are far from the
+        the solution, in the 1-norm, relative to the mass that the prices alone would move: the mean of
+        ``sum(a)`` and ``sum(b)``, in logarithms and weighted by the prices. Where all costs are far from the
         prices, so that nearly no mass is left, it is relative to what is left (see the notes).
     potentials_init, return_plan
         As in `numsolve.transport.solve`.
@@ -280,7 +281,7 @@ class UnbalancedProblem(Problem):
         total = float(xp.sum(r))
         u, v = self.centred(f, g, self.reg)
         kl = less * ((float(r @ u) + float(c @ v) - linear) / self.reg - self.L * total)
-        linear = less * (linear + self.offset * total)
+        linear = less * (linear + self.offset * total + self.shift_of(r, c))
         a, b = (float(xp.sum(w)) + left for w, left in zip((self.a, self.b), self.closed, strict=True))
         ab = a * b * self.mass
         entropy = self.reg * (kl - less * total + ab)
@@ -311,7 +312,8 @@ class UnbalancedProblem(Problem):
         u = least_in_rows(xp, self.M, v)
         # Both are right for the caller's cost with these constants, whose sum is `offset` or less.
         rest = self.offset - (up + over)
-        low = _dual(xp, u + up + rest, self.a, self.rho[0]) + _dual(xp, v + over, self.b, self.rho[1])
+        u, v = u + self.up + (up + rest), v + self.over + over
+        low = _dual(xp, u, self.a, self.rho[0]) + _dual(xp, v, self.b, self.rho[1])
         low += self.left_over
         high = math.inf
         if max(self.rho) < math.inf:
@@ -332,7 +334,7 @@ def prepare_unbalanced(
 ) -> UnbalancedProblem:
     """Check the arguments of a solver and reduce them; `name` is what the caller calls the prices."""
     rho = _prices(name, prices)
-    problem = prepare(M, a, b, reg, balanced=False, optional=(rho[0] < math.inf, rho[1] < math.inf))
+    problem = prepare(M, a, b, reg, prices=rho)
     fields: dict[str, Any] = {key.name: getattr(problem, key.name) for key in fields_of(problem)}
     xp, reg, mass = problem.xp, problem.reg, problem.mass
     with quiet():

@@ -19,18 +19,19 @@ import numpy as np
 
 from numsolve._core import checks
 from numsolve._core.keyboard import Holding
+from numsolve._core.limits import Limits
 from numsolve._core.plotting import new_figure
 from numsolve._core.result import Result, Status, deliver
-from numsolve.linear._system import FOREIGN, relaxation
+from numsolve.linear._system import FOREIGN, STOPS, System, canonical, relaxation
 from numsolve.linear.sor import sor
 from numsolve.linear.ssor import ssor
-from numsolve.linear.ssor_cg import ssor_cg
+from numsolve.linear.ssor_cg import compiled, ssor_cg
 
 from ._automatic import Automatic
 from ._clock import Clock
 from ._outcome import CAPPED, succeeded, was_ended
 from ._tuner import choices
-from .context import automatic_context
+from .context import automatic_context, context_of_canonical
 from .history import SequenceHistory
 from .smoothcb import SmoothCB
 from .tsallis import TsallisINF
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
     from .warm_start import Rule
 
 SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
+#: Settings with which SSOR-CG is the compiled iteration.
+USUAL = frozenset(
+    {"rtol", "atol", "stop", "maxiter", "callback", "progress", "time_limit", "check_finite"}
+)
 #: A solve that breaks down counts as this many times the largest cost of a solve that succeeded.
 FAILURE = 10.0
 
@@ -218,18 +223,28 @@ class TunedSolver:
     def _call(self, A: Matrix, b: ArrayLike, x0: ArrayLike | None, context: float | None) -> LinearResult:
         if self._automatic is not None:
             return self._call_automatic(self._automatic, A, b, x0, context)
+        # The compiled SSOR-CG looks at the matrix once, with all that follows.
+        canonical_A = canonical(A) if self.solver == "ssor_cg" and USUAL.issuperset(self.settings) else None
         if context is None and self.context is not None:
-            context = self.context(A, b) if callable(self.context) else automatic_context(A)
+            if callable(self.context):
+                context = self.context(A, b)
+            else:
+                context = automatic_context(A) if canonical_A is None else context_of_canonical(canonical_A)
         if context is not None:
             context = checks.real("context", context)
         checks.refuse_masked("b", b)
+        if canonical_A is not None:
+            A = canonical_A
         arm = self.tuner.suggest(context)
         start = self.warm_start.start(A, np.asarray(b)) if x0 is None and self.warm_start.depth else x0
         if self.cost == "time" and isinstance(self.solver, str) and self._compiled_in != os.getpid():
             self._solve(A, b, start, arm)
             self._compiled_in = os.getpid()
         began = perf_counter()
-        result = self._solve(A, b, start, arm)
+        if canonical_A is not None:
+            result: Any = self._solve_canonical(A, b, start, arm, **self.settings)
+        else:
+            result = self._solve(A, b, start, arm)
         seconds = perf_counter() - began
         with Holding() as ctrl_c:  # so that nothing is learned by half
             self._learn(result, arm, context, seconds)
@@ -269,7 +284,7 @@ class TunedSolver:
         if self.warm_start.depth:
             self.warm_start.remember(np.array(result[0] if isinstance(result, tuple) else result.x))
         if not was_ended(result):
-            cost = self._cost(result, seconds, repr(arm))
+            cost = self._cost(result, seconds, arm)
             self.tuner.observe(cost)
             known = float("nan") if context is None else float(context)
             self.history.append(arm, -1 if index is None else index, cost, known, seconds, succeeded(result))
@@ -279,13 +294,34 @@ class TunedSolver:
             return SOLVERS[self.solver](A, b, start, omega=arm, **self.settings)
         return self.solver(A, b, start, arm, **self.settings)
 
-    def _cost(self, result: Any, seconds: float, arm: str) -> float:
+    @staticmethod
+    def _solve_canonical(
+        A: Matrix,
+        b: ArrayLike,
+        start: ArrayLike | None,
+        omega: float,
+        *,
+        stop: str,
+        rtol: float = 1e-5,
+        atol: float = 0.0,
+        check_finite: bool = True,
+        **run: Any,
+    ) -> LinearResult:
+        """As `ssor_cg`, with what has been looked at."""
+        limits = Limits(**run)
+        checks.choice("stop", stop, STOPS)
+        check_finite = checks.flag("check_finite", check_finite)
+        system = System.of(A, b, start, perf_counter(), check_finite=check_finite)
+        loop: dict[str, Any] = {"stop": stop, "label": "SSOR-CG", "rtol": rtol, "atol": atol}
+        return compiled(system, limits, omega, {"check_finite": check_finite}, **loop)
+
+    def _cost(self, result: Any, seconds: float, arm: Any) -> float:
         if callable(self.cost):
             cost = float(self.cost(result))
         else:
-            cost = float(result[1] if isinstance(result, tuple) else np.sum(result.nit))
+            cost = float(result[1] if isinstance(result, tuple) else _total(result.nit))
             if self.cost == "time":
-                cost = self._clock.trimmed(arm, seconds, cost)
+                cost = self._clock.trimmed(repr(arm), seconds, cost)
         if succeeded(result):
             return cost
         # A solve that fails must not look cheap; but no failure makes the next one dearer.
@@ -383,6 +419,10 @@ class TunedSolver:
     def __repr__(self) -> str:
         name = self.solver if isinstance(self.solver, str) else getattr(self.solver, "__name__", "solver")
         return f"TunedSolver({name}, {self.tuner!r}, total cost {sum(self.history.costs):.6g})"
+
+
+def _total(steps: Any) -> Any:
+    return steps if type(steps) is int else np.sum(steps)
 
 
 def _refuse_unknown(solver: str, settings: dict[str, object]) -> None:
