@@ -23,6 +23,7 @@ COLOURS = {
     "mdot-tnt": "#14a3a8",
     "OTT": "#14a3a8",
     "regot": "#d65fae",
+    "scikit-learn": "#d98a1f",
     "jaxopt": "#7d8f1e",
     "diffrax": "#7d8f1e",
 }
@@ -57,7 +58,7 @@ STYLE = {
 def package(side: str) -> str:
     """What chooses the colour: "POT stored (log)" is POT, and "scipy" SciPy."""
     first = side.split(maxsplit=1)[0]
-    return {"scipy": "SciPy", "numpy": "NumPy"}.get(first, first)
+    return {"scipy": "SciPy", "LogisticRegressionCV": "scikit-learn"}.get(first, first)
 
 
 def looks(sides: list[str]) -> dict[str, dict]:
