@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numsolve._core.limits import Limits
-    from numsolve._core.typing import Array, ArrayLike, Namespace
+    from numsolve._core.typing import Array, ArrayLike, Dtype, Namespace
 
     #: Two potentials, of the sources and of the targets.
     Potentials: TypeAlias = tuple[Array, Array]
@@ -232,7 +232,7 @@ def prepare(
     xp = arrays.array_namespace(M=M, a=a, b=b)
     cost: Array = checks.array("M", M, xp=xp, ndim=2, empty=False, allow_inf=True)
     n, m = cost.shape
-    given = p, q = weights_of(a, b, cost, xp)
+    given = p, q = weights_of(xp, a, b, cost.shape, cost.dtype)
     mass, other = masses(xp, p, q, prices)
     p, q = p / mass, q / other
 
@@ -288,12 +288,12 @@ def _without(xp: Namespace, x: Array, chosen: Array) -> float:
     return float(xp.sum(xp.where(chosen, xp.zeros_like(x), x)))
 
 
-def weights_of(a: Weights, b: Weights, M: Array, xp: Namespace) -> tuple[Array, Array]:
+def weights_of(
+    xp: Namespace, a: Weights, b: Weights, shape: tuple[int, ...], dtype: Dtype
+) -> tuple[Array, Array]:
     """The weights of both sides, checked; uniform where they were left out."""
-    n, m = M.shape
-    return _weights("a", None if _is_empty(a) else a, n, M, xp), _weights(
-        "b", None if _is_empty(b) else b, m, M, xp
-    )
+    p, q = (_weights(xp, name, w, n, dtype) for name, w, n in zip("ab", (a, b), shape, strict=True))
+    return p, q
 
 
 def masses(
@@ -374,11 +374,11 @@ def _total(name: str, xp: Namespace, weights: Array) -> float:
     return total
 
 
-def _weights(name: str, value: Weights, length: int, M: Array, xp: Namespace) -> Array:
-    if value is None:
-        out: Array = xp.full((length,), 1.0 / length, dtype=M.dtype)
+def _weights(xp: Namespace, name: str, value: Weights, length: int, dtype: Dtype) -> Array:
+    if _is_empty(value):
+        out: Array = xp.full((length,), 1.0 / length, dtype=dtype)
         return out
-    return checks.masses(name, value, length=length, xp=xp, dtype=M.dtype)  # type: ignore[no-any-return]
+    return checks.masses(name, value, length=length, xp=xp, dtype=dtype)  # type: ignore[no-any-return]
 
 
 def _is_empty(value: Weights) -> bool:

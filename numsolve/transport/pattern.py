@@ -43,7 +43,7 @@ def _prepare(M: Any, a: Weights, b: Weights, reg: float) -> PatternProblem:
     n, m = whole.shape
     if n == 0 or m == 0:
         raise ValueError(f"M is empty (shape {whole.shape})")
-    p, q = weights_of(a, b, whole, np)
+    p, q = weights_of(np, a, b, whole.shape, whole.dtype)
     mass, other = masses(np, p, q)
     p, q = p / mass, q / other
     i = np.repeat(np.arange(n), np.diff(whole.indptr))

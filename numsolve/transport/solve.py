@@ -19,13 +19,14 @@ from ._batch import is_batch, solve_batch
 from ._foreign import KEYWORDS, SOLVE, refuse_traced
 from ._problem import prepare
 from ._small import solve_small
+from ._unbalanced import prepare_unbalanced
 from .exact import exact
 from .newton import newton
 from .pattern import solve_pattern
 from .sinkhorn import sweep
 from .sns import sparse_newton
 from .sparse.quadratic import quadratic
-from .unbalanced import newton_unbalanced, prepare_unbalanced, sweep_unbalanced
+from .unbalanced import newton_unbalanced, sweep_unbalanced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
