@@ -147,7 +147,10 @@ def _pivot(u, v, entering, cost, tree):
 
 @kernel
 def masses(a, b, tree):
-    """Compute the masses of the edges anew, each as a sum over what hangs on it; returns that of no pairs."""
+    """Compute the masses of the edges anew, each as a sum over what hangs on it; returns that of no pairs.
+
+    So rounding errors do not add up from pivot to pivot.
+    """
     parent, child, after, before, arc, up, flow, depth, level, price = tree
     n, N = a.size, a.size + b.size
     order = np.argsort(depth)
@@ -157,8 +160,8 @@ def masses(a, b, tree):
     missed = 0.0
     for k in range(N, 0, -1):
         v = order[k]
-        flow[v] = below[v] if up[v] else -below[v]
+        flow[v] = max(below[v] if up[v] else -below[v], 0.0)
         below[parent[v]] += below[v]
         if arc[v] < 0:
-            missed += abs(flow[v])
+            missed += flow[v]
     return missed

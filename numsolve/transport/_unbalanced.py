@@ -74,6 +74,17 @@ class Terms(NamedTuple):
         value = linear + entropy + left_over + self.penalty(xp, less * r, less * c, weights)  # (1)
         return {"value_linear": self.mass * linear, "value": self.mass * value, "kl": self.mass * kl}
 
+    def lower_bound(self, xp: Namespace, u: Array, v: Array, weights: Potentials) -> float:
+        """The dual function without entropy, at a pair that is feasible for the reduced cost.
+
+        The offset goes to u, and then from one to the other as much as is best.
+        """
+        (a, b), (rho_a, rho_b) = weights, self.rho
+        u = u + self.offset
+        excess = log_sum(xp, xp.log(a) - u / rho_a) - log_sum(xp, xp.log(b) - v / rho_b)
+        t = excess / (1 / rho_a + 1 / rho_b)
+        return dual_term(xp, u + t, a, rho_a) + dual_term(xp, v - t, b, rho_b)
+
     def penalty(self, xp: Namespace, r: Array, c: Array, weights: Potentials) -> float:
         """What the deviations of the row and column sums cost."""
         sides = zip(self.rho, (r, c), weights, strict=True)
@@ -152,15 +163,11 @@ class UnbalancedProblem(Problem):
 
         A side that has to be met exactly makes the plan infeasible by rounding: no upper bound then.
         """
-        xp, less, (up, over) = self.xp, math.exp(-self.L), self.shifts
+        xp, less = self.xp, math.exp(-self.L)
         u = self.centred(f, xp.zeros_like(self.b), self.reg)[0]
         v = least_in_columns(xp, self.M, u)
         u = least_in_rows(xp, self.M, v)
-        # Both are right for the caller's cost with these constants, whose sum is `offset` or less.
-        rest = self.offset - (up + over)
-        u, v = u + self.up + (up + rest), v + self.over + over
-        low = dual_term(xp, u, self.a, self.rho[0]) + dual_term(xp, v, self.b, self.rho[1])
-        low += self.left_over
+        low = self.terms.lower_bound(xp, u + self.up, v + self.over, (self.a, self.b)) + self.left_over
         high = math.inf
         if max(self.rho) < math.inf:
             r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)

@@ -95,17 +95,14 @@ class PricedClouds:
 
     def _bounds(self, u: Array, linear: float, sums: Potentials) -> tuple[float, float]:
         """Bounds of the least objective without entropy, as of `UnbalancedProblem`."""
-        xp, terms, (a, b) = self.xp, self.terms, self.weights
-        less, (up, over) = math.exp(-terms.L), terms.shifts
+        xp, terms, less = self.xp, self.terms, math.exp(-self.terms.L)
         v = self.t + self.pairs.T.least(u - self.s)
         u = self.s + self.pairs.least(v - self.t)
-        rest = terms.offset - (up + over)
-        low = dual_term(xp, u + (up + rest), a, terms.rho[0]) + dual_term(xp, v + over, b, terms.rho[1])
-        high = math.inf
+        low, high = terms.lower_bound(xp, u, v, self.weights), math.inf
         if max(terms.rho) < math.inf:
             r, c = sums
             high = less * (linear + terms.offset * float(xp.sum(r)))
-            high += terms.penalty(xp, less * r, less * c, (a, b))
+            high += terms.penalty(xp, less * r, less * c, self.weights)
         return terms.mass * low, terms.mass * high
 
 
