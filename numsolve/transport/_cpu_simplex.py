@@ -47,7 +47,7 @@ def pivots(i, j, cost, tol, n, tree, start, most):
 
     The entering pair is the most negative of a block of pairs.
     """
-    parent, child, after, before, arc, up, flow, depth, level, price = tree
+    level, price = tree[8], tree[9]
     pairs = cost.size
     block = max(16, int(pairs**0.5))
     for _ in range(most):
@@ -151,7 +151,7 @@ def masses(a, b, tree):
 
     So rounding errors do not add up from pivot to pivot.
     """
-    parent, child, after, before, arc, up, flow, depth, level, price = tree
+    parent, arc, up, flow, depth = tree[0], tree[4], tree[5], tree[6], tree[7]
     n, N = a.size, a.size + b.size
     order = np.argsort(depth)
     below = np.zeros(N + 1)

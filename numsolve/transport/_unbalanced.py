@@ -44,7 +44,7 @@ class Terms(NamedTuple):
 
     @property
     def shifts(self) -> tuple[float, float]:
-        """What u and v of the caller's problem have over those of the other: rho L, c where rho is infinite."""
+        """What u and v of the caller's problem have over those here: rho L, c where rho is infinite."""
         rho_a, rho_b = self.rho
         return (
             self.offset if rho_a == math.inf else rho_a * self.L,
@@ -262,9 +262,7 @@ class UnbalancedDual(DenseDual):
     def row_step(self, f: Array, g: Array, log_r: Array) -> Array:
         """Return the u that is best for the present v, and for the constant that both can exchange."""
         f = (f + self.reg * (self.log_a - log_r)) / (1 + self.reg / self.rho_a)
-        excess = log_sum(self.xp, self.log_a - f / self.rho_a) - log_sum(
-            self.xp, self.log_b - g / self.rho_b
-        )
+        excess = log_sum(self.xp, self.log_a - f / self.rho_a) - log_sum(self.xp, self.log_b - g / self.rho_b)
         return f + excess / (1 / self.rho_a + 1 / self.rho_b)
 
     def row_goal(self, f: Array) -> Array:

@@ -215,6 +215,11 @@ def prepare_clouds(
     if limits is not None:
         workers.deadline.set(limits, LAST_PASS)
     refuse_traced(X_a=X_a, X_b=X_b, a=a, b=b, reg=reg)
+    if checks.real("reg", reg) == 0.0:
+        raise ValueError(
+            "reg must be positive between clouds, got 0: exact transport takes the matrix of costs, as "
+            "transport.solve(scipy.spatial.distance.cdist(X_a, X_b, metric), a, b, reg=0)"
+        )
     reg = checks.real("reg", reg, low=0.0, open_low=True)
     cost = make_metric(metric, p)
     if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):

@@ -100,7 +100,8 @@ def solve_sample(
     b : array of shape (m,), optional
         Weights of the target, of the same sum; None or an empty list for ``1 / m`` each.
     reg : float
-        Regularisation, positive, in the unit of the cost.
+        Regularisation, positive, in the unit of the cost; exact transport needs the matrix of costs, see
+        `numsolve.transport.solve`.
     metric : {"sqeuclidean", "euclidean", "cityblock", "power", "cosine"} or compiled function
         The cost c(x, y): the squared Euclidean distance, the Euclidean distance, the sum of
         ``|x_k - y_k|``, that of ``|x_k - y_k| ** p``, one minus the cosine of the angle, or ``metric(x, y)``
@@ -111,8 +112,8 @@ def solve_sample(
         "auto" is "newton". "sinkhorn" makes sweeps in its place, for comparison.
     unbalanced : float or pair of float, optional
         What a deviation of the row sums from `a` and of the column sums from `b` costs, as in
-        `numsolve.transport.solve`. Costs are kept then, of 16 million pairs at most, and the result has no
-        `vjp`.
+        `numsolve.transport.solve`. Costs of 16 million pairs are kept then; beyond that all pairs are looked
+        at in each pass. The result has no `vjp`.
     tol : float
         Largest error of the marginals in the 1-norm, rows and columns together, relative to the mass.
     potentials_init : tuple of array, optional
