@@ -147,9 +147,9 @@ def solve(
     Notes
     -----
     Float32 arrays in NumPy are computed with in float64; plan and potentials come back as float32.
-    With ``reg=0`` the entropic solution at a small `reg` leaves few pairs that an optimal plan can use; an
-    assignment solver of SciPy or a network simplex method finds the plan there, and its prices are checked, and pairs added,
-    until they certify it among all pairs (``result.bounds``). `value` and `value_linear` are then the least
+    With ``reg=0`` the entropic solution at a small `reg` leaves few pairs that an optimal plan can use. There
+    SciPy's assignment solver or a network simplex method finds the plan; its prices are checked, and pairs
+    added, until they certify it among all pairs (``result.bounds``). `value` and `value_linear` are the least
     cost, and the history has the gap of these rounds. Such a plan jumps as the data change, and has no
     `vjp`. Where several plans are optimal, it is one of those with at most n + m - 1 pairs.
 
