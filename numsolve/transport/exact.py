@@ -32,7 +32,8 @@ from numsolve._core.result import ConvergenceWarning, Status, deliver
 from ._bounds import least_in_columns, least_in_rows, pieces
 from ._deadline import TimeUp
 from ._pairs import Pairs, united, vertex
-from ._problem import UNIT, VALUES, check_values
+from ._problem import VALUES, check_values
+from ._reduced import UNIT
 from ._semidual import DenseDual
 from .newton import newton
 

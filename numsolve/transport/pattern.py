@@ -14,7 +14,8 @@ import numpy as np
 from numsolve._core import checks
 
 from ._pattern import Pattern, PatternDual, PatternProblem, PatternSearch, with_data
-from ._problem import UNIT, masses, sharp, weights_of
+from ._problem import masses, weights_of
+from ._reduced import UNIT, sharp
 from .exact import exact
 from .newton import newton
 

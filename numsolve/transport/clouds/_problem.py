@@ -14,7 +14,8 @@ from numsolve._core import arrays, checks
 from numsolve._core.result import Status
 from numsolve.transport._deadline import TimeUp
 from numsolve.transport._foreign import refuse_traced
-from numsolve.transport._problem import MASS_TOLERANCE, UNIT, check_values
+from numsolve.transport._problem import MASS_TOLERANCE, check_values
+from numsolve.transport._reduced import UNIT
 
 from . import _generic
 from ._bounds import bounds
