@@ -19,7 +19,8 @@ from numsolve._core.unheard import unheard
 from ._ascent import FIRST_STAGE, STAGE_FACTOR
 from ._bounds import PIECE
 from ._foreign import refuse_traced
-from ._problem import MASS_TOLERANCE, UNIT, VALUES
+from ._problem import MASS_TOLERANCE, VALUES
+from ._reduced import UNIT
 from .result import TransportResult
 
 if TYPE_CHECKING:

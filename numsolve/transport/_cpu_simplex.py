@@ -47,7 +47,7 @@ def pivots(i, j, cost, tol, n, tree, start, most):
 
     The entering pair is the most negative of a block of pairs.
     """
-    parent, child, after, before, arc, up, flow, depth, level, price = tree
+    level, price = tree[8], tree[9]
     pairs = cost.size
     block = max(16, int(pairs**0.5))
     for _ in range(most):
@@ -147,8 +147,11 @@ def _pivot(u, v, entering, cost, tree):
 
 @kernel
 def masses(a, b, tree):
-    """Compute the masses of the edges anew, each as a sum over what hangs on it; returns that of no pairs."""
-    parent, child, after, before, arc, up, flow, depth, level, price = tree
+    """Compute the masses of the edges anew, each as a sum over what hangs on it; returns that of no pairs.
+
+    So rounding errors do not add up from pivot to pivot.
+    """
+    parent, arc, up, flow, depth = tree[0], tree[4], tree[5], tree[6], tree[7]
     n, N = a.size, a.size + b.size
     order = np.argsort(depth)
     below = np.zeros(N + 1)
@@ -157,8 +160,8 @@ def masses(a, b, tree):
     missed = 0.0
     for k in range(N, 0, -1):
         v = order[k]
-        flow[v] = below[v] if up[v] else -below[v]
+        flow[v] = max(below[v] if up[v] else -below[v], 0.0)
         below[parent[v]] += below[v]
         if arc[v] < 0:
-            missed += abs(flow[v])
+            missed += flow[v]
     return missed

@@ -19,13 +19,14 @@ from numsolve._core.result import Status
 
 from ._bounds import bounds, cost_of
 from ._foreign import refuse_traced
+from ._reduced import UNIT, WIDE, paid, reduced, sharp
 from .result import TransportResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numsolve._core.limits import Limits
-    from numsolve._core.typing import Array, ArrayLike, Namespace
+    from numsolve._core.typing import Array, ArrayLike, Dtype, Namespace
 
     #: Two potentials, of the sources and of the targets.
     Potentials: TypeAlias = tuple[Array, Array]
@@ -36,14 +37,6 @@ if TYPE_CHECKING:
 MASS_TOLERANCE = 1e-6
 #: Entries of a cost that is looked at some times even if the time is over.
 TIMELESS = 500_000
-#: The least entries of rows and columns are taken off a cost whose range falls below this share by that.
-#: It is looked at from a range of so many reg on.
-REDUCED, WIDE = 0.1, 1e4
-#: Rounding errors of the potentials are of this size, relatively; over eps they are exponents.
-UNIT = float(np.finfo(np.float64).eps)
-#: The regularisation from which exact transport starts, over the lower costs by the number of points; and how
-#: many rows and columns are looked at for these.
-SHARP, SAMPLED = 0.5, 500
 #: What a successful result says of its plan, in numbers.
 VALUES = ("value", "value_linear", "kl")
 
@@ -232,7 +225,7 @@ def prepare(
     xp = arrays.array_namespace(M=M, a=a, b=b)
     cost: Array = checks.array("M", M, xp=xp, ndim=2, empty=False, allow_inf=True)
     n, m = cost.shape
-    given = p, q = weights_of(a, b, cost, xp)
+    given = p, q = weights_of(xp, a, b, cost.shape, cost.dtype)
     mass, other = masses(xp, p, q, prices)
     p, q = p / mass, q / other
 
@@ -262,7 +255,7 @@ def prepare(
     if prices is None and math.isfinite(high - low):
         cost, up, over, low, high = reduced(xp, cost, reg, low, high, forbidden=forbidden)
     elif prices is not None and math.inf in prices and math.inf > high - low > WIDE * reg:
-        cost, up, over, low, high = _paid(xp, cost, of_rows=prices[0] == math.inf)
+        cost, up, over, low, high = paid(xp, cost, of_rows=prices[0] == math.inf)
     if exact and math.isfinite(high - low):
         reg = sharp(xp, cost, low, high - low, max(cost.shape))
     resolved = reg >= UNIT * (high - low)
@@ -288,12 +281,12 @@ def _without(xp: Namespace, x: Array, chosen: Array) -> float:
     return float(xp.sum(xp.where(chosen, xp.zeros_like(x), x)))
 
 
-def weights_of(a: Weights, b: Weights, M: Array, xp: Namespace) -> tuple[Array, Array]:
+def weights_of(
+    xp: Namespace, a: Weights, b: Weights, shape: tuple[int, ...], dtype: Dtype
+) -> tuple[Array, Array]:
     """The weights of both sides, checked; uniform where they were left out."""
-    n, m = M.shape
-    return _weights("a", None if _is_empty(a) else a, n, M, xp), _weights(
-        "b", None if _is_empty(b) else b, m, M, xp
-    )
+    p, q = (_weights(xp, name, w, n, dtype) for name, w, n in zip("ab", (a, b), shape, strict=True))
+    return p, q
 
 
 def masses(
@@ -317,54 +310,6 @@ def masses(
     return mass, other
 
 
-def sharp(xp: Namespace, cost: Array, low: float, span: float, points: int) -> float:
-    """A regularisation that leaves some pairs of a row: a share of the lower costs over the number of points.
-
-    Of the lower costs, as large ones may stand for forbidden pairs.
-    """
-    rows, columns = (slice(None, None, 1 + k // SAMPLED) for k in cost.shape)
-    sample = xp.sort(xp.reshape(cost[rows, columns], (-1,)))
-    lower = float(sample[sample.shape[0] // 4]) - low
-    if not 0.0 < lower < math.inf:
-        lower = span
-    return max(SHARP * lower / points, 2 * UNIT * span) if span > 0.0 else 1.0
-
-
-def reduced(
-    xp: Namespace, cost: Array, reg: float, low: float, high: float, *, forbidden: bool
-) -> tuple[Array, Array | float, Array | float, float, float]:
-    """Take off what would eat the digits of the potentials, and say what that is in each row and column.
-
-    The least entries of the rows, then those of the columns, if hardly anything is left; else an offset that
-    is large against the range. Returns the cost, both shifts, the least and the largest finite entry.
-    """
-    span = high - low
-    if span > WIDE * reg:
-        up = xp.min(cost, axis=1)
-        rest = cost - up[:, None]
-        over = xp.min(rest, axis=0)
-        rest = rest - over[None, :]
-        most = float(xp.max(xp.where(xp.isfinite(rest), rest, xp.zeros_like(rest)) if forbidden else rest))
-        if most <= REDUCED * span:
-            return rest, up, over, 0.0, most
-    if abs(low) > span:
-        return cost - low, low, 0.0, 0.0, span
-    return cost, 0.0, 0.0, low, high
-
-
-def _paid(
-    xp: Namespace, cost: Array, *, of_rows: bool
-) -> tuple[Array, Array | float, Array | float, float, float]:
-    """Take off what a side that is met exactly pays in any case: the least entries of its rows, or columns.
-
-    Returns what `reduced` does.
-    """
-    least = xp.min(cost, axis=1 if of_rows else 0)
-    cost = cost - (least[:, None] if of_rows else least[None, :])
-    high = float(xp.max(xp.where(xp.isfinite(cost), cost, xp.zeros_like(cost))))
-    return (cost, least, 0.0, 0.0, high) if of_rows else (cost, 0.0, least, 0.0, high)
-
-
 def _total(name: str, xp: Namespace, weights: Array) -> float:
     """The sum of weights that may each be as large as a number can be."""
     with np.errstate(over="ignore"):
@@ -374,11 +319,11 @@ def _total(name: str, xp: Namespace, weights: Array) -> float:
     return total
 
 
-def _weights(name: str, value: Weights, length: int, M: Array, xp: Namespace) -> Array:
-    if value is None:
-        out: Array = xp.full((length,), 1.0 / length, dtype=M.dtype)
+def _weights(xp: Namespace, name: str, value: Weights, length: int, dtype: Dtype) -> Array:
+    if _is_empty(value):
+        out: Array = xp.full((length,), 1.0 / length, dtype=dtype)
         return out
-    return checks.masses(name, value, length=length, xp=xp, dtype=M.dtype)  # type: ignore[no-any-return]
+    return checks.masses(name, value, length=length, xp=xp, dtype=dtype)  # type: ignore[no-any-return]
 
 
 def _is_empty(value: Weights) -> bool:

@@ -410,7 +410,7 @@ def test_a_row_without_weight_is_no_matter_where_rows_have_to_be_met(seed):
 @pytest.mark.parametrize("factor", [1e-12, 1e12])
 @pytest.mark.parametrize("rho", [(INF, 0.5), (0.5, INF)])
 def test_the_mass_of_the_side_that_is_not_met_changes_nothing(solve, rho, factor):
-    # P = a b' exp((u + v - M)/eps) stays as v moves by rho log(factor), and u back by (rho + eps) log(factor).
+    # v moves by rho log(factor), u back by (rho + eps) log(factor), and P = a b' exp((u + v - M)/eps) stays
     M, a, b = data()
     expected = transport.solve(M, a, b, 0.05, unbalanced=rho, tol=1e-13)
     weights = (a, factor * b) if rho[0] == INF else (factor * a, b)

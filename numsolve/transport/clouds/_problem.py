@@ -15,7 +15,8 @@ from numsolve._core.parallel import check_executor
 from numsolve._core.result import Status
 from numsolve.transport._deadline import TimeUp
 from numsolve.transport._foreign import refuse_traced
-from numsolve.transport._problem import MASS_TOLERANCE, UNIT, check_values
+from numsolve.transport._problem import MASS_TOLERANCE, check_values
+from numsolve.transport._reduced import UNIT
 
 from . import _generic
 from ._bounds import bounds
@@ -217,6 +218,11 @@ def prepare_clouds(
     if limits is not None:
         workers.deadline.set(limits, LAST_PASS)
     refuse_traced(X_a=X_a, X_b=X_b, a=a, b=b, reg=reg)
+    if checks.real("reg", reg) == 0.0:
+        raise ValueError(
+            "reg must be positive between clouds, got 0: exact transport takes the matrix of costs, as "
+            "transport.solve(scipy.spatial.distance.cdist(X_a, X_b, metric), a, b, reg=0)"
+        )
     reg = checks.real("reg", reg, low=0.0, open_low=True)
     cost = make_metric(metric, p)
     check_executor(executor)
