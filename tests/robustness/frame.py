@@ -309,7 +309,7 @@ def _clear(error: Any, names: list[str]) -> None:
     if not isinstance(error, ValueError | TypeError):
         raise Fault(f"{type(error).__name__} came out of a task: {error}") from error
     last = traceback.extract_tb(error.__traceback__)[-1]
-    if _of_a_user(last.filename):
+    if _of_a_user(last.filename) or "required positional argument" in str(error):
         return
     if not last.filename.startswith(PACKAGE):
         raise Fault(f"an error from inside {Path(last.filename).name}:{last.lineno}: {error!r}") from error
@@ -459,7 +459,7 @@ def _numbers(value: Any) -> np.ndarray:
     """The numbers in a value, as far as there are any."""
     try:
         x = np.asarray(value.data if sp.issparse(value) and value.format not in {"lil", "dok"} else value)
-    except ValueError:  # ragged
+    except (TypeError, ValueError):  # ragged, or a key of JAX
         return np.zeros(0)
     if x.dtype.kind == "O":
         x = np.asarray([v for v in x.ravel() if isinstance(v, float | complex)])

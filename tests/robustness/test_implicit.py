@@ -123,7 +123,7 @@ def make_kkt_optimality_fun(d: Draw) -> Call:
     def judge(got, obj, eq=None, ineq=None):
         assert callable(got)
 
-    args = (lambda x, t: (x**2).sum() * t, d.pick(None, lambda x, t: x.sum() - 1.0), None)
+    args = (lambda x, t: (x**2).sum() * t, d.pick(None, lambda x, t: x.sum() - 1.0))
     return Call(implicit.make_kkt_optimality_fun, args, {}, judge)
 
 
