@@ -196,7 +196,9 @@ def test_exponential_decay_halves_in_equal_times():
 def test_numbers_of_any_kinds_mix_in_schedules():
     decay = ExponentialDecay(np.longdouble(8.0), Fraction(1), np.float32(3))
     assert [decay(i) for i in range(4)] == pytest.approx([8.0, 4.0, 2.0, 1.0])
-    target = CostTarget(attempts=Fraction(4), start=Decimal("0.5"), low=Fraction(1, 10), band=np.longdouble(0.1))
+    target = CostTarget(
+        attempts=Fraction(4), start=Decimal("0.5"), low=Fraction(1, 10), band=np.longdouble(0.1)
+    )
     assert float(target.init()[0]) == 0.5
 
 

@@ -1,4 +1,4 @@
-"""Atoms before closed forms: hydrogen, oscillators, the functionals of libxc's formulas, counts of electrons."""
+"""Atoms before closed forms: hydrogen, oscillators, bounds of functionals, counts of electrons."""
 
 from __future__ import annotations
 
@@ -195,9 +195,17 @@ def solve_atoms(d: Draw) -> Call:
 calls = {
     f.__name__: f
     for f in (
-        hydrogenic_energy, ground_configuration, thomas_fermi_potential, vwn_lda, vwn_lsda, RadialMesh,
-        solve_radial_schroedinger, solve_radial_dirac, AtomDFT, solve_atoms,
-    )  # fmt: skip
+        hydrogenic_energy,
+        ground_configuration,
+        thomas_fermi_potential,
+        vwn_lda,
+        vwn_lsda,
+        RadialMesh,
+        solve_radial_schroedinger,
+        solve_radial_dirac,
+        AtomDFT,
+        solve_atoms,
+    )
 }
 TestAtomic = sweep(
     "atomic",

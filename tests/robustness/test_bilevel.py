@@ -22,7 +22,10 @@ def hypergradient(d: Draw) -> Call:
         if np.abs(theta).max(initial=0) > 1e50:
             return
         error = np.linalg.norm(dense(got.grad) - problem.exact_hypergradient(theta))
-        assert error <= float(got.error_bound) * 1.01 + 1e-9 * (1 + np.linalg.norm(theta)), (error, got.error_bound)
+        assert error <= float(got.error_bound) * 1.01 + 1e-9 * (1 + np.linalg.norm(theta)), (
+            error,
+            got.error_bound,
+        )
 
     settings = d.options(
         method=("implicit", "unrolled", "penalty"), tol=(1e-8, 1e-3), solve=("auto", "cg", "dense", "gmres"),
@@ -85,7 +88,8 @@ def bsvrb(d: Draw) -> Call:
             assert np.abs(dense(got.theta) - solution).max() <= 1e3 * float(tol) + 1e-6
 
     settings = d.options(
-        variant=("v2", "v1"), block_batch=(min(5, blocks), 1), alpha=(0.5, 1.0), gamma=("auto", 0.0), beta=(0.1, 1.0),
+        variant=("v2", "v1"), block_batch=(min(5, blocks), 1), alpha=(0.5, 1.0), gamma=("auto", 0.0),
+        beta=(0.1, 1.0),
         theta_estimator=("auto", "saga", "storm"), tol=(1e-6, 1e-2), maxiter=(50, 0, 1, 400),
     )  # fmt: skip
     settings = {"block_batch": 1, "maxiter": 50} | settings | {"step_theta": 0.005, "step_x": 0.5, "rng": 0}
