@@ -66,7 +66,7 @@ def _factor(name: str):
         v = np.ones(n, getattr(got, "dtype", float))
         y = got @ v
         assert y.shape == (n,)
-        if 1e-100 < np.abs(A).max() < 1e100:
+        if 1e-100 < np.abs(A).max(initial=0) < 1e100:
             assert np.isfinite(y).all()
             close(got @ (2 * v), 2 * y, 1e-4, 1e-4 * np.abs(y).max())
 

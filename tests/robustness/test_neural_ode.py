@@ -32,6 +32,11 @@ def _solution(got, y0, span, rate=1.0):
     close(got, truth, 1e-2, 1e-2 * np.abs(y0).max(initial=0) + 1e-5)
 
 
+def _end(d: Draw, settings: dict) -> float:
+    """Backwards too, where no other setting has a direction."""
+    return d.pick(1.0, 3.0) if settings.get("h0") or settings.get("ts") is not None else d.pick(1.0, -1.0)
+
+
 def odesolve(d: Draw) -> Call:
     def judge(got, f, y0, t_span, params=None, **settings):
         assert np.isfinite(np.asarray(got.y)).all()
@@ -51,7 +56,7 @@ def odesolve(d: Draw) -> Call:
     y0 = d.pick(np.ones(2), np.array([1.0]), np.array([[1.0, 2.0]]), 1.0)
     return Call(
         neural_ode.odesolve,
-        (_decay, y0, (0.0, d.pick(1.0, -1.0, 3.0)), d.pick(None, 2.0)),
+        (_decay, y0, (0.0, _end(d, settings)), d.pick(None, 2.0)),
         settings,
         judge,
         partial=True,
@@ -84,10 +89,10 @@ def heuristics(d: Draw) -> Call:
     settings = d.options(
         method=("tsit5", "dopri5", "bosh3"), rtol=(1e-6, 1e-3), atol=(1e-8, 1e-12),
         controller=("i", "pi", "pid"),
-        h0=(None, 0.01), maxiter=(None, 0, 1, 500),
+        maxiter=(None, 0, 1, 500),
     )  # fmt: skip
     y0 = d.rng().standard_normal(d.pick((2,), (1,), (2, 2)))
-    args = (_plain, (0.0, d.pick(1.0, -1.0, 5.0)), y0)
+    args = (_plain, (0.0, _end(d, settings)), y0)
     return Call(neural_ode.heuristics, args, settings | {"time_limit": 3.0}, judge, partial=True)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from numsolve._core import checks
 from numsolve.linear._system import canonical
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def automatic_context(A: Matrix) -> float:
     [-5.4, -6.36, -7.31]
     """
     A = canonical(A)
+    checks.finite("A", A.data)
     diagonal = float(np.abs(A.diagonal()).sum())
     delta = 2 - float(np.abs(A.data).sum()) / diagonal if diagonal else 0.0
     return float(-np.arcsinh(1000 * delta))
