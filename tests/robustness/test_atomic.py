@@ -173,6 +173,8 @@ def AtomDFT(d: Draw) -> Call:
 
     settings = _settings(d) | d.options(configuration=(None, "1s2 2s0", "1s1 2s0.5"))
     settings.pop("nucleus", None)
+    if not settings.get("configuration"):
+        settings.pop("temperature", None)  # it needs shells with room
     if settings.get("spin_polarized"):
         settings.pop("relativistic", None)
     return Call(atomic.AtomDFT, (d.pick(2.0, 3.0, "He", 10),), settings, judge)

@@ -158,6 +158,10 @@ def _bvp_settings(d: Draw) -> dict:
         weights=((0.5, 0.5), (0.3, 0.9), (1.0, 0.0)), definition=("rl", "rl", "caputo", "spectral"),
         reaction=(None, 1.0), preconditioner=("auto", None),
     )  # fmt: skip
+    if settings.get("method") == "spectral":
+        settings.pop("definition", None)
+    if settings.get("definition") == "spectral":
+        settings.pop("weights", None)
     return _interval(d, settings)
 
 
