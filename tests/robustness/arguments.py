@@ -172,7 +172,7 @@ def _read_only(x: np.ndarray) -> np.ndarray:
 
 def _with_duplicates(A: Any) -> Any:
     C = sp.coo_array(A)
-    rows, columns = (np.concatenate([k, k]) for k in C.coords)
+    rows, columns = (np.concatenate([k, k]) for k in (C.row, C.col))
     return sp.coo_array((np.concatenate([0.25 * C.data, 0.75 * C.data]), (rows, columns)), C.shape)
 
 
@@ -180,7 +180,7 @@ def _with_entries(A: Any, value: float) -> Any:
     C = sp.coo_array(A)
     if not min(C.shape):
         return A
-    where = [np.concatenate([k, [0]]) for k in C.coords]
+    where = [np.concatenate([k, [0]]) for k in (C.row, C.col)]
     return sp.csr_array(sp.coo_array((np.concatenate([C.data, [value]]), tuple(where)), C.shape))
 
 

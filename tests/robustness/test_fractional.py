@@ -78,6 +78,9 @@ def riesz_symbol(d: Draw) -> Call:
         if p > 12 or (theta > 3.14159).any() or (0 < theta.min(initial=9) < 1e-6):
             return
         s = p + 1 - alpha
+        if s <= 1:  # the series of p = 2 at the order two: of 2 - 2 cos(theta)
+            close(got, 2 - 2 * np.cos(theta), 1e-6, 1e-12)
+            return
 
         def side(x):
             if p % 2:
