@@ -187,6 +187,12 @@ BAD = {
         ValueError,
         "configuration must be given for 119 electrons",
     ),
+    "configuration a number": (
+        atom,
+        {"configuration": 3},
+        TypeError,
+        "configuration must be a string or a list of shells, got int",
+    ),
     "fractional Z": (atom, {"Z": 2.5}, ValueError, "configuration must be given for 2.5 electrons"),
     "no electrons": (atom, {"n_electrons": 0}, ValueError, "n_electrons must be a finite number above 0"),
     "empty shells": (

@@ -49,9 +49,10 @@ def minimize_bilevel(d: Draw) -> Call:
         if method in {"qn", "maid", "hoag"}:
             assert np.linalg.norm(slope) <= 2 * float(tol) + 1e-8 * (1 + np.linalg.norm(theta)), slope
 
+    theta = np.minimum(theta, 0.1)  # within the bounds
     settings = d.options(
         method=("qn", "maid", "hoag", "penalty"), tol=(1e-6, 1e-3), max_cost=(None, 10, 2000),
-        theta_bounds=(None, (-0.1, 0.1)), solve=("auto", "cg", "dense"), check=(True, False),
+        theta_bounds=(None, (-9.0, 0.2)), solve=("auto", "cg", "dense"), check=(True, False),
     )  # fmt: skip
     settings |= d.options(maxiter=(None, 0, 1, 30)) | {"time_limit": 3.0, "rng": 0}
     return Call(bilevel.minimize_bilevel, (problem, theta, x0), settings, judge)
