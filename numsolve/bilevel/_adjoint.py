@@ -332,9 +332,7 @@ class Adjoint:
             norm = max(norm, arrays.norm(xp, Cv))
             v = oracle.cross(lower.x, theta, Cv)
             if norm > 0.0:
-                norm = max(
-                    norm, arrays.norm(np, v) / arrays.norm(xp, Cv) if arrays.norm(xp, Cv) else 0.0
-                )
+                norm = max(norm, arrays.norm(np, v) / arrays.norm(xp, Cv) if arrays.norm(xp, Cv) else 0.0)
         self._v = v
         return norm
 

@@ -106,7 +106,9 @@ class Oracle:
         self.steps: dict[float, float] = {}
         self.batch_size, self._rng = batch_size, checks.generator(rng)
         self._batches: tuple[Array, ...] | None = None
-        self.low, self.high = self._box(problem.theta_bounds if theta_bounds is None else theta_bounds, called)
+        self.low, self.high = self._box(
+            problem.theta_bounds if theta_bounds is None else theta_bounds, called
+        )
         #: the last x and theta whose Hessian was factorised, the Hessian and the factor
         self._factor: tuple[Array, Array, tuple[Any, Any]] | None = None
         #: whether H is factorised in place of being multiplied

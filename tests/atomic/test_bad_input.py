@@ -187,6 +187,12 @@ BAD = {
         ValueError,
         "configuration must be given for 119 electrons",
     ),
+    "configuration a number": (
+        atom,
+        {"configuration": 3},
+        TypeError,
+        "configuration must be a string or a list of shells, got int",
+    ),
     "fractional Z": (atom, {"Z": 2.5}, ValueError, "configuration must be given for 2.5 electrons"),
     "no electrons": (atom, {"n_electrons": 0}, ValueError, "n_electrons must be a finite number above 0"),
     "empty shells": (
@@ -283,7 +289,12 @@ BAD = {
     ),
     "ground 119": (ground_configuration, {"Z": 119}, ValueError, "at most 118, got 119"),
     "density negative": (vwn_lda, {"n": [-1.0]}, ValueError, "n must be at least 0 everywhere, got -1"),
-    "density huge": (vwn_lda, {"n": [1e250]}, ValueError, r"n must be at most 1e\+200 everywhere, got 1e\+250"),
+    "density huge": (
+        vwn_lda,
+        {"n": [1e250]},
+        ValueError,
+        r"n must be at most 1e\+200 everywhere, got 1e\+250",
+    ),
     "density of a spin huge": (
         vwn_lsda,
         {"n_up": [1.0], "n_down": [1e305]},

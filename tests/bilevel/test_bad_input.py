@@ -186,7 +186,8 @@ def test_settings_of_the_blocks_are_refused(settings, message):
 
 
 @pytest.mark.parametrize(
-    ("theta", "error"), [(np.array([1, 2, 3]), TypeError), (np.ma.masked_array(THETA), TypeError), ("x", TypeError)]
+    ("theta", "error"),
+    [(np.array([1, 2, 3]), TypeError), (np.ma.masked_array(THETA), TypeError), ("x", TypeError)],
 )
 def test_the_point_of_a_hypergradient_is_called_theta(theta, error):
     with pytest.raises(error, match="theta (must|is)"):

@@ -66,6 +66,16 @@ BAD = {
         TypeError,
         "solve must be a word, a function or a factorisation",
     ),
+    "obj a number": (
+        lambda: implicit.make_kkt_optimality_fun(3.0),
+        TypeError,
+        "obj must be callable, got 3.0",
+    ),
+    "eq a word": (
+        lambda: implicit.make_kkt_optimality_fun(lambda x, t: x @ x, "x"),
+        TypeError,
+        "eq must be callable, got 'x'",
+    ),
     "args None": (
         lambda: root_vjp(square, X, None, np.ones(2)),
         TypeError,

@@ -34,8 +34,17 @@ def _linear(name: str):
 
     def make(d: Draw) -> Call:
         A, rng = _matrix(d, positive=name in {"solve_cg", "solve_cholesky"})
-        settings = d.options(transpose=(False, True), ridge=(None, 0.1), tol=(None, 1e-8), maxiter=(None, 500))
-        return Call(getattr(implicit, name), (d.sparse(A), rng.standard_normal(len(A))), settings, judge, raises=RAISED, warns=True)
+        settings = d.options(
+            transpose=(False, True), ridge=(None, 0.1), tol=(None, 1e-8), maxiter=(None, 500)
+        )
+        return Call(
+            getattr(implicit, name),
+            (d.sparse(A), rng.standard_normal(len(A))),
+            settings,
+            judge,
+            raises=RAISED,
+            warns=True,
+        )
 
     return make
 
@@ -65,7 +74,8 @@ def _product(name: str):
         matrix = A
         theta, c = rng.standard_normal(len(A)), rng.standard_normal(len(A))
         settings = d.options(
-            solve=("auto", "dense", "cg", "gmres", "bicgstab", "lsmr", "host", "cholesky"), symmetric=(True, False),
+            solve=("auto", "dense", "cg", "gmres", "bicgstab", "lsmr", "host", "cholesky"),
+            symmetric=(True, False),
             check=(False, True), tol=(None, 1e-8), info=(False, True),
         )  # fmt: skip
         if settings.get("solve") in {"cg", "cholesky"}:
@@ -123,7 +133,7 @@ def make_kkt_optimality_fun(d: Draw) -> Call:
     def judge(got, obj, eq=None, ineq=None):
         assert callable(got)
 
-    args = (lambda x, t: (x**2).sum() * t, d.pick(None, lambda x, t: x.sum() - 1.0), None)
+    args = (lambda x, t: (x**2).sum() * t, d.pick(None, lambda x, t: x.sum() - 1.0))
     return Call(implicit.make_kkt_optimality_fun, args, {}, judge)
 
 

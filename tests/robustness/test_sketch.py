@@ -51,14 +51,20 @@ def sketch_project(d: Draw) -> Call:
         size = np.linalg.norm(b / (np.abs(b).max() or 1.0)) * np.abs(b).max()
         r = A @ x - b
         length = np.sqrt((r * r).sum())
-        assert length <= max(float(rtol) * size, float(atol)) * 1.001 + 100 * eps(got.x) * (
-            np.abs(A) @ np.abs(x) + np.abs(b)
-        ).sum()
+        assert (
+            length
+            <= max(float(rtol) * size, float(atol)) * 1.001
+            + 100 * eps(got.x) * (np.abs(A) @ np.abs(x) + np.abs(b)).sum()
+        )
 
     kinds = ("kaczmarz", "gaussian", "block", "sparse-sign")
-    settings = d.options(kind=kinds, block=(None, min(2, len(A)), 1), rtol=(1e-6, 0.1, 1e-3), atol=(0.0, 1.0), rng=(0, 3))
+    settings = d.options(
+        kind=kinds, block=(None, min(2, len(A)), 1), rtol=(1e-6, 0.1, 1e-3), atol=(0.0, 1.0), rng=(0, 3)
+    )
     settings |= {"time_limit": 2.0}
-    return Call(sketch.sketch_project, (d.sparse(A), b), settings | d.options(maxiter=(None, 0, 1, 40)), judge)
+    return Call(
+        sketch.sketch_project, (d.sparse(A), b), settings | d.options(maxiter=(None, 0, 1, 40)), judge
+    )
 
 
 def make_sketch(d: Draw) -> Call:
@@ -149,13 +155,13 @@ def _valley(d: Draw, *factors: float):
     def hess(x):
         return factor * (Q + np.diag(12 * power * (x - target) ** 2))
 
-    return n, rng, target, fun, jac, hess
+    return n, rng, fun, jac, hess
 
 
 def _least(name: str):
     def make(d: Draw) -> Call:
         # the published method has an absolute tolerance
-        n, rng, target, fun, jac, hess = _valley(d, *((1e-9, 1e9) if name == "minimize" else ()))
+        n, rng, fun, jac, hess = _valley(d, *((1e-9, 1e9) if name == "minimize" else ()))
         settings = {"jac": jac, "hess": hess, "rng": 0}
         row = None
         if n > 1 and d.seldom(2):
@@ -173,7 +179,10 @@ def _least(name: str):
             if row is not None:  # the part that no multiple of the row takes
                 g = g - row[0] * (row[0] @ g) / (row[0] @ row[0])
                 assert abs(float(row[0] @ got.x) - 1.0) <= 1e-2
-            assert np.linalg.norm(g) <= 1e-2 * np.linalg.norm(jac(np.zeros(n))) + 1e-9 * np.abs(hess(got.x)).max()
+            assert (
+                np.linalg.norm(g)
+                <= 1e-2 * np.linalg.norm(jac(np.zeros(n))) + 1e-9 * np.abs(hess(got.x)).max()
+            )
             close(got.fun, fun(got.x), 1e-9)
 
         x0 = rng.standard_normal(n) * d.pick(1.0, 0.0, 10.0)

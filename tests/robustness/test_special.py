@@ -114,8 +114,7 @@ def _matern_points(d: Draw):
     n = d.size(0, 4)
     r = np.array([d.pick(1.0, 0.0, 0.3, 1e-9, 5.0, 80.0, 1e-200) for _ in range(n)])
     nu = d.pick(1.5, 0.5, 2.5, 0.01, 3.3, 30.0, 300.0)
-    args = (r, nu) + ((d.pick(1.0, 0.1, 20.0),) if d.seldom(2) else ())
-    return args
+    return (r, nu) + ((d.pick(1.0, 0.1, 20.0),) if d.seldom(2) else ())
 
 
 def _matern_judge(got, r, nu, length=1.0):
@@ -152,7 +151,9 @@ def matern_log_det(d: Draw) -> Call:
             return
         C = np.array([[_correlation(float(a), float(nu), float(length)) for a in row] for row in r])
         value = np.linalg.slogdet(C + float(noise) * np.eye(len(C)))
-        close(got[0], value[1], 1e-6, 1e-6 * max(1.0, np.linalg.cond(C + float(noise) * np.eye(len(C))) * 1e-9))
+        close(
+            got[0], value[1], 1e-6, 1e-6 * max(1.0, np.linalg.cond(C + float(noise) * np.eye(len(C))) * 1e-9)
+        )
         assert np.isfinite(got).all()
 
     settings = d.options(length=(1.0, 0.2, 5.0), noise=(0.0, 0.1, 1e-8))
@@ -247,7 +248,10 @@ def vmf_fit(d: Draw) -> Call:
         args, settings = (), {"R": d.pick(0.5, 1e-3, 0.999), "d": dim}
     else:
         n = d.size(2, 6)
-        args, settings = (_unit(d, n, dim),), d.options(weights=(d.rng().uniform(0.1, 1, n),), normalize=(True, False))
+        args, settings = (
+            (_unit(d, n, dim),),
+            d.options(weights=(d.rng().uniform(0.1, 1, n),), normalize=(True, False)),
+        )
     return Call(special.vmf_fit, args, settings | d.options(tol=(1e-15, 1e-8), maxiter=(50, 1)), judge)
 
 

@@ -41,7 +41,10 @@ def _balanced(got, a, b, M, tol):
     assert np.abs(plan.sum(0) - b).sum() <= room + abs(a.sum() - b.sum())
     finite = np.where(np.isfinite(M), M, 0.0)
     linear = float((finite * plan).sum())
-    assert abs(float(got.value_linear) - linear) <= 1e-5 * abs(linear) + 1e3 * eps(got.plan) * np.abs(finite).max() * mass
+    assert (
+        abs(float(got.value_linear) - linear)
+        <= 1e-5 * abs(linear) + 1e3 * eps(got.plan) * np.abs(finite).max() * mass
+    )
 
 
 def _entropic(got, a, b, M, reg, tol):
@@ -57,7 +60,9 @@ def _entropic(got, a, b, M, reg, tol):
             g = -logsumexp(K + (f + loga)[:, None], axis=0)
         plan = np.exp(K + (f + loga)[:, None] + (g + logb)[None])
         got = dense(got.plan) / a.sum()
-        assert np.abs(got - plan).sum() <= 1e-3 + 100 * tol / a.sum() + 1e4 * eps(got), np.abs(got - plan).sum()
+        assert np.abs(got - plan).sum() <= 1e-3 + 100 * tol / a.sum() + 1e4 * eps(got), np.abs(
+            got - plan
+        ).sum()
 
 
 def _tol(tol) -> float:
@@ -73,11 +78,18 @@ def sinkhorn(d: Draw) -> Call:
             _entropic(got, a, b, M, float(reg), _tol(tol))
 
     settings = d.options(
-        method=("auto", "scaling", "stabilized", "log", "plan"), overrelaxation=("auto", 1.0, 1.5), tol=(1e-9, 1e-4),
+        method=("auto", "scaling", "stabilized", "log", "plan"), overrelaxation=("auto", 1.0, 1.5),
+        tol=(1e-9, 1e-4),
         return_plan=(True, False),
     )  # fmt: skip
     reg = d.pick(0.1, 1.0, 0.01, 10.0) * float(np.max(M) or 1.0)
-    return Call(transport.sinkhorn, (d.pick(a, None), d.pick(b, None), M, reg), settings | _limits(d), judge)
+    return Call(
+        transport.sinkhorn,
+        (d.pick(a, None), d.pick(b, None), M, reg),
+        settings | _limits(d),
+        judge,
+        partial=True,
+    )
 
 
 def _limits(d: Draw) -> dict:
@@ -94,7 +106,7 @@ def sinkhorn_newton_sparse(d: Draw) -> Call:
 
     settings = d.options(n_sinkhorn=(20, 0, 2), density=(None, 0.5), tol=(1e-9, 1e-4))
     reg = d.pick(0.1, 1.0, 0.02) * float(np.max(M) or 1.0)
-    return Call(transport.sinkhorn_newton_sparse, (a, b, M, reg), settings | _limits(d), judge)
+    return Call(transport.sinkhorn_newton_sparse, (a, b, M, reg), settings | _limits(d), judge, partial=True)
 
 
 def sinkhorn_unbalanced(d: Draw) -> Call:
@@ -108,7 +120,12 @@ def sinkhorn_unbalanced(d: Draw) -> Call:
         assert np.isfinite(plan).all()
         assert (plan >= 0).all()
         spread = np.abs(M).max()
-        if np.isfinite(M).all() and spread < 1e50 and 1e-3 < reg / spread < 1e3 and 1e-3 < reg_m / spread < 1e3:
+        if (
+            np.isfinite(M).all()
+            and spread < 1e50
+            and 1e-3 < reg / spread < 1e3
+            and 1e-3 < reg_m / spread < 1e3
+        ):
             with np.errstate(divide="ignore"):
                 loga, logb = np.log(a), np.log(b)
             K, g, share = -M / reg, np.zeros(M.shape[1]), reg_m / (reg_m + reg)
@@ -116,18 +133,22 @@ def sinkhorn_unbalanced(d: Draw) -> Call:
                 f = -share * logsumexp(K + (g + logb)[None], axis=1)
                 g = -share * logsumexp(K + (f + loga)[:, None], axis=0)
             truth = np.exp(K + (f + loga)[:, None] + (g + logb)[None])
-            assert np.abs(plan - truth).sum() <= (1e-3 + 100 * _tol(tol) + 1e4 * eps(got.plan)) * max(1.0, truth.sum())
+            assert np.abs(plan - truth).sum() <= (1e-3 + 100 * _tol(tol) + 1e4 * eps(got.plan)) * max(
+                1.0, truth.sum()
+            )
 
     settings = d.options(tol=(1e-9, 1e-4), return_plan=(True, False))
     size = float(np.max(M) or 1.0)
     args = (a, b * d.pick(1.0, 2.0), M, d.pick(0.1, 1.0) * size, d.pick(1.0, 0.1) * size)
-    return Call(transport.sinkhorn_unbalanced, args, settings | _limits(d), judge)
+    return Call(transport.sinkhorn_unbalanced, args, settings | _limits(d), judge, partial=True)
 
 
 def solve(d: Draw) -> Call:
     a, b, M = _problem(d)
 
-    def judge(got, M, a=None, b=None, reg=None, tol=1e-9, reg_type="KL", unbalanced=None, return_plan=True, **_):
+    def judge(
+        got, M, a=None, b=None, reg=None, tol=1e-9, reg_type="KL", unbalanced=None, return_plan=True, **_
+    ):
         if not return_plan or np.ndim(M) != 2:
             return
         a, b, M = _read(a, b, M)
@@ -140,18 +161,27 @@ def solve(d: Draw) -> Call:
                 rows = np.kron(np.eye(n), np.ones(m))
                 columns = np.kron(np.ones(n), np.eye(m))
                 b = b * a.sum() / b.sum()
-                exact = scipy.optimize.linprog(M.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([a, b]))
+                exact = scipy.optimize.linprog(
+                    M.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([a, b])
+                )
                 if exact.status == 0:
                     assert abs(float(got.value) - exact.fun) <= 1e-4 * (np.abs(M).max() * a.sum())
         else:
             _entropic(got, a, b, M, float(reg), _tol(tol))
 
     settings = d.options(
-        method=("auto", "newton", "sinkhorn", "sinkhorn_log", "sns"), tol=(1e-9, 1e-4), reg_type=("KL", "KL", "L2"),
+        method=("auto", "newton", "sinkhorn", "sinkhorn_log", "sns"), tol=(1e-9, 1e-4),
+        reg_type=("KL", "KL", "L2"),
         return_plan=(True, False),
     )  # fmt: skip
     reg = d.pick(0.1, 1.0, None, 0.0, 0.01)
-    return Call(transport.solve, (M, d.pick(a, None, []), d.pick(b, None), reg), settings | _limits(d), judge)
+    return Call(
+        transport.solve,
+        (M, d.pick(a, None, []), d.pick(b, None), reg),
+        settings | _limits(d),
+        judge,
+        partial=True,
+    )
 
 
 def quadratic(d: Draw) -> Call:
@@ -163,12 +193,16 @@ def quadratic(d: Draw) -> Call:
         a, b, M = _read(a, b, M)
         _balanced(got, a, b, M, _tol(tol))
         plan, reg = dense(got.plan), float(reg)
-        if 1e-3 < reg < 1e3 and 1e-4 < np.abs(M).max() < 1e3:  # one potential for each side explains the support
+        if (
+            1e-3 < reg < 1e3 and 1e-4 < np.abs(M).max() < 1e3
+        ):  # one potential for each side explains the support
             slope = M + reg * plan
             assert np.isfinite(slope).all()
 
     settings = d.options(tol=(1e-8, 1e-4), return_plan=(True, False))
-    return Call(transport.quadratic, (a, b, M, d.pick(1.0, 0.1, 10.0)), settings | _limits(d), judge)
+    return Call(
+        transport.quadratic, (a, b, M, d.pick(1.0, 0.1, 10.0)), settings | _limits(d), judge, partial=True
+    )
 
 
 def sparsity_constrained(d: Draw) -> Call:
@@ -181,10 +215,13 @@ def sparsity_constrained(d: Draw) -> Call:
             assert (plan >= -1e-12).all()
 
     settings = d.options(
-        formulation=("perspective", "dual", "semidual"), axis=(0, 1), rounding=(None, "support"), tol=(1e-8, 1e-4)
+        formulation=("perspective", "dual", "semidual"),
+        axis=(0, 1),
+        rounding=(None, "support"),
+        tol=(1e-8, 1e-4),
     )
     args = (a, b, M, d.pick(1.0, 0.1), d.pick(2, 1, 4))
-    return Call(transport.sparsity_constrained, args, settings | _limits(d), judge)
+    return Call(transport.sparsity_constrained, args, settings | _limits(d), judge, partial=True)
 
 
 def solve_many(d: Draw) -> Call:
@@ -225,7 +262,7 @@ def solve_sample(d: Draw) -> Call:
     weights = (_weights(rng, len(X), d), _weights(rng, len(Y), d)) if d.seldom(3) else ()
     settings = {"reg": size * d.pick(1.0, 0.1, 10.0), "metric": metric}
     settings |= d.options(tol=(1e-6, 1e-3), method=("auto",), return_plan=(True, False))
-    return Call(transport.solve_sample, (X, Y, *weights), settings | _limits(d), judge)
+    return Call(transport.solve_sample, (X, Y, *weights), settings | _limits(d), judge, partial=True)
 
 
 def sinkhorn_divergence(d: Draw) -> Call:
@@ -240,16 +277,19 @@ def sinkhorn_divergence(d: Draw) -> Call:
             assert value >= -1e-3 * size
 
     settings = {"reg": factor**2 * d.pick(1.0, 0.3)} | d.options(tol=(1e-6, 1e-3))
-    return Call(transport.sinkhorn_divergence, (X, d.pick(Y, X)), settings | _limits(d), judge)
+    return Call(transport.sinkhorn_divergence, (X, d.pick(Y, X)), settings | _limits(d), judge, partial=True)
 
 
 calls = {
     f.__name__: f
     for f in (
-        sinkhorn, sinkhorn_newton_sparse, sinkhorn_unbalanced, solve, quadratic, sparsity_constrained, solve_many,
-        solve_sample, sinkhorn_divergence,
+        sinkhorn, sinkhorn_newton_sparse, sinkhorn_unbalanced, solve, quadratic, sparsity_constrained,
+        solve_many, solve_sample, sinkhorn_divergence,
     )
 }  # fmt: skip
 TestTransport = sweep(
-    "transport", calls, without={"CloudPlan": "made by solve_sample"}, seldom=("solve_many", "sparsity_constrained")
+    "transport",
+    calls,
+    without={"CloudPlan": "made by solve_sample"},
+    seldom=("solve_many", "sparsity_constrained"),
 )

@@ -84,7 +84,7 @@ class Part:
 
 
 def usual(args: Sequence[Any], name: str = "args") -> tuple[Any, ...]:
-    """The arguments, a sequence of the name, with sparse matrices of floats whose entries can be exchanged."""
+    """The arguments, called `name`, with sparse matrices of floats whose entries can be exchanged."""
 
     def exchangeable(leaf: Any) -> Any:
         if not arrays.is_sparse(leaf):

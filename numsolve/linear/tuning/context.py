@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from numsolve._core import checks
 from numsolve.linear._system import canonical, unsigned
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def automatic_context(A: Matrix) -> float:
     >>> [round(linear.automatic_context(linear.problems.laplacian(9, shift=c)), 2) for c in (0, 1, 10)]
     [-5.4, -6.36, -7.31]
     """
-    return context_of_canonical(canonical(A))
+    A = canonical(A)
+    checks.finite("A", A.data)
+    return context_of_canonical(A)
 
 
 def context_of_canonical(A: Matrix) -> float:

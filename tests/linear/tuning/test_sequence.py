@@ -72,6 +72,11 @@ def test_the_solver_learns_and_every_system_is_solved():
     assert isinstance(solver.tuner, linear.SmoothCB)
 
 
+def test_the_automatic_context_of_what_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="A must hold finite numbers"):
+        linear.automatic_context([[1.0, 0.0], [0.0, float("inf")]])
+
+
 def test_the_automatic_context_orders_the_shifts():
     shifts = [-0.14, -0.01, 0.0, 0.05, 0.4, 3.0, 100.0]
     contexts = [linear.automatic_context(laplacian(8, shift=s)) for s in shifts]
