@@ -46,7 +46,7 @@ def inner(function: Any = None, **options: Any) -> Any:
     if function is None:
         return functools.partial(inner, **options)
     # Where additions may be reordered, each compilation may order them otherwise. A process that has compiled
-    # such a function by itself would call that one, and later processes the one that was cached in its caller.
+    # such a function by itself would call that one, and later processes the one cached with its caller.
     placed = {"forceinline": True} if options.get("fastmath") else {}
     return njit(**{**_COMMON, "no_cpython_wrapper": True, **placed, **options})(function)
 
