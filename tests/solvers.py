@@ -16,8 +16,18 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import aslinearoperator
 
-from numsolve import atomic, bilevel, fractional, implicit, linear, monotone, neural_ode, sketch, special
-from numsolve import transport
+from numsolve import (
+    atomic,
+    bilevel,
+    fractional,
+    implicit,
+    linear,
+    monotone,
+    neural_ode,
+    sketch,
+    special,
+    transport,
+)
 from numsolve._core.history import History
 
 if TYPE_CHECKING:
@@ -50,7 +60,7 @@ class Solver:
 
 
 def numbers(value: Any, *, seen: int = 0) -> Iterator[Any]:
-    """All numbers in what a solver returned, but for times."""
+    """All public numbers in what a solver returned, but for times."""
     if seen > 6:
         return
     if isinstance(value, History):
@@ -58,7 +68,7 @@ def numbers(value: Any, *, seen: int = 0) -> Iterator[Any]:
     elif sp.issparse(value):
         value = (value.shape, sp.csr_array(value).data, sp.csr_array(value).indices)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.name[0] != "_"}
     if isinstance(value, dict):
         for name, part in value.items():
             if name not in TIMES:
@@ -66,9 +76,9 @@ def numbers(value: Any, *, seen: int = 0) -> Iterator[Any]:
     elif isinstance(value, tuple | list):
         for part in value:
             yield from numbers(part, seen=seen + 1)
-    elif isinstance(value, int | float | complex | np.generic | np.ndarray):
-        yield np.asarray(value)
-    elif type(value).__module__.startswith("jax"):
+    elif isinstance(value, int | float | complex | np.generic | np.ndarray) or type(
+        value
+    ).__module__.startswith("jax"):
         yield np.asarray(value)
 
 
@@ -193,7 +203,7 @@ def of_system(name: str, make: Callable[[int], Any] = system, **settings: Any) -
 
 
 def swept(k: int) -> Any:
-    A, b = system(k)
+    b = system(k)[1]
     x = np.zeros_like(b)
     linear.sweep(plan(k), x, b, 1.5, "symmetric", 3)
     return x
@@ -210,7 +220,7 @@ def tuned(solver: str, **settings: Any) -> Callable[[Any], Any]:
 
 def sequence(rng: Any) -> Any:
     systems = [(t * system(0)[0], system(0)[1]) for t in (1.0, 2.0, 3.0, 4.0)]
-    return [r.x for r in linear.solve_sequence(systems, "ssor_cg", rng=rng)]
+    return [r.x for r in linear.solve_sequence(systems, "ssor_cg", context=None, rng=rng)]
 
 
 def rounds(name: str, **settings: Any) -> Callable[[Any], Any]:
@@ -264,12 +274,13 @@ LINEAR = {
     "ILU": Solver(lambda k: preconditioner("ILU", k).T @ system(k)[1]),
     "SweepPlan": Solver(lambda k: linear.SweepPlan(system(k)[0], "multicolor").order),
     "dcdm": Solver(lambda k: linear.dcdm(*system(k), lambda r: r, rtol=1e-8)),
-    "TunedSolver": seeded(tuned("ssor_cg")),
+    "TunedSolver": seeded(tuned("ssor_cg", context=None)),
+    "TunedSolver, context": Solver(tuned("ssor_cg")),
     "solve_sequence": seeded(sequence),
     "TsallisINF": seeded(rounds("TsallisINF")),
     "TsallisINFCB": seeded(rounds("TsallisINFCB", context_range=(0.0, 1.0))),
     "ChebCB": Solver(rounds("ChebCB", context_range=(0.0, 1.0))),
-    "SmoothCB": seeded(rounds("SmoothCB")),
+    "SmoothCB": seeded(rounds("SmoothCB", exploration="ts")),
     "solve_poisson": Solver(lambda k: linear.solve_poisson(*channel(k), rtol=1e-8)),
     "solve_poisson, shared": Solver(lambda k: linear.solve_poisson(multigrid(k), channel(k)[1], rtol=1e-8)),
     "poisson_multigrid": Solver(lambda k: multigrid(k) @ np.ones(multigrid(k).shape[1])),

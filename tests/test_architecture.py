@@ -267,6 +267,11 @@ def test_house_rules():
     assert faults(ROOT) == []
 
 
+def test_warnings_are_hidden_in_their_own_thread_alone():
+    """By `_core/unheard.py`: `warnings.catch_warnings` of two threads leaves filters behind."""
+    assert [str(path) for path in ROOT.rglob("*.py") if "catch_warnings(" in path.read_text()] == []
+
+
 def test_no_circles_of_imports():
     assert circles(ROOT) == []
 

@@ -151,8 +151,11 @@ def growth(run: Callable[[], Any], n: int) -> tuple[float, float, float]:
         blocks, before = sys.getallocatedblocks(), resident()
         for _ in range(n):
             run()
-        left, kilobytes = sys.getallocatedblocks() - blocks, resident() - before
-        circled = gc.collect()
+        kilobytes, circled = (
+            resident() - before,
+            gc.collect(),
+        )  # which empties Python's lists of spare objects
+        left = sys.getallocatedblocks() - blocks
     finally:
         gc.enable()
     return left / n, kilobytes / n, circled / n
