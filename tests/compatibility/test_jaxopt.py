@@ -62,7 +62,7 @@ CASES = {
     "box": (lambda: jaxopt.ProjectedGradient(objective.least_squares, projection.projection_box, **TIGHT),
             jnp.zeros(4), np.array([-0.05, 0.1]), lambda t: ((t[0], t[1]), DATA)),
     "simplex": (lambda: jaxopt.ProjectedGradient(
-        lambda w, d: objective.least_squares(w, d), projection.projection_simplex, **TIGHT), SIMPLEX, 2.0,
+        objective.least_squares, projection.projection_simplex, **TIGHT), SIMPLEX, 2.0,
         lambda t: (0.5 * t, (X, Y * t))),
     "equations": (lambda: jaxopt.EqualityConstrainedQP(tol=1e-13), None, 0.5,
                   lambda t: ((Q, t * QP["params_obj"][1]), (QP["params_eq"][0], t * QP["params_eq"][1]))),
@@ -120,7 +120,7 @@ def test_optimality_fun_serves_every_front(name):
 
 
 def test_fixed_point_fun_serves_as_it_does_in_jaxopt():
-    solver, start, theta, arguments, run = solved("lasso")
+    _, start, theta, arguments, run = solved("lasso")
     T = lambda x, lam, data: prox.prox_lasso(  # noqa: E731
         x - 0.1 * jax.grad(objective.least_squares)(x, data), 0.1 * lam
     )
