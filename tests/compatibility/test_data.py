@@ -1,4 +1,4 @@
-"""Data as other packages hold them: data frames, lists, strided arrays, operators, other libraries' arrays."""
+"""Data as other packages hold them: data frames, lists, strided arrays, operators, other array libraries."""
 
 from __future__ import annotations
 

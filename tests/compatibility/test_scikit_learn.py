@@ -29,8 +29,8 @@ ESTIMATORS = [
 ]
 
 ASKS_FOR_A_CLASSIFIER = (
-    "of an estimator with predict_proba that takes sparse data the check wants the tags of a classifier, which "
-    "a density has not; test_mixture has the test with sparse data"
+    "of an estimator with predict_proba that takes sparse data the check wants the tags of a classifier, "
+    "which a density has not; test_mixture has the test with sparse data"
 )
 
 

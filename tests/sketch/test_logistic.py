@@ -12,7 +12,8 @@ from scipy.optimize import minimize as scipy_minimize
 import numsolve
 from numsolve import sketch
 
-linear_model = pytest.importorskip("sklearn.linear_model", minversion="1.6")
+pytest.importorskip("sklearn", minversion="1.6")
+linear_model = pytest.importorskip("sklearn.linear_model")
 
 
 def data(n=200, d=5, seed=0):

@@ -10,7 +10,8 @@ from scipy.spatial.distance import cdist
 import numsolve
 from numsolve import transport
 
-datasets = pytest.importorskip("sklearn.datasets", minversion="1.6")
+pytest.importorskip("sklearn", minversion="1.6")
+datasets = pytest.importorskip("sklearn.datasets")
 
 
 def domains(n=80, m=100, d=2, seed=0):
