@@ -12,7 +12,7 @@ from . import checks, extras
 class Missing:
     """The base of an estimator without scikit-learn: it says what to install when it is called."""
 
-    def __new__(cls, *args: Any, **settings: Any) -> Any:
+    def __new__(cls, *_: Any, **__: Any) -> Any:
         """Import what is missing, in vain."""
         extras.require("sklearn.base", cls.__name__)
         raise ImportError("scikit-learn was installed after numsolve was imported; start Python again")

@@ -13,8 +13,8 @@ from .result import LstsqResult as LstsqResult
 from .result import SketchResult as SketchResult
 
 __all__ = [
-    "ConstrainedLogisticRegression",
     "GLM",
+    "ConstrainedLogisticRegression",
     "LinearResult",
     "LstsqResult",
     "Sketch",

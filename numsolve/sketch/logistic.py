@@ -153,17 +153,23 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
         norm = None if self.norm is None else checks.real("norm", self.norm, low=0.0, open_low=True)
         intercept = checks.flag("fit_intercept", self.fit_intercept)
         if y is None:
-            raise ValueError("ConstrainedLogisticRegression requires y to be passed, but the target y is None")
-        A, y = estimator.data(self, X, y, fitting=True, sparse=True)
+            raise ValueError(
+                "ConstrainedLogisticRegression requires y to be passed, but the target y is None"
+            )
+        A, target = estimator.data(self, X, y, fitting=True, sparse=True)
         weights = np.ones(A.shape[0])
         if sample_weight is not None:
             weights = checks.masses("sample_weight", sample_weight, length=A.shape[0], dtype=float)
             some = weights > 0.0
-            A, y, weights = A[some], y[some], weights[some]
-        signs, d = self._signs(y), A.shape[1]
+            A, target, weights = A[some], target[some], weights[some]
+        signs, d = self._signs(target), A.shape[1]
         if intercept:
             ones = np.ones((A.shape[0], 1))
-            A = sp.hstack([A, sp.csr_array(ones)], format="csr") if arrays.is_sparse(A) else np.hstack([A, ones])
+            A = (
+                sp.hstack([A, sp.csr_array(ones)], format="csr")
+                if arrays.is_sparse(A)
+                else np.hstack([A, ones])
+            )
         total = float(weights.sum())
         penalty = np.where(np.arange(A.shape[1]) < d, 1.0 / (C * total), 0.0)
         model = Model(A, signs, weights / total, penalty)
@@ -172,7 +178,9 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
             constraints.append(Sphere(norm, d).functions)
             x0[:d] = -model.jac(x0)[:d]  # towards the second class
             length = float(np.linalg.norm(x0))
-            x0 = x0 * (norm / length) if length > 0.0 else np.where(np.arange(x0.size) < d, norm / d**0.5, 0.0)
+            x0 = (
+                x0 * (norm / length) if length > 0.0 else np.where(np.arange(x0.size) < d, norm / d**0.5, 0.0)
+            )
         self.result_ = minimize(
             model.fun, x0, jac=model.jac,
             hess=model.hess if x0.size <= DENSE else None, hessp=None if x0.size <= DENSE else model.hessp,

@@ -183,7 +183,7 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         if rows.shape[0] < K:
             raise ValueError(f"X must have n_components={K} rows that are not zero, got {rows.shape[0]}")
         found = [expectation_maximisation(rows, K, most, tol, generator, limits) for _ in range(runs)]
-        result = max(found, key=lambda run: run.history.log_likelihood[-1])
+        result = max(found, key=_likelihood)
         self.result_ = result
         self.weights_, self.mu_, self.kappa_ = result.x
         return self
@@ -308,7 +308,9 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         largest = abs(rows).max(axis=1)
         largest = np.ravel(largest.toarray()) if arrays.is_sparse(rows) else largest
         missing = largest == 0.0
-        rows = divided(rows, np.where(missing, 1.0, largest))  # so that squares are within the range of floats
+        rows = divided(
+            rows, np.where(missing, 1.0, largest)
+        )  # so that squares are within the range of floats
         return divided(rows, np.where(missing, 1.0, norms(rows))), missing
 
     def _joint(self, X: Any) -> Iterator[Array]:
@@ -324,6 +326,11 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.sparse = True
         return tags
+
+
+def _likelihood(result: Result) -> float:
+    assert result.history is not None
+    return float(result.history.log_likelihood[-1])
 
 
 def norms(rows: Any) -> Array:
@@ -434,7 +441,7 @@ def maximisation(sums: Sums, now: Components, most: float) -> Components:
     return Components(sums.weights / sums.weights.sum(), mu, kappa)
 
 
-def concentrations(R: Array, d: int, most: float) -> Array:
+def concentrations(R: Array, d: int, most: float) -> Any:
     """Solve A(kappa) = R by Newton's method, for many R at once, up to a largest kappa."""
     R = np.minimum(R, 1.0)
     gap = np.maximum(1.0 - R, np.finfo(float).eps)

@@ -1,4 +1,4 @@
-"""Data as other packages hold them: pandas, lists, read-only and strided arrays, operators, array libraries."""
+"""Data as other packages hold them: data frames, lists, strided arrays, operators, other array libraries."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ CALLS = {
     "transport.solve": (lambda M, a: transport.solve(M, a, reg=0.1).plan, (M, np.full(5, 0.2))),
     "transport.sinkhorn": (lambda a, b, M: transport.sinkhorn(a, b, M, 0.1).plan,
                            (np.full(5, 0.2), np.full(6, 1 / 6), M)),
-    "transport.solve_sample": (lambda X, Y: transport.solve_sample(X, Y, reg=0.5).value, (B[:9, :2], B[9:, :2])),
+    "transport.solve_sample": (lambda X, Y: transport.solve_sample(X, Y, reg=0.5).value,
+                               (B[:9, :2], B[9:, :2])),
     "linear.cg": (lambda A, b: linear.cg(A, b, rtol=1e-10).x, (A.toarray(), np.ones(25))),
     "linear.ssor_cg": (lambda A, b: linear.ssor_cg(A, b, rtol=1e-10).x, (A.toarray(), np.ones(25))),
     "linear.gmres": (lambda A, b: linear.gmres(A, b, rtol=1e-10).x, (A.toarray(), np.ones(25))),
-    "monotone.solve_lp": (lambda c, A, l, u: monotone.solve_lp(c, A, l, u, np.zeros(4), np.ones(4)).x,
+    "monotone.solve_lp": (lambda c, A, lc, uc: monotone.solve_lp(c, A, lc, uc, np.zeros(4), np.ones(4)).x,
                           (B[0], B[1:3], B[1:3].sum(axis=1) - 3, B[1:3].sum(axis=1))),
     "monotone.solve_game": (lambda G: monotone.solve_game(G).value, (M,)),
     "sketch.lstsq": (lambda A, b: sketch.lstsq(A, b, rng=0).x, (B, B[:, 0] + 1)),
@@ -49,7 +50,9 @@ def read_only(x):
 
 
 def strided(x):
-    return np.repeat(np.repeat(x, 2, axis=0), 2, axis=-1)[::2, ..., ::2] if x.ndim == 2 else np.repeat(x, 2)[::2]
+    return (
+        np.repeat(np.repeat(x, 2, axis=0), 2, axis=-1)[::2, ..., ::2] if x.ndim == 2 else np.repeat(x, 2)[::2]
+    )
 
 
 FORMS = {"pandas": framed, "lists": np.ndarray.tolist, "read-only": read_only, "strided": strided,
@@ -72,13 +75,10 @@ def test_data_in_another_form_give_the_same(name, form):
 def test_arrays_of_the_array_api_come_back_as_they_are(name):
     xp = pytest.importorskip("array_api_strict")
     call, data = CALLS[name]
+    reference = call(*data)
     if name == "monotone.solve_lp":
-        call = lambda c, A, l, u: monotone.solve_lp(  # noqa: E731
-            c, A, l, u, xp.zeros(4, dtype=xp.float64), xp.ones(4, dtype=xp.float64)
-        ).x
-        reference = CALLS[name][0](*data)
-    else:
-        reference = call(*data)
+        data = (*data, np.zeros(4), np.ones(4))
+        call = lambda *args: monotone.solve_lp(*args).x  # noqa: E731
     result = call(*(xp.asarray(x) for x in data))
     if np.ndim(reference):
         assert type(result) is type(xp.asarray(0.0))

@@ -24,7 +24,6 @@ objective, prox, projection = jaxopt.objective, jaxopt.prox, jaxopt.projection
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((30, 4)), RNG.standard_normal(30)
 LABELS = (X @ np.array([1.0, -1.0, 0.5, 0.0]) + 0.5 * RNG.standard_normal(30) > 0).astype(int)
-CLASSES = RNG.integers(3, size=30)
 DATA = (X, Y)
 TIGHT = {"tol": 1e-13, "maxiter": 20_000}
 SIMPLEX = jnp.full(4, 0.25)
@@ -45,16 +44,12 @@ QP = {"params_obj": (Q, X[0]), "params_eq": (X[1:3], Y[:2]), "params_ineq": (X[3
 CASES = {
     "ridge": (lambda: jaxopt.GradientDescent(objective.ridge_regression, **TIGHT), jnp.zeros(4), 0.3,
               lambda t: (t, DATA)),
-    "logistic by L-BFGS": (lambda: jaxopt.LBFGS(logistic, **TIGHT), jnp.zeros(4), 0.3,
+    "logistic": (lambda: jaxopt.GradientDescent(logistic, **TIGHT), jnp.zeros(4), 0.3,
                            lambda t: (t, (X, LABELS))),
-    "multiclass": (lambda: jaxopt.LBFGS(objective.l2_multiclass_logreg, **TIGHT), jnp.zeros((4, 3)), 0.5,
-                   lambda t: (t, (X, CLASSES))),
     "lasso": (lambda: jaxopt.ProximalGradient(objective.least_squares, prox.prox_lasso, **TIGHT),
               jnp.zeros(4), 0.05, lambda t: (t, DATA)),
     "elastic net": (lambda: jaxopt.ProximalGradient(objective.least_squares, prox.prox_elastic_net, **TIGHT),
                     jnp.zeros(4), np.array([0.05, 0.7]), lambda t: ((t[0], t[1]), DATA)),
-    "nonnegative": (lambda: jaxopt.ProximalGradient(objective.least_squares, prox.prox_non_negative_ridge,
-                                                    **TIGHT), jnp.ones(4), 0.2, lambda t: (t, DATA)),
     "blocks": (lambda: jaxopt.BlockCoordinateDescent(objective.least_squares, prox.prox_lasso, **TIGHT),
                jnp.zeros(4), 0.05, lambda t: (t, DATA)),
     "ball": (lambda: jaxopt.ProjectedGradient(objective.least_squares, projection.projection_l2_ball,
@@ -62,7 +57,7 @@ CASES = {
     "box": (lambda: jaxopt.ProjectedGradient(objective.least_squares, projection.projection_box, **TIGHT),
             jnp.zeros(4), np.array([-0.05, 0.1]), lambda t: ((t[0], t[1]), DATA)),
     "simplex": (lambda: jaxopt.ProjectedGradient(
-        lambda w, d: objective.least_squares(w, d), projection.projection_simplex, **TIGHT), SIMPLEX, 2.0,
+        objective.least_squares, projection.projection_simplex, **TIGHT), SIMPLEX, 2.0,
         lambda t: (0.5 * t, (X, Y * t))),
     "equations": (lambda: jaxopt.EqualityConstrainedQP(tol=1e-13), None, 0.5,
                   lambda t: ((Q, t * QP["params_obj"][1]), (QP["params_eq"][0], t * QP["params_eq"][1]))),
@@ -70,9 +65,6 @@ CASES = {
              0.7, lambda t: (t,)),
     "fixed point": (lambda: jaxopt.FixedPointIteration(lambda x, t: 0.4 * jnp.cos(x) + t * jnp.arange(4.0),
                                                        **TIGHT), jnp.zeros(4), 0.3, lambda t: (t,)),
-    "least squares": (lambda: jaxopt.LevenbergMarquardt(
-        lambda w, t: jnp.append(jnp.exp(0.1 * (X @ w)) - Y, t * w), tol=1e-13, maxiter=500), jnp.zeros(4),
-        0.5, lambda t: (t,)),
 }  # fmt: skip
 
 
@@ -95,10 +87,8 @@ def test_the_derivative_is_jaxopts(name):
     ours = from_jaxopt(solver)
     value = primal(ours(start, *arguments(theta)).params)
     np.testing.assert_array_equal(value, primal(run(theta)))
-    for mode in (jax.jacrev, jax.jacfwd):
-        np.testing.assert_allclose(
-            mode(lambda t: primal(ours(start, *arguments(t)).params))(theta), theirs, atol=1e-6, rtol=1e-5
-        )
+    derivative = jax.jacrev(lambda t: primal(ours(start, *arguments(t)).params))(theta)
+    np.testing.assert_allclose(derivative, theirs, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["lasso", "ball", "root"])
@@ -120,7 +110,7 @@ def test_optimality_fun_serves_every_front(name):
 
 
 def test_fixed_point_fun_serves_as_it_does_in_jaxopt():
-    solver, start, theta, arguments, run = solved("lasso")
+    _, start, theta, arguments, run = solved("lasso")
     T = lambda x, lam, data: prox.prox_lasso(  # noqa: E731
         x - 0.1 * jax.grad(objective.least_squares)(x, data), 0.1 * lam
     )

@@ -50,7 +50,7 @@ GENERAL = {
     "scipy gmres": scipys("gmres", restart=40, maxiter=100),
     "scipy lgmres": scipys("lgmres", maxiter=300),
     "scipy gcrotmk": scipys("gcrotmk", maxiter=300),
-    "scipy tfqmr": lambda A, b, M: from_the_right(A, b, M),
+    "scipy tfqmr": from_the_right,
     "pyamg gmres": pyamgs("gmres", restart=40, maxiter=100),
     "pyamg fgmres": pyamgs("fgmres", restart=40, maxiter=100),
     "pyamg bicgstab": pyamgs("bicgstab", maxiter=3000),
@@ -97,7 +97,9 @@ def case(name):
         if name == "poisson_multigrid":
             return A, linear.poisson_multigrid(A)
         predict = linear.NPSDNet.shipped(2).predictor(A)
-        return A, spla.LinearOperator(A.shape, matvec=lambda r: predict(np.ravel(r)).astype(float), dtype=float)
+        return A, spla.LinearOperator(
+            A.shape, matvec=lambda r: predict(np.ravel(r)).astype(float), dtype=float
+        )
     if name in {"tau", "circulant"}:
         A = fractional.RieszSplineOperator(fractional.good_n(500, 3), 3, 1.7)
         return A, getattr(A, f"{name}_preconditioner")()
@@ -181,7 +183,7 @@ def theirs(name, A):
     if name == "splu":
         return spla.LinearOperator(A.shape, spla.splu(C).solve)
     make = {"smoothed aggregation": pyamg.smoothed_aggregation_solver, "Ruge": pyamg.ruge_stuben_solver}[name]
-    np.random.seed(0)  # PyAMG's own randomness
+    np.random.seed(0)  # noqa: NPY002 - PyAMG's own
     return make(C.tocsr()).aspreconditioner()
 
 
@@ -213,7 +215,7 @@ def test_their_operators_are_matrices_to_our_solvers(solver):
     for form in forms:
         result = OURS[solver](form, b, None)
         assert result.success
-        np.testing.assert_allclose(result.x, x, rtol=1e-6)
+        np.testing.assert_allclose(result.x, x, atol=1e-5)
 
 
 # -- on a device -----------------------------------------------------------------------------------

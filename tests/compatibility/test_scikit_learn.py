@@ -29,7 +29,7 @@ ESTIMATORS = [
 ]
 
 ASKS_FOR_A_CLASSIFIER = (
-    "where an estimator has predict_proba and takes sparse data, the check asks for the tags of a classifier, "
+    "of an estimator with predict_proba that takes sparse data the check wants the tags of a classifier, "
     "which a density has not; test_mixture has the test with sparse data"
 )
 

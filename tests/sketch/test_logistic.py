@@ -12,7 +12,8 @@ from scipy.optimize import minimize as scipy_minimize
 import numsolve
 from numsolve import sketch
 
-linear_model = pytest.importorskip("sklearn.linear_model", minversion="1.6")
+pytest.importorskip("sklearn", minversion="1.6")
+linear_model = pytest.importorskip("sklearn.linear_model")
 
 
 def data(n=200, d=5, seed=0):
@@ -62,7 +63,9 @@ def test_without_constraints_it_is_scikit_learns(C, fit_intercept):
 def test_the_minimum_is_that_of_scipys_methods(constraint, method):
     X, y = data()
     ours = sketch.ConstrainedLogisticRegression(2.0, constraints=constraint).fit(X, y)
-    options = {"SLSQP": {"ftol": 1e-15}, "trust-constr": {"gtol": 1e-10, "xtol": 1e-14, "maxiter": 3000}}[method]
+    options = {"SLSQP": {"ftol": 1e-15}, "trust-constr": {"gtol": 1e-10, "xtol": 1e-14, "maxiter": 3000}}[
+        method
+    ]
     theirs = scipy_minimize(
         objective, solution(ours) * 0.5, (X, y, 2.0), method=method, constraints=[constraint], options=options
     )

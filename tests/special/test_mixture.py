@@ -112,7 +112,10 @@ def test_only_the_direction_of_a_row_counts_at_any_scale():
 @pytest.mark.parametrize("kind", [sparse.csr_array, sparse.coo_array, sparse.csr_matrix])
 def test_sparse_rows_give_what_dense_ones_give(kind):
     rng = np.random.default_rng(0)
-    X = np.abs(rng.normal(size=(200, 30))) * (rng.random((200, 30)) < 0.3) + np.eye(30)[rng.integers(2, size=200)]
+    X = (
+        np.abs(rng.normal(size=(200, 30))) * (rng.random((200, 30)) < 0.3)
+        + np.eye(30)[rng.integers(2, size=200)]
+    )
     dense, thin = (special.VMFMixture(2, rng=0).fit(rows) for rows in (X, kind(X)))
     assert_allclose(dense.kappa_, thin.kappa_, rtol=1e-8)
     assert_allclose(dense.predict_proba(X), thin.predict_proba(kind(X)), atol=1e-8)
