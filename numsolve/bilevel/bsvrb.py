@@ -113,7 +113,8 @@ def bsvrb(
     rng : None, int or Generator
         Where the samples come from.
     executor : concurrent.futures.Executor, optional
-        Evaluates the sampled blocks side by side. The result does not depend on it.
+        Evaluates the sampled blocks side by side. The result does not depend on it. Workers that share no
+        memory are sent the oracle once; for processes its functions have to be importable.
     maxiter, callback, progress, time_limit
         Iterations (1000 by default); called after each with theta; a progress bar; seconds.
 

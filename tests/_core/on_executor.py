@@ -69,12 +69,17 @@ def interrupted(executor, everybody):
     """Ctrl-C while two workers are at work and others tasks wait; a terminal sends it to the workers too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     send = partial(os.killpg, 0, signal.SIGINT) if everybody else partial(os.kill, os.getpid(), signal.SIGINT)
-    timer = threading.Timer(1.0, send)
-    timer.start()
-    try:
-        return map_tasks(tasks.sleep, [0.1, 0.2, 3.0, 3.0, 3.1, 3.2, 3.3], executor=executor)
-    finally:
-        timer.cancel()
+    with tempfile.TemporaryDirectory() as folder:
+        marks = [Path(folder) / name for name in "ab"]
+
+        def press():
+            while not all(mark.exists() for mark in marks):
+                time.sleep(0.05)
+            time.sleep(1.0)  # for the results to come back
+            send()
+
+        threading.Thread(target=press, daemon=True).start()
+        return map_tasks(tasks.mark, [*map(str, marks), 5.0, 5.0, 5.1, 5.2, 5.3], executor=executor)
 
 
 def main(name):
@@ -94,9 +99,9 @@ def main(name):
             on(tasks.fail_at_three, range(6))
         except ParallelError as error:
             found["failed"] = [error.results, [*map(str, error.failures)]]
-        limits = Limits(time_limit=1.0)
-        found["limited"] = on(tasks.sleep, [0.0, 0.1, 1.5, 1.5, 1.6, 1.7], limits=limits, progress=True)
-        time.sleep(3.0)  # what ran goes on, and what lay ready for the workers
+        limits = Limits(time_limit=1.5)
+        found["limited"] = on(tasks.sleep, [0.0, 0.1, 2.0, 2.0, 2.1, 2.2], limits=limits, progress=True)
+        time.sleep(3.5)  # what ran goes on, and what lay ready for the workers
         if name in {"dask", "ray"}:
             with tempfile.TemporaryDirectory() as folder:
                 mark = str(Path(folder) / "mark")

@@ -1,7 +1,7 @@
 """python clouds_apart.py: passes over the pairs by workers that share no memory, beside those made here.
 
-A process of its own, in which kernels come from the cache as in the workers: the process that compiles them may
-round otherwise. Prints what it found.
+A process of its own, in which kernels come from the cache as in the workers: the process that compiles them
+may round otherwise. Prints what it found.
 """
 
 from __future__ import annotations
