@@ -38,14 +38,15 @@ from _harness import header, table, version
 from numsolve import fractional
 from numsolve._core.parallel import map_tasks
 from numsolve.transport.clouds._problem import prepare_clouds
+from numsolve.transport.clouds._tiles import pairs_of_a_tile
 from numsolve.transport.clouds._workers import Workers
 
 WORKERS = 2
 #: Tasks of the larger work that the model speaks of.
 MANY = 10_000
-#: Right-hand side, order: 64 equations with a few milliseconds to a few tens each.
-ORDERS = [(1.0, float(alpha)) for alpha in np.linspace(1.1, 1.9, 64)]
-SOLVER = partial(fractional.solve_riesz_bvp, n=512, method="spline")
+#: Right-hand side, order: equations with some tens of milliseconds each.
+ORDERS = [(1.0, float(alpha)) for alpha in np.linspace(1.1, 1.9, 32)]
+SOLVER = partial(fractional.solve_riesz_bvp, n=1024, method="spline")
 
 
 def nothing(task: Any) -> Any:
@@ -130,7 +131,7 @@ def measured(name: str, quick: bool) -> Iterator[dict[str, Any]]:
         return pairs.plan(np.zeros(points), np.zeros(points), 0.1).row_sums()
 
     clouds = prepare_clouds(X, Y, None, None, 0.1, "sqeuclidean", 2.0, None)
-    tiles = max(1, points * points // 16_000_000)
+    tiles = points * points // pairs_of_a_tile(points * points)
     works = {
         "orders of a fractional equation": (
             partial(numsolve.solve_each, SOLVER, orders), len(orders), 5_000,

@@ -89,6 +89,7 @@ def main(name):
         on = partial(map_tasks, executor=executor)
         serial = map_tasks(tasks.sample, range(5), rng=17, seeded=True)
         found["equal"] = on(tasks.sample, range(5), rng=17, seeded=True) == serial
+        found["draws"] = len(set(on(tasks.draw, [0, 0, 0])))
         orders = [(1.0, 1.3), (1.0, 1.7)]
         solver = partial(solve_riesz_bvp, n=32, method="spline")
         here, there = (numsolve.solve_each(solver, orders, executor=e) for e in (None, executor))

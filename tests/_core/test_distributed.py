@@ -49,6 +49,7 @@ def test_an_executor_keeps_all_promises(name):
         pytest.skip("there is no mpiexec")
     found = run(name)
     assert found["equal"]
+    assert found["draws"] == 3  # of three tasks that are alike
     assert found["solved"]
     assert found["failed"] == [[0, -1, -2, None, -4, -5], ["3"]]
     assert found["limited"][:2] == [0.0, 0.1]

@@ -59,11 +59,11 @@ def held():
 
 
 def tall(executor):
-    """Sums between 200 000 points and 500, both ways; unsorted, and so wide that no pair is passed over."""
+    """Sums between 600 000 points and 500, both ways; unsorted, and so wide that no pair is passed over."""
     rng = np.random.default_rng(0)
-    A, B = (_cloud.Cloud(rng.random((n, 3)), np.full(n, 1 / n)) for n in (200_000, 500))
+    A, B = (_cloud.Cloud(rng.random((n, 3)), np.full(n, 1 / n)) for n in (600_000, 500))
     pairs = _cloud.Pairs(make_metric("sqeuclidean", 2.0), A, B, _cloud.Workers(executor))
-    plan = pairs.plan(np.zeros(200_000), np.zeros(500), 1.0)
+    plan = pairs.plan(np.zeros(600_000), np.zeros(500), 1.0)
     return plan.row_sums(), plan.T.row_sums()
 
 
