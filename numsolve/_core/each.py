@@ -79,7 +79,7 @@ def solve_each(
     >>> with ThreadPoolExecutor(2) as executor:
     ...     results = numsolve.solve_each(solver, [(1.0, 1.2), (1.0, 1.6)], executor=executor)
     >>> [round(float(r(0.5)), 4) for r in results]
-    [0.4347, 0.2305]
+    [0.3951, 0.2307]
     """
     try:
         parameters = inspect.signature(solver).parameters.values()

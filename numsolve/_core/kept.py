@@ -90,7 +90,8 @@ def map_kept(
         kept, arguments = tasks[i]
         sent = {item.key: item.value for item in kept if item.key in missing}
         keys = tuple(item.key for item in kept)
-        future = executor.submit(_work, function, arguments, keys, sent, room, here)
+        unlike = uuid.uuid4().hex  # Dask would answer two tasks that are alike by one result
+        future = executor.submit(_work, function, arguments, keys, sent, room, here, unlike)
         running[i] = future
         future.add_done_callback(lambda ended: done.put((i, ended)))
 
@@ -129,6 +130,7 @@ def _work(
     sent: dict[str, Any],
     room: int,
     submitter: tuple[str, int],
+    _: str,
 ) -> Any:
     data = store.take(keys, sent, room)
     if isinstance(data, Missing):

@@ -94,11 +94,7 @@ class BlockRun:
         """What the oracles say at both points: (gradient, Hessian or residual of the system, G)."""
         workers = getattr(self.executor, "_max_workers", None) or 2
         pieces = np.array_split(np.arange(blocks.size), 1 if self.executor is None else workers)
-        tasks = [
-            self._task(blocks[k], *(x if x is None else x[k] for x in (lower, upper)))
-            for k in pieces
-            if k.size
-        ]
+        tasks = [self._task(k, blocks, lower, upper) for k in pieces if k.size]
         if self.executor is None:
             found = [both(self.evaluation, *task) for task in tasks]
         else:

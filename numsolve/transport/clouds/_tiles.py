@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from ._metric import Metric
 
-#: Pairs of a tile: a few hundredths of a second at least, half a second at most, and some 256 tiles between.
-LEAST_TILE, TILES, LARGEST_TILE = 16_000_000, 256, 500_000_000
+#: Pairs of a tile: some 50 ms at least, half a second at most, and some 256 tiles between.
+LEAST_TILE, TILES, LARGEST_TILE = 50_000_000, 256, 500_000_000
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Workers:
             return list(map(part, range(tasks)))
         if not threaded:
             return list(map(self._timely(part), range(tasks)))
-        if self.executor is not None and not self.apart:
+        if isinstance(self.executor, ThreadPoolExecutor):
             return _collected(self.executor, self._timely(part), tasks)
         from numba import get_num_threads
 
