@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
-import importlib
+import importlib.util
 import inspect
 import io
 import textwrap
@@ -78,6 +78,8 @@ class Stop:
         ``judge(data, ours, theirs)``, with what both returned (None if the usual tool is missing).
     draw : callable
         ``draw(data, ours, theirs)``, a figure.
+    shown : tuple of callable
+        Functions that are shown before the body of `ours`.
     """
 
     title: str
@@ -91,13 +93,16 @@ class Stop:
     judge: Callable[[dict[str, Any], Any, Any], Judgement]
     draw: Callable[[dict[str, Any], Any, Any], Figure]
     needs: tuple[str, ...] = ()
+    shown: tuple[Callable[..., Any], ...] = ()
 
     @property
     def code(self) -> str:
-        """The body of `ours`, which is what the user would write."""
+        """The functions of `shown`, and the body of `ours`: what the user would write."""
+        before = [inspect.getsource(inspect.unwrap(each)) for each in self.shown]
         lines = inspect.getsource(self.ours).splitlines()
         start = next(i for i, line in enumerate(lines) if line.endswith('"""')) + 1
-        return textwrap.dedent("\n".join(lines[start:])).strip()
+        body = textwrap.dedent("\n".join(lines[start:])).strip()
+        return "\n\n".join([*before, body.removesuffix("\nreturn result")])
 
 
 @dataclass(frozen=True)
@@ -189,8 +194,13 @@ def canvas(*args: Any, **kwargs: Any) -> tuple[Figure, Any]:
     return figure, figure.subplots(*args, **kwargs)
 
 
-def quietly(call: Callable[[], Any]) -> Any:
-    """Call without warnings: for a usual tool that warns by design."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return call()
+def quietly(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A call without warnings: for a usual tool that is stopped early."""
+
+    @functools.wraps(call)
+    def silent(*args: Any, **kwargs: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return call(*args, **kwargs)
+
+    return silent

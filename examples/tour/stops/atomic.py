@@ -26,35 +26,34 @@ def ours(element: str) -> Any:
     return result
 
 
-def theirs(element: str, n: int = 3000) -> Any:
-    """As students write it: second differences in log r, and SciPy's eigensolver."""
+def theirs(element: str, n: int = 2000) -> tuple[float, np.ndarray, np.ndarray]:
+    """As it is often written by hand: second differences in log r, SciPy's eigensolver."""
     from scipy.integrate import cumulative_trapezoid
     from scipy.linalg import eigh_tridiagonal
 
-    Z, shells = 26, {0: [2, 2, 2, 2], 1: [6, 6], 2: [6]}
-    t = np.linspace(np.log(1e-6), np.log(40.0), n)
+    Z, shells = 26, {0: [2, 2, 2, 2], 1: [6, 6], 2: [6]}  # electrons by l and n
+    t = np.linspace(np.log(3e-4), np.log(40.0), n)
     r, h = np.exp(t), t[1] - t[0]
-    potential = -Z / r * np.exp(-r)
+    potential = atomic.thomas_fermi_potential(r, Z)
+    energy, density = 0.0, np.zeros(n)
     for _ in range(60):
         density, levels = np.zeros(n), 0.0
         for l, electrons in shells.items():
-            # u = r^(1/2) f turns u'' into f'' - f / 4, and the weight r^2 to the right
-            diagonal = (1 / h**2 + ((l + 0.5) ** 2) / 2) / r**2 + potential
+            # with u = r^(1/2) f, u'' becomes f'' - f / 4, and f ~ r^(l + 1/2) at zero
+            diagonal = (1 / h**2 + (l + 0.5) ** 2 / 2) / r**2 + potential
+            diagonal[0] -= np.exp(-(l + 0.5) * h) / (2 * h**2 * r[0] ** 2)
             off = -0.5 / (h**2 * r[1:] * r[:-1])
             last = len(electrons) - 1
             e, f = eigh_tridiagonal(diagonal, off, select="i", select_range=(0, last))
             levels += e @ electrons
             density += (f**2 / (h * r[:, None])) @ electrons
-        n_r = density / (4 * np.pi * r**2)
-        inner = cumulative_trapezoid(density * r, t, initial=0)
+        e_xc, v_xc = atomic.vwn_lda(density / (4 * np.pi * r**2))
         outer = cumulative_trapezoid(density, t, initial=0)
-        hartree = inner / r + outer[-1] - outer
-        e_xc, v_xc = atomic.vwn_lda(n_r)
-        new = -Z / r + hartree + v_xc
-        energy = levels + np.trapezoid(
-            density * r * (e_xc - v_xc - hartree / 2 + (new - potential) * 0), t
-        )
-        potential = 0.6 * potential + 0.4 * new
+        hartree = cumulative_trapezoid(density * r, t, initial=0) / r
+        hartree += outer[-1] - outer
+        rest = -Z / r + hartree / 2 + e_xc - potential
+        energy = levels + np.trapezoid(density * r * rest, t)
+        potential = 0.8 * potential + 0.2 * (-Z / r + hartree + v_xc)
     return float(energy), r, density
 
 

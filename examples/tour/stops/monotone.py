@@ -10,15 +10,15 @@ from stop import Judgement, Stop, canvas
 
 from numsolve import monotone
 
-DISCOUNT, SURE = 0.97, 0.85
+DISCOUNT, SURE = 0.9, 0.85
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 def photograph() -> np.ndarray:
-    """Every eighth pixel of a temple before the sky."""
+    """Every twelfth pixel of a temple before the sky."""
     from sklearn.datasets import load_sample_image
 
-    return load_sample_image("china.jpg")[4::8, 4::8] / 255.0
+    return load_sample_image("china.jpg")[6::12, 6::12] / 255.0
 
 
 def load() -> dict[str, Any]:
@@ -96,7 +96,7 @@ def draw(data: dict[str, Any], ours: Any, theirs: Any) -> Any:
     shown = right.imshow(value, cmap="viridis")
     right.set_title("what each start will cost")
     figure.colorbar(shown, ax=right)
-    for start in [(2, 2), (20, 2), (38, 3), (50, 8), (50, 40), (4, 40), (30, 25)]:
+    for start in [(1, 1), (13, 1), (25, 2), (33, 8), (33, 30), (2, 28), (20, 18)]:
         way = [np.array(start)]
         for _ in range(250):
             options = [np.clip(way[-1] + m, 0, np.array(value.shape) - 1) for m in MOVES]
@@ -115,7 +115,7 @@ STOP = Stop(
     words="Restarted PDHG only multiplies with the matrix, so it is for large programs "
     "and six digits. HiGHS gives a vertex to twelve, and on most of the programs of the "
     "Netlib collection it is ten times as fast: the benchmark tables have them all.",
-    size="17 000 × 4 240 program",
+    size="7 632 × 1 908 program",
     peer="SciPy, linprog (HiGHS)",
     load=load,
     ours=ours,
