@@ -19,9 +19,25 @@ from stop import AREAS
 def main(arguments: list[str] | None = None) -> int:
     """Visit the stops, write the page, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python examples/tour", description=__doc__)
-    parser.add_argument("--columns", nargs="+", choices=AREAS, default=list(AREAS), help="areas to visit")
-    parser.add_argument("--out", type=Path, default=Path("tour.html"), help="the page (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=2, help="processes that solve side by side (default: 2)")
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        choices=AREAS,
+        default=list(AREAS),
+        help="areas to visit",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("tour.html"),
+        help="the page (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2,
+        help="processes that solve side by side (default: 2)",
+    )
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         parser.error(f"--jobs must be at least 1, got {options.jobs}")
@@ -38,7 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     visits = [tour.visits[area] for area in options.columns]
     page.write(options.out, visits, seconds, "Interrupted." if tour.interrupted else "")
     failed = [v.area for v in visits if v.trouble]
-    print(f"{len(visits) - len(failed)} of {len(visits)} stops in {seconds:.0f} s: {options.out.resolve()}")
+    print(
+        f"{len(visits) - len(failed)} of {len(visits)} stops in {seconds:.0f} s: {options.out.resolve()}"
+    )
     if failed:
         print(f"not as it should be: {', '.join(failed)}", file=sys.stderr)
     return 130 if tour.interrupted else min(len(failed), 1)

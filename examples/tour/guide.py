@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -18,22 +19,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONTEXT = multiprocessing.get_context("spawn")
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
 
 
 def visit(area: str, pipe: Any) -> None:
     """Solve, send the visit, wait for the turn, time, and send it again (in a child process)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its children
     try:
-        try:
-            stop = stop_of(area)
-        except ModuleNotFoundError as error:
-            pipe.send(Visit(area, trouble=f"{missing(error.name)}"))
-            return
+        stop = stop_of(area)
         found, data = first_visit(stop, area)
         pipe.send(found)
         pipe.recv()
         pipe.send(warm_times(stop, found, data))
+    except ModuleNotFoundError as error:
+        pipe.send(Visit(area, trouble=missing(error.name)))
     except Exception:
         pipe.send(Visit(area, trouble=traceback.format_exc()))
 
@@ -84,7 +88,9 @@ class Tour:
                 if value is not None:
                     os.environ[name] = value
         for area in self.areas:
-            self.visits.setdefault(area, Visit(area, trouble="interrupted before its end"))
+            self.visits.setdefault(
+                area, Visit(area, trouble="interrupted before its end")
+            )
 
     def _solve(self) -> list[Any]:
         """Solve and draw, `jobs` stops at a time; return the pipes that wait to be timed."""
@@ -123,14 +129,14 @@ class Tour:
     def _time(self, pipe: Any) -> None:
         area, _ = self.children[pipe]
         self.show(area, "measuring ...")
-        try:
+        with contextlib.suppress(OSError):  # if it has ended, `_receive` tells
             pipe.send("your turn")
-        except OSError:
-            pass  # it has ended, which `_receive` tells
         earlier = self.visits[area]
         found = self._receive(pipe)
         if not found.picture:  # what was solved stays on the page
-            self.visits[area] = Visit(**{**vars(earlier), "trouble": found.trouble, "good": False})
+            self.visits[area] = Visit(
+                **{**vars(earlier), "trouble": found.trouble, "good": False}
+            )
 
 
 def told(visit: Visit) -> str:
@@ -143,8 +149,9 @@ def told(visit: Visit) -> str:
     if visit.seconds is None:
         return f"{accurate}, first call {duration(visit.first)}"
     faster = comparison(visit)[0]
-    return f"{accurate}, {duration(visit.seconds)}; {visit.peer}: {visit.peer_accuracy}, " + (
-        f"{duration(visit.peer_seconds)} ({faster})" if faster else "not timed"
+    return (
+        f"{accurate}, {duration(visit.seconds)}; {visit.peer}: {visit.peer_accuracy}, "
+        + (f"{duration(visit.peer_seconds)} ({faster})" if faster else "not timed")
     )
 
 
@@ -170,7 +177,11 @@ class Lines:
         if self.bars:
             self.bars[area].set_description_str(line)
         elif not text.endswith("..."):
-            print(f"{time.perf_counter() - self.began:5.0f} s  {line}", file=sys.stderr, flush=True)
+            print(
+                f"{time.perf_counter() - self.began:5.0f} s  {line}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def close(self) -> None:
         """Leave the lines as they are."""

@@ -111,11 +111,14 @@ def comparison(visit: Visit) -> tuple[str, str]:
     """Who is faster, in words, and the class of the cell."""
     if visit.seconds is None or visit.peer_seconds is None:
         return "", ""
+    if not visit.usable:
+        return "the usual tool has no answer", "wins"
     ratio = visit.peer_seconds / visit.seconds
     if 0.8 < ratio < 1.25:
         return "as fast", ""
     if ratio > 1:
-        return f"{ratio:.2g} times as fast" if ratio < 99.5 else f"{ratio:.0f} times as fast", "wins"
+        digits = ".2g" if ratio < 99.5 else ".0f"
+        return f"{ratio:{digits}} times as fast", "wins"
     return f"the usual tool: {1 / ratio:.2g} times as fast", "loses"
 
 
@@ -127,9 +130,13 @@ def table(visits: list[Visit]) -> str:
         '<th class="number">its accuracy and time</th><th>who is faster</th></tr>'
     ]
     for v in visits:
-        link = f'<td><a href="#{v.area}">{v.area}</a></td><td>{html.escape(v.title)}</td>'
+        link = (
+            f'<td><a href="#{v.area}">{v.area}</a></td><td>{html.escape(v.title)}</td>'
+        )
         if not v.picture:
-            rows.append(f'<tr>{link}<td colspan="6" class="bad">{html.escape(brief(v))}</td></tr>')
+            rows.append(
+                f'<tr>{link}<td colspan="6" class="bad">{html.escape(brief(v))}</td></tr>'
+            )
             continue
         text, kind = comparison(v)
         ours = f"{v.accuracy}<br>{duration(v.seconds)}"
@@ -151,20 +158,29 @@ def brief(visit: Visit) -> str:
 def section(v: Visit) -> str:
     """A stop: words, picture, code, figures."""
     parts = [f'<section id="{v.area}"><p class="label">numsolve.{v.area}</p>']
-    parts.append(f"<h2>{html.escape(v.title or v.area)}</h2><p>{html.escape(v.solved)}</p>")
+    parts.append(
+        f"<h2>{html.escape(v.title or v.area)}</h2><p>{html.escape(v.solved)}</p>"
+    )
     if v.trouble:
         parts.append(f'<p class="bad">{html.escape(brief(v))}</p>')
         if "\n" in v.trouble.strip():
             parts.append(f"<pre>{html.escape(v.trouble.strip())}</pre>")
     if v.picture:
         picture = f"data:image/png;base64,{v.picture}"
-        parts.append(f'<img src="{picture}" alt="{html.escape(v.title)}: {html.escape(v.solved)}">')
+        parts.append(
+            f'<img src="{picture}" alt="{html.escape(v.title)}: {html.escape(v.solved)}">'
+        )
         parts.append(f"<pre><code>{html.escape(v.code)}</code></pre><dl>")
         facts = {
             f"numsolve: {v.measure}": v.accuracy,
             "numsolve: first call, warm call": f"{duration(v.first)}, {duration(v.seconds)}",
-            v.peer: ", ".join(filter(None, [v.peer_accuracy, duration(v.peer_seconds)])),
+            v.peer: ", ".join(
+                filter(None, [v.peer_accuracy, duration(v.peer_seconds)])
+            ),
         }
-        parts += [f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(x)}</dd></div>" for k, x in facts.items()]
+        parts += [
+            f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(x)}</dd></div>"
+            for k, x in facts.items()
+        ]
         parts.append(f"</dl><p>{v.words}</p>")
     return "".join([*parts, "</section>"])

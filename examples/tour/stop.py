@@ -46,12 +46,15 @@ class Judgement:
         Its value for each side, as shown in the table.
     good : bool
         Whether our answer is as good as the stop promises.
+    usable : bool
+        Whether the other answer can be used at all.
     """
 
     measure: str
     ours: str
     theirs: str
     good: bool
+    usable: bool = True
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class Visit:
     picture: str = ""
     trouble: str = ""
     good: bool = False
+    usable: bool = True
 
 
 def stop_of(area: str) -> Stop:
@@ -162,6 +166,7 @@ def first_visit(stop: Stop, area: str) -> tuple[Visit, dict[str, Any]]:
         picture=as_text(stop.draw(data, ours, theirs)),
         trouble="" if judged.good else "The answer is not as good as promised.",
         good=judged.good,
+        usable=judged.usable,
     )
     return visit, data
 

@@ -21,7 +21,9 @@ def load() -> dict[str, Any]:
 
 def ours(element: str) -> Any:
     """By finite elements of high order."""
-    atom = atomic.AtomDFT(element)  # the local density approximation, Schrödinger's equation
+    atom = atomic.AtomDFT(
+        element
+    )  # the local density approximation, Schrödinger's equation
     result = atom.run()
     return result
 
@@ -31,17 +33,17 @@ def theirs(element: str, n: int = 2000) -> tuple[float, np.ndarray, np.ndarray]:
     from scipy.integrate import cumulative_trapezoid
     from scipy.linalg import eigh_tridiagonal
 
-    Z, shells = 26, {0: [2, 2, 2, 2], 1: [6, 6], 2: [6]}  # electrons by l and n
+    Z, shells = 26, {0: [2, 2, 2, 2], 1: [6, 6], 2: [6]}  # electrons by ell and n
     t = np.linspace(np.log(3e-4), np.log(40.0), n)
     r, h = np.exp(t), t[1] - t[0]
     potential = atomic.thomas_fermi_potential(r, Z)
     energy, density = 0.0, np.zeros(n)
     for _ in range(60):
         density, levels = np.zeros(n), 0.0
-        for l, electrons in shells.items():
-            # with u = r^(1/2) f, u'' becomes f'' - f / 4, and f ~ r^(l + 1/2) at zero
-            diagonal = (1 / h**2 + (l + 0.5) ** 2 / 2) / r**2 + potential
-            diagonal[0] -= np.exp(-(l + 0.5) * h) / (2 * h**2 * r[0] ** 2)
+        for ell, electrons in shells.items():
+            # with u = r^(1/2) f, u'' becomes f'' - f / 4, and f ~ r^(ell + 1/2) at zero
+            diagonal = (1 / h**2 + (ell + 0.5) ** 2 / 2) / r**2 + potential
+            diagonal[0] -= np.exp(-(ell + 0.5) * h) / (2 * h**2 * r[0] ** 2)
             off = -0.5 / (h**2 * r[1:] * r[:-1])
             last = len(electrons) - 1
             e, f = eigh_tridiagonal(diagonal, off, select="i", select_range=(0, last))

@@ -64,7 +64,9 @@ def theirs(flags: np.ndarray, inflow: np.ndarray) -> np.ndarray:
     """By a sparse factorisation; the matrix is made in the time, as it is in ours."""
     from scipy.sparse.linalg import splu
 
-    lu = splu(matrix(flags), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    lu = splu(
+        matrix(flags), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}
+    )
     return lu.solve(inflow[flags == 0])
 
 
@@ -78,7 +80,9 @@ def judge(data: dict[str, Any], ours: Any, theirs: Any) -> Judgement:
 
     x = ours.x[air]
     good = error(x) < 2e-8 and abs(x - theirs).max() < 1e-6 * abs(theirs).max()
-    return Judgement("relative residual", f"{error(x):.0e}", f"{error(theirs):.0e}", good)
+    return Judgement(
+        "relative residual", f"{error(x):.0e}", f"{error(theirs):.0e}", good
+    )
 
 
 def draw(data: dict[str, Any], ours: Any, theirs: Any) -> Any:

@@ -39,7 +39,9 @@ def load() -> dict[str, Any]:
     cost = (0.05 + dark**2).ravel()
     goal = np.ravel_multi_index((shape[0] // 2, shape[1] - 2), shape)
     free = sp.diags_array((here != goal).astype(float))
-    A = sp.vstack([sp.eye_array(n) - DISCOUNT * (free @ step) for step in P], format="csr")
+    A = sp.vstack(
+        [sp.eye_array(n) - DISCOUNT * (free @ step) for step in P], format="csr"
+    )
     return {"A": A, "cost": np.where(here == goal, 0.0, cost)}
 
 
@@ -99,7 +101,9 @@ def draw(data: dict[str, Any], ours: Any, theirs: Any) -> Any:
     for start in [(1, 1), (13, 1), (25, 2), (33, 8), (33, 30), (2, 28), (20, 18)]:
         way = [np.array(start)]
         for _ in range(250):
-            options = [np.clip(way[-1] + m, 0, np.array(value.shape) - 1) for m in MOVES]
+            options = [
+                np.clip(way[-1] + m, 0, np.array(value.shape) - 1) for m in MOVES
+            ]
             way.append(min(options, key=lambda at: value[tuple(at)]))
         left.plot(*np.array(way).T[::-1], color="#ffd43b", linewidth=1.4)
         left.plot(start[1], start[0], "o", color="#ffd43b", markersize=4)

@@ -56,7 +56,10 @@ def judge(data: dict[str, Any], ours: Any, theirs: Any) -> Judgement:
         return Judgement("error of the marginals", f"{error(ours.plan):.0e}", "", good)
     good &= abs(ours.plan - theirs).sum() < 1e-4
     return Judgement(
-        "error of the marginals", f"{error(ours.plan):.0e}", f"{error(theirs):.0e}", good
+        "error of the marginals",
+        f"{error(ours.plan):.0e}",
+        f"{error(theirs):.0e}",
+        good,
     )
 
 
