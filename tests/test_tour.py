@@ -68,10 +68,9 @@ def written(tmp_path, visits, note=""):
 def test_the_page_has_a_section_for_each_stop_and_loads_nothing(tmp_path):
     read = written(tmp_path, [visited(area) for area in AREAS])
     assert read.sections == list(AREAS)
-    assert set(AREAS) <= set(stop_of.__globals__["AREAS"])
     assert all(link.startswith(("#", "data:")) for link in read.loaded)
     assert "a = b < c" in read.text
-    assert "50 times as fast" in read.text
+    assert "numsolve, 50×" in read.text
 
 
 def test_there_is_a_stop_for_each_column():
@@ -90,7 +89,7 @@ def test_the_page_tells_failures_and_losses(tmp_path):
     ]
     text = written(tmp_path, visits, "Interrupted.").text
     assert text.count("ZeroDivisionError: 1 / <0>") == 3
-    for words in ("the usual tool: 4 times as fast", "has no answer", "not measured", "Interrupted."):
+    for words in ("the usual tool, 4×", "has no answer", "not measured", "Interrupted."):
         assert words in text
 
 
@@ -146,8 +145,9 @@ def stops(tmp_path, monkeypatch):
         (tmp_path / "stops" / f"{name}.py").write_text(
             f"from stop import *\n"
             f"def ours():\n    'Solve.'\n    {line or 'return 1'}\n"
-            f"STOP = Stop('', '', '', '', 'peer', dict, ours, ours,\n"
-            f"    lambda *_: Judgement('error', '0', '0', {name != 'wrong'}), lambda *_: canvas(figsize=(1, 1))[0])\n"
+            f"judge = lambda *_: Judgement('error', '0', '0', {name != 'wrong'})\n"
+            f"draw = lambda *_: canvas(figsize=(1, 1))[0]\n"
+            f"STOP = Stop('', '', '', '', 'peer', dict, ours, ours, judge, draw)\n"
         )
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -156,7 +156,6 @@ def test_a_failed_stop_is_told_and_the_others_go_on(stops):
     told = []
     tour = Tour(list(STOPS), lambda *news: told.append(news))
     tour.run()
-    assert list(tour.visits) != []
     good, wrong, raises, dies, lacks = (tour.visits[name] for name in STOPS)
     assert (good.good, good.trouble) == (True, "")
     assert good.seconds is not None
@@ -199,10 +198,10 @@ def test_a_stop_shows_the_functions_that_it_names():
     def ours():
         """Not shown."""
         result = 1
-        return result
+        return result  # noqa: RET504
 
     shown = Stop("", "", "", "", "", dict, ours, ours, Judgement, canvas, shown=(before,)).code
-    assert shown.endswith("result = 1")
+    assert "result = 1" in shown
     assert "Above" in shown
     assert "Not shown" not in shown
     assert stop.PATIENCE > 0

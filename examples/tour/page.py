@@ -112,23 +112,23 @@ def comparison(visit: Visit) -> tuple[str, str]:
     if visit.seconds is None or visit.peer_seconds is None:
         return "", ""
     if not visit.usable:
-        return "the usual tool has no answer", "wins"
+        return "the other has no answer", "wins"
     ratio = visit.peer_seconds / visit.seconds
     if 0.8 < ratio < 1.25:
-        return "as fast", ""
+        return "about even", ""
     if ratio > 1:
         digits = ".2g" if ratio < 99.5 else ".0f"
-        return f"{ratio:{digits}} times as fast", "wins"
-    return f"the usual tool: {1 / ratio:.2g} times as fast", "loses"
+        return f"numsolve, {ratio:{digits}}×", "wins"
+    return f"the usual tool, {1 / ratio:.2g}×", "loses"
 
 
 def table(visits: list[Visit]) -> str:
     """A row for each stop."""
-    rows = [
-        "<tr><th>area</th><th>solved</th><th>size</th><th>measured</th>"
-        '<th class="number">numsolve</th><th>the usual tool</th>'
-        '<th class="number">its accuracy and time</th><th>who is faster</th></tr>'
+    heads = [
+        *("area", "solved", "size", "measured", "numsolve", "the usual tool"),
+        *("its accuracy and time", "who is faster"),
     ]
+    rows = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
     for v in visits:
         link = (
             f'<td><a href="#{v.area}">{v.area}</a></td><td>{html.escape(v.title)}</td>'

@@ -104,8 +104,9 @@ class Stop:
         before = [inspect.getsource(inspect.unwrap(each)) for each in self.shown]
         lines = inspect.getsource(self.ours).splitlines()
         start = next(i for i, line in enumerate(lines) if line.endswith('"""')) + 1
-        body = textwrap.dedent("\n".join(lines[start:])).strip()
-        return "\n\n".join([*before, body.removesuffix("\nreturn result")])
+        end = len(lines) - lines[-1].strip().startswith("return ")
+        body = textwrap.dedent("\n".join(lines[start:end])).strip()
+        return "\n\n".join([*before, body])
 
 
 @dataclass(frozen=True)

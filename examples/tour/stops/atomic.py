@@ -21,10 +21,8 @@ def load() -> dict[str, Any]:
 
 def ours(element: str) -> Any:
     """By finite elements of high order."""
-    atom = atomic.AtomDFT(
-        element
-    )  # the local density approximation, Schrödinger's equation
-    result = atom.run()
+    # element is "Fe"; the local density approximation, Schrödinger's equation
+    result = atomic.AtomDFT(element).run()
     return result
 
 
@@ -72,12 +70,17 @@ def judge(data: dict[str, Any], ours: Any, theirs: Any) -> Judgement:
 
 def draw(data: dict[str, Any], ours: Any, theirs: Any) -> Any:
     """The shells, and the levels."""
+    from scipy.interpolate import CubicSpline
+
     figure, (left, right) = canvas(1, 2, width_ratios=[1.6, 1])
-    left.fill_between(ours.r, 4 * np.pi * ours.r**2 * ours.density, color="0.9")
+    r = np.geomspace(5e-3, 10, 400)
+    density = CubicSpline(ours.r, ours.density)(r)
+    left.fill_between(r, 4 * np.pi * r**2 * density, color="0.9")
     names = "spdf"
     for k, orbital in enumerate(ours.orbitals):
         name = f"{orbital.n}{names[orbital.l]}"
-        left.plot(ours.r, orbital.occupation * orbital.P**2, color=f"C{k}", label=name)
+        electrons = orbital.occupation * CubicSpline(ours.r, orbital.P)(r) ** 2
+        left.plot(r, electrons, color=f"C{k}", label=name)
         right.semilogy(orbital.l, -orbital.energy, "_", color=f"C{k}", ms=30, mew=2)
         right.annotate(name, (orbital.l + 0.3, -orbital.energy), va="center")
     left.set(xscale="log", xlim=(5e-3, 10), xlabel="r (bohr)", ylim=(0, None))
