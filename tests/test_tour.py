@@ -144,7 +144,7 @@ def stops(tmp_path, monkeypatch):
     for name, line in STOPS.items():
         (tmp_path / "stops" / f"{name}.py").write_text(
             f"from stop import *\n"
-            f"def ours():\n    'Solve.'\n    {line or 'return 1'}\n"
+            f'def ours():\n    """Solve."""\n    {line or "return 1"}\n'
             f"judge = lambda *_: Judgement('error', '0', '0', {name != 'wrong'})\n"
             f"draw = lambda *_: canvas(figsize=(1, 1))[0]\n"
             f"STOP = Stop('', '', '', '', 'peer', dict, ours, ours, judge, draw)\n"

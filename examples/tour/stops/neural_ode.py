@@ -120,7 +120,8 @@ STOP = Stop(
     "21 years of pelts.",
     words="JAX differentiates the adaptive solver, step by step, so any optimiser can "
     "be used, and a network can stand in the equation: the gallery trains such, and "
-    "lowers the cost of their solves. For six parameters SciPy's differences do as well.",
+    "lowers the cost of their solves. For one small fit SciPy has finished before JAX "
+    "has compiled.",
     size="6 parameters",
     peer="SciPy, least_squares and solve_ivp",
     load=load,
