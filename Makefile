@@ -24,8 +24,8 @@ TEST_ENV = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_
 .PHONY: quickstart test sweep docs lint bench-quick benchmarks gpu clean
 .NOTPARALLEL:
 
-quickstart: $(VENV)/.with-quickstart
-	$(PY) examples/plot_quickstart.py
+quickstart: $(VENV)/.with-quickstart,jax
+	$(PY) examples/tour
 
 test: $(VENV)/.with-$(EXTRAS)
 	$(TEST_ENV) $(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
