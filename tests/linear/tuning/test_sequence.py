@@ -461,3 +461,14 @@ def test_pictures():
         assert len(axes.figure.axes) == 2
         assert len(repr(solver)) < 120
     plt.close("all")
+
+
+@pytest.mark.parametrize("kind", ["ssor_cg", "auto"])
+def test_a_galerkin_start_for_several_right_hand_sides_uses_all_solutions(kind):
+    """What lies in the span of earlier solutions of the same matrix is solved by the start alone."""
+    A, B = laplacian(8), np.random.default_rng(0).standard_normal((64, 3))
+    solver = linear.TunedSolver(kind, rtol=1e-6, warm_start="galerkin:2", rng=0)
+    assert solver(A, B).success.all()
+    again = solver(A, B @ np.array([[1.0, 2.0, 0.0], [0.0, -1.0, 3.0], [1.0, 1.0, 1.0]]))
+    assert again.success.all()
+    assert not again.nit.any()

@@ -403,3 +403,31 @@ def test_the_heat_equation(heated):
     assert smooth <= 1.08
     span = contexts.min(), contexts.max()
     assert ratio(linear.ChebCB(ARMS, context_range=span, rng=0), table, contexts) <= 1.2
+
+
+# -- compiled parts --------------------------------------------------------------------------------
+
+
+def test_the_covariance_stays_symmetric_to_the_last_bit_and_shrinks():
+    tuner, rng = linear.SmoothCB(np.linspace(1, 1.9, 7), rng=0), np.random.default_rng(0)
+    for _ in range(60):
+        tuner.suggest(rng.random())
+        tuner.observe(10 + 5 * rng.random())
+    cov = tuner._cov
+    assert np.array_equal(cov, cov.T)
+    assert (np.diag(cov) <= tuner._prior**2 * (1 + 1e-12)).all()
+    assert np.linalg.eigvalsh(cov).min() > 0
+
+
+def test_arms_are_drawn_by_the_inverse_gaps_of_their_costs():
+    from numsolve.linear.tuning import _cpu
+
+    mean = np.log([3.0, 1.0, 2.0, 1e30])
+    p = np.empty(4)
+    _cpu.lean(mean, mean, 5.0, 1.0, p)
+    gaps = np.array([3.0, 1.0, 2.0]) - 1
+    np.testing.assert_allclose(p[[0, 2]], 1 / (4 + 5 * gaps[[0, 2]]), rtol=1e-12)
+    assert 0 < p[3] < 1e-20
+    assert p.sum() == pytest.approx(1.0)
+    _cpu.lean(mean, -mean, 5.0, 0.02, p)
+    assert p[3] == pytest.approx(0.98)
