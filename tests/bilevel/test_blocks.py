@@ -157,6 +157,10 @@ def _lower_hess(theta, y, i, batch):
     return (2.0 + i)[:, None, None] * np.eye(y.shape[1])
 
 
+def _lower_hvp(theta, y, i, batch, v):
+    return (2.0 + i[:, None]) * v
+
+
 def _cross(theta, y, i, batch, q):
     return -q
 
@@ -175,8 +179,8 @@ def test_workers_that_share_no_memory_change_nothing(variant):
     def path(executor):
         with pytest.warns(ConvergenceWarning):
             return bilevel.bsvrb(
-                oracle, np.zeros(3), np.zeros(3), variant=variant, block_batch=4, batch_size=None, step_theta=0.1,
-                step_x=0.1, maxiter=15, rng=0, executor=executor,
+                oracle, np.zeros(3), np.zeros(3), variant=variant, block_batch=4, batch_size=None,
+                step_theta=0.1, step_x=0.1, maxiter=15, rng=0, executor=executor,
             )  # fmt: skip
 
     here, there = path(None), path(Elsewhere())
