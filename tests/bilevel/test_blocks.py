@@ -168,13 +168,9 @@ def _cross(theta, y, i, batch, q):
 @pytest.mark.parametrize("variant", ["v1", "v2"])
 def test_workers_that_share_no_memory_change_nothing(variant):
     oracle = bilevel.BlockOracle(
-        6,
-        _upper,
-        upper_grad=_upper_grad,
-        lower_grad=_lower_grad,
-        lower_cross_vjp=_cross,
-        lower_hess=_lower_hess,
-    )
+        6, _upper, upper_grad=_upper_grad, lower_grad=_lower_grad, lower_cross_vjp=_cross,
+        lower_hess=_lower_hess, lower_hvp=_lower_hvp,
+    )  # fmt: skip
 
     def path(executor):
         with pytest.warns(ConvergenceWarning):
