@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import pickle
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -125,3 +126,59 @@ def test_gamma_of_the_theory_is_clipped():
     with np.errstate(all="ignore"):
         wild = run(block_batch=4, gamma=8.5, step_theta=0.02)
     assert wild.status is Status.DIVERGED
+
+
+class Elsewhere:
+    """What is sent goes through pickle, as to another process."""
+
+    def submit(self, function, *arguments):
+        future = Future()
+        try:
+            function, arguments = pickle.loads(pickle.dumps((function, arguments)))
+            future.set_result(pickle.loads(pickle.dumps(function(*arguments))))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _upper(theta, y, i, batch):
+    return 0.5 * np.sum((y - 1.0) ** 2, axis=1)
+
+
+def _upper_grad(theta, y, i, batch):
+    return y - 1.0, None
+
+
+def _lower_grad(theta, y, i, batch):
+    return (2.0 + i[:, None]) * y - theta
+
+
+def _lower_hess(theta, y, i, batch):
+    return (2.0 + i)[:, None, None] * np.eye(y.shape[1])
+
+
+def _lower_hvp(theta, y, i, batch, v):
+    return (2.0 + i[:, None]) * v
+
+
+def _cross(theta, y, i, batch, q):
+    return -q
+
+
+@pytest.mark.parametrize("variant", ["v1", "v2"])
+def test_workers_that_share_no_memory_change_nothing(variant):
+    oracle = bilevel.BlockOracle(
+        6, _upper, upper_grad=_upper_grad, lower_grad=_lower_grad, lower_cross_vjp=_cross,
+        lower_hess=_lower_hess, lower_hvp=_lower_hvp,
+    )  # fmt: skip
+
+    def path(executor):
+        with pytest.warns(ConvergenceWarning):
+            return bilevel.bsvrb(
+                oracle, np.zeros(3), np.zeros(3), variant=variant, block_batch=4, batch_size=None,
+                step_theta=0.1, step_x=0.1, maxiter=15, rng=0, executor=executor,
+            )  # fmt: skip
+
+    here, there = path(None), path(Elsewhere())
+    assert_allclose(there.theta, here.theta, rtol=1e-12)
+    assert_allclose(there.x, here.x, rtol=1e-12)
