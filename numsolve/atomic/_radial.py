@@ -15,7 +15,7 @@ from numsolve._core.result import PrecisionWarning, Status, caller_level
 
 from . import fields
 from ._tuples import Pencil, States, pieces
-from .mesh import RadialMesh
+from .mesh import LEAST_RADIUS, LONGEST, RadialMesh
 from .result import RadialResult
 from .tables import first_exponent, gather, spread, unspread
 
@@ -55,6 +55,7 @@ class Channel(NamedTuple):
 def read_mesh(mesh: RadialMesh | None, r_max: float, Z: float, *, dirac: bool) -> RadialMesh:
     """Return the mesh given, or sixteen elements on [0, r_max]."""
     if mesh is None:
+        r_max = checks.real("r_max", r_max, low=LEAST_RADIUS, high=LONGEST)  # a 0-d array has no hash
         return _default_mesh(Z, dirac and Z > 0, r_max)
     if not isinstance(mesh, RadialMesh):
         raise TypeError(f"mesh must be a RadialMesh, got {type(mesh).__name__}")

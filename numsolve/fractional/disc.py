@@ -183,7 +183,7 @@ def solve_riesz_disc(
     if reaction is not None and not is_number(reaction):
         raise TypeError("reaction must be a number for a disc, got a function or values")
     shift = 0.0 if reaction is None else checks.real("reaction", reaction)
-    sides = tuple(check_interval((c - radius, c + radius)) for c in center)
+    sides = tuple(check_interval((c - radius, c + radius), "the disc of center and radius") for c in center)
 
     def level(K: int) -> tuple[DiscSolution, float, tuple[Array, Array], float]:
         images, points, missed = _expand(f, alpha, center, radius, K)

@@ -164,7 +164,9 @@ def make_kkt_optimality_fun(
     >>> print(x, nu)
     [0. 0.] 0.0
     """
-    grad = gradient(obj)
+    grad = gradient(checks.function("obj", obj))
+    checks.function("eq", eq, optional=True)
+    checks.function("ineq", ineq, optional=True)
 
     def conditions(x: Any, params_obj: Any, params_eq: Any = None, params_ineq: Any = None) -> Any:
         jax = require_jax()

@@ -45,10 +45,10 @@ class ExponentialDecay:
     n: int
 
     def __post_init__(self) -> None:
-        """Check."""
-        checks.real("start", self.start, low=0.0, open_low=True)
-        checks.real("stop", self.stop, low=0.0, open_low=True)
-        checks.integer("n", self.n, low=1)
+        """Check, and keep plain numbers: those of other kinds do not mix."""
+        for name in ("start", "stop"):
+            object.__setattr__(self, name, checks.real(name, getattr(self, name), low=0.0, open_low=True))
+        object.__setattr__(self, "n", checks.integer("n", self.n, low=1))
 
     def __call__(self, i: Any) -> Any:
         """Return the value at step `i`, which may be a value of a trace."""
@@ -107,17 +107,22 @@ class CostTarget:
     high: float = 1e4
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Check, and keep plain numbers."""
         if (self.attempts is None) == (self.nfev is None):
             raise ValueError(f"give one of attempts and nfev, got {self.attempts!r} and {self.nfev!r}")
         for name in ("attempts", "nfev"):
             if getattr(self, name) is not None:
-                checks.real(name, getattr(self, name), low=0.0, open_low=True)
-        low = checks.real("low", self.low, low=0.0, open_low=True)
-        high = checks.real("high", self.high, low=low)
-        checks.real("start", self.start, low=low, high=high)
-        checks.real("rate", self.rate, low=0.0, open_low=True)
-        checks.real("band", self.band, low=0.0)
+                self._keep(name, open_low=True)
+        low = self._keep("low", open_low=True)
+        high = self._keep("high", low=low)
+        self._keep("start", low=low, high=high)
+        self._keep("rate", open_low=True)
+        self._keep("band")
+
+    def _keep(self, name: str, low: float = 0.0, **limits: Any) -> float:
+        number = checks.real(name, getattr(self, name), low=low, **limits)
+        object.__setattr__(self, name, number)
+        return number
 
     def init(self) -> Any:
         """Return the first state.

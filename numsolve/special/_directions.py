@@ -40,9 +40,16 @@ def is_traced(x: Any) -> bool:
     return "Tracer" in type(x).__name__
 
 
-def unit(name: str, x: Any, xp: Any) -> Any:
+def common_dtype(xp: Any, **given: Any) -> Any:
+    """The type that all are computed in; None where JAX traces, which promotes by itself."""
+    if any(is_traced(value) for value in given.values()):
+        return None
+    return arrays.working_dtype(xp, **{k: v for k, v in given.items() if not isinstance(v, int | float)})
+
+
+def unit(name: str, x: Any, xp: Any, dtype: Any = None) -> Any:
     """Check that the last axis holds unit vectors, of dimension 2 at least, and make them so."""
-    x = xp.asarray(x) * 1.0 if is_traced(x) else checks.array(name, x, xp=xp)
+    x = xp.asarray(x) * 1.0 if is_traced(x) else checks.array(name, x, xp=xp, dtype=dtype)
     if x.ndim == 0 or x.shape[-1] < 2:
         raise ValueError(f"{name} must hold vectors of at least 2 entries, got shape {tuple(x.shape)}")
     lengths = xp.linalg.vector_norm(x, axis=-1, keepdims=True)
@@ -57,12 +64,12 @@ def _refuse_other_lengths(name: str, lengths: Any, xp: Any) -> None:
         raise ValueError(f"{name} must hold unit vectors, got one whose length is off by {miss:.3g}")
 
 
-def concentration(kappa: Any, xp: Any = None) -> tuple[Any, Any]:
+def concentration(kappa: Any, xp: Any = None, dtype: Any = None) -> tuple[Any, Any]:
     """The library and the concentrations, checked."""
     xp = arrays.array_namespace(kappa=kappa) if xp is None else xp
     if is_traced(kappa):
         return xp, xp.asarray(kappa) * 1.0
-    return xp, checks.array("kappa", kappa, xp=xp, low=0.0)
+    return xp, checks.array("kappa", kappa, xp=xp, dtype=dtype, low=0.0)
 
 
 def summary(

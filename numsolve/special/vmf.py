@@ -36,6 +36,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Result, Status
 
 from ._directions import (
+    common_dtype,
     complement,
     concentration,
     dimension,
@@ -144,8 +145,9 @@ def vmf_log_prob(x: ArrayLike, mu: ArrayLike, kappa: ArrayLike) -> Array:
     (2, 3)
     """
     xp = arrays.array_namespace(x=x, mu=mu, kappa=kappa)
-    points, means = unit("x", x, xp), unit("mu", mu, xp)
-    _, k = concentration(kappa, xp)
+    dtype = common_dtype(xp, x=x, mu=mu, kappa=kappa)
+    points, means = unit("x", x, xp, dtype), unit("mu", mu, xp, dtype)
+    _, k = concentration(kappa, xp, dtype)
     d = points.shape[-1]
     if d != means.shape[-1]:
         raise ValueError(f"x and mu must have one last axis, got the shapes {points.shape} and {means.shape}")

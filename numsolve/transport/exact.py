@@ -19,7 +19,6 @@ T. Liang, Y. Yang, "PINS: proximal iterations with sparse Newton and Sinkhorn fo
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +27,7 @@ import numpy as np
 from numsolve._core import arrays
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status, deliver
+from numsolve._core.unheard import unheard
 
 from ._bounds import least_in_columns, least_in_rows, pieces
 from ._deadline import TimeUp
@@ -96,8 +96,7 @@ def exact(
             f"M is a {name} array; exact transport takes NumPy's: bring the data to the host first, as with "
             "numpy.asarray or cupy.asnumpy"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with unheard(ConvergenceWarning):
         start = newton(
             problem,
             limits,

@@ -300,3 +300,11 @@ def test_the_estimate_is_not_below_the_error_on_meshes_of_any_order():
         result = solve_radial_schroedinger(lambda r: -2 / r, 0, 2, mesh=mesh, Z=2)
         errors = np.abs(result.energies - [-2.0, -0.5])
         assert (errors <= 1.5 * result.error_estimate).all()
+
+
+def test_numbers_may_be_arrays_without_axes():
+    given = {"n_states": 1, "Z": 1.0, "r_max": 40.0, "tol": 1e-9}
+    as_arrays = {name: np.asarray(value) for name, value in given.items()}
+    for solve in (solve_radial_schroedinger, solve_radial_dirac):
+        expected = solve(problems.coulomb(1), **given).energies
+        assert_allclose(solve(problems.coulomb(1), **as_arrays).energies, expected, rtol=0, atol=0)

@@ -135,3 +135,8 @@ REFUSED = {
 def test_bad_input_is_refused(settings, kind, words):
     with pytest.raises(kind, match=words):
         solve_riesz_disc(**{"f": 1.0, "alpha": 1.5, **settings})
+
+
+def test_a_disc_too_small_for_powers_is_named():
+    with pytest.raises(ValueError, match="the disc of center and radius must have a length of"):
+        solve_riesz_disc(1.0, 1.5, radius=5e-324)

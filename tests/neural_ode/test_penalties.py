@@ -3,6 +3,8 @@
 # ruff: noqa: E402, E501
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -189,6 +191,15 @@ def test_exponential_decay_halves_in_equal_times():
     decay = ExponentialDecay(8.0, 1.0, 3)
     assert [decay(i) for i in range(4)] == pytest.approx([8.0, 4.0, 2.0, 1.0])
     assert float(jax.jit(decay)(2)) == pytest.approx(2.0)
+
+
+def test_numbers_of_any_kinds_mix_in_schedules():
+    decay = ExponentialDecay(np.longdouble(8.0), Fraction(1), np.float32(3))
+    assert [decay(i) for i in range(4)] == pytest.approx([8.0, 4.0, 2.0, 1.0])
+    target = CostTarget(
+        attempts=Fraction(4), start=Decimal("0.5"), low=Fraction(1, 10), band=np.longdouble(0.1)
+    )
+    assert float(target.init()[0]) == 0.5
 
 
 def test_the_budget_controller_rests_near_its_target_and_moves_outside(sol):

@@ -251,3 +251,14 @@ class TestConduct(Conduct):
     calls: ClassVar = {
         "vmf_fit": Call(fit, measure=lambda r: abs(float(iv_ratio(0.0, r.x)) - 0.7), changes=False)
     }
+
+
+@pytest.mark.parametrize("single", [("kappa",), ("x",), ("mu", "kappa")])
+def test_one_argument_of_single_precision_takes_no_digits_from_the_others(single):
+    given = {"x": unit(3, 4), "mu": unit(1, 4)[0], "kappa": np.array(3.0)}
+    given = {name: value.astype(np.float32 if name in single else float) for name, value in given.items()}
+    double = {name: value.astype(float) for name, value in given.items()}
+    assert_allclose(vmf_log_prob(**given), vmf_log_prob(**double), rtol=1e-14)
+    assert (
+        vmf_log_prob(**{name: value.astype(np.float32) for name, value in given.items()}).dtype == np.float32
+    )

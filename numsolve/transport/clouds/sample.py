@@ -123,6 +123,8 @@ def solve_sample(
         Whether the result holds the plan.
     executor : concurrent.futures.Executor, optional
         Threads that share each pass; by default as many as Numba may use, as always where costs are kept.
+        Or workers that share no memory, processes or those of other machines: each is sent blocks of the
+        points once, for clouds with more than 8 million pairs.
     maxiter, callback, progress, time_limit : optional
         As in `numsolve.transport.solve`; over all stages, 1000 Newton steps or 10 000 sweeps by default.
         Where `time_limit` does not suffice for a pass over the pairs, what the pass would tell is nan.
