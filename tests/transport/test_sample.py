@@ -865,12 +865,12 @@ def test_outliers_of_both_clouds_find_each_other(reg):
 
 
 def test_a_plan_that_outliers_left_without_digits_is_no_success():
-    """The residual is that of the operator, which makes costs of 1e14 from the points."""
+    """The residual is that of the operator, which makes costs of 1e12 from the points."""
     X, Y = (x.copy() for x in problems.clouds(100, 2, rng=0))
-    X[0, 0] += 1e7
-    Y[0, 0] += 1e7
+    X[0, 0] += 1e6
+    Y[0, 0] += 1e6
     with pytest.warns(ConvergenceWarning):
-        r = transport.solve_sample(X, Y, reg=0.05)
+        r = transport.solve_sample(X, Y, reg=2e-3)
     assert not r.success
     error = abs(r.plan @ np.ones(100) - 0.01).sum() + abs(r.plan.T @ np.ones(100) - 0.01).sum()
     assert r.marginal_error == pytest.approx(error, rel=1e-6)
