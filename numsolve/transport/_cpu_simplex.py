@@ -151,10 +151,21 @@ def masses(a, b, tree):
 
     So rounding errors do not add up from pivot to pivot.
     """
-    parent, arc, up, flow, depth = tree[0], tree[4], tree[5], tree[6], tree[7]
+    parent, child, after = tree[0], tree[1], tree[2]
+    arc, up, flow, depth = tree[4], tree[5], tree[6], tree[7]
     n, N = a.size, a.size + b.size
-    order = np.argsort(depth)
-    below = np.zeros(N + 1)
+    order, below = np.empty(N + 1, np.int64), np.zeros(N + 1)
+    x = N  # from the root down: each vertex comes after its parent
+    for k in range(N + 1):
+        order[k] = x
+        if child[x] >= 0:
+            x = child[x]
+            continue
+        for _ in range(depth[x]):
+            if after[x] >= 0:
+                break
+            x = parent[x]
+        x = after[x]
     for v in range(N):
         below[v] = a[v] if v < n else -b[v - n]
     missed = 0.0

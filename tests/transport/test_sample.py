@@ -643,7 +643,7 @@ def test_cupy_comes_to_the_same():
 NAN = float("nan")
 GOOD = {"X_a": clouds(3, 4)[0], "X_b": clouds(3, 4)[1], "a": [0.2, 0.3, 0.5], "b": [0.25] * 4, "reg": 0.1}
 BAD = {
-    "reg zero": ({"reg": 0}, ValueError, "reg must be a finite number above 0"),
+    "reg zero": ({"reg": 0}, ValueError, "exact transport takes the matrix of costs"),
     "reg nan": ({"reg": NAN}, ValueError, "reg must be a finite number above 0"),
     "reg below rounding": ({"reg": 1e-20}, ValueError, "below the rounding errors of the costs"),
     "X_a a vector": ({"X_a": np.ones(3)}, ValueError, "X_a must be 2-D"),
@@ -850,15 +850,27 @@ def test_small_clouds_far_apart_lose_no_digits(metric, monkeypatch):
         assert np.abs(P.sum(1) - 1 / 50).sum() + np.abs(P.sum(0) - 1 / 40).sum() <= 2e-6
 
 
-@pytest.mark.parametrize("reg", [1e-2, 1e-3])
+@pytest.mark.parametrize("reg", [1e-1, 1e-3])
 def test_outliers_of_both_clouds_find_each_other(reg):
     """Their potentials are 1e10 times reg and more: taken off in time, the others keep their digits."""
     X, Y = (x.copy() for x in problems.clouds(600, 2, rng=0))
-    X[0, 0] += 1e6
-    Y[0, 0] += 1e6
+    X[0, 0] += 1e5
+    Y[0, 0] += 1e5
     r = transport.solve_sample(X, Y, reg=reg)
     assert r.success
-    assert r.plan.block([0], [0])[0, 0] == pytest.approx(1 / 600, rel=1e-3)
+    assert r.plan.block([0], [0])[0, 0] == pytest.approx(1 / 600, rel=1e-2)
     apart = transport.solve_sample(X[1:], Y[1:], reg=reg)
     inner = np.sum(r.plan.block(slice(1, 600), slice(1, 600)) * ((X[1:, None] - Y[1:]) ** 2).sum(axis=2))
     assert inner == pytest.approx(apart.value_linear * 599 / 600, rel=1e-3)
+
+
+def test_a_plan_that_outliers_left_without_digits_is_no_success():
+    """The residual is that of the operator, which makes costs of 1e12 from the points."""
+    X, Y = (x.copy() for x in problems.clouds(100, 2, rng=0))
+    X[0, 0] += 1e6
+    Y[0, 0] += 1e6
+    with pytest.warns(ConvergenceWarning):
+        r = transport.solve_sample(X, Y, reg=2e-3)
+    assert not r.success
+    error = abs(r.plan @ np.ones(100) - 0.01).sum() + abs(r.plan.T @ np.ones(100) - 0.01).sum()
+    assert r.marginal_error == pytest.approx(error, rel=1e-6)

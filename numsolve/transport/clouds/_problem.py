@@ -218,7 +218,7 @@ def prepare_clouds(
     if limits is not None:
         workers.deadline.set(limits, LAST_PASS)
     refuse_traced(X_a=X_a, X_b=X_b, a=a, b=b, reg=reg)
-    if checks.real("reg", reg) == 0.0:
+    if np.ndim(reg) == 0 and reg == 0:
         raise ValueError(
             "reg must be positive between clouds, got 0: exact transport takes the matrix of costs, as "
             "transport.solve(scipy.spatial.distance.cdist(X_a, X_b, metric), a, b, reg=0)"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from numsolve._core.result import Status
 from numsolve.transport._problem import Problem, check_values, quiet
-from numsolve.transport._reduced import reduced
+from numsolve.transport._reduced import UNIT, reduced
 from numsolve.transport.newton import newton
 
 from . import _generic
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 AT_ONCE = 500_000_000
 #: The same where they are products of matrices.
 PRODUCTS_AT_ONCE = 1_600_000_000
+#: The marginal error by rounding of a plan that still counts as one.
+COARSE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,27 @@ class StoredClouds(Problem):
             bounds = self.bounds_in_time(it, P, x[0])
         check_values(it, values)
         inner = x[0] + self.up, x[1] + self.over
+        fields["residual"] = self._of_operator(it, inner, fields["residual"])
         return self._clouds.sample_result(it, inner, return_plan, bounds=bounds, **values, **fields)
+
+    def _of_operator(self, it: Monitor, x: Potentials, residual: float) -> float:
+        """The marginal error of the plan as an operator on points, where far outliers take its digits.
+
+        The stored costs were reduced on the way; the operator makes them from points again.
+        """
+        clouds = self._clouds
+        if UNIT * clouds.range / clouds.reg <= 1e-2 * it.threshold or it.limits.expired:
+            return residual
+        plan = clouds.pairs.plan(*x, clouds.reg)
+        sides = ((plan, clouds.pairs.A), (plan.T, clouds.pairs.B))
+        error = sum(float(np.abs(p.row_sums() - cloud.weights).sum()) for p, cloud in sides)
+        if error > it.threshold and it.status is not None and it.status.success:
+            it.stop(
+                Status.ROUNDING if error <= COARSE else Status.STAGNATED,
+                f"The costs are so large against reg that the plan, made from the points, has the marginal "
+                f"error {error:.3g} by rounding; that of a matrix of costs has {residual:.3g}.",
+            )
+        return max(residual, error)
 
     def shift_of(self, r: Array, c: Array) -> float:
         """What a plan with these row and column sums costs more than with M."""
