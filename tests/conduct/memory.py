@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Objects, kilobytes and members of circles that a solve may leave: what Python and the allocator round to.
-LEFT, KILOBYTES, CIRCLED = 0.5, 4.0, 0.5
+LEFT, KILOBYTES, CIRCLED = 0.9, 4.0, 0.5
 
 
 def raises(error: type[BaseException], after: int = 2) -> Callable[[Any], None]:

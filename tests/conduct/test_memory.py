@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parent / "memory.py"
 @pytest.mark.parametrize(
     ("n", "names"),
     [
-        pytest.param(1000, ["linear.cg", "special.log_iv", "cut.linear"], id="some"),
+        pytest.param(1000, ["linear.cg", "linear.solve_poisson", "special.log_iv", "cut.linear"], id="some"),
         pytest.param(1000, ["transport", "linear", "monotone"], marks=pytest.mark.slow, id="first half"),
         pytest.param(
             1000, ["fractional", "atomic", "sketch", "special"], marks=pytest.mark.slow, id="second half"

@@ -77,6 +77,8 @@ class Run:
         else:
             x = self.x0
             r, first = self.residual(x)
+        m, e = math.frexp(self.problem.scale)
+        factor, power = 1.0 / m, self.power - e  # the monitor must not know the run, which has it: no circle
         self.it = it = Monitor(
             limits,
             rtol=rtol,
@@ -84,7 +86,7 @@ class Run:
             reference=self.norm_b,
             maxiter=maxiter,
             label="multigrid CG",
-            present=lambda x: present(self.outward(x)),
+            present=lambda x: present(times(x, factor, power)),
             step_seconds=1e-5 + 2e-8 * self.b.size,
         )
         self.sure, last = (x, first), math.inf
