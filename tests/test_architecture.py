@@ -35,6 +35,7 @@ HEAVY = {
     "dask",
     "distributed",
     "mpi4py",
+    "sklearn",
 }
 #: what the files with kernels may import from outside their column
 KERNEL_IMPORTS = {

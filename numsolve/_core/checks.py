@@ -61,7 +61,9 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
         number = int(as_float)
     if (low is not None and number < low) or (high is not None and number > high):
         wanted = _range(-math.inf if low is None else low, math.inf if high is None else high)
-        raise ValueError(f"{name} must be an integer{wanted}, got {number}")
+        raise ValueError(f"{name} must be an integer{wanted}, got {_in_short(number)}")
+    if not -(2**63) <= number < 2**63:  # neither NumPy nor compiled code takes more
+        raise ValueError(f"{name} must be an integer of at most 64 bits, got {_in_short(number)}")
     return number
 
 
@@ -326,5 +328,9 @@ def _range(low: float, high: float, *, open_low: bool = False, open_high: bool =
 
 def _kind_of(value: Any) -> str:
     """A value and its type, in short."""
+    return f"{_in_short(value)} of type {type(value).__name__}"
+
+
+def _in_short(value: Any) -> str:
     text = repr(value)
-    return f"{text if len(text) < 60 else text[:57] + '...'} of type {type(value).__name__}"
+    return text if len(text) < 60 else text[:57] + "..."

@@ -96,12 +96,7 @@ def map_tasks(
     ParallelError
         After all tasks were tried, if some failed; it carries the results of the others.
     """
-    if hasattr(executor, "get_executor"):
-        raise TypeError("executor is a Dask client; give executor=client.get_executor()")
-    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):
-        raise TypeError(
-            f"executor must have a submit method, as concurrent.futures.Executor, got {executor!r}"
-        )
+    check_executor(executor)
     jobs = list(tasks)
     settings: list[dict[str, Any]] = [{} for _ in jobs]
     if seeded:
@@ -115,7 +110,7 @@ def map_tasks(
             if warm_up is not None:
                 warm_up()
             # Threads share the limit of this process: set by each task, they would restore each other's.
-            with _one_blas_thread():
+            with one_blas_thread():
                 work.hand_to(executor)
     finally:
         if work.bar is not None:
@@ -127,6 +122,16 @@ def map_tasks(
     if work.failures:
         raise ParallelError(work.results, work.failures) from work.failures[min(work.failures)]
     return work.results
+
+
+def check_executor(executor: Any) -> None:
+    """Refuse what cannot be given tasks."""
+    if hasattr(executor, "get_executor"):
+        raise TypeError("executor is a Dask client; give executor=client.get_executor()")
+    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):
+        raise TypeError(
+            f"executor must have a submit method, as concurrent.futures.Executor, got {executor!r}"
+        )
 
 
 class Work:
@@ -163,11 +168,11 @@ class Work:
     def hand_to(self, executor: Executor) -> None:
         """Submit all tasks and collect them as they finish."""
         futures: dict[Any, int] = {}
-        here = _process()
+        here = process()
         try:
             for i, (job, setting) in enumerate(zip(self.jobs, self.settings, strict=True)):
                 try:
-                    futures[executor.submit(_one_thread, self.function, job, setting, here)] = i
+                    futures[executor.submit(one_thread, self.function, job, setting, here)] = i
                 except RuntimeError as error:  # a worker died and took the pool with it
                     self.failures[i] = error
                     self._count(i)
@@ -178,6 +183,8 @@ class Work:
                     failure = future.exception()
                 except CancelledError as error:  # the executor was shut down
                     failure = error
+                if isinstance(failure, KeyboardInterrupt):  # the terminal sends Ctrl-C to the workers too
+                    raise failure
                 if failure is None:
                     self.results[i] = future.result()
                 else:
@@ -194,7 +201,7 @@ class Work:
             self.bar.update()
 
 
-def _one_thread(
+def one_thread(
     function: Callable[..., Any], job: Any, setting: dict[str, Any], submitter: tuple[str, int]
 ) -> Any:
     """Run a task in a worker, with one thread: one level of parallelism is enough."""
@@ -203,14 +210,15 @@ def _one_thread(
     if numba is not None:
         numba.set_num_threads(1)
     try:
-        with nullcontext() if submitter == _process() else _one_blas_thread():
+        with nullcontext() if submitter == process() else one_blas_thread():
             return function(job, **setting)
     finally:
         if numba is not None:
             numba.set_num_threads(before)
 
 
-def _one_blas_thread() -> Any:
+def one_blas_thread() -> Any:
+    """Give BLAS one thread, within a context."""
     if not installed("threadpoolctl"):
         return nullcontext()
     import scipy.linalg  # noqa: F401  # its BLAS would escape a limit set before it is loaded
@@ -219,7 +227,8 @@ def _one_blas_thread() -> Any:
     return threadpool_limits(1)
 
 
-def _process() -> tuple[str, int]:
+def process() -> tuple[str, int]:
+    """Name this process among those of all machines."""
     return platform.node(), os.getpid()
 
 

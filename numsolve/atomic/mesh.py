@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: The shortest element in bohr: energies go with the inverse square, and are looked for up to 1e100.
 SHORTEST = 1e-45
+#: The least radius of a mesh that numsolve makes, in bohr: its elements are longer than `SHORTEST`.
+LEAST_RADIUS = 1e-38
 #: The farthest end in bohr: a bracket of energies is halved 200 times, from one to 1e-60.
 LONGEST = 1e25
 #: Far beyond any nucleus; its first element is still long enough.
@@ -165,7 +167,7 @@ class RadialMesh:
         n_elements = checks.integer("n_elements", n_elements, low=2)
         Z = checks.real("Z", Z, low=0.0, high=LARGEST_CHARGE)
         relativistic = checks.flag("relativistic", relativistic)
-        r_max = checks.real("r_max", r_max, low=0.0, open_low=True)
+        r_max = checks.real("r_max", r_max, low=LEAST_RADIUS, high=LONGEST)
         charge = max(Z, 1.0)
         if relativistic:
             first = min(3e-4 * 92 / charge, 0.01 * r_max)

@@ -40,6 +40,10 @@ FUNCTIONALS = {
 }
 
 
+#: Electrons per cubic bohr; the fourth thirds of much more leave the range of floats.
+LARGEST_DENSITY = 1e200
+
+
 def vwn_lda(n: ArrayLike, relativistic: bool = False, *, c: float = C_1986) -> tuple[Array, Array]:
     """Exchange-correlation energy per electron and potential of the local density approximation.
 
@@ -62,7 +66,7 @@ def vwn_lda(n: ArrayLike, relativistic: bool = False, *, c: float = C_1986) -> t
     Raises
     ------
     ValueError
-        If a density is negative or not finite.
+        If a density is negative, not finite, or above 1e200, where its powers overflow.
 
     See Also
     --------
@@ -77,7 +81,7 @@ def vwn_lda(n: ArrayLike, relativistic: bool = False, *, c: float = C_1986) -> t
     >>> round(float(vwn_lda(1e6, relativistic=True)[1]), 8)
     7.86273136
     """
-    density: Array = checks.array("n", arrays.to_host(n) if hasattr(n, "shape") else n, low=0.0)
+    density: Array = _within("n", checks.array("n", arrays.to_host(n) if hasattr(n, "shape") else n, low=0.0))
     c = checks.real("c", c, low=0.0, open_low=True)
     relativistic = checks.flag("relativistic", relativistic)
     from . import _cpu_density
@@ -101,6 +105,11 @@ def vwn_lsda(n_up: ArrayLike, n_down: ArrayLike) -> tuple[Array, Array, Array]:
     e_xc, v_up, v_down : array
         Energy per electron, and its derivatives times the density, in Ha.
 
+    Raises
+    ------
+    ValueError
+        As `vwn_lda`.
+
     Examples
     --------
     >>> from numsolve.atomic import vwn_lda, vwn_lsda
@@ -108,8 +117,8 @@ def vwn_lsda(n_up: ArrayLike, n_down: ArrayLike) -> tuple[Array, Array, Array]:
     >>> bool(abs(e_xc - vwn_lda(1.0)[0]) < 1e-14)
     True
     """
-    up = checks.array("n_up", n_up, low=0.0, dtype=np.float64)
-    down = checks.array("n_down", n_down, low=0.0, dtype=np.float64, shape=up.shape)
+    up = _within("n_up", checks.array("n_up", n_up, low=0.0, dtype=np.float64))
+    down = _within("n_down", checks.array("n_down", n_down, low=0.0, dtype=np.float64, shape=up.shape))
     from . import _cpu_density
 
     a, b = (np.ascontiguousarray(part).ravel() for part in (up, down))
@@ -117,3 +126,11 @@ def vwn_lsda(n_up: ArrayLike, n_down: ArrayLike) -> tuple[Array, Array, Array]:
     _cpu_density.lsda(a, b, 1.0, 1.0, *out)
     e_xc, v_up, v_down = (part.reshape(up.shape)[()] for part in out)
     return e_xc, v_up, v_down
+
+
+def _within(name: str, density: Array) -> Array:
+    """Densities whose powers do not overflow."""
+    largest = float(density.max(initial=0.0))
+    if largest > LARGEST_DENSITY:
+        raise ValueError(f"{name} must be at most {LARGEST_DENSITY:g} everywhere, got {largest:g}")
+    return density

@@ -95,8 +95,8 @@ def compared(here: Hyper, before: Hyper, rounding: float) -> tuple[Hyper, int]:
     if gain <= FELL:
         # Of few numbers a change may be small by chance: in m dimensions a tenth of its usual size has 10^-m.
         caution = CAUTION * 10.0 ** (UNLIKELY / here.d.size)
-        change = caution * float(np.linalg.norm(here.d - before.d))
-        least = ROUNDING * rounding * float(np.linalg.norm(here.d))
+        change = caution * arrays.norm(np, here.d - before.d)
+        least = ROUNDING * rounding * arrays.norm(np, here.d)
         here = replace(here, steer=min(here.steer, least + gain / (1 - gain) * change))
         if here.resolved:
             slow = math.sqrt(gain)
@@ -144,7 +144,7 @@ class Adjoint:
         unit = ROUNDING * oracle.rounding
         in_g = unit * steep_f * arrays.norm(xp, x)
         more = [in_g, 0.2 * in_g], [unit * steep_f * size, unit * steep]
-        own = unit * (float(np.linalg.norm(in_theta)) + self.C * size)
+        own = unit * (arrays.norm(np, in_theta) + self.C * size)
         numbers = []
         for m, in_f, in_r in zip((mu, max(flattest or 0.0, mu or 0.0) or None), *more, strict=True):
             if m is None:
@@ -286,11 +286,11 @@ class Adjoint:
                 self.L_H = max(self.L_H, self.margin * change / (h * size))
             if given["lipschitz_upper"] is None:
                 other_x, other_theta = away["lipschitz_upper"]
-                in_t = float(np.linalg.norm(other_theta - in_theta))
+                in_t = arrays.norm(np, other_theta - in_theta)
                 change = math.hypot(arrays.norm(xp, other_x - in_x), in_t)
                 self.L_F = max(self.L_F, self.margin * change / h)
             if given["lipschitz_cross"] is None:
-                change = float(np.linalg.norm(away["lipschitz_cross"] - oracle.cross(x, theta, q)))
+                change = arrays.norm(np, away["lipschitz_cross"] - oracle.cross(x, theta, q))
                 self.L_C = max(self.L_C, self.margin * change / (h * size))
             if given["cross_norm"] is None:
                 self.C = self.margin * self._cross_norm(theta, lower)
@@ -321,19 +321,19 @@ class Adjoint:
         v = self.rng.standard_normal(theta.size) if self._v is None else self._v
         norm = 0.0
         for _ in range(POWER_STEPS if first else 1):
-            length = float(np.linalg.norm(v))
+            length = arrays.norm(np, v)
             if length == 0.0:
                 v = self.rng.standard_normal(theta.size)
-                length = float(np.linalg.norm(v))
+                length = arrays.norm(np, v)
             v = v / length
-            h = 1e-5 * max(1.0, float(np.linalg.norm(theta)) / math.sqrt(theta.size))
+            h = 1e-5 * max(1.0, arrays.norm(np, theta) / math.sqrt(theta.size))
             v = self._inward(theta, v, h)
             Cv = (oracle.grad(lower.x, theta + h * v) - lower.gradient) / h
             norm = max(norm, arrays.norm(xp, Cv))
             v = oracle.cross(lower.x, theta, Cv)
             if norm > 0.0:
                 norm = max(
-                    norm, float(np.linalg.norm(v)) / arrays.norm(xp, Cv) if arrays.norm(xp, Cv) else 0.0
+                    norm, arrays.norm(np, v) / arrays.norm(xp, Cv) if arrays.norm(xp, Cv) else 0.0
                 )
         self._v = v
         return norm
@@ -347,4 +347,4 @@ class Adjoint:
         if not outside[1].any():
             return -v
         v = np.where(outside[0], np.where(outside[1], 0.0, -v), v)
-        return v / max(float(np.linalg.norm(v)), 1e-300)
+        return v / max(arrays.norm(np, v), 1e-300)

@@ -39,6 +39,9 @@ class Halt(Exception):  # noqa: N818  # not an error: how a run ends
         super().__init__(detail)
         self.status, self.detail = status, detail
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.status, self.detail)
+
 
 class Oracle:
     """The problem's functions on flat vectors.
@@ -68,8 +71,9 @@ class Oracle:
         theta_bounds: Any = None,
         batch_size: int = 64,
         rng: Any = None,
+        called: str = "theta0",
     ) -> None:
-        for name, value in {"theta0": theta, "x0": x}.items():
+        for name, value in {called: theta, "x0": x}.items():
             if arrays.is_sparse(value):
                 raise TypeError(f"{name} must be a dense array, got a sparse one")
             if isinstance(value, dict | set | str):
@@ -78,7 +82,7 @@ class Oracle:
         if isinstance(theta, list | tuple) and all(isinstance(t, bool) for t in theta):
             kind = "bool"
         if kind.lstrip("u").startswith(("int", "bool")):
-            raise TypeError(f"theta0 must hold floats, got an array of {kind}")
+            raise TypeError(f"{called} must hold floats, got an array of {kind}")
         self.problem = problem
         self.limits, self.max_cost = limits, max_cost
         xp = arrays.array_namespace(x0=x)
@@ -86,7 +90,7 @@ class Oracle:
             x, xp = arrays.to_host(x), arrays.array_namespace(x0=np.empty(0))
         self.xp: Namespace = xp
         self.theta0 = np.array(
-            checks.array("theta0", arrays.to_host(theta), empty=False), dtype=np.float64
+            checks.array(called, arrays.to_host(theta), empty=False), dtype=np.float64
         ).reshape(-1)
         self.theta_shape = tuple(np.shape(arrays.to_host(theta)))
         start = checks.array("x0", x, xp=xp, empty=False)
@@ -102,7 +106,7 @@ class Oracle:
         self.steps: dict[float, float] = {}
         self.batch_size, self._rng = batch_size, checks.generator(rng)
         self._batches: tuple[Array, ...] | None = None
-        self.low, self.high = self._box(problem.theta_bounds if theta_bounds is None else theta_bounds)
+        self.low, self.high = self._box(problem.theta_bounds if theta_bounds is None else theta_bounds, called)
         #: the last x and theta whose Hessian was factorised, the Hessian and the factor
         self._factor: tuple[Array, Array, tuple[Any, Any]] | None = None
         #: whether H is factorised in place of being multiplied
@@ -322,7 +326,7 @@ class Oracle:
         out = self.problem.lower_solver(self.to_theta(theta), self.to_x(x), tol)
         return self._flat("lower_solver", out.x if isinstance(out, Result) else out)
 
-    def _box(self, bounds: Any) -> tuple[Array, Array]:
+    def _box(self, bounds: Any, called: str) -> tuple[Array, Array]:
         """The bounds of theta."""
         low, high = -math.inf, math.inf
         if bounds is not None:
@@ -335,12 +339,12 @@ class Oracle:
         pair = [np.asarray(b, dtype=np.float64) for b in (low, high)]
         for b in pair:
             if b.shape not in {(), size}:
-                raise ValueError(f"theta_bounds must be numbers or of theta0's shape {size}, got {b.shape}")
+                raise ValueError(f"theta_bounds must be numbers or of {called}'s shape {size}, got {b.shape}")
         pair = [np.broadcast_to(b, size).reshape(-1) for b in pair]
         if np.isnan(pair).any() or not (pair[0] <= pair[1]).all():
             raise ValueError("theta_bounds must be numbers with low <= high")
         if not ((self.theta0 >= pair[0]) & (self.theta0 <= pair[1])).all():
-            raise ValueError("theta0 lies outside of theta_bounds")
+            raise ValueError(f"{called} lies outside of theta_bounds")
         return pair[0], pair[1]
 
 

@@ -212,7 +212,7 @@ def bsvrb(
                 break
             it.record(residual, (run.theta, run.y), converged=done, cost=run.nfev + run.nhvp)
     if run.clamped and it.status is not Status.CONVERGED:
-        it.detail = f"{it.detail} A tracked Hessian has eigenvalues below mu_min = {run.mu_min:.3g}.".strip()
+        it.detail = f"{it.detail} A tracked Hessian has eigenvalues below mu_min = {run.evaluation.mu_min:.3g}.".strip()
     if it.status not in {Status.CONVERGED, Status.NONFINITE, Status.DIVERGED}:
         theta, y = run.theta, run.y  # the last iterate: no residual of a sample can name a better one
     else:

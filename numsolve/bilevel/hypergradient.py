@@ -143,7 +143,7 @@ def hypergradient(
     eps = None if eps is None else checks.real("eps", eps, low=0.0, open_low=True)
     delta = None if delta is None else checks.real("delta", delta, low=0.0, open_low=True)
     n_steps = checks.integer("n_steps", n_steps, low=1)
-    oracle = Oracle(problem, theta, x0, limits)
+    oracle = Oracle(problem, theta, x0, limits, called="theta")
     q = oracle.xp.zeros_like(oracle.x0)
     if q0 is not None:
         q = checks.array("q0", q0, xp=oracle.xp, dtype=oracle.dtype, shape=oracle.x_shape)

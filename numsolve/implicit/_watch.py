@@ -46,7 +46,7 @@ def checked(matvec: Vector, function: Vector, name: str, tol: float | None) -> V
 def watch(matvec: Vector, x: Any, b: Any, name: str, tol: float | None) -> Any:
     """Warn if the residual is above ten times the tolerance, or hidden by the units of other rows."""
     xp = arrays.array_namespace(b=b)
-    tol = default_tol(b.dtype) if tol is None else tol
+    tol = default_tol(b.dtype) if tol is None else max(tol, float(xp.finfo(b.dtype).eps))
     r, size = matvec(x) - b, size_of(xp, b)
     if bool(xp.all(xp.abs(r) <= 10 * tol * xp.abs(b))):
         return x

@@ -354,8 +354,9 @@ def _check_matrix(matvec: Any, b: Any, xp: Any) -> Any:
         raise ValueError(
             f"matvec must have shape ({n}, {n}), for b of {n} entries; got {tuple(matrix.shape)}"
         )
-    if sparse:
-        checks.finite("matvec", matrix.tocsr().data, xp=xp)
+    if sparse:  # in rows: a product of SciPy's coo_array of shape (1, 1) has no axis
+        matrix = matrix.tocsr()
+        checks.finite("matvec", matrix.data, xp=xp)
     return matrix
 
 

@@ -196,7 +196,7 @@ def root_jvp(
     [0.25]
     """
     checks.function("optimality_fun", optimality_fun)
-    given, tangents = usual(args), usual(tangents)
+    given, tangents = usual(args), usual(tangents, "tangents")
     if len(given) != len(tangents):
         raise ValueError(
             f"tangents must have one entry for each of args, got {len(tangents)} for {len(given)}"

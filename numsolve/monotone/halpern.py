@@ -142,6 +142,7 @@ def halpern(
     limits = Limits(maxiter, time_limit, callback, progress)
     checks.function("operator", operator)
     L = checks.real("L", L, low=0.0, open_low=True)
+    tol = checks.real("tol", tol, low=0.0)
     checks.choice("method", method, get_args(Method))
     if restart is not None:
         checks.choice("restart", restart, ("auto", "adaptive"))

@@ -100,9 +100,16 @@ def project_box(y: ArrayLike, lower: ArrayLike = 0.0, upper: ArrayLike = 1.0) ->
     """
     xp = arrays.array_namespace(y=y, lower=lower, upper=upper)
     u = checks.array("y", y, xp=xp, check_finite=False)
-    for name, value in {"lower": lower, "upper": upper}.items():
-        checks.refuse_masked(name, value)
-    low, high = (xp.asarray(v, dtype=u.dtype) for v in (lower, upper))
+    if bool(xp.any(xp.isnan(u))):
+        raise ValueError("y must not hold nan")
+    with np.errstate(over="ignore"):  # a bound beyond float32 is none
+        low = checks.array("lower", lower, xp=xp, dtype=u.dtype, check_finite=False)
+        high = checks.array("upper", upper, xp=xp, dtype=u.dtype, check_finite=False)
+    try:
+        np.broadcast_shapes(u.shape, low.shape, high.shape)
+    except ValueError:
+        shapes = f"{u.shape}, {low.shape} and {high.shape}"
+        raise ValueError(f"y, lower and upper must have shapes that broadcast, got {shapes}") from None
     if not bool(xp.all(low <= high)):
         raise ValueError("lower must not exceed upper, nor may they be nan")
     out: Array = xp.minimum(xp.maximum(u, low), high)

@@ -176,6 +176,7 @@ def vr_halpern(
     if assumption == "lipschitz" and prob is not None and prob > HALF:
         _tell(f"prob = {prob:g} is more than Algorithm 2 allows; it is 1/2")
         prob = HALF
+    tol = checks.real("tol", tol, low=0.0)
     max_epochs = checks.real("max_epochs", max_epochs, low=0.0, infinite=True)
     components = components_of(problem, prox, sampling, x0, checks.generator(rng))
     rule = Restarts(restart == "adaptive" or (restart == "auto" and schedule == "tuned"))

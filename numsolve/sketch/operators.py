@@ -96,10 +96,12 @@ class Sketch(LinearOperator):  # type: ignore[misc]  # SciPy has no types
     def dot(self, x: Any) -> Any:
         """Apply the sketch to a vector, a matrix, or another operator, which gives an operator."""
         xp = foreign(x)
-        if xp is None:
+        if xp is None and not arrays.is_sparse(x):
             return super().dot(x)
         if x.shape[0] != self.shape[1]:
             raise ValueError(f"x must have {self.shape[1]} rows, got shape {tuple(x.shape)}")
+        if xp is None:  # SciPy takes a sparse matrix of one column for a vector
+            return self._matmat(x)
         X = x if x.ndim == 2 else xp.reshape(x, (-1, 1))
         out = self._apply_generic(xp, X)
         return out if x.ndim == 2 else xp.reshape(out, (-1,))

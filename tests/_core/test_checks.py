@@ -69,6 +69,8 @@ BAD = {
         ValueError,
         "n must be an integer at least 1, got 0",
     ),
+    "integer: huge": (lambda: checks.integer("n", 10**400), ValueError, "n must be an integer of at most 64 bits"),
+    "integer: huge float": (lambda: checks.integer("n", 1e300), ValueError, "n must be an integer of at most"),
     "integer: high": (lambda: checks.integer("n", 9, high=4), ValueError, "at most 4, got 9"),
     "choice: unknown": (
         lambda: checks.choice("method", "lu", ("cg", "sor")),

@@ -17,6 +17,7 @@ from numsolve.atomic import (
     solve_radial_schroedinger,
     thomas_fermi_potential,
     vwn_lda,
+    vwn_lsda,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -121,7 +122,8 @@ BAD = {
             ("too many states", {"n_states": 10**4}, ValueError, "n_states must be at most .*the unknowns"),
             ("Z negative", {"Z": -1}, ValueError, "Z must be a finite number at least 0"),
             ("Z nan", {"Z": NAN}, ValueError, "Z must be a finite number"),
-            ("r_max 0", {"r_max": 0}, ValueError, "r_max must be a finite number above 0"),
+            ("r_max 0", {"r_max": 0}, ValueError, "r_max must be a finite number at least 1e-38"),
+            ("r_max tiny", {"r_max": 1e-300}, ValueError, "r_max must be a finite number at least 1e-38"),
             ("mesh a list", {"mesh": [0, 1, 2]}, TypeError, "mesh must be a RadialMesh, got list"),
             ("tol negative", {"tol": -1}, ValueError, "tol must be a finite number at least 0"),
             ("x0 too long", {"x0": [1.0, 2.0]}, ValueError, r"x0 must have shape \(1\), got \(2,\)"),
@@ -281,6 +283,13 @@ BAD = {
     ),
     "ground 119": (ground_configuration, {"Z": 119}, ValueError, "at most 118, got 119"),
     "density negative": (vwn_lda, {"n": [-1.0]}, ValueError, "n must be at least 0 everywhere, got -1"),
+    "density huge": (vwn_lda, {"n": [1e250]}, ValueError, r"n must be at most 1e\+200 everywhere, got 1e\+250"),
+    "density of a spin huge": (
+        vwn_lsda,
+        {"n_up": [1.0], "n_down": [1e305]},
+        ValueError,
+        r"n_down must be at most 1e\+200 everywhere",
+    ),
     "density complex": (vwn_lda, {"n": [1j]}, TypeError, "n is complex"),
     "radius 0": (thomas_fermi_potential, {"r": [0.0], "Z": 1}, ValueError, "r must be positive"),
     "hydrogen n 0": (hydrogenic_energy, {"Z": 1, "n": 0}, ValueError, "n must be an integer at least 1"),

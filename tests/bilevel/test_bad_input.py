@@ -183,3 +183,11 @@ def test_settings_of_the_blocks_are_refused(settings, message):
             np.zeros(3),
             **{"step_theta": 0.1, "step_x": 0.1, "block_batch": 4, **settings},
         )
+
+
+@pytest.mark.parametrize(
+    ("theta", "error"), [(np.array([1, 2, 3]), TypeError), (np.ma.masked_array(THETA), TypeError), ("x", TypeError)]
+)
+def test_the_point_of_a_hypergradient_is_called_theta(theta, error):
+    with pytest.raises(error, match="theta (must|is)"):
+        bilevel.hypergradient(QUADRATIC, theta, X0)

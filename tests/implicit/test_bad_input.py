@@ -66,6 +66,21 @@ BAD = {
         TypeError,
         "solve must be a word, a function or a factorisation",
     ),
+    "args None": (
+        lambda: root_vjp(square, X, None, np.ones(2)),
+        TypeError,
+        "args must be a sequence of arguments, got NoneType",
+    ),
+    "args a word": (
+        lambda: root_vjp(square, X, "T", np.ones(2)),
+        TypeError,
+        "args must be a sequence of arguments, got str",
+    ),
+    "tangents a number": (
+        lambda: root_jvp(square, X, (T,), 1.0),
+        TypeError,
+        "tangents must be a sequence of arguments, got float",
+    ),
     "solve a triple": (
         lambda: root_vjp(square, X, (T,), np.ones(2), solve=(abs, abs, abs)),
         TypeError,
@@ -243,3 +258,21 @@ def test_linear_solvers_have_one_signature():
             solve(np.eye(2), np.ones(2), x0=1.0)
     names = list(inspect.signature(implicit.solve_host).parameters)
     assert names == [*wanted.parameters, "sparsity"]
+
+
+@pytest.mark.parametrize("solve", ["cg", "gmres", "bicgstab", "lsmr", "dense", "host"])
+def test_a_sparse_matrix_of_one_entry_in_any_format_is_solved(solve):
+    """SciPy's product of a coo_array of shape (1, 1) with a vector has no axis."""
+    twice = ([1.0, 3.0], ([0, 0], [0, 0]))
+    for A in (sp.coo_array(twice, (1, 1)), sp.dok_array(np.full((1, 1), 4.0))):
+        np.testing.assert_allclose(getattr(implicit, f"solve_{solve}")(A, np.array([8.0])), [2.0])
+
+
+def test_a_matrix_of_zeros_breaks_down_with_our_words_alone():
+    with pytest.warns(RuntimeWarning) as caught:
+        solve_cg(np.zeros((3, 3)), np.ones(3))
+    assert all("derivative is not accurate" in str(w.message) for w in caught)
+
+
+def test_a_tolerance_of_zero_is_that_of_rounding():
+    root_vjp(lambda x, t: 3.0 * x - t, X / 3.0, (X,), T, solve="lsmr", tol=0.0)  # without a warning

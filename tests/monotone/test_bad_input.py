@@ -59,6 +59,7 @@ BAD = {
     # settings of all
     "tol negative": ({"tol": -1e-6}, ValueError, "tol must be a finite number at least 0, got -1e-06", ALL),
     "tol nan": ({"tol": NAN}, ValueError, "tol must be a finite number at least 0, got nan", ALL),
+    "tol infinite": ({"tol": INF}, ValueError, "tol must be a finite number at least 0, got inf", ALL),
     "tol a word": ({"tol": "1e-6"}, TypeError, "tol must be a real number", ALL),
     "maxiter -1": ({"maxiter": -1}, ValueError, "maxiter must be an integer at least 0, got -1", ALL),
     "maxiter 1.5": ({"maxiter": 1.5}, ValueError, "maxiter must be an integer, got 1.5", ALL),
@@ -358,6 +359,13 @@ BAD_PARTS = {
     "a simplex of a number": (lambda: monotone.project_simplex(1.0), ValueError, "at least one entry"),
     "a simplex of radius 0": (lambda: monotone.project_simplex([1.0], 0), ValueError, "radius must be"),
     "a simplex of nan": (lambda: monotone.project_simplex([NAN]), ValueError, "y must hold finite numbers"),
+    "a box of a word": (lambda: monotone.project_box([1.0], "x", 1), TypeError, "lower has dtype"),
+    "a box of another shape": (
+        lambda: monotone.project_box([1.0], [0.0, 0.0], [1.0, 1.0, 1.0]),
+        ValueError,
+        "y, lower and upper must have shapes that broadcast",
+    ),
+    "nan in a box": (lambda: monotone.project_box([NAN, 1.0]), ValueError, "y must not hold nan"),
     "a crossed box": (lambda: monotone.project_box([1.0], 2, 1), ValueError, "lower must not exceed upper"),
     "a negative ball": (lambda: monotone.project_l2_ball([1.0], -1), ValueError, "radius must be"),
     "a negative weight": (lambda: monotone.prox_l1([1.0], 1.0, -1), ValueError, "weight must be"),

@@ -109,3 +109,13 @@ def test_a_matrix_of_the_wrong_size_is_refused():
             S @ X
     with pytest.raises(TypeError, match="complex"):
         S @ (1j * A[:100])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", [sp.csr_array, sp.coo_array, sp.csc_matrix])
+def test_a_sparse_matrix_of_one_column_is_a_matrix(kind, form):
+    S = sketch.make_sketch(kind, 300, 1000, rng=2)
+    product = S @ form(A[:, :1])
+    np.testing.assert_allclose(product, S @ A[:, :1], atol=1e-14)
+    with pytest.raises(ValueError, match="x must have 1000 rows"):
+        S @ form(A[:500, :1])

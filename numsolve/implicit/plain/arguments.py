@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,8 +83,8 @@ class Part:
         return vector
 
 
-def usual(args: Sequence[Any]) -> tuple[Any, ...]:
-    """The arguments, with sparse matrices of floats whose entries can be exchanged."""
+def usual(args: Sequence[Any], name: str = "args") -> tuple[Any, ...]:
+    """The arguments, a sequence of the name, with sparse matrices of floats whose entries can be exchanged."""
 
     def exchangeable(leaf: Any) -> Any:
         if not arrays.is_sparse(leaf):
@@ -91,6 +92,8 @@ def usual(args: Sequence[Any]) -> tuple[Any, ...]:
         leaf = leaf if leaf.format in {"csr", "csc", "coo"} else leaf.tocsr()
         return leaf.astype(np.float64) if leaf.dtype.kind in "iub" else leaf
 
+    if isinstance(args, str | bytes) or not isinstance(args, Iterable):
+        raise TypeError(f"{name} must be a sequence of arguments, got {type(args).__name__}")
     args = tuple(args)
     out: tuple[Any, ...] = _trees.rebuild(args, [exchangeable(leaf) for leaf in _trees.leaves(args)])
     return out

@@ -135,8 +135,9 @@ def _by_pattern(
 
 
 def iterate(name: str, A: Operator, b: Array, x0: Array | None, tol: float, maxiter: int) -> Array:
-    """Solve by an iteration, for data of any size."""
-    return in_units(_ITERATIVE[name], A, b, x0, tol, maxiter)
+    """Solve by an iteration, for data of any size; what breaks down on the way, the residual tells."""
+    with np.errstate(all="ignore"):
+        return in_units(_ITERATIVE[name], A, b, x0, tol, maxiter)
 
 
 class _SaddleError(Exception):
