@@ -64,7 +64,8 @@ def configured(source: str) -> set[str]:
 
 def foreign(names: set[str]) -> set[str]:
     """The distributions behind the names, without the standard library and what is ours."""
-    ours = {"numsolve", *(path.stem for path in (ROOT / "docs" / "_ext").glob("*.py"))}
+    beside = [*(ROOT / "docs" / "_ext").glob("*.py"), *(ROOT / "examples" / "tour").glob("*.py")]
+    ours = {"numsolve", *(path.stem for path in beside)}
     return {
         DISTRIBUTION.get(name, name).replace("_", "-") for name in names - ours - set(sys.stdlib_module_names)
     }
