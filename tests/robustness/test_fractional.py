@@ -173,6 +173,7 @@ def _bvp_settings(d: Draw) -> dict:
         settings.pop("definition", None)
     if settings.get("definition") == "spectral":
         settings.pop("weights", None)
+        settings.pop("method", None)
     return _interval(d, settings)
 
 
