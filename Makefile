@@ -21,11 +21,11 @@ endif
 # Each test worker uses one BLAS thread; Numba keeps two, so that parallel kernels are tested as such.
 TEST_ENV = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2 MPLBACKEND=Agg
 
-.PHONY: quickstart test sweep docs lint bench-quick clean
+.PHONY: quickstart test sweep docs lint bench-quick benchmarks gpu clean
 .NOTPARALLEL:
 
-quickstart: $(VENV)/.with-quickstart
-	$(PY) examples/plot_quickstart.py
+quickstart: $(VENV)/.with-quickstart,jax
+	$(PY) examples/tour
 
 test: $(VENV)/.with-$(EXTRAS)
 	$(TEST_ENV) $(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
@@ -56,6 +56,19 @@ bench-quick: $(VENV)/.with-dev-tools $(VENV)/.with-examples
 	$(PY) -m asv machine --yes
 	$(PY) -m asv check --python=same
 	$(PY) -m asv run --python=same --quick --show-stderr
+
+# Hours on a quiet machine; an interrupted campaign goes on. ARGS="--restart", "--quick", or names of scripts.
+benchmarks: $(VENV)/.with-all,peers
+	$(PY) benchmarks/peers/_campaign.py $(ARGS)
+
+# On a machine with a CUDA device; CUDA=gpu-cuda12 for CUDA 12. All tests that need one, then the table.
+CUDA ?= gpu
+gpu:
+	@nvidia-smi -L 2>/dev/null | grep -q GPU || { \
+	  echo "make gpu needs a CUDA device, and nvidia-smi shows none here. Nothing was run or changed."; exit 1; }
+	@$(MAKE) --no-print-directory $(VENV)/.with-$(CUDA),jax,test
+	$(TEST_ENV) $(PY) -m pytest -m gpu $(PYTEST_ARGS); tests=$$?; \
+	  $(PY) benchmarks/peers/gpu.py --threads $$(nproc) --json docs/benchmarks/gpu.json && exit $$tests
 
 clean:
 	rm -rf $(VENV) .asv build dist docs/_build docs/gallery docs/api/generated docs/api/backreferences

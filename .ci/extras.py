@@ -42,6 +42,11 @@ VERTEX = """
 from numsolve import monotone
 assert "vertex" in monotone.solve_lp([1.0, 1.0], [[1.0, 1.0]], 1.0, lx=0.0, polish="basic").message
 """
+ESTIMATOR = """
+import numpy as np
+from numsolve import special
+assert special.VMFMixture(2, rng=0).fit(np.eye(3)[[0, 0, 1, 1]]).result_.success
+"""
 #: what each extra is for, in a few lines that a user could write
 PROMISES = {
     "plot": PLOT,
@@ -55,7 +60,8 @@ assert compiler.compile_using_nvrtc(source, ("--gpu-architecture=compute_80",))
 """,
     "highs": VERTEX,
     "distributed": DASK,
-    "quickstart": PLOT + "import sklearn.datasets, PIL.Image\n",
+    "sklearn": ESTIMATOR,
+    "quickstart": PLOT + "import sklearn.datasets, PIL.Image, ot, mpmath\n",
     "examples": PLOT + "import pyamg, ortools.linear_solver, sklearn.datasets\n",
     "test": "import pytest, pytest_timeout, xdist, hypothesis, array_api_strict, sybil, mpmath, ot, pyscf\n",
     "peers": "import ott, ot\n",

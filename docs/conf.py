@@ -20,6 +20,7 @@ extensions = [
     "api_pages",
     "benchmark_tables",
     "names",
+    "scaling_plot",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",

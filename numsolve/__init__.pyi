@@ -8,6 +8,8 @@ from . import neural_ode as neural_ode
 from . import sketch as sketch
 from . import special as special
 from . import transport as transport
+from ._core.each import solve_each as solve_each
+from ._core.parallel import ParallelError as ParallelError
 from ._core.result import ConvergenceError as ConvergenceError
 from ._core.result import ConvergenceWarning as ConvergenceWarning
 from ._core.result import PrecisionWarning as PrecisionWarning
@@ -18,6 +20,7 @@ from ._version import __version__ as __version__
 __all__ = [
     "ConvergenceError",
     "ConvergenceWarning",
+    "ParallelError",
     "PrecisionWarning",
     "Result",
     "Status",
@@ -30,6 +33,7 @@ __all__ = [
     "monotone",
     "neural_ode",
     "sketch",
+    "solve_each",
     "special",
     "transport",
 ]

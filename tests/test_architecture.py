@@ -35,6 +35,7 @@ HEAVY = {
     "dask",
     "distributed",
     "mpi4py",
+    "sklearn",
 }
 #: what the files with kernels may import from outside their column
 KERNEL_IMPORTS = {
@@ -264,6 +265,11 @@ STUBS = sorted(ROOT.rglob("__init__.pyi"))
 
 def test_house_rules():
     assert faults(ROOT) == []
+
+
+def test_warnings_are_hidden_in_their_own_thread_alone():
+    """By `_core/unheard.py`: `warnings.catch_warnings` of two threads leaves filters behind."""
+    assert [str(path) for path in ROOT.rglob("*.py") if "catch_warnings(" in path.read_text()] == []
 
 
 def test_no_circles_of_imports():

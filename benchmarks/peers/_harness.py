@@ -50,6 +50,10 @@ A script in this folder is a list of cases and one call of `main`::
 - Counts, bytes or seconds measured elsewhere: ``value=`` turns a result into the number to compare, in place
   of the time.
 - ``ratio`` = peer / numsolve: how many times better numsolve is; everything measured is better when smaller.
+- Cases that differ in the size of the problem only have a ``size`` and one name of their ``series``: the
+  documentation then draws time against size. (It reads them from names such as "Poisson, 40 x 40", too.)
+- With ``--json FILE --resume`` finished cases are kept beside FILE until all are; a second run measures the
+  others only. Cases are told apart by their place and name.
 """
 
 from __future__ import annotations
@@ -110,6 +114,8 @@ class Case:
     budget: float = 60.0
     first_call: bool = True
     note: str = ""
+    size: float | None = None
+    series: str = ""
 
 
 @dataclass
@@ -193,6 +199,8 @@ def measure(case: Case) -> list[dict[str, Any]]:
         if ours.error and not our_error <= case.tol:
             notes.append("numsolve missed the tolerance")
         row = {"case": case.name, "peer": peer.label, "metric": case.metric, "unit": case.unit}
+        if case.size is not None:
+            row |= {"size": case.size, "series": case.series or case.metric}
         note = "; ".join(filter(None, notes))
         rows.append(row | _values(value, our_value) | _errors(error, our_error) | {"note": note})
         if case.first_call and not side.failure:
@@ -290,13 +298,32 @@ def _fix_threads(threads: int) -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **wanted})
 
 
-def main(cases: Callable[[bool], Iterable[Case]], argv: Sequence[str] | None = None) -> None:
-    """Parse the command line, measure the cases, print the table, write the JSON file."""
+def _read(kept: Path) -> dict[tuple[int, str], list[dict[str, Any]]]:
+    """The finished cases of an ended run; its last line may be half of one."""
+    found: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    for line in kept.read_text().splitlines() if kept.exists() else ():
+        try:
+            place, name, rows = json.loads(line)
+        except ValueError:
+            continue
+        found[place, name] = rows
+    return found
+
+
+def main(
+    cases: Callable[[bool], Iterable[Case]],
+    argv: Sequence[str] | None = None,
+    more: dict[str, str] | None = None,
+) -> None:
+    """Parse the command line, measure the cases, print the table, write the JSON file, `more` at its head."""
     parser = argparse.ArgumentParser(description="numsolve and its peers on the same work, side by side")
     parser.add_argument("--quick", action="store_true", help="small sizes and three rounds: within a minute")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the rows to this file")
+    parser.add_argument("--resume", action="store_true", help="go on where a run with this FILE was ended")
     parser.add_argument("--threads", metavar="N", type=int, default=1, help="threads of every library (1)")
     options = parser.parse_args(argv)
+    if options.resume and not options.json:
+        parser.error("--resume needs --json FILE")
     if options.threads < 1:
         parser.error("--threads must be at least 1")
     if argv is None:
@@ -304,16 +331,25 @@ def main(cases: Callable[[bool], Iterable[Case]], argv: Sequence[str] | None = N
 
     rows: list[dict[str, Any]] = []
     packages: list[str] = []
-    for case in cases(options.quick):
+    kept = options.json.with_suffix(".cases") if options.resume else None
+    known = _read(kept) if kept else {}
+    for place, case in enumerate(cases(options.quick)):
         if options.quick:
             case.repeats, case.budget = min(case.repeats, 3), min(case.budget, 5.0)
-        print(f"... {case.name}", file=sys.stderr, flush=True)
-        rows += measure(case)
+        finished = known.get((place, case.name))
+        print(f"... {case.name}{' (kept)' if finished else ''}", file=sys.stderr, flush=True)
+        new = measure(case) if finished is None else finished
+        rows += new
         packages += [peer.package for peer in case.peers]
-    about = header(packages, options.threads, quick=options.quick)
+        if kept and finished is None:
+            with kept.open("a") as file:
+                file.write("\n" + json.dumps([place, case.name, new]))  # what stood half written ends here
+    about = header(packages, options.threads, quick=options.quick) | (more or {})
     print(f"{about['processor']}, {options.threads} thread(s), Python {about['python']}, {about['date']}")
     print(table(rows))
     if options.json:
         options.json.write_text(json.dumps(about | {"rows": rows}, indent=1, allow_nan=False) + "\n")
+        if kept:
+            kept.unlink(missing_ok=True)
     if any("numsolve missed" in row["note"] for row in rows):
         sys.exit(1)

@@ -1,20 +1,44 @@
-"""CuPy arrays on a GPU beside NumPy arrays on the processor: the same calls, the same machine.
+"""Each CUDA kernel beside the limit of the device, and calls with CuPy arrays beside the same with NumPy.
 
-Run it with as many threads as the machine has cores. A note says which part of the memory bandwidth (that of
-a copy, measured in the same run) the work reaches, counting each array that it has to read or write once.
+``make gpu`` runs it, with as many threads as the machine has cores, after all tests that need a device. The
+kernels come first (see `_gpu_kernels`). For whole calls a note says which part of the memory bandwidth (that
+of a copy, measured in the same run) the work reaches, counting each array that it reads or writes once.
+Without a device it says so, and writes nothing.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
+import _gpu_kernels
 import numpy as np
 
 from _harness import Case, Peer, main
 from numsolve import fractional, linear, monotone, special, transport
+
+
+def why_not() -> str:
+    """Why nothing can be measured here, or an empty string."""
+    try:
+        import cupy
+    except ImportError as error:
+        return f"CuPy cannot be loaded ({error}): pip install 'numsolve[gpu]', or 'numsolve[gpu-cuda12]'"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"no CUDA device can be used here ({error})"
+    return "" if count else "there is no CUDA device here"
+
+
+def device() -> str:
+    """The name of the GPU."""
+    import cupy
+
+    return str(cupy.cuda.runtime.getDeviceProperties(0)["name"].decode())
 
 
 def synchronised(run: Callable[[], Any]) -> Callable[[], Any]:
@@ -75,12 +99,11 @@ def case(
     if moved:
         part = moved / seconds(lambda: call(*there)) / speed
         share = f"; {part:.0%} of the bandwidth of {speed / 1e12:.2f} TB/s"
-    device = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
     return Case(
         name,
         ours=synchronised(lambda: call(*there)),
         peers=[Peer("numsolve", lambda: call(*arrays), "numsolve on the processor")],
-        note=f"{device}{share}",
+        note=f"{device()}{share}",
         repeats=3,
         budget=15.0,
         first_call=False,
@@ -89,6 +112,7 @@ def case(
 
 
 def cases(quick: bool) -> Iterator[Case]:
+    yield from _gpu_kernels.cases(quick, synchronised)
     speed = bandwidth()
     rng = np.random.default_rng(0)
 
@@ -156,4 +180,6 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 if __name__ == "__main__":
-    main(cases)
+    if reason := why_not():
+        sys.exit(f"No figures of a GPU: {reason}.")
+    main(cases, more={"device": device()})

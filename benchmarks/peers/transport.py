@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from _harness import Case, Peer, in_fresh_process, main
 from numsolve import transport
@@ -210,7 +211,7 @@ def plane_case(n: int, weighted: bool) -> Case:
     X, Y = problems.clouds(n, 2, rng=0)
     a, b = (np.random.default_rng(k).random(n) if weighted else np.ones(n) for k in (1, 2))
     kind = "random weights" if weighted else "uniform weights"
-    M = ((X[:, None] - Y) ** 2).sum(axis=2)
+    M = cdist(X, Y, "sqeuclidean")
     return exact_case(f"exact, points in the plane, {kind}, n = {n}", M, a / a.sum(), b / b.sum())
 
 
@@ -285,7 +286,10 @@ def cases(quick: bool) -> Iterator[Case]:
     yield exact_case(
         f"exact, two digits, city-block distance, n = {pixels}", *problems.image_pair(*pair, p=1)
     )
-    yield exact_case(f"exact, densities on a line, absolute, n = {n}", *problems.densities_1d(n, 1))
+    for size in (n,) if quick else (500, 2000, 4000):
+        for p, distance in ((2, "squared"), (1, "absolute")):
+            name = f"exact, densities on a line, {distance}, n = {size}"
+            yield exact_case(name, *problems.densities_1d(size, p))
     yield batch_case(16 if quick else 64, 64)
     yield unbalanced_case(1e-2, 10_000)
     if not quick:

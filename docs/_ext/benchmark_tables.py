@@ -1,43 +1,41 @@
-"""The directive ``benchmark-tables`` and the role ``measured``: figures from ``docs/benchmarks/*.json``.
+"""The directive ``benchmark-tables`` and roles for sentences: figures from ``docs/benchmarks/*.json``.
 
-The files are what ``benchmarks/peers/<area>.py --json`` writes. The directive makes a section for each of
-them. The role quotes one row in a sentence, so that no page keeps a figure of its own that grows old:
+The files are what ``benchmarks/peers/<area>.py --json`` writes. The directive makes a section for each area:
+where a peer wins, how time grows with the size, and the tables. The roles quote one row in a sentence, so
+that no page keeps a figure of its own that grows old:
 
     {measured}`linear; ten stiff heat steps, 400 x 400; dstn`
 
-reads "31 ms, numsolve 490 ms". Its fields are the file, the case, what the peer's name (without its version)
-ends with and, where the case was measured in several ways, what the metric begins with.
+reads "31 ms, numsolve 490 ms". With ``theirs`` or ``ours`` in place of ``measured`` only one of the two is
+said, with ``ratio`` what the peer takes over what we take, "0.063". The fields are the file, the case, what
+the peer's name (without its version) ends with, or what it begins with before "...", and, where the case was
+measured in several ways, what the metric begins with.
+
+``times`` says the larger figure over the smaller, "16 times". Its second field is the sign that the sentence
+stands on: ``<`` where numsolve takes less, ``>`` where it takes more. When that no longer holds, the build
+warns.
 """
 
 from __future__ import annotations
 
 import html
-import json
 import math
-import re
 from pathlib import Path
 
+import benchmark_rows
+from benchmark_rows import FIRST_CALL, number
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+PEERS = (
+    "Peer",
+    "Times compared",
+    "Times better, mean",
+    "Least",
+    "Most",
+    "Of these it misses the tolerance",
+)
 HEADS = ("Case", "Peer", "Theirs", "Ours", "Times better", "Their error", "Our error")
-
-
-def number(value: float | None, unit: str = "", digits: int = 3) -> str:
-    """A few digits, times in a readable unit."""
-    if value is None:
-        return "–"
-    if unit == "s":
-        for limit, factor, name in ((1, 1, "s"), (1e-3, 1e3, "ms"), (0, 1e6, "µs")):
-            if value >= limit:
-                value, unit = value * factor, name
-                break
-    rounded = f"{value:.{digits}g}"
-    return (
-        f"{float(rounded):g} {unit}".strip()
-        if digits < 3
-        else f"{rounded} {unit}".strip()
-    )
 
 
 def bar(ratio: float | None) -> nodes.Node:
@@ -46,17 +44,41 @@ def bar(ratio: float | None) -> nodes.Node:
         return nodes.Text("–")
     width = min(abs(math.log10(ratio)) / 2, 1) * 100
     side = "better" if ratio >= 1 else "worse"
-    text = html.escape(f"{ratio:.3g}" if ratio < 1000 else f"{ratio:.0f}")
+    text = f"{ratio:.0f}" if 1000 <= ratio < 1e6 else f"{ratio:.3g}"
     code = f'<span class="times-better {side}" style="--width: {width:.0f}%"><span>{text}</span></span>'
     return nodes.raw("", code, format="html")
 
 
+def ruled(
+    heads: tuple[str, ...], widths: tuple[int, ...]
+) -> tuple[nodes.table, nodes.tbody]:
+    """An empty table and its body."""
+    group = nodes.tgroup(cols=len(heads))
+    group += [nodes.colspec(colwidth=width) for width in widths]
+    head, body = nodes.thead(), nodes.tbody()
+    head += line([nodes.Text(text) for text in heads])
+    group += [head, body]
+    result = nodes.table(classes=["benchmark", "table-sm"])
+    result += group
+    return result, body
+
+
+def summary(files: list[dict]) -> list[nodes.Node]:
+    """One table for an area, one line for each peer; nothing where numsolve is alone."""
+    lines = benchmark_rows.summaries(files)
+    if not lines:
+        return []
+    result, body = ruled(PEERS, (30, 10, 16, 10, 10, 12))
+    for one in lines:
+        texts = (number(one.least), number(one.most), str(one.missed or "–"))
+        cells = [nodes.Text(text) for text in (one.peer, str(one.rows))]
+        body += line([*cells, bar(one.mean), *map(nodes.Text, texts)])
+    return [result]
+
+
 def table(rows: list[dict]) -> nodes.table:
     """Rows of one metric."""
-    group = nodes.tgroup(cols=len(HEADS))
-    group += [nodes.colspec(colwidth=width) for width in (24, 20, 10, 10, 16, 10, 10)]
-    head, body = nodes.thead(), nodes.tbody()
-    head += line([nodes.Text(text) for text in HEADS])
+    result, body = ruled(HEADS, (24, 20, 10, 10, 16, 10, 10))
     for row in rows:
         case = nodes.inline("", row["case"])
         if row["note"]:
@@ -78,9 +100,6 @@ def table(rows: list[dict]) -> nodes.table:
             bar(row["ratio"]),
         ]
         body += line([*cells, *map(nodes.Text, errors)])
-    group += [head, body]
-    result = nodes.table(classes=["benchmark", "table-sm"])
-    result += group
     return result
 
 
@@ -96,55 +115,114 @@ def line(cells: list[nodes.Node]) -> nodes.row:
     return row
 
 
+#: a table with more rows is folded
+LONG = 20
+
+
+def folded(rows: list[dict], heading: str) -> list[nodes.Node]:
+    """One metric's table under its heading; long ones, and first calls, open on a click."""
+    if len(rows) <= LONG and rows[0]["metric"] != FIRST_CALL:
+        return [nodes.rubric(text=heading), table(rows)]
+    summary = f"<details><summary>{html.escape(heading)}: {len(rows)} rows</summary>"
+    return [
+        nodes.raw("", summary, format="html"),
+        table(rows),
+        nodes.raw("", "</details>", format="html"),
+    ]
+
+
+def setting(about: dict) -> str:
+    """When, where and with what a file was measured."""
+    threads = "one thread" if about["threads"] == 1 else f"{about['threads']} threads"
+    versions = ", ".join(
+        f"{name} {version}" for name, version in about["versions"].items()
+    )
+    commit = f", commit {about['commit'][:9]}" if "commit" in about else ""
+    device = f"{about['device']}, " if "device" in about else ""
+    return (
+        f"Measured {about['date']}{commit}, {device}{about['processor']}, {threads}, "
+        f"Python {about['python']}; {versions}."
+    )
+
+
+def bullets(paragraphs: list[nodes.paragraph]) -> nodes.bullet_list:
+    """A list of one paragraph each."""
+    items = nodes.bullet_list()
+    for paragraph in paragraphs:
+        item = nodes.list_item()
+        item += paragraph
+        items += item
+    return items
+
+
+def losses(files: list[dict]) -> list[nodes.Node]:
+    """Where a peer is better, at the head of an area."""
+    lost = benchmark_rows.losses(files)
+    if not lost:
+        return [nodes.paragraph(text="No peer wins in the rows of this area.")]
+    paragraphs = [nodes.paragraph(text=text) for text in lost]
+    return [nodes.rubric(text="Where a peer wins"), bullets(paragraphs)]
+
+
+def growth(files: list[dict], name: str) -> list[nodes.Node]:
+    """The plots of time against size, and their slopes in words."""
+    every = [one for about in files for one in benchmark_rows.series(about)]
+    if not every:
+        return []
+    import benchmark_plots  # Matplotlib, which only this page needs
+
+    return [
+        nodes.rubric(text="How the time grows"),
+        nodes.raw("", benchmark_plots.draw(every, name), format="html"),
+        bullets([slopes(one) for one in every]),
+    ]
+
+
+def slopes(one: benchmark_rows.Series) -> nodes.paragraph:
+    """The powers of the size with which the sides of a series grow."""
+    text = nodes.paragraph(
+        text=f"{one.name}, {one.metric} ({len(one.sizes())} sizes): "
+    )
+    for place, (side, power) in enumerate(benchmark_rows.powers(one).items()):
+        text += nodes.Text(f", {side} N" if place else f"{side} grows as N")
+        text += nodes.superscript(text=f"{power:.1f}")
+    return text
+
+
 class BenchmarkTables(SphinxDirective):
     """Draw every result file of this folder."""
 
     def run(self) -> list[nodes.Node]:
-        """Build one section for each file, one table for each metric."""
-        sections: list[nodes.Node] = []
-        for path in sorted(
-            Path(self.env.doc2path(self.env.docname)).parent.glob("*.json")
+        """Build one section for each area: losses, growth, one table for each metric of each file."""
+        folder = Path(self.env.doc2path(self.env.docname)).parent
+        for source in (
+            *folder.glob("*.json"),
+            *Path(__file__).parent.glob("benchmark*.py"),
         ):
-            self.env.note_dependency(str(path))
-            about = json.loads(path.read_text())
-            section = nodes.section(ids=[nodes.make_id(path.stem)], names=[path.stem])
-            section += nodes.title(text=path.stem.replace("_", " ").capitalize())
-            versions = ", ".join(
-                f"{name} {version}" for name, version in about["versions"].items()
-            )
-            threads = (
-                "one thread" if about["threads"] == 1 else f"{about['threads']} threads"
-            )
-            setting = f"{about['date']}, {about['processor']}, {threads}, Python {about['python']}"
-            section += nodes.paragraph(text=f"{setting}; {versions}.")
-            for metric in dict.fromkeys(row["metric"] for row in about["rows"]):
-                section += nodes.rubric(text=metric[:1].upper() + metric[1:])
-                section += table(
-                    [row for row in about["rows"] if row["metric"] == metric]
-                )
+            self.env.note_dependency(str(source))
+        sections: list[nodes.Node] = []
+        for name, files in benchmark_rows.by_area(folder).items():
+            section = nodes.section(ids=[nodes.make_id(name)], names=[name])
+            section += nodes.title(text=benchmark_rows.title(name))
+            contents = [about for _, about in files]
+            section += losses(contents)
+            section += summary(contents)
+            section += growth(contents, name)
+            for stem, about in files:
+                part = section
+                if len(files) > 1:
+                    part = nodes.section(
+                        ids=[f"rows-of-{nodes.make_id(stem)}"],
+                        names=[f"rows of {stem}"],
+                    )
+                    part += nodes.title(text=f"{stem}.py")
+                    section += part
+                part += nodes.paragraph(text=setting(about))
+                for metric in dict.fromkeys(row["metric"] for row in about["rows"]):
+                    rows = [row for row in about["rows"] if row["metric"] == metric]
+                    part += folded(rows, metric[:1].upper() + metric[1:])
             sections.append(section)
         return sections or [nodes.paragraph(text="No results have been recorded yet.")]
-
-
-def quoted(about: dict, case: str, peer: str, metric: str = "") -> str:
-    """The two figures of the one row that has this case and this peer; first calls have rows of their own."""
-    rows = [
-        row
-        for row in about["rows"]
-        if row["case"] == case
-        and re.sub(r"^(\S+) \S+ ", r"\1 ", row["peer"]).endswith(peer)
-        and row["metric"].startswith(metric)
-        and row["metric"] != "first call"
-    ]
-    if len(rows) != 1:
-        raise ValueError(
-            f"{len(rows)} rows have the case {case!r} and a peer that ends with {peer!r}"
-        )
-    theirs, ours = (
-        number(rows[0][key], rows[0]["unit"], 2)
-        for key in ("peer_value", "numsolve_value")
-    )
-    return f"{theirs}, numsolve {ours}"
 
 
 class Measured(SphinxRole):
@@ -152,14 +230,13 @@ class Measured(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Read the row; a row that is not there is a warning of the build."""
-        area, *row = (part.strip() for part in self.text.split(";"))
-        path = Path(self.env.srcdir) / "benchmarks" / f"{area}.json"
-        self.env.note_dependency(str(path))
+        folder = Path(self.env.srcdir) / "benchmarks"
+        self.env.note_dependency(str(folder / f"{self.text.partition(';')[0]}.json"))
         try:
-            return [nodes.Text(quoted(json.loads(path.read_text()), *row))], []
+            return [nodes.Text(benchmark_rows.say(self.name, self.text, folder))], []
         except (OSError, ValueError) as error:
             message = self.inliner.reporter.warning(
-                f"measured: {error}", line=self.lineno
+                f"{self.name}: {error}", line=self.lineno
             )
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [
                 message
@@ -169,5 +246,6 @@ class Measured(SphinxRole):
 def setup(app) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_directive("benchmark-tables", BenchmarkTables)
-    app.add_role("measured", Measured())
+    for name in benchmark_rows.ROLES:
+        app.add_role(name, Measured())
     return {"parallel_read_safe": True, "parallel_write_safe": True}

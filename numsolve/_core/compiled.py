@@ -45,7 +45,10 @@ def inner(function: Any = None, **options: Any) -> Any:
     """Compile a function that other kernels call, and Python never."""
     if function is None:
         return functools.partial(inner, **options)
-    return njit(**{**_COMMON, "no_cpython_wrapper": True, **options})(function)
+    # Where additions may be reordered, each compilation may order them otherwise. A process that has compiled
+    # such a function by itself would call that one, and later processes the one cached with its caller.
+    placed = {"forceinline": True} if options.get("fastmath") else {}
+    return njit(**{**_COMMON, "no_cpython_wrapper": True, **placed, **options})(function)
 
 
 _COMMON = {"cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import warnings
+from contextlib import nullcontext
 from typing import Any
+
+from .unheard import unheard
 
 #: package -> the extra of numsolve that installs it
 EXTRAS = {
@@ -19,6 +21,7 @@ EXTRAS = {
     "dask": "distributed",
     "distributed": "distributed",
     "mpi4py": "distributed",
+    "sklearn": "sklearn",
 }
 
 
@@ -38,9 +41,8 @@ def require(module: str, purpose: str) -> Any:
     """
     package = module.partition(".")[0]
     try:
-        with warnings.catch_warnings():
-            # jaxopt announces at import that it is no longer maintained; our users cannot act on it.
-            warnings.filterwarnings("ignore", message="JAXopt is no longer maintained")
+        # jaxopt announces at import that it is no longer maintained; our users cannot act on it.
+        with unheard(DeprecationWarning) if package == "jaxopt" else nullcontext():
             return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != package and installed(package):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .limits import Limits
 
 
-def solve_each(
+def solve_problems(
     solve: Callable[..., Any],
     problems: Any,
     settings: Mapping[str, Any],
@@ -24,19 +24,21 @@ def solve_each(
     what: str,
     caller: str,
     names: Sequence[str],
-    known: Iterable[str],
-    warm_up: Callable[[], object],
+    known: Iterable[str] | None,
+    warm_up: Callable[[], object] | None,
     label: str,
     executor: Executor | None,
     limits: Limits,
+    timed: bool = True,
 ) -> list[Any]:
     """Results of `solve` for tuples of its arguments `names`, the first of which is needed, or dictionaries.
 
-    Problems are called `what` in errors; `settings` are for all, and a problem's own come first.
+    Problems are called `what` in errors; `settings` are for all, and a problem's own come first. What is not
+    among the `known` arguments is refused; `timed` says that the solver takes a time limit.
     """
     if not isinstance(problems, Iterable):
         raise TypeError(f"{what} must be an iterable of {what}, got {type(problems).__name__}")
-    known = set(known)
+    known = None if known is None else set(known)
 
     def read(i: int, problem: Any) -> dict[str, Any]:
         if isinstance(problem, tuple) and 0 < len(problem) <= len(names):
@@ -47,14 +49,15 @@ def solve_each(
                 f"({', '.join(names)}), got {type(problem).__name__}"
                 + (f" of {len(problem)}" if isinstance(problem, tuple) else "")
             )
-        if unknown := sorted({*problem, *settings} - known):
+        unknown = [] if known is None else sorted({*problem, *settings} - known)
+        if unknown:
             raise TypeError(f"{what}[{i}] has the argument {unknown[0]!r}, which {caller} does not know")
         if names[0] not in problem:
             raise TypeError(f"{what}[{i}] has no {names[0]}")
         return {**settings, **problem}
 
     tasks = [read(i, problem) for i, problem in enumerate(problems)]
-    call = partial(_call, solve=solve, limits=limits)
+    call = partial(_call, solve=solve, limits=limits, timed=timed)
     results: list[Any] = map_tasks(
         call,
         tasks,
@@ -67,5 +70,6 @@ def solve_each(
     return results
 
 
-def _call(task: dict[str, Any], solve: Callable[..., Any], limits: Limits) -> Any:
-    return solve(**task) if isinf(limits.deadline) else solve(**task, time_limit=limits.seconds_left)
+def _call(task: dict[str, Any], solve: Callable[..., Any], limits: Limits, timed: bool) -> Any:
+    limited = timed and not isinf(limits.deadline)
+    return solve(**task, time_limit=limits.seconds_left) if limited else solve(**task)

@@ -45,6 +45,7 @@ R = TypeVar("R", bound=Result)
 
 __all__ = ["RUNNING", "Monitor"]
 
+PACKAGE_NAME = __name__.partition(".")[0]
 #: Seconds of compiled work between two looks at the clock, the keyboard and the progress bar.
 CHUNK_SECONDS = 0.05
 #: The first chunk, sized by a guess of what a step takes, is shorter; without a guess it is one step.
@@ -162,6 +163,8 @@ class Monitor:
             self.history.trim()
             self.stop(Status.INTERRUPTED)
             return True
+        if error is not None and not type(error).__module__.startswith(PACKAGE_NAME):
+            keyboard.finish()  # nobody makes a result of this run any more; a method may catch our own errors
         if interrupted:  # inside another monitor Ctrl-C passes, so that it ends the outermost solve
             if isinstance(error, KeyboardInterrupt):
                 return False

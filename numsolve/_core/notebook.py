@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import io
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from .extras import installed
+from .unheard import unheard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,8 +40,7 @@ def small_picture(title: str, plot: Callable[[], Any]) -> str:
     interactive = plt.isinteractive()
     plt.ioff()  # a notebook would show the figure a second time
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is too small to be laid out well
+        with unheard():  # of what is too small to be laid out well
             return _drawn(title, plot)
     except Exception as error:  # whatever a picture needs and this result lacks: the table still shows
         return f"<!-- no picture: {html.escape(str(error))} -->"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 import os
 import platform
+import uuid
 import warnings
 from concurrent.futures import CancelledError, Executor, as_completed
 from contextlib import nullcontext
@@ -96,12 +98,7 @@ def map_tasks(
     ParallelError
         After all tasks were tried, if some failed; it carries the results of the others.
     """
-    if hasattr(executor, "get_executor"):
-        raise TypeError("executor is a Dask client; give executor=client.get_executor()")
-    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):
-        raise TypeError(
-            f"executor must have a submit method, as concurrent.futures.Executor, got {executor!r}"
-        )
+    check_executor(executor)
     jobs = list(tasks)
     settings: list[dict[str, Any]] = [{} for _ in jobs]
     if seeded:
@@ -115,7 +112,7 @@ def map_tasks(
             if warm_up is not None:
                 warm_up()
             # Threads share the limit of this process: set by each task, they would restore each other's.
-            with _one_blas_thread():
+            with one_blas_thread():
                 work.hand_to(executor)
     finally:
         if work.bar is not None:
@@ -127,6 +124,16 @@ def map_tasks(
     if work.failures:
         raise ParallelError(work.results, work.failures) from work.failures[min(work.failures)]
     return work.results
+
+
+def check_executor(executor: Any) -> None:
+    """Refuse what cannot be given tasks."""
+    if hasattr(executor, "get_executor"):
+        raise TypeError("executor is a Dask client; give executor=client.get_executor()")
+    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):
+        raise TypeError(
+            f"executor must have a submit method, as concurrent.futures.Executor, got {executor!r}"
+        )
 
 
 class Work:
@@ -163,11 +170,11 @@ class Work:
     def hand_to(self, executor: Executor) -> None:
         """Submit all tasks and collect them as they finish."""
         futures: dict[Any, int] = {}
-        here = _process()
+        here, call = process(), uuid.uuid4().hex
         try:
             for i, (job, setting) in enumerate(zip(self.jobs, self.settings, strict=True)):
                 try:
-                    futures[executor.submit(_one_thread, self.function, job, setting, here)] = i
+                    futures[executor.submit(one_thread, self.function, job, setting, here, (call, i))] = i
                 except RuntimeError as error:  # a worker died and took the pool with it
                     self.failures[i] = error
                     self._count(i)
@@ -178,6 +185,8 @@ class Work:
                     failure = future.exception()
                 except CancelledError as error:  # the executor was shut down
                     failure = error
+                if isinstance(failure, KeyboardInterrupt):  # the terminal sends Ctrl-C to the workers too
+                    raise failure
                 if failure is None:
                     self.results[i] = future.result()
                 else:
@@ -194,23 +203,28 @@ class Work:
             self.bar.update()
 
 
-def _one_thread(
-    function: Callable[..., Any], job: Any, setting: dict[str, Any], submitter: tuple[str, int]
+def one_thread(
+    function: Callable[..., Any], job: Any, setting: dict[str, Any], submitter: tuple[str, int], _: Any = None
 ) -> Any:
-    """Run a task in a worker, with one thread: one level of parallelism is enough."""
+    """Run a task in a worker, with one thread: one level of parallelism is enough.
+
+    The last argument makes the task unlike all others: Dask would answer two that are alike by one result,
+    which is wrong where something is drawn at random.
+    """
     numba = importlib.import_module("numba") if installed("numba") else None
     before = numba.get_num_threads() if numba is not None else 0
     if numba is not None:
         numba.set_num_threads(1)
     try:
-        with nullcontext() if submitter == _process() else _one_blas_thread():
+        with nullcontext() if submitter == process() else _one_blas_thread_again():
             return function(job, **setting)
     finally:
         if numba is not None:
             numba.set_num_threads(before)
 
 
-def _one_blas_thread() -> Any:
+def one_blas_thread() -> Any:
+    """Give BLAS one thread, within a context."""
     if not installed("threadpoolctl"):
         return nullcontext()
     import scipy.linalg  # noqa: F401  # its BLAS would escape a limit set before it is loaded
@@ -219,7 +233,24 @@ def _one_blas_thread() -> Any:
     return threadpool_limits(1)
 
 
-def _process() -> tuple[str, int]:
+def _one_blas_thread_again() -> Any:
+    """Do the same without the millisecond in which the libraries are looked for."""
+    controller = _controller()
+    return nullcontext() if controller is None else controller.limit(limits=1)
+
+
+@functools.cache
+def _controller() -> Any:
+    if not installed("threadpoolctl"):
+        return None
+    import scipy.linalg  # noqa: F401  # as above
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def process() -> tuple[str, int]:
+    """Name this process among those of all machines."""
     return platform.node(), os.getpid()
 
 

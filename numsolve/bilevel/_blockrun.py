@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numsolve._core.parallel import map_tasks
+from numsolve._core.kept import Kept, map_kept
 from numsolve._core.result import Status
 
 from ._oracle import Halt
@@ -37,7 +38,9 @@ class BlockRun:
     ) -> None:  # fmt: skip
         self.oracle, self.variant, self.size, self.batch = oracle, variant, size, batch
         self.steps, self.weights, self.estimator = steps, weights, estimator
-        self.mu_min, self.radius, self.rng, self.executor = mu_min, radius, rng, executor
+        self.radius, self.rng, self.executor = radius, rng, executor
+        self.evaluation = Evaluation(oracle, variant, mu_min)
+        self.kept = Kept(self.evaluation)
         m, n = y.shape
         self._all = np.arange(m)
         self.theta, self.y = theta, y
@@ -61,7 +64,6 @@ class BlockRun:
     def advance(self) -> float:
         """One iteration; returns the norm of what is tracked."""
         m = self.oracle.n_blocks
-        self.clamped = False
         blocks = np.sort(self.rng.choice(m, self.size, replace=False))
         lower, upper = (self._samples(n, blocks.size) for n in (self.oracle.n_lower, self.oracle.n_upper))
         parts = self._parts(blocks, lower, upper)
@@ -90,51 +92,31 @@ class BlockRun:
 
     def _parts(self, blocks: Array, lower: Array | None, upper: Array | None) -> list[Any]:
         """What the oracles say at both points: (gradient, Hessian or residual of the system, G)."""
-        if self.executor is None:
-            return [self._evaluate(np.arange(blocks.size), blocks, lower, upper)]
         workers = getattr(self.executor, "_max_workers", None) or 2
-        pieces = [p for p in np.array_split(np.arange(blocks.size), workers) if p.size]
-        return map_tasks(
-            lambda piece: self._evaluate(piece, blocks, lower, upper), pieces, executor=self.executor
-        )
-
-    def _evaluate(self, piece: Array, blocks: Array, lower: Array | None, upper: Array | None) -> Any:
-        chosen = blocks[piece]
-        low = None if lower is None else lower[piece]
-        up = None if upper is None else upper[piece]
-        now = self._at(chosen, low, up, self.theta, self.y, self.v)
-        if self.first:
-            return now, None
-        return now, self._at(chosen, low, up, self.before[0], self.before[1], self.v_before)
-
-    def _at(
-        self, chosen: Array, low: Array | None, up: Array | None, theta: Array, y: Array, v: Array
-    ) -> tuple[Array, Array, Array]:
-        oracle, y_i, v_i = self.oracle, y[chosen], v[chosen]
-        g = shaped("lower_grad", oracle.lower_grad(theta, y_i, chosen, low), y_i.shape)
-        in_y, in_theta = upper_pair(self.oracle, theta, y_i, chosen, up)
-        if self.variant == "v1":
-            assert oracle.lower_hess is not None
-            square = (*y_i.shape, y_i.shape[1])
-            second = shaped("lower_hess", oracle.lower_hess(theta, y_i, chosen, low), square)
-            known = self.visited[chosen][:, None, None]
-            v_i = self._solve(np.where(known, self.H[chosen], second), in_y)  # (2)
+        pieces = np.array_split(np.arange(blocks.size), 1 if self.executor is None else workers)
+        tasks = [self._task(k, blocks, lower, upper) for k in pieces if k.size]
+        if self.executor is None:
+            found = [both(self.evaluation, *task) for task in tasks]
         else:
-            second = self._product(theta, y_i, chosen, low, v_i) - in_y
-        return g, second, in_theta - self._cross(theta, y_i, chosen, low, v_i)
+            data = ((self.kept,),) * len(tasks)
+            found = map_kept(both, list(zip(data, tasks, strict=True)), self.executor, lambda: math.inf)
+        self.clamped = any(clamped for _, _, clamped in found)
+        return [(now, old) for now, old, _ in found]
 
-    # -- the oracles, their shapes checked ------------------------------------------------------------
+    def _task(self, piece: Array, blocks: Array, lower: Array | None, upper: Array | None) -> tuple[Any, ...]:
+        """What is known of some of the sampled blocks, and their samples."""
+        chosen = blocks[piece]
+        low, up = (None if x is None else x[piece] for x in (lower, upper))
+        tracked = (self.H[chosen], self.visited[chosen]) if self.variant == "v1" else None
+        now = self.theta, self.y[chosen], self.v[chosen]
+        old = None if self.first else (self.before[0], self.before[1][chosen], self.v_before[chosen])
+        return chosen, low, up, tracked, now, old
 
     def _product(self, theta: Array, y: Array, i: Array, batch: Array | None, v: Array) -> Array:
-        if self.oracle.lower_hvp is not None:
-            return shaped("lower_hvp", self.oracle.lower_hvp(theta, y, i, batch, v), y.shape)
-        assert self.oracle.lower_hess is not None
-        H = shaped("lower_hess", self.oracle.lower_hess(theta, y, i, batch), (*y.shape, y.shape[1]))
-        return np.asarray(np.einsum("kij,kj->ki", H, v))
+        return self.evaluation.product(theta, y, i, batch, v)
 
     def _cross(self, theta: Array, y: Array, i: Array, batch: Array | None, q: Array) -> Array:
-        out = self.oracle.lower_cross_vjp(theta, y, i, batch, q)
-        return shaped("lower_cross_vjp", out, (y.shape[0], theta.size))
+        return self.evaluation.cross(theta, y, i, batch, q)
 
     # -- the end ----------------------------------------------------------------------------------------
 
@@ -212,14 +194,6 @@ class BlockRun:
             square = new
         return None
 
-    def _solve(self, H: Array, b: Array) -> Array:
-        if not np.isfinite(H).all():
-            raise Halt(Status.NONFINITE, "lower_hess returned a NaN or an infinity.")
-        values, vectors = np.linalg.eigh(0.5 * (H + np.swapaxes(H, 1, 2)))
-        self.clamped = self.clamped or bool(values[:, 0].min() < self.mu_min)
-        inside = np.einsum("kji,kj->ki", vectors, b) / np.maximum(values, self.mu_min)
-        return np.asarray(np.einsum("kij,kj->ki", vectors, inside))
-
     def _track(self, blocks: Array, now: Any, old: Any) -> tuple[Array, Array]:
         """(1) and its likes; returns the new y and v of the blocks."""
         a, gamma, _ = self.weights
@@ -256,6 +230,75 @@ class BlockRun:
             self.z = G.mean(axis=0)
         else:
             self.z = (1 - b) * (self.z - old[2].mean(axis=0)) + G.mean(axis=0)  # (4)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The oracles of a run, the shapes of their answers checked."""
+
+    oracle: BlockOracle
+    variant: str
+    mu_min: float
+
+    def at(
+        self,
+        chosen: Array,
+        low: Array | None,
+        up: Array | None,
+        tracked: Any,
+        point: tuple[Array, Array, Array],
+    ) -> tuple[tuple[Array, Array, Array], bool]:
+        """What the oracles say of some blocks at a point, and whether an eigenvalue was replaced."""
+        theta, y, v = point
+        g = shaped("lower_grad", self.oracle.lower_grad(theta, y, chosen, low), y.shape)
+        in_y, in_theta = upper_pair(self.oracle, theta, y, chosen, up)
+        clamped = False
+        if self.variant == "v1":
+            assert self.oracle.lower_hess is not None
+            H, known = tracked
+            square = (*y.shape, y.shape[1])
+            second = shaped("lower_hess", self.oracle.lower_hess(theta, y, chosen, low), square)
+            v, clamped = self._solve(np.where(known[:, None, None], H, second), in_y)  # (2)
+        else:
+            second = self.product(theta, y, chosen, low, v) - in_y
+        return (g, second, in_theta - self.cross(theta, y, chosen, low, v)), clamped
+
+    def product(self, theta: Array, y: Array, i: Array, batch: Array | None, v: Array) -> Array:
+        """Of the lower Hessians with v."""
+        if self.oracle.lower_hvp is not None:
+            return shaped("lower_hvp", self.oracle.lower_hvp(theta, y, i, batch, v), y.shape)
+        assert self.oracle.lower_hess is not None
+        H = shaped("lower_hess", self.oracle.lower_hess(theta, y, i, batch), (*y.shape, y.shape[1]))
+        return np.asarray(np.einsum("kij,kj->ki", H, v))
+
+    def cross(self, theta: Array, y: Array, i: Array, batch: Array | None, q: Array) -> Array:
+        """C'q."""
+        out = self.oracle.lower_cross_vjp(theta, y, i, batch, q)
+        return shaped("lower_cross_vjp", out, (y.shape[0], theta.size))
+
+    def _solve(self, H: Array, b: Array) -> tuple[Array, bool]:
+        if not np.isfinite(H).all():
+            raise Halt(Status.NONFINITE, "lower_hess returned a NaN or an infinity.")
+        values, vectors = np.linalg.eigh(0.5 * (H + np.swapaxes(H, 1, 2)))
+        inside = np.einsum("kji,kj->ki", vectors, b) / np.maximum(values, self.mu_min)
+        return np.asarray(np.einsum("kij,kj->ki", vectors, inside)), bool(values[:, 0].min() < self.mu_min)
+
+
+def both(
+    evaluation: Evaluation,
+    chosen: Array,
+    low: Array | None,
+    up: Array | None,
+    tracked: Any,
+    now: Any,
+    old: Any,
+) -> tuple[Any, Any, bool]:  # fmt: skip
+    """What the oracles say of some blocks at the point and at the one before; run by workers."""
+    there, clamped = evaluation.at(chosen, low, up, tracked, now)
+    if old is None:
+        return there, None, clamped
+    before, too = evaluation.at(chosen, low, up, tracked, old)
+    return there, before, clamped or too
 
 
 def shaped(name: str, value: Any, shape: tuple[int, ...]) -> Array:

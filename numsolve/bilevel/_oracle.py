@@ -39,6 +39,9 @@ class Halt(Exception):  # noqa: N818  # not an error: how a run ends
         super().__init__(detail)
         self.status, self.detail = status, detail
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.status, self.detail)
+
 
 class Oracle:
     """The problem's functions on flat vectors.

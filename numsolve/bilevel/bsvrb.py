@@ -113,7 +113,8 @@ def bsvrb(
     rng : None, int or Generator
         Where the samples come from.
     executor : concurrent.futures.Executor, optional
-        Evaluates the sampled blocks side by side. The result does not depend on it.
+        Evaluates the sampled blocks side by side. The result does not depend on it. Workers that share no
+        memory are sent the oracle once; for processes its functions have to be importable.
     maxiter, callback, progress, time_limit
         Iterations (1000 by default); called after each with theta; a progress bar; seconds.
 
@@ -212,7 +213,8 @@ def bsvrb(
                 break
             it.record(residual, (run.theta, run.y), converged=done, cost=run.nfev + run.nhvp)
     if run.clamped and it.status is not Status.CONVERGED:
-        it.detail = f"{it.detail} A tracked Hessian has eigenvalues below mu_min = {run.mu_min:.3g}.".strip()
+        least = run.evaluation.mu_min
+        it.detail = f"{it.detail} A tracked Hessian has eigenvalues below mu_min = {least:.3g}.".strip()
     if it.status not in {Status.CONVERGED, Status.NONFINITE, Status.DIVERGED}:
         theta, y = run.theta, run.y  # the last iterate: no residual of a sample can name a better one
     else:

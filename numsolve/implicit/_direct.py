@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from numsolve._core import arrays
+from numsolve._core.unheard import unheard
 
 from ._lsmr import in_units, lsmr
 from ._watch import HIDDEN, checked, default_tol
@@ -40,8 +40,7 @@ def dense(A: Operator) -> tuple[Vector, Vector]:
         )
     linalg = importlib.import_module("scipy.linalg" if name == "numpy" else "cupyx.scipy.linalg")
     rows = _powers_of_two(xp, xp.max(xp.abs(matrix), axis=1))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of an exact zero on the diagonal; seen below
+    with unheard():  # of an exact zero on the diagonal; seen below
         lu = linalg.lu_factor(matrix * rows[:, None], check_finite=False)
     pivots = xp.abs(xp.diagonal(lu[0]))
     if not bool(xp.all(xp.isfinite(pivots))):

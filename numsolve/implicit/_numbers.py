@@ -13,6 +13,7 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.result import PrecisionWarning, caller_level
+from numsolve._core.unheard import unheard
 
 from . import _trees
 
@@ -87,8 +88,7 @@ def _refuse_subclasses(name: str, leaves: list[Any]) -> None:
 
 
 def _works(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a trial; what F says for good is heard later
+    with unheard():  # a trial; what F says for good is heard later
         try:
             F(sol, *args)
         except Exception:  # whatever F raises for a number that is no integer

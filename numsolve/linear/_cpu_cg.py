@@ -29,6 +29,31 @@ def product(ptr, columns, values, p, q):
     return total
 
 
+@kernel(fastmath=_REDUCTION)
+def residual(ptr, columns, values, x, b, r, out):
+    """Compute r = b - A x, with sums in double precision.
+
+    `out` gets the squares of the norms of r, of b, and of |A| |x| + |b|, on which the rounding errors of r
+    depend, and the largest entry of that; the third is nan where an entry of x is not finite.
+    """
+    rr, bb, ss, most, lost = 0.0, 0.0, 0.0, 0.0, False
+    for i in range(b.size):
+        own = np.float64(b[i])
+        size = abs(own)
+        lost |= not abs(x[i]) < np.inf
+        bb += own * own
+        for k in range(ptr[i], ptr[i + 1]):
+            term = np.float64(values[k]) * x[columns[k]]
+            own -= term
+            size += abs(term)
+        r[i] = own
+        rr += own * own
+        ss += size * size
+        if not size <= most:
+            most = size
+    out[0], out[1], out[2], out[3] = rr, bb, np.nan if lost else ss, most
+
+
 @inner(fastmath=_REDUCTION)
 def advance(alpha, p, q, x, r):
     """Step: x += a p, r -= a q; returns r'r."""

@@ -15,6 +15,7 @@ from numsolve._core import arrays, checks
 from numsolve._core.monitor import RUNNING, Monitor
 from numsolve._core.result import Status, deliver
 
+from ._judge import is_sure, level, norm, root, rounding, unsure
 from ._method import Scaled
 from .result import LinearResult
 
@@ -33,8 +34,6 @@ LONGEST_CHUNK = 4096
 ENDS = frozenset({Status.INTERRUPTED, Status.TIME_LIMIT, Status.STOPPED})
 #: What a compiled loop may end in, even at the level of rounding errors.
 ENDS_OF_METHODS = frozenset({Status.BREAKDOWN.value, Status.STAGNATED.value})
-#: A residual of so many roundings of the terms of A x and b is a rounding error.
-ROUNDINGS = 100
 #: What the words of other packages are called here.
 FOREIGN: Final = {
     "tol": "rtol",
@@ -77,15 +76,6 @@ def relaxation(omega: object) -> float:
     return checks.real("omega", omega, low=0.0, high=2.0, open_low=True, open_high=True)
 
 
-def norm(v: Array) -> float:
-    """The 2-norm, accumulated in float64."""
-    with np.errstate(over="ignore"):
-        square = float(np.dot(v, v) if v.dtype.char == "d" else np.sum(np.square(v, dtype=float)))
-    if 1e-280 < square < 1e300 or (square == 0.0 and not v.any()):
-        return math.sqrt(square)
-    return arrays.norm(np, v)
-
-
 @dataclass
 class System:
     """A x = b with a start: one or more right-hand sides, NumPy arrays of one type, A canonical CSR."""
@@ -101,7 +91,13 @@ class System:
     ) -> System:
         """Check the arguments of a solver; the entries of A are looked at by those who read them."""
         began = perf_counter()
-        A = canonical(A)
+        return cls.of(canonical(A), b, x0, began, check_finite=check_finite)
+
+    @classmethod
+    def of(
+        cls, A: Matrix, b: ArrayLike, x0: ArrayLike | None, began: float, *, check_finite: bool = True
+    ) -> System:
+        """The same with a matrix that is canonical already."""
         n, given = A.shape[0], [b] if x0 is None else [b, x0]
         if not all(type(v) is np.ndarray and v.dtype == A.dtype for v in given):
             arrays.array_namespace(A=A, b=b, x0=x0)
@@ -155,6 +151,23 @@ class System:
         from ._cpu_cg import product
 
         return partial(product, unsigned(self.A.indptr), unsigned(self.A.indices), self.A.data)
+
+    def residual(self, x: Array, b: Array) -> tuple[Array, float, float]:
+        """The residual b - A x of contiguous vectors, its norm, and that of its own rounding errors."""
+        r = np.empty_like(b)
+        if not sp.issparse(self.A):
+            self._product_of_operator(x, r)
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.subtract(b, r, out=r)
+            return r, norm(r), float(np.finfo(b.dtype).eps) * norm(b)
+        from ._cpu_cg import residual
+
+        out = np.empty(4)
+        residual(unsigned(self.A.indptr), unsigned(self.A.indices), self.A.data, x, b, r, out)
+        rr, _, ss, most = out.tolist()
+        if math.isnan(ss):  # also where x is not finite, in a place that no row of A looks at
+            return r, math.inf, math.inf
+        return r, root(rr, r), rounding(ss, most, b.size)
 
     def _product_of_operator(self, x: Array, out: Array) -> float:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -230,6 +243,8 @@ class _Run:
     true: float
     status: Status
     nit = 0
+    #: of the last residual, what may be rounding
+    noise = 0.0
 
     def __init__(self, system: System, b: Array, x0: Array | None) -> None:
         self.system, self.b = system, np.ascontiguousarray(b)
@@ -245,13 +260,8 @@ class _Run:
 
     def residual(self, x: Array) -> tuple[Array, float]:
         """The residual b - A x, and its norm."""
-        r = np.empty_like(self.b)
-        if math.isfinite(self.system.product(x, r)):
-            np.subtract(self.b, r, out=r)
-        else:
-            with np.errstate(over="ignore", invalid="ignore"):
-                np.subtract(self.b, r, out=r)
-        return r, norm(r)
+        r, size, self.noise = self.system.residual(x, self.b)
+        return r, size
 
     def leave(self, status: Status) -> None:
         """Let the start be the answer: the solve has ended before this right-hand side."""
@@ -312,8 +322,10 @@ class _Run:
                         break
                 it.extend(norms, code, x)
         assert it.status is not None
+        if (met := it.status is Status.CONVERGED) and not is_sure(it.residual, self.noise, it.threshold):
+            self._unsure()
         self.status, self.nit = it.status, it.nit
-        if it.status is Status.CONVERGED:
+        if met:
             self.x, self.true = it.x, it.residual
             return
         for x in scaled.best():
@@ -335,11 +347,16 @@ class _Run:
 
     def _stuck(self, why: Status = Status.STAGNATED) -> None:
         """Say why the true residual falls no further: rounding errors, if it is as small as they are."""
-        (x, true), eps = self.best(), float(np.finfo(self.b.dtype).eps)
-        size = norm(x) * self.system.size(self.residual(x)[0]) + self.norm_b
-        # An x that has grown beyond all bounds, as that of a singular system may, excuses nothing.
-        tiny = true <= min(ROUNDINGS * eps * size, math.sqrt(eps) * self.norm_b) < math.inf
+        x, true = self.best()
+        eps, (r, _) = float(np.finfo(self.b.dtype).eps), self.residual(x)
+        size = norm(x) * self.system.size(r) + self.norm_b
+        tiny = true + self.noise <= level(eps, size, self.norm_b) < math.inf
         self.it.stop(Status.ROUNDING if tiny else why, f"The residual is {true:.3g}.")
+
+    def _unsure(self) -> None:
+        """The residual meets the tolerance, which is no larger than its own rounding errors."""
+        eps, it = float(np.finfo(self.b.dtype).eps), self.it
+        it.stop(*unsure(it.threshold, self.noise, eps, self.norm_b))
 
 
 def second(pair: tuple[Array, float]) -> float:

@@ -21,8 +21,9 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
+from ._judge import is_sure, level, unsure
 from ._method import BELIEVED, exponent
-from ._system import FOREIGN, ROUNDINGS, STOPS, System, refuse_functions, second, unsigned
+from ._system import FOREIGN, STOPS, System, refuse_functions, second, unsigned
 from .result import LinearResult
 
 if TYPE_CHECKING:
@@ -216,15 +217,19 @@ def textbook(
                             break
                         with np.errstate(over="ignore", invalid="ignore"):
                             largest = arrays.norm(xp, product(r)) / size  # at most the norm of A
-                        level = ROUNDINGS * eps * (largest * arrays.norm(xp, answer) + norm_b)
-                        it.stop(*_why(true, level, over=over))
+                        size_of_terms = largest * arrays.norm(xp, answer) + norm_b
+                        it.stop(*_why(true, level(eps, size_of_terms, norm_b), over=over))
                     last = size
                     steps, floor = begin(x, r, size)
                 if over and it.status is not None:
                     break
             it.record(size, x)
     answer, true = it.x, it.residual
-    if it.status is not Status.CONVERGED:  # the recursion may have promised too much
+    if it.status is Status.CONVERGED:
+        noise = _rounding(xp, A, b, answer)
+        if not is_sure(true, noise, it.threshold):
+            it.stop(*unsure(it.threshold, noise, eps, norm_b))
+    else:  # the recursion may have promised too much
         answer, true = min((answer, residual(answer)[1]), sure, key=second)
     times = {"setup_time": setup_time, "solve_time": perf_counter() - began - setup_time}
     x = xp.reshape(answer, shape)
@@ -258,9 +263,19 @@ def _steps(
         yield answer, _norm(xp, step.r) * one * two, step.curvature
 
 
-def _why(size: float, level: float, *, over: bool) -> tuple[Status, str]:
+def _rounding(xp: Namespace, A: Matrix, b: Array, x: Array) -> float:
+    """The rounding errors of a residual, by the sizes of its terms where they are at hand."""
+    size, half = arrays.norm(xp, b), 0.5 * float(xp.finfo(b.dtype).eps)
+    if not arrays.is_numpy(xp) or (arrays.is_operator(A) and not arrays.is_sparse(A)):
+        return half * 2 * size
+    with np.errstate(over="ignore", invalid="ignore"):
+        terms = abs(A if hasattr(A, "dtype") else _of_lists("A", A)) @ abs(x) + abs(b)
+        return half * arrays.norm(np, terms)
+
+
+def _why(size: float, excused: float, *, over: bool) -> tuple[Status, str]:
     """Why the iteration cannot go on: rounding errors, if the residual is as small as they are."""
-    if size <= level < math.inf:
+    if size <= excused < math.inf:
         return Status.ROUNDING, f"The residual is {size:.3g}."
     return (Status.BREAKDOWN, INDEFINITE) if over else (Status.STAGNATED, f"The residual is {size:.3g}.")
 

@@ -29,8 +29,9 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
 from ._factors import Factors
+from ._judge import norm
 from ._nonsymmetric import Compiled, Operated, prepared
-from ._system import FOREIGN, System, norm
+from ._system import FOREIGN, System
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,7 +24,8 @@ from numsolve._core import checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
-from ._system import FOREIGN, STOPS, System, norm, relaxation
+from ._judge import norm
+from ._system import FOREIGN, STOPS, System, relaxation
 from .sweeps import DIRECTIONS, plan_for
 
 if TYPE_CHECKING:

@@ -146,7 +146,15 @@ def ssor_cg(
     if method == "standard":
         M = SSOR(system.A, omega, plan=plan, order=order)
         return textbook(system.A, system.b, system.x0, M, limits, omega=omega, check_finite=False, **loop)
-    eisenstat = Eisenstat(system.A, omega, plan, mirrored=order == "backward", check_finite=check_finite)
+    halves = {"plan": plan, "mirrored": order == "backward", "check_finite": check_finite}
+    return compiled(system, limits, omega, halves, **loop)
+
+
+def compiled(
+    system: System, limits: Limits, omega: float, halves: dict[str, Any], **loop: Any
+) -> LinearResult:
+    """Solve a system whose arguments have been checked."""
+    eisenstat = Eisenstat(system.A, omega, **halves)
     return system.solve(eisenstat, limits, omega=omega, maxiter=10 * system.b.shape[0], **loop)
 
 

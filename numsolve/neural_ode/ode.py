@@ -15,7 +15,6 @@ of the stability region.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,6 +25,7 @@ from numsolve._core.result import Status, deliver
 from . import _continuous, _discrete
 from ._control import GROWTH
 from ._field import Same, hoist, make_packing, require_jax, struct, text
+from ._jitted import jitted
 from ._loop import Raw, run
 from ._norms import Norms
 from ._runge_kutta import Clock, RungeKutta
@@ -198,7 +198,7 @@ def odesolve(
     since = np.abs(times - t0) if plain and times is not None and not is_traced(times) else None
     data = (theta, start, (t0, t1, span), h0, (times, since))
     traced = any(is_traced(leaf) for leaf in jax.tree.leaves(data))
-    result: ODEResult = program(*data) if traced else _compiled()(program, *data)
+    result: ODEResult = program(*data) if traced else jitted(program)(*data)
     if not is_traced(result.status):
         deliver(result)
     return result
@@ -385,10 +385,3 @@ def identity_of(f: Any) -> Any:
     except TypeError:
         return Same(f)
     return f
-
-
-@cache
-def _compiled() -> Any:
-    import jax
-
-    return jax.jit(lambda program, *data: program(*data), static_argnums=0)

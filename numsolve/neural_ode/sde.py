@@ -18,6 +18,7 @@ from . import _discrete
 from ._brownian import CELLS, Path
 from ._control import GROWTH_OF_SDE
 from ._field import hoist, make_packing, require_jax, struct, text
+from ._jitted import jitted
 from ._noise import METHODS, Diagonal
 from ._norms import Norms
 from ._settings import check_span, check_times, is_traced, key_data, make_settings
@@ -172,7 +173,7 @@ def sdesolve(
     ends, saved = (t0, t1, span), (times, parts)
     data = ([*floats_f, *floats_g], [*others_f, *others_g, data_of_key], start, ends, h0, saved)
     traced = any(is_traced(leaf) for leaf in jax.tree.leaves(data))
-    result: SDEResult = program(*data) if traced else _compiled()(program, *data)
+    result: SDEResult = program(*data) if traced else jitted(program)(*data)
     if not is_traced(result.status):
         deliver(result)
     return result
@@ -322,10 +323,3 @@ def _walk() -> Any:
         return jax.lax.map(lambda u: path.at(u).value, places)
 
     return jax.jit(walk, static_argnums=(0, 1, 2))
-
-
-@cache
-def _compiled() -> Any:
-    import jax
-
-    return jax.jit(lambda program, *data: program(*data), static_argnums=0)

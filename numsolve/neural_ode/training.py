@@ -8,7 +8,6 @@ of a run that was never interrupted.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -21,6 +20,7 @@ from numsolve._core.result import Result, Status
 
 from ._checkpoints import Progress, check_path, fingerprint, load, save
 from ._field import require_jax
+from ._jitted import jitted
 from .schedules import CostTarget
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def train(
             it.record(float("nan"), program.assemble(now.state[0], rest), converged=True)
         for _ in it:
             before = now.state[0]
-            state, *numbers = _compiled()(program, now.state, rest, data, seed, now.step, number)
+            state, *numbers = jitted(program)(now.state, rest, data, seed, now.step, number)
             value, nfev, strength = map(float, numbers)
             done = now.step + 1
             extra = None
@@ -339,13 +339,6 @@ class _Program:
         if isinstance(self.coefficient, CostTarget):
             steered = self.coefficient.update(steered, sol)
         return (floats, opt_state, steered), loss, jnp.mean(jnp.asarray(sol.nfev)), strength
-
-
-@cache
-def _compiled() -> Any:
-    import jax
-
-    return jax.jit(lambda program, *data: program(*data), static_argnums=0)
 
 
 def _is_float(leaf: Any) -> bool:

@@ -1,6 +1,7 @@
 from . import problems as problems
 from .adasketch import adasketch_newton as adasketch_newton
 from .glm import GLM as GLM
+from .logistic import ConstrainedLogisticRegression as ConstrainedLogisticRegression
 from .lstsq import lstsq as lstsq
 from .minimize import minimize as minimize
 from .newton import newton_sketch as newton_sketch
@@ -13,6 +14,7 @@ from .result import SketchResult as SketchResult
 
 __all__ = [
     "GLM",
+    "ConstrainedLogisticRegression",
     "LinearResult",
     "LstsqResult",
     "Sketch",

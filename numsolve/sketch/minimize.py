@@ -6,11 +6,9 @@ the method as published is `numsolve.sketch.adasketch_newton`:
 
 - the first multipliers are those of least squares;
 - the Newton system is solved by a factorisation, or to a relative residual; its accuracy, the constants Psi
-and
-  Upsilon of the paper, is replaced by the test of descent, which tightens it where it fails;
+  and Upsilon of the paper, is replaced by the test of descent, which tightens it where it fails;
 - the Hessian is shifted by as little as the inertia asks for, and the constraints' block where the Jacobian
-has
-  not full rank;
+  has not full rank;
 - a step that the line search cuts to less than a twentieth is computed again with a larger shift;
 - the Hessian in the gradient of the merit function is that of the Lagrangian.
 """

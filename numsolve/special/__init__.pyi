@@ -9,6 +9,7 @@ from .bessel import log_kve as log_kve
 from .matern import matern as matern
 from .matern import matern_grad as matern_grad
 from .matern import matern_log_det as matern_log_det
+from .mixture import VMFMixture as VMFMixture
 from .vmf import VMFResult as VMFResult
 from .vmf import vmf_entropy as vmf_entropy
 from .vmf import vmf_fit as vmf_fit
@@ -17,6 +18,7 @@ from .vmf import vmf_log_prob as vmf_log_prob
 from .vmf import vmf_sample as vmf_sample
 
 __all__ = [
+    "VMFMixture",
     "VMFResult",
     "iv_ratio",
     "kv_ratio",

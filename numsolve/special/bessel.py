@@ -4,12 +4,10 @@ For orders v >= 0 and arguments x > 0 of any size, where I_v(x) and K_v(x) thems
 floats:
 
 - from the radius sqrt(v^2 + x^2) = 25 on, the Debye expansion [1]_, in a form that is regular at v = 0, where
-  it is
-  Hankel's (``_cpu_debye``). Next to the curve x = 0.663 v, where its exponent vanishes, the exponent comes
-  from a series about its root;
+  it is Hankel's (``_cpu_debye``). Next to the curve x = 0.663 v, where its exponent vanishes, the exponent
+  comes from a series about its root;
 - below, the power series for I, and for K Temme's series [2]_, or Steed's continued fraction [3]_ as a
-  recurrence
-  without divisions (``_cpu_near``).
+  recurrence without divisions (``_cpu_near``).
 
 The published combinations of such expansions [4]_ have seven branches; these are two for I and three for K.
 

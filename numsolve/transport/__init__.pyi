@@ -1,5 +1,6 @@
 from . import optimality as optimality
 from . import problems as problems
+from .adaptation import DomainAdaptation as DomainAdaptation
 from .clouds.divergence import DivergenceResult as DivergenceResult
 from .clouds.divergence import sinkhorn_divergence as sinkhorn_divergence
 from .clouds.plan import CloudPlan as CloudPlan
@@ -21,6 +22,7 @@ from .unbalanced import sinkhorn_unbalanced as sinkhorn_unbalanced
 __all__ = [
     "CloudPlan",
     "DivergenceResult",
+    "DomainAdaptation",
     "Gradient",
     "PatternResult",
     "SampleGradient",

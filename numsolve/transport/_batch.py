@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,11 +14,13 @@ import numpy as np
 from numsolve._core import arrays, checks
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
+from numsolve._core.unheard import unheard
 
 from ._ascent import FIRST_STAGE, STAGE_FACTOR
 from ._bounds import PIECE
 from ._foreign import refuse_traced
-from ._problem import MASS_TOLERANCE, UNIT, VALUES
+from ._problem import MASS_TOLERANCE, VALUES
+from ._reduced import UNIT
 from .result import TransportResult
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ def solve_batch(
     def one(i: int) -> TransportResult:
         own = (None if x is None else x[i, ...] for x in data)
         start = None if starts is None else (starts[0][i, ...], starts[1][i, ...])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with unheard(ConvergenceWarning):
             limited = limits.part(limits.maxiter)
             return solve(*own, float(regs[i]), limited, potentials_init=start, **settings)
 

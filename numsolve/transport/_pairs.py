@@ -1,34 +1,35 @@
 """Exact transport on a given set of pairs: a plan of least cost there, and prices that show that it is.
 
-The plan is a vertex that a library finds: an assignment by SciPy's shortest augmenting paths, any other by
-the simplex method of HiGHS. Its costs are those that the present prices leave, so that HiGHS's tolerances are
-relative to the little that is still wrong.
+The plan is a vertex: an assignment by SciPy's shortest augmenting paths, any other by the network simplex
+method: a simplex of SciPy's meets the weights to 1e-10 only, so that weights below that were lost. Its costs
+are those that the present prices leave, so that rounding errors are relative to the little that is wrong.
 """
 
 from __future__ import annotations
 
 import math
-import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from numsolve._core import arrays
 
 from ._deadline import TimeUp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numsolve._core.limits import Limits
     from numsolve._core.typing import Array
 
     Prices = tuple[Array, Array]
 
-#: HiGHS's tolerances: the least that it takes.
-TOLERANCE = 1e-10
+#: What a pair may gain, over the largest cost that is left, and stay out: rounding errors of prices.
+TOLERANCE = 4 * float(np.finfo(np.float64).eps)
 #: By how much the two sides of a part may differ, of a mass of one.
-BALANCE = 1e-9
-#: Seconds between two looks at the keyboard while HiGHS runs.
-LOOK = 0.05
+BALANCE = 1e-12
+#: Pivots between two looks at the clock and the keyboard, after which all masses are computed anew.
+LOOK = 2000
+#: The most pivots for each pair and each point; a few are usual.
+PIVOTS = 20
 
 
 class Pairs(NamedTuple):
@@ -91,61 +92,26 @@ def _assigned(pairs: Pairs, a: Array, prices: Prices) -> tuple[Array, Prices] | 
 def _transported(
     pairs: Pairs, a: Array, b: Array, prices: Prices, limits: Limits
 ) -> tuple[Array, Prices] | None:
-    """Any other plan, and HiGHS's prices.
-
-    The equations of a part that no pair leaves say one thing twice, and its sums differ by rounding errors:
-    that of its largest weight is left out.
-    """
-    from scipy.sparse import csc_array
-    from scipy.sparse.csgraph import connected_components
-
-    n, m, k = a.size, b.size, pairs.i.size
+    """Any other plan, by the network simplex method, and its prices."""
+    k = arrays.kernels_for(np, __package__, "simplex")
+    n, m = a.size, b.size
     rest = pairs.reduced(prices)
-    unit, weight = max(float(np.abs(rest).max()), np.finfo(np.float64).tiny), 1.0 / max(n, m)
-    indices = np.stack([pairs.i, n + pairs.j], axis=1).ravel().astype(np.int32)
-    A = csc_array((np.ones(2 * k), indices, np.arange(0, 2 * k + 1, 2, dtype=np.int32)), shape=(n + m, k))
-    weights = np.concatenate([a, b])
-    count, part = connected_components(A @ A.T, directed=False)
-    excess = np.abs(np.bincount(part[:n], a, count) - np.bincount(part[n:], b, count))
-    if excess.max() > BALANCE:
+    tree, start = k.star(a, b), 0
+    tol = TOLERANCE * max(float(np.abs(rest).max()), np.finfo(np.float64).tiny)
+    missed = math.inf
+    for _ in range(1 + PIVOTS * (rest.size + n + m) // LOOK):  # rounding errors could make pivots go around
+        if limits.expired:
+            raise TimeUp
+        start = k.pivots(pairs.i, pairs.j, rest, tol, n, tree, start, LOOK)
+        missed = k.masses(a, b, tree)
+        if start < 0:
+            break
+    if missed > BALANCE:
         return None
-    order = np.lexsort((weights, part))
-    kept = np.ones(n + m, dtype=bool)
-    kept[order[np.append(np.diff(part[order]) > 0, True)]] = False
-    options = {"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE}
-    if limits.deadline < math.inf:
-        options["time_limit"] = limits.seconds_left
-    data = {"A_eq": A.tocsr()[kept], "b_eq": weights[kept] / weight, "options": options}
-    from scipy.optimize import linprog
-
-    solved = _beside(lambda: linprog(rest / unit, method="highs-ds", **data))
-    if solved.status == 1:
-        raise TimeUp
-    if solved.x is None:
-        return None
-    by = np.zeros(n + m)
-    by[kept] = unit * solved.eqlin.marginals
-    return np.maximum(solved.x, 0.0) * weight, (prices[0] + by[:n], prices[1] + by[n:])
-
-
-def _beside(work: Callable[[], Any]) -> Any:
-    """Do the work in another thread, so that Ctrl-C need not wait for its end."""
-    done: list[Any] = []
-
-    def run() -> None:
-        try:
-            done.append((work(), None))
-        except BaseException as error:
-            done.append((None, error))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(LOOK)
-    result, error = done[0]
-    if error is not None:
-        raise error
-    return result
+    arc, flow, price = tree[4], tree[6], tree[9]
+    plan, used = np.zeros(rest.size), arc >= 0
+    plan[arc[used]] = np.maximum(flow[used], 0.0)
+    return plan, (prices[0] - price[:n], prices[1] + price[n : n + m])
 
 
 def _joined(pairs: Pairs, plan: Array, own: Prices, near: Prices) -> Prices:

@@ -19,13 +19,14 @@ from numsolve._core.result import Status
 
 from ._bounds import bounds, cost_of
 from ._foreign import refuse_traced
+from ._reduced import UNIT, WIDE, paid, reduced, sharp
 from .result import TransportResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numsolve._core.limits import Limits
-    from numsolve._core.typing import Array, ArrayLike, Namespace
+    from numsolve._core.typing import Array, ArrayLike, Dtype, Namespace
 
     #: Two potentials, of the sources and of the targets.
     Potentials: TypeAlias = tuple[Array, Array]
@@ -36,14 +37,6 @@ if TYPE_CHECKING:
 MASS_TOLERANCE = 1e-6
 #: Entries of a cost that is looked at some times even if the time is over.
 TIMELESS = 500_000
-#: The least entries of rows and columns are taken off a cost whose range falls below this share by that.
-#: It is looked at from a range of so many reg on.
-REDUCED, WIDE = 0.1, 1e4
-#: Rounding errors of the potentials are of this size, relatively; over eps they are exponents.
-UNIT = float(np.finfo(np.float64).eps)
-#: The regularisation from which exact transport starts, over the lower costs by the number of points; and how
-#: many rows and columns are looked at for these.
-SHARP, SAMPLED = 0.5, 500
 #: What a successful result says of its plan, in numbers.
 VALUES = ("value", "value_linear", "kl")
 
@@ -214,16 +207,16 @@ def prepare(
     b: Weights,
     reg: float,
     *,
-    balanced: bool = True,
-    optional: tuple[bool, bool] = (False, False),
+    prices: tuple[float, float] | None = None,
     exact: bool = False,
 ) -> Problem:
     """Check the arguments of a solver and reduce them to a `Problem`.
 
-    Weights of different sums are an error if it should be `balanced`; else the mass is their geometric mean.
-    The rows, the columns may be without an allowed pair where this is `optional`. For `exact` transport reg
-    is zero, and the problem gets one from which exact transport is near.
+    Weights of different sums are an error, unless there are `prices` for deviations from them; rows, or
+    columns, whose price is finite may then be without an allowed pair. For `exact` transport reg is zero, and
+    the problem gets one from which exact transport is near.
     """
+    optional = (False, False) if prices is None else (prices[0] < math.inf, prices[1] < math.inf)
     refuse_traced(reg=reg)
     reg = checks.real("reg", reg, low=0.0, open_low=not exact)
     a = None if _is_empty(a) else a
@@ -232,8 +225,8 @@ def prepare(
     xp = arrays.array_namespace(M=M, a=a, b=b)
     cost: Array = checks.array("M", M, xp=xp, ndim=2, empty=False, allow_inf=True)
     n, m = cost.shape
-    given = p, q = weights_of(a, b, cost, xp)
-    mass, other = masses(xp, p, q, balanced=balanced)
+    given = p, q = weights_of(xp, a, b, cost.shape, cost.dtype)
+    mass, other = masses(xp, p, q, prices)
     p, q = p / mass, q / other
 
     rows, columns = _positive(xp, p), _positive(xp, q)
@@ -259,8 +252,10 @@ def prepare(
         high = float(xp.max(xp.where(xp.isfinite(cost), cost, low)))
     up: Array | float = 0.0
     over: Array | float = 0.0
-    if balanced and math.isfinite(high - low):
+    if prices is None and math.isfinite(high - low):
         cost, up, over, low, high = reduced(xp, cost, reg, low, high, forbidden=forbidden)
+    elif prices is not None and math.inf in prices and math.inf > high - low > WIDE * reg:
+        cost, up, over, low, high = paid(xp, cost, of_rows=prices[0] == math.inf)
     if exact and math.isfinite(high - low):
         reg = sharp(xp, cost, low, high - low, max(cost.shape))
     resolved = reg >= UNIT * (high - low)
@@ -286,60 +281,33 @@ def _without(xp: Namespace, x: Array, chosen: Array) -> float:
     return float(xp.sum(xp.where(chosen, xp.zeros_like(x), x)))
 
 
-def weights_of(a: Weights, b: Weights, M: Array, xp: Namespace) -> tuple[Array, Array]:
+def weights_of(
+    xp: Namespace, a: Weights, b: Weights, shape: tuple[int, ...], dtype: Dtype
+) -> tuple[Array, Array]:
     """The weights of both sides, checked; uniform where they were left out."""
-    n, m = M.shape
-    return _weights("a", None if _is_empty(a) else a, n, M, xp), _weights(
-        "b", None if _is_empty(b) else b, m, M, xp
-    )
+    p, q = (_weights(xp, name, w, n, dtype) for name, w, n in zip("ab", (a, b), shape, strict=True))
+    return p, q
 
 
-def masses(xp: Namespace, p: Array, q: Array, *, balanced: bool = True) -> tuple[float, float]:
-    """The sums of the weights, by which they are divided; in a balanced problem they have to agree."""
+def masses(
+    xp: Namespace, p: Array, q: Array, prices: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """By what the weights are divided: their sums, which in a balanced problem have to agree.
+
+    Under prices it is the mass of the plan where costs and reg are nothing, for both sides.
+    """
     mass, other = _total("a", xp, p), _total("b", xp, q)
-    if not balanced:
-        mass = other = math.sqrt(mass) * math.sqrt(other)
+    if prices is not None:
+        less, more = min(prices), max(prices)
+        share = 1.0 / (1.0 + less / more)  # of the dearer side
+        own, far = (mass, other) if prices[0] == more else (other, mass)
+        mass = other = own**share * far ** (1.0 - share)
     elif abs(mass - other) > MASS_TOLERANCE * max(mass, other):
         raise ValueError(
             f"a and b must have the same sum, got {mass:.10g} and {other:.10g}; "
             "rescale one of them, or let mass appear and vanish at a price: solve(unbalanced=...)"
         )
     return mass, other
-
-
-def sharp(xp: Namespace, cost: Array, low: float, span: float, points: int) -> float:
-    """A regularisation that leaves some pairs of a row: a share of the lower costs over the number of points.
-
-    Of the lower costs, as large ones may stand for forbidden pairs.
-    """
-    rows, columns = (slice(None, None, 1 + k // SAMPLED) for k in cost.shape)
-    sample = xp.sort(xp.reshape(cost[rows, columns], (-1,)))
-    lower = float(sample[sample.shape[0] // 4]) - low
-    if not 0.0 < lower < math.inf:
-        lower = span
-    return max(SHARP * lower / points, 2 * UNIT * span) if span > 0.0 else 1.0
-
-
-def reduced(
-    xp: Namespace, cost: Array, reg: float, low: float, high: float, *, forbidden: bool
-) -> tuple[Array, Array | float, Array | float, float, float]:
-    """Take off what would eat the digits of the potentials, and say what that is in each row and column.
-
-    The least entries of the rows, then those of the columns, if hardly anything is left; else an offset that
-    is large against the range. Returns the cost, both shifts, the least and the largest finite entry.
-    """
-    span = high - low
-    if span > WIDE * reg:
-        up = xp.min(cost, axis=1)
-        rest = cost - up[:, None]
-        over = xp.min(rest, axis=0)
-        rest = rest - over[None, :]
-        most = float(xp.max(xp.where(xp.isfinite(rest), rest, xp.zeros_like(rest)) if forbidden else rest))
-        if most <= REDUCED * span:
-            return rest, up, over, 0.0, most
-    if abs(low) > span:
-        return cost - low, low, 0.0, 0.0, span
-    return cost, 0.0, 0.0, low, high
 
 
 def _total(name: str, xp: Namespace, weights: Array) -> float:
@@ -351,11 +319,11 @@ def _total(name: str, xp: Namespace, weights: Array) -> float:
     return total
 
 
-def _weights(name: str, value: Weights, length: int, M: Array, xp: Namespace) -> Array:
-    if value is None:
-        out: Array = xp.full((length,), 1.0 / length, dtype=M.dtype)
+def _weights(xp: Namespace, name: str, value: Weights, length: int, dtype: Dtype) -> Array:
+    if _is_empty(value):
+        out: Array = xp.full((length,), 1.0 / length, dtype=dtype)
         return out
-    return checks.masses(name, value, length=length, xp=xp, dtype=M.dtype)  # type: ignore[no-any-return]
+    return checks.masses(name, value, length=length, xp=xp, dtype=dtype)  # type: ignore[no-any-return]
 
 
 def _is_empty(value: Weights) -> bool:

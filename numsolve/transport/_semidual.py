@@ -92,11 +92,11 @@ class DenseDual(EntropicAscent[State]):
             self.scratch = np.empty(self.M.shape)
 
     def wants_centring(self, s: State, tol: float) -> bool:
-        """Whether rounding of potentials that are large against the last eps may keep the error above tol."""
+        """Whether rounding of potentials that are large against eps may keep the error above tol."""
         if not self.singular or self.centred_times >= 3 or self.dtype != self.a.dtype:
             return False
-        size = max(float(self.xp.max(self.xp.abs(x))) for x in (s.f, s.g)) / self.problem.reg
-        return self.unit * size > 1e-2 * tol and self.rounding > 1e-2 * tol
+        size = max(float(self.xp.max(self.xp.abs(x))) for x in (s.f, s.g)) / self.reg
+        return self.unit * min(size, self.problem.range / self.reg) > 1e-2 * tol
 
     def centre(self, problem: Problem, M: Array, s: State) -> State:
         """Go on with the problem in which the potentials of s are zero, and its M as `laid_out`."""

@@ -18,7 +18,8 @@ from numsolve._core.result import Status
 
 from ._ascent import FIRST_STAGE, STAGE_FACTOR
 from ._batch import measured
-from ._problem import MASS_TOLERANCE, UNIT, WIDE
+from ._problem import MASS_TOLERANCE
+from ._reduced import UNIT, WIDE
 from .result import TransportResult
 
 if TYPE_CHECKING:

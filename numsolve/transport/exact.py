@@ -19,7 +19,6 @@ T. Liang, Y. Yang, "PINS: proximal iterations with sparse Newton and Sinkhorn fo
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,11 +27,13 @@ import numpy as np
 from numsolve._core import arrays
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status, deliver
+from numsolve._core.unheard import unheard
 
 from ._bounds import least_in_columns, least_in_rows, pieces
 from ._deadline import TimeUp
 from ._pairs import Pairs, united, vertex
-from ._problem import UNIT, VALUES, check_values
+from ._problem import VALUES, check_values
+from ._reduced import UNIT
 from ._semidual import DenseDual
 from .newton import newton
 
@@ -56,6 +57,8 @@ MOST = 24
 GAP = 1e-13
 #: A gap that rounding errors may leave.
 ROUNDED = 1e-9
+#: By how much a pair may cost less than its prices, over the largest of these.
+SETTLED = 1e-13
 #: Rounds of (3) and (4), at most, by default.
 ROUNDS = 200
 #: Where the start ends so, there is no exact plan.
@@ -93,8 +96,7 @@ def exact(
             f"M is a {name} array; exact transport takes NumPy's: bring the data to the host first, as with "
             "numpy.asarray or cupy.asnumpy"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with unheard(ConvergenceWarning):
         start = newton(
             problem,
             limits,
@@ -186,7 +188,9 @@ class Search:
             x = x._replace(gap=gap, missed=missed)
             if gap > 0.0:
                 gap /= abs(float(x.plan @ x.pairs.cost)) + 4 * UNIT / GAP * size
-            it.record({"marginal_error": self._marginal_error(x), "gap": gap}, x)
+            # Rows of next to no weight add nothing to the gap: their prices have to be right all the same.
+            right = None if least.min() >= -SETTLED * size else False
+            it.record({"marginal_error": self._marginal_error(x), "gap": gap}, x, converged=right)
             more = united(pairs, violated, self.columns)
             if it.status is None and more.i.size == pairs.i.size:  # what is violated, rounding errors violate
                 fine = gap <= ROUNDED and self._marginal_error(x) <= self.tol

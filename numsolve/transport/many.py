@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from numsolve._core.limits import Limits
-from numsolve._core.many import solve_each
+from numsolve._core.many import solve_problems
 
 from .solve import solve
 
@@ -105,7 +105,7 @@ def solve_many(
     >>> [r.plan.shape for r in results]
     [(5, 5), (20, 20), (50, 50)]
     """
-    return solve_each(
+    return solve_problems(
         solve,
         problems,
         settings,

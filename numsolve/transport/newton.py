@@ -82,7 +82,7 @@ def newton(
             _record(it, dual, s, tol)
             for _ in it:
                 last = stage == len(path) - 1
-                if last and dual.wants_centring(s, tol):
+                if dual.wants_centring(s, tol if last else 0.01 * STAGE_TOL):
                     centred = problem.centred_at(*dual.original((s.f, s.g)))
                     M = dual.laid_out(centred)
                     problem, best = centred, dual.centre(centred, M, s)  # at once: Ctrl-C may come

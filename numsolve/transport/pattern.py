@@ -14,7 +14,8 @@ import numpy as np
 from numsolve._core import checks
 
 from ._pattern import Pattern, PatternDual, PatternProblem, PatternSearch, with_data
-from ._problem import UNIT, masses, sharp, weights_of
+from ._problem import masses, weights_of
+from ._reduced import UNIT, sharp
 from .exact import exact
 from .newton import newton
 
@@ -43,7 +44,7 @@ def _prepare(M: Any, a: Weights, b: Weights, reg: float) -> PatternProblem:
     n, m = whole.shape
     if n == 0 or m == 0:
         raise ValueError(f"M is empty (shape {whole.shape})")
-    p, q = weights_of(a, b, whole, np)
+    p, q = weights_of(np, a, b, whole.shape, whole.dtype)
     mass, other = masses(np, p, q)
     p, q = p / mass, q / other
     i = np.repeat(np.arange(n), np.diff(whole.indptr))

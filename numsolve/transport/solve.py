@@ -19,13 +19,14 @@ from ._batch import is_batch, solve_batch
 from ._foreign import KEYWORDS, SOLVE, refuse_traced
 from ._problem import prepare
 from ._small import solve_small
+from ._unbalanced import prepare_unbalanced
 from .exact import exact
 from .newton import newton
 from .pattern import solve_pattern
 from .sinkhorn import sweep
 from .sns import sparse_newton
 from .sparse.quadratic import quadratic
-from .unbalanced import newton_unbalanced, prepare_unbalanced, sweep_unbalanced
+from .unbalanced import newton_unbalanced, sweep_unbalanced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,9 +147,9 @@ def solve(
     Notes
     -----
     Float32 arrays in NumPy are computed with in float64; plan and potentials come back as float32.
-    With ``reg=0`` the entropic solution at a small `reg` leaves few pairs that an optimal plan can use; an
-    assignment or simplex solver of SciPy finds the plan there, and its prices are checked, and pairs added,
-    until they certify it among all pairs (``result.bounds``). `value` and `value_linear` are then the least
+    With ``reg=0`` the entropic solution at a small `reg` leaves few pairs that an optimal plan can use. There
+    SciPy's assignment solver or a network simplex method finds the plan; its prices are checked, and pairs
+    added, until they certify it among all pairs (``result.bounds``). `value` and `value_linear` are the least
     cost, and the history has the gap of these rounds. Such a plan jumps as the data change, and has no
     `vjp`. Where several plans are optimal, it is one of those with at most n + m - 1 pairs.
 

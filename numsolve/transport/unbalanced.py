@@ -40,34 +40,24 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from dataclasses import dataclass
-from dataclasses import fields as fields_of
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from numsolve._core import checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
-from ._bounds import cost_of, least_in_columns, least_in_rows
 from ._foreign import KEYWORDS
-from ._problem import Problem, prepare, quiet
-from ._semidual import DenseDual
+from ._unbalanced import UnbalancedDual, prepare_unbalanced
 from .newton import newton
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numsolve._core.monitor import Monitor
-    from numsolve._core.typing import Array, ArrayLike, Callback, Namespace
+    from numsolve._core.typing import Array, ArrayLike, Callback
 
-    from ._ascent import State
-    from ._problem import Potentials, Weights
+    from ._problem import Weights
+    from ._unbalanced import UnbalancedProblem
     from .result import TransportResult
-
-#: The largest exponent of a mass that is represented; the factorials of exp end at 709.
-LARGEST_EXPONENT = 700.0
 
 
 @answers(
@@ -113,7 +103,8 @@ def sinkhorn_unbalanced(
         ``inf`` on a side meets its marginal exactly.
     tol : float
         Largest error of the sums ``P 1 = a exp(-u / rho_a)`` and ``P' 1 = b exp(-v / rho_b)`` that hold at
-        the solution, in the 1-norm, relative to ``sqrt(sum(a) * sum(b))``. Where all costs are far from the
+        the solution, in the 1-norm, relative to the mass that the prices alone would move: the mean of
+        ``sum(a)`` and ``sum(b)``, in logarithms and weighted by the prices. Where all costs are far from the
         prices, so that nearly no mass is left, it is relative to what is left (see the notes).
     potentials_init, return_plan
         As in `numsolve.transport.solve`.
@@ -219,235 +210,3 @@ def newton_unbalanced(
         return_plan=return_plan,
         semidual=UnbalancedDual,
     )
-
-
-@dataclass(frozen=True)
-class UnbalancedProblem(Problem):
-    """A problem whose masses are `mass * sum(a)` and `mass * sum(b)`, with the prices of deviations.
-
-    Its cost is the caller's without the constant `offset`; the caller's plan is exp(-L) times this one's.
-    """
-
-    rho: tuple[float, float] = (math.inf, math.inf)
-    L: float = 0.0
-    offset: float = 0.0
-
-    @property
-    def scale(self) -> float:
-        """The caller's plan over the reduced one."""
-        return math.exp(math.log(self.mass) - self.L)
-
-    @property
-    def shifts(self) -> tuple[float, float]:
-        """What u and v of the caller's problem have over those here: rho L, c where rho is infinite."""
-        rho_a, rho_b = self.rho
-        return (
-            self.offset if rho_a == math.inf else rho_a * self.L,
-            self.offset if rho_b == math.inf else rho_b * self.L,
-        )
-
-    def result(
-        self, it: Monitor, P: Array, x: Potentials, return_plan: bool, **fields: Any
-    ) -> TransportResult:
-        """Put the answer into the caller's terms; P is overwritten."""
-        return super().result(it, P, x, return_plan, reg_m=self.rho, weights=self.given, **fields)
-
-    def start(self, potentials: Sequence[ArrayLike] | None = None) -> Potentials:
-        """Turn the caller's potentials into those of the reduced problem."""
-        f, g = super().start(potentials)
-        if potentials is None:
-            return f, g
-        (up, over), mass = self.shifts, self.reg * math.log(self.mass)
-        return f + (mass - up), g - (mass + over)
-
-    def potentials(self, x: Potentials) -> Potentials:
-        """Turn potentials of the reduced problem into the caller's."""
-        f, g = x
-        (up, over), mass = self.shifts, self.reg * math.log(self.mass)
-        with quiet():
-            return super().potentials((f - (mass - up), g + (mass + over)))
-
-    def centred(self, f: Array, g: Array, reg: float) -> Potentials:
-        """Return u and v: the potentials without the logarithms of the weights."""
-        xp = self.xp
-        return f - reg * (xp.log(self.a) + math.log(self.mass)), g - reg * xp.log(self.b)
-
-    def values(self, P: Array, f: Array, g: Array, sums: Potentials | None = None) -> dict[str, float]:
-        """Compute value, value_linear and kl of a reduced plan, in the caller's mass and cost."""
-        xp, less = self.xp, math.exp(-self.L)
-        linear = cost_of(xp, P, self.M, forbidden=self.forbidden)
-        r, c = sums or (xp.sum(P, axis=1), xp.sum(P, axis=0))
-        total = float(xp.sum(r))
-        u, v = self.centred(f, g, self.reg)
-        kl = less * ((float(r @ u) + float(c @ v) - linear) / self.reg - self.L * total)
-        linear = less * (linear + self.offset * total)
-        a, b = (float(xp.sum(w)) + left for w, left in zip((self.a, self.b), self.closed, strict=True))
-        ab = a * b * self.mass
-        entropy = self.reg * (kl - less * total + ab)
-        value = linear + entropy + self.penalty(less * r, less * c)  # (1)
-        return {"value_linear": self.mass * linear, "value": self.mass * value, "kl": self.mass * kl}
-
-    @property
-    def left_over(self) -> float:
-        """The price of the mass that no pair is allowed to take."""
-        return sum(rho * left for rho, left in zip(self.rho, self.closed, strict=True) if left > 0)
-
-    def penalty(self, r: Array, c: Array) -> float:
-        """What the deviations of the row and column sums cost."""
-        total = self.left_over
-        for rho, p, q in zip(self.rho, (r, c), (self.a, self.b), strict=True):
-            if rho < math.inf:
-                total += rho * _kl(self.xp, p, q)
-        return total
-
-    def bounds(self, P: Array, f: Array) -> tuple[float, float]:
-        """Bound the least objective without entropy, by a feasible dual pair and by the plan itself.
-
-        A side that has to be met exactly makes the plan infeasible by rounding: no upper bound then.
-        """
-        xp, less, (up, over) = self.xp, math.exp(-self.L), self.shifts
-        u = self.centred(f, xp.zeros_like(self.b), self.reg)[0]
-        v = least_in_columns(xp, self.M, u)
-        u = least_in_rows(xp, self.M, v)
-        # Both are right for the caller's cost with these constants, whose sum is `offset` or less.
-        rest = self.offset - (up + over)
-        low = _dual(xp, u + up + rest, self.a, self.rho[0]) + _dual(xp, v + over, self.b, self.rho[1])
-        low += self.left_over
-        high = math.inf
-        if max(self.rho) < math.inf:
-            r, c = xp.sum(P, axis=1), xp.sum(P, axis=0)
-            linear = cost_of(xp, P, self.M, forbidden=self.forbidden) + self.offset * float(xp.sum(r))
-            high = less * linear + self.penalty(less * r, less * c)
-        return self.mass * low, self.mass * high
-
-
-def prepare_unbalanced(
-    M: ArrayLike,
-    a: Weights,
-    b: Weights,
-    reg: float,
-    prices: float | Sequence[float] | Array,
-    *,
-    name: str = "unbalanced",
-) -> UnbalancedProblem:
-    """Check the arguments of a solver and reduce them; `name` is what the caller calls the prices."""
-    rho = _prices(name, prices)
-    problem = prepare(M, a, b, reg, balanced=False, optional=(rho[0] < math.inf, rho[1] < math.inf))
-    fields: dict[str, Any] = {key.name: getattr(problem, key.name) for key in fields_of(problem)}
-    xp, reg, mass = problem.xp, problem.reg, problem.mass
-    with quiet():
-        f, g = reg * (xp.log(problem.a) + math.log(mass)), reg * xp.log(problem.b)
-        c = float(xp.min(least_in_columns(xp, problem.M, f) - g))
-    L = c / (rho[0] + rho[1] + reg)  # (4)
-    if max(math.log(mass), 0.0) - L > LARGEST_EXPONENT:
-        raise ValueError(
-            f"the costs are so far below zero, against {name} and reg, that the plan has a mass of "
-            f"exp({max(math.log(mass), 0.0) - L:.3g}), beyond the range of numbers: add a constant to M"
-        )
-    if abs(L) <= 1.0 and abs(c) <= problem.range:
-        return UnbalancedProblem(**fields, rho=rho)
-    fields |= {"M": problem.M - c, "highest": problem.highest - c, "offset": c}
-    return UnbalancedProblem(**fields, rho=rho, L=L)
-
-
-def _prices(name: str, prices: float | Sequence[float] | Array) -> tuple[float, float]:
-    """Two prices from one number or two, in whatever they came."""
-    checks.refuse_masked(name, prices)
-    several: Any = prices
-    pair = list(several) if isinstance(prices, tuple | list) or getattr(prices, "ndim", 0) == 1 else [prices]
-    if len(pair) not in {1, 2}:
-        raise ValueError(f"{name} must be a number or a pair of numbers, got {len(pair)} of them")
-    first, second = (checks.real(name, x, low=0.0, open_low=True, infinite=True) for x in (pair[0], pair[-1]))
-    if min(first, second) == math.inf:
-        advice = "leave it out" if name == "unbalanced" else "a balanced problem is for `solve`"
-        raise ValueError(f"{name} must be finite on one side at least: {advice}")
-    return first, second
-
-
-class UnbalancedDual(DenseDual):
-    """The semi-dual of an unbalanced problem: what is f and g elsewhere are u and v here."""
-
-    singular = False
-
-    def __init__(self, problem: UnbalancedProblem, limits: Limits) -> None:
-        super().__init__(problem, limits)
-        # P / mass = mass a b' exp((u + v - M)/eps): the factor goes with the weights of the source.
-        factors = math.log(problem.mass), 0.0
-        factor_a, factor_b = factors[::-1] if self.swapped else factors
-        self.log_b = self.xp.log(self.b)
-        self.reference_a, self.reference_b = self.log_a + factor_a, self.log_b + factor_b
-        self.rho_a, self.rho_b = problem.rho[::-1] if self.swapped else problem.rho
-
-    def exponents(self, f: Array, g: Array) -> Potentials:
-        """The potentials of the kernels for u and v."""
-        with quiet():
-            return f + self.reg * self.reference_a, g + self.reg * self.reference_b
-
-    def centred(self, f: Array, g: Array) -> Potentials:
-        """U and v for the potentials of the kernels."""
-        return f - self.reg * self.reference_a, g - self.reg * self.reference_b
-
-    def at(self, f: Array, g: Array) -> State:
-        """Evaluate everything; far from the solution the goals overflow, and the error is nan or infinite."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return super().at(f, g)
-
-    def column_step(self, g: Array, c: Array) -> Array:
-        """Return the v that is best for the present u."""
-        out: Array = (g + self.reg * (self.log_b - self.xp.log(c))) / (1 + self.reg / self.rho_b)
-        return out
-
-    def row_step(self, f: Array, g: Array, log_r: Array) -> Array:
-        """Return the u that is best for the present v, and for the constant that both can exchange."""
-        f = (f + self.reg * (self.log_a - log_r)) / (1 + self.reg / self.rho_a)
-        excess = _log_sum(self.xp, self.log_a - f / self.rho_a) - _log_sum(
-            self.xp, self.log_b - g / self.rho_b
-        )
-        return f + excess / (1 / self.rho_a + 1 / self.rho_b)
-
-    def row_goal(self, f: Array) -> Array:
-        """``a exp(-u / rho_a)``."""
-        out: Array = self.a * self.xp.exp(-f / self.rho_a)
-        return out
-
-    def column_goal(self, g: Array) -> Array:
-        """``b exp(-v / rho_b)``, the column sums of the plan at g = g(f)."""
-        out: Array = self.b * self.xp.exp(-g / self.rho_b)
-        return out
-
-    def value(self, f: Array, g: Array) -> float:
-        """The dual function over the mass, without its constant."""
-        xp = self.xp
-        plan = float(xp.sum(self.column_goal(g)))
-        return _dual(xp, f, self.a, self.rho_a) + _dual(xp, g, self.b, self.rho_b) - self.reg * plan
-
-    def diagonals(self, s: State) -> Potentials:
-        """Return d and b of S = diag(d) - P diag(1/b) P'; vanished rows and columns stand alone."""
-        d = s.r + (self.reg / self.rho_a) * s.goal
-        b = (1 + self.reg / self.rho_b) * self.column_goal(s.g)
-        xp = self.xp
-        return xp.where(d > self.tiny, d, self.tiny), xp.where(b > self.tiny, b, self.tiny)
-
-    def goals(self, s: State) -> Potentials:
-        """What the row and column sums of the problem, not swapped, should be."""
-        return self.original((s.goal, self.column_goal(s.g)))
-
-
-def _log_sum(xp: Namespace, x: Array) -> float:
-    """log(sum(exp(x))), where the largest exponential may be too large or too small."""
-    top = float(xp.max(x))
-    return top + math.log(float(xp.sum(xp.exp(x - top)))) if math.isfinite(top) else top
-
-
-def _dual(xp: Namespace, u: Array, a: Array, rho: float) -> float:
-    """-rho a.(exp(-u/rho) - 1), which is a.u for rho = inf; -inf beyond what can be represented."""
-    if rho == math.inf:
-        return float(a @ u)
-    with np.errstate(over="ignore"):
-        return -rho * float(a @ xp.expm1(-u / rho))
-
-
-def _kl(xp: Namespace, p: Array, q: Array) -> float:
-    """KL(p | q) = sum p log(p/q) - p + q for positive q."""
-    logs = xp.log(xp.where(p > 0, p, q)) - xp.log(q)  # not of p/q, which may underflow
-    return float(xp.sum(p * logs - p + q))

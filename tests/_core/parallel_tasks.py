@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 import numpy as np
@@ -44,3 +45,33 @@ def threads(task):
 def product(task, rng):
     a = rng.standard_normal((60, 60))
     return np.linalg.solve(a @ a.T + np.eye(60), a[0]).tobytes()
+
+
+def draw(_):
+    return float(np.random.default_rng().random())
+
+
+def sleep(task):
+    time.sleep(task)
+    return task
+
+
+def mark(task):
+    """Leave a file, or sleep for so many seconds."""
+    if isinstance(task, str):
+        os.close(os.open(task, os.O_CREAT))
+        return "done"
+    return sleep(task)
+
+
+def die_once(task):
+    """The first worker that comes to task 3 is killed; who takes its place finds the mark."""
+    number, mark = task
+    if number == 3:
+        try:
+            os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return -number
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return -number

@@ -24,6 +24,7 @@ def test_an_installed_package_is_imported():
         ("jaxopt", 'pip install "numsolve[jax]"'),
         ("cupyx.scipy.sparse", 'pip install "numsolve[gpu]"'),
         ("dask.array", 'pip install "numsolve[distributed]"'),
+        ("sklearn.base", 'pip install "numsolve[sklearn]"'),
         ("no_such_package.part", "pip install no_such_package"),
     ],
 )
@@ -84,7 +85,7 @@ def test_the_extras_are_those_of_the_package():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     for package, extra in extras.EXTRAS.items():
         wheels = " ".join(project["optional-dependencies"][extra])
-        assert {"cupyx": "cupy"}.get(package, package) in wheels
+        assert {"cupyx": "cupy", "sklearn": "scikit-learn"}.get(package, package) in wheels
 
 
 def test_importing_jaxopt_is_silent():

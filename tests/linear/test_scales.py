@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from numsolve import ConvergenceWarning, Status, linear
@@ -136,8 +137,6 @@ def test_no_tolerance_ends_at_the_rounding_errors(solve):
 
 
 def neumann(m):
-    import scipy.sparse as sp
-
     line = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(m, m)).tolil()
     line[0, 0] = line[-1, -1] = 1.0
     return sp.csr_array(sp.kronsum(line.tocsr(), line.tocsr()))
@@ -245,3 +244,65 @@ def test_costs_in_any_unit_leave_probabilities(make, cost):
     assert np.isfinite(p).all()
     assert (p >= 0).all()
     assert p.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("method", ["eisenstat", "standard"])
+@pytest.mark.parametrize(("m", "omega"), [(2, 0.5), (2, 1.7), (4, 0.5), (4, 1.7)])
+def test_an_x_beyond_all_bounds_excuses_nothing(method, m, omega):
+    """Neumann problems without a solution: the size of the iterates once hid residuals of any size."""
+    singular = neumann(m)
+    for seed in range(20):
+        b = np.random.default_rng(seed).standard_normal(m * m)
+        with pytest.warns(ConvergenceWarning):
+            r = linear.ssor_cg(singular, b, omega=omega, method=method, rtol=0.0, maxiter=300)
+        assert not r.success
+
+
+def wide(A, x, b):
+    """The norm of b - A x in extended precision."""
+    return float(np.linalg.norm(b.astype(np.longdouble) - A.toarray().astype(np.longdouble) @ x))
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps > 1e-18, reason="no extended precision here")
+@pytest.mark.parametrize("rtol", [1e-10, 1e-13, 1e-15, 1e-16, 1e-17, 0.0])
+def test_converged_is_said_only_where_rounding_errors_cannot_hide_the_truth(rtol):
+    """The residual in double precision may fall below the tolerance by luck: that is ROUNDING."""
+    solvers = [
+        linear.cg,
+        linear.ssor_cg,
+        lambda A, b, **s: linear.ssor_cg(A, b, method="standard", **s),
+        linear.ict_cg,
+        linear.bicgstab,
+        linear.gmres,
+        lambda A, b, **s: linear.TunedSolver("auto", **s)(A, b),
+    ]
+    converged = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(2, 12))
+        B = rng.standard_normal((n, n))
+        A = sp.csr_array(B @ B.T + rng.uniform(0.1, 1) * np.eye(n))
+        b = rng.standard_normal(n)
+        for solve in solvers:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                r = solve(A, b, rtol=rtol)
+            converged += r.status is Status.CONVERGED
+            if r.status is Status.CONVERGED:
+                assert wide(A, r.x, b) <= 1.2 * rtol * r.rhs_norm
+            elif r.success:
+                assert wide(A, r.x, b) <= 1e-8 * r.rhs_norm
+    assert (converged > 70) if rtol == 1e-10 else (converged == 0) if rtol == 0.0 else True
+
+
+@pytest.mark.parametrize("solve", [linear.bicgstab, linear.gmres])
+def test_no_infinity_hides_in_an_unknown_that_no_equation_has(solve):
+    """A zero column, in units whose inverses overflow: the answer is flagged, and finite."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        unit = 10.0 ** rng.uniform(-150, -20)
+        singular = sp.csr_array(unit * np.array([[0.0, 1.0], [0.0, 0.0]]))
+        with pytest.warns(ConvergenceWarning):
+            r = solve(singular, 1e-15 * unit * rng.standard_normal(2), rtol=1e-8, maxiter=20)
+        assert not r.success
+        assert np.isfinite(r.x).all()

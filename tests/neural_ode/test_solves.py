@@ -3,6 +3,8 @@
 # ruff: noqa: E402, E501
 from __future__ import annotations
 
+import gc
+import weakref
 from functools import cache
 
 import numpy as np
@@ -381,6 +383,24 @@ def test_evaluations_are_those_that_a_counter_in_f_sees():
         assert heuristics(fun, (0.0, 8.0), np.ones(1), h0=h0).nfev == len(calls)
 
 
+def test_compiled_code_of_old_functions_is_given_up():
+    """Each new function is a program of its own; what JAX keeps of it is some megabytes."""
+    from numsolve.neural_ode import _jitted
+
+    class Program:
+        def __call__(self, x):
+            return x + 1.0
+
+    old, *others = (Program() for _ in range(_jitted.KEPT + 1))
+    assert _jitted.jitted(old)(1.0) == 2.0
+    gone = weakref.ref(old)
+    del old
+    for program in others:
+        _jitted.jitted(program)
+    gc.collect()
+    assert gone() is None
+
+
 def test_equal_solves_share_their_compiled_code():
     """A new closure of the same code over other numbers is compiled again only if its code differs."""
     from numsolve.neural_ode import ode
@@ -389,7 +409,7 @@ def test_equal_solves_share_their_compiled_code():
         return -a * y
 
     first = odesolve(f, jnp.ones(1), (0.0, 1.0), 1.0, method="bosh3")
-    size = ode._compiled()._cache_size()
+    programs = ode.jitted.cache_info().misses
     second = odesolve(f, jnp.ones(1), (0.0, 1.0), 2.0, method="bosh3")
-    assert ode._compiled()._cache_size() == size
+    assert ode.jitted.cache_info().misses == programs
     assert float(second.y[0]) == pytest.approx(float(first.y[0]) ** 2, rel=1e-3)

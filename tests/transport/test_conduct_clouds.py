@@ -237,9 +237,9 @@ def test_no_time_to_look_at_the_callers_start(monkeypatch):
 def test_no_time_for_a_single_pass(metric, monkeypatch):
     """Where the time does not even suffice for a pass, the start comes back, and what is not known is nan."""
     from numsolve.transport import _deadline
-    from numsolve.transport.clouds import _cloud
+    from numsolve.transport.clouds import _workers
 
-    monkeypatch.setattr(_cloud, "TIMELESS", 0)
+    monkeypatch.setattr(_workers, "TIMELESS", 0)
     monkeypatch.setattr(
         _deadline.Deadline, "set", lambda self, limits, share=0.0: setattr(self, "until", 0.0)
     )
@@ -256,9 +256,9 @@ def test_no_time_for_a_single_pass(metric, monkeypatch):
 def test_nothing_is_prepared_for_a_pass_that_comes_too_late(monkeypatch):
     """Clouds in the layout of the kernels cost as much as the checks of arguments: three times in vain."""
     from numsolve.transport import _deadline
-    from numsolve.transport.clouds import _cloud
+    from numsolve.transport.clouds import _cloud, _workers
 
-    monkeypatch.setattr(_cloud, "TIMELESS", 0)
+    monkeypatch.setattr(_workers, "TIMELESS", 0)
     monkeypatch.setattr(
         _deadline.Deadline, "set", lambda self, limits, share=0.0: setattr(self, "until", 0.0)
     )

@@ -848,3 +848,17 @@ def test_small_clouds_far_apart_lose_no_digits(metric, monkeypatch):
         assert r.success
         P = r.plan.block()
         assert np.abs(P.sum(1) - 1 / 50).sum() + np.abs(P.sum(0) - 1 / 40).sum() <= 2e-6
+
+
+@pytest.mark.parametrize("reg", [1e-2, 1e-3])
+def test_outliers_of_both_clouds_find_each_other(reg):
+    """Their potentials are 1e10 times reg and more: taken off in time, the others keep their digits."""
+    X, Y = (x.copy() for x in problems.clouds(600, 2, rng=0))
+    X[0, 0] += 1e6
+    Y[0, 0] += 1e6
+    r = transport.solve_sample(X, Y, reg=reg)
+    assert r.success
+    assert r.plan.block([0], [0])[0, 0] == pytest.approx(1 / 600, rel=1e-3)
+    apart = transport.solve_sample(X[1:], Y[1:], reg=reg)
+    inner = np.sum(r.plan.block(slice(1, 600), slice(1, 600)) * ((X[1:, None] - Y[1:]) ** 2).sum(axis=2))
+    assert inner == pytest.approx(apart.value_linear * 599 / 600, rel=1e-3)

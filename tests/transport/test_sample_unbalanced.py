@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from numsolve import transport
+from numsolve import ConvergenceWarning, transport
 
 rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(40, 3)), rng.normal(size=(30, 3)) + 0.5
@@ -29,6 +29,27 @@ def test_unbalanced_clouds_have_the_plan_of_their_costs(metric, prices):
         X, Y, A, B, reg=0.1, metric=metric, unbalanced=prices, potentials_init=clouds.potentials
     )
     assert again.nnewton <= 1
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
+@pytest.mark.parametrize("prices", [1.0, (0.5, np.inf), (np.inf, 0.5), 0.01])
+def test_costs_that_are_not_kept_give_the_same_plan(metric, prices, monkeypatch):
+    settings = {"reg": 0.1, "metric": metric, "unbalanced": prices, "tol": 1e-11}
+    kept = transport.solve_sample(X, Y, A, B, **settings)
+    monkeypatch.setattr("numsolve.transport.clouds._unbalanced.STORED", 0)
+    for method in ("newton", "sinkhorn"):
+        made = transport.solve_sample(X, Y, A, B, method=method, **settings)
+        assert made.success
+        error = abs(made.plan @ np.eye(30) - kept.plan @ np.eye(30)).sum()
+        assert error <= 1e-9 * (kept.plan @ np.ones(30)).sum()
+        assert made.value == pytest.approx(kept.value, rel=1e-9)
+        assert made.value_linear == pytest.approx(kept.value_linear, rel=1e-9)
+        assert made.bounds == pytest.approx(kept.bounds, rel=1e-6)
+    again = transport.solve_sample(X, Y, A, B, potentials_init=kept.potentials, **settings)
+    assert again.nnewton <= 1
+    with pytest.warns(ConvergenceWarning):
+        cut = transport.solve_sample(X, Y, A, B, reg=1e-3, metric=metric, unbalanced=prices, maxiter=1)
+    assert not cut.success
 
 
 def test_the_value_of_unbalanced_clouds_has_its_derivative_in_the_points():
@@ -55,7 +76,7 @@ def test_far_outliers_are_left_and_sweeps_agree():
 def test_what_unbalanced_clouds_cannot_do_is_said():
     with pytest.raises(ValueError, match="unbalanced must"):
         transport.solve_sample(X, Y, reg=0.1, unbalanced=-1.0)
-    with pytest.raises(ValueError, match="keep their costs"):
-        transport.solve_sample(np.ones((5000, 1)), np.ones((5000, 1)), reg=0.1, unbalanced=1.0)
+    with pytest.raises(ValueError, match=r"reg must be positive between clouds.*reg=0"):
+        transport.solve_sample(X, Y, reg=0)
     with pytest.raises(ValueError, match="no vjp"):
         transport.solve_sample(X, Y, reg=0.1, unbalanced=1.0).vjp()

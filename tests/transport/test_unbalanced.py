@@ -405,3 +405,29 @@ def test_a_row_without_weight_is_no_matter_where_rows_have_to_be_met(seed):
     without = transport.solve(M[1:], a[1:], b, 0.1, unbalanced=(np.inf, 0.5))
     assert with_it.success
     assert with_it.value == pytest.approx(without.value, rel=1e-9)
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1e12])
+@pytest.mark.parametrize("rho", [(INF, 0.5), (0.5, INF)])
+def test_the_mass_of_the_side_that_is_not_met_changes_nothing(solve, rho, factor):
+    # v moves by rho log(factor), u back by (rho + eps) log(factor), and P = a b' exp((u + v - M)/eps) stays
+    M, a, b = data()
+    expected = transport.solve(M, a, b, 0.05, unbalanced=rho, tol=1e-13)
+    weights = (a, factor * b) if rho[0] == INF else (factor * a, b)
+    r = solve(M, *weights, 0.05, rho)
+    assert r.success
+    np.testing.assert_allclose(r.plan, expected.plan, rtol=1e-7)
+
+
+@pytest.mark.parametrize("rho", [(INF, 0.5), (0.5, INF)])
+def test_what_a_side_that_is_met_pays_in_any_case_changes_nothing(solve, rho):
+    M, a, b = data()
+    M = np.round(M * 2**9) / 2**9  # so that the sums below have no rounding errors
+    terms = 2.0**36 * np.arange(12 if rho[0] == INF else 17)
+    expected = transport.solve(M, a, b, 0.05, unbalanced=rho, tol=1e-13)
+    r = solve(M + (terms[:, None] if rho[0] == INF else terms), a, b, 0.05, rho)
+    assert r.success
+    np.testing.assert_allclose(r.plan, expected.plan, rtol=1e-7)
+    paid = (a if rho[0] == INF else b) @ terms
+    assert r.value == pytest.approx(expected.value + paid, rel=1e-9)
+    assert r.bounds[0] == pytest.approx(expected.bounds[0] + paid, rel=1e-13)

@@ -42,6 +42,15 @@ def linear_algebra() -> NDArray[Any]:
     return result.x
 
 
+def classifier() -> NDArray[Any]:
+    """An estimator."""
+    model = sketch.ConstrainedLogisticRegression(2.0, norm=1.0).fit(np.eye(2), ["a", "b"])
+    assert_type(model, sketch.ConstrainedLogisticRegression)
+    assert_type(model.result_, sketch.SketchResult)
+    assert_type(model.predict_proba(np.eye(2)), NDArray[Any])
+    return model.coef_
+
+
 def minima() -> NDArray[Any]:
     """Both methods give the same kind of result."""
     result = sketch.minimize(square, X, jac=gradient, hess=hessian)

@@ -38,6 +38,16 @@ def directions(X: NDArray[np.float64]) -> None:
     assert_type(special.vmf_sample(X[0], 3.0, 10, rng=0), NDArray[Any])
 
 
+def mixtures(X: NDArray[np.float64]) -> None:
+    """An estimator."""
+    mixture = special.VMFMixture(3, rng=0, maxiter=10).fit(X)
+    assert_type(mixture, special.VMFMixture)
+    assert_type(mixture.predict(X), NDArray[Any])
+    assert_type(mixture.sample(10, rng=0), tuple[NDArray[Any], NDArray[Any]])
+    assert_type((mixture.score(X), mixture.bic(X)), tuple[float, float])
+    assert_type(mixture.result_.success, bool)
+
+
 def covariances(r: NDArray[np.float64]) -> None:
     """Value and derivatives."""
     assert_type(special.matern(r, 1.5), NDArray[Any])

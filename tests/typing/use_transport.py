@@ -91,6 +91,14 @@ def clouds() -> None:
     assert_type(divergence.value, float)
 
 
+def domains(X: NDArray[np.float64]) -> NDArray[Any]:
+    """An estimator."""
+    model = transport.DomainAdaptation(0.1, metric="euclidean").fit(X, Xt=X)
+    assert_type(model, transport.DomainAdaptation)
+    assert_type(model.result_, transport.SampleResult)
+    return model.transform(X)
+
+
 def arguments() -> None:
     """Lists are arrays too; functions may watch."""
     seen: list[int] = []

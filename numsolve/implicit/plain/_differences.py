@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core.result import PrecisionWarning, caller_level
+from numsolve._core.unheard import unheard
 from numsolve.implicit._colour import colour
 
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ def usable(F: Callable[[Any], Any], x: Any, xp: Any, name: str) -> str:
     if not bool(xp.all(xp.isfinite(reference))):
         return "central"  # there is no derivative to compare with, and the differences show it
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", np.exceptions.ComplexWarning)  # of what is found below
+        with unheard(np.exceptions.ComplexWarning):  # of what is found below
             claimed = directional(F, x, v, "complex-step", xp)
     except (TypeError, ValueError, NotImplementedError) as problem:
         return _without_complex_steps(f"in {name} failed ({problem})")

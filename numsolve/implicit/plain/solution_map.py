@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.unheard import unheard
 from numsolve.implicit import _report
 from numsolve.implicit._operator import Operator, as_matrix
 from numsolve.implicit._settings import DENSE_UP_TO, check_plain_solve
@@ -120,8 +120,7 @@ class SolutionMap:
         method = self._steps.get("x", self._steps.get("theta", self.method))
         method = "complex-step" if method == "auto" else method
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", np.exceptions.ComplexWarning)  # a wrong product is seen
+            with unheard(np.exceptions.ComplexWarning):  # a wrong product is seen
                 out = _differences.directional(lambda z: F(z[:n], z[n:]), both, direction, method, self.xp)
         except (TypeError, ValueError, NotImplementedError):  # no F for complex numbers
             out = self.xp.nan * v

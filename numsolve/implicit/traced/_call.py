@@ -12,6 +12,7 @@ import numpy as np
 
 from numsolve._core import checks
 from numsolve._core.result import PrecisionWarning, caller_level
+from numsolve._core.unheard import unheard
 from numsolve.implicit import _report
 from numsolve.implicit._jax import float_dtype, is_array, is_floating, require_jax
 from numsolve.implicit._numbers import as_float
@@ -117,8 +118,7 @@ class Call:
         """Whether the solver is called with NumPy arrays; with ``host="auto"`` one trial tells."""
         if self.host is None:
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
+                with unheard():
                     self.jax.eval_shape(lambda arrays: self._call_traced(numbers, arrays)[:2], list(arrays))
             except Exception:  # whatever a solver raises for an array without values
                 self.host = True

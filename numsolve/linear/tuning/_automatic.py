@@ -15,9 +15,10 @@ from numsolve.linear._system import System, canonical
 from numsolve.linear.cg import cg
 
 from ._arms import Known, checked
-from ._look import Looker, context_of
+from ._look import Looker
 from ._methods import Methods, at_once
 from ._neighbours import PATIENCE, Neighbours
+from .context import context_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

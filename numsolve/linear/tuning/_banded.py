@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numsolve.linear._judge import UNIT, is_sure
 from numsolve.linear.result import LinearResult
 
 if TYPE_CHECKING:
@@ -27,10 +28,13 @@ class Banded:
     def __init__(self) -> None:
         from scipy.linalg import lapack
 
+        from numsolve.linear._cpu_cg import residual
+
         from . import _cpu_look
 
         self._kernels: Any = _cpu_look
-        self._ratios, self._out = np.empty(0), np.empty(4)
+        self._residual: Any = residual
+        self._ratios, self._out = np.empty(0), np.empty(5)
         self._routines = {
             char: {name: getattr(lapack, letter + name) for name in ("ptsv", "pbsv", "gbsv")}
             for char, letter in (("d", "d"), ("f", "s"))
@@ -71,10 +75,10 @@ class Banded:
         x = self.solve(look, b)
         if x is None:
             return None
-        squares = np.empty(2)
-        self._kernels.judge(*look.matrix, x, b, squares)
-        rr, bb = squares.tolist()
-        if not _meets(rr, bb, rtol, atol):
+        out = np.empty(4)
+        self._residual(*look.matrix, x, b, np.empty_like(b), out)
+        rr, bb, ss, _ = out.tolist()
+        if not _meets(rr, bb, ss, rtol, atol):
             return None
         return LinearResult(x=x, residual=math.sqrt(rr), rhs_norm=math.sqrt(bb), method=BANDED, reason=reason)
 
@@ -86,17 +90,19 @@ class Banded:
         x, out = np.empty(n), self._out
         if not self._kernels.tridiagonal(A.indptr, A.indices, A.data, b, x, self._ratios, out):
             return None
-        rr, bb, total, diagonal = out.tolist()
-        if not _meets(rr, bb, rtol, atol):
+        rr, bb, ss, total, diagonal = out.tolist()
+        if not _meets(rr, bb, ss, rtol, atol):
             return None
         size, norm_b = math.sqrt(rr), math.sqrt(bb)
         result = LinearResult(x=x, residual=size, rhs_norm=norm_b, method=TRIDIAGONAL, reason=SAME)
         return result, 2 - total / diagonal
 
 
-def _meets(rr: float, bb: float, rtol: float, atol: float) -> bool:
-    """Whether a residual meets the tolerance, both norms as squares.
+def _meets(rr: float, bb: float, ss: float, rtol: float, atol: float) -> bool:
+    """Whether a residual meets the tolerance, its own rounding errors included; all norms as squares.
 
     Elsewhere squares leave the range of floats: that is for those who scale.
     """
-    return 1e-200 < bb < 1e200 and rr <= max(rtol * math.sqrt(bb), atol) ** 2
+    if not (1e-200 < bb < 1e200 and ss < 1e200):
+        return False
+    return is_sure(math.sqrt(rr), UNIT * math.sqrt(ss), max(rtol * math.sqrt(bb), atol))

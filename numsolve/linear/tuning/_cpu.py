@@ -57,6 +57,13 @@ def _part(u, v, first, last):
     return total
 
 
+@inner(fastmath={"contract", "nsz"})
+def _shrink(row, keep, gain, own_keep, own_gain, inverse, first, last):
+    """A row of a covariance after an observation and a drift; as that of the transpose, to the last bit."""
+    for j in range(first, last):
+        row[j] = (own_keep * keep[j]) * (row[j] - (own_gain * gain[j]) * inverse)
+
+
 @kernel
 def box_least_squares(G, g, bound, theta, ahead, new):
     """Minimise theta' G theta - 2 g' theta over |theta_j| <= bound_j by accelerated projected gradients.
@@ -115,19 +122,18 @@ def learn(cov, theta, prior, keep, arm_features, blocks, first_of, arms, rounds,
         chebyshev(rounds[t, 0], q - 1, z)
         z[q - 1] = 1.0
         own = first_of[arms[t]]
-        first, last = blocks[own, 0] * q, blocks[own, 1] * q
+        first, last = np.uint64(blocks[own, 0] * q), np.uint64(blocks[own, 1] * q)
         for a in range(blocks[own, 0], blocks[own, 1]):
             for b in range(q):
                 phi[a * q + b] = arm_features[arms[t], a] * z[b]
         for i in range(n):
             gain[i] = _part(cov[i], phi, first, last) if first <= i < last else 0.0
         spread = _part(phi, gain, first, last) + rounds[t, 2]
-        error = (rounds[t, 1] - _part(phi, theta, first, last)) / spread
+        error, inverse = (rounds[t, 1] - _part(phi, theta, first, last)) / spread, 1 / spread
         for i in range(n):
             theta[i] = keep[i] * (theta[i] + gain[i] * error)
-            for j in range(blocks[i // q, 0] * q, i + 1):
-                cov[i, j] = keep[i] * keep[j] * (cov[i, j] - gain[i] * gain[j] / spread)
-                cov[j, i] = cov[i, j]
+            begin, end = np.uint64(blocks[i // q, 0] * q), np.uint64(blocks[i // q, 1] * q)
+            _shrink(cov[i], keep, gain, keep[i], gain[i], inverse, begin, end)
             cov[i, i] += (1 - keep[i] * keep[i]) * prior[i] * prior[i]
 
 
@@ -156,3 +162,27 @@ def predict(cov, theta, arm_features, blocks, context, z, mean, std):
                 std[arm] += arm_features[arm, a] * variance * arm_features[arm, b]
     for arm in range(mean.size):
         std[arm] = np.sqrt(std[arm]) if std[arm] > 0 else 0.0
+
+
+@kernel
+def lean(mean, lower, rate, explore, p):
+    """The probabilities of arms whose logarithmic costs have such means, into `p`.
+
+    Those of the inverse gaps have the weight `explore`; the rest goes to the arm with the least `lower`.
+    """
+    best = low = 0
+    for i in range(p.size):
+        if mean[i] < mean[best]:
+            best = i
+        if lower[i] < lower[low]:
+            low = i
+    total = 0.0
+    for i in range(p.size):
+        gap = mean[i] - mean[best]
+        if gap > 50.0:
+            gap = 50.0
+        if i != best:
+            p[i] = explore / (p.size + rate * (np.exp(gap) - 1))
+            total += p[i]
+    p[best] = explore - total
+    p[low] += 1 - explore

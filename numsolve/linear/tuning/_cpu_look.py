@@ -57,17 +57,17 @@ def glance(ptr, columns, data, v, both, out):
     out[4], out[5], out[6], out[7] = positive, most, gap, weakest
 
 
-@kernel(fastmath={"contract", "nsz", "reassoc"})
-def judge(ptr, columns, data, x, b, out):
-    """The squares of the norms of b - A x and of b, into `out`."""
-    rr, bb = 0.0, 0.0
-    for i in range(b.size):
-        own = np.float64(b[i])
-        bb += own * own
+@kernel
+def diagonal_share(ptr, columns, data, out):
+    """The sums of all absolute values of A and of those on the diagonal, into `out`."""
+    total, diagonal = 0.0, 0.0
+    for i in range(ptr.size - 1):
         for k in range(ptr[i], ptr[i + 1]):
-            own -= np.float64(data[k]) * x[columns[k]]
-        rr += own * own
-    out[0], out[1] = rr, bb
+            a = abs(np.float64(data[k]))
+            total += a
+            if columns[k] == i:
+                diagonal += a
+    out[0], out[1] = total, diagonal
 
 
 @kernel(fastmath={"contract", "nsz"})
@@ -75,10 +75,11 @@ def tridiagonal(ptr, columns, data, b, x, ratios, out):
     """Solve A x = b where A is tridiagonal, symmetric and positive definite; return False where it is not.
 
     Gaussian elimination: `ratios` gets the entries beside the unit diagonal. `out` gets the squares of the
-    norms of b - A x and of b, and the sums of all absolute values of A and of those on the diagonal.
+    norms of b - A x, of b and of |A| |x| + |b|, and the sums of all absolute values of A and of those on the
+    diagonal.
     """
     n, above, inverse, y = b.size, 0.0, 0.0, 0.0
-    rr, bb, total, diagonal = 0.0, 0.0, 0.0, 0.0
+    rr, bb, ss, total, diagonal = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(n):
         lower, own, upper = 0.0, 0.0, 0.0
         for k in range(ptr[i], ptr[i + 1]):
@@ -108,10 +109,14 @@ def tridiagonal(ptr, columns, data, b, x, ratios, out):
         x[i] -= ratios[i] * x[i + 1]
     for i in range(n):
         own = b[i]
+        size = abs(own)
         for k in range(ptr[i], ptr[i + 1]):
-            own -= data[k] * x[columns[k]]
+            term = data[k] * x[columns[k]]
+            own -= term
+            size += abs(term)
         rr += own * own
-    out[0], out[1], out[2], out[3] = rr, bb, total, diagonal
+        ss += size * size
+    out[0], out[1], out[2], out[3], out[4] = rr, bb, ss, total, diagonal
     return True
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from numsolve._core import checks
 from numsolve.linear._system import unsigned
 
+from .context import context_of
+
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Matrix
 
@@ -47,11 +49,6 @@ class Look(NamedTuple):
     def context(self) -> float:
         """The number of `automatic_context`."""
         return context_of(self.dominance)
-
-
-def context_of(dominance: float) -> float:
-    """The number of `automatic_context`."""
-    return -math.asinh(1000 * dominance)
 
 
 class Looker:

@@ -18,8 +18,8 @@ from numsolve._core.krylov import conjugate_gradients
 from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 from numsolve.linear._factors import Factors
+from numsolve.linear._judge import is_sure, norm
 from numsolve.linear._nonsymmetric import Operated
-from numsolve.linear._system import norm
 from numsolve.linear.bicgstab import OperatedSteps, Steps
 from numsolve.linear.ict import ICT, Preconditioned
 from numsolve.linear.ilu import ILU
@@ -283,22 +283,18 @@ class OperatedCG(Operated):
 
 def at_once(system: System, x: Array, *, rtol: float, atol: float, **_: Any) -> LinearResult | None:
     """The result with x, if it meets the tolerance for each right-hand side."""
-    b = system.b
+    b, found = system.b, []
     with np.errstate(all="ignore"):  # seen in the residual
-        if b.ndim == 1:
-            r = np.empty_like(b)
-            system.product(x, r)
-            np.subtract(b, r, out=r)
-            norm_b, size = norm(b), norm(r)
-            if not size <= max(rtol * norm_b, atol):
+        columns = (np.ascontiguousarray(v.reshape(b.shape[0], -1).T) for v in (x, b))
+        for own, rhs in zip(*columns, strict=True):
+            norm_b, (size, noise) = norm(rhs), system.residual(own, rhs)[1:]
+            if not is_sure(size, noise, max(rtol * norm_b, atol)):
                 return None
-            return LinearResult(x=x, status=Status.CONVERGED, residual=size, rhs_norm=norm_b)
-        norms, sizes = _norms(b), _norms(b - system.A @ x)
-        if not (sizes <= np.maximum(rtol * norms, atol)).all():
-            return None
-    if b.shape[1] == 1:
-        return LinearResult(x=x, residual=float(sizes[0]), rhs_norm=float(norms[0]))
-    zeros = np.zeros(b.shape[1], dtype=int)
+            found.append((size, norm_b))
+    if len(found) == 1:
+        return LinearResult(x=x, residual=found[0][0], rhs_norm=found[0][1])
+    sizes, norms = np.array(found).T
+    zeros = np.zeros(sizes.size, dtype=int)
     return LinearResult(x=x, status=zeros, nit=zeros.copy(), residual=sizes, rhs_norm=norms)  # type: ignore[arg-type]
 
 

@@ -9,12 +9,13 @@ relaxation parameter depends.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from numsolve._core import checks
-from numsolve.linear._system import canonical
+from numsolve.linear._system import canonical, unsigned
 
 if TYPE_CHECKING:
     from numsolve._core.typing import Matrix
@@ -42,6 +43,19 @@ def automatic_context(A: Matrix) -> float:
     """
     A = canonical(A)
     checks.finite("A", A.data)
-    diagonal = float(np.abs(A.diagonal()).sum())
-    delta = 2 - float(np.abs(A.data).sum()) / diagonal if diagonal else 0.0
-    return float(-np.arcsinh(1000 * delta))
+    return context_of_canonical(A)
+
+
+def context_of_canonical(A: Matrix) -> float:
+    """The number of a canonical matrix."""
+    from . import _cpu_look as k
+
+    out = np.empty(2)
+    k.diagonal_share(unsigned(A.indptr), unsigned(A.indices), A.data, out)
+    total, diagonal = out.tolist()
+    return context_of(2 - total / diagonal if diagonal else 0.0)
+
+
+def context_of(dominance: float) -> float:
+    """The number, from delta."""
+    return -math.asinh(1000 * dominance)

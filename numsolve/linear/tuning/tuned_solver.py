@@ -8,7 +8,6 @@ with nearly the best.
 
 from __future__ import annotations
 
-import inspect
 import os
 from dataclasses import replace
 from threading import RLock
@@ -21,16 +20,14 @@ from numsolve._core import checks
 from numsolve._core.keyboard import Holding
 from numsolve._core.plotting import new_figure
 from numsolve._core.result import Result, Status, deliver
-from numsolve.linear._system import FOREIGN, relaxation
-from numsolve.linear.sor import sor
-from numsolve.linear.ssor import ssor
-from numsolve.linear.ssor_cg import ssor_cg
+from numsolve.linear._system import canonical, relaxation
 
 from ._automatic import Automatic
 from ._clock import Clock
 from ._outcome import CAPPED, succeeded, was_ended
+from ._own import SOLVERS, USUAL, refuse_unknown, solve_canonical
 from ._tuner import choices
-from .context import automatic_context
+from .context import automatic_context, context_of_canonical
 from .history import SequenceHistory
 from .smoothcb import SmoothCB
 from .tsallis import TsallisINF
@@ -47,7 +44,6 @@ if TYPE_CHECKING:
     from ._settings import SolverSettings, Suggesting
     from .warm_start import Rule
 
-SOLVERS: dict[str, Callable[..., Any]] = {"sor": sor, "ssor": ssor, "ssor_cg": ssor_cg}
 #: A solve that breaks down counts as this many times the largest cost of a solve that succeeded.
 FAILURE = 10.0
 
@@ -133,7 +129,7 @@ class TunedSolver:
     ) -> None:
         if isinstance(solver, str):
             checks.choice("solver", solver, (*SOLVERS, "auto"))
-            _refuse_unknown(solver, dict(settings))
+            refuse_unknown(solver, dict(settings))
         else:
             checks.function("solver", solver)
         if not callable(context) and context is not None:
@@ -218,18 +214,27 @@ class TunedSolver:
     def _call(self, A: Matrix, b: ArrayLike, x0: ArrayLike | None, context: float | None) -> LinearResult:
         if self._automatic is not None:
             return self._call_automatic(self._automatic, A, b, x0, context)
+        # The compiled SSOR-CG looks at the matrix once, with all that follows.
+        canonical_A = canonical(A) if self.solver == "ssor_cg" and USUAL.issuperset(self.settings) else None
         if context is None and self.context is not None:
-            context = self.context(A, b) if callable(self.context) else automatic_context(A)
+            if callable(self.context):
+                context = self.context(A, b)
+            else:
+                context = automatic_context(A) if canonical_A is None else context_of_canonical(canonical_A)
         if context is not None:
             context = checks.real("context", context)
         checks.refuse_masked("b", b)
+        if canonical_A is not None:
+            A = canonical_A
         arm = self.tuner.suggest(context)
         start = self.warm_start.start(A, np.asarray(b)) if x0 is None and self.warm_start.depth else x0
+        solve = self._solve if canonical_A is None else solve_canonical
+        settings = {} if canonical_A is None else self.settings
         if self.cost == "time" and isinstance(self.solver, str) and self._compiled_in != os.getpid():
-            self._solve(A, b, start, arm)
+            solve(A, b, start, arm, **settings)
             self._compiled_in = os.getpid()
         began = perf_counter()
-        result = self._solve(A, b, start, arm)
+        result: Any = solve(A, b, start, arm, **settings)
         seconds = perf_counter() - began
         with Holding() as ctrl_c:  # so that nothing is learned by half
             self._learn(result, arm, context, seconds)
@@ -269,7 +274,7 @@ class TunedSolver:
         if self.warm_start.depth:
             self.warm_start.remember(np.array(result[0] if isinstance(result, tuple) else result.x))
         if not was_ended(result):
-            cost = self._cost(result, seconds, repr(arm))
+            cost = self._cost(result, seconds, arm)
             self.tuner.observe(cost)
             known = float("nan") if context is None else float(context)
             self.history.append(arm, -1 if index is None else index, cost, known, seconds, succeeded(result))
@@ -279,13 +284,13 @@ class TunedSolver:
             return SOLVERS[self.solver](A, b, start, omega=arm, **self.settings)
         return self.solver(A, b, start, arm, **self.settings)
 
-    def _cost(self, result: Any, seconds: float, arm: str) -> float:
+    def _cost(self, result: Any, seconds: float, arm: Any) -> float:
         if callable(self.cost):
             cost = float(self.cost(result))
         else:
-            cost = float(result[1] if isinstance(result, tuple) else np.sum(result.nit))
+            cost = float(result[1] if isinstance(result, tuple) else _total(result.nit))
             if self.cost == "time":
-                cost = self._clock.trimmed(arm, seconds, cost)
+                cost = self._clock.trimmed(repr(arm), seconds, cost)
         if succeeded(result):
             return cost
         # A solve that fails must not look cheap; but no failure makes the next one dearer.
@@ -385,16 +390,5 @@ class TunedSolver:
         return f"TunedSolver({name}, {self.tuner!r}, total cost {sum(self.history.costs):.6g})"
 
 
-def _refuse_unknown(solver: str, settings: dict[str, object]) -> None:
-    """Name a setting that the solver would not take, before the first system."""
-    known = set(inspect.signature(sor if solver in {"sor", "ssor"} else ssor_cg).parameters)
-    known -= {"A", "b", "x0", "omega", *(("sweep",) if solver == "ssor" else ())}
-    if solver == "auto":
-        known -= {"stop", "method", "order", "plan", "check"}
-    for name in settings:
-        if name == "omega":
-            raise TypeError("omega is what the tuner chooses; arms=[...] says from which values")
-        if name not in known:
-            word = FOREIGN.get(name, "")
-            hint = f": {word}" if " " in word else f": it is called {word!r} here" if word else ""
-            raise TypeError(f"TunedSolver hands its settings to {solver}, which has no {name!r}{hint}")
+def _total(steps: Any) -> Any:
+    return steps if type(steps) is int else np.sum(steps)

@@ -86,11 +86,12 @@ class WarmStart:
         self.solutions.appendleft(x)
 
     def _galerkin(self, A: Matrix, b: Array, past: list[Array]) -> Array:
-        basis = np.stack([*(x.reshape(-1) for x in past), b.reshape(-1)], axis=1)
-        V = np.linalg.qr(basis)[0]
+        # Several right-hand sides share all vectors.
+        columns = [v.reshape(b.shape[0], -1) for v in (*past, b)]
+        V = np.linalg.qr(np.concatenate(columns, axis=1))[0]
         small = V.T @ (A @ V)
         try:
-            y = np.linalg.solve(small, V.T @ b.reshape(-1))
+            y = np.linalg.solve(small, V.T @ columns[-1])
         except np.linalg.LinAlgError:  # A is singular on these vectors
             return past[0]
         start: Array = (V @ y).reshape(b.shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,6 +13,7 @@ from numsolve._core.codes import RUNNING
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
+from numsolve._core.unheard import unheard
 from numsolve.monotone._norms import spectral_norm
 from numsolve.monotone.result import LPResult
 
@@ -239,8 +239,7 @@ class Batch:
         """Settle whether a program with a direction of descent has a feasible point: status, certificate."""
         program, part = self.single(i), self.limits.part(it.maxiter)
         if bool(self.xp.any(program.c != 0)):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
+            with unheard(ConvergenceWarning):
                 feasible = solve_batch(program.without_cost(), (None, None), it.threshold, part)
             if feasible.status is Status.INFEASIBLE:
                 return Status.INFEASIBLE, feasible.certificate

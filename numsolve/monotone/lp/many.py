@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from numsolve._core.limits import Limits
-from numsolve._core.many import solve_each
+from numsolve._core.many import solve_problems
 
 from .pdhg import solve_lp
 
@@ -103,7 +103,7 @@ def solve_lps(
     >>> [round(r.fun, 3) for r in results]
     [-8.0, -4.0, -4.0]
     """
-    return solve_each(
+    return solve_problems(
         solve_lp,
         programs,
         settings,

@@ -10,23 +10,27 @@ matter, and the higher levels are smaller clouds that stand for the whole one at
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
+import operator
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from numsolve._core import arrays
+from numsolve._core.kept import Kept
 from numsolve.transport import _kernels
-from numsolve.transport._deadline import Deadline
+
+from . import _tiles
+from ._workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Executor
 
     from numsolve._core.typing import Array, Kernels, Namespace
+    from numsolve.transport._deadline import Deadline
 
     from ._metric import Metric
 
@@ -36,9 +40,12 @@ GROUP = 32
 TASK, THREADED_ABOVE = 4_000_000, 8_000_000
 #: Pairs of a task, at most: some 50 ms between two looks at the clock.
 LARGEST_TASK = 20_000_000
-#: Pairs up to which a pass takes a millisecond or two, and is made even if the time is over.
-TIMELESS = 500_000
+#: Columns of a block: a sum over more is that of its blocks, whoever makes these.
+COLUMNS = 65_536
 LOG2E = math.log2(math.e)
+
+#: Neighbouring groups of a cloud: the first, and that after the last.
+Block: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,18 @@ class Cloud:
         """Where the groups begin, and the end."""
         n = self.points.shape[0]
         return bisection_edges(n, max(0, math.ceil(math.log2(n / GROUP))))
+
+    def kept(self, i: slice) -> Kept:
+        """Some of the points, as workers keep them."""
+        return self._kept.setdefault((i.start, i.stop), Kept(self.points[i]))
+
+    @cached_property
+    def _kept(self) -> dict[tuple[int, int], Kept]:
+        return {}
+
+    def part(self, block: Block) -> slice:
+        """The points of some groups."""
+        return slice(int(self.edges[block[0]]), int(self.edges[block[1]]))
 
     @cached_property
     def squares(self) -> Array:
@@ -79,6 +98,13 @@ class Cloud:
         if self.level is not None:
             return np.arange(n) >> (self.level - coarser.level)
         return np.repeat(np.arange(2**coarser.level), np.diff(bisection_edges(n, coarser.level)))
+
+
+def split(cloud: Cloud, most: int) -> list[Block]:
+    """Parts of a cloud of about so many points at most: the first group of each, and that after its last."""
+    groups = cloud.edges.size - 1
+    parts = min(groups, -(-cloud.points.shape[0] // most))
+    return list(pairwise(int(end) for end in (np.arange(parts + 1) * groups) // parts))
 
 
 def bisection_order(points: Array, deadline: Deadline | None = None) -> Array:
@@ -118,50 +144,6 @@ class _Pickled:
 
 
 @dataclass(frozen=True)
-class Workers:
-    """Who makes the passes over the pairs, and until when: a later pass ends in `TimeUp`."""
-
-    executor: Executor | None = None
-    deadline: Deadline = field(default_factory=Deadline)
-
-    def map(self, part: Callable[[int], Array], tasks: int, pairs: int, threaded: bool) -> list[Array]:
-        """Compute ``part(0), part(1), ...`` of a pass over so many pairs, by threads if that pays."""
-        if pairs <= TIMELESS:
-            return list(map(part, range(tasks)))
-        if not threaded:
-            return list(map(self._timely(part), range(tasks)))
-        if self.executor is not None:
-            return _collected(self.executor, self._timely(part), tasks)
-        from numba import get_num_threads
-
-        with ThreadPoolExecutor(get_num_threads()) as pool:
-            return _collected(pool, self._timely(part), tasks)
-
-    def prepare(self, pairs: int) -> None:
-        """Leave by `TimeUp` before the preparation of a pass over so many pairs that would come too late."""
-        if pairs > TIMELESS:
-            self.deadline.check()
-
-    def _timely(self, part: Callable[[int], Array]) -> Callable[[int], Array]:
-        def timely(task: int) -> Array:
-            self.deadline.check()
-            return part(task)
-
-        return timely
-
-
-def _collected(pool: Executor, part: Callable[[int], Array], tasks: int) -> list[Array]:
-    """What the tasks return, in order; when one fails, or at Ctrl-C, the others are not started any more."""
-    futures = [pool.submit(part, task) for task in range(tasks)]
-    try:
-        return [future.result() for future in futures]
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
-
-
-@dataclass(frozen=True)
 class Pairs(_Pickled):
     """All pairs of two clouds, under a metric."""
 
@@ -197,18 +179,26 @@ class Pairs(_Pickled):
     def shape(self) -> tuple[int, int]:
         return self.A.points.shape[0], self.B.points.shape[0]
 
+    @property
+    def apart(self) -> bool:
+        """Whether sums over the pairs are made by workers that share no memory with this process."""
+        many = self.shape[0] * self.shape[1] > THREADED_ABOVE
+        return self.workers.apart and many and self.metric.function is None and arrays.is_numpy(self.xp)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """The blocks of columns."""
+        return split(self.B, COLUMNS) if arrays.is_numpy(self.xp) else [(0, self.B.edges.size - 1)]
+
     def plan(self, f: Array, g: Array, reg: float, lost: float = 0.0) -> Plan:
         """The plan of two potentials; sums over it may lose the share `lost` of each row's weight."""
         return Plan(self, f, g, reg, lost)
 
     def least(self, g: Array) -> Array:
         """min_j (c_ij - g_j), the hard c-transform."""
-        if not self.fused:
-            X, Y = self.A.points, self.B.points
-            return self.by_rows(lambda i: self.k.least(self.metric, X[i, :], Y, g))
-        rows = self.side(self.A, np.zeros(self.shape[0]), 1.0)
-        columns = self.side(self.B, g, 1.0)
-        return self.run(self.k.least, rows, columns) / LOG2E
+        plan = self.plan(self.xp.zeros_like(self.A.weights), g, 1.0)
+        least = plan.over("least", join=self.xp.minimum)
+        return least / LOG2E if self.fused else least
 
     def scale(self, reg: float) -> float:
         """What the points are multiplied with, so that their cost is the exponent of 2."""
@@ -243,11 +233,17 @@ class Pairs(_Pickled):
     def by_rows(self, part: Callable[[slice], Array]) -> Array:
         """Join what groups of rows give, where no fused kernel does it; small groups on a CPU."""
         n, m = self.shape
-        rows = max(1, TASK // m) if arrays.is_numpy(self.xp) else n
+        rows = self.rows_at_once
         slices = [slice(first, min(first + rows, n)) for first in range(0, n, rows)]
         threaded = self.metric.kind == "inner" and n * m > THREADED_ABOVE
         parts = self.workers.map(lambda task: part(slices[task]), len(slices), n * m, threaded)
         return parts[0] if len(parts) == 1 else self.xp.concat(parts)
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of a group in `by_rows`."""
+        n, m = self.shape
+        return max(1, TASK // -(-m // len(self.blocks))) if arrays.is_numpy(self.xp) else n
 
 
 def scale(metric: Metric, reg: float) -> float:
@@ -272,7 +268,7 @@ class Plan(_Pickled):
     def T(self) -> Plan:  # noqa: N802
         """The transposed plan."""
         plan = Plan(self.pairs.T, self.g, self.f, self.reg, self.lost)
-        if self.pairs.fused:
+        if self.pairs.fused and not self.pairs.apart:
             plan.__dict__["sides"] = self.sides[::-1]
         return plan
 
@@ -302,7 +298,7 @@ class Plan(_Pickled):
 
     def products(self, V: Array) -> Array:
         """P V, for V of shape (m, k)."""
-        return self._sum("products", np.ascontiguousarray(V.T) if self.pairs.fused else V)
+        return self.over("products", of_columns=(V,))
 
     def cost_gradients(self, A: Array, B: Array) -> Array:
         """sum_j (A B')_ij P_ij dc(x_i, y_j)/dx_i as (n, d), for A of shape (n, k) and B of shape (m, k)."""
@@ -311,24 +307,96 @@ class Plan(_Pickled):
         if p.metric.apart is not None:
             share = xp.sum(A * self.products(B), axis=1)
             between = 2 * p.metric.factor * share[:, None] * p.metric.apart[None, :]
-        if not p.fused:
-            X, Y = p.A.points, p.B.points
-            return between + p.by_rows(
-                lambda i: p.k.cost_gradients(p.metric, X[i, :], self.f[i], Y, self.g, self.reg, A[i, :], B)
-            )
-        from . import _cpu_entries as k
-
-        factors = np.ascontiguousarray(A.T), np.ascontiguousarray(B.T)
-        slopes = self.pairs.run(k.cost_gradients, *self.sides, self.cut, after=factors)
-        return between + slopes * (self.pairs.scale(self.reg) * self.reg / LOG2E)
+        slopes = self.over("cost_gradients", of_rows=(A,), of_columns=(B,))
+        return between + (slopes * (p.scale(self.reg) * self.reg / LOG2E) if p.fused else slopes)
 
     def _sum(self, name: str, *more: Any) -> Array:
+        return self.over(name, more=more)
+
+    def over(
+        self,
+        name: str,
+        of_rows: tuple[Array, ...] = (),
+        of_columns: tuple[Array, ...] = (),
+        more: tuple[Any, ...] = (),
+        join: Callable[[Array, Array], Array] = operator.add,
+    ) -> Array:
+        """What a kernel makes of all pairs and of arrays with a row for each point.
+
+        It is made of each block of columns, and joined in their order, whoever makes it.
+        """
         p = self.pairs
-        kernel = getattr(p.k, name)
+        if p.fused:  # whose kernels have points as columns
+            of_rows, of_columns = (
+                tuple(np.ascontiguousarray(x.T) for x in xs) for xs in (of_rows, of_columns)
+            )
+        if p.apart:
+            try:
+                return reduce(join, self._by_workers(name, of_rows, of_columns, more))
+            except BrokenExecutor as error:
+                p.workers.give_up(error)
+        part = self._fused if p.fused else self._plain
+        return reduce(join, (part(name, block, of_rows, of_columns, more) for block in p.blocks))
+
+    def _fused(self, name: str, block: Block, of_rows: Any, of_columns: Any, more: Any) -> Array:
+        p = self.pairs
+        rows, columns = self.sides
+        if len(p.blocks) > 1:
+            j = p.B.part(block)
+            X, g, edges, *outlines = columns
+            edges = edges[block[0] : block[1] + 1] - j.start
+            outlines = [np.ascontiguousarray(x[..., slice(*block)]) for x in outlines]
+            columns = np.ascontiguousarray(X[:, j]), g[j], edges, *outlines
+            of_columns = [np.ascontiguousarray(x[:, j]) for x in of_columns]
+        cut = () if name == "least" else (self.cut,)
+        return p.run(_tiles.compiled(name), rows, columns, *cut, after=(*of_rows, *of_columns, *more))
+
+    def _plain(self, name: str, block: Block, of_rows: Any, of_columns: Any, more: Any) -> Array:
+        p = self.pairs
+        X, Y, g, kernel = p.A.points, p.B.points, self.g, getattr(p.k, name)
+        if len(p.blocks) > 1:
+            j = p.B.part(block)
+            Y, g, of_columns = Y[j], g[j], [x[j] for x in of_columns]
+
+        def part(i: slice) -> Array:
+            if name == "least":
+                return kernel(p.metric, X[i, :], Y, g)
+            factors = *(x[i, :] for x in of_rows), *of_columns
+            return kernel(p.metric, X[i, :], self.f[i], Y, g, self.reg, *factors, *more)
+
+        return p.by_rows(part)
+
+    def _by_workers(self, name: str, of_rows: Any, of_columns: Any, more: Any) -> list[Array]:
+        p = self.pairs
+        n, m = p.shape
+        rows = max(1, _tiles.pairs_of_a_tile(n * m) // -(-m // len(p.blocks)))
         if p.fused:
-            return p.run(kernel, *self.sides, self.cut, after=more)
-        X, Y = p.A.points, p.B.points
-        return p.by_rows(lambda i: kernel(p.metric, X[i, :], self.f[i], Y, self.g, self.reg, *more))
+            unit = LOG2E / self.reg
+            sums = _tiles.Sums(name, p.metric, self.reg, p.kind, p.scale(self.reg))
+            blocks = split(p.A, rows)
+            parts = [p.A.part(block) for block in blocks]
+        else:  # whole groups of `by_rows`: the last digits of products of matrices may depend on their sizes
+            unit = 1.0
+            sums = _tiles.Sums(name, p.metric, self.reg, rows=p.rows_at_once)
+            rows = p.rows_at_once * max(1, rows // p.rows_at_once)
+            parts = [slice(first, min(first + rows, n)) for first in range(0, n, rows)]
+            blocks = [(0, 0)] * len(parts)
+
+        def side(cloud: Cloud, potential: Array, block: Block, i: slice, factors: Any) -> _tiles.Side:
+            edges = cloud.edges[block[0] : block[1] + 1] - i.start
+            factors = tuple(x[:, i] if p.fused else x[i] for x in factors)
+            return _tiles.Side(potential[i] * unit, edges, factors)
+
+        tasks = []
+        for own, i in zip(blocks, parts, strict=True):
+            rows_side = side(p.A, self.f, own, i, of_rows)
+            cut = self.cut[slice(*own)] if p.fused and name != "least" else None
+            for block in p.blocks:
+                j = p.B.part(block)
+                data = p.A.kept(i), p.B.kept(j)
+                tasks.append((data, (rows_side, side(p.B, self.g, block, j, of_columns), cut, more)))
+        assert p.workers.executor is not None
+        return _tiles.passes(sums, tasks, len(p.blocks), p.workers.executor, p.workers.deadline)
 
     def block(self, rows: Array, columns: Array) -> Array:
         """The entries of some rows and columns."""

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.parallel import check_executor
 from numsolve._core.result import Status
 from numsolve.transport._deadline import TimeUp
 from numsolve.transport._foreign import refuse_traced
-from numsolve.transport._problem import MASS_TOLERANCE, UNIT, check_values
+from numsolve.transport._problem import MASS_TOLERANCE, check_values
+from numsolve.transport._reduced import UNIT
 
 from . import _generic
 from ._bounds import bounds
-from ._cloud import Cloud, Pairs, Workers, bisection_order, scale
+from ._cloud import Cloud, Pairs, bisection_order, scale
 from ._metric import make_metric
+from ._workers import Workers
 from .plan import CloudPlan, scatter
 from .result import SampleResult
 
@@ -215,10 +218,14 @@ def prepare_clouds(
     if limits is not None:
         workers.deadline.set(limits, LAST_PASS)
     refuse_traced(X_a=X_a, X_b=X_b, a=a, b=b, reg=reg)
+    if checks.real("reg", reg) == 0.0:
+        raise ValueError(
+            "reg must be positive between clouds, got 0: exact transport takes the matrix of costs, as "
+            "transport.solve(scipy.spatial.distance.cdist(X_a, X_b, metric), a, b, reg=0)"
+        )
     reg = checks.real("reg", reg, low=0.0, open_low=True)
     cost = make_metric(metric, p)
-    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):
-        raise TypeError(f"executor must have a submit method, as a ThreadPoolExecutor, got {executor!r}")
+    check_executor(executor)
     a, b = (None if isinstance(w, list | tuple) and len(w) == 0 else w for w in (a, b))
     xp = arrays.array_namespace(X_a=X_a, X_b=X_b, a=a, b=b)
     X: Array = checks.array("X_a", X_a, xp=xp, ndim=2, empty=False)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from numsolve.transport._problem import Problem, check_values, quiet, reduced
+from numsolve.transport._problem import Problem, check_values, quiet
+from numsolve.transport._reduced import reduced
 from numsolve.transport.newton import newton
 
 from . import _generic

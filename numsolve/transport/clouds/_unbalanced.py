@@ -1,18 +1,24 @@
-"""Unbalanced clouds: Newton's method of `transport.unbalanced`, on costs that are kept."""
+"""Unbalanced clouds: Newton's method of `transport.unbalanced`, on costs that are kept where they fit."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from numsolve._core import arrays, checks
-from numsolve.transport._problem import weights_of
+from numsolve._core.result import Status, deliver
+from numsolve.transport._deadline import TimeUp
+from numsolve.transport._problem import VALUES, check_values, masses, weights_of
+from numsolve.transport._unbalanced import prepare_unbalanced, prices_of
 from numsolve.transport.result import TransportResult
-from numsolve.transport.unbalanced import newton_unbalanced, prepare_unbalanced, sweep_unbalanced
+from numsolve.transport.unbalanced import newton_unbalanced, sweep_unbalanced
 
 from . import _generic
+from ._ascend import ascend
 from ._cloud import Cloud, Pairs
-from ._problem import STORED, prepare_clouds
+from ._priced import PricedCloudDual, priced
+from ._problem import RESULTS, STORED, prepare_clouds
 from .plan import CloudPlan, scatter
 from .result import SampleResult
 
@@ -46,16 +52,15 @@ def solve_unbalanced(
     tol: float,
     return_plan: bool,
 ) -> SampleResult:
-    """Solve on stored costs, in the order of the bisection, and put the answer back in the caller's."""
+    """Solve in the order of the bisection, and put the answer back in the caller's.
+
+    The costs are kept where they fit, for the dense solver; else they are made where they are used.
+    """
     clouds = prepare_clouds(X_a, X_b, None, None, reg, metric, power, executor, limits)
-    xp, (n, m), index = clouds.xp, clouds.pairs.shape, clouds.index
-    if n * m > STORED:
-        raise ValueError(
-            f"X_a and X_b have {n} and {m} points: unbalanced clouds keep their costs, of {STORED} pairs at "
-            "most (128 MB); take parts or means of them"
-        )
-    M = _costs(clouds)
-    given = weights_of(a, b, M, xp)
+    xp, shape, index = clouds.xp, clouds.pairs.shape, clouds.index
+    dtype = clouds.pairs.A.points.dtype
+    given = weights_of(xp, a, b, shape, dtype)
+    rho = prices_of("unbalanced", prices)
     start = None
     if potentials_init is not None:
         if not (isinstance(potentials_init, tuple | list) and len(potentials_init) == 2):
@@ -63,26 +68,87 @@ def solve_unbalanced(
         start = tuple(
             xp.take(
                 checks.array(
-                    f"potentials_init[{k}]", x, xp=xp, shape=(size,), dtype=M.dtype, check_finite=False
+                    f"potentials_init[{k}]", x, xp=xp, shape=(size,), dtype=dtype, check_finite=False
                 ),
                 i,
             )
-            for k, (x, size, i) in enumerate(zip(potentials_init, (n, m), index, strict=True))
+            for k, (x, size, i) in enumerate(zip(potentials_init, shape, index, strict=True))
         )
-    weights = p, q = xp.take(given[0], index[0]), xp.take(given[1], index[1])
-    problem = prepare_unbalanced(M, p, q, reg, prices)
-    solve = sweep_unbalanced if sinkhorn else newton_unbalanced
-    found = solve(problem, limits, tol=tol, potentials_init=start, return_plan=False)
-    own: dict[str, Any] = {key.name: getattr(found, key.name) for key in fields(TransportResult)}
+    weights = xp.take(given[0], index[0]), xp.take(given[1], index[1])
+    kept = [xp.nonzero(w > 0)[0] for w in weights]
+    if math.prod(shape) <= STORED:
+        M = _costs(clouds)
+        problem = prepare_unbalanced(M, *weights, reg, prices)
+        solve = sweep_unbalanced if sinkhorn else newton_unbalanced
+        found = solve(problem, limits, tol=tol, potentials_init=start, return_plan=False)
+        own: dict[str, Any] = {key.name: getattr(found, key.name) for key in fields(TransportResult)}
+    else:
+        own = _in_tiles(clouds, weights, kept, rho, limits, start, tol=tol, sinkhorn=sinkhorn)
+    own["plan"] = _plan(clouds, own["x"], weights, kept) if return_plan else None
     own["x"] = tuple(
         xp.astype(scatter(xp, x, i, size, 0.0), clouds.dtype)
-        for x, i, size in zip(found.x, index, (n, m), strict=True)
+        for x, i, size in zip(own["x"], index, shape, strict=True)
     )
-    kept = [xp.nonzero(w > 0)[0] for w in weights]
-    own["plan"] = _plan(clouds, found.x, weights, kept) if return_plan else None
     norms = tuple(None if w is None else xp.take(w, i) for w, i in zip(clouds.norms, kept, strict=True))
     own["weights"] = tuple(xp.astype(w, clouds.dtype) for w in given)
-    return SampleResult(**own, points=clouds.points, norms=norms)  # type: ignore[arg-type]
+    result = SampleResult(**own, points=clouds.points, norms=norms)  # type: ignore[arg-type]
+    if math.prod(shape) > STORED:  # the dense solver warns on its own
+        deliver(result)
+    return result
+
+
+def _in_tiles(
+    clouds: CloudProblem,
+    weights: tuple[Array, Array],
+    kept: list[Array],
+    rho: tuple[float, float],
+    limits: Limits,
+    start: Sequence[Array] | None,
+    *,
+    tol: float,
+    sinkhorn: bool,
+) -> dict[str, Any]:
+    """The fields of the result, in the order of the bisection, without the costs of all pairs."""
+    pairs, xp = clouds.pairs, clouds.xp
+    p, q = (xp.take(w, i) for w, i in zip(weights, kept, strict=True))
+    mass, _ = masses(xp, p, q, rho)
+    A, B = (
+        Cloud(xp.take(cloud.points, i, axis=0), w / mass)
+        for cloud, w, i in zip((pairs.A, pairs.B), (p, q), kept, strict=True)
+    )
+    shifts = clouds.shifts or tuple(xp.zeros_like(x.weights) for x in (pairs.A, pairs.B))
+    s, t = (xp.take(x, i) for x, i in zip(shifts, kept, strict=True))
+    problem = priced(Pairs(pairs.metric, A, B, pairs.workers), (s, t), clouds.reg, clouds.range, mass, rho)
+    dual = PricedCloudDual(problem, tol)
+    begin = None
+    if start is not None:
+        begin = problem.start((xp.take(start[0], kept[0]), xp.take(start[1], kept[1])))
+    it, best = ascend(dual, begin, limits, problem.potentials, sinkhorn=sinkhorn)
+    x = dual.finish(best, limits)
+    none = {**dict.fromkeys(("residual", *VALUES), math.nan), "bounds": (-math.inf, math.inf)}
+    pairs.workers.deadline.set(limits, RESULTS)
+    try:
+        found = problem.found(x)
+        if it.status is Status.CONVERGED and found["residual"] > tol:
+            it.stop(Status.ROUNDING, f"The residual is {found['residual']:.3g}, the tolerance {tol:.3g}.")
+        check_values(it, found)
+    except TimeUp:
+        found = none
+        it.stop(Status.TIME_LIMIT)
+    it.finish()
+    inner = zip(problem.potentials(x), kept, pairs.shape, strict=True)
+    return {
+        "x": tuple(scatter(xp, p, i, size, -math.inf) for p, i, size in inner),
+        "status": it.status,
+        "nit": it.nit,
+        "history": it.history,
+        "detail": it.detail,
+        "reg": clouds.reg,
+        "reg_m": rho,
+        "reg_path": tuple(stage.reg for stage in dual.stages[: dual.stage + 1]),
+        **found,
+        **dual.counts,
+    }
 
 
 def _costs(clouds: CloudProblem) -> Array:

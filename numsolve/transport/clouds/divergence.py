@@ -119,7 +119,8 @@ def sinkhorn_divergence(
     tol : float
         Largest error of the marginals, of each of the three problems.
     executor : concurrent.futures.Executor, optional
-        Threads that share the passes over the pairs.
+        Threads, or workers elsewhere, that share the passes over the pairs, as in
+        `numsolve.transport.solve_sample`.
     maxiter, callback, progress, time_limit : optional
         As in `numsolve.transport.solve_sample`, in each of the three problems; the time is for all together.
         Ctrl-C, a callback that stops and the end of the time end the whole.

@@ -20,17 +20,15 @@ that cannot matter are passed over. The method is that of `newton`, with nothing
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal, get_args
 
 from numsolve._core import checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
-from numsolve._core.monitor import Monitor
-from numsolve._core.result import Status, deliver
-from numsolve.transport._ascent import PATIENCE, STAGE_TOL, Watch
+from numsolve._core.result import deliver
 from numsolve.transport._deadline import TimeUp
 
+from ._ascend import ascend
 from ._problem import prepare_clouds
 from ._semidual import CloudDual
 from ._stored import solve_stored
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
     from numsolve._core.typing import Array, ArrayLike, Callback
 
     from ._metric import MetricName
-    from ._state import CloudState
     from .result import SampleResult
 
 Method = Literal["auto", "newton", "sinkhorn"]
@@ -103,7 +100,8 @@ def solve_sample(
     b : array of shape (m,), optional
         Weights of the target, of the same sum; None or an empty list for ``1 / m`` each.
     reg : float
-        Regularisation, positive, in the unit of the cost.
+        Regularisation, positive, in the unit of the cost; exact transport needs the matrix of costs, see
+        `numsolve.transport.solve`.
     metric : {"sqeuclidean", "euclidean", "cityblock", "power", "cosine"} or compiled function
         The cost c(x, y): the squared Euclidean distance, the Euclidean distance, the sum of
         ``|x_k - y_k|``, that of ``|x_k - y_k| ** p``, one minus the cosine of the angle, or ``metric(x, y)``
@@ -114,8 +112,8 @@ def solve_sample(
         "auto" is "newton". "sinkhorn" makes sweeps in its place, for comparison.
     unbalanced : float or pair of float, optional
         What a deviation of the row sums from `a` and of the column sums from `b` costs, as in
-        `numsolve.transport.solve`. Costs are kept then, of 16 million pairs at most, and the result has no
-        `vjp`.
+        `numsolve.transport.solve`. Costs of 16 million pairs are kept then; beyond that all pairs are looked
+        at in each pass. The result has no `vjp`.
     tol : float
         Largest error of the marginals in the 1-norm, rows and columns together, relative to the mass.
     potentials_init : tuple of array, optional
@@ -125,6 +123,8 @@ def solve_sample(
         Whether the result holds the plan.
     executor : concurrent.futures.Executor, optional
         Threads that share each pass; by default as many as Numba may use, as always where costs are kept.
+        Or workers that share no memory, processes or those of other machines: each is sent blocks of the
+        points once, for clouds with more than 8 million pairs.
     maxiter, callback, progress, time_limit : optional
         As in `numsolve.transport.solve`; over all stages, 1000 Newton steps or 10 000 sweeps by default.
         Where `time_limit` does not suffice for a pass over the pairs, what the pass would tell is nan.
@@ -216,50 +216,7 @@ def between_clouds(
             pass  # below, what there is no time for is left out
     start = None if potentials_init is None else problem.start(potentials_init)
     dual = CloudDual(problem, tol)
-    best = dual.unmeasured()
-    with Monitor(
-        limits,
-        atol=tol,
-        maxiter=10_000 if sinkhorn else 1000,
-        label="Sinkhorn" if sinkhorn else "Newton",
-        keep="reference",
-        present=lambda s: problem.potentials(dual.extended(s)),
-        divergence=math.inf,  # a start can be exact for one eps and off for the next
-        columns=("reg", "points"),
-    ) as it:
-        try:
-            s = best = dual.first(start)
-            watch = Watch()
-            _record(it, dual, s)
-            for _ in it:
-                if not dual.last and (s.error <= STAGE_TOL or watch.stuck >= PATIENCE):
-                    s = best = dual.next_stage(s)
-                    watch = Watch()
-                else:
-                    s = dual.sweep(s) if sinkhorn else dual.newton_step(s, dual.direction(s))
-                    best = s if s.error < best.error else best
-                    watch.see(s, dual.noise(s))
-                _record(it, dual, s)
-                if it.status is None and dual.last:
-                    _give_up(it, watch, dual, s, sinkhorn)
-        except TimeUp:  # within a pass over the pairs
-            it.stop(Status.TIME_LIMIT)
-            if best.error == math.inf:
-                _record(it, dual, best)
+    it, best = ascend(dual, start, limits, problem.potentials, sinkhorn=sinkhorn)
     f, g = dual.finish(best, limits)
     path = tuple(stage.reg for stage in dual.stages[: dual.stage + 1])
     return problem.result(it, (f, g), return_plan, limits, reg_path=path, **dual.counts)
-
-
-def _record(it: Monitor, dual: CloudDual, s: CloudState) -> None:
-    """Record a point; only at the last stage it may be the answer."""
-    done = dual.last and s.error <= 0.99 * dual.tol  # the rest is for the columns, and for what a sum lost
-    it.record(s.error, s, converged=done, reg=dual.reg, points=sum(dual.pairs.shape))
-
-
-def _give_up(it: Monitor, watch: Watch, dual: CloudDual, s: CloudState, sinkhorn: bool) -> None:
-    """Stop where no further step can help."""
-    if watch.stuck >= 6 and s.error <= 4 * dual.rounding:
-        it.stop(Status.ROUNDING, f"The residual is {s.error:.3g}.")
-    elif watch.idle >= (50 if sinkhorn else 1) * PATIENCE:
-        it.stop(Status.STAGNATED)

@@ -19,7 +19,6 @@ If the last step stalls, the pairs were too few: the second is repeated with mor
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,6 +29,7 @@ from numsolve._core import arrays, checks
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status
+from numsolve._core.unheard import unheard
 from numsolve.transport._deadline import Deadline, TimeUp
 from numsolve.transport.newton import newton as entropic
 
@@ -256,8 +256,7 @@ class Relaxed:
             problem, M=self.M, a=self.a, b=self.b, reg=eps, mass=1.0, up=0.0, over=0.0,
             rows=None, columns=None, shape=(self.n, self.m),
         )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with unheard(ConvergenceWarning):
             result = entropic(plain, self.limits.part(200), tol=1e-3, return_plan=False)
         self.counts["nsinkhorn"] += result.nsinkhorn
         self.counts["nnewton"] += result.nnewton

@@ -1,0 +1,186 @@
+"""What two workers give on each executor, and what a model of that says of ten and of a thousand.
+
+The peer is numsolve in one process. Two kinds of work: many small solves (`numsolve.solve_each`), and a pass
+of Sinkhorn's method between clouds, whose tiles carry potentials there and sums back.
+
+The model: the process that hands out the N tasks spends h seconds on each, whoever does them, and a worker w:
+
+    T(W) = N h + ceil(N / W) w,
+
+which stops to fall when N h is all of it: beyond w / h workers more of them give little, and no number of
+them gives more than w / h times the speed of one. h is measured by tasks that do nothing but carry as many
+bytes there and back, w by the serial run. The model's time for the two workers is beside what they took. It
+leaves out the network, which has to carry the bytes of a task in h, and stragglers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+import numsolve
+from _harness import header, table, version
+from numsolve import fractional
+from numsolve._core.parallel import map_tasks
+from numsolve.transport.clouds._problem import prepare_clouds
+from numsolve.transport.clouds._tiles import pairs_of_a_tile
+from numsolve.transport.clouds._workers import Workers
+
+WORKERS = 2
+#: Tasks of the larger work that the model speaks of.
+MANY = 10_000
+#: Right-hand side, order: equations with some tens of milliseconds each.
+ORDERS = [(1.0, float(alpha)) for alpha in np.linspace(1.1, 1.9, 32)]
+SOLVER = partial(fractional.solve_riesz_bvp, n=1024, method="spline")
+
+
+def nothing(task: Any) -> Any:
+    return task
+
+
+@contextmanager
+def threads() -> Iterator[Executor]:
+    with ThreadPoolExecutor(WORKERS) as pool:
+        yield pool
+
+
+@contextmanager
+def processes() -> Iterator[Executor]:
+    with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
+        yield pool
+
+
+@contextmanager
+def dask() -> Iterator[Executor]:
+    from distributed import Client, LocalCluster
+
+    settings = {"n_workers": WORKERS, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**settings) as cluster, Client(cluster) as client:
+        yield client.get_executor()
+
+
+@contextmanager
+def ray() -> Iterator[Executor]:
+    import ray
+
+    class RayExecutor(Executor):
+        def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            return ray.remote(function).remote(*args, **kwargs).future()
+
+    ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
+    yield RayExecutor()
+    ray.shutdown()
+
+
+@contextmanager
+def mpi() -> Iterator[Executor]:
+    from mpi4py.futures import MPIPoolExecutor
+
+    with MPIPoolExecutor(WORKERS) as pool:
+        yield pool
+
+
+#: How the peer packages are called; MPI's takes its place where the script runs under `mpiexec -n 3`.
+EXECUTORS = {"threads": "", "processes": "", "dask": "distributed", "ray": "ray", "mpi": "mpi4py"}
+
+
+def seconds(run: Callable[[], Any], repeats: int) -> float:
+    run()
+    found = []
+    for _ in range(repeats):
+        start = perf_counter()
+        run()
+        found.append(perf_counter() - start)
+    return median(found)
+
+
+def empty(executor: Executor, size: int, repeats: int) -> float:
+    """Seconds a task of the process that hands them out, there and back with so many bytes."""
+    tasks = [np.full(max(1, size // 16), float(k)) for k in range(100)]
+    return seconds(lambda: map_tasks(nothing, tasks, executor=executor), repeats) / len(tasks)
+
+
+def model(n: int, h: float, w: float, workers: int) -> float:
+    return n * h + math.ceil(n / workers) * w
+
+
+def measured(name: str, quick: bool) -> Iterator[dict[str, Any]]:
+    repeats = 1 if quick else 3
+    points = 10_000 if quick else 40_000
+    orders = ORDERS[:8] if quick else ORDERS
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((points, 3)), rng.random((points, 3)) ** 2
+
+    def sums(executor: Executor | None) -> Any:
+        pairs = replace(clouds.pairs, workers=Workers(executor))
+        return pairs.plan(np.zeros(points), np.zeros(points), 0.1).row_sums()
+
+    clouds = prepare_clouds(X, Y, None, None, 0.1, "sqeuclidean", 2.0, None)
+    tiles = points * points // pairs_of_a_tile(points * points)
+    works = {
+        "orders of a fractional equation": (
+            partial(numsolve.solve_each, SOLVER, orders), len(orders), 5_000,
+        ),
+        f"a pass between clouds of {points} points": (
+            sums, tiles, 8 * points,
+        ),
+    }  # fmt: skip
+    with globals()[name]() as executor:
+        for case, (run, n, size) in works.items():
+            serial = seconds(partial(run, executor=None), repeats)
+            parallel = seconds(partial(run, executor=executor), repeats)
+            h, w = empty(executor, size, repeats), serial / n
+            note = (
+                f"{n} tasks of {1e3 * w:.3g} ms, {1e3 * h:.3g} ms each to hand out; at most {w / h:.3g} times"
+            )
+            times = {
+                "time": (serial, parallel),
+                "model of these, 2 workers": (serial, model(n, h, w, WORKERS)),
+            }
+            times["a task: to solve, to hand out"] = w, h
+            for workers in (10, 1000):
+                times[f"model of {MANY} tasks, {workers} workers"] = MANY * w, model(MANY, h, w, workers)
+            for metric, (one, all_of_them) in times.items():
+                yield {
+                    "case": f"{case}, {name}", "peer": f"numsolve {version('numsolve')} in one process",
+                    "metric": metric, "unit": "s", "peer_value": one, "numsolve_value": all_of_them,
+                    "ratio": one / all_of_them, "peer_error": None, "numsolve_error": None, "note": note,
+                }  # fmt: skip
+
+
+def main() -> None:
+    parser = ArgumentParser(description="What two workers give on each executor, and a model of more")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--executors", nargs="*", default=[name for name in EXECUTORS if name != "mpi"])
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for name in options.executors:
+        if EXECUTORS[name] and find_spec(EXECUTORS[name]) is None:
+            print(f"{EXECUTORS[name]} is not installed", file=sys.stderr)
+            continue
+        rows += measured(name, options.quick)
+    packages = [package for package in EXECUTORS.values() if package and find_spec(package)]
+    about = header(packages, 1, quick=options.quick)
+    print(table(rows))
+    if options.json:
+        options.json.write_text(json.dumps(about | {"rows": rows}, indent=1, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
