@@ -104,7 +104,6 @@ TestBilevel = sweep(
     without={
         "from_estimator": "it takes an estimator of scikit-learn",
         "EstimatorProblem": "made by from_estimator",
-        "ConstrainedLogisticRegression": "an estimator, which scikit-learn's own checks call",
     },
     seldom=("minimize_bilevel",),
 )
