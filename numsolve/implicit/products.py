@@ -299,6 +299,7 @@ def solution_jacobian(
     >>> print(J.T @ np.ones(3))
     [0.5    0.25   0.1667]
     """
+    checks.function("F", F, optional=True)
     checks.choice("method", method, DIFFERENCES)
     x, theta = as_floats("x", x), as_floats("theta", theta)
     given = {

@@ -66,6 +66,11 @@ BAD = {
         TypeError,
         "solve must be a word, a function or a factorisation",
     ),
+    "F a word": (
+        lambda: solution_jacobian("no", X, T),
+        TypeError,
+        "F must be callable, got 'no'",
+    ),
     "obj a number": (
         lambda: implicit.make_kkt_optimality_fun(3.0),
         TypeError,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import decimal
 import fractions
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,9 +92,7 @@ def dress(d: Draw, x: Any) -> tuple[Any, str]:
     else:
         return x, ""
     name = d.pick(*forms)
-    with np.errstate(over="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of np.matrix itself
-        return forms[name](x), name
+    return forms[name](x), name
 
 
 # -- wrong or strange ones ---------------------------------------------------------------------------
@@ -139,8 +136,7 @@ def spoil(d: Draw, x: Any) -> tuple[Any, str]:
     if x.size:
         salted.flat[d.size(0, x.size - 1)] = entry
     factor = d.pick(0.0, 1e300, 1e-300, 1e155, 1e-155, -1.0, 1e20, 1e-20)
-    with np.errstate(over="ignore"):
-        scaled = x * factor
+    scaled = x * factor
     masked = np.ma.masked_array(x, mask=np.arange(x.size).reshape(x.shape) == 0)
     return d.pick(
         (salted, f"an entry {entry}"),

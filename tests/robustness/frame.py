@@ -91,18 +91,24 @@ def trouble(d: Draw, call: Call) -> Call:
     given = dict(enumerate(call.args)) | call.settings
     for k in places:
         if d.seldom(3):
-            given[k], how = dress(d, given[k])
+            given[k], how = _changed(dress, d, given[k])
             call.dressed += [f"{k}: {how}"] * bool(how)
     if places and d.seldom(2):
         k = d.pick(*places)
-        try:
-            given[k], how = spoil(d, call.settings[k] if k in call.settings else call.args[k])
-        except (TypeError, ValueError):  # no such change of this one
-            how = ""
+        given[k], how = _changed(spoil, d, call.settings[k] if k in call.settings else call.args[k])
         call.spoiled = f"{k}: {how}" if how else ""
     call.args = tuple(given[k] for k in range(len(call.args)))
     call.settings = {k: given[k] for k in call.settings}
     return call
+
+
+def _changed(change: Callable[[Draw, Any], tuple[Any, str]], d: Draw, x: Any) -> tuple[Any, str]:
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what overflows here, and of np.matrix itself
+        try:
+            return change(d, x)
+        except (ArithmeticError, TypeError, ValueError):  # there is no such change of this one
+            return x, ""
 
 
 # -- the rule ----------------------------------------------------------------------------------------

@@ -183,7 +183,7 @@ def solve_lps(d: Draw) -> Call:
     def judge(got, programs, **settings):
         assert len(got) == len(programs)
         for one, program in zip(got, programs, strict=True):
-            if one.success:
+            if one is not None and one.success:  # None: the time was over before
                 _lp_judge(one, *program, **settings)
 
     settings = d.options(tol=(1e-6, 1e-4), presolve=(True, False)) | {"time_limit": 3.0}

@@ -229,7 +229,7 @@ def solve_many(d: Draw) -> Call:
 
     def judge(got, problems, tol=1e-9, **_):
         for one, (M, a, b, _) in zip(got, problems, strict=True):
-            if one.success:
+            if one is not None and one.success:  # None: the time was over before
                 _balanced(one, *_read(a, b, M), _tol(tol))
 
     return Call(transport.solve_many, (problems,), d.options(tol=(1e-9, 1e-4)) | {"time_limit": 3.0}, judge)
@@ -290,6 +290,9 @@ calls = {
 TestTransport = sweep(
     "transport",
     calls,
-    without={"CloudPlan": "made by solve_sample"},
+    without={
+        "CloudPlan": "made by solve_sample",
+        "DomainAdaptation": "an estimator, which scikit-learn's own checks call",
+    },
     seldom=("solve_many", "sparsity_constrained"),
 )
