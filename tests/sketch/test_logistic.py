@@ -58,7 +58,9 @@ def test_without_constraints_it_is_scikit_learns(C, fit_intercept):
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
 
 
-@pytest.mark.filterwarnings("ignore:Constraint options", "ignore:delta_grad")  # what SciPy says of its methods
+@pytest.mark.filterwarnings(
+    "ignore:Constraint options", "ignore:delta_grad"
+)  # what SciPy says of its methods
 @pytest.mark.parametrize("constraint", [LINEAR, PRODUCT], ids=["linear", "product"])
 @pytest.mark.parametrize("method", ["SLSQP", "trust-constr"])
 def test_the_minimum_is_that_of_scipys_methods(constraint, method):
