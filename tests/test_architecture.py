@@ -335,7 +335,8 @@ def test_import_is_light():
 def test_public_functions_are_reached_without_heavy_packages():
     code = "import numsolve; parts = [getattr(numsolve, name) for name in numsolve.__all__]"
     code += "; [getattr(part, name) for part in parts for name in getattr(part, '__all__', ())]"
-    assert not {name.partition(".")[0] for name in loaded_by(code)} & HEAVY
+    # An estimator is made of scikit-learn's classes; what other names load is tested in tests/compatibility.
+    assert not {name.partition(".")[0] for name in loaded_by(code)} & (HEAVY - {"sklearn"})
 
 
 BAD_FILES = {
