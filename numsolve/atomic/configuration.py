@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from numsolve._core import checks
 from .mesh import LARGEST_CHARGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import TypeAlias
 
     #: A string, or a list of shells, (n, l, occupation) or (n, l, up, down).
@@ -199,7 +198,7 @@ def read_configuration(configuration: Configuration) -> tuple[Shell, ...]:
     """
     if isinstance(configuration, str):
         shells = parse_configuration(configuration)
-    elif not isinstance(configuration, Iterable):
+    elif not hasattr(configuration, "__iter__"):
         kind = type(configuration).__name__
         raise TypeError(f"configuration must be a string or a list of shells, got {kind}")
     else:

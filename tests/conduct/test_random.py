@@ -49,7 +49,11 @@ def test_a_generator_goes_on(name):
 
 
 @pytest.mark.parametrize("name", RANDOM)
-@pytest.mark.parametrize("rng", [-1, 1.5, "seed", np.random.RandomState(0), np.random], ids=repr)
+@pytest.mark.parametrize(
+    "rng",
+    [-1, 1.5, "seed", np.random.RandomState(0), np.random],
+    ids=["negative", "real", "text", "RandomState", "module"],
+)
 def test_what_is_no_rng_is_refused(name, rng):
     with pytest.raises((TypeError, ValueError), match="rng"):
         SOLVERS[name].random(rng)
