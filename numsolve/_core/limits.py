@@ -72,6 +72,13 @@ class Limits:
         object.__setattr__(inner, "deadline", self.deadline)
         return inner
 
+    def earlier(self, seconds: float) -> Limits:
+        """Return these limits for steps before a result that takes so many seconds, and may be 10 % late."""
+        out = replace(self)
+        spare = 0.1 * self.time_limit if self.time_limit is not None else 0.0
+        object.__setattr__(out, "deadline", self.deadline - max(seconds - spare, 0.0))
+        return out
+
     def usual(self, maxiter: int) -> Limits:
         """Return these limits with the method's usual number of iterations where the user gave none."""
         if self.maxiter is not None:

@@ -27,9 +27,9 @@ class Deadline:
         """Whether the time is over."""
         return now() >= self.until
 
-    def check(self) -> None:
-        """Leave a long step by `TimeUp` if the time is over."""
-        if self.passed:
+    def check(self, ahead: float = 0.0) -> None:
+        """Leave a long step by `TimeUp` if the time is over, or will be in so many seconds."""
+        if now() + ahead >= self.until:
             raise TimeUp
 
     def set(self, limits: Limits, share: float = 0.0) -> None:

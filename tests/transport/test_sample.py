@@ -765,6 +765,7 @@ def test_stored_costs_and_products_of_tiles_agree(metric, monkeypatch):
     a = a / a.sum()
     stored = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
     monkeypatch.setattr(_problem, "STORED", 0)
+    monkeypatch.setattr(_problem, "SHARE", 0.0)
     tiles = transport.solve_sample(X, Y, a, b, reg=reg, metric=metric, tol=1e-10)
     for name in ("MANY_DIMENSIONS", "SOME_DIMENSIONS"):
         monkeypatch.setattr(_problem, name, 1000)
@@ -782,6 +783,29 @@ def test_stored_costs_and_products_of_tiles_agree(metric, monkeypatch):
         assert again.nit <= 1
 
 
+def test_what_is_stored_takes_no_more_than_the_limit():
+    import tracemalloc
+
+    def peak(n, memory_limit, unbalanced):
+        X, Y = problems.clouds(n, 40, rng=0)
+        tracemalloc.start()
+        try:
+            transport.solve_sample(X, Y, reg=10.0, unbalanced=unbalanced, memory_limit=memory_limit, tol=1e-3)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    pairs = 2500**2
+    for unbalanced, size in ((None, 18), (100.0, 24)):
+        peak(50, 1e6, unbalanced)  # compiled
+        assert 16 * pairs < peak(2500, size * pairs, unbalanced) < 1.1 * size * pairs
+        assert peak(2500, size * pairs - 1, unbalanced) < 8 * pairs
+    X, Y = problems.clouds(30, 8, rng=0)
+    for limit in (-1, np.nan, "1 GB"):
+        with pytest.raises((ValueError, TypeError), match="memory_limit"):
+            transport.solve_sample(X, Y, reg=0.5, memory_limit=limit)
+
+
 def test_many_dimensions_of_many_points_store_no_matrix():
     import tracemalloc
 
@@ -790,7 +814,7 @@ def test_many_dimensions_of_many_points_store_no_matrix():
     transport.solve_sample(X[:50], Y[:50], reg=1.0)
     tracemalloc.start()
     with pytest.warns(ConvergenceWarning):
-        transport.solve_sample(X, Y, reg=0.3, maxiter=1)
+        transport.solve_sample(X, Y, reg=0.3, maxiter=1, memory_limit=128e6)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.5 * 5000 * 4500 * 8

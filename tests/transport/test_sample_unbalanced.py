@@ -33,10 +33,10 @@ def test_unbalanced_clouds_have_the_plan_of_their_costs(metric, prices):
 
 @pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
 @pytest.mark.parametrize("prices", [1.0, (0.5, np.inf), (np.inf, 0.5), 0.01])
-def test_costs_that_are_not_kept_give_the_same_plan(metric, prices, monkeypatch):
+def test_costs_that_are_not_kept_give_the_same_plan(metric, prices):
     settings = {"reg": 0.1, "metric": metric, "unbalanced": prices, "tol": 1e-11}
     kept = transport.solve_sample(X, Y, A, B, **settings)
-    monkeypatch.setattr("numsolve.transport.clouds._unbalanced.STORED", 0)
+    settings["memory_limit"] = 0
     for method in ("newton", "sinkhorn"):
         made = transport.solve_sample(X, Y, A, B, method=method, **settings)
         assert made.success
@@ -48,7 +48,7 @@ def test_costs_that_are_not_kept_give_the_same_plan(metric, prices, monkeypatch)
     again = transport.solve_sample(X, Y, A, B, potentials_init=kept.potentials, **settings)
     assert again.nnewton <= 1
     with pytest.warns(ConvergenceWarning):
-        cut = transport.solve_sample(X, Y, A, B, reg=1e-3, metric=metric, unbalanced=prices, maxiter=1)
+        cut = transport.solve_sample(X, Y, A, B, **{**settings, "reg": 1e-3}, maxiter=1)
     assert not cut.success
 
 
@@ -80,3 +80,14 @@ def test_what_unbalanced_clouds_cannot_do_is_said():
         transport.solve_sample(X, Y, reg=0)
     with pytest.raises(ValueError, match="no vjp"):
         transport.solve_sample(X, Y, reg=0.1, unbalanced=1.0).vjp()
+
+
+@pytest.mark.parametrize("memory_limit", [None, 0])
+@pytest.mark.parametrize("method", ["newton", "sinkhorn"])
+def test_no_time_at_all_is_a_flagged_result(memory_limit, method):
+    with pytest.warns(ConvergenceWarning, match="time limit"):
+        result = transport.solve_sample(
+            X, Y, A, B, reg=0.1, unbalanced=1.0, memory_limit=memory_limit, method=method, time_limit=0
+        )
+    assert result.status.name == "TIME_LIMIT"
+    assert [p.shape for p in result.potentials] == [A.shape, B.shape]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve.transport._ascent import falling
+from numsolve.transport._deadline import TimeUp
 from numsolve.transport._unbalanced import Terms, dual_term, exponent, log_sum
 
 from ._cloud import transform
@@ -118,7 +119,10 @@ def priced(
     xp, (s, t) = pairs.xp, shifts
     a, b = pairs.A.weights, pairs.B.weights
     f, g = reg * (xp.log(a) + math.log(mass)) - s, reg * xp.log(b) - t
-    c = float(xp.min(pairs.least(g) - f))
+    try:
+        c = float(xp.min(pairs.least(g) - f))
+    except TimeUp:  # and no step is done
+        c = 0.0
     L = exponent(c, rho, reg, mass, "unbalanced")
     if abs(L) <= 1.0 and abs(c) <= span:
         c = L = 0.0

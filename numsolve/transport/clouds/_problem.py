@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.memory import memory
 from numsolve._core.parallel import check_executor
 from numsolve._core.result import Status
 from numsolve.transport._deadline import TimeUp
@@ -44,8 +45,10 @@ LARGEST = 1e150
 LAST_PASS, RESULTS = 0.25, 0.7
 #: Dimensions from which on costs are made by products of matrices; from fewer where they are stored.
 MANY_DIMENSIONS, SOME_DIMENSIONS = 8, 4
-#: Pairs whose costs are stored, 128 MB, where they are products; and in any case.
+#: Pairs whose costs are stored where others could be passed over: of products of matrices, and in any case.
 STORED, SMALL = 16_000_000, 300_000
+#: Bytes that a stored pair takes in a solve; the share of the memory that they may take by default.
+BYTES, SHARE = 18, 1 / 3
 #: Rounding errors of squared coordinates, over reg, with which squared distances are too coarse.
 OUTLYING = 1e-8
 #: Share of each weight that sums over the returned plan may lose: below rounding.
@@ -66,6 +69,8 @@ class CloudProblem:
     dtype: Dtype
     #: What the caller's cost has over that of the pairs, for each point.
     shifts: tuple[Array, Array] | None = None
+    #: Bytes that stored costs may take.
+    memory: float = math.inf
 
     @property
     def xp(self) -> Namespace:
@@ -88,9 +93,15 @@ class CloudProblem:
 
     @property
     def stored(self) -> bool:
-        """Whether the costs are kept: where that is faster than to make them again, and 128 MB suffice."""
-        pairs = math.prod(self.pairs.shape)
-        return arrays.is_numpy(self.xp) and pairs <= (STORED if self.pairs.metric.kind == "inner" else SMALL)
+        """Whether the costs are kept: where they fit, and that is faster than to make them again."""
+        inner, many = self.pairs.metric.kind == "inner", self.points[0].shape[1] >= MANY_DIMENSIONS
+        most = math.inf if inner and many else STORED if inner else SMALL
+        return arrays.is_numpy(self.xp) and math.prod(self.pairs.shape) <= self.fitting(most, BYTES)
+
+    def fitting(self, most: float, size: int) -> float:
+        """The number of pairs of so many bytes that may be stored, `most` or fewer."""
+        most = min(most, STORED) if self.pairs.workers.apart else most
+        return min(most, self.memory / size)
 
     def potentials(self, x: tuple[Array, Array]) -> tuple[Array, Array]:
         """Turn the inner potentials into the caller's: minus infinity at weights of zero."""
@@ -212,8 +223,13 @@ def prepare_clouds(
     p: float,
     executor: Executor | None,
     limits: Limits | None = None,
+    memory_limit: float | None = None,
 ) -> CloudProblem:
     """Check the arguments of `solve_sample` and reduce them to a `CloudProblem`."""
+    if memory_limit is None:
+        memory_limit = SHARE * memory()
+    else:
+        memory_limit = checks.real("memory_limit", memory_limit, low=0.0, infinite=True)
     workers = Workers(executor)
     if limits is not None:
         workers.deadline.set(limits, LAST_PASS)
@@ -292,7 +308,16 @@ def prepare_clouds(
     with np.errstate(over="ignore", invalid="ignore"):
         shifts = _shifts(pairs)
     problem = CloudProblem(
-        pairs, reg, mass, span, (index[0], index[1]), (X, Y), (norms[0], norms[1]), dtype, shifts
+        pairs,
+        reg,
+        mass,
+        span,
+        (index[0], index[1]),
+        (X, Y),
+        (norms[0], norms[1]),
+        dtype,
+        shifts,
+        memory_limit,
     )
     _check_scale(problem)
     return problem

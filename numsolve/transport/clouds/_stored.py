@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from numsolve._core.clock import now
 from numsolve._core.result import Status
 from numsolve.transport._problem import Problem, check_values, quiet
 from numsolve.transport._reduced import UNIT, reduced
@@ -91,6 +92,11 @@ class StoredClouds(Problem):
         return super().shift_of(r, c) + self._clouds.shift_of(r, c)
 
 
+def rest(seconds: float, done: float) -> float:
+    """What is to come when a share of the costs has taken so long: the others, and as long for the plan."""
+    return seconds * (2.0 / done - 1.0)
+
+
 def solve_stored(
     clouds: CloudProblem,
     limits: Limits,
@@ -101,13 +107,13 @@ def solve_stored(
     """Solve by Newton's method with stored costs; `TimeUp` if the time does not suffice to make these."""
     pairs = clouds.pairs
     (n, m), X, Y = pairs.shape, pairs.A.points, pairs.B.points
+    since = now()
     M = np.empty((n, m))
     low, high = math.inf, -math.inf
     inner = pairs.metric.kind == "inner"
     most = max(64, (PRODUCTS_AT_ONCE if inner else AT_ONCE) // (m * X.shape[1]))
     rows = math.ceil(n / math.ceil(n / most))
     for first in range(0, n, rows):
-        pairs.workers.deadline.check()
         part = M[first : first + rows]
         if inner:
             np.matmul(X[first : first + rows], Y.T, out=part)
@@ -115,10 +121,12 @@ def solve_stored(
         else:
             part[...] = _generic.costs(pairs.metric, X[first : first + rows], Y)
         low, high = min(low, float(part.min())), max(high, float(part.max()))  # while it is in a cache
+        pairs.workers.deadline.check(rest(now() - since, (first + len(part)) / n))
     M, up, over, low, high = reduced(np, M, clouds.reg, low, high, forbidden=False)
     problem = StoredClouds(
         np, M, pairs.A.weights, pairs.B.weights, clouds.reg, clouds.mass, up, over, high - low, high,
         False, None, None, (n, m), clouds=clouds,
     )  # fmt: skip
+    limits = limits.earlier(now() - since)  # for the plan, as in `rest`
     result = newton(problem, limits, tol=tol, potentials_init=potentials_init, return_plan=return_plan)
     return cast("SampleResult", result)

@@ -6,7 +6,10 @@ import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from numsolve._core import arrays, checks
+from numsolve._core.clock import now
 from numsolve._core.result import Status, deliver
 from numsolve.transport._deadline import TimeUp
 from numsolve.transport._problem import VALUES, check_values, masses, weights_of
@@ -18,7 +21,8 @@ from . import _generic
 from ._ascend import ascend
 from ._cloud import Cloud, Pairs
 from ._priced import PricedCloudDual, priced
-from ._problem import RESULTS, STORED, prepare_clouds
+from ._problem import RESULTS, prepare_clouds
+from ._stored import rest
 from .plan import CloudPlan, scatter
 from .result import SampleResult
 
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Pairs whose costs are made at once, times dimensions.
 AT_ONCE = 100_000_000
+#: Bytes that a stored pair takes in a solve.
+BYTES = 24
 
 
 def solve_unbalanced(
@@ -47,6 +53,7 @@ def solve_unbalanced(
     prices: float | Sequence[float] | Array,
     potentials_init: Sequence[ArrayLike] | None,
     executor: Executor | None,
+    memory_limit: float | None,
     *,
     sinkhorn: bool,
     tol: float,
@@ -56,7 +63,7 @@ def solve_unbalanced(
 
     The costs are kept where they fit, for the dense solver; else they are made where they are used.
     """
-    clouds = prepare_clouds(X_a, X_b, None, None, reg, metric, power, executor, limits)
+    clouds = prepare_clouds(X_a, X_b, None, None, reg, metric, power, executor, limits, memory_limit)
     xp, shape, index = clouds.xp, clouds.pairs.shape, clouds.index
     dtype = clouds.pairs.A.points.dtype
     given = weights_of(xp, a, b, shape, dtype)
@@ -76,10 +83,15 @@ def solve_unbalanced(
         )
     weights = xp.take(given[0], index[0]), xp.take(given[1], index[1])
     kept = [xp.nonzero(w > 0)[0] for w in weights]
-    if math.prod(shape) <= STORED:
-        M = _costs(clouds)
+    since = now()
+    try:
+        M = _costs(clouds) if math.prod(shape) <= clouds.fitting(math.inf, BYTES) else None
+    except TimeUp:
+        M = None
+    if M is not None:
         problem = prepare_unbalanced(M, *weights, reg, prices)
         solve = sweep_unbalanced if sinkhorn else newton_unbalanced
+        limits = limits.earlier(now() - since)  # for the plan, as in `rest`
         found = solve(problem, limits, tol=tol, potentials_init=start, return_plan=False)
         own: dict[str, Any] = {key.name: getattr(found, key.name) for key in fields(TransportResult)}
     else:
@@ -92,7 +104,7 @@ def solve_unbalanced(
     norms = tuple(None if w is None else xp.take(w, i) for w, i in zip(clouds.norms, kept, strict=True))
     own["weights"] = tuple(xp.astype(w, clouds.dtype) for w in given)
     result = SampleResult(**own, points=clouds.points, norms=norms)  # type: ignore[arg-type]
-    if math.prod(shape) > STORED:  # the dense solver warns on its own
+    if M is None:  # the dense solver warns on its own
         deliver(result)
     return result
 
@@ -155,12 +167,22 @@ def _costs(clouds: CloudProblem) -> Array:
     """The caller's costs: those of the pairs with what they leave to each point."""
     pairs, xp = clouds.pairs, clouds.xp
     X, Y = pairs.A.points, pairs.B.points
-    rows = max(1, AT_ONCE // (Y.shape[0] * X.shape[1])) if arrays.is_numpy(xp) else X.shape[0]
-    parts = (X[k : k + rows, :] for k in range(0, X.shape[0], rows))
-    M: Array = xp.concat([_generic.costs(pairs.metric, x, Y) for x in parts])
-    if clouds.shifts is not None:
-        M = M + clouds.shifts[0][:, None] + clouds.shifts[1][None, :]
-        M = xp.maximum(M, xp.zeros_like(M))
+
+    def part(first: int, last: int) -> Array:
+        C = _generic.costs(pairs.metric, X[first:last, :], Y)
+        if clouds.shifts is not None:
+            C = C + clouds.shifts[0][first:last, None] + clouds.shifts[1][None, :]
+            C = xp.maximum(C, xp.zeros_like(C))
+        return C
+
+    if not arrays.is_numpy(xp):
+        return part(0, X.shape[0])
+    M = np.empty(pairs.shape)
+    rows = max(64, AT_ONCE // (M.shape[1] * X.shape[1]))
+    since = now()
+    for first in range(0, M.shape[0], rows):
+        M[first : first + rows] = part(first, first + rows)
+        pairs.workers.deadline.check(rest(now() - since, min(first + rows, M.shape[0]) / M.shape[0]))
     return M
 
 

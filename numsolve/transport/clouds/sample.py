@@ -53,8 +53,8 @@ FOREIGN = {
     "blur": "reg",
     "verbose": "progress",
     "log": "the result has the history and the potentials, always",
-    "lazy": "costs and plan are never stored",
-    "batch_size": "costs and plan are never stored, and the size of a pass is chosen",
+    "lazy": "memory_limit=0 keeps no costs",
+    "batch_size": "the size of a pass is chosen; memory_limit bounds what is kept",
     "n_threads": "executor",
     "cost": "metric",
 }
@@ -72,6 +72,7 @@ def solve_sample(
     p: float = 2.0,
     method: Method = "auto",
     unbalanced: float | Sequence[float] | Array | None = None,
+    memory_limit: float | None = None,
     tol: float = 1e-6,
     potentials_init: Sequence[ArrayLike] | None = None,
     return_plan: bool = True,
@@ -81,13 +82,14 @@ def solve_sample(
     progress: bool = False,
     time_limit: float | None = None,
 ) -> SampleResult:
-    r"""Solve entropic optimal transport between two clouds of points, without storing costs or plan.
+    r"""Solve entropic optimal transport between two clouds of points, of any number.
 
     Finds the plan P that minimises ``sum(P * M) + reg * sum(P * (log(P) - 1))`` among those with row sums `a`
     and column sums `b`, where ``M_ij = c(x_i, y_j)``. Memory grows with the number of points, and time with
     the number of pairs that matter: at a small `reg`, in few dimensions, that is far below n m. Costs are
-    kept where that is faster and takes 128 MB at most: of up to 300 000 pairs always, and of squared
-    distances in four dimensions or more, or cosines, of up to 16 million.
+    kept where that is faster: of up to 300 000 pairs always, of squared distances in four dimensions or more,
+    or cosines, of up to 16 million; and in eight dimensions or more, where all pairs matter, of as many as
+    `memory_limit` allows.
 
     Parameters
     ----------
@@ -112,8 +114,11 @@ def solve_sample(
         "auto" is "newton". "sinkhorn" makes sweeps in its place, for comparison.
     unbalanced : float or pair of float, optional
         What a deviation of the row sums from `a` and of the column sums from `b` costs, as in
-        `numsolve.transport.solve`. Costs of 16 million pairs are kept then; beyond that all pairs are looked
-        at in each pass. The result has no `vjp`.
+        `numsolve.transport.solve`. All pairs are looked at in each pass; their costs are kept as far as
+        `memory_limit` allows. The result has no `vjp`.
+    memory_limit : float, optional
+        Bytes that a solve with kept costs may take, 18 for each pair, 24 for an unbalanced one. A third of
+        the machine's memory by default; 0 keeps no costs.
     tol : float
         Largest error of the marginals in the 1-norm, rows and columns together, relative to the mass.
     potentials_init : tuple of array, optional
@@ -177,12 +182,25 @@ def solve_sample(
     if unbalanced is not None:
         return solve_unbalanced(
             X_a, X_b, a, b, limits, reg, metric, p, unbalanced, potentials_init, executor,
-            sinkhorn=checks.choice("method", method, get_args(Method)) == "sinkhorn",
+            memory_limit, sinkhorn=checks.choice("method", method, get_args(Method)) == "sinkhorn",
             tol=checks.real("tol", tol, low=0.0),
             return_plan=checks.flag("return_plan", return_plan),
         )  # fmt: skip
     result = between_clouds(
-        X_a, X_b, a, b, limits, reg, metric, p, method, tol, potentials_init, return_plan, executor
+        X_a,
+        X_b,
+        a,
+        b,
+        limits,
+        reg,
+        metric,
+        p,
+        method,
+        tol,
+        potentials_init,
+        return_plan,
+        executor,
+        memory_limit,
     )
     deliver(result)
     return result
@@ -202,13 +220,14 @@ def between_clouds(
     potentials_init: Sequence[ArrayLike] | None,
     return_plan: bool,
     executor: Executor | None,
+    memory_limit: float | None = None,
 ) -> SampleResult:
     """`solve_sample` within limits whose clock may be running already, and without its warning."""
     checks.choice("method", method, get_args(Method))
     sinkhorn = method == "sinkhorn"
     tol = checks.real("tol", tol, low=0.0)
     return_plan = checks.flag("return_plan", return_plan)
-    problem = prepare_clouds(X_a, X_b, a, b, reg, metric, p, executor, limits)
+    problem = prepare_clouds(X_a, X_b, a, b, reg, metric, p, executor, limits, memory_limit)
     if problem.stored and not sinkhorn:
         try:
             return solve_stored(problem, limits, tol, potentials_init, return_plan)
