@@ -139,7 +139,7 @@ def newton_sketch(
                 it.stop(Status.UNBOUNDED, "The fit improves as x grows without end: set l2.")
             elif it.running and not moved:
                 it.stop(Status.STAGNATED, "No step lowers the objective.")
-    gradient = model.jac(it.x)
+    gradient = OUT_OF_RANGE(model.jac)(it.x)
     return it.result(
         SketchResult,
         residual=arrays.norm(np, gradient),
@@ -154,6 +154,10 @@ def newton_sketch(
         ninner=run.ncg,
         inner=f"{sketch}, {'conjugate gradients' if precondition else 'sketched'}",
     )
+
+
+#: A step that leads out of range is not taken, and a start there ends the run, without NumPy's warning.
+OUT_OF_RANGE = np.errstate(over="ignore", invalid="ignore")
 
 
 class _Run:
@@ -174,6 +178,7 @@ class _Run:
         self.nfev += 1
         self.first = self.size_of_gradient
 
+    @OUT_OF_RANGE
     def _at(self, x: Array, z: Array) -> None:
         self.x, self.z = x, z
         first, self.weights = self.model.slopes(z)
@@ -196,6 +201,7 @@ class _Run:
             return True
         return self.step <= FINAL_STEP * size and self.step <= CONTRACTION * self.step_before
 
+    @OUT_OF_RANGE
     def advance(self, threshold: float) -> bool:
         """One step; False where the line search finds none."""
         factor = self._sketched()
@@ -203,9 +209,10 @@ class _Run:
             p = self._newton_step(factor, threshold)
         else:
             p = -factor(self.gradient)  # (2)
-        slope = float(self.gradient @ p)
+        # A sketch that missed a direction has a step without end there.
+        slope = float(self.gradient @ p) if np.isfinite(p).all() else math.nan
         if not slope < 0.0:
-            p, slope = -self.gradient, -(self.size_of_gradient**2)
+            p, slope = -self.gradient, -self.size_of_gradient * self.size_of_gradient
         self.step, self.step_before, self.decrement = arrays.norm(np, p), self.step, -0.5 * slope
         moved = self.model.A @ p
         before, t = self.size_of_gradient, 1.0

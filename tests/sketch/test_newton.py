@@ -100,3 +100,22 @@ BAD = [
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning", "ignore::numsolve.ConvergenceWarning")
+@pytest.mark.parametrize("kind", ["countsketch", "rows"])
+@pytest.mark.parametrize("precondition", [True, False])
+def test_sketches_that_miss_a_direction_and_far_starts_warn_of_no_arithmetic(kind, precondition):
+    """Small sketches with singular Hessians, and starts from which the objective overflows."""
+    done = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        A = rng.normal(size=(40, 6)) * 10.0 ** rng.uniform(-3, 3)
+        model = sketch.GLM(A, rng.poisson(2, 40).astype(float), "poisson")
+        r = sketch.newton_sketch(
+            model, 2 * rng.normal(size=6), sketch=kind, size=16, precondition=precondition, rng=seed
+        )
+        if r.success:
+            done += 1
+            assert np.linalg.norm(model.jac(r.x)) <= 1e-8 * np.linalg.norm(model.jac(np.zeros(6))) * 1.001
+    assert 30 <= done < 60
