@@ -97,7 +97,7 @@ def map_kept(
 
     waiting = iter(range(len(tasks)))
     try:
-        with one_blas_thread:
+        with one_blas_thread():
             for i, _ in zip(waiting, range(IN_FLIGHT), strict=False):
                 submit(i)
             left = len(tasks)

@@ -7,7 +7,6 @@ import importlib
 import math
 import os
 import platform
-import threading
 import uuid
 import warnings
 from concurrent.futures import CancelledError, Executor, as_completed
@@ -113,7 +112,7 @@ def map_tasks(
             if warm_up is not None:
                 warm_up()
             # Threads share the limit of this process: set by each task, they would restore each other's.
-            with one_blas_thread:
+            with one_blas_thread():
                 work.hand_to(executor)
     finally:
         if work.bar is not None:
@@ -217,42 +216,34 @@ def one_thread(
     if numba is not None:
         numba.set_num_threads(1)
     try:
-        with nullcontext() if submitter == process() else one_blas_thread:
+        with nullcontext() if submitter == process() else _one_blas_thread_again():
             return function(job, **setting)
     finally:
         if numba is not None:
             numba.set_num_threads(before)
 
 
-class OneBlasThread:
-    """BLAS has one thread while anyone is within: the first to come sets it, the last to go gives it back."""
+def one_blas_thread() -> Any:
+    """Give BLAS one thread, within a context."""
+    if not installed("threadpoolctl"):
+        return nullcontext()
+    import scipy.linalg  # noqa: F401  # its BLAS would escape a limit set before it is loaded
+    from threadpoolctl import threadpool_limits
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._within = 0
-        self._limit: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._within == 0 and installed("threadpoolctl"):
-                self._limit = _controller().limit(limits=1)
-            self._within += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._within -= 1
-            if self._within == 0 and self._limit is not None:
-                self._limit.restore_original_limits()
-                self._limit = None
+    return threadpool_limits(1)
 
 
-one_blas_thread = OneBlasThread()
+def _one_blas_thread_again() -> Any:
+    """Do the same without the millisecond in which the libraries are looked for."""
+    controller = _controller()
+    return nullcontext() if controller is None else controller.limit(limits=1)
 
 
 @functools.cache
 def _controller() -> Any:
-    """Look for the libraries, which takes a millisecond."""
-    import scipy.linalg  # noqa: F401  # its BLAS would escape a limit set before it is loaded
+    if not installed("threadpoolctl"):
+        return None
+    import scipy.linalg  # noqa: F401  # as above
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

@@ -293,36 +293,3 @@ def test_the_progress_bar_counts_failures_too(executor, tasks, capsys):
 def test_no_progress_bar_unless_it_is_asked_for(executor, tasks, capsys):
     map_tasks(tasks.square, range(4), executor=executor)
     assert capsys.readouterr() == ("", "")
-
-
-def test_calls_that_overlap_give_blas_its_threads_back():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
-    import scipy.linalg  # noqa: F401
-
-    def threads():
-        return [p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
-
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        before, seen = threads(), []
-        assert 2 in before
-        first_is_in, second_is_in = threading.Event(), threading.Event()
-
-        def first(_):
-            first_is_in.set()
-            assert second_is_in.wait(30)
-
-        def second(_):
-            second_is_in.set()
-            outer.join(30)  # the first call is over, and this one is not
-            seen.extend(threads())
-
-        def run(function):
-            with ThreadPoolExecutor(1) as pool:
-                map_tasks(function, [0], executor=pool)
-
-        outer = threading.Thread(target=run, args=(first,))
-        outer.start()
-        assert first_is_in.wait(30)
-        run(second)
-        assert set(seen) == {1}
-        assert threads() == before
