@@ -239,7 +239,7 @@ def rounds(name: str, **settings: Any) -> Callable[[Any], Any]:
 def trained(name: str, *args: Any, **settings: Any) -> Callable[[Any], Any]:
     def run(rng: Any) -> Any:
         made = getattr(linear, name)(*args, rng=rng, **settings)
-        return made if isinstance(made, dict) else made(np.eye(8))
+        return made if isinstance(made, dict) else [np.asarray(numbers) for numbers in made.numbers()]
 
     return run
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: The shortest element in bohr: energies go with the inverse square, and are looked for up to 1e100.
 SHORTEST = 1e-45
 #: The least radius of a mesh that numsolve makes, in bohr: its elements are longer than `SHORTEST`.
-LEAST_RADIUS = 1e-38
+LEAST_RADIUS = 1e-40
 #: The farthest end in bohr: a bracket of energies is halved 200 times, from one to 1e-60.
 LONGEST = 1e25
 #: Far beyond any nucleus; its first element is still long enough.

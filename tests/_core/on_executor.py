@@ -19,12 +19,13 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import parallel_tasks as tasks
-
 import numsolve
 from numsolve._core.limits import Limits
 from numsolve._core.parallel import ParallelError, map_tasks
 from numsolve.fractional import solve_riesz_bvp
+
+sys.path.insert(0, str(Path(__file__).parent))  # also where pytest looks for docstrings
+import parallel_tasks as tasks
 
 
 @contextmanager

@@ -35,6 +35,11 @@ EXCUSED = {
     },
     "a network whose product is a `DCDMNet`'s": {"linear": "NPSDNet"},
     "a warning": {"atomic": "UnboundWarning"},
+    "follows scikit-learn, whose checks are in its own tests": {
+        "transport": "DomainAdaptation",
+        "sketch": "ConstrainedLogisticRegression",
+        "special": "VMFMixture",
+    },
     "wraps what another package solves": {"implicit": "from_jaxopt"},
 }
 

@@ -65,12 +65,15 @@ def solve(
     x0 = jnp.zeros_like(flat) if init is None else ravel_pytree(init)[0].astype(flat.dtype)
     if method in FACTORISED:
         return unravel(METHODS[method](A, flat, x0, tol, maxiter) * known)
-    # The squares in an iteration shall neither over- nor underflow, whatever the size of the data.
-    size = _or_one(jnp, _size(flat))
-    stretch = _or_one(jnp, _size(A.matvec(flat / size)))
-    x0 = None if init is None else x0 / size * stretch
-    x = METHODS[method](A.over(stretch), flat / size, x0, tol, maxiter)
-    return unravel(x / stretch * size * known)
+
+    def iterated(flat: Any, x0: Any) -> Any:
+        # The squares in an iteration shall neither over- nor underflow, whatever the size of the data.
+        size = _or_one(jnp, _size(flat))
+        stretch = _or_one(jnp, _size(A.matvec(flat / size)))
+        start = None if init is None else x0 / size * stretch
+        return METHODS[method](A.over(stretch), flat / size, start, tol, maxiter) / stretch * size
+
+    return unravel(jax.jit(iterated)(flat, x0) * known)  # see `_where` for the reason
 
 
 def automatic(symmetric: bool, n: int) -> str:
@@ -371,7 +374,11 @@ def _where(flag: Any, function: Callable[[Any, Any], Any], x: Any) -> Any:
     What the function does must depend on the flag or on x: XLA moves anything else in front of the loop.
     """
     jax, _ = _jax()
-    return jax.lax.while_loop(lambda s: s[0], lambda s: (s[0] & False, function(*s)), (flag, x))[1]
+
+    def choice(flag: Any, x: Any) -> Any:
+        return jax.lax.while_loop(lambda s: s[0], lambda s: (s[0] & False, function(*s)), (flag, x))[1]
+
+    return jax.jit(choice)(flag, x)  # what is compiled for a loop alone, outside of `jit`, JAX keeps for good
 
 
 def direct(matvec: Callable[[Any], Any], x: Any, b: Any, method: str, tol: float | None) -> Any:
