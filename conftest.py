@@ -90,6 +90,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """A file that switches JAX to double precision does so for itself alone."""
+    """What a file switches in JAX, and what JAX compiled for it, ends with it."""
     if "jax" in sys.modules and (nextitem is None or nextitem.path != item.path):
         sys.modules["jax"].config.update("jax_enable_x64", False)
+        sys.modules["jax"].clear_caches()  # gigabytes, by the end of the run
