@@ -61,7 +61,7 @@ assert compiler.compile_using_nvrtc(source, ("--gpu-architecture=compute_80",))
     "highs": VERTEX,
     "distributed": DASK,
     "sklearn": ESTIMATOR,
-    "quickstart": PLOT + "import sklearn.datasets, PIL.Image, ot, mpmath\n",
+    "quickstart": PLOT + "import sklearn.datasets, PIL.Image, ot, mpmath, pyscf\n",
     "examples": PLOT + "import pyamg, ortools.linear_solver, sklearn.datasets\n",
     "test": "import pytest, pytest_timeout, xdist, hypothesis, array_api_strict, sybil, mpmath, ot, pyscf\n",
     "peers": "import ott, ot\n",
