@@ -234,12 +234,12 @@ def prepare_clouds(
     if limits is not None:
         workers.deadline.set(limits, LAST_PASS)
     refuse_traced(X_a=X_a, X_b=X_b, a=a, b=b, reg=reg)
-    reg = checks.real("reg", reg, low=0.0)
-    if reg == 0:
+    if not isinstance(reg, list | tuple) and np.ndim(reg) == 0 and reg == 0:
         raise ValueError(
             "reg must be positive between clouds, got 0: exact transport takes the matrix of costs, as "
             "transport.solve(scipy.spatial.distance.cdist(X_a, X_b, metric), a, b, reg=0)"
         )
+    reg = checks.real("reg", reg, low=0.0, open_low=True)
     cost = make_metric(metric, p)
     check_executor(executor)
     a, b = (None if isinstance(w, list | tuple) and len(w) == 0 else w for w in (a, b))
