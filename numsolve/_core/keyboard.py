@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+#: Modules in which a generator of random numbers is taken apart for compiled code. Numba does not look for an
+#: exception there, and goes on with an address that is none.
+UNSAFE = ("ctypes", "namedtuple_interface")
+
+
 class Thread(threading.local):
     """What each thread knows: how many monitors are open in it, and whether one is writing its records."""
 
@@ -112,13 +117,15 @@ def _at_a_door(frame: FrameType | None) -> bool:
     """Whether a block of the package is being entered or left: an exception would leave the count wrong.
 
     Or whether one would not come out: Python only prints what destructors raise, and the parts that JAX and
-    others have in its garbage collector. Then the flag ends the run.
+    others have in its garbage collector; in others it would end the interpreter. Then the flag ends the run.
     """
     for _ in range(3):
         if frame is None:
             return False
         code = frame.f_code
         if code.co_filename == __file__ or code.co_name == "__del__" or "gc_callback" in code.co_name:
+            return True
+        if frame.f_globals.get("__name__") in UNSAFE:
             return True
         if code.co_name in {"__enter__", "__exit__"} and code.co_filename.startswith(PACKAGE):
             return True

@@ -225,3 +225,37 @@ def test_the_process_that_compiles_gets_the_bits_of_those_that_load(tmp_path):
     script = BITS.format(names=["transport.solve_sample", "linear.bicgstab", "special.log_iv"])
     cache = str(tmp_path / "cache")
     assert run(script, tmp_path, NUMBA_CACHE_DIR=cache) == run(script, tmp_path, NUMBA_CACHE_DIR=cache)
+
+
+TAKEN_APART = """
+import signal, sys, warnings
+import numpy as np
+from numsolve import monotone
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+problem = monotone.AffineFiniteSum(rng.normal(size=(60, 5)), np.arange(60.0) / 60)
+def solve():
+    return monotone.vr_halpern(problem, np.zeros(5), rng=0, tol=0.0, max_epochs=200)
+solve()
+calls = [0]
+def trace(frame, event, arg):
+    if event == "call" and frame.f_globals.get("__name__") in ("ctypes", "namedtuple_interface"):
+        calls[0] += 1
+        if calls[0] == int(sys.argv[1]):
+            signal.raise_signal(signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.settrace(trace)
+result = solve()
+sys.settrace(None)
+assert calls[0] >= int(sys.argv[1])
+print(result.status.name, np.isfinite(result.x).all())
+"""
+
+
+@pytest.mark.parametrize("moment", [1, 7])
+def test_ctrl_c_while_numba_takes_a_generator_apart_does_not_end_the_interpreter(moment):
+    """Numba goes on with the address that an exception there leaves: none."""
+    done = subprocess.run(
+        [sys.executable, "-c", TAKEN_APART, str(moment)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["INTERRUPTED", "True"], (done.returncode, done.stderr)
