@@ -154,3 +154,14 @@ html_sidebars = {
 
 # One file draws formulas as SVG, without a network and without fonts.
 mathjax_path = "mathjax/tex-svg.js"
+
+
+def leave_out(app, what, name, obj, skip, options) -> bool | None:
+    """Leave out what estimators inherit from scikit-learn, whose pages it is on."""
+    module = getattr(obj, "__module__", None)
+    return True if str(module).partition(".")[0] == "sklearn" else None
+
+
+def setup(app) -> None:
+    """Register with Sphinx."""
+    app.connect("autodoc-skip-member", leave_out)

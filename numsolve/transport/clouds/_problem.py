@@ -234,7 +234,8 @@ def prepare_clouds(
     if limits is not None:
         workers.deadline.set(limits, LAST_PASS)
     refuse_traced(X_a=X_a, X_b=X_b, a=a, b=b, reg=reg)
-    if not isinstance(reg, list | tuple) and np.ndim(reg) == 0 and reg == 0:
+    number: Any = reg
+    if not isinstance(number, list | tuple) and np.ndim(number) == 0 and number == 0:
         raise ValueError(
             "reg must be positive between clouds, got 0: exact transport takes the matrix of costs, as "
             "transport.solve(scipy.spatial.distance.cdist(X_a, X_b, metric), a, b, reg=0)"
