@@ -156,9 +156,10 @@ html_sidebars = {
 mathjax_path = "mathjax/tex-svg.js"
 
 
-def leave_out(app, what, name, obj, skip, options) -> bool | None:
+def leave_out(*args) -> bool | None:
     """Leave out what estimators inherit from scikit-learn, whose pages it is on."""
-    module = getattr(obj, "__module__", None)
+    _, _, _, member, _, _ = args
+    module = getattr(member, "__module__", None)
     return True if str(module).partition(".")[0] == "sklearn" else None
 
 
