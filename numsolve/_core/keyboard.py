@@ -22,13 +22,14 @@ except ImportError:  # not CPython
     from signal import getsignal, signal
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import FrameType, TracebackType
     from typing import Self
 
 
-#: Modules in which a generator of random numbers is taken apart for compiled code. Numba does not look for an
-#: exception there, and goes on with an address that is none.
-UNSAFE = ("ctypes", "namedtuple_interface")
+#: Modules where an exception is lost or worse. Of what the callbacks of weak references raise Python only prints
+#: a line. In the others a generator of random numbers is taken apart for compiled code: Numba does not look for
+#: an exception there, and goes on with an address that is none.
+UNSAFE = ("weakref", "_weakrefset", "ctypes", "namedtuple_interface")
 
 
 class Thread(threading.local):
@@ -43,10 +44,13 @@ class Keyboard:
 
     Three states: no monitor (Python's own handler), an open monitor (flag and exception), and a closed one
     whose method still prepares its result (flag alone, so that the work is not lost; a second Ctrl-C raises).
+    Between the solves of a `Guarded` block Ctrl-C does as in an open monitor.
     """
 
     def __init__(self) -> None:
         self.was_pressed = False
+        self.guarded = False
+        self.awaits_result = False
         self.handler = self._press  # one object, which is recognised
 
     def open(self) -> None:
@@ -59,25 +63,29 @@ class Keyboard:
         """Return whether this was the outermost monitor, and whether Ctrl-C was pressed."""
         pressed = self.was_pressed and in_main_thread()
         thread.count -= 1
-        if pressed and thread.count == 0:
-            self.was_pressed = False
+        if thread.count == 0 and in_main_thread():
+            self.awaits_result = True
+            if pressed:
+                self.was_pressed = False
         return thread.count == 0, pressed
 
     def finish(self) -> bool:
         """Give Python its handler back; return whether Ctrl-C was pressed since the monitor was closed."""
         if thread.count or not in_main_thread():
             return False
-        if getsignal(SIGINT) is self.handler:
+        self.awaits_result = False
+        if not self.guarded and getsignal(SIGINT) is self.handler:
             signal(SIGINT, default_int_handler)
         pressed, self.was_pressed = self.was_pressed, False
         return pressed
 
     def _press(self, number: int, frame: FrameType | None) -> None:
-        if thread.count == 0 and (self.was_pressed or not _in_package(frame)):
+        if thread.count == 0 and not self.guarded and (self.was_pressed or not _in_package(frame)):
             self.finish()
             default_int_handler(number, frame)
+        raises = thread.count > 0 or (self.guarded and (self.was_pressed or not self.awaits_result))
         self.was_pressed = True
-        if thread.count and not thread.held and not _at_a_door(frame):
+        if raises and not thread.held and not _at_a_door(frame):
             raise KeyboardInterrupt
 
 
@@ -94,6 +102,32 @@ class Holding:
     def __exit__(self, *error: object) -> None:
         thread.held = self._held
         self.pressed = keyboard.close()[1] | keyboard.finish()
+
+
+class Guarded:
+    """Solves and the work between them; `pressed` says afterwards whether Ctrl-C came, and its exception was lost.
+
+    Under Python's own handler it would be lost for good between two solves, for instance while the garbage
+    collector calls back. Each solve still tells in its result that Ctrl-C ended it.
+    """
+
+    pressed = False
+
+    def __enter__(self) -> Self:
+        self._mine = in_main_thread() and getsignal(SIGINT) is default_int_handler
+        if self._mine:
+            signal(SIGINT, keyboard.handler)
+            keyboard.guarded = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._mine:
+            keyboard.guarded = False
+            self.pressed = keyboard.finish()
+        if self.pressed and error is not None:  # whatever else ended the block
+            raise KeyboardInterrupt from error
 
 
 thread = Thread()

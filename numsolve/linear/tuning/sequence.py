@@ -8,7 +8,7 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from numsolve._core import checks
-from numsolve._core.keyboard import is_interrupt
+from numsolve._core.keyboard import Guarded, is_interrupt
 from numsolve._core.result import ConvergenceWarning, caller_level
 
 from ._outcome import was_ended
@@ -80,15 +80,18 @@ def _solve_all(systems: Iterable[Any], solver: Any, *, progress: bool) -> Iterat
     try:
         with _bar(progress=progress) as bar:
             while True:
-                system = waiting.send(x) if feeds else next(waiting)  # type: ignore[attr-defined]
-                A, b, context = _parts(system)
-                result = solver(A, b, context=context)
-                x = result[0] if isinstance(result, tuple) else result.x
-                if bar is not None:
-                    bar.update()
+                with Guarded() as ctrl_c:
+                    system = waiting.send(x) if feeds else next(waiting)  # type: ignore[attr-defined]
+                    A, b, context = _parts(system)
+                    result = solver(A, b, context=context)
+                    x = result[0] if isinstance(result, tuple) else result.x
+                    if bar is not None:
+                        bar.update()
                 yield result
                 if was_ended(result):
                     return
+                if ctrl_c.pressed:
+                    raise KeyboardInterrupt  # noqa: TRY301  # as where it was lost
     except StopIteration:  # there are no more systems
         return
     except BaseException as error:

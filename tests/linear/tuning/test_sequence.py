@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -419,6 +420,47 @@ def test_ctrl_c_is_never_lost_between_two_solves(keyboard):
         assert not threads.held
     assert 300 < place < 9000
     assert len(results) == 4
+
+
+class Falling:
+    """Something whose end is noticed in a place where Python loses exceptions."""
+
+    def __init__(self, press):
+        self.press = press
+
+    def __del__(self):
+        self.press()
+
+
+@pytest.mark.parametrize("place", ["destructor", "weak reference"])
+def test_ctrl_c_counts_where_python_loses_its_exception(keyboard, place):
+    """As while the garbage collector calls back, which it may do at any moment."""
+    A, b = laplacian(3), np.ones(9)
+
+    def press(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    def profile(frame, event, what):
+        if (event, frame.f_globals["__name__"], frame.f_code.co_name) == ("call", "weakref", "remove"):
+            press()
+
+    def systems():
+        for number in range(4):
+            if number == 2 and place == "destructor":
+                Falling(press)
+            elif number == 2:
+                values, one = weakref.WeakValueDictionary(), Falling(lambda: None)
+                values[0] = one
+                before = sys.getprofile()
+                sys.setprofile(profile)
+                del one
+                sys.setprofile(before)
+            yield A, b
+
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        results = list(linear.solve_sequence(systems(), linear.TunedSolver(rng=0)))
+    assert len(results) == 3 or results[-1].status is Status.INTERRUPTED
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_saved_solver_goes_on():
