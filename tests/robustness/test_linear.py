@@ -200,6 +200,8 @@ def _flags(d: Draw):
     rng = d.rng()
     flags = rng.choice([0, 1, 2], size=shape, p=[0.75, 0.15, 0.1])
     flags[..., 0] = 2
+    rows = flags.reshape(-1, flags.shape[-1])  # each unknown can go to an open cell, so that any b will do
+    rows[np.cumsum(rows == 1, axis=-1) > 0] = 1
     return flags, rng
 
 
