@@ -116,7 +116,8 @@ def optimal_omega(d: Draw) -> Call:
         assert 0 < float(got) < 2
         D = np.diag(A)
         if (
-            1e-100 < np.abs(A).max() < 1e100
+            A.size
+            and 1e-100 < np.abs(A).max() < 1e100
             and (np.abs(A - np.diag(D) - np.tril(A, -1) - np.triu(A, 1)) == 0).all()
         ):
             rho = np.abs(np.linalg.eigvals(np.eye(len(A)) - A / D[:, None])).max()

@@ -135,6 +135,8 @@ def test_an_ended_training_keeps_its_best_weights():
         (lambda: linear.ritz_training_vectors(np.eye(3) * 1j, 2, 2), TypeError, "complex"),
         (lambda: linear.ritz_training_vectors([[1.0]], 2, 2), TypeError, "must be a matrix"),
         (lambda: linear.train_multigrid(2, grids=[np.zeros((4, 4), int)]), ValueError, "open cell"),
+        (lambda: linear.train_dcdm(np.ma.asarray(FLAGS)), TypeError, "problem is a masked array"),
+        (lambda: linear.poisson_multigrid(FLAGS + 3), ValueError, "problem must hold 0"),
         (lambda: linear.train_multigrid(2, grids=3), TypeError, "grids must be an iterable of flags, got int"),
         (lambda: linear.train_npsd(grids=3), TypeError, "grids must be an iterable of flags, got int"),
         (lambda: linear.train_multigrid(3, grids=[FLAGS]), ValueError, "flags of 3 axes"),
