@@ -302,11 +302,11 @@ def both(
     return there, before, clamped or too
 
 
-def shaped(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+def shaped(name: str, value: Any, shape: tuple[int, ...], why: str = "") -> Array:
     """What an oracle returned, if it has the shape that it must have."""
     out = np.asarray(value, dtype=np.float64)
     if out.shape != shape:
-        raise ValueError(f"{name} must return shape {shape}, got {out.shape}")
+        raise ValueError(f"{name} must return shape {shape}{why}, got {out.shape}")
     return out
 
 
@@ -319,7 +319,7 @@ def upper_pair(
         raise ValueError("upper_grad must return a pair, dF/dy and dF/dtheta (or None)")
     in_theta = np.zeros((y.shape[0], theta.size)) if pair[1] is None else pair[1]
     return (
-        shaped("upper_grad", pair[0], y.shape),
+        shaped("upper_grad", pair[0], y.shape, ", as x0 says"),
         shaped("upper_grad, in theta,", in_theta, (y.shape[0], theta.size)),
     )
 
