@@ -128,9 +128,9 @@ def enclosed_eigenvalues(N):
     """The three least eigenvalues of the Cauchy process between -1 and 1: bounds from below and above.
 
     ``R (w U_k) = (k + 1) U_k`` with ``w = sqrt(1 - x^2)`` and Chebyshev polynomials of the second kind. The
-    quotients of Rayleigh and Ritz over N even or odd modes are bounds from above. With the residual r of a Ritz
-    vector, ``r^2 / (next - value)`` below them is a bound from below (Temple and Kato); next is any number
-    below the next eigenvalue of the same parity.
+    Rayleigh-Ritz values of N even or odd modes are bounds from above. With the residual r of a Ritz vector,
+    ``r^2 / (next - value)`` below them is a bound from below (Temple and Kato); next is any number below the
+    next eigenvalue of the same parity.
     """
     below, above = [], []
     for parity, place, next_one in ((0, 0, 4.0), (1, 0, 5.0), (0, 1, 7.0)):
@@ -151,7 +151,7 @@ def enclosed_eigenvalues(N):
 
 
 def test_eigenvalues_of_the_cauchy_process():
-    """Their nine decimals (Kulczycki, Kwasnicki, Malecki, Stos, Proc. London Math. Soc. 101, 2010), and bounds.
+    """Nine decimals of Kulczycki, Kwasnicki, Malecki, Stos, Proc. London Math. Soc. 101, 2010; and bounds.
 
     The third is 4.31680106659: other digits after the ninth are outside the bounds.
     """
