@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from numsolve._core.each import solve_each
 from numsolve._core.limits import Limits
 from numsolve._core.parallel import ParallelError, map_tasks
 from numsolve._core.result import ConvergenceWarning, Result, Status
@@ -308,11 +309,11 @@ def test_solve_each_names_what_is_missing(problem, message):
         return x + y + z
 
     with pytest.raises(TypeError, match=message):
-        numsolve.solve_each(solver, [problem])
+        solve_each(solver, [problem])
 
 
 def test_solve_each_takes_what_has_defaults():
     def solver(x=None, *, z=0.0):
         return x, z
 
-    assert numsolve.solve_each(solver, [{"z": 2.0}, (1.0,)]) == [(None, 2.0), (1.0, 0.0)]
+    assert solve_each(solver, [{"z": 2.0}, (1.0,)]) == [(None, 2.0), (1.0, 0.0)]

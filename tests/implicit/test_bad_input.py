@@ -183,7 +183,7 @@ BAD = {
     "theta that is no tuple": (
         lambda: root_vjp(square, X, T, np.ones(2)),
         TypeError,
-        r"args must be a sequence of arguments, as \(theta,\), got ndarray",
+        r"args must be a sequence of arguments, got ndarray; \(theta,\) is one of a single one",
     ),
     "no grid": (lambda: problems.Diffusion(0), ValueError, "n must be an integer at least 1"),
 }
