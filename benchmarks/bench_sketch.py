@@ -2,6 +2,7 @@
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.optimize import LinearConstraint
 
 from numsolve import sketch
 
@@ -102,6 +103,33 @@ class Models:
         return self.fit(precondition).nit
 
 
+class Constrained:
+    """Logistic regression of 20 000 rows and 50 features with coefficients of sum zero and norm two."""
+
+    def setup(self):
+        rng = np.random.default_rng(0)
+        self.X = rng.normal(size=(20_000, 50))
+        self.y = self.X @ rng.normal(size=50) + rng.logistic(size=20_000) > 0
+        self.fit()
+
+    def fit(self):
+        sums_to_zero = LinearConstraint(np.append(np.ones(50), 0.0), 0.0, 0.0)
+        return sketch.ConstrainedLogisticRegression(constraints=sums_to_zero, norm=2.0).fit(self.X, self.y)
+
+    def time_fit(self):
+        self.fit()
+
+    def track_iterations(self):
+        return self.fit().result_.nit
+
+    def track_error(self):
+        """How far the coefficients are from their equations."""
+        w = self.fit().coef_
+        return float(max(abs(w.sum()), abs(np.linalg.norm(w) - 2.0)))
+
+
 LeastSquares.track_steps.unit = Models.track_iterations.unit = "iterations"
+Constrained.track_iterations.unit = "iterations"
 LeastSquares.track_backward_error.unit = "relative backward error"
 Control.track_evaluations.unit = "evaluations"
+Constrained.track_error.unit = "error"

@@ -88,3 +88,36 @@ class Accuracy:
 
 
 Accuracy.track_wronskian.unit = "error"
+
+
+class Mixture:
+    """Eight components that overlap, on 20 000 directions, from one start."""
+
+    params = [8, 128]
+    param_names = ("d",)
+
+    def setup(self, d):
+        self.X = np.concatenate(
+            [special.vmf_sample(mu, 0.8 * d, 2500, rng=k) for k, mu in enumerate(np.eye(d)[:8])]
+        )
+        self.fit()
+
+    def fit(self):
+        return special.VMFMixture(8, rng=0).fit(self.X)
+
+    def time_fit(self, d):
+        self.fit()
+
+    def peakmem_fit(self, d):
+        self.fit()
+
+    def track_steps(self, d):
+        return self.fit().result_.nit
+
+    def track_largest_angle(self, d):
+        """Between a true mean direction and the nearest that was found, in radians."""
+        return float(np.arccos(np.clip(self.fit().mu_[:, :8].max(axis=0), -1.0, 1.0)).max())
+
+
+Mixture.track_steps.unit = "steps"
+Mixture.track_largest_angle.unit = "radians"

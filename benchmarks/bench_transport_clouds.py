@@ -78,3 +78,30 @@ class LargeClouds:
 
     def peakmem_solve(self):
         transport.solve_sample(self.X, self.Y, reg=1e-3, tol=1e-7)
+
+
+class Adaptation:
+    """A classifier's data moved to another domain, and new points moved after them."""
+
+    def setup(self):
+        self.X, self.Y = problems.clouds(2000, 2, rng=0)
+        self.adaptation = transport.DomainAdaptation(reg=0.02).fit(self.X, Xt=self.Y)
+        self.new = problems.clouds(10_000, 2, rng=1)[0]
+
+    def time_fit_transform(self):
+        transport.DomainAdaptation(reg=0.02).fit_transform(self.X, Xt=self.Y)
+
+    def time_transform_new(self):
+        self.adaptation.transform(self.new)
+
+    def peakmem_transform_new(self):
+        self.adaptation.transform(self.new)
+
+    def track_error(self):
+        """The largest distance of a moved source point from the plan's barycentre."""
+        plan = self.adaptation.result_.plan
+        barycentres = (plan @ self.Y) / (plan @ np.ones((2000, 1)))
+        return float(abs(self.adaptation.transform(self.X) - barycentres).max())
+
+
+Adaptation.track_error.unit = "error"

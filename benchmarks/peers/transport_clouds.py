@@ -44,8 +44,9 @@ def marginal_error(X: Any, Y: Any, reg: float, potentials: Any) -> float:
 
 def error_of_all_pairs(X: Any, Y: Any, reg: float, potentials: Any) -> float:
     """The same by numsolve's kernel over all pairs, for clouds beyond NumPy's patience."""
-    from numsolve.transport.clouds._cloud import Cloud, Pairs
+    from numsolve.transport.clouds._cloud import Cloud
     from numsolve.transport.clouds._metric import make_metric
+    from numsolve.transport.clouds._pairs import Pairs
 
     weights = [np.full(len(points), 1 / len(points)) for points in (X, Y)]
     pairs = Pairs(make_metric("sqeuclidean", 2.0), Cloud(X, weights[0]), Cloud(Y, weights[1]))

@@ -71,7 +71,8 @@ def by_area(folder: Path) -> dict[str, list[tuple[str, dict]]]:
 
 def title(name: str) -> str:
     """An area or a file as a heading."""
-    return "GPU" if name == "gpu" else name.replace("_", " ").capitalize()
+    words = {"gpu": "GPU", "neural_ode": "Neural ODE"}
+    return words.get(name, name.replace("_", " ").capitalize())
 
 
 def peer(row: dict) -> str:

@@ -14,11 +14,20 @@ measured in several ways, what the metric begins with.
 ``times`` says the larger figure over the smaller, "16 times". Its second field is the sign that the sentence
 stands on: ``<`` where numsolve takes less, ``>`` where it takes more. When that no longer holds, the build
 warns.
+
+``measured-rows`` makes a table of all cases of a file that have the same peer, which is its argument, with a
+column for each line of its content: a heading, and what the metric begins with.
+
+    ```{measured-rows} executors; in one process
+    work, executor
+    one process, two workers; time
+    ```
 """
 
 from __future__ import annotations
 
 import html
+import json
 import math
 from pathlib import Path
 
@@ -225,6 +234,43 @@ class BenchmarkTables(SphinxDirective):
         return sections or [nodes.paragraph(text="No results have been recorded yet.")]
 
 
+class MeasuredRows(SphinxDirective):
+    """A table of the cases of one file and one peer: their figure and ours for each metric."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Read the rows in their order; a case that lacks a metric is an error of the build."""
+        stem, other = (part.strip() for part in self.arguments[0].split(";"))
+        path = Path(self.env.srcdir) / "benchmarks" / f"{stem}.json"
+        self.env.note_dependency(str(path))
+        about = json.loads(path.read_text())
+        first, *columns = self.content
+        names, metrics = zip(*(line.split(";") for line in columns), strict=True)
+        heads = (first, *map(str.strip, names))
+        result, body = ruled(heads, (30,) + (16,) * len(metrics))
+        cases = [
+            row["case"]
+            for row in about["rows"]
+            if benchmark_rows.peer(row).endswith(other)
+        ]
+        for case in sorted(
+            dict.fromkeys(cases), key=lambda case: case.rpartition(", ")[0]
+        ):
+            rows = [
+                benchmark_rows.find(about, case, other, metric.strip())
+                for metric in metrics
+            ]
+            figures = [
+                f"{benchmark_rows.theirs(row)}, {benchmark_rows.ours(row)}"
+                for row in rows
+            ]
+            body += line([nodes.Text(text) for text in (case, *figures)])
+        return [result]
+
+
 class Measured(SphinxRole):
     """Quote one row of a result file."""
 
@@ -246,6 +292,7 @@ class Measured(SphinxRole):
 def setup(app) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_directive("benchmark-tables", BenchmarkTables)
+    app.add_directive("measured-rows", MeasuredRows)
     for name in benchmark_rows.ROLES:
         app.add_role(name, Measured())
     return {"parallel_read_safe": True, "parallel_write_safe": True}

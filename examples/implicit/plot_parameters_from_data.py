@@ -98,7 +98,7 @@ crossing = (homes[:, None, 1] > 0) != (works[:, 1] > 0)
 
 
 def potentials(_, M):
-    """By Sinkhorn's iteration."""
+    """By the Sinkhorn iteration."""
     return transport.optimality.fixed(
         transport.sinkhorn(a, b, M, 1.0, tol=1e-13).potentials
     )

@@ -91,8 +91,8 @@ for offset, smooth in zip((4, 0, -4), (0.6, nu, 4.0), strict=True):
     K = matern(np.abs(s[:, None] - s), smooth, 0.8) + 1e-10 * np.eye(300)
     path = np.linalg.cholesky(K) @ noise_in
     axes[2].plot(s, path + offset, lw=1, label=f"{smooth:.2f}")
-axes[2].set(xlabel="t", yticks=[], title="Paths of three smoothnesses")
-axes[2].legend(loc="lower right")
+axes[2].set(xlabel="t", yticks=[], ylim=(-9, 6), title="Paths of three smoothnesses")
+axes[2].legend(loc="lower center", ncols=3)
 # sphinx_gallery_thumbnail_number = 1
 # sphinx_gallery_thumbnail_axes = 1
 plt.show()

@@ -172,7 +172,8 @@ def array(
             want is None or got == want for got, want in zip(x.shape, shape, strict=True)
         )
         if not same:
-            wanted = "(" + ", ".join("any" if k is None else str(k) for k in shape) + ")"
+            sizes = ["any" if k is None else str(k) for k in shape]
+            wanted = f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
             raise ValueError(f"{name} must have shape {wanted}, got {tuple(x.shape)}")
     if not empty and math.prod(x.shape) == 0:
         raise ValueError(f"{name} is empty (shape {tuple(x.shape)})")

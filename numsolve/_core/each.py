@@ -85,7 +85,7 @@ def solve_each(
         parameters = inspect.signature(solver).parameters.values()
     except (TypeError, ValueError):
         raise TypeError(f"solver must be a function with a signature, got {solver!r}") from None
-    first = [p.name for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
+    first = [p for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
     if not first:
         raise TypeError(f"solver must take the data of a problem first, got {solver!r}")
     return solve_problems(
@@ -94,7 +94,8 @@ def solve_each(
         {},
         what="problems",
         caller=getattr(getattr(solver, "func", solver), "__name__", "solver"),
-        names=first,
+        names=[p.name for p in first],
+        needed=sum(p.default is p.empty for p in first),
         known=None if any(p.kind is p.VAR_KEYWORD for p in parameters) else [p.name for p in parameters],
         warm_up=None,
         label="problems",

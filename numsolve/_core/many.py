@@ -24,6 +24,7 @@ def solve_problems(
     what: str,
     caller: str,
     names: Sequence[str],
+    needed: int,
     known: Iterable[str] | None,
     warm_up: Callable[[], object] | None,
     label: str,
@@ -31,9 +32,9 @@ def solve_problems(
     limits: Limits,
     timed: bool = True,
 ) -> list[Any]:
-    """Results of `solve` for tuples of its arguments `names`, the first of which is needed, or dictionaries.
+    """Results of `solve` for tuples of its arguments `names`, or for dictionaries.
 
-    Problems are called `what` in errors; `settings` are for all, and a problem's own come first. What is not
+    The first `needed` of the names must be there. Problems are called `what` in errors; `settings` are for all, and a problem's own come first. What is not
     among the `known` arguments is refused; `timed` says that the solver takes a time limit.
     """
     if not isinstance(problems, Iterable):
@@ -52,9 +53,11 @@ def solve_problems(
         unknown = [] if known is None else sorted({*problem, *settings} - known)
         if unknown:
             raise TypeError(f"{what}[{i}] has the argument {unknown[0]!r}, which {caller} does not know")
-        if names[0] not in problem:
-            raise TypeError(f"{what}[{i}] has no {names[0]}")
-        return {**settings, **problem}
+        whole = {**settings, **problem}
+        for name in names[:needed]:
+            if name not in whole:
+                raise TypeError(f"{what}[{i}] has no {name}")
+        return whole
 
     tasks = [read(i, problem) for i, problem in enumerate(problems)]
     call = partial(_call, solve=solve, limits=limits, timed=timed)

@@ -194,7 +194,7 @@ class Result:
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.keys():
-            raise KeyError(name)
+            raise KeyError(f"no field {name!r}; there are {', '.join(self.keys())}")
         return getattr(self, name)
 
     def __contains__(self, name: object) -> bool:

@@ -53,8 +53,13 @@ def from_jaxopt(solver: Any, **settings: Unpack[AdapterSettings]) -> Callable[..
     -6.0
     """
     jaxopt = extras.require("jaxopt", "from_jaxopt")
-    if not (hasattr(solver, "run") and hasattr(solver, "optimality_fun")):
+    if not hasattr(solver, "run"):
         raise TypeError(f"solver must be one of jaxopt's, got {type(solver).__name__}")
+    if not hasattr(solver, "optimality_fun"):
+        raise TypeError(
+            f"solver must have an optimality_fun, and {type(solver).__name__} has none: give custom_root the "
+            "conditions of its solution, such as optimality.quadratic_program for jaxopt.OSQP"
+        )
     settings.setdefault("reference_signature", getattr(solver, "reference_signature", None))
 
     def run(init_params: Any, *args: Any, **kwargs: Any) -> Any:

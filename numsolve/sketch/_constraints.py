@@ -9,7 +9,7 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 
-from ._jaxed import Derivatives, traceable
+from ._jaxed import Derivatives, traceable, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,9 +152,7 @@ def _made(name: str, c: Any, jac: Any, hess: Any, x0: Array) -> Block:
         if jac == "2-point":
             jac = differences(c)
         elif derivatives is None:
-            raise ValueError(
-                f"{name} needs jac: a function, or '2-point'; c is no function that JAX can trace"
-            )
+            raise ValueError(f"{name} needs jac: a function, or '2-point'; {why_not('c')}")
         else:
             jac = derivatives.jacobian
     if not callable(hess):
@@ -166,8 +164,7 @@ def _made(name: str, c: Any, jac: Any, hess: Any, x0: Array) -> Block:
             hess = _second_differences(jac)
         elif derivatives is None:
             raise ValueError(
-                f"{name} needs hess(x, v), the Hessian of v'c, or hess='2-point': "
-                "c is no function that JAX can trace"
+                f"{name} needs hess(x, v), the Hessian of v'c, or hess='2-point': {why_not('c')}"
             )
         else:
             hess = derivatives.hessian

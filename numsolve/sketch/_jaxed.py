@@ -35,6 +35,13 @@ def traceable(function: Callable[..., Any], x: Array) -> bool:
     return True
 
 
+def why_not(name: str) -> str:
+    """Why JAX cannot make the derivatives of the function of this name, for an error."""
+    if extras.installed("jax"):
+        return f"{name} is no function that JAX can trace"
+    return 'with the package jax they would be made; try: pip install "numsolve[jax]"'
+
+
 def double() -> Any:
     """Double precision inside the block, whatever JAX's user chose for himself."""
     jax: Any = extras.require("jax", "derivatives of JAX functions")

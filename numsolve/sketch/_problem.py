@@ -14,7 +14,7 @@ from scipy.sparse.linalg import LinearOperator
 from numsolve._core import arrays, checks
 
 from ._constraints import Block, blocks, differences, known
-from ._jaxed import Derivatives, traceable
+from ._jaxed import Derivatives, traceable, why_not
 from ._point import Units, largest, row_norms, rows_times
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Problem:
             if not callable(jac) and jac not in {None, "2-point", "jax"}:
                 raise ValueError(f"jac must be callable, True, '2-point' or 'jax', got {jac!r}")
             if not callable(jac) and jac != "2-point" and derived is None:
-                raise ValueError("jac is needed (or jac='2-point'): fun is no function that JAX can trace")
+                raise ValueError(f"jac is needed (or jac='2-point'): {why_not('fun')}")
             g = jac if callable(jac) else None
             g = g or ((lambda x: differences(f)(x)[0]) if jac == "2-point" else derived.gradient)  # type: ignore[union-attr]
             self.g = g
@@ -93,9 +93,7 @@ class Problem:
         elif hess == "2-point":
             self.hess = lambda x: _symmetric(differences(self._gradient)(x))
         elif derived is None:
-            raise ValueError(
-                "hess or hessp is needed (or hess='2-point'): fun is no function that JAX can trace"
-            )
+            raise ValueError(f"hess or hessp is needed (or hess='2-point'): {why_not('fun')}")
         else:
             self.hess = derived.hessian
 

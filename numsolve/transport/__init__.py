@@ -1,4 +1,4 @@
-"""Optimal transport: Sinkhorn's iteration, Newton's method, and sparse Newton's method."""
+"""Optimal transport: entropic, exact and sparse plans between histograms and between clouds of points."""
 
 import lazy_loader as _lazy
 

@@ -112,6 +112,7 @@ def solve_many(
         what="problems",
         caller="solve_many",
         names=NAMES,
+        needed=1,
         known=(*TransportArguments.__annotations__, *TransportSettings.__annotations__),
         warm_up=partial(solve, [[0.0, 1.0], [1.0, 0.0]], reg=0.1),
         label="transport problems",

@@ -1,4 +1,4 @@
-r"""Sinkhorn's iteration for entropic optimal transport, with over-relaxation.
+r"""The Sinkhorn iteration for entropic optimal transport, with over-relaxation.
 
 The plan ``P_ij = exp((f_i + g_j - M_ij) / eps)`` gets its rows and its columns right in turn:
 
@@ -58,7 +58,7 @@ def sinkhorn(
     progress: bool = False,
     time_limit: float | None = None,
 ) -> TransportResult:
-    """Solve entropic optimal transport by Sinkhorn's iteration.
+    """Solve entropic optimal transport by the Sinkhorn iteration.
 
     It needs about ``max(M) / reg`` sweeps, a square root of that with over-relaxation. For a small `reg`
     `numsolve.transport.solve` is faster.

@@ -5,7 +5,7 @@ Sinkhorn algorithm with sparse Newton iterations", ICLR 2024. With eta = 1 / eps
 
     D(f, g) = a.f + b.g - eps sum_ij P_ij,          P_ij = exp((f_i + g_j - M_ij) / eps),            (1)
 
-first by `n_sinkhorn` sweeps of Sinkhorn's iteration, then by Newton steps. The Hessian is
+first by `n_sinkhorn` sweeps of the Sinkhorn iteration, then by Newton steps. The Hessian is
 
     -(1/eps) [diag(P 1)  P ; P'  diag(P' 1)],                                                        (2)
 
@@ -75,7 +75,7 @@ def sinkhorn_newton_sparse(
     reg : float
         Regularisation, positive, in the unit of `M`.
     n_sinkhorn : int
-        Sweeps of Sinkhorn's iteration before the first Newton step. The paper takes 20, and 700 where
+        Sweeps of the Sinkhorn iteration before the first Newton step. The paper takes 20, and 700 where
         the exact problem has many solutions.
     density : float, optional
         Share of the entries of the plan that the Hessian keeps, in (0, 1]. The default ``2 / max(n, m)``

@@ -69,7 +69,7 @@ def solve(
 
     Finds the plan P that minimises ``sum(P * M) + reg * sum(P * (log(P) - 1))`` among those with row sums
     `a` and column sums `b`. The default is Newton's method on the semi-dual, with conjugate gradients and a
-    falling sequence of regularisations: tens of steps where Sinkhorn's iteration takes thousands.
+    falling sequence of regularisations: tens of steps where the Sinkhorn iteration takes thousands.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def solve(
 
     See Also
     --------
-    numsolve.transport.sinkhorn : Sinkhorn's iteration in four forms, with over-relaxation.
+    numsolve.transport.sinkhorn : The Sinkhorn iteration in four forms, with over-relaxation.
     numsolve.transport.sinkhorn_newton_sparse : The published sparse Newton method.
 
     Notes

@@ -171,7 +171,7 @@ def sweep_unbalanced(
     potentials_init: Sequence[ArrayLike] | None,
     return_plan: bool,
 ) -> TransportResult:
-    """Solve a prepared problem by Sinkhorn's iteration."""
+    """Solve a prepared problem by the Sinkhorn iteration."""
     with (
         closing(UnbalancedDual(problem, limits)) as dual,
         problem.monitor(

@@ -200,7 +200,7 @@ BAD = {
     "masses: empty": (lambda: checks.masses("a", []), ValueError, "positive sum, got an empty vector"),
     "masses: inf": (lambda: checks.masses("a", [1, INF]), ValueError, "a must hold finite numbers"),
     "masses: 2-D": (lambda: checks.masses("a", [[1, 1]]), ValueError, "a must be 1-D"),
-    "masses: length": (lambda: checks.masses("a", [1, 1], length=3), ValueError, r"a must have shape \(3\)"),
+    "masses: length": (lambda: checks.masses("a", [1, 1], length=3), ValueError, r"a must have shape \(3,\)"),
     # sparse matrices
     "csr: 1-D": (lambda: checks.csr("A", [1, 2]), ValueError, "A must be 2-D"),
     "csr: sparse 1-D": (lambda: checks.csr("A", sp.coo_array([1.0, 0])), ValueError, "A must be a matrix"),
@@ -242,7 +242,7 @@ BAD = {
     "output: shape": (
         lambda: checks.output("fun", [1, 2], shape=(3,)),
         ValueError,
-        r"the result of fun must have shape \(3\), got \(2,\)",
+        r"the result of fun must have shape \(3,\), got \(2,\)",
     ),
     "output: none": (
         lambda: checks.output("fun", None, shape=()),

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from numsolve._core.each import solve_each
 from numsolve._core.limits import Limits
 from numsolve._core.parallel import ParallelError, map_tasks
 from numsolve._core.result import ConvergenceWarning, Result, Status
@@ -293,3 +294,26 @@ def test_the_progress_bar_counts_failures_too(executor, tasks, capsys):
 def test_no_progress_bar_unless_it_is_asked_for(executor, tasks, capsys):
     map_tasks(tasks.square, range(4), executor=executor)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (1.0, r"problems\[0\] must be a dictionary or a tuple of at most 2 entries \(x, y\), got float"),
+        ({"x": 1.0}, r"problems\[0\] has no y"),
+        ({"x": 1.0, "y": 1.0, "w": 1.0}, "'w', which solver does not know"),
+    ],
+)
+def test_solve_each_names_what_is_missing(problem, message):
+    def solver(x, y, *, z=0.0):
+        return x + y + z
+
+    with pytest.raises(TypeError, match=message):
+        solve_each(solver, [problem])
+
+
+def test_solve_each_takes_what_has_defaults():
+    def solver(x=None, *, z=0.0):
+        return x, z
+
+    assert solve_each(solver, [{"z": 2.0}, (1.0,)]) == [(None, 2.0), (1.0, 0.0)]

@@ -219,7 +219,7 @@ def test_mapping_access():
     assert "message" in result
     for name in ("raise_for_status", "nonsense", "_PACKAGE", 3):
         assert name not in result
-    with pytest.raises(KeyError, match="raise_for_status"):
+    with pytest.raises(KeyError, match="no field 'raise_for_status'; there are x, success, message"):
         result["raise_for_status"]
 
 

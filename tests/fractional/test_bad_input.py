@@ -141,7 +141,7 @@ BAD = {
         "interval must be longer than 1e-12 of its distance from zero",
         (*LINES, eig),
     ),
-    "interval of three": ({"interval": (0, 1, 2)}, ValueError, r"interval must have shape \(2\)", LINES),
+    "interval of three": ({"interval": (0, 1, 2)}, ValueError, r"interval must have shape \(2,\)", LINES),
     "breaks with method spline": (
         {"breaks": [0, 1, 2], "method": "spline"},
         ValueError,
@@ -169,7 +169,7 @@ BAD = {
     ),
     "weights zero": ({"weights": (0, 0)}, ValueError, "weights must have a positive sum", LINES),
     "weights nan": ({"weights": (NAN, 1)}, ValueError, "weights must hold finite numbers", LINES),
-    "weights of three": ({"weights": (1, 1, 1)}, ValueError, r"weights must have shape \(2\)", LINES),
+    "weights of three": ({"weights": (1, 1, 1)}, ValueError, r"weights must have shape \(2,\)", LINES),
     "definition unknown": (
         {"definition": "grunwald"},
         ValueError,
@@ -190,13 +190,13 @@ BAD = {
     "f returns a number": (
         {"f": lambda x: 1.0},
         ValueError,
-        r"must have shape \(21\), got \(\)",
+        r"must have shape \(21,\), got \(\)",
         (bvp, diffusion),
     ),
     "f returns too much": (
         {"f": lambda x: np.ones(5)},
         ValueError,
-        r"must have shape \(21\)",
+        r"must have shape \(21,\)",
         (bvp, diffusion),
     ),
     "f returns nan": (
@@ -293,7 +293,7 @@ BAD = {
         (bvp, diffusion, plane),
     ),
     "time_limit negative": ({"time_limit": -1}, ValueError, "time_limit must be", (bvp, diffusion, plane)),
-    "x0 of wrong length": ({"x0": np.ones(3)}, ValueError, r"x0 must have shape \(21\), got \(3,\)", (bvp,)),
+    "x0 of wrong length": ({"x0": np.ones(3)}, ValueError, r"x0 must have shape \(21,\), got \(3,\)", (bvp,)),
     "x0 nan": ({"x0": np.full(21, NAN)}, ValueError, "x0 must hold finite numbers", (bvp,)),
     # time
     "t_span reversed": (

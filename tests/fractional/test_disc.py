@@ -134,7 +134,7 @@ REFUSED = {
     "alpha": ({"alpha": 2.5}, ValueError, "at most 2"),
     "degree": ({"n": 4}, ValueError, "n must be an integer at least 8 and at most 256, got 4"),
     "radius": ({"radius": 0}, ValueError, "radius must be a finite number above 0"),
-    "center": ({"center": (0, 0, 0)}, ValueError, r"center must have shape \(2\)"),
+    "center": ({"center": (0, 0, 0)}, ValueError, r"center must have shape \(2,\)"),
     "reaction": ({"reaction": lambda x, y: x}, TypeError, "reaction must be a number for a disc"),
     "nan": ({"f": lambda x, y: x * np.nan}, ValueError, "f returned nan"),
 }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.linalg import eigvals
+from scipy.linalg import eigh, eigvals
 from scipy.optimize import brentq
 from scipy.special import gamma
 
@@ -124,12 +124,45 @@ def test_the_order_one_is_a_limit():
     np.testing.assert_allclose((below + above) / 2, at, atol=1e-9)
 
 
+def enclosed_eigenvalues(N):
+    """The three least eigenvalues of the Cauchy process between -1 and 1: bounds from below and above.
+
+    ``R (w U_k) = (k + 1) U_k`` with ``w = sqrt(1 - x^2)`` and Chebyshev polynomials of the second kind. The
+    Rayleigh-Ritz values of N even or odd modes are bounds from above. With the residual r of a Ritz vector,
+    ``r^2 / (next - value)`` below them is a bound from below (Temple and Kato); next is any number below the
+    next eigenvalue of the same parity.
+    """
+    below, above = [], []
+    for parity, place, next_one in ((0, 0, 4.0), (1, 0, 5.0), (0, 1, 7.0)):
+        k = np.arange(N) * 2.0 + parity + 1.0
+        overlaps = 1 / (1 - (k[:, None] - k) ** 2) - 1 / (1 - (k[:, None] + k) ** 2)
+        root = np.sqrt(k * np.pi / 2)
+        last = [N - 1 - place, N - 1 - place]
+        inverse, vector = eigh(overlaps / np.outer(root, root), subset_by_index=last)
+        value, c = 1 / inverse[0], vector[:, 0] / root
+        t, weight = np.polynomial.legendre.leggauss(3 * N)
+        t, weight = np.pi / 2 * (t + 1), np.pi / 2 * weight * np.sin(np.pi / 2 * (t + 1))
+        sines = np.sin(np.outer(t, k))
+        u = sines @ c
+        r = sines @ (k * c) / np.sin(t) - value * u
+        above.append(value)
+        below.append(value - weight @ r**2 / (weight @ u**2) / (next_one - value))
+    return np.array(below), np.array(above)
+
+
 def test_eigenvalues_of_the_cauchy_process():
-    """T. Kulczycki, M. Kwasnicki, J. Malecki, A. Stos, Proc. London Math. Soc. 101, 2010."""
+    """Nine decimals of Kulczycki, Kwasnicki, Malecki, Stos, Proc. London Math. Soc. 101, 2010; and bounds.
+
+    The third is 4.31680106659: other digits after the ninth are outside the bounds.
+    """
     r = solve_riesz_eig(1.0, 3)
-    np.testing.assert_allclose(r.x, [1.1577738836977, 2.7547547422157, 4.3168010661417], rtol=1e-7)
-    assert r.x[0] == pytest.approx(1.157773883697, rel=5e-9)
-    assert abs(r.x / [1.1577738836977, 2.7547547422157, 4.3168010661417] - 1).max() < 10 * r.error_estimate
+    below, above = enclosed_eigenvalues(400)
+    assert (below < above).all()
+    assert (above - below < 2e-11).all()
+    np.testing.assert_array_equal(np.floor(below * 1e9), [1157773883, 2754754742, 4316801066])
+    assert abs(r.x / above - 1).max() < min(1e-10, r.error_estimate)
+    finer = solve_riesz_eig(1.0, 3, n=400)
+    np.testing.assert_allclose(finer.x, above, rtol=2e-14)
 
 
 @pytest.mark.parametrize("alpha", [1.2, 1.5, 1.8])

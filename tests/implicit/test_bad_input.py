@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import aslinearoperator
 
 from numsolve import implicit
+from numsolve._core.extras import require
 from numsolve.implicit import problems, root_jvp, root_vjp, solution_jacobian, solve_cg
 
 X, T = np.array([2.0, 3.0]), np.array([4.0, 9.0])
@@ -173,6 +174,16 @@ BAD = {
         lambda: implicit.from_jaxopt(3),
         TypeError,
         "solver must be one of jaxopt's, got int",
+    ),
+    "a solver of jaxopt without conditions": (
+        lambda: implicit.from_jaxopt(require("jaxopt", "the tests").OSQP()),
+        TypeError,
+        "solver must have an optimality_fun, and OSQP has none: give custom_root .*quadratic_program",
+    ),
+    "theta that is no tuple": (
+        lambda: root_vjp(square, X, T, np.ones(2)),
+        TypeError,
+        r"args must be a sequence of arguments, got ndarray; \(theta,\) is one of a single one",
     ),
     "no grid": (lambda: problems.Diffusion(0), ValueError, "n must be an integer at least 1"),
 }

@@ -380,7 +380,7 @@ BAD = [
     ({"x0": np.ones(2) * 1j}, TypeError, "complex"),
     ({"fun": 3}, TypeError, "fun must be callable"),
     ({"fun": lambda x: np.log(-x[0]), "hess": lambda x: np.eye(2)}, ValueError, "finite numbers at x0"),
-    ({"jac": lambda x: np.ones(3)}, ValueError, r"shape \(2\), got \(3,\)"),
+    ({"jac": lambda x: np.ones(3)}, ValueError, r"shape \(2,\), got \(3,\)"),
     ({"hess": lambda x: np.ones(2)}, ValueError, r"shape \(2, 2\)"),
     ({"jac": None, "fun": lambda x: float(np.sin(x) @ x)}, ValueError, "jac is needed"),
     ({"hess": None, "fun": lambda x: float(np.sin(x) @ x)}, ValueError, "hess or hessp is needed"),
@@ -413,3 +413,11 @@ BAD = [
 def test_bad_input_is_named(change, error, message):
     with np.errstate(invalid="ignore"), pytest.raises(error, match=message):
         sketch.minimize(**{**GOOD, **change})
+
+
+def test_without_jax_the_error_says_what_to_install(monkeypatch):
+    from numsolve._core import extras
+
+    monkeypatch.setattr(extras, "installed", lambda package: False)
+    with pytest.raises(ValueError, match=r'jac is needed .*pip install "numsolve\[jax\]"'):
+        sketch.minimize(lambda x: x @ x, np.ones(2))

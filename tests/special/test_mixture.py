@@ -141,7 +141,7 @@ def test_equal_directions_reach_the_largest_concentration_and_no_more():
 
 @pytest.mark.parametrize("most", [1e-3, 1.0, 1e3, 1e6])
 def test_concentrations_solve_their_equation_or_are_the_largest(most):
-    from numsolve.special.mixture import concentrations
+    from numsolve.special._expectation import concentrations
 
     R = np.array([0.0, 1e-9, 1e-3, 0.3, 0.9, 0.999, 1 - 1e-6, 1.0])
     for d in (2, 3, 100, 10_000):

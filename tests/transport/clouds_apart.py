@@ -21,7 +21,7 @@ import numpy as np
 
 from numsolve import transport
 from numsolve._core import kept
-from numsolve.transport.clouds import _cloud, _tiles
+from numsolve.transport.clouds import _cloud, _pairs, _tiles
 from numsolve.transport.clouds._metric import make_metric
 
 #: The cost, how many coordinates, reg, and the method.
@@ -62,7 +62,7 @@ def tall(executor):
     """Sums between 600 000 points and 500, both ways; unsorted, and so wide that no pair is passed over."""
     rng = np.random.default_rng(0)
     A, B = (_cloud.Cloud(rng.random((n, 3)), np.full(n, 1 / n)) for n in (600_000, 500))
-    pairs = _cloud.Pairs(make_metric("sqeuclidean", 2.0), A, B, _cloud.Workers(executor))
+    pairs = _pairs.Pairs(make_metric("sqeuclidean", 2.0), A, B, _pairs.Workers(executor))
     plan = pairs.plan(np.zeros(600_000), np.zeros(500), 1.0)
     return plan.row_sums(), plan.T.row_sums()
 
@@ -70,7 +70,7 @@ def tall(executor):
 def main():
     kept.ROOM = 2_000_000
     serial_tall = tall(None)
-    _cloud.COLUMNS, _cloud.THREADED_ABOVE, _tiles.LEAST_TILE = 400, 500_000, 60_000
+    _pairs.COLUMNS, _pairs.THREADED_ABOVE, _tiles.LEAST_TILE = 400, 500_000, 60_000
     serial = {case: solve(case) for case in CASES}
     found = {}
     if sys.argv[1:] == ["warm"]:
@@ -80,7 +80,7 @@ def main():
             cases = CASES if workers == 2 else ["planar"]
             found[f"{workers} processes"] = {case: same(solve(case, pool), serial[case]) for case in cases}
             if workers == 2:
-                _cloud.COLUMNS, _tiles.LEAST_TILE = 65_536, 16_000_000
+                _pairs.COLUMNS, _tiles.LEAST_TILE = 65_536, 16_000_000
                 for future in [pool.submit(watch) for _ in range(2)]:
                     future.result()
                 found["tall"] = same(tall(pool), serial_tall)
@@ -91,7 +91,7 @@ def main():
                     warnings.simplefilter("always")
                     found["tall, pool broken"] = same(tall(pool), serial_tall)
                 found["warned"] = [str(w.message) for w in caught if w.category is RuntimeWarning]
-    _cloud.COLUMNS, _tiles.LEAST_TILE = 400, 60_000
+    _pairs.COLUMNS, _tiles.LEAST_TILE = 400, 60_000
     if sys.argv[1:] == ["dask"]:
         from distributed import Client, LocalCluster
 

@@ -82,8 +82,8 @@ BAD = {
     ),
     "a all zero": ({"a": [0, 0, 0]}, ValueError, "a must have a positive sum, got all zeros"),
     "b all zero": ({"b": np.zeros(4)}, ValueError, "b must have a positive sum, got all zeros"),
-    "a too long": ({"a": [0.25] * 4}, ValueError, r"a must have shape \(3\), got \(4,\)"),
-    "b too short": ({"b": [0.5] * 2}, ValueError, r"b must have shape \(4\), got \(2,\)"),
+    "a too long": ({"a": [0.25] * 4}, ValueError, r"a must have shape \(3,\), got \(4,\)"),
+    "b too short": ({"b": [0.5] * 2}, ValueError, r"b must have shape \(4,\), got \(2,\)"),
     "a and b swapped": ({"a": [0.25] * 4, "b": [0.2, 0.3, 0.5]}, ValueError, "a must have shape"),
     "a a column": (
         {"a": [[0.2], [0.3], [0.5]]},
@@ -114,7 +114,7 @@ BAD = {
     "M nothing": ({"M": None}, TypeError, "M must be an array, got None"),
     "M nan": ({"M": changed(NAN)}, ValueError, r"M must hold numbers or \+inf, got nan at index \(1, 2\)"),
     "M -inf": ({"M": changed(-INF)}, ValueError, r"M must hold numbers or \+inf, got -inf at index \(1, 2\)"),
-    "M transposed": ({"M": good()["M"].T}, ValueError, r"a must have shape \(4\), got \(3,\)"),
+    "M transposed": ({"M": good()["M"].T}, ValueError, r"a must have shape \(4,\), got \(3,\)"),
     "M complex": ({"M": good()["M"] * 1j}, TypeError, "M is complex"),
     "M of words": ({"M": [["a"] * 4] * 3}, TypeError, "M has dtype <U1"),
     "M ragged": ({"M": [[1, 2], [3]]}, ValueError, "M is not a rectangular array"),
@@ -188,7 +188,7 @@ BAD = {
     "start of wrong shape": (
         {"potentials_init": (np.zeros(4), np.zeros(3))},
         ValueError,
-        r"potentials_init\[0\] must have shape \(3\), got \(4,\)",
+        r"potentials_init\[0\] must have shape \(3,\), got \(4,\)",
     ),
     "start nan": (
         {"potentials_init": ([0, 0, 0], [0, NAN, 0, 0])},

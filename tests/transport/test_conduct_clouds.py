@@ -256,14 +256,14 @@ def test_no_time_for_a_single_pass(metric, monkeypatch):
 def test_nothing_is_prepared_for_a_pass_that_comes_too_late(monkeypatch):
     """Clouds in the layout of the kernels cost as much as the checks of arguments: three times in vain."""
     from numsolve.transport import _deadline
-    from numsolve.transport.clouds import _cloud, _workers
+    from numsolve.transport.clouds import _pairs, _workers
 
     monkeypatch.setattr(_workers, "TIMELESS", 0)
     monkeypatch.setattr(
         _deadline.Deadline, "set", lambda self, limits, share=0.0: setattr(self, "until", 0.0)
     )
-    scale, prepared = _cloud.Pairs.scale, []
-    monkeypatch.setattr(_cloud.Pairs, "scale", lambda self, reg: prepared.append(reg) or scale(self, reg))
+    scale, prepared = _pairs.Pairs.scale, []
+    monkeypatch.setattr(_pairs.Pairs, "scale", lambda self, reg: prepared.append(reg) or scale(self, reg))
     with pytest.warns(ConvergenceWarning, match="time limit"):
         transport.solve_sample(X, Y, reg=0.1, time_limit=1.0, return_plan=False)
     assert prepared == []

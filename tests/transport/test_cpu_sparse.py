@@ -9,6 +9,7 @@ import pytest
 from numba import njit
 
 from numsolve.transport.sparse import _cpu as k
+from numsolve.transport.sparse import _cpu_sort as sorting
 
 NONE = (np.empty(0, np.int32), np.empty(0))
 
@@ -22,7 +23,7 @@ def laplacian(n, reg, prox, size, whole, ptr, rows):
 
 @njit
 def sort_falling(y, index):
-    k._sort_falling(y, index, y.size, np.empty(k.STACK, np.int64))
+    sorting.sort_falling(y, index, y.size, np.empty(sorting.STACK, np.int64))
 
 
 def organ_pipe(n):
@@ -86,18 +87,18 @@ class Adversary:
 
 def test_the_worst_order_costs_n_log_n(monkeypatch):
     """In plain Python, with keys that an adversary chooses: heap sort takes over in time."""
-    heaps, sort = [], k._heap_falling.py_func
+    heaps, sort = [], sorting._heap_falling.py_func
 
     def heap(*part):
         heaps.append(part)
         sort(*part)
 
-    monkeypatch.setattr(k, "_swap", k._swap.py_func)
-    monkeypatch.setattr(k, "_sink", k._sink.py_func)
-    monkeypatch.setattr(k, "_heap_falling", heap)
+    monkeypatch.setattr(sorting, "_swap", sorting._swap.py_func)
+    monkeypatch.setattr(sorting, "_sink", sorting._sink.py_func)
+    monkeypatch.setattr(sorting, "_heap_falling", heap)
     n = 2000
     y = np.array([Adversary() for _ in range(n)], dtype=object)
-    k._sort_falling.py_func(y, np.arange(n), n, np.empty(k.STACK, np.int64))
+    sorting.sort_falling.py_func(y, np.arange(n), n, np.empty(sorting.STACK, np.int64))
     assert heaps
     assert Adversary.comparisons < 6 * n * np.log2(n)  # quicksort alone: n^2 / 4, which is 45 n log n
 

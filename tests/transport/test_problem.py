@@ -229,7 +229,7 @@ BAD = {
         None,
         ([0.0], [0.0]),
         ValueError,
-        r"potentials_init\[0\] must have shape \(2\), got \(1,\)",
+        r"potentials_init\[0\] must have shape \(2,\), got \(1,\)",
     ),
     "long g": ([[0.0], [1.0]], None, None, ([0.0, 0.0], [0.0, 0.0]), ValueError, r"potentials_init\[1\]"),
     "nan in g": (

@@ -655,7 +655,7 @@ BAD = {
     "costs overflow": ({"X_a": np.full((3, 2), 1e200)}, ValueError, "overflow: rescale X_a and X_b"),
     "a negative": ({"a": [0.5, -0.1, 0.6]}, ValueError, "a must be at least 0 everywhere"),
     "a all zero": ({"a": [0, 0, 0]}, ValueError, "a must have a positive sum"),
-    "b too short": ({"b": [0.5] * 2}, ValueError, r"b must have shape \(4\), got \(2,\)"),
+    "b too short": ({"b": [0.5] * 2}, ValueError, r"b must have shape \(4,\), got \(2,\)"),
     "masses differ": ({"a": [1, 2, 3]}, ValueError, "a and b must have the same sum, got 6 and 1"),
     "unknown metric": (
         {"metric": "manhattan"},
@@ -681,7 +681,7 @@ BAD = {
     "start too long": (
         {"potentials_init": (np.zeros(4), np.zeros(4))},
         ValueError,
-        r"potentials_init\[0\] must have shape \(3\)",
+        r"potentials_init\[0\] must have shape \(3,\)",
     ),
     "executor a number": ({"executor": 2}, TypeError, "executor must have a submit method"),
 }

@@ -92,8 +92,9 @@ def usual(args: Sequence[Any], name: str = "args") -> tuple[Any, ...]:
         leaf = leaf if leaf.format in {"csr", "csc", "coo"} else leaf.tocsr()
         return leaf.astype(np.float64) if leaf.dtype.kind in "iub" else leaf
 
-    if isinstance(args, str | bytes) or not isinstance(args, Iterable):
-        raise TypeError(f"{name} must be a sequence of arguments, got {type(args).__name__}")
+    if isinstance(args, str | bytes) or hasattr(args, "dtype") or not isinstance(args, Iterable):
+        got = type(args).__name__
+        raise TypeError(f"{name} must be a sequence of arguments, got {got}; (theta,) is one of a single one")
     args = tuple(args)
     out: tuple[Any, ...] = _trees.rebuild(args, [exchangeable(leaf) for leaf in _trees.leaves(args)])
     return out

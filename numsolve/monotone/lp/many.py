@@ -110,6 +110,7 @@ def solve_lps(
         what="programs",
         caller="solve_lps",
         names=NAMES,
+        needed=1,
         known=(*LPArguments.__annotations__, *LPSettings.__annotations__),
         warm_up=partial(solve_lp, [-3, -5], [[1, 2], [3, 2]], uc=[14, 18], lx=0),
         label="linear programs",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array
 
-    from ._cloud import Plan
+    from ._pairs import Plan
 
 #: Residual of the adjoint system, relative, and the most steps it may take.
 RTOL, MAXITER = 1e-10, 300

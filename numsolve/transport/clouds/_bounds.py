@@ -9,7 +9,7 @@ from . import _generic
 if TYPE_CHECKING:
     from numsolve._core.typing import Array
 
-    from ._cloud import Pairs, Plan
+    from ._pairs import Pairs, Plan
 
 #: Pairs beyond which what is missing is charged with the largest cost there is.
 MANY = 10_000_000

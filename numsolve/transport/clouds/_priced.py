@@ -24,7 +24,7 @@ from numsolve.transport._ascent import falling
 from numsolve.transport._deadline import TimeUp
 from numsolve.transport._unbalanced import Terms, dual_term, exponent, log_sum
 
-from ._cloud import transform
+from ._pairs import transform
 from ._semidual import CloudDual
 from ._stages import Stage
 from ._state import CloudState
@@ -32,7 +32,7 @@ from ._state import CloudState
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Namespace
 
-    from ._cloud import Pairs
+    from ._pairs import Pairs
 
     Potentials = tuple[Array, Array]
 

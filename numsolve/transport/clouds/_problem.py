@@ -21,8 +21,9 @@ from numsolve.transport._reduced import UNIT
 
 from . import _generic
 from ._bounds import bounds
-from ._cloud import Cloud, Pairs, bisection_order, scale
+from ._cloud import Cloud, bisection_order
 from ._metric import make_metric
+from ._pairs import Pairs, scale
 from ._workers import Workers
 from .plan import CloudPlan, scatter
 from .result import SampleResult
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from numsolve._core.monitor import Monitor
     from numsolve._core.typing import Array, ArrayLike, Dtype, Namespace
 
-    from ._cloud import Plan
+    from ._pairs import Plan
 
 #: Squares and powers below this have lost digits to underflow.
 TINY = 1e-290

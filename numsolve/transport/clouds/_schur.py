@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numsolve._core.typing import Array, Namespace
     from numsolve.transport._deadline import Deadline
 
-    from ._cloud import Plan
+    from ._pairs import Plan
     from ._state import CloudState
 
 #: Entries of a plan in CSR: indptr, indices, values.

@@ -12,7 +12,7 @@ from numsolve.transport import _kernels
 from numsolve.transport._ascent import STAGE_TOL, EntropicAscent
 from numsolve.transport._deadline import TimeUp
 
-from ._cloud import Pairs, transform
+from ._pairs import Pairs, transform
 from ._schur import Jacobi, TwoGrid, conjugate_gradients, schur
 from ._stages import stages
 from ._state import CloudState, most

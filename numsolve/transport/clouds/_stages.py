@@ -9,7 +9,7 @@ from numsolve._core import arrays
 from numsolve.transport._ascent import falling
 
 from . import _generic
-from ._cloud import Pairs
+from ._pairs import Pairs
 
 if TYPE_CHECKING:
     from ._cloud import Cloud

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from numsolve.transport._ascent import State
 
 if TYPE_CHECKING:
-    from ._cloud import Pairs, Plan
+    from ._pairs import Pairs, Plan
 
 #: Entries of P in CSR, per row, at most, and what small problems may have anyway.
 ENTRIES_PER_ROW, ENTRIES = 400, 2_000_000

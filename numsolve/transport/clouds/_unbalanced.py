@@ -19,7 +19,8 @@ from numsolve.transport.unbalanced import newton_unbalanced, sweep_unbalanced
 
 from . import _generic
 from ._ascend import ascend
-from ._cloud import Cloud, Pairs
+from ._cloud import Cloud
+from ._pairs import Pairs
 from ._priced import PricedCloudDual, priced
 from ._problem import RESULTS, prepare_clouds
 from ._stored import rest

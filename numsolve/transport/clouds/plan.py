@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import Array, ArrayLike, Dtype, Namespace
 
-    from ._cloud import Plan
+    from ._pairs import Plan
 
 
 class CloudPlan(LinearOperator):  # type: ignore[misc]
