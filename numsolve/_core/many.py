@@ -34,8 +34,9 @@ def solve_problems(
 ) -> list[Any]:
     """Results of `solve` for tuples of its arguments `names`, or for dictionaries.
 
-    The first `needed` of the names must be there. Problems are called `what` in errors; `settings` are for all, and a problem's own come first. What is not
-    among the `known` arguments is refused; `timed` says that the solver takes a time limit.
+    The first `needed` of the names must be there. Problems are called `what` in errors; `settings` are for
+    all, and a problem's own come first. What is not among the `known` arguments is refused; `timed` says
+    that the solver takes a time limit.
     """
     if not isinstance(problems, Iterable):
         raise TypeError(f"{what} must be an iterable of {what}, got {type(problems).__name__}")

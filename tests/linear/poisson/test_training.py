@@ -137,7 +137,7 @@ def test_an_ended_training_keeps_its_best_weights():
         (lambda: linear.train_multigrid(2, grids=[np.zeros((4, 4), int)]), ValueError, "open cell"),
         (lambda: linear.train_dcdm(np.ma.asarray(FLAGS)), TypeError, "problem is a masked array"),
         (lambda: linear.poisson_multigrid(FLAGS + 3), ValueError, "problem must hold 0"),
-        (lambda: linear.train_multigrid(2, grids=3), TypeError, "grids must be an iterable of flags, got int"),
+        (lambda: linear.train_multigrid(2, grids=3), TypeError, "grids must be an iterable of flags, got"),
         (lambda: linear.train_npsd(grids=3), TypeError, "grids must be an iterable of flags, got int"),
         (lambda: linear.train_multigrid(3, grids=[FLAGS]), ValueError, "flags of 3 axes"),
         (lambda: linear.train_multigrid(4), ValueError, "ndim"),
