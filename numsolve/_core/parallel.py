@@ -171,7 +171,7 @@ class Work:
     def hand_to(self, executor: Executor) -> None:
         """Submit all tasks and collect them as they finish."""
         futures: dict[Any, int] = {}
-        #: `as_completed` would wait for ever where an executor is shut down and cancels what it has not begun.
+        # `as_completed` would wait for ever where an executor is shut down and cancels what it has not begun.
         ended: SimpleQueue[Any] = SimpleQueue()
         here, call = process(), uuid.uuid4().hex
         try:
@@ -205,7 +205,7 @@ class Work:
 
     def _next(self, ended: SimpleQueue[Any]) -> Any:
         """Wait for the next future; `Empty` at the deadline, which compilation in a thread puts off."""
-        for _ in iter(int, 1):
+        while True:
             left = None if self.limits.deadline == math.inf else self.limits.seconds_left
             try:
                 return ended.get(timeout=left)
