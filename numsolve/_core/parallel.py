@@ -9,8 +9,9 @@ import os
 import platform
 import uuid
 import warnings
-from concurrent.futures import CancelledError, Executor, as_completed
+from concurrent.futures import CancelledError, Executor
 from contextlib import nullcontext
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from . import checks
@@ -35,9 +36,9 @@ class ParallelError(RuntimeError):
 
     def __init__(self, results: list[Any], failures: dict[int, BaseException]) -> None:
         first = min(failures)
+        words = filter(None, (type(failures[first]).__name__, str(failures[first]).rstrip(".")))
         super().__init__(
-            f"{len(failures)} of {len(results)} tasks failed; the first is task {first}: "
-            f"{type(failures[first]).__name__}: {failures[first]}. "
+            f"{len(failures)} of {len(results)} tasks failed; the first is task {first}: {': '.join(words)}. "
             "What finished is in .results, the exceptions are in .failures"
         )
         self.results = results
@@ -170,16 +171,21 @@ class Work:
     def hand_to(self, executor: Executor) -> None:
         """Submit all tasks and collect them as they finish."""
         futures: dict[Any, int] = {}
+        # `as_completed` would wait for ever where an executor is shut down and cancels what it has not begun.
+        ended: SimpleQueue[Any] = SimpleQueue()
         here, call = process(), uuid.uuid4().hex
         try:
             for i, (job, setting) in enumerate(zip(self.jobs, self.settings, strict=True)):
                 try:
-                    futures[executor.submit(one_thread, self.function, job, setting, here, (call, i))] = i
-                except RuntimeError as error:  # a worker died and took the pool with it
+                    future = executor.submit(one_thread, self.function, job, setting, here, (call, i))
+                except Exception as error:  # a worker died and took the pool with it
                     self.failures[i] = error
                     self._count(i)
-            left = None if self.limits.deadline == math.inf else self.limits.seconds_left
-            for future in as_completed(futures, timeout=left):
+                else:
+                    futures[future] = i
+                    future.add_done_callback(ended.put)
+            for _ in range(len(futures)):
+                future = self._next(ended)
                 i = futures[future]
                 try:
                     failure = future.exception()
@@ -192,10 +198,20 @@ class Work:
                 else:
                     self.failures[i] = failure
                 self._count(i)
-        except (KeyboardInterrupt, TimeoutError):
+        except (KeyboardInterrupt, Empty):
             # What runs cannot be stopped from here; it ends by its own limits.
             for future in futures:
                 future.cancel()
+
+    def _next(self, ended: SimpleQueue[Any]) -> Any:
+        """Wait for the next future; `Empty` at the deadline, which compilation in a thread puts off."""
+        while True:
+            left = None if self.limits.deadline == math.inf else self.limits.seconds_left
+            try:
+                return ended.get(timeout=left)
+            except Empty:
+                if self.limits.expired:
+                    raise
 
     def _count(self, i: int) -> None:
         self.done.add(i)

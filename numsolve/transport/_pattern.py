@@ -16,6 +16,7 @@ import numpy as np
 
 from ._pairs import Pairs
 from ._problem import Problem
+from ._reduced import sharp
 from ._semidual import DenseDual
 from .exact import Search
 from .pattern_result import PatternResult
@@ -102,6 +103,23 @@ class PatternProblem(Problem):
             range=float(np.ptp(data)),
             highest=float(data.max()),
         )
+
+    @property
+    def entries(self) -> int:
+        """How many pairs there are."""
+        return int(self.M.nnz)
+
+    def some_costs(self) -> Array:
+        """All costs."""
+        return self.M.data
+
+    def cut_off(self, most: float) -> Problem:
+        """The problem of exact transport whose costs are at most so much."""
+        most = float(self.M.dtype.type(most))
+        data = np.minimum(self.M.data, most)
+        low = float(data.min())
+        reg = sharp(np, data[None, :], low, most - low, max(self.M.shape))
+        return replace(self, M=with_data(self.M, data), reg=reg, range=most - low, highest=most)
 
 
 def with_data(M: Any, data: Array) -> Any:

@@ -19,7 +19,7 @@ from numsolve._core.result import Status
 
 from ._bounds import bounds, cost_of
 from ._foreign import refuse_traced
-from ._reduced import UNIT, WIDE, paid, reduced, sharp
+from ._reduced import SAMPLED, UNIT, WIDE, paid, reduced, sharp
 from .result import TransportResult
 
 if TYPE_CHECKING:
@@ -179,6 +179,25 @@ class Problem:
         high = float(xp.max(xp.where(xp.isfinite(M), M, xp.zeros_like(M)) if self.forbidden else M))
         span = high - float(xp.min(M))
         return replace(self, M=M, up=self.up + f, over=self.over + g, range=span, highest=high)
+
+    @property
+    def entries(self) -> int:
+        """How many pairs there are."""
+        return int(self.M.shape[0] * self.M.shape[1])
+
+    def some_costs(self) -> Array:
+        """Finite costs, all of a small problem."""
+        rows, columns = (slice(None, None, 1 + k // SAMPLED) for k in self.M.shape)
+        costs = self.M[rows, columns]
+        return costs[np.isfinite(costs)]
+
+    def cut_off(self, most: float) -> Problem:
+        """The problem of exact transport whose costs are at most so much, or infinite."""
+        most = float(self.M.dtype.type(most))
+        M = np.where(np.isfinite(self.M), np.minimum(self.M, most), self.M)
+        low = float(M.min())
+        reg = sharp(np, M, low, most - low, max(M.shape))
+        return replace(self, M=M, reg=reg, range=most - low, highest=most)
 
     def shift_of(self, r: Array, c: Array) -> float:
         """What a plan with these row and column sums costs more with the caller's cost than with M."""

@@ -36,7 +36,11 @@ def factorised(
             if type(error).__name__ != "LinAlgError":
                 raise
         shift *= 100
-    return rhs / d if fallback is None else fallback
+    if fallback is not None:
+        return fallback
+    with np.errstate(divide="ignore", invalid="ignore"):  # rows whose sums are below the range of numbers
+        step: Array = xp.where(d > 0.0, rhs / d, xp.zeros_like(d))
+    return step
 
 
 def schur_matrix(xp: Namespace, P: Array, d: Array, b: Array) -> Array:

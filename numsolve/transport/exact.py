@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -59,6 +60,9 @@ GAP = 1e-13
 ROUNDED = 1e-9
 #: By how much a pair may cost less than its prices, over the largest of these.
 SETTLED = 1e-13
+#: Where the range of the costs is so many times those that a plan may do with, they are cut off at a multiple
+#: of these, and at the next powers.
+WIDE, CUT = 1e9, 1e6
 #: Rounds of (3) and (4), at most, by default.
 ROUNDS = 200
 #: Where the start ends so, there is no exact plan.
@@ -96,6 +100,52 @@ def exact(
             f"M is a {name} array; exact transport takes NumPy's: bring the data to the host first, as with "
             "numpy.asarray or cupy.asnumpy"
         )
+    settings = {"tol": tol, "potentials_init": potentials_init, "return_plan": return_plan}
+    solve = partial(_solve, limits=limits, semidual=semidual, search=search or Search, **settings)
+    for most in _levels(problem):
+        cheaper = problem.cut_off(most)
+        with unheard(ConvergenceWarning):
+            result, dearest = solve(cheaper)
+        if result.success and dearest < cheaper.highest:
+            return result
+        if result.status in {Status.STOPPED, Status.INTERRUPTED}:
+            result = replace(
+                result, bounds=(result.bounds[0], math.inf)
+            )  # the plan may cost more than it says
+            deliver(result)
+            return result
+    return solve(problem)[0]
+
+
+def _levels(problem: Problem) -> list[float]:
+    """Where to cut off costs beside whose rounding errors the others are nothing; rarely anywhere.
+
+    A plan that is optimal for costs cut off, and uses none of these, is optimal: the others only cost more.
+    """
+    costs = problem.some_costs()
+    low = float(costs.min())
+    costs = costs[costs > low] - low
+    if costs.size == 0:
+        return []
+    share = min(sum(problem.M.shape) / problem.entries, 1.0)  # a plan has as many entries
+    usual = float(np.quantile(costs, share))
+    if problem.range <= WIDE * usual:
+        return []
+    count = math.ceil(math.log(problem.range / usual, CUT))
+    return [low + usual * CUT**k for k in range(1, count)]
+
+
+def _solve(
+    problem: Problem,
+    *,
+    limits: Limits,
+    tol: float,
+    potentials_init: Sequence[ArrayLike] | None,
+    return_plan: bool,
+    semidual: type[DenseDual],
+    search: type[Search],
+) -> tuple[TransportResult, float]:
+    """The result, and the dearest pair of its plan."""
     with unheard(ConvergenceWarning):
         start = newton(
             problem,
@@ -106,8 +156,9 @@ def exact(
             semidual=semidual,
         )
     if start.status in ENDS or not all(math.isfinite(getattr(start, name)) for name in VALUES):
-        return _entropic(start, Status(int(start.status)))
-    return (Search if search is None else search)(problem, start, limits, tol).run(return_plan)
+        return _entropic(start, Status(int(start.status))), math.inf
+    found = search(problem, start, limits, tol)
+    return found.run(return_plan), found.dearest
 
 
 def _entropic(start: TransportResult, status: Status) -> TransportResult:
@@ -127,6 +178,8 @@ class Search:
         a, b = problem.a.astype(np.float64), problem.b.astype(np.float64)
         self.a, self.b = a / a.sum(), b / b.sum()
         self.columns = b.size
+        #: What the dearest pair of the plan costs.
+        self.dearest = math.inf
         #: How many pairs are chosen: theta of (2), and how many of a row.
         self.theta, self.most = THETA, MOST * max(1, b.size // a.size)
 
@@ -270,6 +323,7 @@ class Search:
     def _result(self, it: Monitor, x: Vertex, return_plan: bool) -> TransportResult:
         problem, mass = self.problem, self.problem.mass
         (i, j, cost), t = x.pairs, x.plan
+        self.dearest = float(cost.max(initial=-math.inf))
         rows, columns = np.bincount(i, t, self.a.size), np.bincount(j, t, self.b.size)
         linear = mass * (math.fsum(t * cost) + problem.shift_of(rows, columns))
         kl = float(t @ (np.log(t) - np.log(self.a[i]) - np.log(self.b[j])))

@@ -164,6 +164,42 @@ def test_a_cancelled_task_does_not_lose_the_others(tasks):
     assert isinstance(caught.value.failures[1], CancelledError)
 
 
+def test_an_executor_that_is_shut_down_meanwhile_does_not_lose_what_finished():
+    """What it cancels then, it tells nobody who waits in `concurrent.futures.as_completed`."""
+    submitted, shut = [], threading.Event()
+
+    class Closing(ThreadPoolExecutor):
+        def submit(self, function, *args):
+            submitted.append(super().submit(function, *args))
+            if len(submitted) == 5:
+                self.shutdown(wait=False, cancel_futures=True)
+                shut.set()
+            return submitted[-1]
+
+    def wait(task):
+        shut.wait()
+        return task + 1
+
+    with pytest.raises(ParallelError, match=r"4 of 5 tasks failed; .* CancelledError\. What") as caught:
+        map_tasks(wait, range(5), executor=Closing(1), limits=Limits(time_limit=10.0))
+    assert caught.value.results == [1, None, None, None, None]
+
+
+@pytest.mark.parametrize("error", [TimeoutError, ValueError])
+def test_what_cannot_be_submitted_is_a_failure_of_its_task(tasks, error):
+    class Lost(Inline):
+        def submit(self, function, *args):
+            if self.submitted == 1:
+                self.submitted += 1
+                raise error("the scheduler does not answer")
+            return super().submit(function, *args)
+
+    with pytest.raises(ParallelError, match="1 of 4 tasks failed; the first is task 1") as caught:
+        map_tasks(tasks.square, range(4), executor=Lost())
+    assert isinstance(caught.value.failures[1], error)
+    assert None not in (caught.value.results[i] for i in (0, 2, 3))
+
+
 def test_what_cannot_be_sent_to_a_process_is_a_failure_of_its_task(processes, tasks):
     with pytest.raises(ParallelError) as caught:
         map_tasks(tasks.square, [2, threading.Lock(), 3], executor=processes)

@@ -246,3 +246,48 @@ def test_degenerate_problems_end_at_a_certified_optimum(kind, seed):
     f, g = (np.where(np.isfinite(p), p, -1e3) for p in r.potentials)
     assert np.min(M - f[:, None] - g) >= -1e-13
     assert r.value - (a @ f + b @ g) <= 1e-13
+
+
+@pytest.mark.parametrize("large", [1e12, 1e32, 1e300])
+def test_costs_that_stand_for_forbidden_pairs_hide_no_others(large):
+    rng = np.random.default_rng(0)
+    near = np.kron(np.eye(3), np.ones((8, 8))) > 0
+    M = np.where(near, rng.random((24, 24)), large * rng.uniform(1.0, 2.0, (24, 24)))
+    truth = transport.solve(np.where(near, M, np.inf), reg=0)
+    for cost in (M, M.astype(np.float32)) if large < 1e38 else (M,):
+        r = transport.solve(cost, reg=0)
+        assert r.success
+        assert r.value == pytest.approx(truth.value, rel=1e-6 if cost.dtype == np.float32 else 1e-13)
+        assert np.array_equal(r.plan > 0, truth.plan > 0)
+    i, j = np.indices(M.shape).reshape(2, -1)
+    stored = transport.solve(coo_array((M.ravel(), (i, j))), reg=0)
+    assert stored.success
+    assert stored.value == pytest.approx(truth.value, rel=1e-13)
+    assert stored.bounds == pytest.approx((truth.value, truth.value), rel=1e-9)
+
+
+@pytest.mark.parametrize("large", [1e12, 1e20, 1e32])
+def test_large_costs_are_paid_where_no_plan_does_without(large):
+    rng = np.random.default_rng(1)
+    near = np.kron(np.eye(2), np.ones((6, 6))) > 0
+    M = np.where(near, rng.random((12, 12)), large)
+    a, b = (np.repeat(w, 6) / 6 for w in ([0.5, 0.5], [0.75, 0.25]))
+    r = transport.solve(M, a, b, reg=0)
+    assert r.success
+    assert r.value == pytest.approx(0.25 * large, rel=1e-11)
+
+
+@pytest.mark.parametrize("reg", [0.0, 0.01])
+def test_weights_that_the_range_of_numbers_hardly_holds_warn_of_nothing(reg):
+    """Softmax of large numbers, on a grid."""
+    x = np.indices((12, 12)).reshape(2, -1).T
+    M = np.sqrt(((x[:, None] - x) ** 2).sum(axis=2))
+    rows = np.random.default_rng(0).random((2, 144))
+    a, b = (np.exp(1000.0 * (row - row.max())) for row in rows)
+    a, b = a / a.sum(), b / b.sum()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        r = transport.solve(M, a, b, reg=reg)
+    assert r.success
+    assert r.bounds[0] <= ot.emd2(a, b, M) * (1 + 1e-12)
+    assert r.value_linear == pytest.approx(ot.emd2(a, b, M), rel=1e-9 if reg == 0.0 else 0.1)
