@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from math import isinf
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -12,7 +13,6 @@ from numsolve._core.parallel import map_tasks
 from .dft import AtomDFT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from concurrent.futures import Executor
 
     from ._radial import Potential
@@ -96,6 +96,8 @@ def solve_atoms(
     (-2.834836, -128.336403)
     """
     limits = Limits(None, time_limit, None, progress)
+    if not isinstance(specs, Iterable):
+        raise TypeError(f"specs must be an iterable of atoms, got {type(specs).__name__}")
     atoms = [_atom(spec, settings) for spec in specs]
     results: list[AtomResult] = map_tasks(
         partial(_run, limits=limits),

@@ -113,3 +113,10 @@ def test_bad_input_is_refused(settings, data, error, message):
     X, Y = domains(10, 12)
     with pytest.raises(error, match=message):
         transport.DomainAdaptation(**settings).fit(**{"X": X, "Xt": Y, **data})
+
+
+def test_pots_words_are_answered_with_ours():
+    with pytest.raises(TypeError, match="no argument 'reg_e': it is called 'reg' here"):
+        transport.DomainAdaptation(reg_e=0.1)
+    with pytest.raises(TypeError, match="fit.. has no argument 'Xs': it is called 'X' here"):
+        transport.DomainAdaptation().fit(Xs=np.ones((3, 2)), Xt=np.ones((3, 2)))
