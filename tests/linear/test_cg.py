@@ -249,10 +249,3 @@ def test_symmetry_is_looked_at_on_request():
         with pytest.raises(ValueError, match="A must be symmetric"):
             solve(sp.csr_array(A), np.ones(25), check="symmetric")
         assert solve(laplacian(5), np.ones(25), check="symmetric").success
-
-
-def test_a_matrix_of_numpys_old_class_is_a_matrix():
-    """What ``todense()`` of a sparse matrix returns."""
-    A, b = linear.problems.laplacian(6), np.arange(36.0)
-    old = linear.cg(np.matrix(A.toarray()), b, rtol=1e-10)
-    np.testing.assert_array_equal(old.x, linear.cg(A.toarray(), b, rtol=1e-10).x)
