@@ -32,7 +32,7 @@ def solve_problems(
     limits: Limits,
     timed: bool = True,
 ) -> list[Any]:
-    """Results of `solve` for tuples of its arguments `names`, the first `needed` of which must be there, or dictionaries.
+    """Results of `solve` for tuples of its arguments `names`, or dictionaries; the first `needed` must be there.
 
     Problems are called `what` in errors; `settings` are for all, and a problem's own come first. What is not
     among the `known` arguments is refused; `timed` says that the solver takes a time limit.
