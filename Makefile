@@ -25,7 +25,7 @@ TEST_ENV = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_
 .NOTPARALLEL:
 
 quickstart: $(VENV)/.with-quickstart,jax
-	$(PY) examples/tour
+	$(PY) tour
 
 test: $(VENV)/.with-$(EXTRAS)
 	$(TEST_ENV) $(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)

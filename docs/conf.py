@@ -107,7 +107,7 @@ sphinx_gallery_conf = {
         "_repr_html_",
     ),  # results show themselves, and Matplotlib's objects do not
     "image_scrapers": (thumbnails.scraper,),
-    "reset_modules": ("matplotlib", "precision.reset"),
+    "reset_modules": ("matplotlib", "pages.reset"),
     "thumbnail_size": (640, 448),
     "remove_config_comments": True,
     "matplotlib_animations": True,

@@ -64,8 +64,7 @@ def configured(source: str) -> set[str]:
 
 def foreign(names: set[str]) -> set[str]:
     """The distributions behind the names, without the standard library and what is ours."""
-    beside = [*(ROOT / "docs" / "_ext").glob("*.py"), *(ROOT / "examples" / "tour").glob("*.py")]
-    ours = {"numsolve", *(path.stem for path in beside)}
+    ours = {"numsolve", *(path.stem for path in (ROOT / "docs" / "_ext").glob("*.py"))}
     return {
         DISTRIBUTION.get(name, name).replace("_", "-") for name in names - ours - set(sys.stdlib_module_names)
     }

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
-TOUR = Path(__file__).parents[1] / "examples" / "tour"
+TOUR = Path(__file__).parents[1] / "tour"
 sys.path.insert(0, str(TOUR))
 try:
     import page

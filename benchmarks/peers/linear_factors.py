@@ -1,18 +1,17 @@
-"""Incomplete factorisations beside ilupp, Pardiso, SuperLU and PyAMG; set-up included, one thread.
+"""Incomplete factorisations beside ilupp, Pardiso, SuperLU, PyAMG, PETSc and hypre, on one thread.
 
 Symmetric: P1 finite elements (scikit-fem) with coefficients that jump by 1e4 from block to block, the same
 with a constant coefficient, random conductances over four decades on a grid, and Poisson's equation in three
-dimensions. Each row's note has our iterations beside those of SSOR-CG with the best of eight parameters.
-Ours are factors with `droptol=1e-4, fill=30`, and as they come; those of ilupp get the same settings. A row
-of ``SSOR-CG`` is the time with that best parameter, which nobody tells the user.
+dimensions. Times are with the set-up. Each row's note has our iterations beside those of SSOR-CG with the
+best of eight parameters. Ours are factors with `droptol=1e-4, fill=30`, and as they come; those of ilupp get
+the same settings. A row of ``SSOR-CG`` is the time with that best parameter, which nobody tells the user.
 
 Nonsymmetric: upwind convection and diffusion in a square with a vortex, 118 x 118 points, Peclet number 100.
 
-PETSc and hypre are not measured.
-
 How far from the floor. A step reads the matrix and both triangles once, 12 bytes an entry; on the P1 problem
 the triangles have some five times as many entries as the matrix at `fill=30`.
-ilupp has no wheels: `pip install ilupp` builds it where a C++ compiler is; without it its rows say so.
+ilupp has no wheels: `pip install ilupp` builds it where a C++ compiler is; without it its rows say so,
+as do those of PETSc and hypre without petsc4py (see `_petsc`).
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from _petsc import Krylov
 from linear import narrow
 from scipy.sparse.linalg import LinearOperator, bicgstab, cg, splu
 
@@ -124,6 +124,9 @@ def symmetric(name: str, A: Any) -> Iterator[Case]:
                 Peer("scipy", superlu, name="SciPy splu"),
                 Peer("pyamg", partial(multigrid, "ruge_stuben_solver"), name="PyAMG RS, SciPy cg"),
                 Peer("pyamg", partial(multigrid, "smoothed_aggregation_solver"), name="PyAMG SA, SciPy cg"),
+                Peer("petsc4py", lambda: Krylov(A, "icc").solve(b), name="PETSc CG, ICC"),
+                Peer("petsc4py", lambda: Krylov(A, "gamg").solve(b), name="PETSc CG, GAMG"),
+                Peer("petsc4py", lambda: Krylov(A, "hypre").solve(b), name="PETSc CG, hypre BoomerAMG"),
                 Peer(
                     "numsolve",
                     lambda: linear.ssor_cg(A, b, omega=best, rtol=1e-8).x,
@@ -167,6 +170,7 @@ def nonsymmetric(m: int) -> Case:
             Peer("scipy", lambda: bicgstab(A, b, rtol=1e-8, M=jacobi)[0], name="SciPy bicgstab, Jacobi"),
             Peer("scipy", lambda: splu(sp.csc_matrix(A)).solve(b), name="SciPy splu"),
             Peer("ilupp", ilut, name="ilupp ILUT, SciPy bicgstab"),
+            Peer("petsc4py", lambda: Krylov(A, "ilu", "bcgs").solve(b), name="PETSc bcgs, ILU"),
             Peer("numsolve", plain, name="numsolve bicgstab, ILU(0)"),
             Peer("numsolve", gmres, name="numsolve gmres, ILUT"),
         ],

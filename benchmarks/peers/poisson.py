@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from _petsc import Krylov
 from scipy.sparse.linalg import cg as scipy_cg
 
 from _harness import Case, Peer, main
@@ -58,20 +59,7 @@ class Problem:
         return pypardiso.PyPardisoSolver(mtype=11).solve(self.matrix, self.b)
 
     def petsc(self, kind: str) -> Any:
-        from petsc4py import PETSc
-
-        m = self.matrix
-        A = PETSc.Mat().createAIJ(m.shape, csr=(m.indptr, m.indices, m.data))
-        solver = PETSc.KSP().create()
-        solver.setOperators(A)
-        solver.setType("cg")
-        solver.getPC().setType(kind)
-        solver.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
-        solver.setTolerances(rtol=TOL)
-        b, x = A.createVecs()
-        b.setArray(self.b)
-        solver.solve(b, x)
-        return x.getArray().copy()
+        return Krylov(self.matrix, kind, rtol=TOL).solve(self.b)
 
     def amgcl(self) -> Any:
         import pyamgcl

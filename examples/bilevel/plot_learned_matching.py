@@ -35,7 +35,7 @@ n = 40
 # theta keeps the plan soft.
 
 weight, known = 1 / n**2, squares[:n, :n]
-soft = 0.02
+soft = 0.3
 uniform = np.full(n, 1 / n)
 
 

@@ -6,11 +6,13 @@ Multinomial logistic regression on handwritten digits with one penalty for each 
 chosen by the loss on a validation set. A grid search can choose one.
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 
-from numsolve import bilevel
+from numsolve import ConvergenceWarning, bilevel
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
@@ -18,13 +20,16 @@ train, val, test = np.split(np.random.default_rng(23).permutation(len(X)), [600,
 
 # %%
 # All 640 penalties start at :math:`e^{-3}`. The default method needs no step size. For comparison the
-# published method MAID, with the same budget: lower-level gradients and Hessian products.
+# published method MAID, with the same budget: lower-level gradients and Hessian products. The budget ends
+# both, and each would warn of that.
 
 problem = bilevel.problems.multinomial_logistic(X[train], y[train], X[val], y[val])
 start = np.full((64, 10), -3.0), np.zeros((64, 10))
 budget = {"max_cost": 2500, "theta_bounds": (-12, 12)}
-ours = bilevel.minimize_bilevel(problem, *start, **budget)
-maid = bilevel.minimize_bilevel(problem, *start, method="maid", **budget)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    ours = bilevel.minimize_bilevel(problem, *start, **budget)
+    maid = bilevel.minimize_bilevel(problem, *start, method="maid", **budget)
 
 # %%
 # One penalty for all: the same problem with theta spread over the coefficients.

@@ -75,7 +75,10 @@ def working_dtype(xp: Any, **arrays: Any) -> Any:
     for name, value in arrays.items():
         if value is None:
             continue
-        dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+        try:
+            dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+        except ValueError as error:  # ragged lists
+            raise ValueError(f"{name} is not a rectangular array: {error}") from error
         kind = getattr(dtype, "kind", None) or _kind(xp, dtype)
         if kind == "c":
             raise TypeError(f"{name} is complex ({dtype}); real numbers are wanted")

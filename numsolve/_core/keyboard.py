@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-#: Modules where an exception is lost or worse. Of what the callbacks of weak references raise Python only prints
-#: a line. In the others a generator of random numbers is taken apart for compiled code: Numba does not look for
-#: an exception there, and goes on with an address that is none.
+#: Modules where an exception is lost or worse. Python only prints what callbacks of weak references raise.
+#: In the others a generator of random numbers is taken apart for compiled code: Numba goes on as if all were
+#: well, with an address that is none.
 UNSAFE = ("weakref", "_weakrefset", "ctypes", "namedtuple_interface")
 
 
@@ -105,7 +105,7 @@ class Holding:
 
 
 class Guarded:
-    """Solves and the work between them; `pressed` says afterwards whether Ctrl-C came, and its exception was lost.
+    """Solves and the work between them; `pressed` says afterwards if Ctrl-C came and its exception was lost.
 
     Under Python's own handler it would be lost for good between two solves, for instance while the garbage
     collector calls back. Each solve still tells in its result that Ctrl-C ended it.

@@ -32,10 +32,11 @@ def solve_problems(
     limits: Limits,
     timed: bool = True,
 ) -> list[Any]:
-    """Results of `solve` for tuples of its arguments `names`, or dictionaries; the first `needed` must be there.
+    """Results of `solve` for tuples of its arguments `names`, or for dictionaries.
 
-    Problems are called `what` in errors; `settings` are for all, and a problem's own come first. What is not
-    among the `known` arguments is refused; `timed` says that the solver takes a time limit.
+    The first `needed` of the names must be there. Problems are called `what` in errors; `settings` are for
+    all, and a problem's own come first. What is not among the `known` arguments is refused; `timed` says
+    that the solver takes a time limit.
     """
     if not isinstance(problems, Iterable):
         raise TypeError(f"{what} must be an iterable of {what}, got {type(problems).__name__}")

@@ -96,7 +96,7 @@ def solve_atoms(
     (-2.834836, -128.336403)
     """
     limits = Limits(None, time_limit, None, progress)
-    if not isinstance(specs, Iterable):
+    if not isinstance(specs, Iterable) or isinstance(specs, str | bytes):  # type: ignore[redundant-expr]
         raise TypeError(f"specs must be an iterable of atoms, got {type(specs).__name__}")
     atoms = [_atom(spec, settings) for spec in specs]
     results: list[AtomResult] = map_tasks(

@@ -42,12 +42,13 @@ def thomas_fermi_potential(r: ArrayLike, Z: float) -> Array:
     if radii.size and float(np.min(radii)) == 0.0:
         raise ValueError("r must be positive, got 0.0")
     Z = checks.real("Z", Z, low=0.0, open_low=True)
-    return np.asarray(-effective_charge(radii, Z) / radii)
+    with np.errstate(over="ignore"):  # minus infinity is what the greatest charges have at the least radii
+        return np.asarray(-effective_charge(radii, Z) / radii)
 
 
 def effective_charge(r: Array, Z: float) -> Array:
     """``-r V``, at least one (or Z)."""
     a, b, g = 0.7280642371, -0.5430794693, 0.3612163121
-    s = np.sqrt(r * (128 * Z / (9 * pi**2)) ** (1 / 3))
-    screened = Z * (1 + a * s + b * s**2 * np.exp(-g * s)) ** 2 * np.exp(-2 * a * s)
+    s = np.minimum(np.sqrt(r) * (128 * Z / (9 * pi**2)) ** (1 / 6), 1e3)  # beyond, nothing but one is left
+    screened = Z * ((1 + a * s + b * s**2 * np.exp(-g * s)) * np.exp(-a * s)) ** 2  # no factor overflows
     return np.asarray(np.maximum(screened, min(Z, 1.0)))

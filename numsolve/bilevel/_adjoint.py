@@ -248,7 +248,8 @@ class Adjoint:
         if not arrays.is_numpy(self.oracle.xp):
             raise TypeError("solve='gmres' takes NumPy arrays; use 'cg'")
         A = LinearOperator((b.size, b.size), matvec=product, dtype=b.dtype)
-        q, _ = gmres(A, b, x0=q, rtol=0.0, atol=delta, restart=50, maxiter=100)
+        with np.errstate(all="ignore"):  # what it divides by may be zero; its answer is judged
+            q, _ = gmres(A, b, x0=q, rtol=0.0, atol=delta, restart=50, maxiter=100)
         return self._judged(b, q, b - product(q), delta)
 
     # -- constants ----------------------------------------------------------------------------------

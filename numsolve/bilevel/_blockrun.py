@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numsolve._core import arrays
 from numsolve._core.kept import Kept, map_kept
 from numsolve._core.result import Status
 
@@ -83,7 +84,7 @@ class BlockRun:
         self.visited[blocks] = True
         self.first = False
         rest = math.sqrt(float(np.mean(np.sum(self.s**2 + self.u**2, axis=1))))
-        return float(np.linalg.norm(self.z)) + rest
+        return arrays.norm(np, self.z) + rest
 
     def _samples(self, n: int | None, k: int) -> Array | None:
         if n is None or self.batch is None or self.batch >= n:
@@ -135,8 +136,8 @@ class BlockRun:
             ds.append(np.mean(in_theta - self._cross(self.theta, y, self._all, None, q), axis=0))
         if len(ds) < 2:  # no curvature, or none that can be resolved
             return math.inf
-        norms = [float(np.linalg.norm(d)) for d in ds]
-        return max(norms) + CAUTION * float(np.linalg.norm(ds[-1] - ds[-2]))
+        norms = [arrays.norm(np, d) for d in ds]
+        return max(norms) + CAUTION * arrays.norm(np, ds[-1] - ds[-2])
 
     def _newton(self) -> list[Array]:
         """The lower variables now, near their solutions and there; [] if these are not found."""
@@ -167,7 +168,7 @@ class BlockRun:
     @staticmethod
     def _near(step: Array, y: Array) -> bool:
         """Whether a Newton step is so short that the next one is rounding."""
-        return bool(np.linalg.norm(step) <= SHORT * (1.0 + np.linalg.norm(y)))
+        return bool(arrays.norm(np, step) <= SHORT * (1.0 + arrays.norm(np, y)))
 
     def _gradient(self, y: Array) -> Array:
         self.nfev += len(y)
@@ -301,11 +302,11 @@ def both(
     return there, before, clamped or too
 
 
-def shaped(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+def shaped(name: str, value: Any, shape: tuple[int, ...], why: str = "") -> Array:
     """What an oracle returned, if it has the shape that it must have."""
     out = np.asarray(value, dtype=np.float64)
     if out.shape != shape:
-        raise ValueError(f"{name} must return shape {shape}, got {out.shape}")
+        raise ValueError(f"{name} must return shape {shape}{why}, got {out.shape}")
     return out
 
 
@@ -318,7 +319,7 @@ def upper_pair(
         raise ValueError("upper_grad must return a pair, dF/dy and dF/dtheta (or None)")
     in_theta = np.zeros((y.shape[0], theta.size)) if pair[1] is None else pair[1]
     return (
-        shaped("upper_grad", pair[0], y.shape),
+        shaped("upper_grad", pair[0], y.shape, ", as x0 says"),
         shaped("upper_grad, in theta,", in_theta, (y.shape[0], theta.size)),
     )
 

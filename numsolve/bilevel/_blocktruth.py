@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numsolve._core import arrays
+
 from ._blockrun import shaped, upper_pair
 from ._truth import SHIFT, compare
 
@@ -27,8 +29,8 @@ def check_blocks(oracle: BlockOracle, theta: Array, y: Array) -> None:
     rng: Any = np.random.default_rng(0)
     double: Any = SimpleNamespace(rounding=float(np.finfo(float).eps))
     i = np.arange(min(BLOCKS, oracle.n_blocks))
-    size = max(float(np.linalg.norm(y)) / y.size**0.5, 1e-3)
-    t_size = max(float(np.linalg.norm(theta)) / theta.size**0.5, 1.0)
+    size = max(arrays.norm(np, y) / y.size**0.5, 1e-3)
+    t_size = max(arrays.norm(np, theta) / theta.size**0.5, 1.0)
     y = y[i] + SHIFT * size * rng.standard_normal(y[i].shape)
     v, w, t = rng.standard_normal(y.shape), rng.standard_normal(y.shape), rng.standard_normal(theta.size)
 

@@ -75,7 +75,7 @@ class Coupling:
         # min |s| with A s <= b - A w along the equations: its dual is a nonnegative least-squares problem.
         rows = self.A[loose] - (self.A[loose] @ self.basis) @ self.basis.T
         gap = self.b[loose] - self.A[loose] @ near
-        unit = float(np.linalg.norm(gap))  # a problem of size one: its last component is compared with one
+        unit = arrays.norm(np, gap)  # a problem of size one: its last component is compared with one
         gap = gap / unit
         E = np.concatenate([-rows.T, -gap[None, :]])
         e = np.zeros(E.shape[0])
@@ -93,22 +93,22 @@ class Coupling:
         """How far w is outside of the set, over the size of what the constraints compare and of the start."""
         off = self.A @ w - self.b
         off = np.where(self.equal, np.abs(off), np.maximum(off, 0.0))
-        size += float(np.linalg.norm(w) + np.linalg.norm(self.b))
-        return float(np.linalg.norm(off)) / max(size, 1e-300)
+        size += arrays.norm(np, w) + arrays.norm(np, self.b)
+        return arrays.norm(np, off) / max(size, 1e-300)
 
 
 def onto(coupling: Coupling, settings: Settings, w: Array, n: int) -> Array:
     """The projection on the coupling and on theta's own set by Dykstra's alternation."""
     if settings.onto is None and not np.isfinite([settings.low, settings.high]).any():
         return coupling.project(w)
-    p, q, size = np.zeros_like(w), np.zeros_like(w), float(np.linalg.norm(w))
+    p, q, size = np.zeros_like(w), np.zeros_like(w), arrays.norm(np, w)
     for _ in range(ALTERNATIONS):
         y = coupling.project(w + p)
         p = w + p - y
         w_new = y + q
         w_new = np.concatenate([w_new[:n], settings.project(w_new[n:])])
         q = y + q - w_new
-        if np.linalg.norm(w_new - w) <= 1e-14 * (1 + np.linalg.norm(w)):
+        if arrays.norm(np, w_new - w) <= 1e-14 * (1 + arrays.norm(np, w)):
             w = w_new
             break
         w = w_new

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
+from numsolve._core import arrays
 from numsolve._core.result import Status
 
 from ._oracle import Halt
@@ -44,7 +45,7 @@ class Faces:
         normal cone.
         """
         d = self.coupling.tangent(gradient)
-        near = self.b - self.rows @ w <= NEAR * (1.0 + np.abs(self.b) + float(np.linalg.norm(w)))
+        near = self.b - self.rows @ w <= NEAR * (1.0 + np.abs(self.b) + arrays.norm(np, w))
         held = np.zeros_like(self.held)
         if near.any():
             active = self.rows[near]
@@ -68,7 +69,7 @@ class Faces:
     def longest(self, w: Array, p: Array) -> float:
         """The longest step along p that no constraint ends."""
         along = self.rows @ p
-        ahead = (along > 1e-14 * float(np.linalg.norm(p))) & ~self.held
+        ahead = (along > 1e-14 * arrays.norm(np, p)) & ~self.held
         if not ahead.any():
             return np.inf
         room = np.maximum(self.b - self.rows @ w, 0.0)

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from numsolve._core import arrays
 from numsolve._core.krylov import conjugate_gradients
 from numsolve._core.result import Status
 
@@ -70,23 +71,23 @@ class Objectives:
         d = self.upper_grad(w)
         v, curvature = rng.standard_normal(self.n), 0.0
         for _ in range(POWER_STEPS):
-            v = oracle.hvp(w[: self.n], w[self.n :], v / max(float(np.linalg.norm(v)), 1e-300))
-            curvature = max(curvature, float(np.linalg.norm(v)))
+            v = oracle.hvp(w[: self.n], w[self.n :], v / max(arrays.norm(np, v), 1e-300))
+            curvature = max(curvature, arrays.norm(np, v))
             if curvature == 0.0:
                 break
-        slope = float(np.linalg.norm(oracle.grad(w[: self.n], w[self.n :])))
+        slope = arrays.norm(np, oracle.grad(w[: self.n], w[self.n :]))
         self.f = curvature or slope / size or 1.0
         h = 1e-3 * size / math.sqrt(w.size)
         changes = []
         for u in (d, rng.standard_normal(w.size)):
-            length = float(np.linalg.norm(u))
+            length = arrays.norm(np, u)
             if length > 0.0:
                 away, moved = nearby(w, u * (h * math.sqrt(w.size) / length), self.upper_grad)
-                changes.append(float(np.linalg.norm(away - d)) / max(moved, 1e-300))
-        flat = 1e-12 * float(np.linalg.norm(d)) / size
+                changes.append(arrays.norm(np, away - d) / max(moved, 1e-300))
+        flat = 1e-12 * arrays.norm(np, d) / size
         self.F = max(changes, default=0.0)
         if not self.F > flat:
-            self.F = float(np.linalg.norm(d)) / size or 1.0
+            self.F = arrays.norm(np, d) / size or 1.0
 
     def upper(self, w: Array) -> float:
         """F."""
@@ -130,7 +131,7 @@ def lvhba(oracle: Oracle, settings: Settings) -> Points:
     n = oracle.size
     start = np.concatenate([oracle.x0, oracle.theta0])
     w = onto(coupling, settings, start, n)
-    both = Objectives(oracle, w, max(float(np.linalg.norm(start)), float(np.linalg.norm(w))) or 1.0)
+    both = Objectives(oracle, w, max(arrays.norm(np, start), arrays.norm(np, w)) or 1.0)
     c, before, better, moved_before, last_error, sound = FIRST, w, w, 0.0, math.inf, False
     faces = Faces(coupling, settings.low, settings.high, n) if settings.onto is None else None
     here = _penalty(both, coupling, w, np.zeros(coupling.b.size), w[:n], c)
@@ -138,7 +139,7 @@ def lvhba(oracle: Oracle, settings: Settings) -> Points:
     yield _point(both, w, here, free, 0.0, c)
     for k in iter(range(10**9)):  # the driver ends the run
         memory = Memory()
-        length = 1.0 / max(1.0, float(np.linalg.norm(here.gradient)))
+        length = 1.0 / max(1.0, arrays.norm(np, here.gradient))
         enough = max(0.1 * settings.tol, POLISH * moved_before)
         for _ in range(STEPS):
             if free <= max(enough, 3 * c * here.inexact):
@@ -148,12 +149,12 @@ def lvhba(oracle: Oracle, settings: Settings) -> Points:
                 break
             w, here, length = moved
             free = _reduced(coupling, settings, faces, w, here.gradient)
-            yield _point(both, w, here, free, float(np.linalg.norm(w - before)), c)
+            yield _point(both, w, here, free, arrays.norm(np, w - before), c)
         sound, sound_before = free <= 10 * max(enough, 3 * c * here.inexact), sound
         if k > 0:
             finer = onto(coupling, settings, w + (w - before) / (FACTOR - 1), n)  # (3)
             # The error of the last but one; this one's is a hundredth in theory, a tenth by caution.
-            error = float(np.linalg.norm(finer - (better if k > 1 else w))) / (FACTOR if k > 1 else 1.0)
+            error = arrays.norm(np, finer - (better if k > 1 else w)) / (FACTOR if k > 1 else 1.0)
             # What the minimisation left, by the least curvature met or by that of the upper objective.
             error = max(error, free / max(min(memory.least, 1.0), 1e-300))
             if error > 2 * last_error:
@@ -163,7 +164,7 @@ def lvhba(oracle: Oracle, settings: Settings) -> Points:
             yield _point(both, better, here, free, error, c, done=sound and sound_before)
         if c >= LAST:
             return
-        moved_before = float(np.linalg.norm(w - before))
+        moved_before = arrays.norm(np, w - before)
         before, c = w, c * FACTOR
         here = _penalty(both, coupling, w, here.lam, here.u, c)
         free = _reduced(coupling, settings, faces, w, here.gradient)
@@ -173,7 +174,7 @@ def _unsolved(both: Objectives, coupling: Coupling, w: Array, here: Value) -> fl
     """How far x is at least from a lower solution, as the proximal point of (1) tells."""
     x, theta = w[: both.n], w[both.n :]
     u, _, _ = _saddle(both, coupling, x, theta, here.lam, here.u)
-    return float(np.linalg.norm(x - u)) / G1
+    return arrays.norm(np, x - u) / G1
 
 
 def _point(
@@ -192,11 +193,9 @@ def _point(
 def _reduced(coupling: Coupling, settings: Settings, faces: Faces | None, w: Array, d: Array) -> float:
     """How far the gradient is from being held back by the set."""
     if faces is not None:
-        return float(np.linalg.norm(faces.settle(w, d)[0]))
-    scale = 1.0 / max(1.0, float(np.linalg.norm(d)))
-    return (
-        float(np.linalg.norm(w - onto(coupling, settings, w - scale * d, w.size - settings.low.size))) / scale
-    )
+        return arrays.norm(np, faces.settle(w, d)[0])
+    scale = 1.0 / max(1.0, arrays.norm(np, d))
+    return arrays.norm(np, w - onto(coupling, settings, w - scale * d, w.size - settings.low.size)) / scale
 
 
 def _step(
@@ -257,11 +256,11 @@ def _saddle(
     both: Objectives, coupling: Coupling, x: Array, theta: Array, z: Array, u: Array
 ) -> tuple[Array, Array, float]:
     """The u and lam of (4) from z on, and the gradient that is left."""
-    size = 1.0 + float(np.linalg.norm(u) + np.linalg.norm(coupling.b))
+    size = 1.0 + arrays.norm(np, u) + arrays.norm(np, coupling.b)
     lam, left, off, last = z, math.inf, math.inf, math.inf
     for _ in range(MULTIPLIERS):
         u, lam, left = _inner(both, coupling, x, theta, z, u)
-        off = float(np.linalg.norm(lam - z)) / coupling.weight
+        off = arrays.norm(np, lam - z) / coupling.weight
         z = lam
         if off <= EXACT * size or off > 0.5 * last:
             break
@@ -286,24 +285,24 @@ def _inner(
 
     g = gradient(u)
     # What the terms of the gradient are as large as, so that rounding is a share of it.
-    scale = sum(float(np.linalg.norm(v)) for v in (g, both.grad(u, theta), u, x)) or 1.0
+    scale = sum(arrays.norm(np, v) for v in (g, both.grad(u, theta), u, x)) or 1.0
     for _ in range(100):
-        if np.linalg.norm(g) <= SOLVE * scale:
+        if arrays.norm(np, g) <= SOLVE * scale:
             break
         active = coupling.equal | (multipliers(u) > 0.0)
         p = _newton(both, coupling, u, theta, g, active)
         step = 1.0
         for _ in range(TRIALS):
             after = gradient(u + step * p)
-            if np.linalg.norm(after) < np.linalg.norm(g):
+            if arrays.norm(np, after) < arrays.norm(np, g):
                 break
             step *= 0.5
         else:  # rounding
             break
         u, g = u + step * p, after
-    if not np.linalg.norm(g) <= 1e-6 * scale:
+    if not arrays.norm(np, g) <= 1e-6 * scale:
         raise Halt(Status.STAGNATED, "The inner saddle problem of the value function was not solved.")
-    return u, multipliers(u), float(np.linalg.norm(g))
+    return u, multipliers(u), arrays.norm(np, g)
 
 
 def _newton(both: Objectives, coupling: Coupling, u: Array, theta: Array, g: Array, active: Array) -> Array:
@@ -313,10 +312,10 @@ def _newton(both: Objectives, coupling: Coupling, u: Array, theta: Array, g: Arr
     def product(v: Array) -> Array:
         return np.asarray(both.hvp(u, theta, v) + coupling.weight * (rows.T @ (rows @ v)) + v / G1)
 
-    p, size = np.zeros_like(g), float(np.linalg.norm(g))
+    p, size = np.zeros_like(g), arrays.norm(np, g)
     steps = conjugate_gradients(both.oracle.xp, product, p, -g)
     for _, step in zip(range(2 * g.size + 50), steps, strict=False):
         p = step.x
-        if not step.curvature > 0.0 or np.linalg.norm(step.r) <= 0.1 * SOLVE * size:
+        if not step.curvature > 0.0 or arrays.norm(np, step.r) <= 0.1 * SOLVE * size:
             break
     return p

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from numsolve._core import arrays
+
 from ._coupling import Coupling, onto
 from ._penalty import steepness
 from ._run import Point
@@ -58,8 +60,8 @@ def lvhba_single(oracle: Oracle, settings: Settings) -> Points:
         slopes = oracle.grad_theta(x, theta) - oracle.grad_theta(u, theta)
         d_theta = share * in_theta + slopes - coupling.A_theta.T @ lam  # (2)
         new = onto(coupling, settings, w - alpha * np.concatenate([d_x, d_theta]), n)  # (4)
-        moved = float(np.linalg.norm(new - w)) / alpha
-        rest = math.hypot(float(np.linalg.norm(du)), float(np.linalg.norm(dlam)))
+        moved = arrays.norm(np, new - w) / alpha
+        rest = math.hypot(arrays.norm(np, du), arrays.norm(np, dlam))
         oracle.nproj = coupling.calls
         yield Point(
             theta, x, oracle.upper(x, theta), d_theta / share, (moved + rest) / share, delta=share,

@@ -84,7 +84,7 @@ def maid(oracle: Oracle, settings: Settings) -> Points:
             here = adjoint.at(theta, lower, oracle.xp.zeros_like(lower.x), delta)  # 2
             reached = max(eps, lower.norm / _mu(oracle, theta)), max(delta, here.delta)
             omega = _published_bound(adjoint, here, *reached)  # 3
-            free = float(np.linalg.norm(settings.projected(theta, here.d)))
+            free = arrays.norm(np, settings.projected(theta, here.d))
             if omega <= (1 - ETA) * free or free + omega <= settings.tol or lower.floor:  # 4
                 break
             eps, delta = TAU * eps, TAU * delta
@@ -118,7 +118,7 @@ def _published_bound(adjoint: Adjoint, here: Hyper, eps: float, delta: float) ->
 
 
 def _maid_point(here: Hyper, omega: float, settings: Settings, step: float, eps: float) -> Point:
-    free = float(np.linalg.norm(settings.projected(here.theta, here.d)))
+    free = arrays.norm(np, settings.projected(here.theta, here.d))
     return Point(
         here.theta, here.lower.x, here.fun, here.d, free + omega, omega, here.estimate,
         here.certified and free + omega <= settings.tol, here.q, eps, here.delta, step,
@@ -161,7 +161,7 @@ def hoag(oracle: Oracle, settings: Settings) -> Points:
         lower = solve_lower(oracle, theta, lower, eps)
         here = adjoint.at(theta, lower, q, eps)
         q = here.q
-        size = float(np.linalg.norm(here.d))
+        size = arrays.norm(np, here.d)
         if not Lh:
             Lh = 1.0 if size < 1e-3 else size / math.sqrt(theta.size)
             Lh = Lh if settings.step is None else 1.0 / settings.step
@@ -210,7 +210,7 @@ def soba(oracle: Oracle, settings: Settings) -> Points:
         Hv = oracle.hvp(x, theta, v)
         d = in_theta + oracle.cross(x, theta, v)
         errors = arrays.norm(xp, g) + arrays.norm(xp, Hv + in_x)
-        residual = float(np.linalg.norm(settings.projected(theta, d))) + errors
+        residual = arrays.norm(np, settings.projected(theta, d)) + errors
         step = rho / SOBA_RATIO
         whole = partial(judged, theta, x, v) if oracle.problem.samples is not None else None
         point = Point(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from numsolve._core import arrays
+
 if TYPE_CHECKING:
     from numsolve._core.typing import Array
 
@@ -31,7 +33,7 @@ class Memory:
 
     def add(self, s: Array, y: Array) -> None:
         """Keep a pair with positive curvature."""
-        if s @ y > 1e-8 * np.linalg.norm(s) * np.linalg.norm(y):
+        if s @ y > 1e-8 * arrays.norm(np, s) * arrays.norm(np, y):
             self.least = min(self.least, float(s @ y) / float(s @ s))
             self._pairs = [*self._pairs[-MEMORY + 1 :], (s, y)]
 
@@ -42,7 +44,7 @@ class Memory:
         for s_all, y_all in reversed(self._pairs):
             s, y = np.where(free, s_all, 0.0), np.where(free, y_all, 0.0)
             sy = float(s @ y)
-            if sy <= 1e-10 * np.linalg.norm(s) * np.linalg.norm(y) or sy == 0.0:
+            if sy <= 1e-10 * arrays.norm(np, s) * arrays.norm(np, y) or sy == 0.0:
                 continue
             a = float(s @ out) / sy
             out -= a * y

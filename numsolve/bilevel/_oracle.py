@@ -90,7 +90,8 @@ class Oracle:
             x, xp = arrays.to_host(x), arrays.array_namespace(x0=np.empty(0))
         self.xp: Namespace = xp
         self.theta0 = np.array(
-            checks.array(called, arrays.to_host(theta), empty=False), dtype=np.float64
+            checks.array(called, arrays.to_host(theta) if hasattr(theta, "shape") else theta, empty=False),
+            dtype=np.float64,
         ).reshape(-1)
         self.theta_shape = tuple(np.shape(arrays.to_host(theta)))
         start = checks.array("x0", x, xp=xp, empty=False)
@@ -155,7 +156,7 @@ class Oracle:
             raise ValueError(f"{name} must return real numbers, got {value.dtype}")
         out = xp.asarray(value, dtype=self.dtype, copy=True)
         if tuple(out.shape) != self.x_shape:
-            raise ValueError(f"{name} must return shape {self.x_shape}, got {tuple(out.shape)}")
+            raise ValueError(f"{name} must return shape {self.x_shape}, as x0 says, got {tuple(out.shape)}")
         out = xp.reshape(out, (-1,))
         with np.errstate(over="ignore", invalid="ignore"):
             if not math.isfinite(float(xp.sum(out))) and not bool(xp.all(xp.isfinite(out))):

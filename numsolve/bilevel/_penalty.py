@@ -136,7 +136,7 @@ def combined(
         one, first, y, z = gradient_of_penalty(oracle, theta, y, z, sigma, inner)
         two, second, half, z = gradient_of_penalty(oracle, theta, half, z, 0.5 * sigma, inner)
         linear = _linear(oracle, theta, y, half, z, tol)
-    bias = float(np.linalg.norm(two - one))  # to first order the error of `two`
+    bias = arrays.norm(np, two - one)  # to first order the error of `two`
     if order == 1:
         return Combined(one, first, FIRST * bias, (y, half, z), linear)
     return Combined(2 * two - one, 2 * second - first, bias, (y, half, z), linear)
@@ -182,7 +182,7 @@ def penalty(oracle: Oracle, settings: Settings) -> Points:
             sigma *= CONTINUE
             there = combined(oracle, settings.order, theta, here.points, sigma, tol)
             # The errors of (3) are as 16 to 1 now, so their difference tells both.
-            second = float(np.linalg.norm(there.d - here.d)) / 8 if settings.order == 2 else math.inf
+            second = arrays.norm(np, there.d - here.d) / 8 if settings.order == 2 else math.inf
             if not here.linear:
                 second = math.inf
             # Rounding, which a smaller sigma makes worse.
@@ -235,7 +235,7 @@ def penalty(oracle: Oracle, settings: Settings) -> Points:
         else:
             return
         memory.add(s, there.d - here.d)
-        accepted = float(np.linalg.norm(s))
+        accepted = arrays.norm(np, s)
         length = 2 * step * length
         theta, here, bias = there_theta, there, share * there.bias
 
@@ -257,7 +257,7 @@ def _judged(
         found.append(combined(oracle, order, theta, starts, sigma, 0.01 * tol))
     one, two = found
     one = one._replace(linear=one.linear and two.linear)
-    return one, CAUTION * float(np.linalg.norm(one.d - two.d))
+    return one, CAUTION * arrays.norm(np, one.d - two.d)
 
 
 def _towards(
@@ -267,9 +267,9 @@ def _towards(
     free = settings.projected(theta, d)
     if len(memory) and settings.onto is None:
         p = -memory.times(free, free != 0.0)
-        if p @ d < -1e-10 * np.linalg.norm(p) * np.linalg.norm(free):
+        if p @ d < -1e-10 * arrays.norm(np, p) * arrays.norm(np, free):
             return p, length
-    size = max(float(np.linalg.norm(free)), 1e-300)
+    size = max(arrays.norm(np, free), 1e-300)
     return -free * (length / size), length
 
 
@@ -334,7 +334,7 @@ def single_loop(oracle: Oracle, settings: Settings) -> Points:
                 g + (1 - eta) * (d - o) for g, d, o in zip(now, directions, old, strict=True)
             )  # (4)
         d_theta, d_y, d_z = directions
-        largest = max(largest, float(np.linalg.norm(d_theta)), 1e-300)
+        largest = max(largest, arrays.norm(np, d_theta), 1e-300)
         alpha = (settings.step or 0.1 * math.sqrt(theta.size)) / largest
         rest = arrays.norm(xp, now[1]) + arrays.norm(xp, now[2])
         residual = settings.gap(theta, d_theta) + rest / sigma

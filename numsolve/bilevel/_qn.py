@@ -76,10 +76,10 @@ def quasi_newton(oracle: Oracle, settings: Settings) -> Points:
     for _ in iter(int, 1):  # the driver ends the run
         free = settings.projected(here.theta, here.d)
         p = -memory.times(free, free != 0.0)
-        if not p @ here.d < -1e-10 * np.linalg.norm(p) * np.linalg.norm(free):
+        if not p @ here.d < -1e-10 * arrays.norm(np, p) * arrays.norm(np, free):
             memory.forget()
             p = -free
-        size = float(np.linalg.norm(p))
+        size = arrays.norm(np, p)
         if size == 0.0:
             return
         if not len(memory):
@@ -95,9 +95,9 @@ def quasi_newton(oracle: Oracle, settings: Settings) -> Points:
             return
         s = there.theta - here.theta
         memory.add(s, there.d - here.d)
-        longest = GROWTH * float(np.linalg.norm(s))
+        longest = GROWTH * arrays.norm(np, s)
         here = there
-        yield point_of(here, settings, float(np.linalg.norm(s)), here.lower.norm)
+        yield point_of(here, settings, arrays.norm(np, s), here.lower.norm)
 
 
 def settle(
@@ -119,7 +119,7 @@ def settle(
             new, still = compared(new, here, oracle.rounding)
             idle = idle + still if still else 0
         here, q, relative = new, new.q, 0.0
-        free = float(np.linalg.norm(settings.projected(theta, here.d)))
+        free = arrays.norm(np, settings.projected(theta, here.d))
         certificate, target = here.steer, GOOD * free
         ending = free + here.steer <= settings.tol
         if ending:
@@ -165,7 +165,7 @@ def _search(adjoint: Adjoint, settings: Settings, here: Hyper, p: Array) -> Hype
         lower, outside = trial, None
         width = steep * lower.norm + here.fun_estimate
         if value + width - here.fun <= ARMIJO * predicted or abs(predicted) <= noise:
-            spare = GOOD * float(np.linalg.norm(here.d)) / max(here.steer, 1e-300)
+            spare = GOOD * arrays.norm(np, here.d) / max(here.steer, 1e-300)
             loose = here.delta * 10.0 * min(max(math.sqrt(spare), 1.0), 10.0)
             loose = min(loose, 0.1 * arrays.norm(oracle.xp, here.in_x))
             try:

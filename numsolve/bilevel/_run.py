@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from numsolve._core import checks
+from numsolve._core import arrays, checks
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
@@ -96,8 +96,8 @@ class Settings:
     def gap(self, theta: Array, d: Array) -> float:
         """How far a gradient is from being held back by the set: its norm where nothing does."""
         if self.onto is None:
-            return float(np.linalg.norm(self.projected(theta, d)))
-        return float(np.linalg.norm(theta - self.project(theta - d)))
+            return arrays.norm(np, self.projected(theta, d))
+        return arrays.norm(np, theta - self.project(theta - d))
 
     def projected(self, theta: Array, d: Array) -> Array:
         """The part of a gradient that bounds do not hold back."""
@@ -107,7 +107,7 @@ class Settings:
 
 def point_of(hyper: Hyper, settings: Settings, step: float = math.nan, eps: float = math.nan) -> Point:
     """A point with its residual: the norm of the projected hypergradient plus its estimated error."""
-    free = float(np.linalg.norm(settings.projected(hyper.theta, hyper.d)))
+    free = arrays.norm(np, settings.projected(hyper.theta, hyper.d))
     return Point(
         hyper.theta, hyper.lower.x, hyper.fun, hyper.d, free + hyper.estimate, hyper.bound, hyper.estimate,
         hyper.certified and free + hyper.bound <= settings.tol, hyper.q, eps, hyper.delta, step,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from numsolve._core import checks
+from numsolve._core import arrays, checks
 
 from .problem import BilevelProblem
 
@@ -66,7 +66,7 @@ def svm_sample_weights(X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: Arra
 
     def margins(x: Array) -> tuple[Array, Array, float]:
         """The margins, the upper loss' argument 2 s(-5 m) - 1 = -tanh(5 m / 2), and |w|."""
-        length = float(np.linalg.norm(x[:-1]))
+        length = arrays.norm(np, x[:-1])
         m = rows_val @ x / max(length, 1e-300)
         return m, -np.tanh(0.5 * SHARP * m), length
 

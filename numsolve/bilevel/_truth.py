@@ -61,7 +61,7 @@ def _check(oracle: Oracle, theta: Array, x: Array, names: tuple[str, ...], shift
     x = x + _random(oracle, rng) * (shift * size)  # away from symmetric points, where faults cancel
     v, w = _random(oracle, rng), _random(oracle, rng)
     t = rng.standard_normal(theta.size)
-    t_size = max(float(np.linalg.norm(theta)) / math.sqrt(theta.size), 1.0)
+    t_size = max(arrays.norm(np, theta) / math.sqrt(theta.size), 1.0)
     # All differences in theta stay within its bounds.
     longest = 0.1 * t_size
     t = np.clip(t, *(sign * 0.5 * (oracle.high - oracle.low) / longest for sign in (-1, 1)))

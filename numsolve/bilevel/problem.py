@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from numsolve._core import checks
+from numsolve._core import arrays, checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,6 +251,6 @@ class BilevelProblem:
         joint = np.concatenate([A_x, A_theta], axis=1)
         if name == "lower_eq" and b.size:
             found = np.linalg.lstsq(joint, b, rcond=None)[0]
-            if np.linalg.norm(joint @ found - b) > 1e-8 * max(1.0, float(np.linalg.norm(b))):
+            if arrays.norm(np, joint @ found - b) > 1e-8 * max(1.0, arrays.norm(np, b)):
                 raise ValueError("lower_eq has no solution: its equations contradict each other")
         return A_x, A_theta, b

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import hypot
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import gammaln
 
 from numsolve._core import checks
+from numsolve._core.arrays import norm
 from numsolve._core.foreign import answers
 from numsolve._core.result import deliver
 
@@ -266,7 +268,7 @@ def _divided(images: Array, alpha: float, radius: float, shift: float) -> tuple[
     eigenvalues = disc_eigenvalues(K, alpha) / radius**alpha
     if shift == 0.0:
         return images / eigenvalues, 0.0
-    c, squares = np.zeros_like(images), 0.0
+    c, residual = np.zeros_like(images), 0.0
     t, w = gauss_rule(K + 1, 0.0, alpha)
     r = (1 + t) / 2
     for m in range(K + 1):
@@ -275,9 +277,9 @@ def _divided(images: Array, alpha: float, radius: float, shift: float) -> tuple[
         matrix = np.diag(eigenvalues[m, : P.shape[1]]) + shift * M
         right = images[:, m, : P.shape[1]].T
         part = np.linalg.solve(matrix, right)
-        squares += float(np.sum((right - matrix @ part) ** 2))
+        residual = hypot(residual, norm(np, np.ravel(right - matrix @ part)))
         c[:, m, : P.shape[1]] = part.T
-    return c, squares**0.5
+    return c, residual
 
 
 def _witnesses(center: tuple[float, float], radius: float) -> tuple[Array, Array]:

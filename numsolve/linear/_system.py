@@ -66,6 +66,12 @@ def refuse_functions(name: str, A: object) -> None:
         )
 
 
+def stored(A: Matrix) -> Array:
+    """The entries that a sparse matrix of any format holds."""
+    data: Array = A.data if A.format in {"csr", "csc", "coo", "bsr"} else A.tocsr().data
+    return data
+
+
 def unsigned(indices: Array) -> Array:
     """The same indices as unsigned integers, without a copy."""
     return indices.view(f"u{indices.itemsize}")

@@ -23,7 +23,7 @@ from numsolve._core.result import Status
 
 from ._judge import is_sure, level, unsure
 from ._method import BELIEVED, exponent
-from ._system import FOREIGN, STOPS, System, refuse_functions, second, unsigned
+from ._system import FOREIGN, STOPS, System, refuse_functions, second, stored, unsigned
 from .result import LinearResult
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ def action(xp: Namespace, name: str, A: Matrix, b: Array, *, check_finite: bool)
     if operator:
         product, entries = A.matvec, None
     elif arrays.is_sparse(A):
-        product, entries = A.__matmul__, _stored(A)
+        product, entries = A.__matmul__, stored(A)
     else:
         A = entries = xp.asarray(A, dtype=b.dtype)
         product = A.__matmul__
@@ -341,12 +341,6 @@ def _of_lists(name: str, A: Any) -> Array:
         raise ValueError(f"{name} is not a rectangular array: {error}") from error
 
 
-def _stored(A: Matrix) -> Array:
-    """The entries that a sparse matrix of any format holds."""
-    data: Array = A.data if A.format in {"csr", "csc", "coo", "bsr"} else A.tocsr().data
-    return data
-
-
 def _norm(xp: Namespace, v: Array) -> float:
     """The norm of a residual, which is in range but at the end of a run."""
     value = float(xp.linalg.vector_norm(v))
@@ -358,6 +352,10 @@ def check_symmetric(A: Matrix) -> None:
     if arrays.is_operator(A) and not arrays.is_sparse(A):
         raise TypeError("check='symmetric' needs a matrix with entries, got a linear operator")
     A = A if hasattr(A, "conj") else np.asarray(A)
+    if A.ndim != 2 or A.shape[0] != A.shape[1]:
+        raise ValueError(f"A must be a square matrix, got shape {tuple(A.shape)}")
+    if A.dtype.kind not in "fc":
+        A = A.astype(arrays.working_dtype(np, A=A))
     gap = abs(A - A.conj().T).max()
     if not gap <= 1e-10 * abs(A).max():
         raise ValueError(

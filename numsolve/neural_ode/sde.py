@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from numsolve._core.typing import ArrayLike
 
+    from ._field import Packing
     from ._settings import Settings
 
 __all__ = ["brownian_path", "sdesolve"]
@@ -136,7 +137,7 @@ def sdesolve(
     t0, t1, plain = check_span(t_span)
     if plain and t1 < t0:
         raise ValueError(f"t_span must grow, for a path has a direction; got ({t0:g}, {t1:g})")
-    packing = make_packing(y0, lanes=False)
+    packing = _packing(y0)
     stepless = method != "sosri"
     if stepless and controller not in {None, "fixed"}:
         raise ValueError(f'method="{method}" has no error estimate: controller must be "fixed" or None')
@@ -179,6 +180,14 @@ def sdesolve(
     return result
 
 
+def _packing(y0: Any) -> Packing:
+    """Of numbers in which the places of a path's grid can be counted."""
+    packing = make_packing(y0, lanes=False)
+    if str(packing.dtype) == "float16":
+        raise TypeError("y0 has dtype float16, too short for the 2^20 steps of a path; give float32")
+    return packing
+
+
 def brownian_path(key: Any, y0: Any, t_span: tuple[float, float], ts: ArrayLike) -> Any:
     """Return the Brownian path that `sdesolve` follows for a key, at some times.
 
@@ -210,7 +219,7 @@ def brownian_path(key: Any, y0: Any, t_span: tuple[float, float], ts: ArrayLike)
     jax = require_jax()
     jnp = jax.numpy
     t0, t1, _ = check_span(t_span)
-    packing = make_packing(y0, lanes=False)
+    packing = _packing(y0)
     data, impl = key_data(key)
     span = jnp.asarray(t1 - t0, packing.dtype)
     places = jnp.round((jnp.asarray(check_times(ts, t0, t1)) - t0) / (t1 - t0) * CELLS) / CELLS

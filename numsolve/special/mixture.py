@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from numsolve._core import arrays, checks, estimator, extras
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
+from numsolve._core.result import Status
 
 from ._expectation import Components, blocks, expectation_maximisation, logarithm, responsibilities
 from .vmf import vmf_sample
@@ -25,6 +27,9 @@ else:
     Base = estimator.base("DensityMixin")
 
 __all__ = ["VMFMixture"]
+
+#: A run that ends so is the last.
+ENDS = {Status.STOPPED, Status.TIME_LIMIT, Status.INTERRUPTED}
 
 
 class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
@@ -47,7 +52,8 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
     rng : int, Generator or None
         Where the starts come from (k-means++).
     maxiter, callback, progress, time_limit
-        As in every solver, for each run; 500 steps by default.
+        As in every solver; `maxiter` is for each run, 500 steps by default. A run that the callback, the time
+        limit or Ctrl-C ends is the last.
 
     Attributes
     ----------
@@ -152,8 +158,14 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         rows = rows[~missing] if missing.any() else rows
         if rows.shape[0] < K:
             raise ValueError(f"X must have n_components={K} rows that are not zero, got {rows.shape[0]}")
-        found = [expectation_maximisation(rows, K, most, tol, generator, limits) for _ in range(runs)]
+        found: list[Result] = []
+        for _ in range(runs):
+            found.append(expectation_maximisation(rows, K, most, tol, generator, limits))
+            if found[-1].status in ENDS:
+                break
         result = max(found, key=_likelihood)
+        if found[-1].status in ENDS:
+            result = replace(result, status=found[-1].status)
         self.result_ = result
         self.weights_, self.mu_, self.kappa_ = result.x
         return self

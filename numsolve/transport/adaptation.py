@@ -135,7 +135,7 @@ class DomainAdaptation(Base):  # type: ignore[misc,unused-ignore]
         Raises
         ------
         ValueError
-            If an argument has the wrong shape or range.
+            If an argument has the wrong shape or range, or `X` and `Xt` are frames of different columns.
 
         Warns
         -----
@@ -154,12 +154,16 @@ class DomainAdaptation(Base):  # type: ignore[misc,unused-ignore]
             )
             target = source
         else:
+            names = list(getattr(self, "feature_names_in_", ()))
+            columns = list(getattr(Xt, "columns", names))
+            if names and columns != names:
+                raise ValueError(f"Xt must have the columns of X, in their order: {names}, got {columns}")
             target = checks.array("Xt", Xt, ndim=2, shape=(None, source.shape[1]), dtype=float, empty=False)
         self.result_ = solve_sample(
             source, target, reg=reg, metric=self.metric, tol=self.tol, maxiter=self.maxiter,
             callback=self.callback, progress=self.progress, time_limit=self.time_limit,
         )  # fmt: skip
-        self.source_, self.target_ = source, target
+        self.source_, self.target_ = source.copy(), target.copy()  # what the caller does to his is his
         return self
 
     def fit_transform(self, X: ArrayLike, y: object = None, Xt: ArrayLike | None = None) -> Array:
@@ -217,11 +221,16 @@ def _means(X: Array, Y: Array, g: Array, reg: float, metric: Metric) -> Array:
     step = max(1, BLOCK // len(Y))
     for first in range(0, len(X), step):
         part = X[first : first + step]
-        if metric == "sqeuclidean":  # |x|^2 is the same for all j
-            weights = 2.0 * ((part - centre) @ near.T) - squares + g
-        else:
-            weights = g - _distances(part, Y, metric)
-        weights -= weights.max(axis=1, keepdims=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if metric == "sqeuclidean":  # |x|^2 is the same for all j
+                weights = 2.0 * ((part - centre) @ near.T) - squares + g
+            else:
+                weights = g - _distances(part, Y, metric)
+        top = weights.max(axis=1, keepdims=True)
+        if not np.isfinite(top).all():
+            row = first + int(np.flatnonzero(~np.isfinite(top))[0])
+            raise ValueError(f"X must have points of finite cost to those of the other domain, got row {row}")
+        weights -= top
         np.exp(weights / reg, out=weights)
         out[first : first + step] = weights @ Y / weights.sum(axis=1, keepdims=True)
     return out

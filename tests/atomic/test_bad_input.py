@@ -302,6 +302,8 @@ BAD = {
         r"n_down must be at most 1e\+200 everywhere",
     ),
     "density complex": (vwn_lda, {"n": [1j]}, TypeError, "n is complex"),
+    "no atoms": (solve_atoms, {"specs": None}, TypeError, "specs must be an iterable of atoms, got NoneType"),
+    "an atom alone": (solve_atoms, {"specs": "He"}, TypeError, "specs must be an iterable of atoms, got str"),
     "radius 0": (thomas_fermi_potential, {"r": [0.0], "Z": 1}, ValueError, "r must be positive"),
     "hydrogen n 0": (hydrogenic_energy, {"Z": 1, "n": 0}, ValueError, "n must be an integer at least 1"),
     "hydrogen l": (hydrogenic_energy, {"Z": 1, "n": 1, "l": 1}, ValueError, "l must be .* at most 0"),

@@ -82,6 +82,16 @@ def test_shapes_are_kept():
     assert np.ndim(vwn_lda(1.0)[0]) == 0
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("Z", [1e-200, 1.0, 1e300])
+def test_thomas_fermi_is_between_one_charge_and_all_at_any_size(Z):
+    r = np.array([1e-5, 25.0, 1e90])
+    charge = -r * thomas_fermi_potential(r, Z)
+    assert (charge >= min(Z, 1.0) * (1 - 1e-9)).all()
+    assert (charge <= max(Z, 1.0) * 1.01).all()
+    assert thomas_fermi_potential([5e-324], 1.0) == -np.inf
+
+
 def test_thomas_fermi_sees_the_nucleus_inside_and_one_charge_outside():
     r = np.array([1e-7, 60.0])
     assert_allclose(-r * thomas_fermi_potential(r, 50), [50, 1], rtol=1e-3)

@@ -50,6 +50,7 @@ def test_a_problem_is_refused(settings, error, message):
         (sp.csr_array(np.ones((1, 3))), X0, {}, TypeError, "theta0"),
         (np.array([1, 2, 3]), X0, {}, TypeError, "theta0"),
         ([np.nan, 0.0, 0.0], X0, {}, ValueError, "theta0"),
+        ([[1.0], [1.0, 2.0]], X0, {}, ValueError, "theta0 is not a rectangular array"),
         (THETA, np.full(10, np.inf), {}, ValueError, "x0"),
         (THETA, np.zeros(10, complex), {}, TypeError, "x0"),
         (THETA, X0, {"method": "adam"}, ValueError, "method"),
@@ -74,6 +75,8 @@ def test_a_call_is_refused(theta, x, settings, error, message):
 
 
 def test_arrays_of_the_wrong_shape_are_refused():
+    with pytest.raises(ValueError, match=r"must return shape \(1,\), as x0 says, got \(10,\)"):
+        bilevel.hypergradient(QUADRATIC, THETA, X0[:1])
     with pytest.raises(ValueError, match="lower_hvp must return shape"):
         bilevel.minimize_bilevel(changed(lower_hvp=lambda x, t, v: v[:3]), THETA, X0)
 

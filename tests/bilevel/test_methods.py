@@ -258,3 +258,23 @@ def test_a_warm_start_from_a_result_costs_little():
     again = bilevel.minimize_bilevel(QUADRATIC, first.theta, first.x, tol=1e-5)
     assert again.nit == 0
     assert again.cost < 0.3 * first.cost
+
+
+@pytest.mark.parametrize("method", ["qn", "maid", "hoag", "penalty"])
+def test_numbers_whose_squares_overflow_are_measured(method):
+    """x* = theta / 1e160: each norm is a float, its square is none."""
+    size, target = 1e160, np.ones(3)
+    problem = bilevel.BilevelProblem(
+        lambda x, t: 0.5 * (x - target) @ (x - target),
+        lambda x, t: 0.5 * (x - t / size) @ (x - t / size),
+        upper_grad=lambda x, t: (x - target, None),
+        lower_grad=lambda x, t: x - t / size,
+        lower_hvp=lambda x, t, v: v,
+        lower_cross_vjp=lambda x, t, q: -q / size,
+        lower_grad_theta=lambda x, t: (t / size - x) / size,
+        mu=1.0,
+        L=1.0,
+    )
+    result = bilevel.minimize_bilevel(problem, np.full(3, size), np.zeros(3), method=method, tol=1e-12)
+    assert result.success
+    assert_allclose(result.x, target, rtol=1e-6)

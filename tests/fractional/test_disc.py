@@ -48,6 +48,15 @@ def test_powers_of_the_distance(alpha, p, reaction):
     assert error < r.error_estimate < 1e-4
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("reaction", [None, 7.0])
+@pytest.mark.parametrize("factor", [1e-300, 1e300])
+def test_the_solution_is_proportional_to_f_at_any_size(factor, reaction):
+    one, other = (solve_riesz_disc(f, 1.5, n=16, reaction=reaction) for f in (1.0, factor))
+    assert other.status is one.status
+    assert_allclose(other(*POINTS) / factor, one(*POINTS), rtol=1e-12)
+
+
 @pytest.mark.parametrize("m", [0, 1, 2])
 def test_bessel_functions_for_alpha_two(m):
     """``-Laplacian u + s^2 u = r^m cos(m phi)``: ``(r^m - I_m(s r) / I_m(s)) cos(m phi) / s^2``."""

@@ -98,6 +98,18 @@ BAD = {
         "A must be symmetric, got entries that differ by 4",
         (CG, SSOR_CG),
     ),
+    "not square, checked": (
+        {"A": laplacian(3).toarray()[:8], "check": "symmetric"},
+        ValueError,
+        r"A must be a square matrix, got shape \(8, 9\)",
+        (CG, SSOR_CG),
+    ),
+    "of words, checked": (
+        {"A": np.full((9, 9), "a"), "check": "symmetric"},
+        TypeError,
+        "A has dtype <U1",
+        (CG, SSOR_CG),
+    ),
     "rtol negative": ({"rtol": -1e-9}, ValueError, "rtol must be a finite number at least 0, got -1e-09"),
     "rtol nan": ({"rtol": NAN}, ValueError, "rtol must be a finite number at least 0"),
     "atol a word": ({"atol": "small"}, TypeError, "atol must be a real number"),

@@ -13,7 +13,7 @@ jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
 from numsolve import PrecisionWarning, neural_ode
-from numsolve.neural_ode import heuristics, odesolve, sdesolve
+from numsolve.neural_ode import brownian_path, heuristics, odesolve, sdesolve
 
 Y = np.ones(2)
 SPAN = (0.0, 1.0)
@@ -125,6 +125,16 @@ BAD = {
         "g must return shape",
     ),
     "kind of noise": (lambda: noisy(noise="general"), ValueError, "noise must be one of 'diagonal'"),
+    "noise of half precision": (
+        lambda: sdesolve(f, f, np.ones(2, np.float16), SPAN, key=KEY),
+        TypeError,
+        "y0 has dtype float16, .* give float32",
+    ),
+    "a path of half precision": (
+        lambda: brownian_path(KEY, np.ones(2, np.float16), SPAN, [0.5]),
+        TypeError,
+        "y0 has dtype float16",
+    ),
     "backwards noise": (lambda: sdesolve(f, f, Y, (1.0, 0.0), key=KEY), ValueError, "t_span must grow"),
     "Euler without a step": (lambda: noisy(method="euler"), ValueError, "fixed steps need h0"),
     "Euler below the grid": (

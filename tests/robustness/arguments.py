@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import fractions
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +47,11 @@ class Draw:
         form = self.pick("dense", "csr", "csc", "coo", "bsr", "dia", "lil", "dok", "csr_matrix")
         if form == "dense" or A.ndim != 2:
             return A
-        return sp.csr_matrix(A) if form == "csr_matrix" else sp.coo_array(A).asformat(form)
+        if form == "csr_matrix":
+            return sp.csr_matrix(A)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sp.SparseEfficiencyWarning)  # many diagonals
+            return sp.coo_array(A).asformat(form)
 
 
 # -- the same numbers in another dress ---------------------------------------------------------------

@@ -328,7 +328,9 @@ def _passage(name: str):
 
     def make(d: Draw) -> Call:
         t = d.pick(0.1, 1.0, 1e-3, np.array([0.1, 1.0]), 1e3)
-        return Call(getattr(fractional, name), (d.pick(1.5, 2.0, 1.0, 0.8), t), _flight(d), judge)
+        settings = _flight(d)
+        alpha = 1.5 if "weights" in settings else d.pick(1.5, 2.0, 1.0, 0.8)
+        return Call(getattr(fractional, name), (alpha, t), settings, judge)
 
     return make
 

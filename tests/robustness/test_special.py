@@ -163,7 +163,7 @@ def matern_log_det(d: Draw) -> Call:
 def _log_norm(dim: float, kappa: float) -> float:
     """Of exp(kappa mu.x) on the sphere: minus the logarithm of its integral."""
     half = dim / 2
-    if kappa == 0:
+    if kappa < 1e-100:
         return float(ss.gammaln(half) - math.log(2) - half * math.log(math.pi))
     return (half - 1) * math.log(kappa) - half * math.log(2 * math.pi) - _bessel("log_iv", half - 1, kappa)
 

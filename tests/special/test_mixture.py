@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 import numsolve
-from numsolve import special
+from numsolve import Status, special
 
 pytest.importorskip("sklearn", minversion="1.6")
 
@@ -165,6 +166,24 @@ def test_one_that_does_not_converge_warns_and_keeps_what_it_reached():
         mixture = special.VMFMixture(4, rng=0, tol=0.0, maxiter=3).fit(X)
     assert mixture.result_.nit == 3
     assert not mixture.result_.success
+    assert math.isfinite(mixture.score(X))
+
+
+@pytest.mark.parametrize("status", [Status.STOPPED, Status.INTERRUPTED])
+def test_an_end_from_outside_ends_all_starts(status):
+    X, _ = directions(4, (50, 50), (5.0, 5.0))
+    steps = []
+
+    def callback(intermediate_result):
+        steps.append(intermediate_result.nit)
+        if len(steps) == 7 and status is Status.INTERRUPTED:
+            signal.raise_signal(signal.SIGINT)
+        return len(steps) == 7
+
+    with pytest.warns(numsolve.ConvergenceWarning):
+        mixture = special.VMFMixture(2, rng=0, tol=0.0, maxiter=5, n_init=9, callback=callback).fit(X)
+    assert len(steps) == 7
+    assert mixture.result_.status is status
     assert math.isfinite(mixture.score(X))
 
 

@@ -84,7 +84,7 @@ def test_without_a_target_it_warns():
     X, _ = domains(20)
     with pytest.warns(UserWarning, match="Xt, the target data, is not given"):
         model = transport.DomainAdaptation().fit(X)
-    assert model.target_ is model.source_
+    assert np.array_equal(model.target_, model.source_)
 
 
 def test_one_that_does_not_converge_warns():
@@ -113,6 +113,37 @@ def test_bad_input_is_refused(settings, data, error, message):
     X, Y = domains(10, 12)
     with pytest.raises(error, match=message):
         transport.DomainAdaptation(**settings).fit(**{"X": X, "Xt": Y, **data})
+
+
+@pytest.mark.parametrize(
+    ("metric", "point"),
+    [("cosine", [0.0, 0.0]), ("euclidean", [1e200, 0.0]), ("sqeuclidean", [1e308, -1e308])],
+)
+def test_a_new_point_without_finite_costs_is_refused(metric, point):
+    X, Y = domains()
+    model = transport.DomainAdaptation(metric=metric).fit(X, Xt=Y)
+    for move in (model.transform, model.inverse_transform):
+        with pytest.raises(ValueError, match="X must have points of finite cost .* got row 1"):
+            move(np.array([[1.0, 1.0], point]))
+
+
+def test_the_map_stays_where_the_caller_reuses_his_arrays():
+    X, Y = domains()
+    mine, other = X.copy(), Y.copy()
+    model = transport.DomainAdaptation().fit(mine, Xt=other)
+    before = model.transform(X), model.inverse_transform(Y)
+    mine *= 0.0
+    other *= 0.0
+    assert np.array_equal(model.transform(X), before[0])
+    assert np.array_equal(model.inverse_transform(Y), before[1])
+
+
+def test_frames_of_other_columns_are_refused():
+    pandas = pytest.importorskip("pandas")
+    X, Y = (pandas.DataFrame(x, columns=["a", "b"]) for x in domains())
+    transport.DomainAdaptation().fit(X, Xt=Y)
+    with pytest.raises(ValueError, match=r"Xt must have the columns of X, .* got \['b', 'a'\]"):
+        transport.DomainAdaptation().fit(X, Xt=Y[["b", "a"]])
 
 
 def test_pots_words_are_answered_with_ours():

@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 UNKNOWN, WALL, OPEN = 0, 1, 2
 
 
-def checked_flags(flags: ArrayLike) -> Array:
-    """Check the flags; a copy of one byte each."""
-    checks.refuse_masked("flags", flags)
+def checked_flags(flags: ArrayLike, name: str = "flags") -> Array:
+    """Check the flags, which the caller calls `name`; a copy of one byte each."""
+    checks.refuse_masked(name, flags)
     if isinstance(flags, list | tuple):
         try:
             flags = np.asarray(flags)
         except ValueError as error:
-            raise ValueError(f"flags must have rows of one length: {error}") from None
+            raise ValueError(f"{name} must have rows of one length: {error}") from None
     if isinstance(flags, np.matrix):
-        raise TypeError("flags is a numpy.matrix; give an array: numpy.asarray(flags)")
-    xp = arrays.array_namespace(flags=flags)
+        raise TypeError(f"{name} is a numpy.matrix; give an array: numpy.asarray({name})")
+    xp = arrays.array_namespace(**{name: flags})
     if not arrays.is_numpy(xp):
-        raise TypeError(f"flags is a {arrays.namespace_name(xp)} array; a NumPy array is wanted")
+        raise TypeError(f"{name} is a {arrays.namespace_name(xp)} array; a NumPy array is wanted")
     given = np.asarray(flags)
     if given.dtype.kind not in "iub":
-        raise TypeError(f"flags must be an array of integers, got dtype {given.dtype}")
+        raise TypeError(f"{name} must be an array of integers, got dtype {given.dtype}")
     if given.ndim not in {2, 3}:
-        raise ValueError(f"flags must be 2-D or 3-D, got an array of shape {given.shape}")
+        raise ValueError(f"{name} must be 2-D or 3-D, got an array of shape {given.shape}")
     small = given.astype(np.int8)
     if given.size and not (given.min() >= 0 and given.max() <= OPEN):
         bad = (given < 0) | (given > OPEN)
         where = tuple(int(k) for k in np.argwhere(bad)[0])
         raise ValueError(
-            f"flags must hold 0 (unknown), 1 (wall) or 2 (open), got {given[where]} at index {where}"
+            f"{name} must hold 0 (unknown), 1 (wall) or 2 (open), got {given[where]} at index {where}"
         )
     small.flags.writeable = False
     return small

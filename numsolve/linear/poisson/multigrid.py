@@ -267,7 +267,7 @@ def poisson_multigrid(
     True
     """
     if not isinstance(problem, GridPoisson):
-        problem = GridPoisson(problem)
+        problem = GridPoisson(checked_flags(problem, "problem"))
     n_smooth = checks.integer("n_smooth", n_smooth, low=1, high=MOST_SWEEPS)
     coarse_size = checks.integer("coarse_size", coarse_size, low=1, high=5000)
     dtype_name = checks.choice("dtype", dtype, DTYPES)

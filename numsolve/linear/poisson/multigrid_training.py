@@ -16,6 +16,7 @@ that solve, in their own precision.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +31,6 @@ from .multigrid import MOST_LEARNED, MOST_SWEEPS, PoissonMultigrid
 from .problems import random_obstacles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numsolve._core.typing import Array, ArrayLike, Callback, RandomState
 
 #: Grids that are made where none are given, and their size in two and in three dimensions.
@@ -105,6 +104,8 @@ def train_multigrid(
     rng = checks.generator(rng)
     if grids is None:
         grids = [random_obstacles((SIZES[ndim],) * ndim, rng=rng) for _ in range(N_GRIDS)]
+    if not isinstance(grids, Iterable):
+        raise TypeError(f"grids must be an iterable of flags, got {type(grids).__name__}")
     problems = [GridPoisson(flags) for flags in grids]
     if not problems or any(p.ndim_grid != ndim or p.n == 0 for p in problems):
         raise ValueError(

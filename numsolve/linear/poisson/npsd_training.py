@@ -11,6 +11,7 @@ on about a hundred grids, with 800 samples of 1600 Ritz vectors each and batches
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,6 +107,8 @@ def train_npsd(
     lr, rng = checks.real("lr", lr, low=0.0, open_low=True), checks.generator(rng)
     if grids is None:
         grids = [random_obstacles((SIZES[ndim],) * ndim, 1 + k, rng=rng) for k in range(N_GRIDS)]
+    if not isinstance(grids, Iterable):
+        raise TypeError(f"grids must be an iterable of flags, got {type(grids).__name__}")
     problems = [GridPoisson(flags) for flags in grids]
     if not problems or len({p.grid_shape for p in problems}) > 1:
         raise ValueError(f"grids must be flags of one shape, got {[p.grid_shape for p in problems]}")

@@ -24,7 +24,7 @@ from numsolve._core.extras import require
 from numsolve._core.limits import Limits
 
 from ._fit import fit, shuffled
-from ._given import UNKNOWN
+from ._given import UNKNOWN, checked_flags
 from .grid import GridPoisson
 from .network import DCDMNet, in_jax
 
@@ -197,7 +197,7 @@ def train_dcdm(
     """
     limits = Limits(maxiter, time_limit, callback, progress)
     if not isinstance(problem, GridPoisson):
-        problem = GridPoisson(problem)
+        problem = GridPoisson(checked_flags(problem, "problem"))
     n_samples = checks.integer("n_samples", n_samples, low=2)
     batch, lr = checks.integer("batch", batch, low=1), checks.real("lr", lr, low=0.0, open_low=True)
     rng = checks.generator(rng)

@@ -94,6 +94,7 @@ class Automatic:
             again, self._last = look.number == self._last, look.number
             if again and system.x0 is not None and (solved := at_once(system, system.x0.copy(), **loop)):
                 tuner.index = None
+                self._looker.uncount()
                 return replace(solved, method=SOLVED, reason="it meets the tolerance"), None, context
             going = self._methods.going(tuner.arms, look)
             tuner.suggest(Known(look, system.b.size // n, rtol, context, going))
@@ -146,10 +147,10 @@ class Automatic:
             cut = np.isin(result.status, [Status.TIME_LIMIT.value]).all()
             reason = f"{tuner.arms[tuner.index]} {'took too long' if cut else 'failed'}"
             again = replace(again, nit=again.nit + result.nit)
-            if cut and paid < tuner.budget:  # by the clock on the wall: other processes used the processor
+            usual = tuner.budget / PATIENCE
+            if cut and paid < usual:  # by the clock on the wall: other processes used the processor
                 cost = None
             elif cut:  # where the leader takes longer than usual, too, the system was harder than usual
-                usual = tuner.budget / PATIENCE
                 cost = 1.5 * max(paid * min(1.0, usual / max(more, 1e-9)), usual)
             else:
                 cost = FAILED * max(cost or 0.0, paid) + more

@@ -42,7 +42,7 @@ class Look(NamedTuple):
     width: int
     #: of the matrices seen so far; the same again has the same number
     number: int
-    #: systems that one matrix has, as far as one knows
+    #: systems to solve that one matrix has, as far as one knows
     systems: float
 
     @property
@@ -119,6 +119,10 @@ class Looker:
             systems=1 / max(self._news, 0.01),
         )
         return self._last
+
+    def uncount(self) -> None:
+        """Take back that the last matrix came again: its system was the last one, and cost nothing."""
+        self._news /= 1 - NEWS
 
     def _same_pattern(self, A: Matrix) -> bool:
         same = A.indices is self._indices and A.indptr is self._indptr

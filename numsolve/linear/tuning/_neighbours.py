@@ -209,8 +209,9 @@ class Neighbours(Tuner):
         leader, level = table.leader, table.level
         if leader < 0:
             return int(np.argmin(table.alone)), "it is expected to be the cheapest"
-        if math.isnan(level) or table.plays[leader] < 2:
-            return leader, "it was the cheapest so far"  # the first system has no start, and may be cold
+        # The first system has no start, and may be cold; but not so much.
+        if math.isnan(level) or (table.plays[leader] < 2 and not self._disappoints(table)):
+            return leader, "it was the cheapest so far"
         # Factors of a matrix of another kind are no use.
         going = {i: seconds for i, seconds in going.items() if math.isfinite(table.expected[i])}
         if going:
@@ -227,6 +228,13 @@ class Neighbours(Tuner):
             return leader, "it was the cheapest so far"
         self.budget = PATIENCE * math.exp(min(level, 50.0))
         return trial, "it was tried beside the cheapest so far"
+
+    def _disappoints(self, table: _Table) -> bool:
+        """Whether the leader cost far more than an arm of a family that was not played should."""
+        new = np.ones(len(self.arms), dtype=bool)
+        for family in self._families:
+            new[family] = not table.plays[family].any()
+        return bool(table.level - FAR > table.alone[new].min(initial=np.inf))
 
     def _trial(self, table: _Table) -> int:
         """The arm that may be better than the leader, at a cost that may be paid, or -1."""

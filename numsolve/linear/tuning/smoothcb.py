@@ -225,7 +225,7 @@ class SmoothCB(Contextual):
         """Learn the scale of the context, and the model from the whole history."""
         contexts, targets = np.array(self._contexts), np.array(self._targets)
         rounds = targets.size
-        if self.context_range is None and rounds and contexts.min() < contexts.max():
+        if self.context_range is None and rounds:
             self._knots, self._levels = ranks(contexts)
         self._mean = float(targets.mean()) if rounds else 0.0
         self._cov[:], self._theta[:] = np.diag(self._prior**2), 0.0
@@ -242,7 +242,7 @@ class SmoothCB(Contextual):
         if self.context_range is not None:
             return True
         if self._knots.size < 2:
-            return False
+            return self._outside == 0  # one context, so far
         knots, levels = ranks(np.array(self._contexts))
         return bool(np.abs(np.interp(knots, self._knots, self._levels) - levels).max() < SETTLED)
 
@@ -257,6 +257,8 @@ def ranks(contexts: Array) -> tuple[Array, Array]:
     knots = np.unique(np.quantile(contexts, np.linspace(0, 1, KNOTS)))
     ordered = np.sort(contexts)
     below = np.searchsorted(ordered, knots, "left") + np.searchsorted(ordered, knots, "right")
+    if knots.size < 2:
+        return knots, np.zeros(knots.size)
     return knots, 2 * (below - below[0]) / (below[-1] - below[0]) - 1
 
 

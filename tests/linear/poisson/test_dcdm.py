@@ -174,6 +174,8 @@ def test_other_array_libraries_give_the_same_iterates():
         (lambda: linear.dcdm(A, B, 3), TypeError, "predictor must be callable"),
         (lambda: linear.dcdm(A, B[:5], lambda v: v), ValueError, "b must have shape"),
         (lambda: linear.dcdm(A[:5], B, lambda v: v), ValueError, "square"),
+        (lambda: linear.dcdm(A * np.nan, B, lambda v: v), ValueError, "A must hold finite numbers"),
+        (lambda: linear.dcdm(np.full((3, 3), np.inf), B[:3], lambda v: v), ValueError, "A must hold finite"),
         (lambda: linear.dcdm(A, B * np.nan, lambda v: v), ValueError, "finite"),
         (lambda: linear.dcdm(A, B, lambda v: v, n_orth=-1), ValueError, "n_orth"),
         (lambda: linear.dcdm(A, B, lambda v: v, recompute_every=0), ValueError, "recompute_every"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,8 @@ import scipy.sparse as sp
 from scipy.linalg import solveh_banded
 
 from numsolve import ConvergenceWarning, Status, linear
+from numsolve._core.limits import Limits
+from numsolve.linear._system import System
 from numsolve.linear.problems import laplacian
 from numsolve.linear.tuning import _arms, _block, _complete
 from numsolve.linear.tuning._life import Life
@@ -408,6 +411,50 @@ def test_the_same_system_again_teaches_nothing():
     assert again.nit == 0
     assert again.x is not first.x
     assert len(solver.history) == before
+
+
+@pytest.mark.usefixtures("superlu")
+def test_a_system_that_is_solved_already_is_no_use_for_factors():
+    """Where each system comes three times, its factors serve once: one table, as where it comes once."""
+    solver = linear.TunedSolver("auto", rtol=RTOL)
+    for t in range(12):
+        A = sp.csr_array(GRID + (0.1 + 0.01 * (t // 3)) * sp.eye_array(400))
+        assert (solver(A, B[:, t // 3]).method == "the start") == (t % 3 > 0)
+    assert [key[-2] for key in solver.tuner._tables] == [0]
+    looker = Looker()
+    for t in range(12):
+        look = looker.at(GRID * (1.0 + t // 3), check_finite=True)
+    assert look.systems > 2
+
+
+def test_a_leader_that_disappoints_is_not_played_again():
+    """The first system may be cold; but where it took far more than another method should, that is next."""
+    system = known(laplacian(40))
+    for factor, again in ((2.0, True), (100.0, False)):
+        tuner = Neighbours(_arms.ARMS)
+        tuner.suggest(system)
+        first = tuner.index
+        tuner.observe(factor * np.exp(_arms.expected(_arms.ARMS, system)[first]))
+        tuner.suggest(system)
+        assert (tuner.index == first) == again
+        assert again or tuner.arms[tuner.index][0] != tuner.arms[first][0]
+
+
+@pytest.mark.parametrize(("paid", "cost"), [(0.9, None), (1.2, 1.8), (2.0, 3.0)])
+def test_a_trial_that_is_cut_off_has_lost_if_it_took_longer_than_the_leader(paid, cost, monkeypatch):
+    """Seconds on the wall cut it off; those of the processor say whether it lost (here in milliseconds)."""
+    solver = linear.TunedSolver("auto", rtol=RTOL)
+    automatic, system = solver._automatic, System.make(GRID, B[:, 0], None, check_finite=False)
+    tuner = automatic.tuner
+    tuner.suggest(known(GRID))
+    tuner.budget = 1.5e-3  # the leader takes 1 ms
+    good = linear.cg(GRID, B[:, 0], rtol=RTOL)
+    runs = iter([(replace(good, status=Status.TIME_LIMIT), 1e-3 * paid, 1e-3 * paid), (good, 1e-3, 1e-3)])
+    monkeypatch.setattr(automatic._methods, "solve", lambda *_, **__: next(runs))
+    found = automatic._solve(tuner.arms[tuner.index], known(GRID).look, system, Limits())
+    assert found[0].success
+    assert found[1] == (None if cost is None else pytest.approx(1e-3 * cost))
+    assert found[2] == pytest.approx(1e-3 * (paid + 1))
 
 
 def test_trials_cost_a_bounded_share():

@@ -237,6 +237,24 @@ def test_a_monotone_change_of_the_context_changes_nothing():
     assert np.mean(picks(lambda z: z) == picks(lambda z: np.exp(3 * z))) > 0.8
 
 
+@pytest.mark.parametrize("context", [0.0, -7.5])
+def test_one_context_is_learned_once(context, monkeypatch):
+    """The history is followed again for a scale that has changed; that of a single context does not."""
+    learned = []
+    relearn = linear.SmoothCB._relearn
+    monkeypatch.setattr(linear.SmoothCB, "_relearn", lambda self: (learned.append(1), relearn(self)))
+    t = linear.SmoothCB(["words", "for", "arms"], rng=0)
+    for _ in range(200):
+        t.suggest(context)
+        t.observe(20.0)
+    assert len(learned) <= 3
+    for change in (1.0, -1.0, 1.0, -1.0):
+        t.suggest(context + change)
+        t.observe(20.0)
+    assert t._scaled(context - 1.0) == -1.0
+    assert t._scaled(context + 1.0) == 1.0
+
+
 def test_a_model_that_is_wrong_is_left_again():
     """The costs change altogether after 500 rounds; exploration and forgetting find out."""
     t, rng = linear.SmoothCB(ARMS, discount=0.9999, rng=0), np.random.default_rng(0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from stop import Judgement, Stop, canvas, quietly
 
 from numsolve import special
+from stop import Judgement, Stop, canvas, quietly
 
 SIDE = 32
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from stop import Judgement, Stop, canvas
 
 from numsolve import sketch
+from stop import Judgement, Stop, canvas
 
 REACH = 5
 

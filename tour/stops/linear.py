@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from stop import Judgement, Stop, canvas
 
 from numsolve import linear
+from stop import Judgement, Stop, canvas
 
 
 def load() -> dict[str, Any]:

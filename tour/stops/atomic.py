@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from stop import Judgement, Stop, canvas
 
 from numsolve import atomic
+from stop import Judgement, Stop, canvas
 
 #: total energy of iron (Ha) in the local density approximation by dftatom (Čertík, Pask,
 #: Vackář, Comput. Phys. Commun. 184, 1777, 2013); NIST's table has its first six decimals

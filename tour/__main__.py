@@ -1,4 +1,4 @@
-"""A tour of numsolve: ``python examples/tour``.
+"""A tour of numsolve: ``python tour``.
 
 Every area solves a problem on real data. What was solved, how accurately, and how fast beside the usual
 tool stands on one page that needs no network.
@@ -18,7 +18,7 @@ from stop import AREAS
 
 def main(arguments: list[str] | None = None) -> int:
     """Visit the stops, write the page, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python examples/tour", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python tour", description=__doc__)
     parser.add_argument(
         "--columns",
         nargs="+",

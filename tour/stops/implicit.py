@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from stop import Judgement, Stop, canvas
 
 from numsolve import implicit
+from stop import Judgement, Stop, canvas
 
 MODEL = LogisticRegression(solver="newton-cholesky", tol=1e-12, max_iter=100)
 

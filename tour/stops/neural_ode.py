@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize
-from stop import Judgement, Stop, canvas
 
 from numsolve import neural_ode
+from stop import Judgement, Stop, canvas
 
 jax.config.update("jax_enable_x64", True)
 

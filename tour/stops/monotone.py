@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from stop import Judgement, Stop, canvas
 
 from numsolve import monotone
+from stop import Judgement, Stop, canvas
 
 DISCOUNT, SURE = 0.9, 0.85
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))

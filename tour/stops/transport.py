@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from stop import Judgement, Stop, canvas
 
 from numsolve import transport
+from stop import Judgement, Stop, canvas
 
 POINTS = 800
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from stop import Judgement, Stop, canvas
 
 from numsolve import fractional
+from stop import Judgement, Stop, canvas
 
 #: Published eigenvalues of (-Delta)^(1/2) on (-1, 1): T. Kulczycki, M. Kwaśnicki,
 #: J. Małecki, A. Stós, Proc. London Math. Soc. 101, 589 (2010)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from stop import Judgement, Stop, canvas, quietly
 
 from numsolve import bilevel
+from stop import Judgement, Stop, canvas, quietly
 
 
 def load() -> dict[str, Any]:
