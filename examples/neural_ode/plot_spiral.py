@@ -1,5 +1,5 @@
 """
-A spiral learnt from its path, with and without noise
+A spiral learned from its path, with and without noise
 =====================================================
 
 A network learns the right-hand side of a spiral from thirty points on one path. Here

@@ -163,7 +163,7 @@ class DomainAdaptation(Base):  # type: ignore[misc,unused-ignore]
             source, target, reg=reg, metric=self.metric, tol=self.tol, maxiter=self.maxiter,
             callback=self.callback, progress=self.progress, time_limit=self.time_limit,
         )  # fmt: skip
-        self.source_, self.target_ = source.copy(), target.copy()  # what the caller does to his is his
+        self.source_, self.target_ = source.copy(), target.copy()  # the caller may reuse the given ones
         return self
 
     def fit_transform(self, X: ArrayLike, y: object = None, Xt: ArrayLike | None = None) -> Array:

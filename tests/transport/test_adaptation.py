@@ -127,7 +127,7 @@ def test_a_new_point_without_finite_costs_is_refused(metric, point):
             move(np.array([[1.0, 1.0], point]))
 
 
-def test_the_map_stays_where_the_caller_reuses_his_arrays():
+def test_the_map_stays_where_the_caller_reuses_the_arrays():
     X, Y = domains()
     mine, other = X.copy(), Y.copy()
     model = transport.DomainAdaptation().fit(mine, Xt=other)
