@@ -2,7 +2,7 @@
 A dictionary for a task
 =======================
 
-Sparse coding writes each sample as a combination of a few atoms. A small dictionary that was learnt to
+Sparse coding writes each sample as a combination of a few atoms. A small dictionary that was learned to
 reconstruct the samples is not the best one to classify them; here it has two atoms for thirty features. (With
 six atoms a good reconstruction separates the classes too, and there is nothing to gain.) This page improves
 the dictionary by the gradient of the classification loss, through the solver of the sparse coding problem.
@@ -73,7 +73,7 @@ def codes(dictionary, samples):
 
 # %%
 # A logistic regression with an l2 penalty on the codes: first with the dictionary that reconstructs best,
-# then with both learnt for the task. Both start from the same dictionary and have the same penalty.
+# then with both learned for the task. Both start from the same dictionary and have the same penalty.
 
 
 def unpack(parameters):

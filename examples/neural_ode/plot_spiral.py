@@ -1,6 +1,6 @@
 """
-A spiral learnt from its path, with and without noise
-=====================================================
+A spiral learned from its path, with and without noise
+======================================================
 
 A network learns the right-hand side of a spiral from thirty points on one path. Here
 the path is the data, so a penalty on the solver's errors has a price: the fit. At the

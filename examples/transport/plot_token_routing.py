@@ -16,7 +16,7 @@ from numsolve import transport
 
 # %%
 # A batch of 256 made-up tokens: they belong to topics, some of which are frequent. Sixteen experts have
-# learnt directions close to the topics. Affinities are cosines.
+# learned directions close to the topics. Affinities are cosines.
 
 rng = np.random.default_rng(4)
 n, m, d, topics = 256, 16, 64, 12

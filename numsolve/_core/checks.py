@@ -182,8 +182,8 @@ def array(
     if low > -math.inf and math.prod(x.shape):
         least = float(xp.min(x))
         if least < low:
-            where = _position(_first(xp, x < low))
-            raise ValueError(f"{name} must be at least {low:g} everywhere, got {least:g} (first at {where})")
+            where = f" everywhere, got {least:g} (first at {_position(_first(xp, x < low))})"
+            raise ValueError(f"{name} must be at least {low:g}" + (where if x.ndim else f", got {least:g}"))
     return x
 
 
@@ -200,7 +200,8 @@ def finite(name: str, x: Any, *, xp: Any = np, allow_inf: bool = False) -> None:
         where = _first(xp, ~good)
         got = float(x[where]) if where else float(x)
         wanted = "numbers or +inf" if allow_inf else "finite numbers"
-        raise ValueError(f"{name} must hold {wanted}, got {got} at {_position(where)}")
+        place = f" at {_position(where)}" if where else ""
+        raise ValueError(f"{name} must hold {wanted}, got {got}{place}")
 
 
 def refuse_masked(name: str, value: Any) -> None:

@@ -35,7 +35,7 @@ def answers(**ours: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 if unknown in ours:
                     word = ours[unknown]
                     raise TypeError(
-                        f"{function.__name__}() has no argument {unknown!r}: "
+                        f"{function.__qualname__}() has no argument {unknown!r}: "
                         + (word if " " in word else f"it is called {word!r} here")
                     )
             return function(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""What the user lets a run cost, and how he watches it: packed once in the public function, passed whole."""
+"""What a run may cost, and how it is watched: packed once in the public function, passed whole."""
 
 from __future__ import annotations
 

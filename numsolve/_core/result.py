@@ -212,7 +212,7 @@ class Result:
 
 
 def deliver(result: Result) -> None:
-    """Warn the caller of a failed solve, at the line of his that called numsolve."""
+    """Warn of a failed solve, at the caller's own line."""
     import numpy as np
 
     single = _single(result.status)

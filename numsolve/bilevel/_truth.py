@@ -1,4 +1,4 @@
-"""Whether the caller's derivatives are those of his functions: looked at once, by differences, at the start.
+"""Whether derivatives are those of their functions: looked at once, by differences, at the start.
 
 Central differences along one random direction, with three steps; a derivative counts as wrong if none of them
 agrees with it. A lower problem without a known mu is also asked for a direction without curvature, by a few

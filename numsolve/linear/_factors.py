@@ -156,7 +156,7 @@ def _restored(kind: type[Factored], state: dict[str, Any]) -> Factored:
 
 
 def _own(A: Matrix) -> Matrix:
-    """A canonical matrix; what the caller writes into his own does not reach its pattern."""
+    """A canonical matrix; what the caller writes into the given one does not reach its pattern."""
     xp = arrays.array_namespace(A=A)
     if not arrays.is_numpy(xp):
         raise TypeError(f"A is of {arrays.namespace_name(xp)}; a NumPy or SciPy matrix is wanted")

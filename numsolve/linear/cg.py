@@ -269,7 +269,7 @@ def _rounding(xp: Namespace, A: Matrix, b: Array, x: Array) -> float:
     if not arrays.is_numpy(xp) or (arrays.is_operator(A) and not arrays.is_sparse(A)):
         return half * 2 * size
     with np.errstate(over="ignore", invalid="ignore"):
-        terms = abs(A if hasattr(A, "dtype") else _of_lists("A", A)) @ abs(x) + abs(b)
+        terms = abs(A if arrays.is_sparse(A) else _of_lists("A", A)) @ abs(x) + abs(b)
         return half * arrays.norm(np, terms)
 
 

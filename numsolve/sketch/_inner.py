@@ -243,7 +243,7 @@ class Minres(Inner):
         self.preconditioner = preconditioner
 
     def at(self, x: Array) -> None:
-        """Let the user make his P^-1 for this iterate."""
+        """Let the user make P^-1 for this iterate."""
         self.inverse = None if self.preconditioner is None else self.preconditioner(x)
 
     def solve(self, b: Array, dw: float, dc: float, rtol: float) -> Step:

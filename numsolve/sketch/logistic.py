@@ -15,6 +15,7 @@ from scipy import sparse as sp
 from scipy.special import expit, log_expit
 
 from numsolve._core import arrays, checks, estimator, extras
+from numsolve._core.foreign import answers
 
 from .minimize import minimize
 
@@ -99,6 +100,7 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
     result_: SketchResult
     n_features_in_: int
 
+    @answers(max_iter="maxiter")
     def __init__(
         self,
         C: float = 1.0,

@@ -61,7 +61,8 @@ def unit(name: str, x: Any, xp: Any, dtype: Any = None) -> Any:
 def _refuse_other_lengths(name: str, lengths: Any, xp: Any) -> None:
     miss = float(xp.max(xp.abs(lengths - 1.0)))
     if not miss <= UNIT:
-        raise ValueError(f"{name} must hold unit vectors, got one whose length is off by {miss:.3g}")
+        hint = "; normalize=True divides them by their lengths" if name == "X" else ""
+        raise ValueError(f"{name} must hold unit vectors, got one whose length is off by {miss:.3g}{hint}")
 
 
 def concentration(kappa: Any, xp: Any = None, dtype: Any = None) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from numsolve._core import arrays, checks, estimator, extras
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.result import Status
 
@@ -98,6 +99,7 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
     result_: Result
     n_features_in_: int
 
+    @answers(n_clusters="n_components", random_state="rng", max_iter="maxiter")
     def __init__(
         self,
         n_components: int = 1,

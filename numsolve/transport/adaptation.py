@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 
 from numsolve._core import checks, estimator
+from numsolve._core.foreign import answers
 from numsolve._core.result import caller_level
 
 from .clouds.sample import solve_sample
@@ -93,6 +94,7 @@ class DomainAdaptation(Base):  # type: ignore[misc,unused-ignore]
     target_: Array
     n_features_in_: int
 
+    @answers(reg_e="reg", max_iter="maxiter")
     def __init__(
         self,
         reg: float = 1.0,
@@ -112,6 +114,7 @@ class DomainAdaptation(Base):  # type: ignore[misc,unused-ignore]
         self.progress = progress
         self.time_limit = time_limit
 
+    @answers(Xs="X", ys="y")
     def fit(self, X: ArrayLike, y: object = None, Xt: ArrayLike | None = None) -> Self:
         """Compute the plan from the source to the target.
 
@@ -160,7 +163,7 @@ class DomainAdaptation(Base):  # type: ignore[misc,unused-ignore]
             source, target, reg=reg, metric=self.metric, tol=self.tol, maxiter=self.maxiter,
             callback=self.callback, progress=self.progress, time_limit=self.time_limit,
         )  # fmt: skip
-        self.source_, self.target_ = source.copy(), target.copy()  # what the caller does to his is his
+        self.source_, self.target_ = source.copy(), target.copy()  # the caller may reuse the given ones
         return self
 
     def fit_transform(self, X: ArrayLike, y: object = None, Xt: ArrayLike | None = None) -> Array:

@@ -187,6 +187,16 @@ def test_columns_of_the_old_matrix_class_are_taken(solve):
     np.testing.assert_allclose(r.x[:, 0], solve(A, B, rtol=1e-9).x)
 
 
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize("name", ["sor", "cg", "ssor_cg", "ict_cg", "bicgstab", "gmres"])
+def test_a_matrix_of_the_old_class_is_taken(name):
+    """What ``todense()`` of a sparse matrix returns."""
+    solve = SOLVERS[name]
+    r = solve(np.matrix(A.toarray()), B, rtol=1e-9)
+    assert type(r.x) is np.ndarray
+    np.testing.assert_allclose(r.x, solve(A, B, rtol=1e-9).x, rtol=1e-6)
+
+
 # -- numbers are numbers ------------------------------------------------------------------------------
 
 

@@ -209,3 +209,8 @@ def test_an_end_from_outside_ends_all_starts(status):
 def test_bad_input_is_refused(settings, X, error, message):
     with pytest.raises(error, match=message):
         special.VMFMixture(**settings).fit(X)
+
+
+def test_scikit_learns_words_are_answered_with_ours():
+    with pytest.raises(TypeError, match="no argument 'random_state': it is called 'rng' here"):
+        special.VMFMixture(2, random_state=0)

@@ -127,7 +127,7 @@ def test_a_new_point_without_finite_costs_is_refused(metric, point):
             move(np.array([[1.0, 1.0], point]))
 
 
-def test_the_map_stays_where_the_caller_reuses_his_arrays():
+def test_the_map_stays_where_the_caller_reuses_the_arrays():
     X, Y = domains()
     mine, other = X.copy(), Y.copy()
     model = transport.DomainAdaptation().fit(mine, Xt=other)
@@ -144,3 +144,10 @@ def test_frames_of_other_columns_are_refused():
     transport.DomainAdaptation().fit(X, Xt=Y)
     with pytest.raises(ValueError, match=r"Xt must have the columns of X, .* got \['b', 'a'\]"):
         transport.DomainAdaptation().fit(X, Xt=Y[["b", "a"]])
+
+
+def test_pots_words_are_answered_with_ours():
+    with pytest.raises(TypeError, match="no argument 'reg_e': it is called 'reg' here"):
+        transport.DomainAdaptation(reg_e=0.1)
+    with pytest.raises(TypeError, match="fit.. has no argument 'Xs': it is called 'X' here"):
+        transport.DomainAdaptation().fit(Xs=np.ones((3, 2)), Xt=np.ones((3, 2)))

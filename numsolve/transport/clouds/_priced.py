@@ -67,7 +67,7 @@ class PricedClouds:
         return f - p, g - q
 
     def potentials(self, x: Potentials) -> Potentials:
-        """The caller's potentials: u and v of his cost, with the logarithms of his weights."""
+        """The caller's potentials: u and v of the given cost, with the logarithms of the given weights."""
         terms, (a, b), xp = self.terms, self.weights, self.xp
         (u, v), shifts = self.centred(*x, terms.reg), terms.shifts
         log_mass = math.log(terms.mass)
