@@ -184,7 +184,9 @@ def _packing(y0: Any) -> Packing:
     """Of numbers in which the places of a path's grid can be counted."""
     packing = make_packing(y0, lanes=False)
     if str(packing.dtype) == "float16":
-        raise TypeError("y0 has dtype float16, whose range ends before 2^20, the steps of a path; give float32")
+        raise TypeError(
+            "y0 has dtype float16, whose range ends before 2^20, the steps of a path; give float32"
+        )
     return packing
 
 

@@ -31,7 +31,6 @@ from .multigrid import MOST_LEARNED, MOST_SWEEPS, PoissonMultigrid
 from .problems import random_obstacles
 
 if TYPE_CHECKING:
-
     from numsolve._core.typing import Array, ArrayLike, Callback, RandomState
 
 #: Grids that are made where none are given, and their size in two and in three dimensions.
