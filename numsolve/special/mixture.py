@@ -17,15 +17,17 @@ References
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from numsolve._core import arrays, checks, estimator, extras
+from numsolve._core.keyboard import Guarded
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
-from numsolve._core.result import Result
+from numsolve._core.result import Result, Status, deliver
 
 from ._directions import log_norm_scaled
 from ._elementwise import evaluate
@@ -42,6 +44,8 @@ else:
 
 __all__ = ["VMFMixture"]
 
+#: How a run ends that nothing should follow.
+ENDS = frozenset({Status.STOPPED, Status.TIME_LIMIT, Status.INTERRUPTED})
 #: Entries of the table of responsibilities that are made at a time.
 BLOCK = 500_000
 #: Newton steps for a concentration: from the start of Banerjee et al. three or four reach rounding.
@@ -78,7 +82,7 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
     rng : int, Generator or None
         Where the starts come from (k-means++).
     maxiter, callback, progress, time_limit
-        As in every solver, for each run; 500 steps by default.
+        As in every solver, the steps for each run, 500 by default, and the others for all runs together.
 
     Attributes
     ----------
@@ -182,8 +186,9 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         rows = rows[~missing] if missing.any() else rows
         if rows.shape[0] < K:
             raise ValueError(f"X must have n_components={K} rows that are not zero, got {rows.shape[0]}")
-        found = [expectation_maximisation(rows, K, most, tol, generator, limits) for _ in range(runs)]
-        result = max(found, key=_likelihood)
+        result = _likeliest(
+            (expectation_maximisation(rows, K, most, tol, generator, limits) for _ in range(runs))
+        )
         self.result_ = result
         self.weights_, self.mu_, self.kappa_ = result.x
         return self
@@ -326,6 +331,30 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.sparse = True
         return tags
+
+
+def _likeliest(runs: Iterator[Result]) -> Result:
+    """The best of runs; a run that was ended from outside is the last, and its status that of the whole."""
+    found: list[Result] = []
+    ended: Status | None = None
+    try:
+        with Guarded():
+            for result in runs:
+                found.append(result)
+                if result.status in ENDS:
+                    ended = result.status
+                    break
+    except KeyboardInterrupt:  # between two runs, or before the first step of one
+        if not found:
+            raise
+        ended = Status.INTERRUPTED
+    best = max(found, key=_likelihood)
+    if ended is None or best.status is ended:
+        return best
+    best = dataclasses.replace(best, status=ended)
+    if found[-1].status is not ended:
+        deliver(best)  # nobody has warned yet
+    return best
 
 
 def _likelihood(result: Result) -> float:

@@ -1,4 +1,4 @@
-"""Ctrl-C from outside ends every long solve: twice here, more often by ``python tests/conduct/interrupts.py``."""
+"""Ctrl-C from outside ends every long solve; more often by ``python tests/conduct/interrupts.py``."""
 
 from __future__ import annotations
 
