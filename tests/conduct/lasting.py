@@ -155,10 +155,6 @@ def adasketch(**settings: Any) -> Any:
     return sketch.adasketch_newton(fun, np.linspace(1, 2, 60), **own, **settings)
 
 
-def fit(estimator: Callable[..., Any], X: Any, y: Any = None) -> Callable[..., Any]:
-    return lambda **kw: estimator(**kw).fit(X(), y and y())
-
-
 OTHERS: dict[str, dict[str, Lasting]] = {
     "transport": {
         "solve, batch": Lasting(lambda **kw: transport.solve(costs(), reg=1e-3, tol=1e-13, **kw)),
@@ -261,8 +257,7 @@ OTHERS: dict[str, dict[str, Lasting]] = {
     "neural_ode": {"train": Lasting(training)} if JAX else {},
     "special": {
         "VMFMixture": Lasting(
-            fit(lambda **kw: special.VMFMixture(20, tol=0.0, rng=0, n_init=10**6, **kw), on_sphere),
-            keeps=False,
+            lambda **kw: special.VMFMixture(20, tol=0.0, rng=0, n_init=10**6, **kw).fit(on_sphere()).result_
         ),
     },
 }
