@@ -141,12 +141,18 @@ def loss(params: Any, data: Any, coefficient: Any, key: Any) -> Any:
     return (sol.y**2).sum(), sol
 
 
-def training(**settings: Any) -> Any:
+@cache
+def descent() -> Any:
+    """One optimiser for all: with another one the step is compiled anew."""
     import optax
 
+    return optax.sgd(1e-6)
+
+
+def training(**settings: Any) -> Any:
     data = np.linspace(1, 2, 64, dtype=np.float32)
     run = {"batch_size": 1, "epochs": 10**6, "seed": 0, **settings}
-    return neural_ode.train(loss, np.float32(1.0), data, optax.sgd(1e-6), **run)
+    return neural_ode.train(loss, np.float32(1.0), data, descent(), **run)
 
 
 def adasketch(**settings: Any) -> Any:
