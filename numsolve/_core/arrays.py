@@ -93,6 +93,14 @@ def working_dtype(xp: Any, **arrays: Any) -> Any:
     return xp.result_type(float) if namespace_name(xp) == "jax" else xp.float64
 
 
+def ndim(value: Any) -> int:
+    """Axes of what a user gave: one for ragged lists, which whoever reads them will refuse by name."""
+    try:
+        return int(np.ndim(value))
+    except ValueError:
+        return 1
+
+
 def norm(xp: Any, x: Any) -> float:
     """The 2-norm of all entries, which neither overflows nor underflows where the entries do not.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import checks
 from .extras import installed
+from .keyboard import Guarded, in_main_thread, keyboard
 from .limits import Limits
 from .result import ConvergenceWarning, Status, caller_level
 
@@ -155,18 +156,22 @@ class Work:
     def do_here(self) -> None:
         """Do one task after the other in this thread."""
         try:
-            for i, (job, setting) in enumerate(zip(self.jobs, self.settings, strict=True)):
-                if self.limits.expired:
-                    return
-                try:
-                    self.results[i] = self.function(job, **setting)
-                except Exception as error:  # kept, so that it does not lose the others
-                    self.failures[i] = error
-                self._count(i)
-                if getattr(self.results[i], "status", None) is Status.INTERRUPTED:
-                    return
+            with Guarded():
+                self._do_each()
         except KeyboardInterrupt:  # between two tasks, or before the first record of one
             return
+
+    def _do_each(self) -> None:
+        for i, (job, setting) in enumerate(zip(self.jobs, self.settings, strict=True)):
+            if self.limits.expired or (keyboard.was_pressed and in_main_thread()):  # its exception was lost
+                return
+            try:
+                self.results[i] = self.function(job, **setting)
+            except Exception as error:  # kept, so that it does not lose the others
+                self.failures[i] = error
+            self._count(i)
+            if getattr(self.results[i], "status", None) is Status.INTERRUPTED:
+                return
 
     def hand_to(self, executor: Executor) -> None:
         """Submit all tasks and collect them as they finish."""

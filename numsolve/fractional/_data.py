@@ -175,7 +175,7 @@ def is_number(value: Any) -> bool:
     """Whether this is one thing, which should be a number: an array without axes is one, too."""
     if callable(value):
         return False
-    return getattr(value, "ndim", None) == 0 or (not hasattr(value, "shape") and np.ndim(value) == 0)
+    return getattr(value, "ndim", None) == 0 or (not hasattr(value, "shape") and arrays.ndim(value) == 0)
 
 
 def unseen_of(function: Any, points: Array, interval: tuple[float, float]) -> float:

@@ -363,7 +363,7 @@ def _tau(
 
 
 def _pair(name: str, value: Any, *, sides: bool = False) -> tuple[Any, Any]:
-    if not isinstance(value, tuple | list | np.ndarray) or np.ndim(value) == 0:
+    if not isinstance(value, tuple | list | np.ndarray) or arrays.ndim(value) == 0:
         if sides:
             raise TypeError(f"{name} must be a pair of intervals, got {value!r}")
         return value, value

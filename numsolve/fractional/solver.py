@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numsolve._core import checks
+from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.result import Status, deliver
@@ -200,7 +200,7 @@ class RieszSolver:
             As in `solve_riesz_bvp`, if one of the solves has failed.
         """
         limits = Limits(maxiter, time_limit, callback, progress)
-        matrix = is_values(f) and np.ndim(f) == 2  # type: ignore[arg-type]
+        matrix = is_values(f) and arrays.ndim(f) == 2
         self._has_exterior(f)
         if self._single and not matrix:
             return self._one(0, f, limits)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from numsolve._core import arrays, checks
 
 from . import _trees
@@ -186,7 +184,7 @@ def block_proximal_gradient(
 
     def T(x: Any, theta_g: Any, *theta_f: Any) -> Any:  # noqa: N802
         slopes = slope(x, *theta_f)
-        steps = [stepsizes] * len(x) if np.ndim(stepsizes) == 0 else list(stepsizes)
+        steps = [stepsizes] * len(x) if arrays.ndim(stepsizes) == 0 else list(stepsizes)
         if isinstance(x, tuple):
             prox_of = prox if isinstance(prox, tuple) else (prox,) * len(x)
             theta_of = theta_g if isinstance(prox, tuple) else (theta_g,) * len(x)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 
-import numpy as np
-
-from numsolve._core import checks
+from numsolve._core import arrays, checks
 
 #: The linear solvers.
 Method: TypeAlias = Literal["auto", "dense", "cholesky", "cg", "gmres", "bicgstab", "lsmr", "host"]
@@ -121,5 +119,5 @@ def positions(argnums: Any) -> tuple[int, ...] | None:
     """The positions as a tuple, whatever kind of integers they are."""
     if argnums is None:
         return None
-    several = (argnums,) if np.ndim(argnums) == 0 else argnums
+    several = (argnums,) if arrays.ndim(argnums) == 0 else argnums
     return tuple(checks.integer("argnums", k, low=0) for k in several)

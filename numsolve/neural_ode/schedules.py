@@ -52,7 +52,8 @@ class ExponentialDecay:
 
     def __call__(self, i: Any) -> Any:
         """Return the value at step `i`, which may be a value of a trace."""
-        return self.start * (self.stop / self.start) ** (i / self.n)
+        part = i / self.n
+        return self.start ** (1 - part) * self.stop**part  # their ratio may be out of range
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ class Task:
         """Check the user's arguments."""
         checks.refuse_masked("A", A)
         checks.refuse_masked("b", b)
-        dtype = arrays.working_dtype(np, A=A if hasattr(A, "dtype") else np.asarray(A), b=np.asarray(b))
+        dtype = arrays.working_dtype(np, A=A, b=b)
         if arrays.is_sparse(A):
             matrix = checks.csr("A", A).astype(dtype, copy=False)
             size = arrays.norm(np, matrix.data)

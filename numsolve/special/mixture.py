@@ -10,8 +10,9 @@ import numpy as np
 
 from numsolve._core import arrays, checks, estimator, extras
 from numsolve._core.foreign import answers
+from numsolve._core.keyboard import Guarded
 from numsolve._core.limits import Limits
-from numsolve._core.result import Status
+from numsolve._core.result import Status, deliver
 
 from ._expectation import Components, blocks, expectation_maximisation, logarithm, responsibilities
 from .vmf import vmf_sample
@@ -28,8 +29,8 @@ else:
 
 __all__ = ["VMFMixture"]
 
-#: A run that ends so is the last.
-ENDS = {Status.STOPPED, Status.TIME_LIMIT, Status.INTERRUPTED}
+#: How a run ends that nothing should follow.
+ENDS = frozenset({Status.STOPPED, Status.TIME_LIMIT, Status.INTERRUPTED})
 
 
 class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
@@ -52,8 +53,7 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
     rng : int, Generator or None
         Where the starts come from (k-means++).
     maxiter, callback, progress, time_limit
-        As in every solver; `maxiter` is for each run, 500 steps by default. A run that the callback, the time
-        limit or Ctrl-C ends is the last.
+        As in every solver, the steps for each run, 500 by default, and the others for all runs together.
 
     Attributes
     ----------
@@ -158,14 +158,9 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         rows = rows[~missing] if missing.any() else rows
         if rows.shape[0] < K:
             raise ValueError(f"X must have n_components={K} rows that are not zero, got {rows.shape[0]}")
-        found: list[Result] = []
-        for _ in range(runs):
-            found.append(expectation_maximisation(rows, K, most, tol, generator, limits))
-            if found[-1].status in ENDS:
-                break
-        result = max(found, key=_likelihood)
-        if found[-1].status in ENDS:
-            result = replace(result, status=found[-1].status)
+        result = _likeliest(
+            expectation_maximisation(rows, K, most, tol, generator, limits) for _ in range(runs)
+        )
         self.result_ = result
         self.weights_, self.mu_, self.kappa_ = result.x
         return self
@@ -306,6 +301,30 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.sparse = True
         return tags
+
+
+def _likeliest(runs: Iterator[Result]) -> Result:
+    """The best of runs; a run that was ended from outside is the last, and its status that of the whole."""
+    found: list[Result] = []
+    ended: Status | None = None
+    try:
+        with Guarded():
+            for result in runs:
+                found.append(result)
+                if result.status in ENDS:
+                    ended = result.status
+                    break
+    except KeyboardInterrupt:  # between two runs, or before the first step of one
+        if not found:
+            raise
+        ended = Status.INTERRUPTED
+    best = max(found, key=_likelihood)
+    if ended is None or best.status is ended:
+        return best
+    best = replace(best, status=ended)
+    if found[-1].status is not ended:
+        deliver(best)  # nobody has warned yet
+    return best
 
 
 def _likelihood(result: Result) -> float:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -100,8 +99,18 @@ def exact(
             f"M is a {name} array; exact transport takes NumPy's: bring the data to the host first, as with "
             "numpy.asarray or cupy.asnumpy"
         )
-    settings = {"tol": tol, "potentials_init": potentials_init, "return_plan": return_plan}
-    solve = partial(_solve, limits=limits, semidual=semidual, search=search or Search, **settings)
+
+    def solve(problem: Problem) -> tuple[TransportResult, float]:
+        return _solve(
+            problem,
+            tol=tol,
+            potentials_init=potentials_init,
+            return_plan=return_plan,
+            limits=limits,
+            semidual=semidual,
+            search=search or Search,
+        )
+
     for most in _levels(problem):
         cheaper = problem.cut_off(most)
         with unheard(ConvergenceWarning):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import pickle
+import signal
 import threading
 import time
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -236,6 +237,25 @@ def interrupted_at(k):
 def test_ctrl_c_keeps_what_is_done():
     with pytest.warns(ConvergenceWarning, match="interrupted.* 2 of 5 tasks are done; the others are None"):
         assert map_tasks(interrupted_at(2), range(5)) == [0, 1, None, None, None]
+
+
+class Late:
+    """Its end is the moment of Ctrl-C, whose exception Python loses there."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("keyboard")
+def test_ctrl_c_in_a_destructor_between_two_tasks_ends_the_whole():
+    def task(i):
+        if i == 1:
+            Late()
+        return i
+
+    with pytest.warns(ConvergenceWarning, match="2 of 5 tasks are done"):
+        assert map_tasks(task, range(5)) == [0, 1, None, None, None]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_an_interrupted_result_ends_the_whole():

@@ -72,6 +72,7 @@ BAD = {
         "alpha must be a finite number above 1 and at most 2, got 1.0",
         BY_SPLINES,
     ),
+    "ragged": ({"potential": [[1.0], [1.0, 2.0]]}, TypeError, "potential must be a function", (eig,)),
     "alpha next to one": ({"alpha": 1 + 1e-6}, ValueError, "alpha must be", BY_SPLINES),
     "alpha zero": (
         {"alpha": 0.0},

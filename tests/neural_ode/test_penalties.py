@@ -193,6 +193,13 @@ def test_exponential_decay_halves_in_equal_times():
     assert float(jax.jit(decay)(2)) == pytest.approx(2.0)
 
 
+def test_exponential_decay_begins_and_ends_where_it_should_at_any_size():
+    for start, stop in ((5e-324, 1e-3), (1e300, 1e-300), (1e-300, 1e300)):
+        decay = ExponentialDecay(start, stop, 2)
+        assert [decay(0), decay(2)] == [start, stop]
+        assert decay(1) == pytest.approx(start**0.5 * stop**0.5)
+
+
 def test_numbers_of_any_kinds_mix_in_schedules():
     decay = ExponentialDecay(np.longdouble(8.0), Fraction(1), np.float32(3))
     assert [decay(i) for i in range(4)] == pytest.approx([8.0, 4.0, 2.0, 1.0])

@@ -48,7 +48,8 @@ def bspline_fractional_derivative(d: Draw) -> Call:
             return
         left, right = _left(p, t, alpha), _left(p, p + 1 - t, alpha)
         truth = {"left": left, "right": right, "riesz": (left + right) / (2 * math.cos(math.pi * alpha / 2))}
-        close(got, truth[side], 1e-6, 1e-7 * 10.0 ** (p / 2))
+        smooth = (t % 1 != 0) | (alpha < p)  # else the derivative may jump there
+        close(np.asarray(got)[smooth], truth[side][smooth], 1e-6, 1e-7 * 10.0 ** (p / 2))
 
     settings = d.options(side=("riesz", "left", "right"))
     return Call(fractional.bspline_fractional_derivative, (p, t, _order(d)), settings, judge)

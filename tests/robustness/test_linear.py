@@ -102,7 +102,7 @@ def relax(d: Draw) -> Call:
             for _ in range(int(iterations)):
                 for i in range(len(A)):
                     y[i] += omega * (b[i] - A[i] @ y) / A[i, i]
-            close(x, y, 1e-6 + 1e3 * eps(x), 1e-6 * np.abs(y).max())
+            close(x, y, 1e-6 + 1e3 * eps(x), 1e-6 * max(np.abs(y).max(), np.abs(before).max()))
 
     settings = d.options(
         omega=(1.0, 1.5, 0.2), sweep=("forward", "backward", "symmetric"), iterations=(1, 0, 3)

@@ -181,6 +181,7 @@ BAD = [
     ({"A": np.ones(3)}, ValueError, "A must be 2-D"),
     ({"A": np.ones((0, 3)), "b": np.ones(0)}, ValueError, "A is empty"),
     ({"b": np.ones(4)}, ValueError, "b must have 6 rows"),
+    ({"b": [[1.0], [1.0, 2.0]]}, ValueError, "b is not a rectangular array"),
     ({"A": np.full((6, 2), np.nan)}, ValueError, "A must hold finite"),
     ({"b": np.full(6, np.inf)}, ValueError, "b must hold finite"),
     ({"A": 1j * np.ones((6, 2))}, TypeError, "complex"),

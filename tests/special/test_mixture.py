@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import signal
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from scipy import sparse
 
 import numsolve
 from numsolve import Status, special
+from numsolve.special import _expectation
 
 pytest.importorskip("sklearn", minversion="1.6")
 
@@ -160,30 +161,63 @@ def test_more_starts_are_no_worse_and_bic_finds_the_number_of_components():
     assert five >= one
 
 
+def stop():
+    return True
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("act", "status"), [(stop, Status.STOPPED), (interrupt, Status.INTERRUPTED), (None, Status.TIME_LIMIT)]
+)
+def test_what_ends_one_run_ends_all_and_the_best_is_kept(act, status):
+    X, _ = directions(4, (150, 150, 150), (60.0, 60.0, 60.0))
+    seen = []
+
+    def callback(x):
+        seen.append(x)
+        return act() if act is not None and len(seen) == 2 else None
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", numsolve.ConvergenceWarning)
+        limit = 0.0 if act is None else None
+        result = (
+            special.VMFMixture(4, n_init=50, rng=0, tol=0.0, callback=callback, time_limit=limit)
+            .fit(X)
+            .result_
+        )
+    assert result.status is status
+    assert not result.success
+    assert len(seen) == (0 if act is None else 2)
+
+
+@pytest.mark.usefixtures("keyboard")
+def test_ctrl_c_between_two_runs_keeps_the_ones_done(monkeypatch):
+    X, _ = directions(4, (150, 150, 150), (60.0, 60.0, 60.0))
+    real, runs = _expectation.start, []
+
+    def start(*args):
+        runs.append(args)
+        if len(runs) == 3:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(_expectation, "start", start)
+    with pytest.warns(numsolve.ConvergenceWarning, match="interrupted"):
+        fitted = special.VMFMixture(4, n_init=50, rng=0).fit(X)
+    assert len(runs) == 3
+    assert fitted.result_.status is Status.INTERRUPTED
+    assert math.isfinite(fitted.score(X))
+
+
 def test_one_that_does_not_converge_warns_and_keeps_what_it_reached():
     X = np.random.default_rng(0).normal(size=(200, 3))
     with pytest.warns(numsolve.ConvergenceWarning):
         mixture = special.VMFMixture(4, rng=0, tol=0.0, maxiter=3).fit(X)
     assert mixture.result_.nit == 3
     assert not mixture.result_.success
-    assert math.isfinite(mixture.score(X))
-
-
-@pytest.mark.parametrize("status", [Status.STOPPED, Status.INTERRUPTED])
-def test_an_end_from_outside_ends_all_starts(status):
-    X, _ = directions(4, (50, 50), (5.0, 5.0))
-    steps = []
-
-    def callback(intermediate_result):
-        steps.append(intermediate_result.nit)
-        if len(steps) == 7 and status is Status.INTERRUPTED:
-            signal.raise_signal(signal.SIGINT)
-        return len(steps) == 7
-
-    with pytest.warns(numsolve.ConvergenceWarning):
-        mixture = special.VMFMixture(2, rng=0, tol=0.0, maxiter=5, n_init=9, callback=callback).fit(X)
-    assert len(steps) == 7
-    assert mixture.result_.status is status
     assert math.isfinite(mixture.score(X))
 
 

@@ -47,7 +47,7 @@ def checked_flags(flags: ArrayLike, name: str = "flags") -> Array:
 
 def checked_spacing(spacing: float | Sequence[float], ndim: int) -> tuple[float, ...]:
     """The distance of cells along each axis."""
-    if np.ndim(spacing) == 0:
+    if arrays.ndim(spacing) == 0:
         return (checks.real("spacing", spacing, low=0.0, open_low=True),) * ndim
     values = list(spacing)  # type: ignore[arg-type]
     if len(values) != ndim:

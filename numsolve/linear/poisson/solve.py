@@ -139,7 +139,7 @@ def solve_poisson(
     M = flags.as_it_is() if isinstance(flags, PoissonMultigrid) else None
     if M is None and not isinstance(flags, GridPoisson):
         flags = GridPoisson(flags, spacing=spacing, face_coefficients=face_coefficients)
-    elif np.ndim(spacing) > 0 or spacing != 1.0 or face_coefficients is not None:
+    elif arrays.ndim(spacing) > 0 or spacing != 1.0 or face_coefficients is not None:
         raise TypeError("spacing and face_coefficients belong to GridPoisson where flags is one")
     problem = flags if M is None else M.problem
     assert isinstance(problem, GridPoisson)
