@@ -43,8 +43,8 @@ docs: $(VENV)/.with-docs
 	MPLBACKEND=Agg $(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-# After our own types, those that a user's script sees.
-lint: $(VENV)/.with-dev-tools $(VENV)/.with-plot
+# After our own types, those that a user's script sees. Both look into Matplotlib and JAX.
+lint: $(VENV)/.with-dev-tools $(VENV)/.with-jax,plot
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
