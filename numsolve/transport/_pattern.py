@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 #: Rows from which S may be factorised as a sparse matrix, and the entries of a row of S up to which it is.
 FEW, THIN = 500, 30
-#: The same without small entries of the plan.
-DROPPED = 150
+#: The same without small entries of the plan, after so many steps of conjugate gradients for one system.
+DROPPED, MANY = 150, 150
 #: Steps of conjugate gradients that may take as long as a factorisation, for both.
 THIN_STEPS, DROPPED_STEPS = 1e5, 500
 
@@ -135,6 +135,8 @@ class PatternDual(DenseDual):
     """The dual of a `PatternProblem`, whose M is a CSR matrix, the smaller side first."""
 
     cg_limit = 2000
+    #: Of conjugate gradients, for the last system that they solved.
+    steps = 0
     problem: PatternProblem
     M: Any
 
@@ -180,7 +182,10 @@ class PatternDual(DenseDual):
         d, b, rhs, _ = self.equation(s, tol)
         S = None if self.n < FEW else self._thin_matrix(s, d, b)
         if S is None:
-            return super().direction(s, tol, direct)
+            before = self.counts["ncg"]
+            found = super().direction(s, tol, direct)
+            self.steps = self.counts["ncg"] - before
+            return found
         from scipy.sparse.linalg import splu
 
         x = splu(S, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(rhs)
@@ -192,6 +197,8 @@ class PatternDual(DenseDual):
 
         p, P, steps = self.pattern, self.plan(s), THIN_STEPS
         if np.square(np.diff(p.starts, append=P.nnz)).sum() > THIN * self.n:
+            if self.steps < MANY:
+                return None
             drop, steps = 0.1 * min(1.0, s.error), DROPPED_STEPS
             kept = P.data > np.minimum((drop / self.m) * s.goal[p.i], (drop / self.n) * b[p.j])
             indptr = np.append(0, np.cumsum(kept))[p.indptr]
