@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 #: Rows from which S may be factorised as a sparse matrix, and the entries of a row of S up to which it is.
 FEW, THIN = 500, 30
+#: The same without small entries of the plan, after so many steps of conjugate gradients for one system.
+DROPPED, MANY = 150, 150
+#: Steps of conjugate gradients that may take as long as a factorisation, for both.
+THIN_STEPS, DROPPED_STEPS = 1e5, 500
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,8 @@ class PatternDual(DenseDual):
     """The dual of a `PatternProblem`, whose M is a CSR matrix, the smaller side first."""
 
     cg_limit = 2000
+    #: Of conjugate gradients, for the last system that they solved.
+    steps = 0
     problem: PatternProblem
     M: Any
 
@@ -170,18 +176,37 @@ class PatternDual(DenseDual):
     def direction(self, s: State, tol: float, direct: bool) -> tuple[Array, bool]:
         """Solve Newton's equation: where S has few entries by a sparse factorisation, else as there.
 
-        Thin patterns are like grids and rings, on which conjugate gradients take a step for each point.
+        Thin patterns are like grids and rings, on which conjugate gradients take a step for each point. At a
+        small regularisation those of nearest neighbours are thin, too, without the least entries of the plan.
         """
-        if self.n < FEW or np.square(np.diff(self.pattern.starts, append=self.M.nnz)).sum() > THIN * self.n:
-            return super().direction(s, tol, direct)
-        from scipy.sparse import diags_array
+        d, b, rhs, _ = self.equation(s, tol)
+        S = None if self.n < FEW else self._thin_matrix(s, d, b)
+        if S is None:
+            before = self.counts["ncg"]
+            found = super().direction(s, tol, direct)
+            self.steps = self.counts["ncg"] - before
+            return found
         from scipy.sparse.linalg import splu
 
-        d, b, rhs, _ = self.equation(s, tol)
-        P = self.plan(s)
-        S = (diags_array(d) - P @ diags_array(1 / b) @ P.T).tocsc()
         x = splu(S, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(rhs)
         return x - self.dot(self.a, x), True
+
+    def _thin_matrix(self, s: State, d: Array, b: Array) -> Any:
+        """S, or None where a factorisation of it would take too long."""
+        from scipy.sparse import diags_array
+
+        p, P, steps = self.pattern, self.plan(s), THIN_STEPS
+        if np.square(np.diff(p.starts, append=P.nnz)).sum() > THIN * self.n:
+            if self.steps < MANY:
+                return None
+            drop, steps = 0.1 * min(1.0, s.error), DROPPED_STEPS
+            kept = P.data > np.minimum((drop / self.m) * s.goal[p.i], (drop / self.n) * b[p.j])
+            indptr = np.append(0, np.cumsum(kept))[p.indptr]
+            P = type(P)((P.data[kept], P.indices[kept], indptr), shape=P.shape)
+            if np.square(np.bincount(P.indices, minlength=self.m)).sum() > DROPPED * self.n:
+                return None
+        S = (diags_array(d) - P @ diags_array(1 / b) @ P.T).tocsc()
+        return S if _operations(S) <= steps * (2.0 * self.M.nnz + 8 * self.n) else None
 
     def plan(self, s: State) -> Any:
         """The plan."""
@@ -200,6 +225,17 @@ class PatternDual(DenseDual):
         rank = np.empty(self.n, dtype=np.int64)
         rank[order] = np.arange(self.n)
         return self.pattern.least_in_columns(rank[self.pattern.i])
+
+
+def _operations(S: Any) -> float:
+    """Operations of a factorisation of a symmetric matrix within the profile that a band order leaves."""
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    order = reverse_cuthill_mckee(S.T, symmetric_mode=True)
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    first = np.minimum.reduceat(place[S.indices], S.indptr[:-1])
+    return float(np.square(np.maximum(place - first, 0.0)).sum())
 
 
 class PatternSearch(Search):

@@ -101,15 +101,20 @@ def exact(
         )
 
     def solve(problem: Problem) -> tuple[TransportResult, float]:
-        return _solve(
-            problem,
-            tol=tol,
-            potentials_init=potentials_init,
-            return_plan=return_plan,
-            limits=limits,
-            semidual=semidual,
-            search=search or Search,
-        )
+        """The result, and the dearest pair of its plan."""
+        with unheard(ConvergenceWarning):
+            start = newton(
+                problem,
+                limits,
+                tol=START_TOL,
+                potentials_init=potentials_init,
+                return_plan=return_plan,
+                semidual=semidual,
+            )
+        if start.status in ENDS or not all(math.isfinite(getattr(start, name)) for name in VALUES):
+            return _entropic(start, Status(int(start.status))), math.inf
+        found = (Search if search is None else search)(problem, start, limits, tol)
+        return found.run(return_plan), found.dearest
 
     for most in _levels(problem):
         cheaper = problem.cut_off(most)
@@ -118,9 +123,8 @@ def exact(
         if result.success and dearest < cheaper.highest:
             return result
         if result.status in {Status.STOPPED, Status.INTERRUPTED}:
-            result = replace(
-                result, bounds=(result.bounds[0], math.inf)
-            )  # the plan may cost more than it says
+            # With the costs that were cut off the plan may cost more.
+            result = replace(result, bounds=(result.bounds[0], math.inf))
             deliver(result)
             return result
     return solve(problem)[0]
@@ -132,7 +136,7 @@ def _levels(problem: Problem) -> list[float]:
     A plan that is optimal for costs cut off, and uses none of these, is optimal: the others only cost more.
     """
     costs = problem.some_costs()
-    low = float(costs.min())
+    low = float(costs.min(initial=math.inf))
     costs = costs[costs > low] - low
     if costs.size == 0:
         return []
@@ -140,34 +144,11 @@ def _levels(problem: Problem) -> list[float]:
     usual = float(np.quantile(costs, share))
     if problem.range <= WIDE * usual:
         return []
-    count = math.ceil(math.log(problem.range / usual, CUT))
-    return [low + usual * CUT**k for k in range(1, count)]
-
-
-def _solve(
-    problem: Problem,
-    *,
-    limits: Limits,
-    tol: float,
-    potentials_init: Sequence[ArrayLike] | None,
-    return_plan: bool,
-    semidual: type[DenseDual],
-    search: type[Search],
-) -> tuple[TransportResult, float]:
-    """The result, and the dearest pair of its plan."""
-    with unheard(ConvergenceWarning):
-        start = newton(
-            problem,
-            limits,
-            tol=START_TOL,
-            potentials_init=potentials_init,
-            return_plan=return_plan,
-            semidual=semidual,
-        )
-    if start.status in ENDS or not all(math.isfinite(getattr(start, name)) for name in VALUES):
-        return _entropic(start, Status(int(start.status))), math.inf
-    found = search(problem, start, limits, tol)
-    return found.run(return_plan), found.dearest
+    levels, level = [], CUT * usual
+    while level < problem.range:
+        levels.append(low + level)
+        level *= CUT
+    return levels
 
 
 def _entropic(start: TransportResult, status: Status) -> TransportResult:

@@ -266,6 +266,20 @@ def test_costs_that_stand_for_forbidden_pairs_hide_no_others(large):
     assert stored.bounds == pytest.approx((truth.value, truth.value), rel=1e-9)
 
 
+def test_costs_of_all_decades_that_numbers_have_and_few_allowed_pairs():
+    M = np.array([[1e-300, 1e300, 1.0], [1e300, 1e-300, 1e8], [1e-8, 1e300, 1e300]])
+    r = transport.solve(M, reg=0)
+    assert r.success
+    assert r.value == pytest.approx((1.0 + 1e-8) / 3, rel=1e-12)  # columns 2, 1, 0
+    n = 1200
+    allowed = np.full((n, n), np.inf)
+    i = np.arange(n)
+    allowed[i, i - 1] = i % 3 + 1.0
+    r = transport.solve(allowed, reg=0)
+    assert r.success
+    assert r.value == pytest.approx(2.0)
+
+
 @pytest.mark.parametrize("large", [1e12, 1e20, 1e32])
 def test_large_costs_are_paid_where_no_plan_does_without(large):
     rng = np.random.default_rng(1)

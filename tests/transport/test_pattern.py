@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.spatial import cKDTree
 
 from numsolve import ConvergenceWarning, Status, transport
+from numsolve.transport import _pattern
 
 
 def sparse_problem(n, m, seed=0):
@@ -94,6 +96,34 @@ def test_a_ring_is_solved_where_conjugate_gradients_would_take_a_step_for_each_p
     assert abs(r.plan.sum(axis=1) - 1 / n).sum() + abs(r.plan.sum(axis=0) - 1 / n).sum() <= 1e-9
     assert r.plan.nnz <= 5 * n
     assert r.bounds[0] <= r.value_linear
+
+
+def test_nearest_neighbours_at_a_small_reg_are_factorised(monkeypatch):
+    n, k = 1000, 30
+    X, Y = np.random.default_rng(0).random((2, n, 2))
+    i = np.concatenate([np.repeat(np.arange(n), k), cKDTree(X).query(Y, k)[1].ravel()])
+    j = np.concatenate([cKDTree(Y).query(X, k)[1].ravel(), np.repeat(np.arange(n), k)])
+    i, j = np.divmod(np.unique(i * n + j), n)
+    M = sp.coo_array((((X[i] - Y[j]) ** 2).sum(axis=1), (i, j)), shape=(n, n))
+    monkeypatch.setattr(_pattern, "MANY", 20)
+    r = transport.solve(M, reg=1e-5)
+    monkeypatch.setattr(_pattern, "MANY", np.inf)
+    iterated = transport.solve(M, reg=1e-5)
+    assert r.success
+    assert r.ncg < 0.5 * iterated.ncg
+    assert r.value == pytest.approx(iterated.value, rel=1e-8)
+    assert abs(r.plan.sum(axis=0) - 1 / n).sum() + abs(r.plan.sum(axis=1) - 1 / n).sum() < 1e-8
+
+
+def test_patterns_at_random_are_left_to_conjugate_gradients():
+    """They are thin, but their factors are nearly full: as good as a dense matrix of all rows."""
+    n, rng = 4000, np.random.default_rng(0)
+    i = np.concatenate([np.arange(n), np.repeat(np.arange(n), 3)])
+    j = np.concatenate([np.arange(n), rng.integers(0, n, 3 * n)])
+    M = sp.coo_array((rng.random(i.size), (i, j)), shape=(n, n))
+    with pytest.warns(ConvergenceWarning):
+        r = transport.solve(M, reg=0.05, maxiter=1)
+    assert r.ncg > 0
 
 
 def test_shifts_of_rows_and_columns_change_nothing():
