@@ -96,9 +96,10 @@ def solve_atoms(
     (-2.834836, -128.336403)
     """
     limits = Limits(None, time_limit, None, progress)
-    if not isinstance(specs, Iterable) or isinstance(specs, str | bytes):
-        raise TypeError(f"specs must be an iterable of atoms, got {type(specs).__name__}")
-    atoms = [_atom(spec, settings) for spec in specs]
+    given: Any = specs
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+        raise TypeError(f"specs must be an iterable of atoms, got {type(given).__name__}")
+    atoms = [_atom(spec, settings) for spec in given]
     results: list[AtomResult] = map_tasks(
         partial(_run, limits=limits),
         atoms,

@@ -187,7 +187,7 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         if rows.shape[0] < K:
             raise ValueError(f"X must have n_components={K} rows that are not zero, got {rows.shape[0]}")
         result = _likeliest(
-            (expectation_maximisation(rows, K, most, tol, generator, limits) for _ in range(runs))
+            expectation_maximisation(rows, K, most, tol, generator, limits) for _ in range(runs)
         )
         self.result_ = result
         self.weights_, self.mu_, self.kappa_ = result.x

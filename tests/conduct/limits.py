@@ -1,9 +1,9 @@
 """Whether time limits are kept: ``python tests/conduct/limits.py [names that begin so]``.
 
 Each solver that takes a `time_limit` gets one of 0.2 and one of 1 second on a problem of minutes
-(``lasting.py``), with one thread. The clock of the package counts processor seconds here, so that other work on
-the machine does not matter. What a solve took may be a fifth more than the limit, or a tenth of a second; what
-was compiled before does not count.
+(``lasting.py``), with one thread. The clock of the package counts processor seconds here, so that other work
+on the machine does not matter. What a solve took may be a fifth more than the limit, or a tenth of a second;
+what was compiled before does not count.
 
 Prints a row for each solver: seconds for each limit, and how the run ended; ends with 1 where it took more.
 """
