@@ -7,6 +7,7 @@ from functools import partial
 from math import isinf
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+from numsolve._core.keyboard import Guarded
 from numsolve._core.limits import Limits
 from numsolve._core.parallel import map_tasks
 
@@ -99,16 +100,17 @@ def solve_atoms(
     given: Any = specs
     if not isinstance(given, Iterable) or isinstance(given, str | bytes):
         raise TypeError(f"specs must be an iterable of atoms, got {type(given).__name__}")
-    atoms = [_atom(spec, settings) for spec in given]
-    results: list[AtomResult] = map_tasks(
-        partial(_run, limits=limits),
-        atoms,
-        executor=executor,
-        warm_up=AtomDFT(1).run,
-        progress=limits.progress,
-        label="atoms",
-        limits=limits,
-    )
+    with Guarded():  # reading them may take long
+        atoms = [_atom(spec, settings) for spec in given]
+        results: list[AtomResult] = map_tasks(
+            partial(_run, limits=limits),
+            atoms,
+            executor=executor,
+            warm_up=AtomDFT(1).run,
+            progress=limits.progress,
+            label="atoms",
+            limits=limits,
+        )
     return results
 
 
