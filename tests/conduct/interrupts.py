@@ -65,6 +65,7 @@ def solve_for_ever() -> None:
         ended = once(solve, watched and solve.watched)
         ended["back"] = signal.signal(signal.SIGINT, signal.SIG_IGN) is signal.default_int_handler
         ended["first_step"], ended["keeps"] = known[name], solve.keeps
+        ended["finite"] = ended.get("finite", True) or solve.partial
         tell(event="ended", **ended)
 
 
