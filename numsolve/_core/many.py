@@ -7,6 +7,7 @@ from functools import partial
 from math import isinf
 from typing import TYPE_CHECKING, Any
 
+from .keyboard import Guarded
 from .parallel import map_tasks
 
 if TYPE_CHECKING:
@@ -60,17 +61,18 @@ def solve_problems(
                 raise TypeError(f"{what}[{i}] has no {name}")
         return whole
 
-    tasks = [read(i, problem) for i, problem in enumerate(problems)]
     call = partial(_call, solve=solve, limits=limits, timed=timed)
-    results: list[Any] = map_tasks(
-        call,
-        tasks,
-        executor=executor,
-        warm_up=warm_up,
-        progress=limits.progress,
-        label=label,
-        limits=limits,
-    )
+    with Guarded():  # reading them may take long
+        tasks = [read(i, problem) for i, problem in enumerate(problems)]
+        results: list[Any] = map_tasks(
+            call,
+            tasks,
+            executor=executor,
+            warm_up=warm_up,
+            progress=limits.progress,
+            label=label,
+            limits=limits,
+        )
     return results
 
 

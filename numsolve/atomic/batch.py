@@ -7,6 +7,7 @@ from functools import partial
 from math import isinf
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+from numsolve._core.keyboard import Guarded
 from numsolve._core.limits import Limits
 from numsolve._core.parallel import map_tasks
 
@@ -96,18 +97,20 @@ def solve_atoms(
     (-2.834836, -128.336403)
     """
     limits = Limits(None, time_limit, None, progress)
-    if not isinstance(specs, Iterable) or isinstance(specs, str | bytes):  # type: ignore[redundant-expr]
-        raise TypeError(f"specs must be an iterable of atoms, got {type(specs).__name__}")
-    atoms = [_atom(spec, settings) for spec in specs]
-    results: list[AtomResult] = map_tasks(
-        partial(_run, limits=limits),
-        atoms,
-        executor=executor,
-        warm_up=AtomDFT(1).run,
-        progress=limits.progress,
-        label="atoms",
-        limits=limits,
-    )
+    given: Any = specs
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+        raise TypeError(f"specs must be an iterable of atoms, got {type(given).__name__}")
+    with Guarded():  # reading them may take long
+        atoms = [_atom(spec, settings) for spec in given]
+        results: list[AtomResult] = map_tasks(
+            partial(_run, limits=limits),
+            atoms,
+            executor=executor,
+            warm_up=AtomDFT(1).run,
+            progress=limits.progress,
+            label="atoms",
+            limits=limits,
+        )
     return results
 
 

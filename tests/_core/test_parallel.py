@@ -18,6 +18,7 @@ import pytest
 
 from numsolve._core.each import solve_each
 from numsolve._core.limits import Limits
+from numsolve._core.many import solve_problems
 from numsolve._core.parallel import ParallelError, map_tasks
 from numsolve._core.result import ConvergenceWarning, Result, Status
 
@@ -255,6 +256,22 @@ def test_ctrl_c_in_a_destructor_between_two_tasks_ends_the_whole():
 
     with pytest.warns(ConvergenceWarning, match="2 of 5 tasks are done"):
         assert map_tasks(task, range(5)) == [0, 1, None, None, None]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("keyboard")
+def test_ctrl_c_in_a_destructor_while_problems_are_read_ends_the_whole():
+    def problems():
+        for k in range(3):
+            Late()
+            yield {"x": k}
+
+    settings = {"names": ["x"], "known": None, "warm_up": None, "executor": None, "limits": Limits()}
+    with pytest.warns(ConvergenceWarning, match="0 of 3 tasks are done"):
+        found = solve_problems(
+            lambda x: x, problems(), {}, what="problems", caller="it", label="", timed=False, **settings
+        )
+    assert found == [None] * 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -65,6 +65,7 @@ def solve_for_ever() -> None:
         ended = once(solve, watched and solve.watched)
         ended["back"] = signal.signal(signal.SIGINT, signal.SIG_IGN) is signal.default_int_handler
         ended["first_step"], ended["keeps"] = known[name], solve.keeps
+        ended["finite"] = ended.get("finite", True) or solve.partial
         tell(event="ended", **ended)
 
 
@@ -105,8 +106,8 @@ def once(solve: Any, watched: bool) -> dict[str, Any]:
         return {"how": f"{type(error).__name__}: {error}", "seconds": 0.0}
     parts = [r for r in result if r is not None] if isinstance(result, list) else [result]
     status = {int(s) for r in parts for s in np.ravel(r.status)}
-    if isinstance(result, list) and len(parts) < len(result):
-        status.add(INTERRUPTED)  # what was not begun is None
+    if isinstance(result, list) and (len(parts) < len(result) or not parts):
+        status.add(INTERRUPTED)  # what was not begun is None, or missing
     x = [r.x for r in parts if np.all(np.asarray(r.nit) > 0)]
     return {
         "how": "result",

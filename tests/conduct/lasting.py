@@ -63,12 +63,15 @@ class Lasting:
         Whether it takes a time limit.
     keeps : bool
         Whether Ctrl-C gives a result once something was done; without, it raises.
+    partial : bool
+        Whether x says by NaN what is not known yet.
     """
 
     run: Callable[..., Any]
     watched: bool = True
     limited: bool = True
     keeps: bool = True
+    partial: bool = False
 
 
 def contracts(area: str) -> dict[str, Lasting]:
@@ -76,7 +79,11 @@ def contracts(area: str) -> dict[str, Lasting]:
     for module in CONTRACTS.get(area, ()):
         for kind in vars(importlib.import_module(module)).values():
             if inspect.isclass(kind) and issubclass(kind, Conduct) and kind is not Conduct:
-                found |= {name: Lasting(call.long) for name, call in kind.calls.items() if call.long}
+                found |= {
+                    name: Lasting(call.long, partial=name == "heuristics")
+                    for name, call in kind.calls.items()
+                    if call.long
+                }
     return found
 
 

@@ -45,8 +45,9 @@ def thomas_fermi_potential(d: Draw) -> Call:
     def judge(got, r, Z):
         r = dense(r)
         assert np.shape(got) == r.shape
-        assert np.isfinite(got[float(Z) / r < 1e308]).all()
-        got = np.asarray(got, float)
+        there = float(Z) / r < 1e308
+        assert np.isfinite(got[there]).all()
+        got, r = np.asarray(got, float)[there], r[there]
         room = 1e-9 + 10 * eps(got)
         assert (got * r >= -max(float(Z), 1.0) * (1 + 1e-2)).all()
         assert (got * r <= -min(float(Z), 1.0) * (1 - room)).all()
