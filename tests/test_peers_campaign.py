@@ -162,6 +162,14 @@ def test_every_result_file_has_its_script(campaign):
     assert results - campaign.ELSEWHERE <= set(campaign.scripts(CAMPAIGN.parent))
 
 
+def test_what_a_campaign_runs_are_scripts(campaign):
+    """A file that others import begins with an underscore."""
+    folder = CAMPAIGN.parent
+    assert [
+        name for name in campaign.scripts(folder) if "main(" not in (folder / f"{name}.py").read_text()
+    ] == []
+
+
 def test_peers_that_were_there_last_time_are_missed(campaign, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"rows": [{"peer": "mdot-tnt 1.0.0"}, {"peer": "POT 0.9"}]}))
     rows = [

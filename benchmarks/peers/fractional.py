@@ -10,7 +10,7 @@ Toeplitz parts by one function for both sides.
 Then the same problem by what people write by hand: fractional centred differences, of order two, and
 Levinson. Each side gets as many points as the error asks for. Then what is solved many times: right-hand
 sides, orders, steps in time, eigenvalues, and the square, beside the same differences with LU, Levinson,
-`eigh` and conjugate gradients with a tau preconditioner (fractional_scipy.py). There our tables of earlier
+`eigh` and conjugate gradients with a tau preconditioner (_fractional_scipy.py). There our tables of earlier
 calls are thrown away before each call. Where the errors of equally many unknowns are far apart, a second row
 takes as few of ours as give at most the error of the peer. The last rows are the one-sided derivative of a
 given function on 2048 points, which pycaputo and differint offer. (differint's GL convolves cyclically: more
@@ -29,7 +29,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import fractional_scipy as by_hand
+import _fractional_scipy as by_hand
 import numpy as np
 from scipy.interpolate import make_interp_spline
 from scipy.linalg import lu_factor, lu_solve, solve, solve_toeplitz
