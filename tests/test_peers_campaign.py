@@ -165,9 +165,7 @@ def test_every_result_file_has_its_script(campaign):
 def test_what_a_campaign_runs_are_scripts(campaign):
     """A file that others import begins with an underscore."""
     folder = CAMPAIGN.parent
-    assert [
-        name for name in campaign.scripts(folder) if "main(" not in (folder / f"{name}.py").read_text()
-    ] == []
+    assert all("main(" in (folder / f"{name}.py").read_text() for name in campaign.scripts(folder))
 
 
 def test_peers_that_were_there_last_time_are_missed(campaign, tmp_path):
