@@ -168,6 +168,18 @@ def test_what_a_campaign_runs_are_scripts(campaign):
     assert all("main(" in (folder / f"{name}.py").read_text() for name in campaign.scripts(folder))
 
 
+def test_the_script_with_a_command_line_of_its_own_takes_what_a_campaign_hands_over(tmp_path):
+    values = ("ratio", "peer_value", "numsolve_value", "peer_error", "numsolve_error")
+    row = {"case": "kept", "peer": "", "metric": "", "unit": "s", "note": "", **dict.fromkeys(values)}
+    file, cases = tmp_path / "executors.json", tmp_path / "executors.cases"
+    cases.write_text(json.dumps([0, "threads", [row]]))
+    script = [sys.executable, str(CAMPAIGN.with_name("executors.py")), "--executors", "threads"]
+    handed_over = ["--json", str(file), "--resume", "--threads", "1", "--quick"]
+    subprocess.run([*script, *handed_over], check=True, capture_output=True)
+    assert json.loads(file.read_text())["rows"] == [row]
+    assert not cases.exists()
+
+
 def test_peers_that_were_there_last_time_are_missed(campaign, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"rows": [{"peer": "mdot-tnt 1.0.0"}, {"peer": "POT 0.9"}]}))
     rows = [

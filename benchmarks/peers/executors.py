@@ -11,13 +11,18 @@ which stops to fall when N h is all of it: beyond w / h workers more of them giv
 them gives more than w / h times the speed of one. h is measured by tasks that do nothing but carry as many
 bytes there and back, w by the serial run. The model's time for the two workers is beside what they took. It
 leaves out the network, which has to carry the bytes of a task in h, and stragglers.
+
+MPI's workers are processes of `mpiexec`, under which the script starts itself once more.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
+import subprocess
 import sys
+import tempfile
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -34,7 +39,7 @@ from typing import Any
 import numpy as np
 
 import numsolve
-from _harness import header, table, version
+from _harness import _read, header, table, version
 from numsolve import fractional
 from numsolve._core.parallel import map_tasks
 from numsolve.transport.clouds._problem import prepare_clouds
@@ -95,7 +100,7 @@ def mpi() -> Iterator[Executor]:
         yield pool
 
 
-#: How the peer packages are called; MPI's takes its place where the script runs under `mpiexec -n 3`.
+#: How the peer packages are called.
 EXECUTORS = {"threads": "", "processes": "", "dask": "distributed", "ray": "ray", "mpi": "mpi4py"}
 
 
@@ -163,23 +168,54 @@ def measured(name: str, quick: bool) -> Iterator[dict[str, Any]]:
                 }  # fmt: skip
 
 
+def launched(quick: bool) -> list[dict[str, Any]]:
+    """The rows of MPI, from a run of this script by its launcher; none where there is no launcher."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    launcher = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if launcher is None:
+        print("there is no mpiexec", file=sys.stderr)
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.json"
+        command = [launcher, "-n", str(WORKERS + 1), sys.executable, "-m", "mpi4py.futures", __file__]
+        command += ["--executors", "mpi", "--launched", "--json", str(file), *(["--quick"] if quick else [])]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        rows: list[dict[str, Any]] = json.loads(file.read_text())["rows"]
+    return rows
+
+
 def main() -> None:
     parser = ArgumentParser(description="What two workers give on each executor, and a model of more")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--executors", nargs="*", default=[name for name in EXECUTORS if name != "mpi"])
+    parser.add_argument("--resume", action="store_true", help="go on where a run with this file was ended")
+    parser.add_argument("--threads", type=int, choices=[1], default=1, help="each worker has one")
+    parser.add_argument("--executors", nargs="*", choices=list(EXECUTORS), default=list(EXECUTORS))
+    parser.add_argument("--launched", action="store_true", help="this run is one of mpiexec's")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    for name in options.executors:
+    kept = options.json.with_suffix(".cases") if options.resume else None
+    known = _read(kept) if kept else {}
+    for place, name in enumerate(options.executors):
         if EXECUTORS[name] and find_spec(EXECUTORS[name]) is None:
             print(f"{EXECUTORS[name]} is not installed", file=sys.stderr)
             continue
-        rows += measured(name, options.quick)
+        print(f"... {name}", file=sys.stderr, flush=True)
+        new = known.get((place, name))
+        if new is None:
+            outside = name == "mpi" and not options.launched
+            new = launched(options.quick) if outside else list(measured(name, options.quick))
+            if kept:
+                with kept.open("a") as file:
+                    file.write("\n" + json.dumps([place, name, new]))
+        rows += new
     packages = [package for package in EXECUTORS.values() if package and find_spec(package)]
     about = header(packages, 1, quick=options.quick)
     print(table(rows))
     if options.json:
         options.json.write_text(json.dumps(about | {"rows": rows}, indent=1, allow_nan=False) + "\n")
+        if kept:
+            kept.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
