@@ -141,12 +141,12 @@ BAD = {
         "presolve must be False for a batch",
         (solve_lp,),
     ),
-    "start too long": ({"x0": np.ones(4)}, ValueError, "x0 must have shape \\(3\\), got \\(4,\\)", LPS),
+    "start too long": ({"x0": np.ones(4)}, ValueError, "x0 must have shape \\(3,\\), got \\(4,\\)", LPS),
     "start nan": ({"x0": [0, NAN, 0]}, ValueError, "x0 must hold finite numbers", LPS),
     "multipliers too long": (
         {"x0": (np.ones(3), np.ones(3))},
         ValueError,
-        "x0\\[1\\] must have shape \\(2\\), got \\(3,\\)",
+        "x0\\[1\\] must have shape \\(2,\\), got \\(3,\\)",
         LPS,
     ),
     "b forgotten": ({"b_ub": None}, ValueError, "A_ub and b_ub must be given together", (linprog,)),
@@ -194,7 +194,7 @@ BAD = {
     "strategies swapped": (
         {"x0": (np.ones(2), np.ones(3))},
         ValueError,
-        "x0\\[0\\] must have shape \\(3\\)",
+        "x0\\[0\\] must have shape \\(3,\\)",
         (solve_game,),
     ),
     # operators
@@ -237,7 +237,7 @@ BAD = {
     "x0 of another length": (
         {"x0": np.zeros(4)},
         ValueError,
-        "x0 must have shape \\(3\\), got \\(4,\\)",
+        "x0 must have shape \\(3,\\), got \\(4,\\)",
         (vr_halpern,),
     ),
     "L unknown": (
