@@ -266,14 +266,7 @@ def test_ctrl_c_in_a_destructor_while_problems_are_read_ends_the_whole():
             Late()
             yield {"x": k}
 
-    settings = {
-        "names": ["x"],
-        "needed": 1,
-        "known": None,
-        "warm_up": None,
-        "executor": None,
-        "limits": Limits(),
-    }
+    settings = {"names": ["x"], "needed": 1, "known": None, "warm_up": None, "executor": None}
     with pytest.warns(ConvergenceWarning, match="0 of 3 tasks are done"):
         found = solve_problems(
             lambda x: x, problems(), {},
