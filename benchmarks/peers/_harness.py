@@ -210,7 +210,9 @@ def measure(case: Case) -> list[dict[str, Any]]:
 
 
 def _values(peer: float, ours: float) -> dict[str, float | None]:
-    values = {"peer_value": peer, "numsolve_value": ours, "ratio": peer / ours if ours else math.nan}
+    # A loss may be negative; then nothing is so many times better.
+    ratio = peer / ours if ours > 0 and peer > 0 else math.nan
+    values = {"peer_value": peer, "numsolve_value": ours, "ratio": ratio}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 

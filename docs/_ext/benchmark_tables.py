@@ -49,7 +49,7 @@ HEADS = ("Case", "Peer", "Theirs", "Ours", "Times better", "Their error", "Our e
 
 def bar(ratio: float | None) -> nodes.Node:
     """The ratio and a bar of its logarithm: a hundred times better fills the cell."""
-    if ratio is None:
+    if ratio is None or ratio <= 0:  # a loss may be negative
         return nodes.Text("–")
     width = min(abs(math.log10(ratio)) / 2, 1) * 100
     side = "better" if ratio >= 1 else "worse"
