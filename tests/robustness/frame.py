@@ -203,6 +203,8 @@ def drive(make: Callable[[Draw], Call], calls: int) -> None:
     """Make calls, each under the rule; in a sweep all faults are collected, each kind once."""
     faults: dict[str, str] = {}
     record = os.environ.get("SWEEP_RECORD")
+    if record:
+        Path(record).mkdir(parents=True, exist_ok=True)
 
     @st.composite
     def some(draw: Callable[[Any], Any]) -> Call:
