@@ -158,7 +158,7 @@ def solve(d: Draw) -> Call:
         if unbalanced is not None or np.ndim(reg):
             return
         if reg is None or float(reg) == 0 or reg_type != "KL":
-            _balanced(got, a, b, M, 1e-6)
+            _balanced(got, a, b, M, max(1e-6, _tol(tol)))
             if (reg is None or float(reg) == 0) and np.isfinite(M).all() and 1e-3 < np.abs(M).max() < 1e3:
                 n, m = M.shape
                 rows = np.kron(np.eye(n), np.ones(m))
