@@ -102,6 +102,8 @@ def solve_atoms(
         raise TypeError(f"specs must be an iterable of atoms, got {type(given).__name__}")
     with Guarded():  # reading them may take long
         atoms = [_atom(spec, settings) for spec in given]
+        if not atoms:
+            _atom(1, settings)  # they are checked, whoever they are for
         results: list[AtomResult] = map_tasks(
             partial(_run, limits=limits),
             atoms,

@@ -50,6 +50,7 @@ TABLE = 10**8
 GROWN = 1e3
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite has a status
 def bsvrb(
     oracle: BlockOracle,
     theta0: ArrayLike,

@@ -66,10 +66,12 @@ def refuse_functions(name: str, A: object) -> None:
         )
 
 
-def stored(A: Matrix) -> Array:
-    """The entries that a sparse matrix of any format holds."""
-    data: Array = A.data if A.format in {"csr", "csc", "coo", "bsr"} else A.tocsr().data
-    return data
+def compressed(A: Matrix) -> Matrix:
+    """A sparse matrix of any format as one whose data are its entries.
+
+    Its product with a vector is a vector: that of SciPy's `coo_array` of one row has no axis.
+    """
+    return A if A.format in {"csr", "csc", "bsr"} else A.tocsr()
 
 
 def unsigned(indices: Array) -> Array:
@@ -78,8 +80,11 @@ def unsigned(indices: Array) -> Array:
 
 
 def relaxation(omega: object) -> float:
-    """Check a relaxation parameter: 0 < omega < 2."""
-    return checks.real("omega", omega, low=0.0, high=2.0, open_low=True, open_high=True)
+    """Check a relaxation parameter: 0 < omega < 2, and its reciprocal is far from overflow."""
+    value = checks.real("omega", omega, low=0.0, high=2.0, open_low=True, open_high=True)
+    if value < 1e-300:
+        raise ValueError(f"omega must be at least 1e-300, got {value:g}")
+    return value
 
 
 @dataclass

@@ -23,7 +23,7 @@ from numsolve._core.result import Status
 
 from ._judge import is_sure, level, unsure
 from ._method import BELIEVED, exponent
-from ._system import FOREIGN, STOPS, System, refuse_functions, second, stored, unsigned
+from ._system import FOREIGN, STOPS, System, compressed, refuse_functions, second, unsigned
 from .result import LinearResult
 
 if TYPE_CHECKING:
@@ -321,7 +321,8 @@ def action(xp: Namespace, name: str, A: Matrix, b: Array, *, check_finite: bool)
     if operator:
         product, entries = A.matvec, None
     elif arrays.is_sparse(A):
-        product, entries = A.__matmul__, stored(A)
+        A = compressed(A)
+        product, entries = A.__matmul__, A.data
     else:
         A = entries = xp.asarray(A, dtype=b.dtype)
         product = A.__matmul__

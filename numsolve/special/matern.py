@@ -218,6 +218,8 @@ def _arguments(r: Any, nu: Any, length: Any) -> tuple[Namespace, Any, Any, Any, 
     for name, value in zip(("nu", "length"), checked[1:], strict=True):
         if math.prod(value.shape) and float(xp.min(value)) <= 0.0:
             raise ValueError(f"{name} must be above 0, got {float(xp.min(value))}")
+    if math.prod(checked[1].shape) and float(xp.min(checked[1])) < np.finfo(np.float64).tiny:
+        raise ValueError(f"nu must be at least 2.2e-308, got {float(xp.min(checked[1])):g}")
     try:
         np.broadcast_shapes(*(value.shape for value in checked))
     except ValueError:

@@ -336,6 +336,8 @@ def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState =
     mean: Array = unit("mu", mu, arrays.array_namespace())
     if mean.ndim != 1:
         raise ValueError(f"mu must be 1-D, got an array of shape {mean.shape}")
+    mean = np.asarray(mean, dtype=np.float64)
+    mean = mean / np.linalg.norm(mean)  # one of single precision has a length of seven digits
     kappa = checks.real("kappa", kappa, low=0.0, high=MOST_CONCENTRATED)
     size = checks.integer("size", size, low=0)
     d = mean.shape[0]

@@ -101,3 +101,9 @@ def test_ctrl_c_ends_the_whole_and_keeps_what_is_done(monkeypatch):
     assert begun == [1, 2, 3]
     assert [r is not None for r in results] == [True, True, True, False, False]
     assert [r.status for r in results[:3]] == [Status.CONVERGED, Status.CONVERGED, Status.INTERRUPTED]
+
+
+def test_settings_for_no_atoms_are_checked_too():
+    assert solve_atoms([]) == []
+    with pytest.raises(TypeError, match="error_estimate must be True or False"):
+        solve_atoms([], error_estimate=1j)

@@ -160,3 +160,15 @@ def test_the_end_is_judged_at_the_lower_solutions_however_far_they_are():
             mu_min=1e-9, tol=1e-2, maxiter=400, rng=0,
         )  # fmt: skip
     assert not result.success
+
+
+@pytest.mark.parametrize("step", [0.005, 1e300])
+def test_numbers_beyond_the_range_end_in_a_status_alone(step):
+    """The warnings of NumPy are errors in tests; that of a failed solve is expected."""
+    start = np.zeros(SOLUTION.size) if step > 1 else np.full(SOLUTION.size, 1e300)
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.bsvrb(
+            ORACLE, start, np.zeros(3), maxiter=50, step_theta=step, step_x=0.5, block_batch=2
+        )
+    assert not result.success
+    assert np.isfinite(result.theta).all()

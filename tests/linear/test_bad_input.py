@@ -74,6 +74,7 @@ BAD = {
         "omega must be a finite number above 0 and below 2, got 0.0",
         RELAXED,
     ),
+    "omega subnormal": ({"omega": 5e-324}, ValueError, "omega must be at least 1e-300", RELAXED),
     "omega 2": ({"omega": 2.0}, ValueError, "above 0 and below 2, got 2.0", RELAXED),
     "omega nan": ({"omega": NAN}, ValueError, "omega must be a finite number", RELAXED),
     "omega a word": ({"omega": "best"}, ValueError, "omega must be 'adaptive' or a number", (SOR,)),

@@ -153,3 +153,10 @@ def test_float32_and_shapes():
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("function", [matern, matern_grad])
+def test_a_smoothness_without_all_its_digits_is_refused(function):
+    """K at nu below the normal numbers was one, where it is next to nothing."""
+    with pytest.raises(ValueError, match="nu must be at least 2.2e-308, got 4.94066e-324"):
+        function(np.array([0.0, 1e-9]), 5e-324)

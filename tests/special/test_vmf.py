@@ -262,3 +262,8 @@ def test_one_argument_of_single_precision_takes_no_digits_from_the_others(single
     assert (
         vmf_log_prob(**{name: value.astype(np.float32) for name, value in given.items()}).dtype == np.float32
     )
+
+
+def test_samples_about_a_direction_in_single_precision_are_unit_vectors():
+    mu = np.array([-0.038883936, 0.3070505, -0.9508985], dtype=np.float32)
+    assert_allclose(np.linalg.norm(vmf_sample(mu, 1e8, 5, rng=0), axis=1), 1.0, rtol=1e-14)

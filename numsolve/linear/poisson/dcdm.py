@@ -32,7 +32,7 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, caller_level
-from numsolve.linear._system import FOREIGN, STOPS, refuse_functions, stored
+from numsolve.linear._system import FOREIGN, STOPS, compressed, refuse_functions
 from numsolve.linear.result import LinearResult
 
 if TYPE_CHECKING:
@@ -221,8 +221,11 @@ def _matrix(xp: Namespace, name: str, A: Any) -> Any:
         raise TypeError(f"{name} must be a matrix or a linear operator, got {type(A).__name__}")
     if getattr(A, "dtype", None) is not None:  # an operator may have none
         arrays.working_dtype(xp, **{name: A})
-    if arrays.is_sparse(A) or not arrays.is_operator(A):
-        checks.finite(name, stored(A) if arrays.is_sparse(A) else A, xp=xp)
+    if arrays.is_sparse(A):
+        A = compressed(A)
+        checks.finite(name, A.data, xp=xp)
+    elif not arrays.is_operator(A):
+        checks.finite(name, A, xp=xp)
     return A
 
 

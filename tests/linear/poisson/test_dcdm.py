@@ -197,3 +197,11 @@ def test_other_array_libraries_give_the_same_iterates():
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("kind", ["coo", "dia", "lil", "csc", "bsr"])
+def test_a_matrix_of_one_unknown_in_any_format(kind):
+    """SciPy's product of a coo_array of one row has no axis."""
+    A = sp.csr_array([[2.0]]).asformat(kind)
+    assert linear.dcdm(A, np.ones(1), lambda r: r).x == [0.5]
+    assert linear.cg(A, np.ones(1), M=sp.eye_array(1, format="coo")).x == [0.5]
