@@ -50,7 +50,6 @@ TABLE = 10**8
 GROWN = 1e3
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what is not finite has a status
 def bsvrb(
     oracle: BlockOracle,
     theta0: ArrayLike,
@@ -188,14 +187,22 @@ def bsvrb(
         checks.generator(rng),
         executor,
     )
-    if checks.flag("check", check):
-        check_blocks(oracle, theta, run.y)
+    checked, tol = checks.flag("check", check), checks.real("tol", tol, low=0.0)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite has a status
+        if checked:
+            check_blocks(oracle, theta, run.y)
+        return _solve(run, limits, tol)
+
+
+def _solve(run: BlockRun, limits: Limits, tol: float) -> BlockResult:
+    """The iteration, and its result."""
+    oracle, m = run.oracle, run.oracle.n_blocks
     with Monitor(
-        limits, atol=checks.real("tol", tol, low=0.0), maxiter=1000, label="BSVRB", keep="reference",
+        limits, atol=tol, maxiter=1000, label="BSVRB", keep="reference",
         columns=("cost",), present=lambda state: state[0], divergence=math.inf,
     ) as it:  # fmt: skip
         it.record(run.start(), (run.theta, run.y), converged=False, cost=run.nfev)
-        judge_at, largest, sweep = 0, 0.0, -(-m // size) + 1
+        judge_at, largest, sweep = 0, 0.0, -(-m // run.size) + 1
         for k in it:
             try:
                 residual, done = run.advance(), False
@@ -231,5 +238,5 @@ def bsvrb(
         nfev=run.nfev,
         nhvp=run.nhvp,
         cost=run.nfev + run.nhvp,
-        estimator=theta_estimator,
+        estimator=run.estimator,
     )
