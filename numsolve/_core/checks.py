@@ -31,6 +31,8 @@ def real(
     infinite: bool = False,
 ) -> float:
     """Return a real number within its range; +inf passes if `infinite`."""
+    if type(value) is float and low < value < high:  # the usual case, in a tenth of a microsecond
+        return value
     is_complex = getattr(getattr(value, "dtype", None), "kind", "") == "c"
     if isinstance(value, bool | np.bool_ | str | bytes) or is_complex or getattr(value, "ndim", 0) > 0:
         raise TypeError(f"{name} must be a real number, got {_kind_of(value)}")

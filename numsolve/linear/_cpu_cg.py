@@ -30,10 +30,28 @@ def product(ptr, columns, values, p, q):
 
 
 @kernel(fastmath=_REDUCTION)
-def residual(ptr, columns, values, x, b, r, out):
+def look(ptr, columns, values, n):
+    """Whether compressed rows can be read by those who do not look, and the sum of their absolute values.
+
+    Indices are unsigned, so that a negative one is too large.
+    """
+    entries, falls = np.int64(ptr[n]), ptr[0] != 0
+    for i in range(n):
+        falls |= ptr[i + 1] < ptr[i]
+    if falls or not 0 <= entries <= min(columns.size, values.size):
+        return False, 0.0
+    outside, total = False, 0.0
+    for k in range(entries):
+        outside |= columns[k] >= np.uint64(n)
+        total += abs(np.float64(values[k]))
+    return not outside, total
+
+
+@kernel(fastmath=_REDUCTION)
+def residual(ptr, columns, values, x, b, r):
     """Compute r = b - A x, with sums in double precision.
 
-    `out` gets the squares of the norms of r, of b, and of |A| |x| + |b|, on which the rounding errors of r
+    Returns the squares of the norms of r, of b, and of |A| |x| + |b|, on which the rounding errors of r
     depend, and the largest entry of that; the third is nan where an entry of x is not finite.
     """
     rr, bb, ss, most, lost = 0.0, 0.0, 0.0, 0.0, False
@@ -51,7 +69,7 @@ def residual(ptr, columns, values, x, b, r, out):
         ss += size * size
         if not size <= most:
             most = size
-    out[0], out[1], out[2], out[3] = rr, bb, np.nan if lost else ss, most
+    return rr, bb, np.nan if lost else ss, most
 
 
 @inner(fastmath=_REDUCTION)
@@ -69,11 +87,15 @@ def advance(alpha, p, q, x, r):
 def cg(ptr, columns, values, vectors, state, stop_at, norms):
     """Steps of conjugate gradients until ||r|| <= stop_at.
 
-    The rows of `vectors` are x, r, p, and a place for A p; `state` holds r'r from one call to the next.
+    The rows of `vectors` are x, r, p, and a place for A p; `state` holds r'r from one call to the next, and 0
+    at first.
     """
     x, r, p, q = vectors[0], vectors[1], vectors[2], vectors[3]
     one = x.dtype.type(1)
     rho, code, done = state[0], RUNNING, 0
+    if rho == 0:
+        for i in range(r.size):
+            rho += np.float64(r[i]) * r[i]
     for step in range(norms.size):
         curvature = product(ptr, columns, values, p, q)
         if not curvature > 0:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: A residual of so many roundings of the terms of A x and b is a rounding error.
 ROUNDINGS = 100
+#: The distance of 1 from the next number, by the letter of a type.
+EPS = {letter: float(np.finfo(letter).eps) for letter in "fd"}
 #: The rounding error of one operation in double precision.
 UNIT = 2.0**-53
 
@@ -30,7 +32,9 @@ def norm(v: Array) -> float:
 
 def root(square: float, v: Array) -> float:
     """The norm of v, of which a kernel knows the square, unless that has left the range of floats."""
-    return math.sqrt(square) if 1e-280 < square < 1e300 else norm(v)
+    if 1e-280 < square < 1e300:
+        return math.sqrt(square)
+    return 0.0 if square == 0.0 and not v.any() else norm(v)
 
 
 def rounding(square: float, largest: float, n: int) -> float:

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
@@ -23,7 +24,7 @@ from numsolve._core.result import Status
 
 from ._judge import is_sure, level, unsure
 from ._method import BELIEVED, exponent
-from ._system import FOREIGN, STOPS, System, compressed, refuse_functions, second, unsigned
+from ._system import FOREIGN, STOPS, System, compressed, kernels, refuse_functions, second
 from .result import LinearResult
 
 if TYPE_CHECKING:
@@ -112,9 +113,7 @@ def cg(
     if check is not None:
         checks.choice("check", check, ("symmetric",))
     loop: dict[str, Any] = {"stop": stop, "label": "CG", "rtol": rtol, "atol": atol}
-    compiled = (
-        M is None and not flexible and arrays.is_sparse(A) and arrays.is_numpy(arrays.array_namespace(A=A))
-    )
+    compiled = M is None and not flexible and sp.issparse(A)
     if not compiled or A.dtype.kind == "c" or getattr(getattr(b, "dtype", None), "kind", "") == "c":
         if check is not None:
             check_symmetric(A)
@@ -122,24 +121,22 @@ def cg(
     system = System.make(A, b, x0, check_finite=check_finite)
     if check is not None:
         check_symmetric(system.A)
-    if check_finite:
+    if check_finite and not math.isfinite(system.total):
         checks.finite("A", system.A.data)
-    return system.solve(_Plain(system.A), limits, maxiter=10 * system.b.shape[0], **loop)
+    return system.solve(_Plain(system), limits, maxiter=10 * system.b.shape[0], **loop)
 
 
 class _Plain:
     """The compiled iteration without a preconditioner."""
 
-    def __init__(self, A: Matrix) -> None:
-        from . import _cpu_cg as k
-
-        self.iterate: Callable[..., tuple[int, int]] = k.cg
-        self.matrix = (unsigned(A.indptr), unsigned(A.indices), A.data)
+    def __init__(self, system: System) -> None:
+        self.iterate: Callable[..., tuple[int, int]] = kernels().cg
+        self.matrix = system.matrix
 
     def start(self, x: Array, r: Array) -> None:
         self.vectors = np.empty((4, r.size), r.dtype)
         self.vectors[0], self.vectors[1], self.vectors[2] = x, r, r
-        self.state = np.array([np.sum(np.square(r, dtype=float))])
+        self.state = np.zeros(1)
 
     def steps(self, norms: Array, stop_at: float) -> tuple[int, int]:
         return self.iterate(*self.matrix, self.vectors, self.state, stop_at, norms)
