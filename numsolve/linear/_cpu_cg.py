@@ -38,7 +38,7 @@ def look(ptr, columns, values, n):
     entries, falls = np.int64(ptr[n]), ptr[0] != 0
     for i in range(n):
         falls |= ptr[i + 1] < ptr[i]
-    if falls or not 0 <= entries <= min(columns.size, values.size):
+    if falls or entries < 0 or entries > columns.size or entries > values.size:
         return False, 0.0
     outside, total = False, 0.0
     for k in range(entries):

@@ -45,8 +45,6 @@ class Run:
     vectors: Array
     floor: float
     nit = 0
-    #: no iteration was begun, and x is zero
-    is_zero = False
 
     def __init__(self, M: PoissonMultigrid, components: Components, b: Array, x0: Array | None) -> None:
         self.M, self.problem, self.hierarchy = M, M.problem, M.hierarchy
@@ -149,7 +147,6 @@ class Run:
     def leave(self, status: Status) -> None:
         """Let the start be the answer: the solve has ended before this right-hand side."""
         self.x, self.status = np.zeros_like(self.b) if self.x0 is None else self.x0, status
-        self.is_zero = self.x0 is None
 
     def finish(self) -> None:
         """Without a result of its own: take note of a Ctrl-C that came after the loop."""

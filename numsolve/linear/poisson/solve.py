@@ -193,6 +193,8 @@ def solve_poisson(
     solutions: list[Array] = []
     residuals: list[float] = []
     for k, b_k in enumerate(columns):
+        if runs and runs[-1].status in ENDS and sides.x0 is None:
+            break
         run = Run(M, components, b_k, sides.start(k))
         if runs and runs[-1].status in ENDS:
             run.leave(runs[-1].status)
@@ -200,10 +202,12 @@ def solve_poisson(
             run.drive(limits, sides.present, **loop)
         runs.append(run)
         solutions.append(sides.cast(sides.present(run.answer())))
-        if run.is_zero:
-            residuals.append(arrays.norm(np, wanted[k]))
-            continue
         residuals.append(run.settle(wanted[k], sides.returned(solutions[k]), rtol, atol, eps=sides.eps))
+    left = range(len(runs), sides.count)  # for which no time was left
+    if left:
+        solutions += [sides.cast(sides.present(np.zeros_like(columns[0])))] * len(left)
+        residuals += [arrays.norm(np, wanted[k]) for k in left]
+    statuses = [int(runs[-1].status)] * len(left) if left else []
     fields: dict[str, Any] = {
         "setup_time": setup_time,
         "solve_time": perf_counter() - began - setup_time,
@@ -217,8 +221,8 @@ def solve_poisson(
         run.finish()
     out = LinearResult(
         x=sides.together(solutions),
-        status=np.array([int(run.status) for run in runs], dtype=int),  # type: ignore[arg-type]
-        nit=np.array([run.nit for run in runs], dtype=int),  # type: ignore[arg-type]
+        status=np.array([*(int(run.status) for run in runs), *statuses], dtype=int),  # type: ignore[arg-type]
+        nit=np.array([*(run.nit for run in runs), *(0 for _ in left)], dtype=int),  # type: ignore[arg-type]
         residual=np.array(residuals),  # type: ignore[arg-type]
         rhs_norm=np.array([arrays.norm(np, b_k) for b_k in wanted]),
         **fields,
