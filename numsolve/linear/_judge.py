@@ -19,6 +19,8 @@ ROUNDINGS = 100
 EPS = {letter: float(np.finfo(letter).eps) for letter in "fd"}
 #: The rounding error of one operation in double precision.
 UNIT = 2.0**-53
+#: A row has several operations: its rounding error may be so many times that of one.
+SEVERAL = 2.0
 
 
 def norm(v: Array) -> float:
@@ -45,7 +47,7 @@ def rounding(square: float, largest: float, n: int) -> float:
 
 def is_sure(size: float, noise: float, threshold: float) -> bool:
     """Whether a residual meets the tolerance, its own rounding errors included."""
-    return size <= threshold and size + noise <= 1.1 * threshold
+    return size <= threshold and size + SEVERAL * noise <= 1.1 * threshold
 
 
 def unsure(threshold: float, noise: float, eps: float, norm_b: float) -> tuple[Status, str]:

@@ -15,7 +15,7 @@ from numsolve._core import arrays, checks
 from numsolve._core.monitor import RUNNING, Monitor
 from numsolve._core.result import Status, deliver
 
-from ._judge import EPS, is_sure, level, norm, root, rounding, unsure
+from ._judge import EPS, SEVERAL, is_sure, level, norm, root, rounding, unsure
 from ._method import Scaled
 from .result import LinearResult
 
@@ -395,7 +395,7 @@ class _Run:
         x, true = self.best()
         eps, (r, _) = EPS[self.b.dtype.char], self.residual(x)
         size = norm(x) * self.system.size(r) + self.norm_b
-        tiny = true + self.noise <= level(eps, size, self.norm_b) < math.inf
+        tiny = true + SEVERAL * self.noise <= level(eps, size, self.norm_b) < math.inf
         self.it.stop(Status.ROUNDING if tiny else why, f"The residual is {true:.3g}.")
 
     def _unsure(self) -> None:

@@ -22,7 +22,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._judge import is_sure, level, unsure
+from ._judge import SEVERAL, is_sure, level, unsure
 from ._method import BELIEVED, exponent
 from ._system import FOREIGN, STOPS, System, compressed, kernels, refuse_functions, second
 from .result import LinearResult
@@ -215,7 +215,9 @@ def textbook(
                         with np.errstate(over="ignore", invalid="ignore"):
                             largest = arrays.norm(xp, product(r)) / size  # at most the norm of A
                         size_of_terms = largest * arrays.norm(xp, answer) + norm_b
-                        it.stop(*_why(true, level(eps, size_of_terms, norm_b), over=over))
+                        noise = SEVERAL * _rounding(xp, A, b, answer)
+                        excused = level(eps, size_of_terms, norm_b) - noise
+                        it.stop(*_why(true, excused, over=over))
                     last = size
                     steps, floor = begin(x, r, size)
                 if over and it.status is not None:
