@@ -29,8 +29,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
-#: Seconds until a process that does not answer counts as hung, and in which a solve must have ended.
 INTERRUPTED = 11  #: the number of the status
+#: Seconds until a process that does not answer counts as hung, and in which a solve must have ended.
 HANGS, PATIENCE = 120.0, 10.0
 #: Seconds of the solve until the signal, at most.
 LATEST = 0.4

@@ -11,7 +11,8 @@ import importlib
 import importlib.util
 import inspect
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 JAX = importlib.util.find_spec("jax") is not None
+SKLEARN = importlib.util.find_spec("sklearn") is not None
+INTERRUPTED = 11  #: the number of the status
 
 #: Where the contracts are, a column for each module.
 CONTRACTS = {
@@ -129,6 +132,29 @@ def on_sphere() -> Any:
 
 
 @cache
+def domains() -> tuple[Any, Any]:
+    X = rng().random((20_000, 3))
+    return X, X**2
+
+
+def adapted(**settings: Any) -> Any:
+    source, target = domains()
+    own = {"reg": 1e-4, "tol": 1e-14, "maxiter": 10**6}
+    return transport.DomainAdaptation(**own, **settings).fit(source, Xt=target).result_
+
+
+@cache
+def classes() -> tuple[Any, Any]:
+    A, b = sketch.problems.ill_conditioned(40_000, 400, 1e6, rng=0)
+    return A, b > 0
+
+
+def classified(**settings: Any) -> Any:
+    own = {"C": 1e9, "norm": 1.0, "tol": 1e-300, "maxiter": 10**6}
+    return sketch.ConstrainedLogisticRegression(**own, **settings).fit(*classes()).result_
+
+
+@cache
 def nested() -> Any:
     return bilevel.problems.quadratic(1500, 10, kappa=1e7, rng=0)
 
@@ -162,6 +188,26 @@ def training(**settings: Any) -> Any:
     return neural_ode.train(loss, np.float32(1.0), data, descent(), **run)
 
 
+def trained(trainer: Callable[..., Any], *, limited: bool = True) -> Lasting:
+    """A training of days; what it returns before its last step counts as ended from outside."""
+
+    def run(**settings: Any) -> SimpleNamespace:
+        out = trainer(**{"rng": 0, "maxiter": 10**7, "time_limit": None, **settings})
+        x = out["numbers"] if isinstance(out, dict) else out.numbers()
+        return SimpleNamespace(status=INTERRUPTED, x=x, nit=1)
+
+    return Lasting(run, limited=limited)
+
+
+def networks(flags: Any) -> dict[str, Lasting]:
+    """Their first step is compiled in each call, for seconds that no time limit cuts."""
+    few = {"n_ritz": 50, "n_samples": 100}
+    return {
+        "train_dcdm": trained(partial(linear.train_dcdm, flags, channels=4, **few), limited=False),
+        "train_npsd": trained(partial(linear.train_npsd, 2, grids=[flags], **few), limited=False),
+    }
+
+
 def adasketch(**settings: Any) -> Any:
     fun, of = chain()
     own = {"jac": of.chain_gradient, "hess": of.chain_hessian, "tol": 0.0, "maxiter": 10**6, "rng": 0}
@@ -175,6 +221,7 @@ OTHERS: dict[str, dict[str, Lasting]] = {
             lambda **kw: transport.solve_many(((M,) for M in costs()), reg=1e-3, tol=1e-13, **kw),
             watched=False,
         ),
+        **({"DomainAdaptation": Lasting(adapted)} if SKLEARN else {}),
     },
     "linear": {
         "solve_poisson": Lasting(lambda **kw: linear.solve_poisson(*obstacles(), rtol=1e-12, **kw)),
@@ -186,6 +233,8 @@ OTHERS: dict[str, dict[str, Lasting]] = {
                 aslinearoperator(plane()[0]), plane()[1], **{"rtol": 1e-15, "maxiter": 10**7, **kw}
             )
         ),
+        "train_multigrid": trained(partial(linear.train_multigrid, 2)),
+        **(networks(np.zeros((32, 32), int)) if JAX else {}),
         "solve_sequence": Lasting(
             lambda: list(
                 linear.solve_sequence(((t * plane()[0], plane()[1]) for t in range(1, 10**6)), "ssor_cg")
@@ -266,6 +315,7 @@ OTHERS: dict[str, dict[str, Lasting]] = {
             )
         ),
         "adasketch_newton": Lasting(adasketch),
+        **({"ConstrainedLogisticRegression": Lasting(classified)} if SKLEARN else {}),
     },
     "neural_ode": {"train": Lasting(training)} if JAX else {},
     "special": {
