@@ -102,12 +102,12 @@ class Task:
             lost = np.ldexp(np.ldexp(x, self._exponents), -self._exponents) - x
         size = np.linalg.norm(x, axis=0)
         lost = np.linalg.norm(lost, axis=0)
-        return np.divide(lost, size, out=np.zeros_like(size), where=size > 0)
+        return np.asarray(np.divide(lost, size, out=np.zeros_like(size), where=size > 0))
 
     @property
     def _exponents(self) -> Array:
         """Of the powers of two that make the user's x of ours."""
-        return np.frexp(self.A_scale)[1] - np.frexp(self.b_scale)[1]
+        return np.asarray(np.frexp(self.A_scale)[1] - np.frexp(self.b_scale)[1])
 
     def present_norms(self, norms: Array) -> Any:
         """The user's ||b - A x||."""
