@@ -29,7 +29,16 @@ from ._jitted import jitted
 from ._loop import Raw, run
 from ._norms import Norms
 from ._runge_kutta import Clock, RungeKutta
-from ._settings import SWITCH, check_length, check_span, check_times, is_traced, make_settings, usual_rtol, warn_of_rounding
+from ._settings import (
+    SWITCH,
+    check_length,
+    check_span,
+    check_times,
+    is_traced,
+    make_settings,
+    usual_rtol,
+    warn_of_rounding,
+)
 from ._tableaus import TABLEAUS
 from .result import ODEResult, register
 

@@ -234,8 +234,8 @@ def primal_rays(xp: Namespace, s: State) -> Array:
     descent = -total_of(xp, s.c * v)
     far = total_of(xp, v * v) > 1e-4 * total_of(xp, s.xh * s.xh)
     sizes = total_of(xp, xp.abs(s.c * v))
-    found: Array = far & (descent > 0) & is_certificate(
-        descent, violation, s.unit_c + s.size_c, v.shape[1], sizes
+    found: Array = (
+        far & (descent > 0) & is_certificate(descent, violation, s.unit_c + s.size_c, v.shape[1], sizes)
     )
     return found
 
