@@ -123,7 +123,7 @@ def norm(xp: Any, x: Any) -> float:
 
 
 def usual(x: Any) -> Any:
-    """A NumPy array or number as other libraries know it: this machine's byte order, at most double precision.
+    """A NumPy array or number as others know it: in this machine's byte order, at most double precision.
 
     Anything else as it is.
     """

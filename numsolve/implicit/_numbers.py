@@ -34,7 +34,7 @@ def is_integer(leaf: Any) -> bool:
 
 
 def is_unusual(leaf: Any) -> bool:
-    """Whether a leaf is NumPy's, of numbers that LAPACK does not have: half, more than double, swapped bytes."""
+    """Whether a leaf is of numbers that LAPACK does not have: half, more than double, swapped bytes."""
     if not isinstance(leaf, np.ndarray | np.generic):
         return False
     return arrays.usual(leaf) is not leaf or leaf.dtype == np.float16
