@@ -20,6 +20,7 @@ from contract import Conduct
 from scipy.sparse.linalg import aslinearoperator
 
 from numsolve import (
+    Status,
     atomic,
     bilevel,
     fractional,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 JAX = importlib.util.find_spec("jax") is not None
 SKLEARN = importlib.util.find_spec("sklearn") is not None
-INTERRUPTED = 11  #: the number of the status
 
 #: Where the contracts are, a column for each module.
 CONTRACTS = {
@@ -194,7 +194,7 @@ def trained(trainer: Callable[..., Any], *, limited: bool = True) -> Lasting:
     def run(**settings: Any) -> SimpleNamespace:
         out = trainer(**{"rng": 0, "maxiter": 10**7, "time_limit": None, **settings})
         x = out["numbers"] if isinstance(out, dict) else out.numbers()
-        return SimpleNamespace(status=INTERRUPTED, x=x, nit=1)
+        return SimpleNamespace(status=Status.INTERRUPTED, x=x, nit=1)
 
     return Lasting(run, limited=limited)
 
