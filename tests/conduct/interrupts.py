@@ -243,7 +243,7 @@ def column(names: list[str], n: int, seed: int) -> list[str]:
         print(f"{name:45} {n:4} {results:4} {raised:4} {longest:6.2f} s", flush=True)
     code, printed = child.end()
     if code:
-        faults.append(f"{names[0]} and others: the process ended with {code}")
+        faults.append(f"{names[0]} and others: the process ended with {code}\n{printed}")
     if "ignored" in printed or "Traceback" in printed:
         faults.append(f"{names[0]} and others: printed\n{printed}")
     return faults

@@ -2,7 +2,8 @@
 
 `LASTING` maps ``"linear.cg, dense"`` to a `Lasting`. Most are the long calls of the columns' own contracts
 (``contract.Call.long``); those of solvers that stand in no contract are made here. `sketch.lstsq` is missing,
-for it ends after some tens of iterations on any matrix.
+for it ends after some tens of iterations on any matrix; so are `linear.train_dcdm` and `linear.train_npsd`, which
+compile a step in each call: a process that ends soon after Ctrl-C in that crashes in JAX's own thread.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import importlib
 import importlib.util
 import inspect
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -188,24 +189,10 @@ def training(**settings: Any) -> Any:
     return neural_ode.train(loss, np.float32(1.0), data, descent(), **run)
 
 
-def trained(trainer: Callable[..., Any], *, limited: bool = True) -> Lasting:
+def multigrid_weights(**settings: Any) -> Any:
     """A training of days; what it returns before its last step counts as ended from outside."""
-
-    def run(**settings: Any) -> SimpleNamespace:
-        out = trainer(**{"rng": 0, "maxiter": 10**7, "time_limit": None, **settings})
-        x = out["numbers"] if isinstance(out, dict) else out.numbers()
-        return SimpleNamespace(status=Status.INTERRUPTED, x=x, nit=1)
-
-    return Lasting(run, limited=limited)
-
-
-def networks(flags: Any) -> dict[str, Lasting]:
-    """Their first step is compiled in each call, for seconds that no time limit cuts."""
-    few = {"n_ritz": 50, "n_samples": 100}
-    return {
-        "train_dcdm": trained(partial(linear.train_dcdm, flags, channels=4, **few), limited=False),
-        "train_npsd": trained(partial(linear.train_npsd, 2, grids=[flags], **few), limited=False),
-    }
+    weights = linear.train_multigrid(2, **{"rng": 0, "maxiter": 10**7, "time_limit": None, **settings})
+    return SimpleNamespace(status=Status.INTERRUPTED, x=weights["numbers"], nit=1)
 
 
 def adasketch(**settings: Any) -> Any:
@@ -233,8 +220,7 @@ OTHERS: dict[str, dict[str, Lasting]] = {
                 aslinearoperator(plane()[0]), plane()[1], **{"rtol": 1e-15, "maxiter": 10**7, **kw}
             )
         ),
-        "train_multigrid": trained(partial(linear.train_multigrid, 2)),
-        **(networks(np.zeros((32, 32), int)) if JAX else {}),
+        "train_multigrid": Lasting(multigrid_weights),
         "solve_sequence": Lasting(
             lambda: list(
                 linear.solve_sequence(((t * plane()[0], plane()[1]) for t in range(1, 10**6)), "ssor_cg")
