@@ -2,7 +2,7 @@
 
 `LASTING` maps ``"linear.cg, dense"`` to a `Lasting`. Most are the long calls of the columns' own contracts
 (``contract.Call.long``); those of solvers that stand in no contract are made here. `sketch.lstsq` is missing,
-for it ends after some tens of iterations on any matrix; so are `linear.train_dcdm` and `linear.train_npsd`, which
+for it ends after some tens of iterations on any matrix; `linear.train_dcdm` and `linear.train_npsd`, for they
 compile a step in each call: a process that ends soon after Ctrl-C in that crashes in JAX's own thread.
 """
 
