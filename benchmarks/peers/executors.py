@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 
 import numsolve
-from _harness import _read, header, table, version
+from _harness import _read, fix_threads, header, table, version
 from numsolve import fractional
 from numsolve._core.parallel import map_tasks
 from numsolve.transport.clouds._problem import prepare_clouds
@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("--executors", nargs="*", choices=list(EXECUTORS), default=list(EXECUTORS))
     parser.add_argument("--launched", action="store_true", help="this run is one of mpiexec's")
     options = parser.parse_args()
+    fix_threads(options.threads, cores=WORKERS)
     rows: list[dict[str, Any]] = []
     kept = options.json.with_suffix(".cases") if options.resume else None
     known = _read(kept) if kept else {}
