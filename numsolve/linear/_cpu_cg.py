@@ -30,24 +30,6 @@ def product(ptr, columns, values, p, q):
 
 
 @kernel(fastmath=_REDUCTION)
-def look(ptr, columns, values, n):
-    """Whether compressed rows can be read by those who do not look, and the sum of their absolute values.
-
-    Indices are unsigned, so that a negative one is too large.
-    """
-    entries, falls = np.int64(ptr[n]), ptr[0] != 0
-    for i in range(n):
-        falls |= ptr[i + 1] < ptr[i]
-    if falls or entries < 0 or entries > columns.size or entries > values.size:
-        return False, 0.0
-    outside, total = False, 0.0
-    for k in range(entries):
-        outside |= columns[k] >= np.uint64(n)
-        total += abs(np.float64(values[k]))
-    return not outside, total
-
-
-@kernel(fastmath=_REDUCTION)
 def residual(ptr, columns, values, x, b, r):
     """Compute r = b - A x, with sums in double precision.
 

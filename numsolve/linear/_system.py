@@ -58,21 +58,14 @@ def kernels() -> Any:
 
 def canonical(A: Matrix) -> Matrix:
     """Return A as a square canonical CSR matrix of floats; A itself where it is one."""
-    return looked_at(A)[0]
-
-
-def looked_at(A: Matrix) -> tuple[Matrix, float]:
-    """The same, and the sum of the absolute values of its entries; nan where they were not added up."""
     if sp.issparse(A) and A.format == "csr" and A.ndim == 2 and A.data.dtype.char in "fd":
         rows, columns = A.shape
-        if rows == columns and A.indptr.shape == (rows + 1,):
-            sound, total = kernels().look(unsigned(A.indptr), unsigned(A.indices), A.data, rows)
-            if not sound:
-                checks.sound("A", A)
+        if rows == columns:
+            checks.sound("A", A)
             if A.has_canonical_format:
-                return A, total
+                return A
     refuse_functions("A", A)
-    return checks.csr("A", A, square=True, check_finite=False), math.nan
+    return checks.csr("A", A, square=True, check_finite=False)
 
 
 def refuse_functions(name: str, A: object) -> None:
@@ -113,8 +106,6 @@ class System:
     b: Array
     x0: Array | None
     began: float
-    #: the sum of the absolute values of A's entries, if they were added up
-    total: float = math.nan
     #: the norm of a single b, if it is known
     size_of_b: float = math.nan
     #: A is known by its products only
@@ -126,19 +117,11 @@ class System:
     ) -> System:
         """Check the arguments of a solver; the entries of A are looked at by those who read them."""
         began = perf_counter()
-        A, total = looked_at(A)
-        return cls.of(A, b, x0, began, check_finite=check_finite, total=total)
+        return cls.of(canonical(A), b, x0, began, check_finite=check_finite)
 
     @classmethod
     def of(
-        cls,
-        A: Matrix,
-        b: ArrayLike,
-        x0: ArrayLike | None,
-        began: float,
-        *,
-        check_finite: bool = True,
-        total: float = math.nan,
+        cls, A: Matrix, b: ArrayLike, x0: ArrayLike | None, began: float, *, check_finite: bool = True
     ) -> System:
         """The same with a matrix that is canonical already."""
         n, dtype = A.shape[0], A.data.dtype
@@ -162,7 +145,7 @@ class System:
             checks.finite("b", b)
         if check_finite and x0 is not None:
             checks.finite("x0", x0)
-        return cls(A, b, x0, began, total, size)
+        return cls(A, b, x0, began, size)
 
     @classmethod
     def make_of(cls, A: Operator, b: ArrayLike, x0: ArrayLike | None, *, check_finite: bool) -> System:

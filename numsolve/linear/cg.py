@@ -121,7 +121,7 @@ def cg(
     system = System.make(A, b, x0, check_finite=check_finite)
     if check is not None:
         check_symmetric(system.A)
-    if check_finite and not math.isfinite(system.total):
+    if check_finite:
         checks.finite("A", system.A.data)
     return system.solve(_Plain(system), limits, maxiter=10 * system.b.shape[0], **loop)
 

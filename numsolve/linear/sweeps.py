@@ -89,13 +89,10 @@ class SweepPlan:
         check_finite: bool = True,
     ) -> None:
         checks.choice("ordering", ordering, ORDERINGS)
-        self._begin(canonical(A), ordering, check_finite=checks.flag("check_finite", check_finite))
-
-    def _begin(self, A: Matrix, ordering: str, *, check_finite: bool) -> None:
-        """Take a canonical matrix."""
+        A = canonical(A)
         self.ordering = ordering
         self._pattern = pattern_of(A, ordering)
-        self._check_finite = check_finite
+        self._check_finite = checks.flag("check_finite", check_finite)
         self._take(A.data)
 
     @property
@@ -130,10 +127,7 @@ class SweepPlan:
         if isinstance(data, np.ndarray) and data.ndim == 1:
             self._take(checks.array("data", data, shape=(self._pattern.indices.size,), check_finite=False))
             return self
-        return self.take(canonical(data))
-
-    def take(self, A: Matrix) -> Self:
-        """Take the values of a canonical matrix."""
+        A = canonical(data)
         self.pattern_for(A)
         self._take(A.data)
         return self
@@ -189,14 +183,12 @@ class SweepPlan:
 
 
 def plan_for(A: Matrix, plan: SweepPlan | None = None, *, check_finite: bool = True) -> SweepPlan:
-    """The plan of a canonical matrix: the caller's, with the values of A, or a new one."""
+    """The plan of a matrix: the caller's, with the values of A, or a new one."""
     if plan is None:
-        plan = object.__new__(SweepPlan)
-        plan._begin(A, "level", check_finite=check_finite)
-        return plan
+        return SweepPlan(A, check_finite=check_finite)
     if not isinstance(plan, SweepPlan):
         raise TypeError(f"plan must be a SweepPlan, got {type(plan).__name__}")
-    return plan.take(A)
+    return plan.update(A)
 
 
 def sweep(
