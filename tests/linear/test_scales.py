@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from fractions import Fraction
+from operator import mul
 
 import numpy as np
 import pytest
@@ -303,6 +305,26 @@ def test_converged_is_said_only_where_rounding_errors_cannot_hide_the_truth(rtol
             elif r.success:
                 assert wide(A, r.x, b) <= 1e-8 * r.rhs_norm
     assert (converged > 70) if rtol == 1e-10 else (converged == 0) if rtol == 0.0 else True
+
+
+@pytest.mark.parametrize("solve", [linear.bicgstab, linear.sor])
+def test_converged_allows_for_more_roundings_in_a_row_than_one(solve):
+    """The sums of long rows err by more than one rounding of their terms, once in a hundred random rows."""
+    hidden = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        A, x = np.eye(30), rng.uniform(1.0, 2.0, 30)
+        A[0] = rng.uniform(1.0, 2.0, 30)
+        b = np.r_[A[0] @ x * (1 + 1e-15), x[1:]]
+        rounding = 2.0**-53 * np.linalg.norm(A @ x + b)
+        truth = abs(float(Fraction(b[0]) - sum(map(mul, map(Fraction, A[0]), map(Fraction, x)))))
+        seen = solve(A, b, x0=x, atol=1e9, maxiter=0).residual
+        tolerance = (seen + 1.02 * rounding) / 1.1
+        if seen <= tolerance and truth > 1.1 * tolerance:
+            hidden += 1
+            r = solve(A, b, x0=x, rtol=0.0, atol=tolerance, maxiter=0)
+            assert r.status is not Status.CONVERGED
+    assert hidden
 
 
 @pytest.mark.parametrize("solve", [linear.bicgstab, linear.gmres])
