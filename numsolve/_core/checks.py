@@ -194,7 +194,7 @@ def finite(name: str, x: Any, *, xp: Any = np, allow_inf: bool = False) -> None:
     """Refuse NaN, and infinities but for +inf if `allow_inf`."""
     # One pass settles the usual case: a sum is finite unless an entry is not, or it overflows.
     with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(float(x.sum() if isinstance(x, np.ndarray) else xp.sum(x))):  # np.sum takes 3 us more
+        if math.isfinite(float(x.sum() if isinstance(x, np.ndarray) else xp.sum(x))):  # np.sum takes longer
             return
     good = xp.isfinite(x)
     if allow_inf:

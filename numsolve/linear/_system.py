@@ -58,9 +58,9 @@ def kernels() -> Any:
 
 def canonical(A: Matrix) -> Matrix:
     """Return A as a square canonical CSR matrix of floats; A itself where it is one."""
-    if sp.issparse(A) and A.format == "csr" and A.ndim == 2 and A.data.dtype.char in "fd":
-        rows, columns = A.shape
-        if rows == columns:
+    if sp.issparse(A) and A.format == "csr" and A.ndim == 2:
+        dtype, (rows, columns) = A.data.dtype, A.shape
+        if dtype.char in "fd" and dtype.isnative and rows == columns:
             checks.sound("A", A)
             if A.has_canonical_format:
                 return A

@@ -268,8 +268,16 @@ def _rounding(xp: Namespace, A: Matrix, b: Array, x: Array) -> float:
     if not arrays.is_numpy(xp) or (arrays.is_operator(A) and not arrays.is_sparse(A)):
         return half * 2 * size
     with np.errstate(over="ignore", invalid="ignore"):
-        terms = abs(A if arrays.is_sparse(A) else _of_lists("A", A)) @ abs(x) + abs(b)
+        terms = _sizes(A) @ abs(x) + abs(b)
         return half * arrays.norm(np, terms)
+
+
+def _sizes(A: Matrix) -> Matrix:
+    """The absolute values of a matrix's entries; SciPy's `abs` would sort the indices of the caller's."""
+    if not arrays.is_sparse(A):
+        return abs(_of_lists("A", A))
+    A = compressed(A)
+    return type(A)((abs(A.data), A.indices, A.indptr), shape=A.shape)
 
 
 def _why(size: float, excused: float, *, over: bool) -> tuple[Status, str]:
@@ -354,8 +362,12 @@ def check_symmetric(A: Matrix) -> None:
     A = A if hasattr(A, "conj") else np.asarray(A)
     if A.ndim != 2 or A.shape[0] != A.shape[1]:
         raise ValueError(f"A must be a square matrix, got shape {tuple(A.shape)}")
+    if not A.shape[0]:
+        return
     if A.dtype.kind not in "fc":
         A = A.astype(arrays.working_dtype(np, A=A))
+    if sp.issparse(A):  # SciPy sorts the indices of what it compares in place
+        A = sp.csr_array(A, dtype=A.dtype.newbyteorder("=")).copy()
     gap = abs(A - A.conj().T).max()
     if not gap <= 1e-10 * abs(A).max():
         raise ValueError(
