@@ -54,7 +54,8 @@ def _same(r: Array) -> Array:
 
 def _scale(size: float, dtype: Any) -> float:
     """A power of two that brings the product A M into the range whose squares are numbers."""
-    return math.ldexp(1.0, max(min(-exponent(size, EPS[dtype.char]), 1000), -1000))
+    most = 1000 if dtype.char == "d" else 120  # such a power is a number of the type
+    return math.ldexp(1.0, max(min(-exponent(size, EPS[dtype.char]), most), -most))
 
 
 class Compiled:

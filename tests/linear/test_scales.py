@@ -338,3 +338,34 @@ def test_no_infinity_hides_in_an_unknown_that_no_equation_has(solve):
             r = solve(singular, 1e-15 * unit * rng.standard_normal(2), rtol=1e-8, maxiter=20)
         assert not r.success
         assert np.isfinite(r.x).all()
+
+
+def test_rounding_is_told_from_stagnation_where_products_with_the_residual_overflow():
+    A = (1e30 * (2.1 * np.eye(60) - np.eye(60, k=1) - np.eye(60, k=-1))).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal(60).astype(np.float32)
+    b = (A.astype(float) @ x).astype(np.float32)
+    assert linear.cg(A, b, x0=x, rtol=1e-9).status is Status.ROUNDING
+
+
+@pytest.mark.parametrize("solve", [linear.bicgstab, linear.gmres, linear.TunedSolver("auto", rtol=1e-16)])
+@pytest.mark.parametrize("size", [1e-44, 1e-38, 1e38])
+def test_scales_at_the_ends_of_single_precision_bring_no_warnings_of_numpy(solve, size):
+    A = sp.csr_array(np.float32(size) * np.ones((1, 1), np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        solve(A, np.full(1, 1e3, np.float32))
+
+
+def test_factors_that_rounding_has_spoilt_are_no_start():
+    """Complete factors of a matrix whose condition is beyond all digits may answer worse than zeros."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        Q = np.linalg.qr(rng.standard_normal((13, 13)))[0]
+        A = sp.csr_array(((Q * 10.0 ** rng.uniform(-14, 0, 13)) @ Q.T).astype(np.float32))
+        b = rng.standard_normal((13, 2)).astype(np.float32)
+        for rhs in (b, b[:, 0]):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                r = linear.TunedSolver("auto", arms=[("direct", 4)], rtol=1e-16)(A, rhs)
+            assert np.all(r.residual <= 1.000001 * r.rhs_norm)
