@@ -68,7 +68,9 @@ USES = {
     "automatic_context": linear.automatic_context,
     "ssor_condition": lambda A: linear.theory.ssor_condition(A, 1.2),
     "dcdm": lambda A: linear.dcdm(A, VECTOR, lambda r: r, rtol=1e-7).x,
-    "ritz_training_vectors": lambda A: linear.ritz_training_vectors(A, 4, 2, rng=0),
+    "ritz_training_vectors": lambda A: linear.ritz_training_vectors(
+        np.array(A) if isinstance(A, list) else A, 4, 2, rng=0
+    ),
 }
 
 

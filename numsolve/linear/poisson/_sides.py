@@ -123,9 +123,14 @@ class Sides:
         return x
 
     def cast(self, x: Array) -> Array:
-        """In the caller's precision."""
+        """In the caller's precision: zeros, where that has no such numbers."""
+        if not self.single:
+            return x
         with np.errstate(over="ignore", under="ignore"):
-            return x.astype(np.float32) if self.single else x
+            out: Array = x.astype(np.float32)
+        if not np.isfinite(out).all():
+            out[... if self.packed else self.problem.flags == UNKNOWN] = 0.0
+        return out
 
     def together(self, solutions: list[Array]) -> Array:
         """The solutions in the shape of b."""
