@@ -286,6 +286,12 @@ def ratio(row: dict) -> str:
     return number(row["ratio"], "", 2)
 
 
+def more(row: dict) -> str:
+    """How many per cent the peer's figure is above ours, or below it."""
+    part = 100 * (row["ratio"] - 1)
+    return f"{part:+.{1 if abs(part) < 9.95 else 0}f} %".replace("-", "−")
+
+
 def times(row: dict, sign: str) -> str:
     """The larger figure over the smaller one; a sign that does not hold is an error."""
     holds = row["ratio"] and (row["ratio"] > 1 if sign == "<" else row["ratio"] < 1)
@@ -294,7 +300,9 @@ def times(row: dict, sign: str) -> str:
     return f"{number(max(row['ratio'], 1 / row['ratio']), '', 2)} times"
 
 
-ROLES = {quote.__name__: quote for quote in (measured, ours, theirs, ratio, times)}
+ROLES = {
+    quote.__name__: quote for quote in (measured, ours, theirs, ratio, more, times)
+}
 
 
 def say(role: str, text: str, folder: Path) -> str:
