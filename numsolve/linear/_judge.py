@@ -19,7 +19,7 @@ ROUNDINGS = 100
 EPS = {letter: float(np.finfo(letter).eps) for letter in "fd"}
 #: The rounding error of one operation in double precision.
 UNIT = 2.0**-53
-#: A row has several operations: its rounding error may be so many times that of one.
+#: A row has several operations: its rounding error may be so many times that of one, and more in long rows.
 SEVERAL = 2.0
 
 

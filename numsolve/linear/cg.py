@@ -268,8 +268,10 @@ def _rounding(xp: Namespace, A: Matrix, b: Array, x: Array) -> float:
     if not arrays.is_numpy(xp) or (arrays.is_operator(A) and not arrays.is_sparse(A)):
         return half * 2 * size
     with np.errstate(over="ignore", invalid="ignore"):
-        terms = _sizes(A) @ abs(x) + abs(b)
-        return half * arrays.norm(np, terms)
+        sizes = _sizes(A)
+        entries = (sizes.nnz if sp.issparse(sizes) else sizes.size) / max(b.shape[0], 1)
+        several = max(0.5 * math.sqrt(1 + entries), 1.0)  # as in the compiled residual
+        return half * several * arrays.norm(np, sizes @ abs(x) + abs(b))
 
 
 def _sizes(A: Matrix) -> Matrix:

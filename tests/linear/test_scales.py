@@ -307,19 +307,25 @@ def test_converged_is_said_only_where_rounding_errors_cannot_hide_the_truth(rtol
     assert (converged > 70) if rtol == 1e-10 else (converged == 0) if rtol == 0.0 else True
 
 
-@pytest.mark.parametrize("solve", [linear.bicgstab, linear.sor])
-def test_converged_allows_for_more_roundings_in_a_row_than_one(solve):
-    """The sums of long rows err by more than one rounding of their terms, once in a hundred random rows."""
+@pytest.mark.parametrize(
+    "solve", [linear.bicgstab, linear.sor, lambda A, b, **s: linear.cg(A.toarray(), b, **s)]
+)
+@pytest.mark.parametrize(("n", "spread", "roundings", "seeds"), [(30, 1.0, 1.02, 400), (2000, 0.0, 3.0, 8)])
+def test_converged_allows_for_more_roundings_in_a_row_than_one(solve, n, spread, roundings, seeds):
+    """Random rows err by more than a rounding of their terms once in a hundred, sums of equals by many."""
     hidden = 0
-    for seed in range(400):
+    for seed in range(seeds):
         rng = np.random.default_rng(seed)
-        A, x = np.eye(30), rng.uniform(1.0, 2.0, 30)
-        A[0] = rng.uniform(1.0, 2.0, 30)
-        b = np.r_[A[0] @ x * (1 + 1e-15), x[1:]]
+        row, x = (
+            rng.uniform(1.0, 2.0) + spread * rng.random(n),
+            rng.uniform(1.0, 2.0) + spread * rng.random(n),
+        )
+        A = sp.csr_array(sp.vstack([row[None, :], sp.eye_array(n, format="csr")[1:]]))
+        b = np.r_[row @ x * (1 + 1e-15), x[1:]]
         rounding = 2.0**-53 * np.linalg.norm(A @ x + b)
-        truth = abs(float(Fraction(b[0]) - sum(map(mul, map(Fraction, A[0]), map(Fraction, x)))))
+        truth = abs(float(Fraction(b[0]) - sum(map(mul, map(Fraction, row), map(Fraction, x)))))
         seen = solve(A, b, x0=x, atol=1e9, maxiter=0).residual
-        tolerance = (seen + 1.02 * rounding) / 1.1
+        tolerance = (seen + roundings * rounding) / 1.1
         if seen <= tolerance and truth > 1.1 * tolerance:
             hidden += 1
             r = solve(A, b, x0=x, rtol=0.0, atol=tolerance, maxiter=0)
