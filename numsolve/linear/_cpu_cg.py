@@ -12,6 +12,8 @@ from numsolve._core.codes import BREAKDOWN, CONVERGED, NONFINITE, RUNNING
 from numsolve._core.compiled import inner, kernel
 
 ONE = np.uint64(1)
+#: More entries than so many make a long row.
+LONG = 64
 _FAST = {"contract", "nsz"}
 _REDUCTION = {"contract", "nsz", "reassoc"}
 
@@ -34,8 +36,8 @@ def residual(ptr, columns, values, x, b, r):
     """Compute r = b - A x, with sums in double precision.
 
     Returns the squares of the norms of r, of b, and of |A| |x| + |b|, on which the rounding errors of r
-    depend, and the largest entry of that; the third is nan where an entry of x is not finite. Rows of more
-    than three terms count sqrt(terms) / 2 times: where terms are alike, each rounding may go the same way.
+    depend, and the largest entry of that; the third is nan where an entry of x is not finite. Long rows
+    count sqrt(terms) / 2 times: where terms are alike, each rounding may go the same way.
     """
     rr, bb, ss, most, lost = 0.0, 0.0, 0.0, 0.0, False
     for i in range(b.size):
@@ -49,7 +51,7 @@ def residual(ptr, columns, values, x, b, r):
             size += abs(term)
         r[i] = own
         rr += own * own
-        if ptr[i + 1] - ptr[i] > 3:
+        if ptr[i + 1] - ptr[i] > LONG:
             size *= 0.5 * np.sqrt(1.0 + (ptr[i + 1] - ptr[i]))
         ss += size * size
         if not size <= most:

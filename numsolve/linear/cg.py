@@ -270,7 +270,7 @@ def _rounding(xp: Namespace, A: Matrix, b: Array, x: Array) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = _sizes(A)
         entries = (sizes.nnz if sp.issparse(sizes) else sizes.size) / max(b.shape[0], 1)
-        several = max(0.5 * math.sqrt(1 + entries), 1.0)  # as in the compiled residual
+        several = 0.5 * math.sqrt(1 + entries) if entries > kernels().LONG else 1.0  # as it is compiled
         return half * several * arrays.norm(np, sizes @ abs(x) + abs(b))
 
 
