@@ -31,7 +31,7 @@ AREAS = (
     "special",
 )
 #: result files that are not called after their area
-ELSEWHERE = {"poisson": "linear"}
+ELSEWHERE = {"poisson": "linear", "poisson_networks": "linear"}
 #: seconds in each unit that is one of time
 SECONDS = {"s": 1.0, "ns": 1e-9}
 FIRST_CALL = "first call"

@@ -103,7 +103,7 @@ def plane() -> tuple[Any, Any]:
 @cache
 def obstacles() -> tuple[Any, Any]:
     grid = linear.problems.random_obstacles((512, 512), 4, rng=0)
-    return linear.poisson_multigrid(grid), rng().standard_normal((*grid.shape, 30))
+    return linear.poisson_multigrid(grid), rng().standard_normal((*grid.shape, 60))
 
 
 @cache
@@ -254,7 +254,7 @@ OTHERS: dict[str, dict[str, Lasting]] = {
     },
     "atomic": {
         "solve_atoms": Lasting(
-            lambda **kw: atomic.solve_atoms([92 - k % 40 for k in range(300)], **kw), watched=False
+            lambda **kw: atomic.solve_atoms([92 - k % 40 for k in range(5000)], **kw), watched=False
         ),
         "AtomDFT.run, gradient": Lasting(
             lambda **kw: atomic.AtomDFT(92, xc="pbe", mixing="linear", mixing_alpha=1e-3, tol=1e-14).run(

@@ -23,7 +23,7 @@ M, A, B = problems.random_assignment(40, rng=0)
 X, Y = problems.clouds(300, 2, rng=0)
 FAR_X, FAR_Y = problems.clouds(1500, 3, rng=1)  # seconds at reg=1e-5, in one thread
 LARGE, LARGE_A, LARGE_B = problems.random_assignment(900, rng=3)
-ROUGH = np.random.default_rng(4).random((900, 900))  # seconds at reg=1e-3
+LINE = np.abs(np.subtract.outer(*np.sort(np.random.default_rng(4).random((2, 900)))))  # seconds at reg=1e-4
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ class TestConduct(Conduct):
         ),
         "solve_sample, a function": Call(run=of_clouds(X, Y, reg=1e-2, metric=euclidean), measure=UNIFORM),
         "quadratic": Call(
-            run=quadratic(M, A, B, 0.05), long=quadratic(ROUGH, LARGE_A, LARGE_B, 1e-3, tol=1e-15)
+            run=quadratic(M, A, B, 0.05), long=quadratic(LINE, LARGE_A, LARGE_B, 1e-4, tol=1e-15)
         ),
         "sparsity_constrained": Call(
             run=sparse(M, A, B, 0.5, 2), long=sparse(LARGE, LARGE_A, LARGE_B, 0.5, 2, tol=1e-15)
