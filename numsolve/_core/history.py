@@ -47,7 +47,8 @@ class History:
             raise TypeError(f"history has no column {sorted(unknown)}; it has {self.names}")
         for name in self._columns:
             dtype = np.int64 if name == "iteration" else np.float64
-            block = np.ascontiguousarray(values.get(name, np.full(rows, np.nan)), dtype=dtype)
+            given = values[name] if name in values else np.full(rows, np.nan)
+            block = np.ascontiguousarray(given, dtype=dtype)
             if block.shape != (rows,):
                 raise ValueError(f"history column {name!r} got shape {block.shape}, wanted ({rows},)")
             blocks[name] = block.tobytes()

@@ -355,7 +355,8 @@ class Monitor:
             before, self._last = self._last, max(self._last, now())
             if rows:
                 done = np.arange(1, rows + 1)
-                at = self._step - (-done * steps // rows)  # rounded up; the last row is the last step
+                # Rounded up; the last row is the last step.
+                at = self._step + (done if steps == rows else -(-done * steps // rows))
                 seconds = before - self._start + done / rows * (self._last - before)
                 self.history.extend(at, residuals, seconds, **columns)
             if steps:
@@ -370,7 +371,8 @@ class Monitor:
             if code not in {RUNNING, Status.CONVERGED}:
                 self.stop(Status(code))
             if rows or code == Status.CONVERGED:
-                self._judge(residual, x, converged, float(np.min(residuals)) if rows else None)
+                lowest = float(np.min(residuals)) if rows and self._patience is not None else None
+                self._judge(residual, x, converged, lowest)
             elif self.status is None and self._last >= self._deadline:
                 self.stop(Status.TIME_LIMIT)
         finally:

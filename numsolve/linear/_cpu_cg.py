@@ -12,6 +12,8 @@ from numsolve._core.codes import BREAKDOWN, CONVERGED, NONFINITE, RUNNING
 from numsolve._core.compiled import inner, kernel
 
 ONE = np.uint64(1)
+#: More entries than so many make a long row.
+LONG = 64
 _FAST = {"contract", "nsz"}
 _REDUCTION = {"contract", "nsz", "reassoc"}
 
@@ -30,11 +32,12 @@ def product(ptr, columns, values, p, q):
 
 
 @kernel(fastmath=_REDUCTION)
-def residual(ptr, columns, values, x, b, r, out):
+def residual(ptr, columns, values, x, b, r):
     """Compute r = b - A x, with sums in double precision.
 
-    `out` gets the squares of the norms of r, of b, and of |A| |x| + |b|, on which the rounding errors of r
-    depend, and the largest entry of that; the third is nan where an entry of x is not finite.
+    Returns the squares of the norms of r, of b, and of |A| |x| + |b|, on which the rounding errors of r
+    depend, and the largest entry of that; the third is nan where an entry of x is not finite. Long rows
+    count sqrt(terms) / 2 times: where terms are alike, each rounding may go the same way.
     """
     rr, bb, ss, most, lost = 0.0, 0.0, 0.0, 0.0, False
     for i in range(b.size):
@@ -48,10 +51,12 @@ def residual(ptr, columns, values, x, b, r, out):
             size += abs(term)
         r[i] = own
         rr += own * own
+        if ptr[i + 1] - ptr[i] > LONG:
+            size *= 0.5 * np.sqrt(1.0 + (ptr[i + 1] - ptr[i]))
         ss += size * size
         if not size <= most:
             most = size
-    out[0], out[1], out[2], out[3] = rr, bb, np.nan if lost else ss, most
+    return rr, bb, np.nan if lost else ss, most
 
 
 @inner(fastmath=_REDUCTION)
@@ -69,11 +74,15 @@ def advance(alpha, p, q, x, r):
 def cg(ptr, columns, values, vectors, state, stop_at, norms):
     """Steps of conjugate gradients until ||r|| <= stop_at.
 
-    The rows of `vectors` are x, r, p, and a place for A p; `state` holds r'r from one call to the next.
+    The rows of `vectors` are x, r, p, and a place for A p; `state` holds r'r from one call to the next, and 0
+    at first.
     """
     x, r, p, q = vectors[0], vectors[1], vectors[2], vectors[3]
     one = x.dtype.type(1)
     rho, code, done = state[0], RUNNING, 0
+    if rho == 0:
+        for i in range(r.size):
+            rho += np.float64(r[i]) * r[i]
     for step in range(norms.size):
         curvature = product(ptr, columns, values, p, q)
         if not curvature > 0:

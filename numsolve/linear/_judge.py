@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 #: A residual of so many roundings of the terms of A x and b is a rounding error.
 ROUNDINGS = 100
+#: The distance of 1 from the next number, by the letter of a type.
+EPS = {letter: float(np.finfo(letter).eps) for letter in "fd"}
 #: The rounding error of one operation in double precision.
 UNIT = 2.0**-53
+#: A row has several operations: its rounding error may be so many times that of one, and more in long rows.
+SEVERAL = 2.0
 
 
 def norm(v: Array) -> float:
@@ -30,7 +34,9 @@ def norm(v: Array) -> float:
 
 def root(square: float, v: Array) -> float:
     """The norm of v, of which a kernel knows the square, unless that has left the range of floats."""
-    return math.sqrt(square) if 1e-280 < square < 1e300 else norm(v)
+    if 1e-280 < square < 1e300:
+        return math.sqrt(square)
+    return 0.0 if square == 0.0 and not v.any() else norm(v)
 
 
 def rounding(square: float, largest: float, n: int) -> float:
@@ -41,7 +47,7 @@ def rounding(square: float, largest: float, n: int) -> float:
 
 def is_sure(size: float, noise: float, threshold: float) -> bool:
     """Whether a residual meets the tolerance, its own rounding errors included."""
-    return size <= threshold and size + noise <= 1.1 * threshold
+    return size <= threshold and size + SEVERAL * noise <= 1.1 * threshold
 
 
 def unsure(threshold: float, noise: float, eps: float, norm_b: float) -> tuple[Status, str]:

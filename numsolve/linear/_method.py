@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ._judge import EPS
+
 if TYPE_CHECKING:
     from numsolve._core.typing import Array
 
@@ -46,7 +48,7 @@ class Scaled:
 
     def start(self, x: Array, r: Array, size: float) -> None:
         self.started = True
-        eps = float(np.finfo(r.dtype).eps)
+        eps = EPS[r.dtype.char]
         self.floor, self.exponent = BELIEVED * eps * size, exponent(size, eps)
         if self.exponent:
             self.base = x

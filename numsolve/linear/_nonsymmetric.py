@@ -10,6 +10,7 @@ import numpy as np
 from numsolve._core import arrays, checks
 
 from ._factors import Factored, Factors, pointers
+from ._judge import EPS
 from ._method import exponent
 from ._system import STOPS, System, refuse_functions
 from .cg import action
@@ -53,7 +54,8 @@ def _same(r: Array) -> Array:
 
 def _scale(size: float, dtype: Any) -> float:
     """A power of two that brings the product A M into the range whose squares are numbers."""
-    return math.ldexp(1.0, max(min(-exponent(size, float(np.finfo(dtype).eps)), 1000), -1000))
+    most = 1000 if dtype.char == "d" else 120  # such a power is a number of the type
+    return math.ldexp(1.0, max(min(-exponent(size, EPS[dtype.char]), most), -most))
 
 
 class Compiled:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +15,7 @@ from numsolve._core import arrays, checks
 from numsolve._core.monitor import RUNNING, Monitor
 from numsolve._core.result import Status, deliver
 
-from ._judge import is_sure, level, norm, root, rounding, unsure
+from ._judge import EPS, SEVERAL, is_sure, level, norm, root, rounding, unsure
 from ._method import Scaled
 from .result import LinearResult
 
@@ -34,6 +34,8 @@ LONGEST_CHUNK = 4096
 ENDS = frozenset({Status.INTERRUPTED, Status.TIME_LIMIT, Status.STOPPED})
 #: What a compiled loop may end in, even at the level of rounding errors.
 ENDS_OF_METHODS = frozenset({Status.BREAKDOWN.value, Status.STAGNATED.value})
+#: Types of indices by their size in bytes.
+UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 #: What the words of other packages are called here.
 FOREIGN: Final = {
     "tol": "rtol",
@@ -46,13 +48,22 @@ FOREIGN: Final = {
 }
 
 
+@cache
+def kernels() -> Any:
+    """The kernels of products, imported when they are wanted: an import statement costs a microsecond."""
+    from . import _cpu_cg
+
+    return _cpu_cg
+
+
 def canonical(A: Matrix) -> Matrix:
     """Return A as a square canonical CSR matrix of floats; A itself where it is one."""
-    ready = sp.issparse(A) and A.format == "csr" and A.dtype.char in "fd" and A.ndim == 2
-    if ready and A.shape[0] == A.shape[1]:
-        checks.sound("A", A)
-        if A.has_canonical_format:
-            return A
+    if sp.issparse(A) and A.format == "csr" and A.ndim == 2:
+        dtype, (rows, columns) = A.data.dtype, A.shape
+        if dtype.char in "fd" and dtype.isnative and rows == columns:
+            checks.sound("A", A)
+            if A.has_canonical_format:
+                return A
     refuse_functions("A", A)
     return checks.csr("A", A, square=True, check_finite=False)
 
@@ -76,7 +87,7 @@ def compressed(A: Matrix) -> Matrix:
 
 def unsigned(indices: Array) -> Array:
     """The same indices as unsigned integers, without a copy."""
-    return indices.view(f"u{indices.itemsize}")
+    return indices.view(UNSIGNED[indices.itemsize])
 
 
 def relaxation(omega: object) -> float:
@@ -95,6 +106,10 @@ class System:
     b: Array
     x0: Array | None
     began: float
+    #: the norm of a single b, if it is known
+    size_of_b: float = math.nan
+    #: A is known by its products only
+    is_operator: bool = False
 
     @classmethod
     def make(
@@ -109,8 +124,8 @@ class System:
         cls, A: Matrix, b: ArrayLike, x0: ArrayLike | None, began: float, *, check_finite: bool = True
     ) -> System:
         """The same with a matrix that is canonical already."""
-        n, given = A.shape[0], [b] if x0 is None else [b, x0]
-        if not all(type(v) is np.ndarray and v.dtype == A.dtype for v in given):
+        n, dtype = A.shape[0], A.data.dtype
+        if not all(type(v) is np.ndarray and v.dtype == dtype for v in ((b,) if x0 is None else (b, x0))):
             arrays.array_namespace(A=A, b=b, x0=x0)
             vectors = {"b": checks.array("b", b, check_finite=False)}
             if x0 is not None:
@@ -125,11 +140,12 @@ class System:
             raise ValueError(f"b must have as many rows as A of shape {A.shape}, got shape {b.shape}")
         if x0 is not None and x0.shape != b.shape:
             raise ValueError(f"x0 must have the shape of b, {b.shape}, got {x0.shape}")
-        if check_finite:
+        size = norm(b) if b.ndim == 1 else math.nan
+        if check_finite and not math.isfinite(size):
             checks.finite("b", b)
-            if x0 is not None:
-                checks.finite("x0", x0)
-        return cls(A, b, x0, began)
+        if check_finite and x0 is not None:
+            checks.finite("x0", x0)
+        return cls(A, b, x0, began, size)
 
     @classmethod
     def make_of(cls, A: Operator, b: ArrayLike, x0: ArrayLike | None, *, check_finite: bool) -> System:
@@ -152,30 +168,30 @@ class System:
             raise ValueError(f"b must have as many rows as A of shape {A.shape}, got shape {b.shape}")
         if x0 is not None and x0.shape != b.shape:
             raise ValueError(f"x0 must have the shape of b, {b.shape}, got {x0.shape}")
-        return cls(A, b, x0, began)
+        return cls(A, b, x0, began, is_operator=True)
+
+    @property
+    def matrix(self) -> tuple[Array, Array, Array]:
+        """A as the kernels take it."""
+        A = self.A
+        return unsigned(A.indptr), unsigned(A.indices), A.data
 
     @cached_property
     def product(self) -> Callable[[Array, Array], float]:
         """Multiplication by A, into its second argument; returns a number that is finite where that is."""
-        if not sp.issparse(self.A):
+        if self.is_operator:
             return self._product_of_operator
-        from ._cpu_cg import product
-
-        return partial(product, unsigned(self.A.indptr), unsigned(self.A.indices), self.A.data)
+        return partial(kernels().product, *self.matrix)
 
     def residual(self, x: Array, b: Array) -> tuple[Array, float, float]:
         """The residual b - A x of contiguous vectors, its norm, and that of its own rounding errors."""
-        r = np.empty_like(b)
-        if not sp.issparse(self.A):
+        r = np.empty(b.size, b.dtype)
+        if self.is_operator:
             self._product_of_operator(x, r)
             with np.errstate(over="ignore", invalid="ignore"):
                 np.subtract(b, r, out=r)
-            return r, norm(r), float(np.finfo(b.dtype).eps) * norm(b)
-        from ._cpu_cg import residual
-
-        out = np.empty(4)
-        residual(unsigned(self.A.indptr), unsigned(self.A.indices), self.A.data, x, b, r, out)
-        rr, _, ss, most = out.tolist()
+            return r, norm(r), EPS[b.dtype.char] * norm(b)
+        rr, _, ss, most = kernels().residual(*self.matrix, x, b, r)
         if math.isnan(ss):  # also where x is not finite, in a place that no row of A looks at
             return r, math.inf, math.inf
         return r, root(rr, r), rounding(ss, most, b.size)
@@ -188,11 +204,11 @@ class System:
     @property
     def step_seconds(self) -> float:
         """A guess of the seconds that a step takes."""
-        return 1e-6 + 3e-9 * self.A.nnz if sp.issparse(self.A) else 1e-3
+        return 1e-3 if self.is_operator else 1e-6 + 3e-9 * self.A.data.size
 
     def size(self, r: Array) -> float:
         """How large A is: its largest entry, or what it makes of a residual."""
-        if sp.issparse(self.A):
+        if not self.is_operator:
             return float(np.max(np.abs(self.A.data), initial=0.0))
         out = np.empty_like(r)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -259,14 +275,15 @@ class _Run:
 
     def __init__(self, system: System, b: Array, x0: Array | None) -> None:
         self.system, self.b = system, np.ascontiguousarray(b)
-        self.norm_b = norm(self.b)
+        known = system.size_of_b
+        self.norm_b = norm(self.b) if math.isnan(known) else known
         # A zero right-hand side has the zero solution, whatever the start.
         self.x0 = None if x0 is None or self.norm_b == 0.0 else np.ascontiguousarray(x0)
 
     def start(self) -> tuple[Array, Array, float]:
         """Where to start, the residual there, and its norm."""
         if self.x0 is None:
-            return np.zeros_like(self.b), self.b, self.norm_b
+            return np.zeros(self.b.size, self.b.dtype), self.b, self.norm_b
         return self.x0, *self.residual(self.x0)
 
     def residual(self, x: Array) -> tuple[Array, float]:
@@ -359,14 +376,14 @@ class _Run:
     def _stuck(self, why: Status = Status.STAGNATED) -> None:
         """Say why the true residual falls no further: rounding errors, if it is as small as they are."""
         x, true = self.best()
-        eps, (r, _) = float(np.finfo(self.b.dtype).eps), self.residual(x)
+        eps, (r, _) = EPS[self.b.dtype.char], self.residual(x)
         size = norm(x) * self.system.size(r) + self.norm_b
-        tiny = true + self.noise <= level(eps, size, self.norm_b) < math.inf
+        tiny = true + SEVERAL * self.noise <= level(eps, size, self.norm_b) < math.inf
         self.it.stop(Status.ROUNDING if tiny else why, f"The residual is {true:.3g}.")
 
     def _unsure(self) -> None:
         """The residual meets the tolerance, which is no larger than its own rounding errors."""
-        eps, it = float(np.finfo(self.b.dtype).eps), self.it
+        eps, it = EPS[self.b.dtype.char], self.it
         it.stop(*unsure(it.threshold, self.noise, eps, self.norm_b))
 
 

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
@@ -21,9 +22,9 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._judge import is_sure, level, unsure
+from ._judge import SEVERAL, is_sure, level, unsure
 from ._method import BELIEVED, exponent
-from ._system import FOREIGN, STOPS, System, compressed, refuse_functions, second, unsigned
+from ._system import FOREIGN, STOPS, System, compressed, kernels, refuse_functions, second
 from .result import LinearResult
 
 if TYPE_CHECKING:
@@ -112,9 +113,7 @@ def cg(
     if check is not None:
         checks.choice("check", check, ("symmetric",))
     loop: dict[str, Any] = {"stop": stop, "label": "CG", "rtol": rtol, "atol": atol}
-    compiled = (
-        M is None and not flexible and arrays.is_sparse(A) and arrays.is_numpy(arrays.array_namespace(A=A))
-    )
+    compiled = M is None and not flexible and sp.issparse(A)
     if not compiled or A.dtype.kind == "c" or getattr(getattr(b, "dtype", None), "kind", "") == "c":
         if check is not None:
             check_symmetric(A)
@@ -124,22 +123,20 @@ def cg(
         check_symmetric(system.A)
     if check_finite:
         checks.finite("A", system.A.data)
-    return system.solve(_Plain(system.A), limits, maxiter=10 * system.b.shape[0], **loop)
+    return system.solve(_Plain(system), limits, maxiter=10 * system.b.shape[0], **loop)
 
 
 class _Plain:
     """The compiled iteration without a preconditioner."""
 
-    def __init__(self, A: Matrix) -> None:
-        from . import _cpu_cg as k
-
-        self.iterate: Callable[..., tuple[int, int]] = k.cg
-        self.matrix = (unsigned(A.indptr), unsigned(A.indices), A.data)
+    def __init__(self, system: System) -> None:
+        self.iterate: Callable[..., tuple[int, int]] = kernels().cg
+        self.matrix = system.matrix
 
     def start(self, x: Array, r: Array) -> None:
         self.vectors = np.empty((4, r.size), r.dtype)
         self.vectors[0], self.vectors[1], self.vectors[2] = x, r, r
-        self.state = np.array([np.sum(np.square(r, dtype=float))])
+        self.state = np.zeros(1)
 
     def steps(self, norms: Array, stop_at: float) -> tuple[int, int]:
         return self.iterate(*self.matrix, self.vectors, self.state, stop_at, norms)
@@ -216,9 +213,11 @@ def textbook(
                             it.stop(Status.NONFINITE)
                             break
                         with np.errstate(over="ignore", invalid="ignore"):
-                            largest = arrays.norm(xp, product(r)) / size  # at most the norm of A
+                            largest = arrays.norm(xp, product(r / size))  # at most the norm of A
                         size_of_terms = largest * arrays.norm(xp, answer) + norm_b
-                        it.stop(*_why(true, level(eps, size_of_terms, norm_b), over=over))
+                        noise = SEVERAL * _rounding(xp, A, b, answer)
+                        excused = level(eps, size_of_terms, norm_b) - noise
+                        it.stop(*_why(true, excused, over=over))
                     last = size
                     steps, floor = begin(x, r, size)
                 if over and it.status is not None:
@@ -269,8 +268,18 @@ def _rounding(xp: Namespace, A: Matrix, b: Array, x: Array) -> float:
     if not arrays.is_numpy(xp) or (arrays.is_operator(A) and not arrays.is_sparse(A)):
         return half * 2 * size
     with np.errstate(over="ignore", invalid="ignore"):
-        terms = abs(A if arrays.is_sparse(A) else _of_lists("A", A)) @ abs(x) + abs(b)
-        return half * arrays.norm(np, terms)
+        sizes = _sizes(A)
+        entries = (sizes.nnz if sp.issparse(sizes) else sizes.size) / max(b.shape[0], 1)
+        several = 0.5 * math.sqrt(1 + entries) if entries > kernels().LONG else 1.0  # as it is compiled
+        return half * several * arrays.norm(np, sizes @ abs(x) + abs(b))
+
+
+def _sizes(A: Matrix) -> Matrix:
+    """The absolute values of a matrix's entries; SciPy's `abs` would sort the indices of the caller's."""
+    if not arrays.is_sparse(A):
+        return abs(_of_lists("A", A))
+    A = compressed(A)
+    return type(A)((abs(A.data), A.indices, A.indptr), shape=A.shape)
 
 
 def _why(size: float, excused: float, *, over: bool) -> tuple[Status, str]:
@@ -344,7 +353,8 @@ def _of_lists(name: str, A: Any) -> Array:
 
 def _norm(xp: Namespace, v: Array) -> float:
     """The norm of a residual, which is in range but at the end of a run."""
-    value = float(xp.linalg.vector_norm(v))
+    with np.errstate(over="ignore"):
+        value = float(xp.linalg.vector_norm(v))
     return value if 1e-12 < value < 1e12 else arrays.norm(xp, v)
 
 
@@ -355,8 +365,12 @@ def check_symmetric(A: Matrix) -> None:
     A = A if hasattr(A, "conj") else np.asarray(A)
     if A.ndim != 2 or A.shape[0] != A.shape[1]:
         raise ValueError(f"A must be a square matrix, got shape {tuple(A.shape)}")
+    if not A.shape[0]:
+        return
     if A.dtype.kind not in "fc":
         A = A.astype(arrays.working_dtype(np, A=A))
+    if sp.issparse(A):  # SciPy sorts the indices of what it compares in place
+        A = sp.csr_array(A, dtype=A.dtype.newbyteorder("=")).copy()
     gap = abs(A - A.conj().T).max()
     if not gap <= 1e-10 * abs(A).max():
         raise ValueError(

@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 
 from numsolve._core import arrays, checks
 from numsolve._core.codes import BREAKDOWN
@@ -29,7 +30,7 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
 from ._pattern import pattern_of
-from ._system import FOREIGN, STOPS, System, relaxation
+from ._system import FOREIGN, STOPS, System, kernels, relaxation
 from .cg import check_symmetric, textbook
 from .sweeps import SSOR, SweepPlan
 
@@ -139,7 +140,7 @@ def ssor_cg(
     loop: dict[str, Any] = {"stop": stop, "label": "SSOR-CG", "rtol": rtol, "atol": atol}
     if check is not None:
         check_symmetric(A)
-    if not arrays.is_numpy(arrays.array_namespace(A=A, b=b, x0=x0)):
+    if not (sp.issparse(A) or arrays.is_numpy(arrays.array_namespace(A=A, b=b, x0=x0))):
         M = SSOR(A, omega, order=order)
         return textbook(A, b, x0, M, limits, omega=omega, check_finite=check_finite, **loop)
     system = System.make(A, b, x0, check_finite=check_finite)
@@ -170,9 +171,7 @@ class Eisenstat:
         mirrored: bool = False,
         check_finite: bool = True,
     ) -> None:
-        from . import _cpu_cg
-
-        self.k: Any = _cpu_cg
+        self.k: Any = kernels()
         self.omega = omega
         if plan is not None and not isinstance(plan, SweepPlan):
             raise TypeError(f"plan must be a SweepPlan, got {type(plan).__name__}")

@@ -348,7 +348,7 @@ class _OnDevice:
     """The same for a CuPy matrix: levels from the host, values on the device."""
 
     def __init__(self, xp: Namespace, A: Matrix, omega: float, *, mirrored: bool) -> None:
-        A = A.tocsr()
+        A = A.tocsr(copy=True)
         A.sum_duplicates()
         parts = (np.ones(A.nnz), arrays.to_host(A.indices), arrays.to_host(A.indptr))
         h = pattern_of(canonical(sp.csr_array(parts, shape=A.shape)), "level")

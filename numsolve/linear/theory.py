@@ -311,6 +311,8 @@ class _Spectrum:
         from scipy.sparse.linalg import LinearOperator, splu
 
         A = canonical(A).astype(float)
+        if not A.shape[0]:
+            raise ValueError("A must have a row, got shape (0, 0)")
         S, root = _scaled(A), np.sqrt(A.diagonal())
         # Without exchanges of rows the pivots have the signs of the eigenvalues.
         factors = splu(sp.csc_array(S), "MMD_AT_PLUS_A", 0.0, options={"SymmetricMode": True})
@@ -355,7 +357,7 @@ def _largest(A: Any, *, tol: float = 1e-8, **pencil: Any) -> float:
         (value,) = eigsh(A, 1, which="LA", v0=_start(n), tol=tol, return_eigenvectors=False, **pencil)
         return float(value)
     dense = [B @ np.eye(n) for B in (A, *list(pencil.values())[:1])]
-    return float(eigh(*dense, eigvals_only=True)[-1]) if n else 1.0
+    return float(eigh(*dense, eigvals_only=True)[-1])
 
 
 def _kappa(s: _Spectrum, w: Any) -> Any:

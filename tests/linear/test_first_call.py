@@ -28,6 +28,26 @@ print(own, len(compiled) - own)
 """
 
 
+CYCLE = """
+import sys
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from numsolve import linear
+
+def versions():
+    modules = [vars(m) for name, m in sys.modules.items() if name.startswith("numsolve.linear")]
+    return sum(len(f.overloads) for m in modules for f in m.values() if isinstance(f, Dispatcher))
+
+flags = np.zeros((40, 40), dtype=int)
+flags[0], flags[1::3, ::3] = 2, 1
+M = linear.poisson_multigrid(flags)
+linear.solve_poisson(M, np.ones((40, 40)))
+before = versions()
+M @ np.ones(M.shape[0])
+print(before, versions())
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kernels"),
@@ -42,3 +62,9 @@ def test_a_first_call_compiles_its_own_kernels_and_nothing_of_numba(name, kernel
     own, others = map(int, out.stdout.split())
     assert others == 0
     assert own <= kernels
+
+
+def test_a_cycle_by_itself_needs_no_kernel_that_a_solve_has_not_compiled():
+    out = subprocess.run([sys.executable, "-c", CYCLE], capture_output=True, text=True, check=True)
+    before, after = map(int, out.stdout.split())
+    assert after == before > 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from fractions import Fraction
+from operator import mul
 
 import numpy as np
 import pytest
@@ -305,6 +307,32 @@ def test_converged_is_said_only_where_rounding_errors_cannot_hide_the_truth(rtol
     assert (converged > 70) if rtol == 1e-10 else (converged == 0) if rtol == 0.0 else True
 
 
+@pytest.mark.parametrize(
+    "solve", [linear.bicgstab, linear.sor, lambda A, b, **s: linear.cg(A.toarray(), b, **s)]
+)
+@pytest.mark.parametrize(("n", "spread", "roundings", "seeds"), [(30, 1.0, 1.02, 400), (2000, 0.0, 3.0, 8)])
+def test_converged_allows_for_more_roundings_in_a_row_than_one(solve, n, spread, roundings, seeds):
+    """Random rows err by more than a rounding of their terms once in a hundred, sums of equals by many."""
+    hidden = 0
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        row, x = (
+            rng.uniform(1.0, 2.0) + spread * rng.random(n),
+            rng.uniform(1.0, 2.0) + spread * rng.random(n),
+        )
+        A = sp.csr_array(sp.vstack([row[None, :], sp.eye_array(n, format="csr")[1:]]))
+        b = np.r_[row @ x * (1 + 1e-15), x[1:]]
+        rounding = 2.0**-53 * np.linalg.norm(A @ x + b)
+        truth = abs(float(Fraction(b[0]) - sum(map(mul, map(Fraction, row), map(Fraction, x)))))
+        seen = solve(A, b, x0=x, atol=1e9, maxiter=0).residual
+        tolerance = (seen + roundings * rounding) / 1.1
+        if seen <= tolerance and truth > 1.1 * tolerance:
+            hidden += 1
+            r = solve(A, b, x0=x, rtol=0.0, atol=tolerance, maxiter=0)
+            assert r.status is not Status.CONVERGED
+    assert hidden
+
+
 @pytest.mark.parametrize("solve", [linear.bicgstab, linear.gmres])
 def test_no_infinity_hides_in_an_unknown_that_no_equation_has(solve):
     """A zero column, in units whose inverses overflow: the answer is flagged, and finite."""
@@ -316,3 +344,34 @@ def test_no_infinity_hides_in_an_unknown_that_no_equation_has(solve):
             r = solve(singular, 1e-15 * unit * rng.standard_normal(2), rtol=1e-8, maxiter=20)
         assert not r.success
         assert np.isfinite(r.x).all()
+
+
+def test_rounding_is_told_from_stagnation_where_products_with_the_residual_overflow():
+    A = (1e30 * (2.1 * np.eye(60) - np.eye(60, k=1) - np.eye(60, k=-1))).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal(60).astype(np.float32)
+    b = (A.astype(float) @ x).astype(np.float32)
+    assert linear.cg(A, b, x0=x, rtol=1e-9).status is Status.ROUNDING
+
+
+@pytest.mark.parametrize("solve", [linear.bicgstab, linear.gmres, linear.TunedSolver("auto", rtol=1e-16)])
+@pytest.mark.parametrize("size", [1e-44, 1e-38, 1e38])
+def test_scales_at_the_ends_of_single_precision_bring_no_warnings_of_numpy(solve, size):
+    A = sp.csr_array(np.float32(size) * np.ones((1, 1), np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        solve(A, np.full(1, 1e3, np.float32))
+
+
+def test_factors_that_rounding_has_spoilt_are_no_start():
+    """Complete factors of a matrix whose condition is beyond all digits may answer worse than zeros."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        Q = np.linalg.qr(rng.standard_normal((13, 13)))[0]
+        A = sp.csr_array(((Q * 10.0 ** rng.uniform(-14, 0, 13)) @ Q.T).astype(np.float32))
+        b = rng.standard_normal((13, 2)).astype(np.float32)
+        for rhs in (b, b[:, 0]):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                r = linear.TunedSolver("auto", arms=[("direct", 4)], rtol=1e-16)(A, rhs)
+            assert np.all(r.residual <= 1.000001 * r.rhs_norm)

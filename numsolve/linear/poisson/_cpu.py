@@ -14,7 +14,7 @@ Nodes beyond the first in a cell come behind both colours, the red ones first.
 
 import numpy as np
 
-from numsolve._core.compiled import inner, kernel
+from numsolve._core.compiled import inner
 
 from ._tuples import (
     BLACK_END,
@@ -302,9 +302,3 @@ def cycle(h, sweeps):
                 neighbours(level, r, u, d, w0, w1, w2, h.ratio, h.edges, h.values, less)
         if down:
             _restrict(level, coarse, r, fc, h.moved, h.parents, h.line)
-
-
-@kernel
-def apply(h, sweeps):
-    """A cycle that Python calls."""
-    cycle(h, sweeps)

@@ -132,12 +132,15 @@ def cg(h, sweeps, level, diag, w0, w1, w2, ratio, plane, vectors, state, stop_at
     """Steps of preconditioned conjugate gradients until ||r|| <= stop_at.
 
     The rows of `vectors` are x, r, p and a place for A p; `state` holds r'z from one call to the next, 0
-    at the start. The cycle's right-hand side is r already.
+    at the start. The cycle's right-hand side is r already. Without a place in `norms` it is one cycle and no
+    step: a kernel of its own for that would be compiled for as long again.
     """
     x, r, p, q = vectors[0], vectors[1], vectors[2], vectors[3]
     n, code, done = x.size, RUNNING, 0
-    for step in range(norms.size):
+    for step in range(norms.size + (norms.size == 0)):
         cycle(h, sweeps)
+        if norms.size == 0:
+            break
         z = h.u[:n]
         rho = _dot(z, r, n)
         if not rho > 0:

@@ -10,6 +10,7 @@ import numpy as np
 from numsolve._core import arrays
 from numsolve._core.monitor import RUNNING, Monitor
 from numsolve._core.result import Status
+from numsolve.linear._judge import UNIT, is_sure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,9 +243,9 @@ def settle(
         return Status.NONFINITE, true, "The solution is beyond the range of its numbers."
     if not status.success:
         return status, true, ""
-    if true <= tolerance:
-        return Status.CONVERGED, true, ""
     size = outside(_largest(problem) * arrays.norm(np, inside), power)
+    if is_sure(true, UNIT * (size + norm_b), tolerance):
+        return Status.CONVERGED, true, ""
     level = tolerance + size * (eps + ROUNDINGS * EPS) + ROUNDINGS * EPS * norm_b
     tiny = true <= min(level, PART * norm_b) < math.inf
     new = Status.ROUNDING if tiny else Status.STAGNATED

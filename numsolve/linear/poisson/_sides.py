@@ -39,8 +39,7 @@ class Sides:
         self.single = given.dtype == np.float32
         #: of the numbers of x
         self.eps = float(np.finfo(given.dtype).eps)
-        self.b: Array = given.astype(float)
-        shape, grid = self.b.shape, problem.grid_shape
+        shape, grid = given.shape, problem.grid_shape
         self.shape = shape
         self.packed = shape != grid and shape[:-1] != grid
         self.several = shape not in {grid, (problem.n,)}
@@ -50,15 +49,21 @@ class Sides:
                 f"more axis at the end; got {shape}"
             )
         self.count = shape[-1] if self.several else 1
+        self.b: Array = self._own(given)
         self.x0: Array | None = None
         if x0 is not None:
-            self.x0 = checks.array("x0", x0, check_finite=False).astype(float)
-            if self.x0.shape != shape:
-                raise ValueError(f"x0 must have the shape of b, {shape}, got {self.x0.shape}")
+            start = checks.array("x0", x0, check_finite=False)
+            if start.shape != shape:
+                raise ValueError(f"x0 must have the shape of b, {shape}, got {start.shape}")
+            self.x0 = self._own(start)
         self.values: Array | None = None
         self.brought: Array | None = None
         if boundary_values is not None:
             self._boundary(boundary_values)
+
+    def _own(self, values: Array) -> Array:
+        """A copy in double precision, one right-hand side after the other: each is read more than once."""
+        return np.array(np.moveaxis(values, -1, 0) if self.several else values, dtype=float, order="C")
 
     def _boundary(self, boundary_values: ArrayLike) -> None:
         """What the values in open cells add to b."""
@@ -90,7 +95,7 @@ class Sides:
         return float(np.max(np.abs(self.b), initial=0.0, where=np.isfinite(self.b)))
 
     def spread(self, name: str, values: Array, k: int) -> Array:
-        one = values[..., k] if self.several else values
+        one = values[k] if self.several else values
         places = self.problem.spread(one)
         with np.errstate(over="ignore", invalid="ignore"):
             fine = np.isfinite(places.sum())
@@ -118,9 +123,14 @@ class Sides:
         return x
 
     def cast(self, x: Array) -> Array:
-        """In the caller's precision."""
+        """In the caller's precision: zeros, where that has no such numbers."""
+        if not self.single:
+            return x
         with np.errstate(over="ignore", under="ignore"):
-            return x.astype(np.float32) if self.single else x
+            out: Array = x.astype(np.float32)
+        if not np.isfinite(out).all():
+            out[... if self.packed else self.problem.flags == UNKNOWN] = 0.0
+        return out
 
     def together(self, solutions: list[Array]) -> Array:
         """The solutions in the shape of b."""
@@ -162,8 +172,8 @@ class Components:
 
     def check(self, b: Array, *, single: bool) -> None:
         """Refuse a right-hand side that a closed component cannot carry."""
-        largest = float(np.max(np.abs(b), initial=0.0))
-        if not self.closed.size or largest == 0.0:
+        largest = float(np.max(np.abs(b), initial=0.0)) if self.closed.size else 0.0
+        if largest == 0.0:
             return
         part = b / largest
         defect, size = self.sums(part), self.sums(np.abs(part))

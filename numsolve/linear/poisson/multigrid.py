@@ -140,12 +140,12 @@ class PoissonMultigrid(LinearOperator):  # type: ignore[misc]  # SciPy has no ty
 
     def cycle(self, places: Array) -> Array:
         """One cycle for a right-hand side in the order of the kernels; the answer in double precision."""
-        from ._cpu import apply
+        from ._cpu_cg import cg
 
-        h, n = self.hierarchy, places.size
+        h, n, problem, nothing = self.hierarchy, places.size, self.problem, np.empty(0)
         with self.lock, np.errstate(over="ignore"):
             h.f[:n] = places
-            apply(h, self.n_smooth)
+            cg(h, self.n_smooth, problem.row, *problem.arguments(), np.empty((4, 0)), nothing, 0.0, nothing)
             answer: Array = h.u[:n].astype(float)
         return answer
 

@@ -80,6 +80,8 @@ def ritz_training_vectors(
     >>> vectors.shape, float((vectors[0] ** 2).sum())
     ((5, 144), 1.0)
     """
+    if isinstance(A, np.matrix):
+        A = np.asarray(A)
     if not hasattr(A, "shape"):
         raise TypeError(f"A must be a matrix or a linear operator, got {type(A).__name__}")
     if len(A.shape) != 2 or A.shape[0] != A.shape[1] or A.shape[0] < 1:

@@ -75,9 +75,7 @@ class Banded:
         x = self.solve(look, b)
         if x is None:
             return None
-        out = np.empty(4)
-        self._residual(*look.matrix, x, b, np.empty_like(b), out)
-        rr, bb, ss, _ = out.tolist()
+        rr, bb, ss, _ = self._residual(*look.matrix, x, b, np.empty_like(b))
         if not _meets(rr, bb, ss, rtol, atol):
             return None
         return LinearResult(x=x, residual=math.sqrt(rr), rhs_norm=math.sqrt(bb), method=BANDED, reason=reason)

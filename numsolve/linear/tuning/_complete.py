@@ -28,7 +28,8 @@ class Complete:
         B = np.ascontiguousarray(b.reshape(b.shape[0], -1), dtype=float)
         X, work = np.empty_like(B), np.empty_like(B)
         k.solve_complete(*self._parts, B, work, X)
-        return X.reshape(b.shape).astype(b.dtype, copy=False)
+        with np.errstate(over="ignore"):  # seen in the residual
+            return X.reshape(b.shape).astype(b.dtype, copy=False)
 
 
 def complete(A: Matrix, *, positive: bool, dominant: bool = False) -> Complete | None:

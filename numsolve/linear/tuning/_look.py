@@ -100,7 +100,7 @@ class Looker:
         self._number += 1
         self._indptr, self._indices = A.indptr, A.indices
         if not self.compares:
-            self._data = A.data[:0]
+            self._data = A.data[:0].copy()
         elif self._data.size == A.data.size and self._data.dtype == A.data.dtype:
             self._data[:] = A.data
         else:

@@ -186,8 +186,7 @@ class Methods:
             start = np.zeros_like(system.b) if system.x0 is None else system.x0
             with np.errstate(all="ignore"):  # seen in the residual
                 x, steps = block_cg(look.A, system.b, start, factors, wanted, limits, loop["maxiter"])
-            if np.isfinite(x).all():
-                system = replace(system, x0=x)
+            system = begun(system, x)
             method = Preconditioned(look.A, factors, indefinite=not look.positive)
             result = system.solve(method, limits, quiet=True, label="ICT-CG", **loop)
             return replace(result, nit=result.nit + steps)
@@ -229,8 +228,7 @@ class Methods:
         self, look: Look, system: System, limits: Limits, x: Any, solve: Any, **loop: Any
     ) -> LinearResult:
         """Go on from x, with factors as the preconditioner."""
-        if x is not None and np.isfinite(x).all():
-            system = replace(system, x0=x)
+        system = system if x is None else begun(system, x)
         if solve is None:
             factors = ILU(look.A, 1e-3, check_finite=False).factors.of(look.A.dtype)
             return system.solve(Steps(system, factors), limits, quiet=True, label="BiCGSTAB", **loop)
@@ -279,6 +277,17 @@ class OperatedCG(Operated):
     def best(self) -> Array:
         """Of the iterates so far, the one with the smallest residual."""
         return self.kept[0]
+
+
+def begun(system: System, x: Array) -> System:
+    """The system with x for its start, in the columns in which that is better than the start it has."""
+    b, start = system.b, np.zeros_like(system.b) if system.x0 is None else system.x0
+    columns = [v.reshape(b.shape[0], -1).T for v in (x, start, b)]
+    better = [
+        system.residual(own, rhs)[1] < system.residual(old, rhs)[1]
+        for own, old, rhs in zip(*map(np.ascontiguousarray, columns), strict=True)
+    ]
+    return replace(system, x0=np.where(np.array(better)[:, None], *columns[:2]).T.reshape(b.shape))
 
 
 def at_once(system: System, x: Array, *, rtol: float, atol: float, **_: Any) -> LinearResult | None:

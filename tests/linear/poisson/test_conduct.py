@@ -49,6 +49,8 @@ def test_what_ends_one_right_hand_side_ends_all():
     r = linear.solve_poisson(SMALL, b, rtol=1e-8, callback=callback)
     assert list(r.status) == [Status.CONVERGED, Status.STOPPED, Status.STOPPED]
     assert not r.x[..., 2].any()
+    assert r.nit[2] == 0
+    assert r.residual[2] == pytest.approx(r.rhs_norm[2])
 
 
 def test_the_time_limit_is_that_of_all():

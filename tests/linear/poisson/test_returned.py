@@ -357,3 +357,30 @@ def test_more_cells_than_places_have_numbers_are_refused():
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_converged_is_said_only_above_the_rounding_errors_of_the_residual():
+    """Below, a residual in double precision meets the tolerance by luck."""
+    flags, said = np.zeros((5, 6), dtype=int), set()
+    flags[:, -1] = 2
+    A = linear.GridPoisson(flags)
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        b, rtol = rng.standard_normal(flags.shape), 10.0 ** rng.uniform(-16, -13)
+        r = linear.solve_poisson(A, b, rtol=rtol)
+        rounding = 2.0**-53 * np.linalg.norm(abs(A.to_csr()) @ abs(A.pack(r.x)) + abs(A.pack(b)))
+        if r.status is Status.CONVERGED:
+            assert r.residual + 2.0 * rounding <= 1.1 * rtol * r.rhs_norm
+        said.add(r.status)
+    assert said == {Status.CONVERGED, Status.ROUNDING}
+
+
+def test_a_solution_beyond_single_precision_is_zeros_and_flagged():
+    flags = np.zeros((4, 5), dtype=int)
+    flags[:, -1] = 2
+    for b in (np.ones(flags.shape, np.float32), np.ones((16, 2), np.float32)):
+        with pytest.warns(ConvergenceWarning):
+            r = linear.solve_poisson(flags, b, spacing=1e20)
+        assert not np.any(r.success)
+        assert not r.x.any()
+        np.testing.assert_allclose(r.residual, r.rhs_norm)

@@ -514,3 +514,12 @@ def test_a_galerkin_start_for_several_right_hand_sides_uses_all_solutions(kind):
     again = solver(A, B @ np.array([[1.0, 2.0, 0.0], [0.0, -1.0, 3.0], [1.0, 1.0, 1.0]]))
     assert again.success.all()
     assert not again.nit.any()
+
+
+def test_an_empty_matrix_that_cannot_be_written_to_may_come_again():
+    solver = linear.TunedSolver("auto")
+    for _ in range(3):
+        A = sp.csr_array((1, 1))
+        A.data.flags.writeable = False
+        with pytest.warns(ConvergenceWarning):
+            assert not solver(A, np.ones(1)).success
