@@ -254,7 +254,7 @@ OTHERS: dict[str, dict[str, Lasting]] = {
     },
     "atomic": {
         "solve_atoms": Lasting(
-            lambda **kw: atomic.solve_atoms([92 - k % 40 for k in range(5000)], **kw), watched=False
+            lambda **kw: atomic.solve_atoms([92 - k % 40 for k in range(1200)], **kw), watched=False
         ),
         "AtomDFT.run, gradient": Lasting(
             lambda **kw: atomic.AtomDFT(92, xc="pbe", mixing="linear", mixing_alpha=1e-3, tol=1e-14).run(
