@@ -29,9 +29,11 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status, deliver
 from numsolve._core.unheard import unheard
 
+from . import _coarse
 from ._bounds import least_in_columns, least_in_rows, pieces
 from ._deadline import TimeUp
-from ._pairs import Pairs, united, vertex
+from ._coarse import Start
+from ._pairs import Pairs, at, moved, united, vertex
 from ._problem import VALUES, check_values
 from ._reduced import UNIT
 from ._semidual import DenseDual
@@ -64,6 +66,8 @@ SETTLED = 1e-13
 WIDE, CUT = 1e9, 1e6
 #: Rounds of (3) and (4), at most, by default.
 ROUNDS = 200
+#: What a result says of its entropic start.
+COUNTS = ("nsinkhorn", "nnewton", "ncg")
 #: Where the start ends so, there is no exact plan.
 ENDS = {Status.TIME_LIMIT, Status.INTERRUPTED, Status.STOPPED, Status.MAXITER, Status.INFEASIBLE}
 
@@ -102,6 +106,10 @@ def exact(
 
     def solve(problem: Problem) -> tuple[TransportResult, float]:
         """The result, and the dearest pair of its plan."""
+        if search is None and potentials_init is None and not problem.forbidden:
+            direct = Direct(problem, limits, tol)
+            if direct.suits():
+                return direct.run(return_plan), direct.dearest
         with unheard(ConvergenceWarning):
             start = newton(
                 problem,
@@ -113,7 +121,7 @@ def exact(
             )
         if start.status in ENDS or not all(math.isfinite(getattr(start, name)) for name in VALUES):
             return _entropic(start, Status(int(start.status))), math.inf
-        found = (Search if search is None else search)(problem, start, limits, tol)
+        found = (Search if search is None else search)(problem, limits, tol, start)
         return found.run(return_plan), found.dearest
 
     for most in _levels(problem):
@@ -162,8 +170,13 @@ def _entropic(start: TransportResult, status: Status) -> TransportResult:
 class Search:
     """The rounds (2) to (4), from an entropic solution on."""
 
-    def __init__(self, problem: Problem, start: TransportResult, limits: Limits, tol: float) -> None:
-        self.problem, self.entropic, self.limits, self.tol = problem, start, limits, tol
+    #: Whether a round starts from the plan before, and not from its prices only.
+    warm = False
+
+    def __init__(
+        self, problem: Problem, limits: Limits, tol: float, entropic: TransportResult | None = None
+    ) -> None:
+        self.problem, self.entropic, self.limits, self.tol = problem, entropic, limits, tol
         self.load()
         a, b = problem.a.astype(np.float64), problem.b.astype(np.float64)
         self.a, self.b = a / a.sum(), b / b.sum()
@@ -179,35 +192,44 @@ class Search:
 
     def run(self, return_plan: bool) -> TransportResult:
         """Do the rounds, and put the answer into the caller's terms."""
-        low, high = self.entropic.bounds
-        gap = min((high - low) / max(abs(low), 1e-300), 1e100)
+        steps = 0 if self.entropic is None else self.entropic.nit
         with Monitor(
             self.limits,
             thresholds={"marginal_error": self.tol, "gap": GAP},
-            maxiter=self.entropic.nit + ROUNDS,
+            maxiter=steps + ROUNDS,
             label="exact transport",
             keep="reference",
             present=self._presented,
             divergence=math.inf,
         ) as it:
-            it.record({"marginal_error": self.entropic.residual, "gap": gap}, converged=False)
-            if self.entropic.nit > 0:  # the steps of the start count too
-                it.extend({"marginal_error": [], "gap": []}, steps=self.entropic.nit)
+            self.open(it)
+            if steps > 0:  # those of the start count too
+                it.extend({"marginal_error": [], "gap": []}, steps=steps)
             try:
                 self._rounds(it)
             except TimeUp:
                 it.stop(Status.TIME_LIMIT)
-        if it.x is None:
+        if it.x is None and self.entropic is not None:
             it.finish()
             return _entropic(self.entropic, Status.STAGNATED if it.status is None else it.status)
         return self._result(it, it.x, return_plan)
 
-    def _rounds(self, it: Monitor) -> None:
+    def open(self, it: Monitor) -> None:
+        """Record where the rounds start."""
+        low, high = self.entropic.bounds
+        gap = min((high - low) / max(abs(low), 1e-300), 1e100)
+        it.record({"marginal_error": self.entropic.residual, "gap": gap}, converged=False)
+
+    def begin(self) -> Start:
+        """The pairs and prices of the first round."""
         f = self.problem.start(self.entropic.potentials)[0].astype(np.float64)
         prices = self.transformed(f)
-        pairs, _ = self.below(prices, self.theta * self.problem.reg)  # (2)
+        return Start(self.below(prices, self.theta * self.problem.reg)[0], None, prices)  # (2)
+
+    def _rounds(self, it: Monitor) -> None:
+        pairs, plan, prices = self.begin()
         for _ in it:
-            found = vertex(pairs, self.a, self.b, prices, self.limits)  # (3)
+            found = vertex(pairs, self.a, self.b, prices, self.limits, plan)  # (3)
             while found is None:
                 wider = self._wider(pairs, prices)
                 if wider.i.size == pairs.i.size:
@@ -224,11 +246,8 @@ class Search:
             used = plan > 0
             size = max(float(np.abs(x).max()) for x in (*prices, pairs.cost[used]))
             violated, least = self.below(prices, -4 * UNIT * size)  # (4)
-            x = Vertex(pairs.chosen(used), plan[used], prices, 0.0, 0.0)
-            missed = abs(sum(float(p @ e) for p, e in zip(prices, self._errors(x), strict=True)))
-            rest = np.maximum(x.pairs.reduced(prices), 0.0)
-            gap = missed + float(x.plan @ rest) - float(self.a @ np.minimum(least, 0.0))
-            x = x._replace(gap=gap, missed=missed)
+            x = self.judged(Vertex(pairs.chosen(used), plan[used], prices, 0.0, 0.0), least)
+            gap = x.gap
             if gap > 0.0:
                 gap /= abs(float(x.plan @ x.pairs.cost)) + 4 * UNIT / GAP * size
             # Rows of next to no weight add nothing to the gap: their prices have to be right all the same.
@@ -238,7 +257,15 @@ class Search:
             if it.status is None and more.i.size == pairs.i.size:  # what is violated, rounding errors violate
                 fine = gap <= ROUNDED and self._marginal_error(x) <= self.tol
                 it.stop(Status.ROUNDING if fine else Status.STAGNATED, f"The gap is {gap:.3g} of the cost.")
+            plan = moved(plan, pairs, more, self.columns) if self.warm else None
             pairs = more
+
+    def judged(self, x: Vertex, least: Array) -> Vertex:
+        """A plan and its prices, of which each row has a pair that costs so much more, with their gap."""
+        missed = abs(sum(float(p @ e) for p, e in zip(x.prices, self._errors(x), strict=True)))
+        rest = np.maximum(x.pairs.reduced(x.prices), 0.0)
+        gap = missed + float(x.plan @ rest) - float(self.a @ np.minimum(least, 0.0))
+        return x._replace(gap=gap, missed=missed)
 
     def transformed(self, f: Array) -> Prices:
         """The hard c-transforms of f."""
@@ -304,7 +331,7 @@ class Search:
 
     def _presented(self, x: Vertex | None) -> Potentials:
         """The caller's potentials."""
-        if x is None:
+        if x is None and self.entropic is not None:
             return self.entropic.potentials
         dtype = self.problem.M.dtype
         f, g = (p.astype(dtype) for p in x.prices)
@@ -321,18 +348,51 @@ class Search:
         plan = problem.plan(self.stored(i, j, t)) if return_plan else None
         check_values(it, values)
         start = self.entropic
+        counts = {} if start is None else {k: getattr(start, k) for k in COUNTS}
         return it.result(
             problem.kind,
             plan=plan,
             residual=self._marginal_error(x),
             bounds=(linear - mass * x.gap, linear + mass * x.missed),
             reg=0.0,
-            reg_path=(*start.reg_path, 0.0),
-            nsinkhorn=start.nsinkhorn,
-            nnewton=start.nnewton,
-            ncg=start.ncg,
+            reg_path=(*(() if start is None else start.reg_path), 0.0),
+            **counts,
             **values,
         )
+
+
+class Direct(Search):
+    """The rounds from a plan that lies nearby, by `_coarse`, without an entropic solution."""
+
+    warm = True
+
+    def suits(self) -> bool:
+        """Whether there is such a start; then it is that."""
+        self.start = _coarse.on_line(self.M, self.a, self.b)
+        self.groups = None if self.start is not None else _coarse.groups(self.M)
+        return self.start is not None or self.groups is not None or self.M.size <= _coarse.FEW
+
+    def open(self, it: Monitor) -> None:
+        """Record a plan that is far from the best, and the least cost as its price."""
+        i, j, t = arrays.kernels_for(np, __package__, "pairs").staircase(self.a, self.b)
+        low = self.problem.highest - self.problem.range
+        prices = np.full(self.a.size, low), np.zeros(self.b.size)
+        x = self.judged(Vertex(Pairs(i, j, self.M[i, j]), t, prices, 0.0, 0.0), np.zeros_like(self.a))
+        it.record({"marginal_error": self._marginal_error(x), "gap": x.gap}, x, converged=False)
+
+    def begin(self) -> Start:
+        """The pairs, plan and prices of the first round."""
+        if self.start is None:
+            self.start = _coarse.grouped(self.M, self.a, self.b, self.limits, self.groups)
+        return self.start
+
+    def below(self, prices: Prices, limit: float) -> tuple[Pairs, Array]:
+        """Those of the pairs below the limit that cost least, and the least one of each row."""
+        if self.limits.expired:
+            raise TimeUp
+        k = arrays.kernels_for(np, __package__, "pairs")
+        keys, least = k.least_pairs(self.M, *prices, limit, _coarse.MOST)
+        return at(keys, self.columns, self.M), least
 
 
 def _north_west(a: Array, b: Array) -> tuple[Array, Array]:
