@@ -140,7 +140,7 @@ def grouped(M: Array, a: Array, b: Array, limits: Limits, parts: tuple[Groups, G
         i, j, t = k.staircase(a, b)
         f = least_in_rows(np, M, np.zeros(m))
         prices = f, least_in_columns(np, M, f)
-        pairs = at(np.arange(M.size), m, M)
+        pairs = Pairs(*np.divmod(np.arange(M.size), m), M.ravel())
         plan = np.zeros(M.size)
         plan[i * m + j] = t
         return Start(pairs, plan, prices)

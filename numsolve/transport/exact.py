@@ -377,8 +377,10 @@ class Direct(Search):
         i, j, t = arrays.kernels_for(np, __package__, "pairs").staircase(self.a, self.b)
         low = self.problem.highest - self.problem.range
         prices = np.full(self.a.size, low), np.zeros(self.b.size)
+        i, j, t = i[t > 0], j[t > 0], t[t > 0]
         x = self.judged(Vertex(Pairs(i, j, self.M[i, j]), t, prices, 0.0, 0.0), np.zeros_like(self.a))
-        it.record({"marginal_error": self._marginal_error(x), "gap": x.gap}, x, converged=False)
+        gap = min(x.gap / max(abs(float(t @ x.pairs.cost)), 1e-300), 1e100)
+        it.record({"marginal_error": self._marginal_error(x), "gap": gap}, x, converged=False)
 
     def begin(self) -> Start:
         """The pairs, plan and prices of the first round."""
