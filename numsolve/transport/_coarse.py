@@ -16,6 +16,7 @@ Neither is trusted: the prices of the answer are checked on all pairs.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -102,14 +103,16 @@ def _order(M: Array) -> tuple[Array, Array] | None:
     return orders if bends.max(initial=0.0) <= ROUNDED * size else None
 
 
-def groups(M: Array) -> tuple[Groups, Groups] | None:
-    """Groups of rows and of columns; None where these are not near each other."""
-    rows = _groups(M)
-    columns = None if rows is None else _groups(M.T)
+def groups(M: Array, near: float = NEAR) -> tuple[Groups, Groups] | None:
+    """Groups of rows and of columns; None where these are few, or not near each other."""
+    if max(M.shape) <= SINGLE:
+        return None
+    rows = _groups(M, near)
+    columns = None if rows is None else _groups(M.T, near)
     return None if rows is None or columns is None else (rows, columns)
 
 
-def _groups(M: Array) -> Groups | None:
+def _groups(M: Array, near: float) -> Groups | None:
     n, rng = M.shape[0], np.random.default_rng(0)
     if n <= SINGLE:
         heads = own = np.arange(n)
@@ -119,14 +122,14 @@ def _groups(M: Array) -> Groups | None:
         marks -= marks.mean(axis=0)
         heads = np.sort(rng.permutation(n)[: n // MEMBERS])
         some = marks[heads]
-        squares, own, near = np.sum(some * some, axis=1), np.empty(n, np.int64), 0.0
+        squares, own, gained = np.sum(some * some, axis=1), np.empty(n, np.int64), 0.0
         step = max(1, PIECE // heads.size)
         for k in range(0, n, step):
             far = squares - 2 * (marks[k : k + step] @ some.T)
             own[k : k + step] = far.argmin(axis=1)
-            near += float(far.min(axis=1).sum())
+            gained += float(far.min(axis=1).sum())
         total = float(np.sum(marks * marks))
-        if not near + total <= NEAR * total:
+        if not gained + total <= near * total:
             return None
         used, own = np.unique(own, return_inverse=True)
         heads = heads[used]
@@ -147,7 +150,8 @@ def grouped(M: Array, a: Array, b: Array, limits: Limits, parts: tuple[Groups, G
     rows, columns = parts
     A, B = np.bincount(rows.own, a), np.bincount(columns.own, b)
     C = np.ascontiguousarray(M[np.ix_(rows.heads, columns.heads)])
-    coarse = _settled(C, A, B, grouped(C, A, B, limits, groups(C) if C.size > FEW else None), limits)
+    parts = groups(C, math.inf) if C.size > FEW else None
+    coarse = _settled(C, A, B, grouped(C, A, B, limits, parts), limits)
     f = least_in_rows(np, M[:, columns.heads], coarse.prices[1])
     g = least_in_columns(np, M[rows.heads], coarse.prices[0])
     keys, least = k.least_pairs(M, f, g, np.inf, MOST)

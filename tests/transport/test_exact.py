@@ -127,7 +127,7 @@ def scattered(n=210):
 
 def few_pairs(monkeypatch):
     """Make both starts choose so few pairs that a round does not find the plan."""
-    for name, value in (("exact.THETA", 1e-3), ("exact.MOST", 2), ("_coarse.FEW", 100), ("_coarse.MOST", 1)):
+    for name, value in (("exact.THETA", 1e-3), ("exact.MOST", 2), ("_coarse.FEW", 400), ("_coarse.MOST", 1)):
         monkeypatch.setattr(f"numsolve.transport.{name}", value)
 
 
