@@ -84,7 +84,7 @@ def pivots(i, j, cost, tol, n, tree, start, most):
     """
     level, price = tree[8], tree[9]
     pairs = cost.size
-    block = max(16, int(pairs**0.5))
+    block = max(16, int(0.3 * pairs**0.5))
     for _ in range(most):
         entering, least_level, least = -1, 0, -tol
         looked, k = 0, start
