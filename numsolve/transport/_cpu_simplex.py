@@ -27,7 +27,12 @@ def planted(i, j, cost, plan, n, m):
     A part hangs on its first source, else on a target. Without pairs it is a star; the masses are for `masses`.
     """
     N = n + m
-    parent, child, after, before = np.full(N + 1, N), np.full(N + 1, -1), np.full(N + 1, -1), np.full(N + 1, -1)
+    parent, child, after, before = (
+        np.full(N + 1, N),
+        np.full(N + 1, -1),
+        np.full(N + 1, -1),
+        np.full(N + 1, -1),
+    )
     arc, up, flow = np.full(N + 1, -1), np.zeros(N + 1, np.bool_), np.zeros(N + 1)
     depth, level, price = np.full(N + 1, -1), np.zeros(N + 1, np.int64), np.zeros(N + 1)
     parent[N], depth[N] = -1, 0
