@@ -1,15 +1,15 @@
 """Starts of exact transport: of sorted points of a line the plan itself, else one by groups of points.
 
-On a line. After sorting, M_ij + M_kl <= M_il + M_kj for i < k, j < l (Monge's condition) for each convex cost
-of the distance. Then filling rows and columns in their order is optimal (A. J. Hoffman, "On simple linear
-programming problems", 1963), and prices are sums of costs along the path of the plan. For other matrices, too,
-that meet the condition in some order: it is read from singular vectors, which are monotone then.
+On a line. After sorting, M_ij + M_kl <= M_il + M_kj for i < k, j < l (Monge's condition) for each convex
+cost of the distance. Then filling rows and columns in their order is optimal (A. J. Hoffman, "On simple
+linear programming problems", 1963), and prices are sums of costs along the path of the plan. So it is for
+other matrices that meet the condition in some order: it is read from singular vectors, which are monotone.
 
-By groups. Rows whose costs are nearly the same but for a constant are near each other, wherever the costs come
-from. Each joins the nearest of a sample, and so do columns: this problem of a sixteenth of the pairs is solved
-in the same way. Its plan, spread over the points of the groups, and its prices, extended to all by c-transforms,
-are where the simplex method starts (the thought of multiscale solvers: B. Schmitzer, "A sparse multiscale
-algorithm for dense optimal transport", J. Math. Imaging Vision 56, 2016).
+By groups. Rows whose costs are nearly the same but for a constant are near each other, wherever the costs
+come from. Each joins the nearest of a sample, and so do columns: this problem of a sixteenth of the pairs is
+solved in the same way. Its plan, spread over the points of the groups, and its prices, extended by
+c-transforms, are where the simplex method starts (the thought of multiscale solvers: B. Schmitzer, "A sparse
+multiscale algorithm for dense optimal transport", J. Math. Imaging Vision 56, 2016).
 
 Neither is trusted: the prices of the answer are checked on all pairs.
 """
@@ -155,6 +155,7 @@ def grouped(M: Array, a: Array, b: Array, limits: Limits, parts: tuple[Groups, G
     f = least_in_rows(np, M[:, columns.heads], coarse.prices[1])
     g = least_in_columns(np, M[rows.heads], coarse.prices[0])
     keys, least = k.least_pairs(M, f, g, np.inf, MOST)
+    assert coarse.plan is not None
     (p, q, _), used = coarse.pairs, coarse.plan > 0
     i, j, t = k.spread(
         p[used], q[used], coarse.plan[used], rows.order, rows.ends, columns.order, columns.ends, a, b

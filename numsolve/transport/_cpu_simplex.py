@@ -22,7 +22,7 @@ from numsolve._core.compiled import inner, kernel
 
 @kernel
 def planted(i, j, cost, plan, n, m):
-    """The tree whose edges are the pairs that a plan uses; its parts hang on the root by edges that are no pairs.
+    """The tree of the pairs that a plan uses; its parts hang on the root by edges that are no pairs.
 
     A part hangs on its first source, else on a target. Without pairs it is a star; the masses are for `masses`.
     """

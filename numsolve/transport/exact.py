@@ -31,8 +31,8 @@ from numsolve._core.unheard import unheard
 
 from . import _coarse
 from ._bounds import least_in_columns, least_in_rows, pieces
-from ._deadline import TimeUp
 from ._coarse import Start
+from ._deadline import TimeUp
 from ._pairs import Pairs, at, moved, united, vertex
 from ._problem import VALUES, check_values
 from ._reduced import UNIT
@@ -216,12 +216,14 @@ class Search:
 
     def open(self, it: Monitor) -> None:
         """Record where the rounds start."""
+        assert self.entropic is not None
         low, high = self.entropic.bounds
         gap = min((high - low) / max(abs(low), 1e-300), 1e100)
         it.record({"marginal_error": self.entropic.residual, "gap": gap}, converged=False)
 
     def begin(self) -> Start:
         """The pairs and prices of the first round."""
+        assert self.entropic is not None
         f = self.problem.start(self.entropic.potentials)[0].astype(np.float64)
         prices = self.transformed(f)
         return Start(self.below(prices, self.theta * self.problem.reg)[0], None, prices)  # (2)
@@ -333,6 +335,7 @@ class Search:
         """The caller's potentials."""
         if x is None and self.entropic is not None:
             return self.entropic.potentials
+        assert x is not None
         dtype = self.problem.M.dtype
         f, g = (p.astype(dtype) for p in x.prices)
         return replace(self.problem, mass=1.0).potentials((f, g))
