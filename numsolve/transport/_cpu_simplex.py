@@ -24,7 +24,7 @@ from numsolve._core.compiled import inner, kernel
 def planted(i, j, cost, plan, n, m):
     """The tree of the pairs that a plan uses; its parts hang on the root by edges that are no pairs.
 
-    A part hangs on its first source, else on a target. Without pairs it is a star; the masses are for `masses`.
+    A part hangs on its first source, else a target. Without pairs it is a star; `masses` finds the masses.
     """
     N = n + m
     parent, child, after, before = (
