@@ -117,6 +117,15 @@ def test_a_script_that_fails_loses_no_other_and_is_told(bench):
     assert bench.published() == {"a": ["one"], "b": ["two", "fail"], "c": ["three"]}
 
 
+def test_a_script_that_measures_nothing_has_failed(bench):
+    bench.script("a", "one")
+    bench.script("b")
+    code, text = bench.run()
+    assert code == 1
+    assert "b failed: it has measured nothing" in text
+    assert not bench.published()
+
+
 def test_a_campaign_does_not_mix_and_restart_begins_anew(bench):
     bench.script("a", "one", "fail")
     assert bench.run()[0] == 1

@@ -285,8 +285,11 @@ def header(packages: Iterable[str], threads: int, *, quick: bool) -> dict[str, A
     }
 
 
-def _fix_threads(threads: int) -> None:
-    """Start the script again if the numerical libraries were loaded with another number of threads."""
+def fix_threads(threads: int, cores: int | None = None) -> None:
+    """Start the script again if the numerical libraries were loaded with another number of threads.
+
+    It gets as many cores as threads, if no other number is named.
+    """
     names = ("OMP", "OPENBLAS", "MKL", "NUMBA")
     wanted = {f"{name}_NUM_THREADS": str(threads) for name in names}
     wanted["XLA_FLAGS"] = (
@@ -295,7 +298,7 @@ def _fix_threads(threads: int) -> None:
     )
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         if hasattr(os, "sched_setaffinity"):  # the only limit that XLA and some C++ peers respect
-            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-(cores or threads) :])
         sys.stdout.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **wanted})
 
@@ -329,7 +332,7 @@ def main(
     if options.threads < 1:
         parser.error("--threads must be at least 1")
     if argv is None:
-        _fix_threads(options.threads)
+        fix_threads(options.threads)
 
     rows: list[dict[str, Any]] = []
     packages: list[str] = []

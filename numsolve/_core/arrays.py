@@ -79,7 +79,7 @@ def working_dtype(xp: Any, **arrays: Any) -> Any:
             dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
         except ValueError as error:  # ragged lists
             raise ValueError(f"{name} is not a rectangular array: {error}") from error
-        kind = getattr(dtype, "kind", None) or _kind(xp, dtype)
+        kind = getattr(dtype, "kind", None) or _kind(_namespace_of(value) or xp, dtype)
         if kind == "c":
             raise TypeError(f"{name} is complex ({dtype}); real numbers are wanted")
         if kind not in "fiub":
@@ -122,6 +122,19 @@ def norm(xp: Any, x: Any) -> float:
         return scaled / half / half
 
 
+def usual(x: Any) -> Any:
+    """A NumPy array or number as others know it: in this machine's byte order, at most double precision.
+
+    Anything else as it is.
+    """
+    if not isinstance(x, np.ndarray | np.generic) or x.dtype.kind not in "iufc":
+        return x
+    longest = {"f": np.dtype(np.float64), "c": np.dtype(np.complex128)}.get(x.dtype.kind, x.dtype)
+    if x.dtype.itemsize > longest.itemsize:
+        return np.asarray(x, dtype=longest)
+    return x if x.dtype.isnative else np.asarray(x, dtype=x.dtype.newbyteorder("="))
+
+
 def to_host(x: Any) -> np.ndarray:
     """Copy an array of any library to NumPy: for pictures, histories and messages."""
     if isinstance(x, np.ndarray):
@@ -131,7 +144,17 @@ def to_host(x: Any) -> np.ndarray:
     try:
         return np.asarray(x)
     except (TypeError, RuntimeError):
+        refuse_recording("an argument", x)
         return np.from_dlpack(x)
+
+
+def refuse_recording(name: str, x: Any) -> None:
+    """Refuse a tensor of torch that records what is done with it, where that leads through NumPy."""
+    if getattr(x, "requires_grad", False) is True:
+        raise TypeError(
+            f"{name} is a {type(x).__name__} that records derivatives, which cannot be followed here; "
+            "give its .detach(), and see numsolve.implicit for derivatives"
+        )
 
 
 def is_sparse(A: Any) -> bool:

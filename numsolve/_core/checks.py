@@ -161,7 +161,8 @@ def array(
         arrays.working_dtype(xp, **{name: _as_array(name, value)})
     try:
         x = xp.asarray(value, dtype=dtype)
-    except (TypeError, ValueError) as error:  # a sparse matrix, an operator, another library's array
+    except (TypeError, ValueError, RuntimeError) as error:  # sparse, an operator, another library's array
+        arrays.refuse_recording(name, value)
         raise TypeError(f"{name} must be a dense array, got {_kind_of(value)}") from error
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if allowed is not None and x.ndim not in allowed:

@@ -41,7 +41,10 @@ def in_units(
 
 def lsmr(A: Operator, b: Array, x0: Array | None, tol: float, maxiter: int) -> Array:
     """SciPy's or CuPy's: the solution of least norm."""
-    library = "scipy" if arrays.is_numpy(A.xp) else "cupyx.scipy"
+    name = arrays.namespace_name(A.xp)
+    if name not in {"numpy", "cupy"}:
+        raise TypeError(f"{name} arrays have no lsmr: NumPy's and CuPy's have; or take solve='dense'")
+    library = "scipy" if name == "numpy" else "cupyx.scipy"
     solve = importlib.import_module(f"{library}.sparse.linalg").lsmr
     settings = {"atol": 1e-2 * tol, "btol": 1e-2 * tol, "conlim": 0.0, "maxiter": maxiter}
     x: Array = solve(A.as_operator(), b, x0=x0, **settings)[0]

@@ -34,15 +34,16 @@ def is_integer(leaf: Any) -> bool:
 
 
 def is_unusual(leaf: Any) -> bool:
-    """Whether a leaf is NumPy's, of floats that LAPACK does not have: half, or more than double."""
-    ours = isinstance(leaf, np.ndarray | np.generic)
-    return bool(ours and leaf.dtype.kind == "f" and leaf.dtype.itemsize not in {4, 8})
+    """Whether a leaf is of numbers that LAPACK does not have: half, more than double, swapped bytes."""
+    if not isinstance(leaf, np.ndarray | np.generic):
+        return False
+    return arrays.usual(leaf) is not leaf or leaf.dtype == np.float16
 
 
 def as_float(leaf: Any) -> Any:
     """An integer, an unusual float, or an array of them, as usual floats; any other leaf as it is."""
-    if is_unusual(leaf):
-        return np.asarray(leaf, dtype=np.float64)
+    if is_unusual(leaf) and not is_integer(leaf):
+        return np.asarray(leaf, dtype=np.float64) if leaf.dtype == np.float16 else arrays.usual(leaf)
     if not is_integer(leaf):
         return leaf
     if isinstance(leaf, np.ndarray | np.generic):

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from numsolve._core import checks, extras
+import numpy as np
+
+from numsolve._core import arrays, checks, extras
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +47,7 @@ class Packing:
         import jax
         import jax.numpy as jnp
 
-        leaves = [jnp.asarray(leaf, self.dtype) for leaf in jax.tree.leaves(tree)]
+        leaves = [jnp.asarray(arrays.usual(leaf), self.dtype) for leaf in jax.tree.leaves(tree)]
         if len(leaves) == 1:
             return leaves[0]
         kept = lead + (1 if self.lanes else 0)
@@ -107,12 +109,12 @@ def make_packing(y0: Any, *, lanes: bool) -> Packing:
     leaves, tree = jax.tree.flatten(y0)
     if not leaves:
         raise ValueError("y0 must hold at least one array, got an empty structure")
-    arrays = []
+    start = []
     for leaf in leaves:
-        try:
-            array = jnp.asarray(leaf)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"y0 must hold numbers, got {leaf!r}") from error
+        checks.refuse_masked("y0", leaf)
+        if isinstance(leaf, str | bytes):
+            raise TypeError(f"y0 must hold numbers, got {leaf!r}")
+        array = _as_jax("y0", leaf)
         if jnp.issubdtype(array.dtype, jnp.complexfloating):
             raise TypeError(
                 f"y0 is complex ({array.dtype}); complex states are not supported: stack real and imaginary "
@@ -120,14 +122,13 @@ def make_packing(y0: Any, *, lanes: bool) -> Packing:
             )
         if array.dtype == bool:
             raise TypeError(f"y0 must hold numbers, got {leaf!r}")
-        checks.refuse_masked("y0", leaf)
         if array.size == 0:
             raise ValueError(f"y0 must not be empty, got an array of shape {tuple(array.shape)}")
-        arrays.append(array)
-    dtype = jnp.result_type(*(a.dtype for a in arrays))
+        start.append(array)
+    dtype = jnp.result_type(*(a.dtype for a in start))
     if not jnp.issubdtype(dtype, jnp.floating):
         dtype = jnp.result_type(float)
-    shapes = tuple(tuple(a.shape) for a in arrays)
+    shapes = tuple(tuple(a.shape) for a in start)
     if lanes and (any(not shape for shape in shapes) or len({shape[0] for shape in shapes}) > 1):
         raise ValueError(
             f'norm="sample" needs a common leading axis in all of y0, '
@@ -167,19 +168,18 @@ def hoist(
 ) -> tuple[Field, tuple[list[Any], list[Any]]]:
     """Trace a right-hand side once and check what it returns."""
     import jax
-    import jax.numpy as jnp
 
     leaves, tree = jax.tree.flatten(params)
-    arrays = [k for k, leaf in enumerate(leaves) if _is_array(leaf)]
+    places = [k for k, leaf in enumerate(leaves) if _is_array(leaf)]
 
     def call(t: Any, state: list[Any], given: list[Any]) -> Any:
         full = list(leaves)
-        for k, leaf in zip(arrays, given, strict=True):
+        for k, leaf in zip(places, given, strict=True):
             full[k] = leaf
         return f(t, jax.tree.unflatten(packing.tree, state), jax.tree.unflatten(tree, full))
 
     state = [struct(jax)(shape, packing.dtype) for shape in packing.shapes]
-    given = [jnp.asarray(leaves[k]) if not _is_key(leaves[k]) else leaves[k] for k in arrays]
+    given = [_as_jax("params", leaves[k]) if not _is_key(leaves[k]) else leaves[k] for k in places]
     closed, out = jax.make_jaxpr(call, return_shape=True)(t, state, given)
     _check_output(name, out, packing)
     every = [*closed.consts, *given]
@@ -204,8 +204,8 @@ def text(field: Field) -> tuple[str, tuple[Any, ...]]:
                     visit(getattr(part, "jaxpr", part))
 
     visit(field.jaxpr)
-    arrays = (np.asarray(jax.random.key_data(c) if _is_key(c) else c) for c in constants)
-    return str(field.jaxpr), tuple((a.shape, str(a.dtype), a.tobytes()) for a in arrays)
+    values = (np.asarray(jax.random.key_data(c) if _is_key(c) else c) for c in constants)
+    return str(field.jaxpr), tuple((a.shape, str(a.dtype), a.tobytes()) for a in values)
 
 
 class Same:
@@ -242,14 +242,30 @@ def _check_output(name: str, out: Any, packing: Packing) -> None:
 
 
 def _is_array(leaf: Any) -> bool:
-    """What is traced: arrays and Python's floats; integers and truth values may steer Python code."""
-    return hasattr(leaf, "dtype") or isinstance(leaf, float)
+    """What is traced: arrays of numbers and Python's floats; all else may steer Python code."""
+    dtype = getattr(leaf, "dtype", None)
+    if isinstance(dtype, np.dtype) and (dtype.kind in "OSUMm" or dtype.names is not None):
+        return False
+    return dtype is not None or isinstance(leaf, float)
+
+
+def _as_jax(name: str, leaf: Any) -> Any:
+    """An array of JAX's, or an error that names the argument."""
+    import jax
+
+    checks.refuse_masked(name, leaf)
+    try:
+        with np.errstate(over="ignore"):  # in 32-bit mode; `check_start` looks
+            return jax.numpy.asarray(arrays.usual(leaf))
+    except (TypeError, ValueError, RuntimeError) as error:
+        arrays.refuse_recording(name, leaf)
+        raise TypeError(f"{name} must hold numbers, got {leaf!r}") from error
 
 
 def _is_key(leaf: Any) -> bool:
     import jax
 
-    return hasattr(leaf, "dtype") and bool(jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+    return isinstance(leaf, jax.Array) and bool(jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
 def _is_float(leaf: Any) -> bool:

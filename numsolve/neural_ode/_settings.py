@@ -83,6 +83,10 @@ def rounding(dtype: Any) -> float:
     return float(info(dtype).eps)
 
 
+#: What is said where a number is beyond single precision.
+SWITCH = '; in JAX, jax.config.update("jax_enable_x64", True) switches to double precision'
+
+
 def usual_rtol(dtype: Any) -> float:
     """The relative tolerance where the caller gives none: well above the rounding of the type."""
     return 1e-6 if rounding(dtype) < 1e-10 else 1e-4
@@ -118,13 +122,23 @@ def check_span(t_span: Any) -> tuple[Any, Any, bool]:
     return t0, t1, True
 
 
+def check_length(t0: Any, t1: Any, dtype: Any) -> None:
+    """Refuse a span whose ends or length are zero or infinite in the type of the state."""
+    with np.errstate(over="ignore"):
+        ends = np.array([t0, t1, abs(t1 - t0)]).astype(dtype).astype(float)
+    if not np.isfinite(ends).all() or ends[2] == 0.0:
+        raise ValueError(
+            f"t_span = ({t0:g}, {t1:g}) is beyond {np.dtype(dtype).name}, the type of the state{SWITCH}"
+        )
+
+
 def check_times(ts: Any, t0: Any, t1: Any) -> Any:
     """The times to save: sorted from t0 to t1 and inside; values of a trace are taken as they come."""
     if is_traced(ts):
         if ts.ndim != 1:
             raise ValueError(f"ts must be 1-D, got an array of shape {tuple(ts.shape)}")
         return ts
-    times = checks.array("ts", np.asarray(ts), ndim=1, empty=False)
+    times = checks.array("ts", ts, ndim=1, empty=False)
     if is_traced(t0) or is_traced(t1):
         return times
     sign = 1.0 if t1 > t0 else -1.0

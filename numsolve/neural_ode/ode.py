@@ -29,7 +29,16 @@ from ._jitted import jitted
 from ._loop import Raw, run
 from ._norms import Norms
 from ._runge_kutta import Clock, RungeKutta
-from ._settings import check_span, check_times, is_traced, make_settings, usual_rtol, warn_of_rounding
+from ._settings import (
+    SWITCH,
+    check_length,
+    check_span,
+    check_times,
+    is_traced,
+    make_settings,
+    usual_rtol,
+    warn_of_rounding,
+)
 from ._tableaus import TABLEAUS
 from .result import ODEResult, register
 
@@ -160,6 +169,8 @@ def odesolve(
     t0, t1, plain = check_span(t_span)
     lanes = checks.choice("norm", norm, ("batch", "sample")) == "sample"
     packing = make_packing(y0, lanes=lanes)
+    if plain:
+        check_length(t0, t1, packing.dtype)
     settings = make_settings(
         method,
         usual_rtol(packing.dtype) if rtol is None else rtol,
@@ -185,7 +196,7 @@ def odesolve(
     warn_of_rounding(settings.rtol, packing.dtype)
     h0 = _first(h0, t0, t1, plain)
     times = None if ts is None else check_times(ts, t0, t1)
-    check_start(y0)
+    check_start(y0, packing.dtype)
     start = packing.pack(y0)
     time = struct(jax)(
         (packing.shapes[0][:1] + (1,) * (len(packing.shapes[0]) - 1)) if lanes else (), packing.dtype
@@ -369,13 +380,22 @@ def _first(h0: Any, t0: Any, t1: Any, plain: bool) -> Any:
     return h0
 
 
-def check_start(start: Any) -> None:
-    """Refuse a start that is not finite, where its numbers are known."""
+def check_start(start: Any, dtype: Any) -> None:
+    """Refuse a start that is not finite, where its numbers are known, or not in the type of the state."""
     import jax
 
     for leaf in jax.tree.leaves(start):
         if not is_traced(leaf):
-            checks.finite("y0", np.asarray(leaf))
+            values = np.asarray(leaf)
+            checks.finite("y0", values)
+            with np.errstate(over="ignore"):
+                inside = np.isfinite(values.astype(dtype).astype(float)).all()
+            if not inside:
+                largest = float(np.max(np.abs(values)))
+                raise ValueError(
+                    f"y0 has numbers up to {largest:.2g}, beyond {np.dtype(dtype).name}, the type of the "
+                    f"state{SWITCH}"
+                )
 
 
 def identity_of(f: Any) -> Any:

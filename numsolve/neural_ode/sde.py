@@ -21,7 +21,7 @@ from ._field import hoist, make_packing, require_jax, struct, text
 from ._jitted import jitted
 from ._noise import METHODS, Diagonal
 from ._norms import Norms
-from ._settings import check_span, check_times, is_traced, key_data, make_settings
+from ._settings import check_length, check_span, check_times, is_traced, key_data, make_settings
 from .ode import check_start, identity_of, plain_solve
 from .result import SDEResult, register
 
@@ -138,6 +138,8 @@ def sdesolve(
     if plain and t1 < t0:
         raise ValueError(f"t_span must grow, for a path has a direction; got ({t0:g}, {t1:g})")
     packing = _packing(y0)
+    if plain:
+        check_length(t0, t1, packing.dtype)
     stepless = method != "sosri"
     if stepless and controller not in {None, "fixed"}:
         raise ValueError(f'method="{method}" has no error estimate: controller must be "fixed" or None')
@@ -161,7 +163,7 @@ def sdesolve(
         weight=packing.check_weights(error_weight),
     )
     times = None if ts is None else check_times(ts, t0, t1)
-    check_start(y0)
+    check_start(y0, packing.dtype)
     start = packing.pack(y0)
     time = struct(jax)((), packing.dtype)
     drift, (floats_f, others_f) = hoist("f", f, time, packing, params)

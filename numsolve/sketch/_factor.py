@@ -34,13 +34,13 @@ LEAST, LARGEST = 1e-100, 1e100
 
 @dataclass(frozen=True)
 class Task:
-    """min ||A x - b|| with b (n, k), both scaled by powers of two where they are huge or tiny."""
+    """min ||A x - b|| with b (n, k): A, if huge or tiny, and each column of b are scaled by powers of two."""
 
     A: Matrix
     b: Array
     vector: bool
     A_scale: float
-    b_scale: float
+    b_scale: Array
     norm: float  # ||A||_F
     eps: float
 
@@ -68,9 +68,17 @@ class Task:
         if A_scale != 1.0:
             matrix = _times(matrix, A_scale)
             size = arrays.norm(np, matrix.data if arrays.is_sparse(matrix) else matrix)
-        b_scale = power_of_two(float(np.max(np.abs(right), initial=0.0)))
-        columns = _times(right.reshape(right.shape[0], -1), b_scale)
-        return cls(matrix, columns, right.ndim == 1, A_scale, b_scale, size, float(np.finfo(dtype).eps))
+        columns = right.reshape(right.shape[0], -1)
+        b_scale = np.array([power_of_two(float(top)) for top in np.max(np.abs(columns), axis=0)])
+        return cls(
+            matrix,
+            columns * b_scale.astype(dtype),
+            right.ndim == 1,
+            A_scale,
+            b_scale,
+            size,
+            float(np.finfo(dtype).eps),
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -85,8 +93,21 @@ class Task:
     def present(self, x: Array) -> Array:
         """The user's x."""
         with np.errstate(over="ignore", under="ignore"):
-            x = _times(_times(x, self.A_scale), 1.0 / self.b_scale)
+            x = np.ldexp(x, self._exponents)
         return x[:, 0] if self.vector else x
+
+    def presented(self, x: Array) -> Array:
+        """For each column, what the range of floats takes of it, over its norm; inf where it overflows."""
+        with np.errstate(over="ignore", under="ignore"):
+            lost = np.ldexp(np.ldexp(x, self._exponents), -self._exponents) - x
+        size = np.linalg.norm(x, axis=0)
+        lost = np.linalg.norm(lost, axis=0)
+        return np.asarray(np.divide(lost, size, out=np.zeros_like(size), where=size > 0))
+
+    @property
+    def _exponents(self) -> Array:
+        """Of the powers of two that make the user's x of ours."""
+        return np.asarray(np.frexp(self.A_scale)[1] - np.frexp(self.b_scale)[1])
 
     def present_norms(self, norms: Array) -> Any:
         """The user's ||b - A x||."""

@@ -33,12 +33,14 @@ def lstsq_generic(
     n, d = A.shape
     wanted = (1e-5 if eps > 1e-10 else 1e-12) if tol is None else tol
     cut = max(8.0, 2.0 * math.sqrt(d)) * eps if rcond is None else rcond
-    down, left = (power_of_two(float(xp.max(xp.abs(part)))) for part in (A, columns))
+    down = power_of_two(float(xp.max(xp.abs(A))))
+    scales = [power_of_two(float(xp.max(xp.abs(columns[:, j])))) for j in range(columns.shape[1])]
+    left = xp.asarray(scales, dtype=A.dtype, device=arrays.device(A))
     A, columns = A * down, columns * left
     norm = arrays.norm(xp, A)
     with Monitor(
         limits, atol=wanted, maxiter=20, label="least squares, cholqr", keep="reference",
-        present=lambda x: xp.reshape(x * (down / left), (-1,)) if vector else x * (down / left),
+        present=lambda x: xp.reshape(_presented(x, down, left), (-1,) if vector else x.shape),
     ) as it:  # fmt: skip
         s = max(math.ceil(oversample * d), d + 10)
         B = A if s >= n else make_sketch("sparse-sign", s, n, nnz=min(nnz, s), rng=rng) @ A
@@ -67,7 +69,7 @@ def lstsq_generic(
             return (rho / norm if norm > 0.0 else 0.0), g, rs
 
         residual, g, rs = certificate(x)
-        it.record(residual, x)
+        it.record(residual, x, converged=residual <= wanted)
         before = math.inf
         for k in it:
             if rank == 0:
@@ -81,15 +83,18 @@ def lstsq_generic(
             before = residual
     residual, g, rs = certificate(it.x)
     change = max(eps, residual)
-    norms = [float(value) / left for value in rs]
+    norms = [float(value) / scale for value, scale in zip(rs, scales, strict=True)]
     xs = [float(value) for value in xp.linalg.vector_norm(it.x, axis=0)]
     errors = [
-        change * used * (1 + used * r * left / (top * size)) / (1 - change * used)
+        change * used * (1 + used * float(r) / (top * size)) / (1 - change * used)
         if change * used < 1
         else math.inf
-        for r, size in zip(norms, xs, strict=True)
+        for r, size in zip(rs, xs, strict=True)
         if size > 0.0
     ]
+    if not bool(xp.all(xp.isfinite(_presented(it.x, down, left)))):
+        it.stop(Status.NONFINITE, "The solution is larger than the largest float.")
+        errors = [math.inf]
     return it.result(
         LstsqResult,
         residual=residual,
@@ -100,6 +105,13 @@ def lstsq_generic(
         sketch_size=B.shape[0],
         method="cholqr",
     )
+
+
+def _presented(x: Array, down: float, left: Array) -> Array:
+    """The user's x, inf where it is larger than the largest float."""
+    with np.errstate(over="ignore", under="ignore"):  # for libraries on top of NumPy
+        presented: Array = x * (down / left)
+    return presented
 
 
 def _checked(xp: Namespace, A: Array, b: Any) -> tuple[Array, Array, bool]:

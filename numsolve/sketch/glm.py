@@ -36,7 +36,7 @@ class GLM:
     Raises
     ------
     ValueError
-        If a shape is wrong, a label is none, or something is not finite.
+        If a shape is wrong, a label is none, or something is not finite or squares to infinity.
 
     Examples
     --------
@@ -56,6 +56,10 @@ class GLM:
     ) -> None:
         checks.choice("family", family, FAMILIES)
         self.A = checks.csr("A", A) if arrays.is_sparse(A) else checks.array("A", A, ndim=2, empty=False)
+        entries = self.A.data if arrays.is_sparse(self.A) else self.A
+        top, most = float(np.max(np.abs(entries), initial=0.0)), float(np.finfo(entries.dtype).max) ** 0.49
+        if top > most:
+            raise ValueError(f"A must hold numbers up to {most:.1e}, whose squares are summed; got {top:.2g}")
         self.family = family
         self.l2 = checks.real("l2", l2, low=0.0)
         self.y = checks.array("y", y, shape=(self.A.shape[0],), dtype=self.A.dtype)

@@ -27,6 +27,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
@@ -39,8 +41,6 @@ from .operators import foreign
 from .result import LstsqResult
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from numsolve._core.typing import ArrayLike, Callback, Matrix, RandomState
 
 METHODS = ("auto", "cholqr", "lsqr")
@@ -177,7 +177,8 @@ def _solve(
     ) as it:  # fmt: skip
         factor = Factor.draw(task, oversample, nnz, rounding, rng)
         x = task.zeros()
-        it.record(factor.backward_error(x), x)
+        now = factor.backward_error(x)
+        it.record(now, x, converged=now <= min(it.threshold, factor.safe))
         draws = 1
         while it.running:
             if method == "cholqr":
@@ -194,13 +195,16 @@ def _solve(
     residual = factor.backward_error(x)
     if it.status is Status.CONVERGED and not residual <= min(it.threshold, factor.safe):
         it.stop(*_why(residual, task, factor))
+    lost = float(np.max(task.presented(x), initial=0.0))
+    if lost == math.inf:
+        it.stop(Status.NONFINITE, "The solution is larger than the largest float.")
     return it.result(
         LstsqResult,
         residual=residual,
         rank=factor.rank,
         cond=factor.cond,
         residual_norm=task.present_norms(factor.norms),
-        error_estimate=factor.error_estimate(x),
+        error_estimate=factor.error_estimate(x) + lost,
         sketch_size=factor.size,
         method=method,
     )

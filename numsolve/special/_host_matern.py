@@ -79,8 +79,8 @@ def _fill(sorter: Sorter, r: Array, nu: Array, length: Array, out: list[Array]) 
         sorter.k.put_back(sorter.w, sorter.place, in_order)
         slope = -values * ratio  # (2)
         at_0 = np.where(v > 0.5, 0.0, np.where(v == 0.5, -rate, -math.inf))
-        out[1][:] = np.where(r > 0.0, slope * rate, at_0)
-        out[2][:] = np.where((nu < MOST) & (r > 0.0), values * in_order, 0.0)
+        out[1][:] = np.where(r > 0.0, slope * np.sqrt(2.0 * v) / length, at_0)  # the rate may overflow
+        out[2][:] = np.where((nu < MOST) & (r > 0.0) & (values > 0.0), values * in_order, 0.0)
         out[3][:] = -slope * s / length
     tiny = (s < LEAST) & (r > 0.0)
     if tiny.any():
@@ -126,7 +126,7 @@ def _next_to_zero(r: Array, nu: Array, length: Array) -> tuple[Array, ...]:
     gap = np.exp(log_gap)
     in_order = 2.0 * log_h + 1.0 - scipy.special.psi(1.0 - v) - scipy.special.psi(1.0 + v)
     k = np.where(rough, -np.expm1(log_gap), 1.0)
-    d_dr = np.where(rough, -2.0 * v * np.exp(log_gap - np.log(r)), 0.0)
+    d_dr = np.where(rough, -2.0 * np.exp(log_gap + np.log(v) - np.log(r)), 0.0)
     d_dlength = np.where(rough, 2.0 * v * gap / length, 0.0)
     return k, d_dr, np.where(rough, -gap * in_order, 0.0), d_dlength
 

@@ -73,7 +73,7 @@ def matern(r: ArrayLike, nu: ArrayLike, length: ArrayLike = 1.0) -> Array:
     if arrays.is_numpy(xp):
         on_host: Array = host_values(distance, order, scale)[0].astype(dtype)[()]
         return on_host
-    k: Array = _plain(xp, order, xp.sqrt(2.0 * order) * (distance / scale))
+    k: Array = _plain(xp, order, _scaled(xp, distance, order, scale))
     return k
 
 
@@ -103,8 +103,8 @@ def matern_grad(r: ArrayLike, nu: ArrayLike, length: ArrayLike = 1.0) -> tuple[A
             a.astype(dtype)[()] for a in host_values(distance, order, scale, gradient=True)
         )
         return k, d_dr, d_dnu, d_dlength
-    rate = xp.sqrt(2.0 * order) / scale
-    s = rate * distance
+    root = xp.sqrt(2.0 * order)
+    s = _scaled(xp, distance, order, scale)
     apart = s > 0.0
     safe = xp.where(apart, s, xp.ones_like(s))
     in_order = xp.log(0.5 * safe / order) + _generic_matern.log_less_digamma(xp, order)
@@ -112,11 +112,11 @@ def matern_grad(r: ArrayLike, nu: ArrayLike, length: ArrayLike = 1.0) -> tuple[A
     value: Array = _plain(xp, order, s)
     slope = -value * _generic_matern.lower_ratio(xp, order, s)  # (2)
     nothing = xp.zeros_like(s)
-    at_0 = xp.where(order > 0.5, nothing, xp.where(order == 0.5, -rate, -math.inf * xp.ones_like(s)))
+    at_0 = xp.where(order > 0.5, nothing, xp.where(order == 0.5, -root / scale, -math.inf * xp.ones_like(s)))
     return (
         value,
-        xp.where(apart, slope * rate, at_0),
-        xp.where(apart, value * in_order + 0.5 * safe / order * slope, nothing),  # (3)
+        xp.where(apart, slope * root / scale, at_0),
+        xp.where(apart & (value > 0.0), value * in_order + 0.5 * safe / order * slope, nothing),  # (3)
         xp.where(apart, -slope * safe / scale, nothing),
     )
 
@@ -227,6 +227,13 @@ def _arguments(r: Any, nu: Any, length: Any) -> tuple[Namespace, Any, Any, Any, 
         raise ValueError(f"r, nu and length must have shapes that broadcast, got {found}") from None
     r, nu, length = xp.broadcast_arrays(*checked)
     return xp, r, nu, length, dtype
+
+
+def _scaled(xp: Namespace, r: Any, nu: Any, length: Any) -> Any:
+    """The scaled distance, finite: so far away the correlation is 0."""
+    s = xp.sqrt(2.0 * nu) * (r / length)
+    most = float(xp.finfo(s.dtype).max) ** 0.97
+    return xp.where(s < most, s, most * xp.ones_like(s))
 
 
 def _plain(xp: Namespace, nu: Any, s: Any) -> Any:

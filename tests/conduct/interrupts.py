@@ -5,7 +5,8 @@ each. Every second one it gets some time after the solve's first step, which a c
 time after the solve has begun, without a callback.
 
 The solve must end by itself within `PATIENCE` seconds: with a result whose status is INTERRUPTED and whose
-best iterate is finite, or, before there was a first iterate, with KeyboardInterrupt. Python's own handler
+best iterate is finite, or, before there was a first iterate, with KeyboardInterrupt. A sequence that ends
+between two solves says so in a warning. Python's own handler
 must be back afterwards, nothing may be printed from inside a destructor, and the process must end with 0.
 
 Prints a row for each solver: signals, results, KeyboardInterrupts, the longest wait; ends with 1 on a fault.
@@ -29,8 +30,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
-#: Seconds until a process that does not answer counts as hung, and in which a solve must have ended.
 INTERRUPTED = 11  #: the number of the status
+#: Seconds until a process that does not answer counts as hung, and in which a solve must have ended.
 HANGS, PATIENCE = 120.0, 10.0
 #: Seconds of the solve until the signal, at most.
 LATEST = 0.4
@@ -98,16 +99,19 @@ def once(solve: Any, watched: bool) -> dict[str, Any]:
 
     began = time.perf_counter()
     try:
-        tell(event="begun")
-        result = solve.run(callback=callback) if watched else solve.run()
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            tell(event="begun")
+            result = solve.run(callback=callback) if watched else solve.run()
     except KeyboardInterrupt:
         return {"how": "KeyboardInterrupt", "seconds": time.perf_counter() - began}
     except BaseException as error:
         return {"how": f"{type(error).__name__}: {error}", "seconds": 0.0}
     parts = [r for r in result if r is not None] if isinstance(result, list) else [result]
     status = {int(s) for r in parts for s in np.ravel(r.status)}
-    if isinstance(result, list) and (len(parts) < len(result) or not parts):
-        status.add(INTERRUPTED)  # what was not begun is None, or missing
+    told_of = any("interrupted from the keyboard" in str(w.message) for w in warned)
+    if isinstance(result, list) and (len(parts) < len(result) or told_of):
+        status.add(INTERRUPTED)  # what was not begun is None, or a warning says that it is missing
     x = [r.x for r in parts if np.all(np.asarray(r.nit) > 0)]
     return {
         "how": "result",
@@ -243,7 +247,7 @@ def column(names: list[str], n: int, seed: int) -> list[str]:
         print(f"{name:45} {n:4} {results:4} {raised:4} {longest:6.2f} s", flush=True)
     code, printed = child.end()
     if code:
-        faults.append(f"{names[0]} and others: the process ended with {code}")
+        faults.append(f"{names[0]} and others: the process ended with {code}\n{printed}")
     if "ignored" in printed or "Traceback" in printed:
         faults.append(f"{names[0]} and others: printed\n{printed}")
     return faults

@@ -2,7 +2,8 @@
 
 `LASTING` maps ``"linear.cg, dense"`` to a `Lasting`. Most are the long calls of the columns' own contracts
 (``contract.Call.long``); those of solvers that stand in no contract are made here. `sketch.lstsq` is missing,
-for it ends after some tens of iterations on any matrix.
+for it ends after some tens of iterations on any matrix; `linear.train_dcdm` and `linear.train_npsd`, for they
+compile a step in each call: a process that ends soon after Ctrl-C in that crashes in JAX's own thread.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib.util
 import inspect
 from dataclasses import dataclass
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from contract import Conduct
 from scipy.sparse.linalg import aslinearoperator
 
 from numsolve import (
+    Status,
     atomic,
     bilevel,
     fractional,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 JAX = importlib.util.find_spec("jax") is not None
+SKLEARN = importlib.util.find_spec("sklearn") is not None
 
 #: Where the contracts are, a column for each module.
 CONTRACTS = {
@@ -129,6 +133,29 @@ def on_sphere() -> Any:
 
 
 @cache
+def domains() -> tuple[Any, Any]:
+    X = rng().random((20_000, 3))
+    return X, X**2
+
+
+def adapted(**settings: Any) -> Any:
+    source, target = domains()
+    own = {"reg": 1e-4, "tol": 1e-14, "maxiter": 10**6}
+    return transport.DomainAdaptation(**own, **settings).fit(source, Xt=target).result_
+
+
+@cache
+def classes() -> tuple[Any, Any]:
+    A, b = sketch.problems.ill_conditioned(40_000, 400, 1e6, rng=0)
+    return A, b > 0
+
+
+def classified(**settings: Any) -> Any:
+    own = {"C": 1e9, "norm": 1.0, "tol": 1e-300, "maxiter": 10**6}
+    return sketch.ConstrainedLogisticRegression(**own, **settings).fit(*classes()).result_
+
+
+@cache
 def nested() -> Any:
     return bilevel.problems.quadratic(1500, 10, kappa=1e7, rng=0)
 
@@ -162,6 +189,12 @@ def training(**settings: Any) -> Any:
     return neural_ode.train(loss, np.float32(1.0), data, descent(), **run)
 
 
+def multigrid_weights(**settings: Any) -> Any:
+    """A training of days; what it returns before its last step counts as ended from outside."""
+    weights = linear.train_multigrid(2, **{"rng": 0, "maxiter": 10**7, "time_limit": None, **settings})
+    return SimpleNamespace(status=Status.INTERRUPTED, x=weights["numbers"], nit=1)
+
+
 def adasketch(**settings: Any) -> Any:
     fun, of = chain()
     own = {"jac": of.chain_gradient, "hess": of.chain_hessian, "tol": 0.0, "maxiter": 10**6, "rng": 0}
@@ -175,6 +208,7 @@ OTHERS: dict[str, dict[str, Lasting]] = {
             lambda **kw: transport.solve_many(((M,) for M in costs()), reg=1e-3, tol=1e-13, **kw),
             watched=False,
         ),
+        **({"DomainAdaptation": Lasting(adapted)} if SKLEARN else {}),
     },
     "linear": {
         "solve_poisson": Lasting(lambda **kw: linear.solve_poisson(*obstacles(), rtol=1e-12, **kw)),
@@ -186,6 +220,7 @@ OTHERS: dict[str, dict[str, Lasting]] = {
                 aslinearoperator(plane()[0]), plane()[1], **{"rtol": 1e-15, "maxiter": 10**7, **kw}
             )
         ),
+        "train_multigrid": Lasting(multigrid_weights),
         "solve_sequence": Lasting(
             lambda: list(
                 linear.solve_sequence(((t * plane()[0], plane()[1]) for t in range(1, 10**6)), "ssor_cg")
@@ -266,6 +301,7 @@ OTHERS: dict[str, dict[str, Lasting]] = {
             )
         ),
         "adasketch_newton": Lasting(adasketch),
+        **({"ConstrainedLogisticRegression": Lasting(classified)} if SKLEARN else {}),
     },
     "neural_ode": {"train": Lasting(training)} if JAX else {},
     "special": {

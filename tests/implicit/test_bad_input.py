@@ -302,3 +302,22 @@ def test_a_matrix_of_zeros_breaks_down_with_our_words_alone():
 
 def test_a_tolerance_of_zero_is_that_of_rounding():
     root_vjp(lambda x, t: 3.0 * x - t, X / 3.0, (X,), T, solve="lsmr", tol=0.0)  # without a warning
+
+
+@pytest.mark.parametrize("kind", [">f8", ">f4", "longdouble", "f2"])
+def test_numbers_of_every_kind_are_arguments_of_a_solver(kind):
+    """The root of x^2 - theta and its slope, whatever the bytes of theta."""
+    root = implicit.differentiable(lambda x0, theta: np.sqrt(theta), lambda x, theta: x**2 - theta)
+    theta = np.array([4.0, 16.0], dtype=kind)
+    np.testing.assert_allclose(root(np.ones(2), theta), [2.0, 4.0], rtol=1e-6)
+    np.testing.assert_allclose(
+        root_vjp(lambda x, t: x**2 - t, np.sqrt(theta), (theta,), np.ones(2))[0], [0.25, 0.125]
+    )
+
+
+def test_an_array_of_a_third_library_is_refused():
+    """JAX would pass it to the solver as a constant, and its derivative would be lost."""
+    xp = pytest.importorskip("array_api_strict")
+    root = implicit.differentiable(lambda x0, theta: x0, lambda x, theta: x - theta)
+    with pytest.raises(TypeError, match=r"leaf 1 of the solver's arguments is a array_api_strict array"):
+        root(np.ones(2), xp.asarray([1.0, 2.0]))

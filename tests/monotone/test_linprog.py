@@ -198,3 +198,12 @@ def test_a_start_and_a_callback_as_scipy_has_them():
 def test_a_warm_start():
     r = monotone.linprog(**PROBLEMS["both kinds of rows"])
     assert monotone.linprog(**PROBLEMS["both kinds of rows"], x0=r, tol=2e-6).nit == 0
+
+
+def test_arrays_of_another_library_are_taken():
+    """Rows of one kind only: those of the other kind are empty, in the same library and precision."""
+    xp = pytest.importorskip("array_api_strict")
+    r = monotone.linprog(
+        xp.asarray([-1.0, -2.0]), xp.asarray([[1.0, 2.0], [3.0, 1.0]]), xp.asarray([4.0, 6.0])
+    )
+    assert float(r.fun) == pytest.approx(-4.0, rel=1e-5)

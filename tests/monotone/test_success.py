@@ -134,6 +134,52 @@ def test_no_large_bound_excuses_a_row_that_no_variable_can_change(miss, kind, fi
 ROUND = np.array([[0.0, -1.0, 2.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
 
 
+@pytest.mark.parametrize("kind", ["single", "batch"])
+@pytest.mark.parametrize("size", [1e-90, 1e-30, 1e-8, 1.0, 1e8, 1e18])
+def test_what_has_no_solution_is_found_in_every_unit(size, kind):
+    """x - y falls endlessly along (1, 2) where y <= 2 x; and x + y >= 3, x + y <= 1 has no point."""
+    lines = np.array([[2.0, -1.0], [1.0, 1.0]])
+    _, _, status = solve(size * np.array([1.0, -1.0]), lines, [0.0, 1.0], INF, 0, None, kind, maxiter=50_000)
+    assert status == Status.UNBOUNDED
+    low, high = size * np.array([3.0, -INF]), size * np.array([INF, 1.0])
+    _, _, status = solve(np.ones(2), np.ones((2, 2)), low, high, None, None, kind, maxiter=50_000)
+    assert status == Status.INFEASIBLE
+
+
+@pytest.mark.parametrize("kind", ["single", "batch"])
+@pytest.mark.parametrize("far", [1e8, 1e12])
+def test_a_bound_far_away_is_no_contradiction(far, kind):
+    """Only the bound -far of y says that x >= 3/2 far, and an x so large is no larger than the data."""
+    A = np.array([[3.0, -1.0, -1.0], [3.0, 0.0, -3.0], [2.0, 3.0, 0.0]])
+    low, high = np.array([-INF, -INF, 0.0]), np.array([INF, 13e-4 * far, INF])
+    cost, lx, ux = np.array([2.0, -3.0, -3.0]), np.array([-INF, -INF, -2 * far]), np.array([INF, -far, INF])
+    _, _, status = solve(cost, A, low, high, lx, ux, kind, maxiter=50_000)
+    assert status == Status.UNBOUNDED  # along (1, 0, 1)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-12, 1e-8])
+def test_a_vertex_of_a_small_program_is_that_of_a_large_one(size):
+    """The tolerances of HiGHS are absolute: every point is optimal where the costs are below them."""
+    pytest.importorskip("highspy")
+    A, cost = np.array([[1.0, 2.0], [3.0, 2.0]]), np.array([-3.0, -5.0])
+    for c, rows, b in ((size * cost, A, 1.0), (cost, A, size), (cost, size * A, size), (cost, size * A, 1.0)):
+        high = np.array([14.0, 18.0]) * (np.max(rows) / 3.0) * b
+        r = monotone.solve_lp(c, rows, uc=high, lx=0, tol=1e-9, polish="basic")
+        assert r.status is Status.CONVERGED
+        np.testing.assert_allclose(r.x, [2.0 * b, 6.0 * b], rtol=1e-12)
+
+
+def test_a_vertex_worse_than_the_point_it_comes_from_is_not_taken(monkeypatch):
+    """Whatever HiGHS says, the residuals judge."""
+    pytest.importorskip("highspy")
+    wrong = (np.array([0.0, 5.0]), np.array([-1.0, 0.0]), 7)
+    monkeypatch.setattr("numsolve.monotone.lp._single.basic", lambda *_: wrong)
+    r = monotone.solve_lp([-3.0, -5.0], [[1.0, 2.0], [3.0, 2.0]], uc=[14.0, 18.0], lx=0, polish="basic")
+    assert r.status is Status.CONVERGED
+    assert r.residual <= 1e-6
+    assert r.fun == pytest.approx(-36.0, rel=1e-5)
+
+
 @pytest.mark.parametrize("method", ["lp", "simplex-pdhg"])
 @pytest.mark.parametrize("offset", [-1e8, -3.0, 1e3, 1e6])
 def test_an_offset_changes_no_strategy(offset, method):

@@ -247,3 +247,55 @@ def test_pictures_and_words_of_a_result():
     assert "naccepted" in repr(sol)
     with pytest.raises(ValueError, match="dense output"):
         sol(0.5)
+
+
+@pytest.mark.parametrize("kind", [">f8", ">f4", "longdouble", "f2", ">i4", "u1"])
+def test_numbers_of_every_kind_are_taken_in_params_and_y0(kind):
+    """y' = -2 y from 1 ends at exp(-2), whatever the bytes of its numbers."""
+    rate, start = np.full(2, 2, dtype=kind), np.ones(2, dtype=kind)
+    sol = odesolve(lambda t, y, p: -(p * y), jnp.ones(2), (0.0, 1.0), rate)
+    np.testing.assert_allclose(sol.y, np.exp(-2.0), rtol=1e-4)
+    if kind != "f2":  # a state in half precision is one
+        sol = odesolve(lambda t, y, p: -(p * y), start, (0.0, 1.0), rate[0])
+        np.testing.assert_allclose(sol.y, np.exp(-2.0), rtol=1e-4)
+
+
+def test_arrays_of_words_steer_python_code():
+    """What is no number is handed to f as it is."""
+    names = np.array(["decay", "growth"])
+    sol = odesolve(
+        lambda t, y, p: -y if p["names"][0] == "decay" else y, jnp.ones(2), (0.0, 1.0), {"names": names}
+    )
+    np.testing.assert_allclose(sol.y, np.exp(-1.0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("span", [(0.0, 1e-150), (0.0, 1e39), (1e39, 1e39 + 1e30)])
+def test_a_span_beyond_the_type_of_the_state_is_refused(span):
+    """In single precision its length is zero or infinite: a success would be the start itself."""
+    start = np.ones(2, dtype=np.float32)
+    with pytest.raises(ValueError, match=r"t_span = .* is beyond float32"):
+        odesolve(lambda t, y, p: -y / span[1], start, span)
+
+
+def test_a_start_beyond_the_type_of_the_state_is_refused():
+    """The number 1e150 beside one of single precision, with no warning of NumPy's."""
+    start = {"a": np.ones(2, dtype=np.float16), "b": np.full(2, 1e5)}
+    with jax.enable_x64(False), pytest.raises(ValueError, match=r"y0 has numbers up to 1e\+150"):
+        odesolve(lambda t, y, p: y, start | {"b": np.full(2, 1e150)}, (0.0, 1.0))
+
+
+class Recording:
+    """Like a tensor of torch that records what is done with it."""
+
+    requires_grad, ndim, shape, dtype = True, 1, (2,), np.dtype(float)
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+
+@pytest.mark.parametrize("name", ["y0", "params", "ts"])
+def test_a_tensor_that_records_is_refused_by_name(name):
+    """Its derivatives would be lost."""
+    given = {"y0": jnp.ones(2), "params": 1.0, "ts": None} | {name: Recording()}
+    with pytest.raises(TypeError, match=rf"{name} is a Recording that records derivatives"):
+        odesolve(lambda t, y, p: -y, given["y0"], (0.0, 1.0), given["params"], ts=given["ts"])

@@ -89,6 +89,7 @@ BAD = [
     (lambda: sketch.GLM(A, LABELS, "probit"), ValueError, "family must be one of"),
     (lambda: sketch.GLM(A, LABELS, l2=-1.0), ValueError, "l2"),
     (lambda: sketch.GLM(A * np.nan, LABELS), ValueError, "A must hold finite"),
+    (lambda: sketch.GLM(A * 1e300, LABELS), ValueError, "A must hold numbers up to"),
     (lambda: sketch.newton_sketch((A, LABELS)), TypeError, "model must be"),
     (lambda: sketch.newton_sketch(sketch.GLM(A, LABELS), size=35), ValueError, "size"),
     (lambda: sketch.newton_sketch(sketch.GLM(A, LABELS), np.ones(3)), ValueError, "x0 must have shape"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import array_api_strict
 import numpy as np
 import pytest
 from mpmath import mp
@@ -106,6 +107,19 @@ def test_the_ends_of_the_range():
     assert_allclose(matern(1e-300, 1e-200), 2e-200 * log, rtol=1e-14)
     assert matern(5e-324, 1.5) == 1.0
     assert_allclose(matern_grad(5e-324, 0.5)[:2], [1.0, -1.0], rtol=1e-13)
+
+
+@pytest.mark.parametrize("asarray", [np.asarray, array_api_strict.asarray])
+def test_derivatives_are_numbers_where_the_correlation_vanishes_or_its_rate_overflows(asarray):
+    """0 where k is; -2 nu / r next to 0 for tiny nu, though 1 / r is above the largest float."""
+    r, nu, length = np.array([[7e192, 1e300, 1e5], [2e-185, 1.0, 3.3], [9.0, 1e-300, 1.0]])
+    with np.errstate(all="ignore"):  # array code of other libraries divides as they do
+        gradient = matern_grad(asarray(r), asarray(nu), asarray(length))
+    assert not any(np.asarray(d).any() for d in gradient)
+    _, d_dr, *_ = matern_grad(2e-309, 1e-218, 20.0)  # k = 2 nu K_0(s), s dk/ds = -2 nu
+    assert_allclose(d_dr, -2e-218 / 2e-309, rtol=1e-11)
+    s = math.sqrt(3) * (1e-320 / 3e-323)  # (1 + s) exp(-s), whose derivative is -s exp(-s)
+    assert_allclose(matern_grad(1e-320, 1.5, 3e-323)[1], -s * s * math.exp(-s) / 1e-320, rtol=1e-10)
 
 
 @pytest.mark.parametrize("nu", [30.0, 1e3, 1e6, 1e10])

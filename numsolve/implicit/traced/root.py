@@ -6,9 +6,12 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
+from array_api_compat import is_array_api_obj
+
 from numsolve._core import checks
+from numsolve._core.arrays import array_namespace, namespace_name, usual
 from numsolve.implicit._jax import is_array, is_differentiated, require_jax
-from numsolve.implicit._numbers import as_float, is_unusual
+from numsolve.implicit._numbers import as_float, is_integer, is_unusual
 from numsolve.implicit._signatures import (
     bound_options,
     by_position,
@@ -57,9 +60,14 @@ class DifferentiableSolver:
             if is_array(jax, leaf):
                 moving.append(k)
                 checks.refuse_masked(f"leaf {k} of the solver's arguments", leaf)
-                leaves[k] = as_float(leaf) if is_unusual(leaf) else leaf
+                leaves[k] = as_float(leaf) if is_unusual(leaf) and not is_integer(leaf) else usual(leaf)
             elif isinstance(leaf, int) and not isinstance(leaf, bool):
                 counts.append(k)
+            elif is_array_api_obj(leaf) and namespace_name(array_namespace(x=leaf)) != "cupy":
+                library = namespace_name(array_namespace(x=leaf))
+                raise TypeError(
+                    f"leaf {k} of the solver's arguments is a {library} array; give one of JAX or NumPy"
+                )
         numbers = tuple(leaves[k] for k in counts)
         arrays = [leaves[k] for k in moving]
         fixed = tuple(leaf for k, leaf in enumerate(leaves) if k not in moving and k not in counts)

@@ -184,8 +184,17 @@ def coarsest(problem: GridPoisson, levels: list[Level]) -> dict[str, Array]:
     for c in np.flatnonzero(closed):
         own = np.flatnonzero(part == c)
         dense[np.ix_(own, own)] += largest[c] / own.size
-    inverse = np.linalg.inv(dense)
-    return out | {"inverse": np.ascontiguousarray((inverse + inverse.T) / 2)}
+    return out | {"inverse": _inverse(dense)}
+
+
+def _inverse(matrix: Array) -> Array:
+    """The inverse; what rounding errors made singular keeps eigenvalues at their level."""
+    try:
+        inverse = np.linalg.inv(matrix)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(matrix)
+        inverse = vectors / np.maximum(values, np.finfo(float).eps * values[-1]) @ vectors.T
+    return np.ascontiguousarray((inverse + inverse.T) / 2)
 
 
 def _factors(matrix: Matrix) -> dict[str, Array]:

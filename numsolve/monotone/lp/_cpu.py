@@ -260,7 +260,7 @@ def _look(At, col, row, run, out):
     if math.isnan(out[1] + out[2] + out[3]):  # max may lose it
         out[0] = math.nan
     out[4] = run.weight
-    if _is_dual_ray(At, col, row):
+    if _is_dual_ray(At, col, row, run.unit_b):
         return INFEASIBLE
     if _is_primal_ray(col, row, run):
         return UNBOUNDED
@@ -268,9 +268,13 @@ def _look(At, col, row, run, out):
 
 
 @inner
-def _is_dual_ray(At, col, row):
-    """Whether v = y^ - y0 proves infeasibility: a feasible x has |x|_1 >= (bound of v) / (violation of v)."""
-    bound = violation = moved = size = largest = sizes = 0.0
+def _is_dual_ray(At, col, row, unit):
+    """Whether v = y^ - y0 proves infeasibility: a feasible x has |x|_1 >= (bound of v) / (violation of v).
+
+    The bounds that it uses are the rows', and those of x in the mean, by what they contribute: beside large
+    ones there are reduced costs of rounding errors.
+    """
+    bound = violation = moved = size = largest = sizes = squares = 0.0
     for i in range(row.yh.size):
         v = row.yh[i] - row.y0[i]
         moved += v * v
@@ -291,15 +295,17 @@ def _is_dual_ray(At, col, row):
         if math.isfinite(limit):
             bound += r * limit
             sizes += abs(r * limit)
+            squares += abs(r * limit) * abs(limit)
         else:
             violation = max(violation, abs(r))
-    if not _is_certificate(bound, violation, largest, 0.0, sizes):
+    used = unit + max(largest, squares / sizes if sizes > 0.0 else 0.0)
+    if not _is_certificate(bound, violation, used, 0.0, sizes):
         return False
-    return _is_proof(At, col, row, largest)
+    return _is_proof(At, col, row, used)
 
 
 @inner
-def _is_proof(At, col, row, largest):
+def _is_proof(At, col, row, used):
     """The same from the products themselves, whose rounding errors are known; it is seldom called."""
     bound = violation = sizes = 0.0
     for i in range(row.yh.size):
@@ -316,7 +322,7 @@ def _is_proof(At, col, row, largest):
             sizes += abs(limit) * row_size(At, j, row.ray)
         else:
             violation = max(violation, abs(r))
-    return _is_certificate(bound, violation, largest, row.yh.size + col.xh.size, sizes)
+    return _is_certificate(bound, violation, used, row.yh.size + col.xh.size, sizes)
 
 
 @inner(inline="always")
@@ -337,4 +343,4 @@ def _is_primal_ray(col, row, run):
         v = row.axh[i] - row.ax0[i]
         if math.isfinite(row.low[i] if v < 0.0 else row.high[i]):
             violation = max(violation, abs(v))
-    return _is_certificate(descent, violation, run.size_c, col.xh.size, sizes)
+    return _is_certificate(descent, violation, run.unit_c + run.size_c, col.xh.size, sizes)

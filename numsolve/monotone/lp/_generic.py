@@ -206,8 +206,13 @@ def dual_rays(
         finite = xp.isfinite(limit)
         bound = total_of(xp, rows) + total_of(xp, times(xp, r, limit))
         violation = largest(xp, xp.where(finite, 0.0, xp.abs(r)))
-        all_sizes = total_of(xp, xp.abs(rows)) + total_of(xp, times(xp, sizes, xp.abs(limit)))
-        out: Array = is_certificate(bound, violation, used, terms, all_sizes)
+        in_rows = total_of(xp, xp.abs(rows))
+        all_sizes = in_rows + total_of(xp, times(xp, sizes, xp.abs(limit)))
+        share = xp.abs(times(xp, r, limit))
+        total = in_rows + total_of(xp, share)
+        mean = total_of(xp, times(xp, share, xp.abs(limit))) / xp.where(total > 0, total, 1.0)
+        size = s.unit_b + xp.maximum(used, mean)
+        out: Array = is_certificate(bound, violation, size, terms, all_sizes)
         return out
 
     found: Array = signs & far
@@ -229,7 +234,9 @@ def primal_rays(xp: Namespace, s: State) -> Array:
     descent = -total_of(xp, s.c * v)
     far = total_of(xp, v * v) > 1e-4 * total_of(xp, s.xh * s.xh)
     sizes = total_of(xp, xp.abs(s.c * v))
-    found: Array = far & (descent > 0) & is_certificate(descent, violation, s.size_c, v.shape[1], sizes)
+    found: Array = (
+        far & (descent > 0) & is_certificate(descent, violation, s.unit_c + s.size_c, v.shape[1], sizes)
+    )
     return found
 
 

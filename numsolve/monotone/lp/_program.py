@@ -86,11 +86,11 @@ class LinearProgram:
         low, high = still & (self.lc - value > room), still & (value - self.uc > room)
         return xp.where(low, xp.ones_like(value), xp.where(high, -xp.ones_like(value), 0.0))
 
-    def units(self) -> Units:
-        """The units in which data far from one are solved; one and one for all others."""
+    def units(self, small: float = 1.0 / FAR) -> Units:
+        """The units in which data far from one, or all below `small`, are solved; one and one for others."""
         xp = self.xp
         entries = self.A.data if arrays.is_sparse(self.A) else self.A
-        matrix = _unit(_largest(xp, xp.abs(entries)))
+        matrix = _unit(_largest(xp, xp.abs(entries)), small)
         rows, columns = (
             max(_largest(xp, xp.where(xp.isfinite(v), xp.abs(v), 0.0)) for v in pair)
             for pair in ((self.lc, self.uc), (self.lx, self.ux))
@@ -98,7 +98,7 @@ class LinearProgram:
         bounds = max(rows / matrix, columns)
         if bounds == float("inf"):
             raise ValueError(f"lc and uc, up to {rows:.1e}, are too large for the entries of A: x overflows")
-        return Units(matrix, _unit(bounds), _unit(_largest(xp, xp.abs(self.c))))
+        return Units(matrix, _unit(bounds, small), _unit(_largest(xp, xp.abs(self.c)), small))
 
     def divided(self, units: Units) -> LinearProgram:
         """The program in these units."""
@@ -166,12 +166,14 @@ class LinearProgram:
         if not np.isfinite(limit[y != 0]).all() or not np.isfinite(y).all() or not y.any():
             return False
         finite = np.isfinite(bound)
-        used = np.max(abs(limit[y != 0]))
         total = _support(np, y, limit) + _support(np, r, bound)
         if not total > tol * norm(np, y) * (self.small_bound() + norm(np, np.where(y != 0, limit, 0.0))):
             return False
         sizes = _support(np, abs(y), abs(limit)) + np.sum(np.where(finite, held * abs(bound), 0.0))
         violation = np.max(abs(r[~finite]), initial=0.0)
+        share = np.where(finite, abs(r * bound), 0.0)
+        mean = _support(np, share, abs(bound)) / (_support(np, abs(y), abs(limit)) + np.sum(share))
+        used = self.small_bound() + max(np.max(abs(limit[y != 0])), mean)
         return bool(is_certificate(total, violation, used, y.size + r.size, sizes))
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -183,8 +185,8 @@ class LinearProgram:
             for d, low, high in ((v, self.lx, self.ux), (av, self.lc, self.uc))
         ]
         terms = self.c * v
-        descent, sizes = -np.sum(terms), np.sum(abs(terms))
-        return bool(descent > 0 and is_certificate(descent, max(outside), self.size_c(), v.size, sizes))
+        descent, sizes, size = -np.sum(terms), np.sum(abs(terms)), self.small_cost() + self.size_c()
+        return bool(descent > 0 and is_certificate(descent, max(outside), size, v.size, sizes))
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in the residuals
     def quality(self, x: Array, y: Array) -> dict[str, Any]:
@@ -292,11 +294,9 @@ def _at_most_one(xp: Namespace, largest: Array) -> Any:
     return xp.where((largest > 0.0) & (largest < 1.0), largest, 1.0)
 
 
-def _unit(largest: float) -> float:
-    """The power of two next to a number that is far from one; one for others."""
-    return (
-        1.0 if largest == 0.0 or 1.0 / FAR <= largest <= FAR else math.ldexp(1.0, math.frexp(largest)[1] - 1)
-    )
+def _unit(largest: float, small: float) -> float:
+    """The power of two next to a number that is below `small`, or far above one; one for others."""
+    return 1.0 if largest == 0.0 or small <= largest <= FAR else math.ldexp(1.0, math.frexp(largest)[1] - 1)
 
 
 def _support(xp: Namespace, v: Array, limit: Array) -> Any:

@@ -31,5 +31,8 @@ EPS = 2.3e-16
 
 
 def is_certificate(bound: Any, violation: Any, size: Any, terms: Any, sizes: Any) -> Any:
-    """Whether a ray is a proof; `bound` is the sum of `terms` products, whose sizes add up to `sizes`."""
-    return (bound > RAY * (1.0 + size) * violation) & (bound > (terms + 16.0) * EPS * sizes)
+    """Whether a ray is a proof; `bound` is the sum of `terms` products, whose sizes add up to `sizes`.
+
+    `size` is that of the data: what is small for them, and the bounds or costs that the ray uses.
+    """
+    return (bound > RAY * size * violation) & (bound > (terms + 16.0) * EPS * sizes)

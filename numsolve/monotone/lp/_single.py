@@ -84,7 +84,7 @@ def solve_single(
         elif it.status is Status.UNBOUNDED:
             certificate, extra = _unbounded(run, it)
         elif polish == "basic" and it.status is Status.CONVERGED:
-            vertex = basic(lp, *callers(it.x), limits)
+            vertex = _if_good(lp, tol, callers(it.x), basic(lp, *callers(it.x), limits))
         elif not isinstance(polish, str | None) and it.status is Status.CONVERGED:
             point, extra = polished(solver, it, polish)
     # Without polishing, or if Ctrl-C ended it, what was reached before.
@@ -134,6 +134,16 @@ def _contradicts(lp: LinearProgram, limits: Limits, tol: float, found: list[Arra
     return ray is not None
 
 
+def _if_good(
+    lp: LinearProgram, tol: float, point: tuple[Array, Array], vertex: tuple[Array, Array, int] | None
+) -> tuple[Array, Array, int] | None:
+    """The vertex, unless it is worse than both the tolerance and the point that it was found from."""
+    if vertex is None:
+        return None
+    worst, before = (float(lp.quality(*at[:2])["residual"]) for at in (vertex, point))
+    return vertex if worst <= max(SLACK * tol, before) else None
+
+
 def _same(x: Array) -> Array:
     return x
 
@@ -169,8 +179,9 @@ def _without_iterations(
     """The result where the presolve proved infeasibility, or left no rows or no columns."""
     x, y, _, _ = closed_form(program)
     x, y = small.point(x), small.multipliers(y)
-    if polish == "basic" and small.ray is None and (vertex := basic(lp, x, y, limits)) is not None:
-        x, y = vertex[:2]
+    if polish == "basic" and small.ray is None:
+        vertex = _if_good(lp, tol, (x, y), basic(lp, x, y, limits))
+        x, y = (x, y) if vertex is None else vertex[:2]
     quality = lp.quality(x, y)
     if small.ray is None and not quality["residual"] <= tol:
         return solve_single(lp, start, tol, polish, limits, units)

@@ -39,6 +39,8 @@ def basic(lp: LinearProgram, x: Array, y: Array, limits: Limits) -> tuple[Array,
     from scipy.sparse import csr_array
 
     h = highs()
+    units = lp.units(small=1.0)  # its tolerances and what it takes for zero are absolute
+    lp, x, y = lp.divided(units), x / units.bounds, y / units.costs * units.matrix
     A = csr_array(lp.A, dtype=np.float64)
     solver, program, basis = h.Highs(), h.HighsLp(), h.HighsBasis()
     program.num_row_, program.num_col_ = A.shape
@@ -73,7 +75,8 @@ def basic(lp: LinearProgram, x: Array, y: Array, limits: Limits) -> tuple[Array,
         return None
     found = solver.getSolution()
     x = np.clip(np.array(found.col_value, dtype=float), lp.lx, lp.ux)
-    return x, np.array(found.row_dual, dtype=float), int(solver.getInfo().simplex_iteration_count)
+    y = np.array(found.row_dual, dtype=float) / units.matrix * units.costs
+    return x * units.bounds, y, int(solver.getInfo().simplex_iteration_count)
 
 
 def _states(states: Any, value: Array, multiplier: Array, low: Array, high: Array) -> list[Any]:

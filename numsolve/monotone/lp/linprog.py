@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -129,8 +130,8 @@ def linprog(
     xp = arrays.array_namespace(c=c, A_ub=A_ub, b_ub=b_ub, A_eq=A_eq, b_eq=b_eq)
     cost = checks.array("c", c, xp=xp, ndim=1)
     n = cost.shape[0]
-    A_ub, b_ub = _rows("ub", A_ub, b_ub, n, xp)
-    A_eq, b_eq = _rows("eq", A_eq, b_eq, n, xp)
+    A_ub, b_ub = _rows("ub", A_ub, b_ub, cost, xp)
+    A_eq, b_eq = _rows("eq", A_eq, b_eq, cost, xp)
     lx, ux = (xp.asarray(v, dtype=cost.dtype) for v in _bounds(bounds, n))
     result = solve_lp(
         cost,
@@ -193,20 +194,20 @@ def _answering(callback: Callback | None) -> Callback | None:
     return called
 
 
-def _rows(kind: str, A: Any, b: Any, n: int, xp: Namespace) -> tuple[Any, Array]:
+def _rows(kind: str, A: Any, b: Any, c: Array, xp: Namespace) -> tuple[Any, Array]:
     """Rows and their right-hand side; no rows if both are None."""
-    name_A, name_b = f"A_{kind}", f"b_{kind}"
+    name_A, name_b, n = f"A_{kind}", f"b_{kind}", c.shape[0]
     if (A is None) != (b is None):
         raise ValueError(f"{name_A} and {name_b} must be given together")
     if A is None:
-        return xp.zeros((0, n)), xp.zeros(0)
+        return xp.zeros((0, n), dtype=c.dtype), xp.zeros(0, dtype=c.dtype)
     A = checks.csr(name_A, A) if arrays.is_sparse(A) else checks.array(name_A, A, xp=xp, ndim=2)
     if A.shape[1] != n:
         raise ValueError(
             f"{name_A} must have {n} columns, one for each entry of c, got shape {tuple(A.shape)}"
         )
     b = checks.array(name_b, b, xp=xp, check_finite=True)
-    if b.size != A.shape[0]:
+    if math.prod(b.shape) != A.shape[0]:
         raise ValueError(f"{name_b} must have {A.shape[0]} entries, got shape {tuple(b.shape)}")
     return A, xp.reshape(b, (-1,))
 
