@@ -69,17 +69,24 @@ def moved(plan: Array, x: Pairs, y: Pairs, columns: int) -> Array:
 
 
 def vertex(
-    pairs: Pairs, a: Array, b: Array, prices: Prices, limits: Limits, plan: Array | None = None
+    pairs: Pairs,
+    a: Array,
+    b: Array,
+    prices: Prices,
+    limits: Limits,
+    plan: Array | None = None,
+    most: float = math.inf,
 ) -> tuple[Array, Prices] | None:
     """Return a plan of least cost on the pairs, with prices that it makes tight; None if there is no plan.
 
-    A plan to start from has to use a forest of the pairs. Raises `TimeUp` where the time is over.
+    A plan to start from has to use a forest of the pairs. What the prices leave of a cost counts at `most` so
+    much. Raises `TimeUp` where the time is over.
     """
     uniform = a.size == b.size and np.ptp(a) == 0.0 == np.ptp(b)
     if uniform and plan is None:
         found = _assigned(pairs, a, prices)
     else:
-        found = _transported(pairs, a, b, prices, limits, plan)
+        found = _transported(pairs, a, b, prices, limits, plan, most)
     if found is None or plan is not None:
         return found
     plan, own = found
@@ -108,12 +115,12 @@ def _assigned(pairs: Pairs, a: Array, prices: Prices) -> tuple[Array, Prices] | 
 
 
 def _transported(
-    pairs: Pairs, a: Array, b: Array, prices: Prices, limits: Limits, plan: Array | None
+    pairs: Pairs, a: Array, b: Array, prices: Prices, limits: Limits, plan: Array | None, most: float
 ) -> tuple[Array, Prices] | None:
     """Any other plan, by the network simplex method, and its prices."""
     k = arrays.kernels_for(np, __package__, "simplex")
     n, m = a.size, b.size
-    rest = pairs.reduced(prices)
+    rest = np.minimum(pairs.reduced(prices), most)
     # Rounded to a grid so fine as the tolerance, so that sums of costs are exact and no pivots go around.
     grid = math.ldexp(1.0, math.frexp(max(float(np.abs(rest).max()), 1e-290))[1] - EXACT)
     rest, tol = np.rint(rest / grid) * grid, 2 * grid

@@ -230,8 +230,9 @@ class Search:
 
     def _rounds(self, it: Monitor) -> None:
         pairs, plan, prices = self.begin()
+        most = math.inf
         for _ in it:
-            found = vertex(pairs, self.a, self.b, prices, self.limits, plan)  # (3)
+            found = vertex(pairs, self.a, self.b, prices, self.limits, plan, most)  # (3)
             while found is None:
                 wider = self._wider(pairs, prices)
                 if wider.i.size == pairs.i.size:
@@ -257,6 +258,12 @@ class Search:
             it.record({"marginal_error": self._marginal_error(x), "gap": gap}, x, converged=right)
             more = united(pairs, violated, self.columns)
             if it.status is None and more.i.size == pairs.i.size:  # what is violated, rounding errors violate
+                # Those of large costs: so little is wrong that these may be less, for the next round.
+                wrong = max(-float(least.min()), float(x.pairs.reduced(x.prices).max()), UNIT * size)
+                wrong *= 4 * sum(self.M.shape)
+                if self.warm and wrong <= most / 2:
+                    most, plan = wrong, moved(plan, pairs, more, self.columns)
+                    continue
                 fine = gap <= ROUNDED and self._marginal_error(x) <= self.tol
                 it.stop(Status.ROUNDING if fine else Status.STAGNATED, f"The gap is {gap:.3g} of the cost.")
             plan = moved(plan, pairs, more, self.columns) if self.warm else None
