@@ -127,7 +127,12 @@ def scattered(n=210):
 
 def few_pairs(monkeypatch):
     """Make both starts choose so few pairs that a round does not find the plan."""
-    for name, value in (("exact.THETA", 1e-3), ("exact.MOST", 2), ("_coarse.FEW", 400), ("_coarse.MOST", 1)):
+    for name, value in (
+        ("_search.THETA", 1e-3),
+        ("_search.MOST", 2),
+        ("_coarse.FEW", 400),
+        ("_coarse.MOST", 1),
+    ):
         monkeypatch.setattr(f"numsolve.transport.{name}", value)
 
 
@@ -192,7 +197,7 @@ def test_ctrl_c_in_a_round_returns_what_there_is(problem, monkeypatch):
         return _pairs.vertex(*args)
 
     few_pairs(monkeypatch)  # for more than one round
-    monkeypatch.setattr("numsolve.transport.exact.vertex", pressed)
+    monkeypatch.setattr("numsolve.transport._search.vertex", pressed)
     for stop in (1, 3):  # noqa: B007  (read by `pressed`)
         rounds.clear()
         with pytest.warns(ConvergenceWarning, match="interrupted"):
