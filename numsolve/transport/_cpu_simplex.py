@@ -82,14 +82,13 @@ def planted(i, j, cost, plan, n, m):
 
 
 @kernel
-def pivots(i, j, cost, tol, n, tree, start, most):
+def pivots(i, j, cost, tol, n, tree, start, most, block):
     """Do at most so many pivots; return where to go on in the list of pairs, or -1 at an optimal basis.
 
-    The entering pair is the most negative of a block of pairs.
+    The entering pair is the most negative of a block of so many pairs.
     """
     level, price = tree[8], tree[9]
     pairs = cost.size
-    block = max(16, int(0.3 * pairs**0.5))
     for _ in range(most):
         entering, least_level, least = -1, 0, -tol
         looked, k = 0, start

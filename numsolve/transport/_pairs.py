@@ -28,6 +28,8 @@ EXACT = 50
 BALANCE = 1e-12
 #: Pivots between two looks at the clock and the keyboard, after which all masses are computed anew.
 LOOK = 2000
+#: Pairs of which the best enters, over the square root of all: from a plan nearby, and from none.
+NEARBY, FAR = 0.3, 1.0
 #: The most pivots for each pair and each point; a few are usual.
 PIVOTS = 20
 
@@ -127,10 +129,11 @@ def _transported(
     given, plan = plan is not None, np.zeros(rest.size) if plan is None else plan
     tree, start = k.planted(pairs.i, pairs.j, rest, plan, n, m), 0
     missed = k.masses(a, b, tree)
+    block = max(16, int((NEARBY if given else FAR) * rest.size**0.5))
     for _ in range(1 + PIVOTS * (rest.size + n + m) // LOOK):  # few could go around by rounding errors
         if limits.expired:
             raise TimeUp
-        start = k.pivots(pairs.i, pairs.j, rest, tol, n, tree, start, LOOK)
+        start = k.pivots(pairs.i, pairs.j, rest, tol, n, tree, start, LOOK, block)
         missed = k.masses(a, b, tree)
         if start < 0:
             break

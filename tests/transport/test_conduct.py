@@ -34,6 +34,20 @@ def with_a_forbidden_pair():
     return M, a, b
 
 
+def in_groups():
+    """Points near which others lie: their exact solution starts from groups of them, by few rounds."""
+    rng = np.random.default_rng(3)
+    X, Y = rng.random((205, 5)), rng.random((210, 5)) ** 2
+    a, b = rng.random(205) ** 3 + 1e-3, rng.random(210) ** 3 + 1e-3
+    return ((X[:, None] - Y) ** 2).sum(axis=2), a / a.sum(), b / b.sum()
+
+
+def weighted(r):
+    """The error of both marginals of a plan of `in_groups`."""
+    _, a, b = in_groups()
+    return np.abs(r.plan.sum(axis=1) - a).sum() + np.abs(r.plan.sum(axis=0) - b).sum()
+
+
 @cache
 def large():
     """A cost that one thread looks at in a millisecond, for runs of many seconds."""
@@ -99,7 +113,8 @@ class TestConduct(Conduct):
         "sinkhorn_overrelaxed": by_method("sinkhorn_overrelaxed", 0.005, 1e-6),
         "sinkhorn": by_method("sinkhorn", 0.02, 1e-5),
         "sns": by_method("sns", 0.02, 1e-4, large),
-        "exact": Call(
+        "exact": Call(run=lambda **kw: transport.solve(*in_groups(), reg=0, **kw), measure=weighted),
+        "exact, forbidden pairs": Call(
             run=lambda **kw: transport.solve(*with_a_forbidden_pair(), reg=0, **kw),
             measure=balanced(None),
         ),

@@ -100,6 +100,22 @@ def test_prices_certify_the_plan(n, m, kind, mass, seed):
     check_optimal(inner, M[np.ix_(rows, columns)], a[rows], b[columns])
 
 
+@pytest.mark.parametrize("large", [1e3, 1e6, 1e8, 1e10, 1e17])
+def test_large_costs_leave_the_prices_of_small_ones_exact(large):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        n, m = rng.integers(2, 14, 2)
+        M, a, b = rng.random((n, m)), rng.random(n) + 1e-3, rng.random(m) + 1e-3
+        M[rng.random((n, m)) < 0.4] = large
+        a, b = a / a.sum(), b / b.sum()
+        r = transport.solve(M, a, b, reg=0)
+        assert r.success
+        f, g = r.potentials
+        size = max(abs(f).max(), abs(g).max(), M[r.plan > 0].max())
+        assert np.min(M - f[:, None] - g) >= -1e-13 * size
+        assert r.value - (a @ f + b @ g) <= 1e-13 * size
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_an_assignment_is_a_permutation(seed):
     M = np.random.default_rng(seed).random((40, 40))
@@ -155,6 +171,25 @@ def test_forbidden_pairs_are_not_used_and_may_admit_no_plan():
     with pytest.warns(ConvergenceWarning, match="cannot carry"):
         r = transport.solve(M, [0.6, 0.4], [0.1, 0.1, 0.8], reg=0)
     assert r.status is Status.INFEASIBLE
+
+
+def test_forbidden_pairs_may_need_prices_far_beyond_the_costs():
+    """The only plans use pairs that the entropic prices leave many times the range of the costs."""
+    inf = np.inf
+    M = np.array(
+        [
+            [inf, 0.1824501333011227, 0.8331449601436038, inf, 0.8879082985635366, 0.8730116681416857],
+            [0.7422355041530995, 0.7362524716588537, 0.3895053511634069, 0.21852689798929303, inf, inf],
+        ]
+    )
+    a = np.array([0.8131117160303545, 0.1868882839696455])
+    b = np.array([
+        0.18356263442553755, 0.2547191205478625, 0.18700360238337008,
+        0.00076969877193316, 0.26615467471092114, 0.10779026916037555,
+    ])  # fmt: skip
+    r = transport.solve(M, a, b, reg=0)
+    assert r.success
+    check_optimal(r, M, a, b)
 
 
 def test_batches_and_float32_and_plans_that_are_not_wanted():
