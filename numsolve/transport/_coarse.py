@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ._pairs import Prices
 
 #: Pairs up to which all are looked at.
-FEW = 40_000
+FEW = 10_000
 #: Points of a group, about; rows of which each is a group.
 MEMBERS, SINGLE = 4, 50
 #: Columns whose costs tell how near rows are.
