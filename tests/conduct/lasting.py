@@ -140,6 +140,12 @@ def in_groups() -> Any:
 
 
 @cache
+def scattered() -> Any:
+    weights = rng().random((2, 2000)) + 1e-3
+    return rng().random((2000, 2000)), *(weights / weights.sum(axis=1, keepdims=True))
+
+
+@cache
 def domains() -> tuple[Any, Any]:
     X = rng().random((20_000, 3))
     return X, X**2
@@ -216,7 +222,7 @@ OTHERS: dict[str, dict[str, Lasting]] = {
             watched=False,
         ),
         "exact": Lasting(lambda **kw: transport.solve(*in_groups(), reg=0, **kw), watched=False),
-        "exact, dense": Lasting(lambda **kw: transport.solve(np.sqrt(costs()[0]), reg=0, **kw)),
+        "exact, scattered": Lasting(lambda **kw: transport.solve(*scattered(), reg=0, **kw)),
         **({"DomainAdaptation": Lasting(adapted)} if SKLEARN else {}),
     },
     "linear": {
