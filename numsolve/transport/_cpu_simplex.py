@@ -20,36 +20,75 @@ import numpy as np
 from numsolve._core.compiled import inner, kernel
 
 
-def star(a, b):
-    """The first tree: each vertex under the root, by an edge that is no pair."""
-    n, m = a.size, b.size
+@kernel
+def planted(i, j, cost, plan, n, m):
+    """The tree of the pairs that a plan uses; its parts hang on the root by edges that are no pairs.
+
+    A part hangs on its first source, else a target. Without pairs it is a star; `masses` finds the masses.
+    """
     N = n + m
-    vertices = np.arange(N + 1)
-    source = vertices < n
-    after = np.where(vertices + 1 < N, vertices + 1, -1)
-    after[N] = -1
-    before = vertices - 1
-    before[N] = -1
-    child = np.full(N + 1, -1)
-    child[N] = 0
-    parent = np.full(N + 1, N)
-    parent[N] = -1
-    level = np.where(source, -1, 1)
-    depth = np.ones(N + 1, np.int64)
-    level[N] = depth[N] = 0
-    arc, flow = np.full(N + 1, -1), np.concatenate([a, b, [0.0]])
-    return parent, child, after, before, arc, source, flow, depth, level, np.zeros(N + 1)
+    parent, child, after, before = (
+        np.full(N + 1, N),
+        np.full(N + 1, -1),
+        np.full(N + 1, -1),
+        np.full(N + 1, -1),
+    )
+    arc, up, flow = np.full(N + 1, -1), np.zeros(N + 1, np.bool_), np.zeros(N + 1)
+    depth, level, price = np.full(N + 1, -1), np.zeros(N + 1, np.int64), np.zeros(N + 1)
+    parent[N], depth[N] = -1, 0
+    up[:n] = True
+    # The edges of each vertex, one after another.
+    first = np.zeros(N + 2, np.int64)
+    for k in range(plan.size):
+        if plan[k] > 0.0:
+            first[i[k] + 1] += 1
+            first[n + j[k] + 1] += 1
+    first = np.cumsum(first)
+    place, edges = first.copy(), np.empty(first[N + 1], np.int64)
+    for k in range(plan.size):
+        if plan[k] > 0.0:
+            for v in (i[k], n + j[k]):
+                edges[place[v]] = k
+                place[v] += 1
+    queue = np.empty(N, np.int64)
+    for top in range(N):
+        if depth[top] >= 0:
+            continue
+        queue[0], head, tail = top, 0, 1
+        depth[top], level[top] = 1, -1 if top < n else 1
+        after[top] = child[N]
+        if child[N] >= 0:
+            before[child[N]] = top
+        child[N] = top
+        for _ in range(N):
+            if head == tail:
+                break
+            x = queue[head]
+            head += 1
+            for k in edges[first[x] : first[x + 1]]:
+                y = n + j[k] if x < n else i[k]
+                if depth[y] >= 0:
+                    continue
+                parent[y], arc[y], up[y] = x, k, y < n
+                depth[y], level[y] = depth[x] + 1, level[x]
+                price[y] = price[x] - cost[k] if y < n else price[x] + cost[k]
+                after[y] = child[x]
+                if child[x] >= 0:
+                    before[child[x]] = y
+                child[x] = y
+                queue[tail] = y
+                tail += 1
+    return parent, child, after, before, arc, up, flow, depth, level, price
 
 
 @kernel
-def pivots(i, j, cost, tol, n, tree, start, most):
+def pivots(i, j, cost, tol, n, tree, start, most, block):
     """Do at most so many pivots; return where to go on in the list of pairs, or -1 at an optimal basis.
 
-    The entering pair is the most negative of a block of pairs.
+    The entering pair is the most negative of a block of so many pairs.
     """
     level, price = tree[8], tree[9]
     pairs = cost.size
-    block = max(16, int(pairs**0.5))
     for _ in range(most):
         entering, least_level, least = -1, 0, -tol
         looked, k = 0, start

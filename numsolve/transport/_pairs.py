@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
     Prices = tuple[Array, Array]
 
-#: What a pair may gain, over the largest cost that is left, and stay out: rounding errors of prices.
-TOLERANCE = 4 * float(np.finfo(np.float64).eps)
+#: Bits of the largest cost that is left; of the 53 that numbers have, the others are for sums.
+EXACT = 50
 #: By how much the two sides of a part may differ, of a mass of one.
 BALANCE = 1e-12
 #: Pivots between two looks at the clock and the keyboard, after which all masses are computed anew.
 LOOK = 2000
+#: Pairs of which the best enters, over the square root of all: from a plan nearby, and from none.
+NEARBY, FAR = 0.3, 1.0
 #: The most pivots for each pair and each point; a few are usual.
 PIVOTS = 20
 
@@ -55,15 +57,40 @@ def united(x: Pairs, y: Pairs, columns: int) -> Pairs:
     return Pairs(*np.divmod(key, columns), np.concatenate([x.cost, y.cost])[first])
 
 
-def vertex(pairs: Pairs, a: Array, b: Array, prices: Prices, limits: Limits) -> tuple[Array, Prices] | None:
+def at(keys: Array, columns: int, M: Array) -> Pairs:
+    """The pairs of such numbers i m + j, each once, of a matrix of costs."""
+    i, j = np.divmod(np.unique(keys), columns)
+    return Pairs(i, j, M[i, j])
+
+
+def moved(plan: Array, x: Pairs, y: Pairs, columns: int) -> Array:
+    """A plan on the pairs x as one on the pairs y, which are more."""
+    out = np.zeros(y.i.size)
+    out[np.searchsorted(y.i * columns + y.j, x.i * columns + x.j)] = plan
+    return out
+
+
+def vertex(
+    pairs: Pairs,
+    a: Array,
+    b: Array,
+    prices: Prices,
+    limits: Limits,
+    plan: Array | None = None,
+    most: float = math.inf,
+) -> tuple[Array, Prices] | None:
     """Return a plan of least cost on the pairs, with prices that it makes tight; None if there is no plan.
 
-    Raises `TimeUp` where the time is over.
+    A plan to start from has to use a forest of the pairs. What the prices leave of a cost counts at `most` so
+    much. Raises `TimeUp` where the time is over.
     """
     uniform = a.size == b.size and np.ptp(a) == 0.0 == np.ptp(b)
-    found = _assigned(pairs, a, prices) if uniform else _transported(pairs, a, b, prices, limits)
-    if found is None:
-        return None
+    if uniform and plan is None:
+        found = _assigned(pairs, a, prices)
+    else:
+        found = _transported(pairs, a, b, prices, limits, plan, most)
+    if found is None or plan is not None:
+        return found
     plan, own = found
     return plan, _joined(pairs, plan, own, prices)
 
@@ -90,23 +117,28 @@ def _assigned(pairs: Pairs, a: Array, prices: Prices) -> tuple[Array, Prices] | 
 
 
 def _transported(
-    pairs: Pairs, a: Array, b: Array, prices: Prices, limits: Limits
+    pairs: Pairs, a: Array, b: Array, prices: Prices, limits: Limits, plan: Array | None, most: float
 ) -> tuple[Array, Prices] | None:
     """Any other plan, by the network simplex method, and its prices."""
     k = arrays.kernels_for(np, __package__, "simplex")
     n, m = a.size, b.size
-    rest = pairs.reduced(prices)
-    tree, start = k.star(a, b), 0
-    tol = TOLERANCE * max(float(np.abs(rest).max()), np.finfo(np.float64).tiny)
-    missed = math.inf
-    for _ in range(1 + PIVOTS * (rest.size + n + m) // LOOK):  # rounding errors could make pivots go around
+    rest = np.minimum(pairs.reduced(prices), most)
+    # Rounded to a grid so fine as the tolerance, so that sums of costs are exact and no pivots go around.
+    grid = math.ldexp(1.0, math.frexp(max(float(np.abs(rest).max()), 1e-290))[1] - EXACT)
+    rest, tol = np.rint(rest / grid) * grid, 2 * grid
+    given, plan = plan is not None, np.zeros(rest.size) if plan is None else plan
+    tree, start = k.planted(pairs.i, pairs.j, rest, plan, n, m), 0
+    missed = k.masses(a, b, tree)
+    block = max(16, int((NEARBY if given else FAR) * rest.size**0.5))
+    for _ in range(1 + PIVOTS * (rest.size + n + m) // LOOK):  # few could go around by rounding errors
         if limits.expired:
             raise TimeUp
-        start = k.pivots(pairs.i, pairs.j, rest, tol, n, tree, start, LOOK)
+        start = k.pivots(pairs.i, pairs.j, rest, tol, n, tree, start, LOOK, block)
         missed = k.masses(a, b, tree)
         if start < 0:
             break
-    if missed > BALANCE:
+    level = tree[8][: n + m]
+    if missed > BALANCE or (given and np.ptp(level) > 0):
         return None
     arc, flow, price = tree[4], tree[6], tree[9]
     plan, used = np.zeros(rest.size), arc >= 0

@@ -17,8 +17,8 @@ import numpy as np
 from ._pairs import Pairs
 from ._problem import Problem
 from ._reduced import sharp
+from ._search import Search
 from ._semidual import DenseDual
-from .exact import Search
 from .pattern_result import PatternResult
 
 if TYPE_CHECKING:

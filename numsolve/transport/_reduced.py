@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from numsolve._core import arrays
+
+from ._bounds import least_in_columns, pieces
+
 if TYPE_CHECKING:
     from numsolve._core.typing import Array, Namespace
 
@@ -26,8 +30,10 @@ def sharp(xp: Namespace, cost: Array, low: float, span: float, points: int) -> f
     Of the lower costs, as large ones may stand for forbidden pairs.
     """
     rows, columns = (slice(None, None, 1 + k // SAMPLED) for k in cost.shape)
-    sample = xp.sort(xp.reshape(cost[rows, columns], (-1,)))
-    lower = float(sample[sample.shape[0] // 4]) - low
+    sample = xp.reshape(cost[rows, columns], (-1,))
+    quarter = sample.shape[0] // 4
+    sample = np.partition(sample, quarter) if arrays.is_numpy(xp) else xp.sort(sample)
+    lower = float(sample[quarter]) - low
     if not 0.0 < lower < math.inf:
         lower = span
     return max(SHARP * lower / points, 2 * UNIT * span) if span > 0.0 else 1.0
@@ -44,12 +50,16 @@ def reduced(
     span = high - low
     if span > WIDE * reg:
         up = xp.min(cost, axis=1)
-        rest = cost - up[:, None]
-        over = xp.min(rest, axis=0)
-        rest = rest - over[None, :]
-        most = float(xp.max(xp.where(xp.isfinite(rest), rest, xp.zeros_like(rest)) if forbidden else rest))
+        over = least_in_columns(xp, cost, up)
+        most = 0.0
+        for rows in pieces(xp, cost):  # of a large cost, a copy takes longer than all else
+            rest = cost[rows, ...] - up[rows, None] - over[None, :]
+            rest = xp.where(xp.isfinite(rest), rest, xp.zeros_like(rest)) if forbidden else rest
+            most = max(most, float(xp.max(rest)))
+            if most > REDUCED * span:
+                break
         if most <= REDUCED * span:
-            return rest, up, over, 0.0, most
+            return cost - up[:, None] - over[None, :], up, over, 0.0, most
     if abs(low) > span:
         return cost - low, low, 0.0, 0.0, span
     return cost, 0.0, 0.0, low, high

@@ -1,39 +1,30 @@
-r"""Exact transport, without regularisation, at the end of the entropic path.
+r"""Exact transport, without regularisation: a plan of least cost, and prices that certify it.
 
 min over P >= 0 of  <M, P>   subject to   P 1 = a,  P' 1 = b,
 max over f, g of  a.f + b.g   subject to   f_i + g_j <= M_ij for all pairs.                              (1)
 
-A plan of nearly all pairs is never looked at. The entropic potentials at a small eps leave most pairs a
-reduced cost R_ij = M_ij - f_i - g_j (after hard c-transforms) that no plan near the optimum can pay: entropic
-plans have P_ij ~ exp(-R_ij/eps). The steps are
+A plan of nearly all pairs is never looked at: of a few pairs, in rounds, as `_search` says. Where the costs
+are those of a line, or of points that lie in groups, or few, the rounds start from a plan nearby (`_coarse`).
+Else, as beside forbidden pairs or given potentials, they start from an entropic solution at a small eps.
 
-    pairs = those with R_ij <= theta eps,                                                                (2)
-    a vertex of the plans on these pairs, of least cost, and prices f, g that are tight on it,           (3)
-    the pairs, of all, that these prices violate; none: (1) says that the plan is optimal.               (4)
-    else they join the pairs, and (3) again.
-
-This is column generation with the entropic solution as its start (the same goal, otherwise reached: L. Wu,
-T. Liang, Y. Yang, "PINS: proximal iterations with sparse Newton and Sinkhorn for optimal transport", 2025).
+Costs so large that the others are nothing beside their rounding errors stand for forbidden pairs, and are cut
+off first (`_levels`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from numsolve._core import arrays
-from numsolve._core.monitor import Monitor
 from numsolve._core.result import ConvergenceWarning, Status, deliver
 from numsolve._core.unheard import unheard
 
-from ._bounds import least_in_columns, least_in_rows, pieces
-from ._deadline import TimeUp
-from ._pairs import Pairs, united, vertex
-from ._problem import VALUES, check_values
-from ._reduced import UNIT
+from ._problem import VALUES
+from ._search import Direct, Search, entropic
 from ._semidual import DenseDual
 from .newton import newton
 
@@ -41,42 +32,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numsolve._core.limits import Limits
-    from numsolve._core.typing import Array, ArrayLike
+    from numsolve._core.typing import ArrayLike
 
-    from ._pairs import Prices
-    from ._problem import Potentials, Problem
+    from ._problem import Problem
     from .result import TransportResult
 
 #: The entropic solution is left at this error.
 START_TOL = 1e-2
-#: theta at first, and its factor where the pairs admit no plan.
-THETA, WIDER = 8.0, 2.0
-#: Pairs of a row, or of a column, at most: where more cost the same, some are drawn.
-MOST = 24
-#: The gap over the value, beside rounding errors, at which a plan counts as optimal.
-GAP = 1e-13
-#: A gap that rounding errors may leave.
-ROUNDED = 1e-9
-#: By how much a pair may cost less than its prices, over the largest of these.
-SETTLED = 1e-13
 #: Where the range of the costs is so many times those that a plan may do with, they are cut off at a multiple
 #: of these, and at the next powers.
 WIDE, CUT = 1e9, 1e6
-#: Rounds of (3) and (4), at most, by default.
-ROUNDS = 200
 #: Where the start ends so, there is no exact plan.
 ENDS = {Status.TIME_LIMIT, Status.INTERRUPTED, Status.STOPPED, Status.MAXITER, Status.INFEASIBLE}
-
-
-class Vertex(NamedTuple):
-    """A plan on some pairs, and prices that make it tight, in terms of the reduced problem."""
-
-    pairs: Pairs
-    plan: Array
-    prices: Prices
-    #: The cost of the plan over what the prices certify, and the share of its marginal errors in that.
-    gap: float
-    missed: float
 
 
 def exact(
@@ -102,6 +69,10 @@ def exact(
 
     def solve(problem: Problem) -> tuple[TransportResult, float]:
         """The result, and the dearest pair of its plan."""
+        if search is None and potentials_init is None and not problem.forbidden:
+            direct = Direct(problem, limits, tol)
+            if direct.suits():
+                return direct.run(return_plan), direct.dearest
         with unheard(ConvergenceWarning):
             start = newton(
                 problem,
@@ -112,8 +83,8 @@ def exact(
                 semidual=semidual,
             )
         if start.status in ENDS or not all(math.isfinite(getattr(start, name)) for name in VALUES):
-            return _entropic(start, Status(int(start.status))), math.inf
-        found = (Search if search is None else search)(problem, start, limits, tol)
+            return entropic(start, Status(int(start.status))), math.inf
+        found = (Search if search is None else search)(problem, limits, tol, start)
         return found.run(return_plan), found.dearest
 
     for most in _levels(problem):
@@ -149,196 +120,3 @@ def _levels(problem: Problem) -> list[float]:
         levels.append(low + level)
         level *= CUT
     return levels
-
-
-def _entropic(start: TransportResult, status: Status) -> TransportResult:
-    """The entropic plan in place of the exact one, with the status of its run."""
-    status = Status.STAGNATED if status.success else status
-    result = replace(start, status=status, value=start.value_linear, reg=0.0)
-    deliver(result)
-    return result
-
-
-class Search:
-    """The rounds (2) to (4), from an entropic solution on."""
-
-    def __init__(self, problem: Problem, start: TransportResult, limits: Limits, tol: float) -> None:
-        self.problem, self.entropic, self.limits, self.tol = problem, start, limits, tol
-        self.load()
-        a, b = problem.a.astype(np.float64), problem.b.astype(np.float64)
-        self.a, self.b = a / a.sum(), b / b.sum()
-        self.columns = b.size
-        #: What the dearest pair of the plan costs.
-        self.dearest = math.inf
-        #: How many pairs are chosen: theta of (2), and how many of a row.
-        self.theta, self.most = THETA, MOST * max(1, b.size // a.size)
-
-    def load(self) -> None:
-        """The costs in double precision."""
-        self.M = np.ascontiguousarray(self.problem.M, dtype=np.float64)
-
-    def run(self, return_plan: bool) -> TransportResult:
-        """Do the rounds, and put the answer into the caller's terms."""
-        low, high = self.entropic.bounds
-        gap = min((high - low) / max(abs(low), 1e-300), 1e100)
-        with Monitor(
-            self.limits,
-            thresholds={"marginal_error": self.tol, "gap": GAP},
-            maxiter=self.entropic.nit + ROUNDS,
-            label="exact transport",
-            keep="reference",
-            present=self._presented,
-            divergence=math.inf,
-        ) as it:
-            it.record({"marginal_error": self.entropic.residual, "gap": gap}, converged=False)
-            if self.entropic.nit > 0:  # the steps of the start count too
-                it.extend({"marginal_error": [], "gap": []}, steps=self.entropic.nit)
-            try:
-                self._rounds(it)
-            except TimeUp:
-                it.stop(Status.TIME_LIMIT)
-        if it.x is None:
-            it.finish()
-            return _entropic(self.entropic, Status.STAGNATED if it.status is None else it.status)
-        return self._result(it, it.x, return_plan)
-
-    def _rounds(self, it: Monitor) -> None:
-        f = self.problem.start(self.entropic.potentials)[0].astype(np.float64)
-        prices = self.transformed(f)
-        pairs, _ = self.below(prices, self.theta * self.problem.reg)  # (2)
-        for _ in it:
-            found = vertex(pairs, self.a, self.b, prices, self.limits)  # (3)
-            while found is None:
-                wider = self._wider(pairs, prices)
-                if wider.i.size == pairs.i.size:
-                    if self.problem.forbidden:
-                        it.stop(
-                            Status.INFEASIBLE,
-                            "The allowed pairs cannot carry the weights a to the weights b.",
-                        )
-                    else:  # every plan is allowed: it is rounding that ends the search
-                        it.stop(Status.STAGNATED)
-                    return
-                pairs, found = wider, vertex(wider, self.a, self.b, prices, self.limits)
-            plan, prices = found
-            used = plan > 0
-            size = max(float(np.abs(x).max()) for x in (*prices, pairs.cost[used]))
-            violated, least = self.below(prices, -4 * UNIT * size)  # (4)
-            x = Vertex(pairs.chosen(used), plan[used], prices, 0.0, 0.0)
-            missed = abs(sum(float(p @ e) for p, e in zip(prices, self._errors(x), strict=True)))
-            rest = np.maximum(x.pairs.reduced(prices), 0.0)
-            gap = missed + float(x.plan @ rest) - float(self.a @ np.minimum(least, 0.0))
-            x = x._replace(gap=gap, missed=missed)
-            if gap > 0.0:
-                gap /= abs(float(x.plan @ x.pairs.cost)) + 4 * UNIT / GAP * size
-            # Rows of next to no weight add nothing to the gap: their prices have to be right all the same.
-            right = None if least.min() >= -SETTLED * size else False
-            it.record({"marginal_error": self._marginal_error(x), "gap": gap}, x, converged=right)
-            more = united(pairs, violated, self.columns)
-            if it.status is None and more.i.size == pairs.i.size:  # what is violated, rounding errors violate
-                fine = gap <= ROUNDED and self._marginal_error(x) <= self.tol
-                it.stop(Status.ROUNDING if fine else Status.STAGNATED, f"The gap is {gap:.3g} of the cost.")
-            pairs = more
-
-    def transformed(self, f: Array) -> Prices:
-        """The hard c-transforms of f."""
-        g = least_in_columns(np, self.M, f)
-        return least_in_rows(np, self.M, g), g
-
-    def below(self, prices: Prices, limit: float) -> tuple[Pairs, Array]:
-        """The pairs whose reduced cost is at most the limit, and the least one of each row.
-
-        Of a row that has more than enough of them, those of the least; ties are broken by chance.
-        """
-        (f, g), most, rng = prices, self.most, np.random.default_rng(0)
-        least, parts = np.empty(f.size), []
-        for rows in pieces(np, self.M):
-            if self.limits.expired:
-                raise TimeUp
-            rest = self.M[rows] - f[rows, None]
-            rest -= g
-            least[rows] = rest.min(axis=1)
-            hits = rest <= limit
-            if np.count_nonzero(hits) > most and np.count_nonzero(hits, axis=1).max() > most:
-                shaken = np.where(hits, rest - limit, np.inf) * rng.uniform(0.9, 1.0, rest.shape)
-                first = np.argpartition(shaken, most - 1, axis=1)[:, :most]
-                chosen = np.zeros_like(hits)
-                np.put_along_axis(chosen, first, values=True, axis=1)
-                hits &= chosen
-            i, j = np.nonzero(hits)
-            i += rows.start
-            parts.append((i, j, self.M[i, j]))
-        return Pairs(*(np.concatenate(x) for x in zip(*parts, strict=True))), least
-
-    def _wider(self, pairs: Pairs, prices: Prices) -> Pairs:
-        """More pairs where no plan was found: those of some plan, and a wider choice until it has all."""
-        more = united(pairs, self.some(*_north_west(self.a, self.b)), self.columns)
-        while more.i.size == pairs.i.size:
-            everything = self.most >= self.columns and self.theta * self.problem.reg > 2 * self.problem.range
-            self.theta, self.most = self.theta * WIDER, int(self.most * WIDER)
-            limit = min(self.theta * self.problem.reg, np.finfo(np.float64).max)
-            more = united(pairs, self.below(prices, limit)[0], self.columns)
-            if everything:
-                break
-        return more
-
-    def some(self, i: Array, j: Array) -> Pairs:
-        """Those of some pairs that are allowed."""
-        allowed = np.isfinite(self.M[i, j])
-        i, j = i[allowed], j[allowed]
-        return Pairs(i, j, self.M[i, j])
-
-    def stored(self, i: Array, j: Array, t: Array) -> Array:
-        """The plan of the reduced problem."""
-        plan = np.zeros(self.problem.M.shape, dtype=self.problem.M.dtype)
-        plan[i, j] = t
-        return plan
-
-    def _errors(self, x: Vertex) -> tuple[Array, Array]:
-        """What the rows and the columns of a plan miss of their weights."""
-        i, j, _ = x.pairs
-        return self.a - np.bincount(i, x.plan, self.a.size), self.b - np.bincount(j, x.plan, self.b.size)
-
-    def _marginal_error(self, x: Vertex) -> float:
-        return sum(float(np.abs(e).sum()) for e in self._errors(x))
-
-    def _presented(self, x: Vertex | None) -> Potentials:
-        """The caller's potentials."""
-        if x is None:
-            return self.entropic.potentials
-        dtype = self.problem.M.dtype
-        f, g = (p.astype(dtype) for p in x.prices)
-        return replace(self.problem, mass=1.0).potentials((f, g))
-
-    def _result(self, it: Monitor, x: Vertex, return_plan: bool) -> TransportResult:
-        problem, mass = self.problem, self.problem.mass
-        (i, j, cost), t = x.pairs, x.plan
-        self.dearest = float(cost.max(initial=-math.inf))
-        rows, columns = np.bincount(i, t, self.a.size), np.bincount(j, t, self.b.size)
-        linear = mass * (math.fsum(t * cost) + problem.shift_of(rows, columns))
-        kl = float(t @ (np.log(t) - np.log(self.a[i]) - np.log(self.b[j])))
-        values = {"value": linear, "value_linear": linear, "kl": mass * kl}
-        plan = problem.plan(self.stored(i, j, t)) if return_plan else None
-        check_values(it, values)
-        start = self.entropic
-        return it.result(
-            problem.kind,
-            plan=plan,
-            residual=self._marginal_error(x),
-            bounds=(linear - mass * x.gap, linear + mass * x.missed),
-            reg=0.0,
-            reg_path=(*start.reg_path, 0.0),
-            nsinkhorn=start.nsinkhorn,
-            nnewton=start.nnewton,
-            ncg=start.ncg,
-            **values,
-        )
-
-
-def _north_west(a: Array, b: Array) -> tuple[Array, Array]:
-    """The pairs of the plan that fills rows and columns in their order."""
-    ends = np.cumsum(a)[:-1], np.cumsum(b)[:-1]
-    starts = np.concatenate([[0.0], np.sort(np.concatenate(ends))])
-    i, j = (np.searchsorted(end, starts, side="right") for end in ends)
-    # Where two ends differ by rounding errors only, both ways around: any is right for the weights then.
-    return np.concatenate([i, i[:-1]]), np.concatenate([j, j[1:]])

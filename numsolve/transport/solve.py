@@ -147,11 +147,13 @@ def solve(
     Notes
     -----
     Float32 arrays in NumPy are computed with in float64; plan and potentials come back as float32.
-    With ``reg=0`` the entropic solution at a small `reg` leaves few pairs that an optimal plan can use. There
-    SciPy's assignment solver or a network simplex method finds the plan; its prices are checked, and pairs
-    added, until they certify it among all pairs (``result.bounds``). `value` and `value_linear` are the least
-    cost, and the history has the gap of these rounds. Such a plan jumps as the data change, and has no
-    `vjp`. Where several plans are optimal, it is one of those with at most n + m - 1 pairs.
+    With ``reg=0`` a plan is found on few pairs, by SciPy's assignment solver or a network simplex method; its
+    prices are checked on all, and pairs added, until they certify it (``result.bounds``). The first pairs are
+    those of the order of points on a line, or of groups of near points, or all of a small problem; where the
+    costs have neither, or forbid pairs, or `potentials_init` is given, those that the entropic solution at a
+    small `reg` leaves. `value` and `value_linear` are the least cost, and the history has the gap of these
+    rounds. Such a plan jumps as the data change, and has no `vjp`. Where several plans are optimal, it is one
+    of those with at most n + m - 1 pairs.
 
     References
     ----------

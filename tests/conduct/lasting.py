@@ -133,6 +133,19 @@ def on_sphere() -> Any:
 
 
 @cache
+def in_groups() -> Any:
+    X, Y = rng().random((2, 1500, 8))
+    weights = rng().random((2, 1500)) + 1e-3
+    return ((X[:, None] - Y**2) ** 2).sum(axis=2), *(weights / weights.sum(axis=1, keepdims=True))
+
+
+@cache
+def scattered() -> Any:
+    weights = rng().random((2, 2000)) + 1e-3
+    return rng().random((2000, 2000)), *(weights / weights.sum(axis=1, keepdims=True))
+
+
+@cache
 def domains() -> tuple[Any, Any]:
     X = rng().random((20_000, 3))
     return X, X**2
@@ -208,6 +221,8 @@ OTHERS: dict[str, dict[str, Lasting]] = {
             lambda **kw: transport.solve_many(((M,) for M in costs()), reg=1e-3, tol=1e-13, **kw),
             watched=False,
         ),
+        "exact": Lasting(lambda **kw: transport.solve(*in_groups(), reg=0, **kw), watched=False),
+        "exact, scattered": Lasting(lambda **kw: transport.solve(*scattered(), reg=0, **kw)),
         **({"DomainAdaptation": Lasting(adapted)} if SKLEARN else {}),
     },
     "linear": {

@@ -27,6 +27,27 @@ def small():
     return rng.random((12, 17)), a / a.sum(), b / b.sum()
 
 
+def with_a_forbidden_pair():
+    """A problem whose exact solution starts from an entropic one, by many iterations."""
+    M, a, b = small()
+    M[0, 0] = np.inf
+    return M, a, b
+
+
+def in_groups():
+    """Points near which others lie: their exact solution starts from groups of them, by few rounds."""
+    rng = np.random.default_rng(3)
+    X, Y = rng.random((205, 5)), rng.random((210, 5)) ** 2
+    a, b = rng.random(205) ** 3 + 1e-3, rng.random(210) ** 3 + 1e-3
+    return ((X[:, None] - Y) ** 2).sum(axis=2), a / a.sum(), b / b.sum()
+
+
+def weighted(r):
+    """The error of both marginals of a plan of `in_groups`."""
+    _, a, b = in_groups()
+    return np.abs(r.plan.sum(axis=1) - a).sum() + np.abs(r.plan.sum(axis=0) - b).sum()
+
+
 @cache
 def large():
     """Distances on a line, of which one thread looks at all in a millisecond, for runs of many seconds."""
@@ -93,8 +114,9 @@ class TestConduct(Conduct):
         "sinkhorn_overrelaxed": by_method("sinkhorn_overrelaxed", 0.005, 1e-6),
         "sinkhorn": by_method("sinkhorn", 0.02, 1e-5),
         "sns": by_method("sns", 0.02, 1e-4, large),
-        "exact": Call(
-            run=lambda **kw: transport.solve(*small(), reg=0, **kw),
+        "exact": Call(run=lambda **kw: transport.solve(*in_groups(), reg=0, **kw), measure=weighted),
+        "exact, forbidden pairs": Call(
+            run=lambda **kw: transport.solve(*with_a_forbidden_pair(), reg=0, **kw),
             measure=balanced(None),
         ),
         "sparse costs": Call(

@@ -9,8 +9,8 @@ import ot
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
+from scipy.optimize import linear_sum_assignment, linprog
+from scipy.sparse import coo_array, eye_array, kron, vstack
 from scipy.sparse.csgraph import connected_components
 
 from numsolve import ConvergenceWarning, Status, transport
@@ -100,6 +100,22 @@ def test_prices_certify_the_plan(n, m, kind, mass, seed):
     check_optimal(inner, M[np.ix_(rows, columns)], a[rows], b[columns])
 
 
+@pytest.mark.parametrize("large", [1e3, 1e6, 1e8, 1e10, 1e17])
+def test_large_costs_leave_the_prices_of_small_ones_exact(large):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        n, m = rng.integers(2, 14, 2)
+        M, a, b = rng.random((n, m)), rng.random(n) + 1e-3, rng.random(m) + 1e-3
+        M[rng.random((n, m)) < 0.4] = large
+        a, b = a / a.sum(), b / b.sum()
+        r = transport.solve(M, a, b, reg=0)
+        assert r.success
+        f, g = r.potentials
+        size = max(abs(f).max(), abs(g).max(), M[r.plan > 0].max())
+        assert np.min(M - f[:, None] - g) >= -1e-13 * size
+        assert r.value - (a @ f + b @ g) <= 1e-13 * size
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_an_assignment_is_a_permutation(seed):
     M = np.random.default_rng(seed).random((40, 40))
@@ -118,12 +134,30 @@ def test_the_plan_is_a_vertex():
     assert i.size == 300 - connected_components(graph, directed=False)[0]
 
 
-def test_pairs_that_were_left_out_come_back(monkeypatch):
+def scattered(n=210):
+    """Costs that no points have, which start from an entropic solution."""
+    rng = np.random.default_rng(3)
+    a, b = rng.random((2, n)) + 1e-3
+    return rng.random((n, n)), a / a.sum(), b / b.sum()
+
+
+def few_pairs(monkeypatch):
+    """Make both starts choose so few pairs that a round does not find the plan."""
+    for name, value in (
+        ("_search.THETA", 1e-3),
+        ("_search.MOST", 2),
+        ("_coarse.FEW", 400),
+        ("_coarse.MOST", 1),
+    ):
+        monkeypatch.setattr(f"numsolve.transport.{name}", value)
+
+
+@pytest.mark.parametrize("problem", [lambda: clouds(300, weights=True), scattered])
+def test_pairs_that_were_left_out_come_back(problem, monkeypatch):
     """From few pairs of each row, and a feasible plan among them, the rounds arrive at the same cost."""
-    M, a, b = clouds(60, weights=True)
+    M, a, b = problem()
     expected = transport.solve(M, a, b, reg=0)
-    monkeypatch.setattr("numsolve.transport.exact.THETA", 1e-3)
-    monkeypatch.setattr("numsolve.transport.exact.MOST", 2)
+    few_pairs(monkeypatch)
     r = transport.solve(M, a, b, reg=0)
     assert len(r.history) > len(expected.history)
     assert r.value == pytest.approx(expected.value, rel=AGREE)
@@ -139,6 +173,25 @@ def test_forbidden_pairs_are_not_used_and_may_admit_no_plan():
     assert r.status is Status.INFEASIBLE
 
 
+def test_forbidden_pairs_may_need_prices_far_beyond_the_costs():
+    """The only plans use pairs that the entropic prices leave many times the range of the costs."""
+    inf = np.inf
+    M = np.array(
+        [
+            [inf, 0.1824501333011227, 0.8331449601436038, inf, 0.8879082985635366, 0.8730116681416857],
+            [0.7422355041530995, 0.7362524716588537, 0.3895053511634069, 0.21852689798929303, inf, inf],
+        ]
+    )
+    a = np.array([0.8131117160303545, 0.1868882839696455])
+    b = np.array([
+        0.18356263442553755, 0.2547191205478625, 0.18700360238337008,
+        0.00076969877193316, 0.26615467471092114, 0.10779026916037555,
+    ])  # fmt: skip
+    r = transport.solve(M, a, b, reg=0)
+    assert r.success
+    check_optimal(r, M, a, b)
+
+
 def test_batches_and_float32_and_plans_that_are_not_wanted():
     M = np.random.default_rng(0).random((3, 20, 30))
     r = transport.solve(M, reg=0)
@@ -151,10 +204,11 @@ def test_batches_and_float32_and_plans_that_are_not_wanted():
     assert bare.value == r.value[1]
 
 
-def test_a_run_that_is_cut_short_has_the_entropic_plan_and_bounds_that_hold():
-    M, a, b = clouds(100, weights=True)
+@pytest.mark.parametrize("problem", [lambda: clouds(300, weights=True), scattered])
+def test_a_run_that_is_cut_short_has_a_plan_and_bounds_that_hold(problem):
+    M, a, b = problem()
     exact = ot.emd2(a, b, M)
-    for cut in ({"maxiter": 5}, {"time_limit": 0.0}):
+    for cut in ({"maxiter": 1}, {"time_limit": 0.0}):
         with pytest.warns(ConvergenceWarning):
             r = transport.solve(M, a, b, reg=0, **cut)
         assert not r.success
@@ -166,8 +220,9 @@ def test_a_run_that_is_cut_short_has_the_entropic_plan_and_bounds_that_hold():
     assert late.status is Status.MAXITER
 
 
-def test_ctrl_c_in_a_round_returns_what_there_is(monkeypatch):
-    M, a, b = clouds(60, weights=True)
+@pytest.mark.parametrize("problem", [lambda: clouds(300, weights=True), scattered])
+def test_ctrl_c_in_a_round_returns_what_there_is(problem, monkeypatch):
+    M, a, b = problem()
     rounds = []
 
     def pressed(*args):
@@ -176,8 +231,8 @@ def test_ctrl_c_in_a_round_returns_what_there_is(monkeypatch):
             raise KeyboardInterrupt
         return _pairs.vertex(*args)
 
-    monkeypatch.setattr("numsolve.transport.exact.THETA", 1e-3)  # for more than one round
-    monkeypatch.setattr("numsolve.transport.exact.vertex", pressed)
+    few_pairs(monkeypatch)  # for more than one round
+    monkeypatch.setattr("numsolve.transport._search.vertex", pressed)
     for stop in (1, 3):  # noqa: B007  (read by `pressed`)
         rounds.clear()
         with pytest.warns(ConvergenceWarning, match="interrupted"):
@@ -305,3 +360,69 @@ def test_weights_that_the_range_of_numbers_hardly_holds_warn_of_nothing(reg):
     assert r.success
     assert r.bounds[0] <= ot.emd2(a, b, M) * (1 + 1e-12)
     assert r.value_linear == pytest.approx(ot.emd2(a, b, M), rel=1e-9 if reg == 0.0 else 0.1)
+
+
+def shuffled_line(n, m, p, rng):
+    x, y = rng.random(n), rng.random(m)
+    return np.abs(x[:, None] - y) ** p
+
+
+def grid_cost(n, m, rng):
+    """City-block distances on a grid, with points that occur twice: many plans are optimal."""
+    x, y = rng.integers(0, 9, (n, 2)), rng.integers(0, 9, (m, 2))
+    return np.abs(x[:, None] - y).sum(axis=2).astype(float)
+
+
+KINDS = {
+    "line": lambda n, m, rng: shuffled_line(n, m, 1, rng),
+    "convex line": lambda n, m, rng: shuffled_line(n, m, 1.7, rng),
+    "concave line": lambda n, m, rng: shuffled_line(n, m, 0.5, rng),
+    "ring": lambda n, m, rng: 1 - np.cos(2 * np.pi * (rng.random((n, 1)) - rng.random(m))),
+    "grid": grid_cost,
+    "no points": lambda n, m, rng: rng.random((n, m)),
+    "a line and one outlier": lambda n, m, rng: shuffled_line(n, m, 2, rng) + np.eye(n, m, n // 3),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weights", ["random", "integers", "equal", "some zero"])
+@pytest.mark.parametrize("shape", [(70, 70), (90, 31)])
+def test_the_value_is_that_of_a_linear_program(kind, weights, shape, monkeypatch):
+    """By groups, too: these are made from 400 pairs on."""
+    monkeypatch.setattr("numsolve.transport._coarse.FEW", 400)
+    monkeypatch.setattr("numsolve.transport._coarse.SINGLE", 20)
+    rng = np.random.default_rng(sum(map(ord, kind + weights)))
+    n, m = shape
+    M = KINDS[kind](n, m, rng)
+    a, b = (rng.random(k) if weights == "random" else rng.integers(1, 4, k).astype(float) for k in shape)
+    if weights == "equal":
+        a[:], b[:] = 1.0, 1.0
+    elif weights == "some zero":
+        a[::3], b[::4] = 0.0, 0.0
+    a, b = a / a.sum(), b / b.sum()
+    r = transport.solve(M, a, b, reg=0)
+    sums = vstack([kron(eye_array(n), np.ones((1, m))), kron(np.ones((1, n)), eye_array(m))]).tocsr()
+    known = linprog(M.ravel(), A_eq=sums[:-1], b_eq=np.concatenate([a, b])[:-1], method="highs")
+    assert r.success
+    assert r.value == pytest.approx(known.fun, rel=1e-9, abs=1e-9 * M.max())
+    rows, columns = a > 0, b > 0
+    f, g = r.potentials
+    assert np.min(M[np.ix_(rows, columns)] - f[rows, None] - g[columns]) >= -1e-13 * M.max()
+    assert r.value - a[rows] @ f[rows] - b[columns] @ g[columns] <= 1e-13 * M.max()
+
+
+def test_a_line_is_found_in_any_order():
+    """No pivots and one round, whatever the order of the points and what rows and columns cost on top."""
+    rng = np.random.default_rng(5)
+    x, y, a, b = np.sort(rng.random(300)), np.sort(rng.random(200)), rng.random(300), rng.random(200)
+    a, b = a / a.sum(), b / b.sum()
+    M = (x[:, None] - y) ** 2 + rng.random((300, 1)) + rng.random(200)
+    sorted_plan = transport.solve(M, a, b, reg=0).plan
+    i, j = rng.permutation(300), rng.permutation(200)
+    r = transport.solve(M[np.ix_(i, j)], a[i], b[j], reg=0)
+    assert r.success
+    assert r.nit == 1
+    np.testing.assert_allclose(r.plan, sorted_plan[np.ix_(i, j)], atol=1e-15)
+    ends = np.cumsum(a), np.cumsum(b)
+    inner = np.minimum.outer(*ends)  # the mass of the first k and l points
+    np.testing.assert_allclose(np.cumsum(np.cumsum(sorted_plan, axis=0), axis=1), inner, atol=1e-13)
