@@ -235,8 +235,13 @@ def unsolved(
 
 
 def asides(n: int, p: int) -> list[int]:
-    """Spans of more meshes for varying coefficients: next to their jumps errors are as if by chance."""
+    """Spans of more meshes for data that vary: next to jumps and kinks errors are as if by chance."""
     return [m for m in (15 * n // 16, 13 * n // 16, 11 * n // 16) if m >= 2 * p and n <= SMALL_MESH]
+
+
+def rough_asides(n: int, p: int) -> list[int]:
+    """Those for rough data, on large meshes too."""
+    return asides(n, p) or [m for m in (15 * n // 16,) if m >= 2 * p]
 
 
 @dataclass
@@ -257,8 +262,8 @@ class Estimate:
         fine = self.A.spline(self.c)(x)
         coarse = self._on(middle // 2, x) if middle // 2 >= 2 * p else None
         estimate = from_levels(fine, self._on(middle, x), coarse, ratio=n / middle)
-        if self.data.varies:
-            estimate = max([estimate, *(difference(fine, self._on(m, x)) for m in asides(n, p))])
+        others = rough_asides(n, p) if self.data.rough else asides(n, p) if self.data.varies else []
+        estimate = max([estimate, *(difference(fine, self._on(m, x)) for m in others)])
         return max(estimate, self.data.unseen(self.A.greville, self.A.spline(self.c)))
 
     def _on(self, n: int, x: Array) -> Array:
