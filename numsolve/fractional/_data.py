@@ -64,7 +64,11 @@ class Data:
         """
         a, b = self.interval
         with np.errstate(all="ignore"):
-            there = [_values(v, a + (b - a) * PROBES) for v in (self.f, self.reaction, self.diffusion) if callable(v)]
+            there = [
+                _values(v, a + (b - a) * PROBES)
+                for v in (self.f, self.reaction, self.diffusion)
+                if callable(v)
+            ]
         return any(map(is_rough, there))
 
     def at(self, points: Array) -> tuple[Any, Any, Any]:

@@ -198,8 +198,10 @@ def solve_lp(
 
 
 def _holds_too(program: LinearProgram, relaxed: LPResult) -> bool:
-    """Whether what came of the relaxed program is true of the whole one: where it has no point, or its
-    solution is within the bounds that were left out. A run that was cut short may say so of either.
+    """Whether what came of the relaxed program is true of the whole one.
+
+    It is where there is no point, or the solution is within the bounds that were left out. A run that was cut
+    short may say so of either.
     """
     status = np.asarray(relaxed.status)
     if np.any(status == Status.UNBOUNDED.value):
