@@ -17,7 +17,7 @@ from ._estimate import UNIT, difference, from_levels
 from ._gmres import PATIENCE, Iterate, fgmres
 from ._modes import WITNESSES
 from ._settings import TimeIsOverError, keep_time
-from ._splines import MAXITER, asides, beside, doubted, moved, unsolved
+from ._splines import MAXITER, asides, doubted, moved, unsolved
 from ._system import turns
 from .result import RieszResult
 from .sine import SineSolution, ends_of, from_sines, grid, linear_coefficients, sine_eigenvalues, to_sines
@@ -72,11 +72,8 @@ def solve_by_sines(
         levels = [method.on(n // part)[0](x) for part in (2, 4)]
         keep_time(limits)
         estimate = max(from_levels(fine, *levels), details.pop("rounding"))
-        if data.rough:
-            estimate = max(estimate, beside(fine, n, LEAST_SPANS // 2, lambda m: method.on(m)[0](x)))
-        elif data.varies:
-            others = (m for m in asides(n, 1) if m >= LEAST_SPANS)
-            estimate = max([estimate, *(difference(fine, method.on(m)[0](x)) for m in others)])
+        for m, share in asides(data, n, LEAST_SPANS // 2):
+            estimate = max(estimate, share * difference(fine, method.on(m)[0](x)))
     except TimeIsOverError:
         nothing = np.zeros(n - 1)
         start = SineSolution(nothing, alpha, data.interval)

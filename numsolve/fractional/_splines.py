@@ -25,8 +25,6 @@ from .operator import RieszSplineOperator
 from .result import RieszResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from numsolve._core.limits import Limits
@@ -236,25 +234,18 @@ def unsolved(
     return result
 
 
-def asides(n: int, p: int) -> list[int]:
-    """Spans of more meshes for varying coefficients: next to their jumps errors are as if by chance."""
-    return [m for m in asides_of(n) if m >= 2 * p] if n <= SMALL_MESH else []
+def asides(data: Data, n: int, p: int) -> list[tuple[int, float]]:
+    """Spans of more meshes where data vary or are rough, and by how much the difference from each counts.
 
-
-def beside(fine: Array, n: int, p: int, on: Callable[[int], Array]) -> float:
-    """The error where data are rough, from more meshes: `on` a number of spans, the solution's values.
-
-    Points of meshes of a half and a quarter of the spans may lie at a kink as those of the fine one do, and
-    errors at the ends, of first order, show less there than those at the kink, which are large on few spans.
+    Next to a jump or a kink errors are as if by chance: points of meshes of a half and a quarter of the spans
+    may lie there as those of the fine one do. They are large on few spans, too, beside which those at the
+    ends, of first order, do not show: of these the difference from the last mesh tells.
     """
+    parts, rough = (15 * n // 16, 13 * n // 16, 11 * n // 16), data.rough
+    if not rough:
+        return [(m, 1.0) for m in parts if m >= 2 * p and data.varies and n <= SMALL_MESH]
     more = () if n <= SMALL_MESH else (n // 2, n // 3)
-    errors = [(m, difference(fine, on(m))) for m in (*asides_of(n), *more) if m >= 2 * p]
-    return max((error / (n / m - 1) if m == 11 * n // 16 else error for m, error in errors), default=0.0)
-
-
-def asides_of(n: int) -> tuple[int, ...]:
-    """Parts of n that share no points with it, nor with each other, but for few."""
-    return 15 * n // 16, 13 * n // 16, 11 * n // 16
+    return [(m, 1.0 / (n / m - 1) if m == parts[-1] else 1.0) for m in (*parts, *more) if m >= 2 * p]
 
 
 @dataclass
@@ -275,10 +266,8 @@ class Estimate:
         fine = self.A.spline(self.c)(x)
         coarse = self._on(middle // 2, x) if middle // 2 >= 2 * p else None
         estimate = from_levels(fine, self._on(middle, x), coarse, ratio=n / middle)
-        if self.data.rough:
-            estimate = max(estimate, beside(fine, n, p, lambda m: self._on(m, x)))
-        elif self.data.varies:
-            estimate = max([estimate, *(difference(fine, self._on(m, x)) for m in asides(n, p))])
+        others = asides(self.data, n, p)
+        estimate = max([estimate, *(share * difference(fine, self._on(m, x)) for m, share in others)])
         return max(estimate, self.data.unseen(self.A.greville, self.A.spline(self.c)))
 
     def _on(self, n: int, x: Array) -> Array:

@@ -37,7 +37,7 @@ class GLM:
     Raises
     ------
     ValueError
-        If a shape is wrong, a label is none, or something is not finite, or squares to infinity or to nothing.
+        If a shape is wrong, a label is none, or something is not finite, or squares to infinity or nothing.
 
     Examples
     --------
@@ -169,7 +169,9 @@ def _check_size(name: str, values: Array) -> None:
     top, kind = float(np.max(np.abs(values), initial=0.0)), np.finfo(values.dtype)
     least, most = float(kind.tiny) ** 0.49, float(kind.max) ** 0.49
     if top > most:
-        raise ValueError(f"{name} must hold numbers up to {most:.1e}, whose squares are summed; got {top:.2g}")
+        raise ValueError(
+            f"{name} must hold numbers up to {most:.1e}, whose squares are summed; got {top:.2g}"
+        )
     if 0.0 < top < least:
         raise ValueError(
             f"{name} must hold a number of {least:.1e} or more, or zeros alone: the squares of smaller ones "

@@ -77,8 +77,8 @@ def newton_sketch(
         published method, whose sketch grows where it does not contract enough.
     tol : float
         Converged when the norm of the gradient is at most `tol` times that at zero, and the last Newton step
-        promised to lower the objective by at most the root of `tol` (times its value at zero if gaussian). Where
-        rounding errors leave a larger gradient, the status is ROUNDING, a success.
+        promised to lower the objective by at most the root of `tol`, times its value at zero if gaussian.
+        Where rounding errors leave a larger gradient, the status is ROUNDING, a success.
     rng : None, int or Generator
         Where the sketches come from.
     maxiter, callback, progress, time_limit
@@ -201,7 +201,9 @@ class _Run:
             return False
         if self.size_of_gradient == 0.0:
             return True
-        if self.decrement > math.sqrt(max(self.tol, UNIT)) * self.worth:  # which, unlike the gradient, has no units of the columns
+        if (
+            self.decrement > math.sqrt(max(self.tol, UNIT)) * self.worth
+        ):  # which, unlike the gradient, has no units of the columns
             return False
         if self.model.family == "gaussian" or self.model.l2 > 0.0:
             return True
