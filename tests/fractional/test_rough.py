@@ -23,11 +23,12 @@ ROOT, THIRD, E = np.sqrt(2.0) - 1, 1 / np.sqrt(3.0), np.e - 2
 
 @cache
 def truth(shape, c, alpha):
-    """Seven hundred modes, or sixty times the sines, tell much more than what is compared."""
+    """Seven or twelve hundred modes, or sixty times the sines, tell much more than what is compared."""
     f = SHAPES[shape](c)
     if alpha < 0:
         return solve_riesz_bvp(f, -alpha, definition="spectral", n=128 * 64)(X)
-    return solve_riesz_bvp(f, alpha, method="spectral", n=700)(X)
+    n = 1200 if shape == "logarithm" else 700
+    return solve_riesz_bvp(f, alpha, method="spectral", n=n)(X)
 
 
 @pytest.mark.parametrize(
