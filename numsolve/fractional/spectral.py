@@ -124,11 +124,6 @@ def solve_by_division(
         coarse, middle, fine = levels
         other = modes.solution(divided(modes, _expand(f, modes, most, _samples(most, FEWER_SAMPLES))))(x)
         estimate = from_levels(fine, middle, coarse) + difference(fine, other)
-        if estimate > SMOOTH:  # next to a jump, errors are as if by chance: those of other numbers of modes
-            for N in {max(int(share * most), 1) for share in CLOSE[1::3]}:
-                keep_time(limits)
-                fewer = _expand(f, modes, N, _samples(N, SAMPLES))
-                estimate = max(estimate, difference(fine, modes.solution(divided(modes, fewer))(x)))
         detail = f"{most} Jacobi modes leave {series.tail:.1g} of f."
     c = divided(modes, series)
     return RieszResult(

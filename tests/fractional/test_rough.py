@@ -44,8 +44,6 @@ def truth(shape, c, alpha):
         ("logarithm", THIRD, 1.5, {"method": "spline", "n": 512}),
         ("logarithm", E, 1.5, {"method": "spline", "n": 1024}),
         ("logarithm", np.pi / 4, -1.5, {"definition": "spectral", "n": 128}),
-        ("jump", ROOT, 1.3, {"n": 256}),
-        ("jump", ROOT, 1.7, {"method": "spectral", "n": 128}),
     ],
 )
 def test_the_error_is_at_most_the_estimate(shape, c, alpha, settings):
