@@ -267,7 +267,11 @@ class Estimate:
         coarse = self._on(middle // 2, x) if middle // 2 >= 2 * p else None
         estimate = from_levels(fine, self._on(middle, x), coarse, ratio=n / middle)
         others = asides(self.data, n, p)
-        estimate = max([estimate, *(share * difference(fine, self._on(m, x)) for m, share in others)])
+        for m, share in others:
+            apart = difference(fine, self._on(m, x))
+            # Further apart than the solution is large: that mesh has a point at a singularity of f.
+            if apart <= 1.0 or self.data.varies:
+                estimate = max(estimate, share * apart)
         return max(estimate, self.data.unseen(self.A.greville, self.A.spline(self.c)))
 
     def _on(self, n: int, x: Array) -> Array:
