@@ -94,6 +94,7 @@ class Oracle:
             dtype=np.float64,
         ).reshape(-1)
         self.theta_shape = tuple(np.shape(arrays.to_host(theta)))
+        arrays.refuse_recording("x0", x)
         start = checks.array("x0", x, xp=xp, empty=False)
         self.x_shape, self.dtype = tuple(start.shape), start.dtype
         self.x0: Array = xp.reshape(xp.asarray(start, copy=True), (-1,))
@@ -339,7 +340,7 @@ class Oracle:
                 raise ValueError("theta_bounds must be a pair (low, high)")
             low, high = (w if b is None else b for b, w in zip(bounds, (low, high), strict=True))
         size = self.theta_shape
-        pair = [np.asarray(b, dtype=np.float64) for b in (low, high)]
+        pair = [_bound(b) for b in (low, high)]
         for b in pair:
             if b.shape not in {(), size}:
                 raise ValueError(f"theta_bounds must be numbers or of {called}'s shape {size}, got {b.shape}")
@@ -349,6 +350,13 @@ class Oracle:
         if not ((self.theta0 >= pair[0]) & (self.theta0 <= pair[1])).all():
             raise ValueError(f"{called} lies outside of theta_bounds")
         return pair[0], pair[1]
+
+
+def _bound(value: Any) -> Array:
+    """A bound of theta, of any array library."""
+    arrays.refuse_recording("theta_bounds", value)
+    value = arrays.to_host(value) if hasattr(value, "shape") else value
+    return np.asarray(checks.array("theta_bounds", value, check_finite=False), dtype=np.float64)
 
 
 def at_solution(oracle: Oracle, work: Callable[[], Any]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from numsolve._core import arrays, checks
 
 from ._cornered import move
-from ._estimate import PROBES, unseen
+from ._estimate import PROBES, is_rough, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,21 @@ class Data:
     def varies(self) -> bool:
         """Whether a coefficient is given as more than a number."""
         return any(not (v is None or is_number(v)) for v in (self.reaction, self.diffusion))
+
+    @property
+    def rough(self) -> bool:
+        """Whether a coefficient or the right-hand side is a function with a kink, a jump or worse.
+
+        Errors are then as if by chance: they depend on where the next point is.
+        """
+        a, b = self.interval
+        with np.errstate(all="ignore"):
+            there = [
+                _values(v, a + (b - a) * PROBES)
+                for v in (self.f, self.reaction, self.diffusion)
+                if callable(v)
+            ]
+        return any(map(is_rough, there))
 
     def at(self, points: Array) -> tuple[Any, Any, Any]:
         """Values of f, reaction (None if there is none) and diffusion (None for one) at the points."""

@@ -21,6 +21,8 @@ UNIT = float(np.finfo(np.float64).eps)
 LEAST_GAIN, MOST_GAIN = 2**0.25, 4.0
 #: Places between the points of a method, on (0, 1), where the data are looked at too.
 PROBES = (np.arange(1024) + 0.618034) / 1024
+#: Part of its third differences that a smooth function keeps at most on half the distance.
+ROUGH = 0.3
 #: Share of the data that is left to interpolation, and points for a cubic spline, with some to spare.
 INTERPOLATION, LEAST_POINTS = 0.02, 16
 
@@ -73,6 +75,17 @@ def unseen(
     told = np.interp(x, points, g) if roughly else make_interp_spline(points, g, k=3)(x)
     share = float(np.ptp(np.cumsum(np.append(0.0, there[known] - told)))) / total
     return share if share > INTERPOLATION else 0.0
+
+
+def is_rough(values: Array) -> bool:
+    """Whether a function with these values at places of equal distance has a kink, a jump or worse.
+
+    Third differences fall to an eighth where the distance is halved, those next to a kink to a half only.
+    """
+    with np.errstate(all="ignore"):
+        size = float(np.max(np.abs(values)))
+        fine, coarse = (float(np.max(np.abs(np.diff(v, 3)))) for v in (values, values[::2]))
+    return not (fine <= ROUGH * coarse or fine <= 64 * UNIT * size)
 
 
 def difference(one: Array, other: Array) -> float:

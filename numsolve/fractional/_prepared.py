@@ -155,11 +155,9 @@ class Prepared:
         return Prepared(replace(bare, **there))
 
     @cached_property
-    def asides(self) -> tuple[Prepared, ...]:
-        """More meshes, for varying coefficients."""
-        e = self.equation
-        varies = any(not (v is None or is_number(v)) for v in (e.reaction, e.diffusion))
-        return tuple(self._on(n) for n in asides(e.n, e.p)) if varies else ()
+    def others(self) -> dict[int, Prepared]:
+        """More meshes, by their spans, that were needed so far."""
+        return {}
 
     # -- solves -------------------------------------------------------------------------------------
 
@@ -257,9 +255,12 @@ class Prepared:
         ratio = self.equation.n / self.coarser[0].equation.n
         columns = zip(*(level.T for level in levels), strict=True)
         errors = np.array([from_levels(fine, *coarse, ratio=ratio) for fine, *coarse in columns])
-        for aside in self.asides:
-            pairs = zip(levels[0].T, self._on_other(aside, f, x).T, strict=True)
-            errors = np.maximum(errors, [difference(fine, other) for fine, other in pairs])
+        e = self.equation
+        for m, share in asides(Data(f, e.reaction, e.diffusion, e.interval), e.n, e.p):
+            if m not in self.others:
+                self.others[m] = self._on(m)
+            pairs = zip(levels[0].T, self._on_other(self.others[m], f, x).T, strict=True)
+            errors = np.maximum(errors, [share * difference(fine, other) for fine, other in pairs])
         return errors
 
     def _on_other(self, other: Prepared, f: Any, x: Array) -> Array:

@@ -72,9 +72,8 @@ def solve_by_sines(
         levels = [method.on(n // part)[0](x) for part in (2, 4)]
         keep_time(limits)
         estimate = max(from_levels(fine, *levels), details.pop("rounding"))
-        if data.varies:
-            others = (m for m in asides(n, 1) if m >= LEAST_SPANS)
-            estimate = max([estimate, *(difference(fine, method.on(m)[0](x)) for m in others)])
+        for m, share in asides(data, n, LEAST_SPANS // 2):
+            estimate = max(estimate, share * difference(fine, method.on(m)[0](x)))
     except TimeIsOverError:
         nothing = np.zeros(n - 1)
         start = SineSolution(nothing, alpha, data.interval)

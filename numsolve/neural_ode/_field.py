@@ -170,6 +170,11 @@ def hoist(
     import jax
 
     leaves, tree = jax.tree.flatten(params)
+    for leaf in leaves:
+        if getattr(getattr(leaf, "dtype", None), "kind", "") == "O":
+            raise TypeError(
+                "params must hold arrays of numbers, got an array of objects: give a list of them"
+            )
     places = [k for k, leaf in enumerate(leaves) if _is_array(leaf)]
 
     def call(t: Any, state: list[Any], given: list[Any]) -> Any:

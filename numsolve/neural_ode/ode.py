@@ -141,6 +141,12 @@ def odesolve(
 
     Notes
     -----
+    `rtol` and `atol` hold where `f` is smooth along the solution. A step over a jump of `f` is judged by
+    stages on either side of it, and where these happen to agree it is accepted with an error of up to a
+    hundred tolerances; one more evaluation in each step, a sixth of all, would be the price of seeing it.
+    Solve up to a jump at a known time, and begin anew there: `ts` does not, as steps pass over it. At a jump
+    in y, tighten `rtol` and `atol`.
+
     Stiff problems need implicit steps, and events need root finding; this function has neither, diffrax has
     both. Outside of ``jax.jit`` the compiled solve is kept for the function object `f`.
 

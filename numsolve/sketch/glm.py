@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -36,7 +37,7 @@ class GLM:
     Raises
     ------
     ValueError
-        If a shape is wrong, a label is none, or something is not finite or squares to infinity.
+        If a shape is wrong, a label is none, or something is not finite, or squares to infinity or nothing.
 
     Examples
     --------
@@ -57,9 +58,7 @@ class GLM:
         checks.choice("family", family, FAMILIES)
         self.A = checks.csr("A", A) if arrays.is_sparse(A) else checks.array("A", A, ndim=2, empty=False)
         entries = self.A.data if arrays.is_sparse(self.A) else self.A
-        top, most = float(np.max(np.abs(entries), initial=0.0)), float(np.finfo(entries.dtype).max) ** 0.49
-        if top > most:
-            raise ValueError(f"A must hold numbers up to {most:.1e}, whose squares are summed; got {top:.2g}")
+        _check_size("A", entries)
         self.family = family
         self.l2 = checks.real("l2", l2, low=0.0)
         self.y = checks.array("y", y, shape=(self.A.shape[0],), dtype=self.A.dtype)
@@ -68,19 +67,22 @@ class GLM:
             if not (np.isin(labels, [0, 1]).all() or np.isin(labels, [-1, 1]).all()):
                 raise ValueError(f"y must hold 0 and 1, or -1 and 1, for 'logistic'; got {labels[:5]}")
             self.y = (self.y > 0).astype(self.A.dtype)
-        elif family == "poisson" and (self.y < 0).any():
+        elif family == "gaussian":
+            _check_size("y", self.y)
+        elif (self.y < 0).any():
             raise ValueError("y must be at least 0 everywhere for 'poisson'")
 
     def value(self, z: Array, x: Array) -> float:
         """The objective for z = A x."""
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             if self.family == "logistic":
-                each = np.logaddexp(0.0, z) - self.y * z
+                each = np.logaddexp(0.0, np.where(self.y > 0, -z, z))
             elif self.family == "poisson":
                 each = np.exp(z) - self.y * z
             else:
                 each = 0.5 * (z - self.y) ** 2
-            return float(each.sum() + 0.5 * self.l2 * (x @ x))
+            total = float(each.sum() + 0.5 * self.l2 * (x @ x))
+        return math.inf if math.isnan(total) else total  # where z, or what is subtracted, overflows
 
     def slopes(self, z: Array) -> tuple[Array, Array]:
         """The first and second derivatives of phi in z."""
@@ -160,3 +162,18 @@ class GLM:
         """
         weights = self.slopes(self.A @ x)[1]
         return np.asarray(self.A.T @ (weights * (self.A @ p)) + self.l2 * p)
+
+
+def _check_size(name: str, values: Array) -> None:
+    """Refuse numbers whose squares, which are summed, overflow, or all vanish."""
+    top, kind = float(np.max(np.abs(values), initial=0.0)), np.finfo(values.dtype)
+    least, most = float(kind.tiny) ** 0.49, float(kind.max) ** 0.49
+    if top > most:
+        raise ValueError(
+            f"{name} must hold numbers up to {most:.1e}, whose squares are summed; got {top:.2g}"
+        )
+    if 0.0 < top < least:
+        raise ValueError(
+            f"{name} must hold a number of {least:.1e} or more, or zeros alone: the squares of smaller ones "
+            f"vanish; the largest is {top:.2g}"
+        )

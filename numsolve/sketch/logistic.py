@@ -203,7 +203,7 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
                 f"multiclass, it holds {len(self.classes_)}"
             )
         if len(self.classes_) < 2:
-            raise ValueError(f"y must hold two classes, got one class: {self.classes_[0]!r}")
+            raise ValueError(f"y must hold two classes, got one class: {self.classes_.tolist()[0]!r}")
         return np.where(y == self.classes_[1], 1.0, -1.0)
 
     def decision_function(self, X: Matrix) -> Array:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 ARMIJO, HALVINGS = 0.1, 40
 #: Most steps of (3) in one iteration, and the relative residual they begin with.
 CG_STEPS, FORCING = 100, 0.1
+#: No tolerance is below the first; a gradient this small beside the first one may be rounding errors.
+UNIT, NEAR_FLOOR = float(np.finfo(np.float64).eps), 1e-6
 #: At a minimum the last Newton step is small: over x, and over the step before; steps until it must be.
 FINAL_STEP, CONTRACTION, RUNNING_ON = 1e-2, 0.9, 8
 
@@ -75,7 +77,8 @@ def newton_sketch(
         published method, whose sketch grows where it does not contract enough.
     tol : float
         Converged when the norm of the gradient is at most `tol` times that at zero, and the last Newton step
-        promised to lower the objective by at most the root of `tol`.
+        promised to lower the objective by at most the root of `tol`, times its value at zero if gaussian.
+        Where rounding errors leave a larger gradient, the status is ROUNDING, a success.
     rng : None, int or Generator
         Where the sketches come from.
     maxiter, callback, progress, time_limit
@@ -135,8 +138,12 @@ def newton_sketch(
             it.record(run.size_of_gradient, run.x, fun=run.f, sketch_size=run.size,
                       converged=run.converged(it.threshold))  # fmt: skip
             beyond += run.size_of_gradient <= it.threshold
-            if it.running and beyond > RUNNING_ON:
+            if it.running and run.at_floor():
+                it.stop(Status.ROUNDING, f"The gradient is {run.size_of_gradient:.2g}.")
+            elif it.running and beyond > RUNNING_ON:
                 it.stop(Status.UNBOUNDED, "The fit improves as x grows without end: set l2.")
+            elif it.running and not math.isfinite(run.f):
+                it.stop(Status.NONFINITE, "The objective overflows at x0.")
             elif it.running and not moved:
                 it.stop(Status.STAGNATED, "No step lowers the objective.")
     gradient = OUT_OF_RANGE(model.jac)(it.x)
@@ -177,6 +184,8 @@ class _Run:
         self.f = self.model.value(self.z, x)
         self.nfev += 1
         self.first = self.size_of_gradient
+        zero = self.model.fun(np.zeros_like(x)) if self.model.family == "gaussian" else 1.0
+        self.worth = zero if 0.0 < zero < math.inf else 1.0  # the objective's units: those of y, squared
 
     @OUT_OF_RANGE
     def _at(self, x: Array, z: Array) -> None:
@@ -192,7 +201,9 @@ class _Run:
             return False
         if self.size_of_gradient == 0.0:
             return True
-        if self.decrement > math.sqrt(self.tol):  # which, unlike the gradient, has no units of the columns
+        if (
+            self.decrement > math.sqrt(max(self.tol, UNIT)) * self.worth
+        ):  # which, unlike the gradient, has no units of the columns
             return False
         if self.model.family == "gaussian" or self.model.l2 > 0.0:
             return True
@@ -200,6 +211,16 @@ class _Run:
         if self.step <= 1e-8 * size:
             return True
         return self.step <= FINAL_STEP * size and self.step <= CONTRACTION * self.step_before
+
+    @OUT_OF_RANGE
+    def at_floor(self) -> bool:
+        """Whether rounding errors are all that the gradient consists of, at a minimum."""
+        if self.size_of_gradient > NEAR_FLOOR * self.first or not self.size_of_gradient > 0.0:
+            return False
+        model, sizes = self.model, abs(self.model.A)
+        first = self.weights * (sizes @ np.abs(self.x)) + np.abs(model.slopes(self.z)[0] + model.y)
+        floor = arrays.norm(np, sizes.T @ (first + np.abs(model.y)) + model.l2 * np.abs(self.x))
+        return self.converged(4 * np.finfo(self.x.dtype).eps * floor)
 
     @OUT_OF_RANGE
     def advance(self, threshold: float) -> bool:

@@ -6,6 +6,7 @@ arrays through functions with derivatives of their own, those of any other libra
 
 from __future__ import annotations
 
+import reprlib
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +70,12 @@ def _value(xp: Namespace, name: str, value: Any) -> Any:
         if isinstance(value, int | float | Fraction):
             return float(value)
         return xp.asarray(value) if isinstance(value, list | tuple) else value
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must hold real numbers, got what is no array of floats: {error}") from None
+    except OverflowError:
+        raise ValueError(f"{name} must hold numbers in the range of floats, got a larger integer") from None
+    except ValueError:
+        raise ValueError(
+            f"{name} must be a rectangular array of numbers, got {reprlib.repr(value)}"
+        ) from None
 
 
 def _dtype(xp: Namespace, **values: Any) -> Any:

@@ -13,6 +13,15 @@ NAMES = ("upper_grad", "lower_grad", "lower_hvp", "lower_cross_vjp", "lower_grad
 THETA, X0 = np.zeros(3), np.zeros(10)
 
 
+class Recording(np.ndarray):
+    """What a tensor of torch that records its derivatives says of itself."""
+
+    requires_grad = True
+
+
+RECORDING = X0.view(Recording)
+
+
 def changed(upper=None, lower=None, **oracles):
     """The quadratic problem with other oracles, and no constants but those given."""
     given = {name: getattr(QUADRATIC, name) for name in NAMES}
@@ -62,6 +71,9 @@ def test_a_problem_is_refused(settings, error, message):
         (THETA, X0, {"theta_bounds": (1.0, 2.0)}, ValueError, "outside"),
         (THETA, X0, {"theta_bounds": (1.0, -1.0)}, ValueError, "low <= high"),
         (THETA, X0, {"theta_bounds": 1.0}, ValueError, "pair"),
+        (THETA, X0, {"theta_bounds": ([[1.0], [1.0, 2.0]], 1.0)}, ValueError, "theta_bounds is not a rect"),
+        (THETA, X0, {"theta_bounds": (RECORDING, 1.0)}, TypeError, "theta_bounds .*records derivatives"),
+        (THETA, RECORDING, {}, TypeError, "x0 .*records derivatives"),
         (THETA, X0, {"order": 3}, ValueError, "order"),
         (THETA, X0, {"schedule": "linear"}, ValueError, "schedule"),
         (THETA, X0, {"check": "yes"}, TypeError, "check"),

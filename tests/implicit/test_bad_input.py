@@ -321,3 +321,11 @@ def test_an_array_of_a_third_library_is_refused():
     root = implicit.differentiable(lambda x0, theta: x0, lambda x, theta: x - theta)
     with pytest.raises(TypeError, match=r"leaf 1 of the solver's arguments is a array_api_strict array"):
         root(np.ones(2), xp.asarray([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("name", ["jac_x", "jac_theta"])
+def test_a_jacobian_of_a_third_library_is_refused(name):
+    xp = pytest.importorskip("array_api_strict")
+    given = {"jac_x": np.eye(2), "jac_theta": -np.eye(2)} | {name: xp.eye(2)}
+    with pytest.raises(TypeError, match=f"x is a numpy array and {name} is a array_api_strict array"):
+        solution_jacobian(lambda x, theta: x - theta, np.ones(2), np.ones(2), **given)

@@ -252,3 +252,56 @@ def test_functions_may_return_the_same_array_each_time(method):
     r = monotone.halpern(operator, [3.0, 4.0], prox=prox, **settings)
     assert r.nit == plain.nit
     assert np.array_equal(r.x, plain.x)
+
+
+HUGE_BOUNDS = {
+    # c, A, lc, uc, lx, ux, and the minimum, by hand
+    "row, lower": ([1.0], [[1e21]], 3e21, INF, 0, 5, 3.0),
+    "row, upper": ([1.0], [[1e21]], -INF, -3e21, -5, 0, -5.0),
+    "row, active upper": ([-1.0], [[1e21]], -INF, 3e21, 0, 5, -3.0),
+    "row, active lower": ([1.0], [[1e21]], -3e21, INF, -5, 5, -3.0),
+    "variable, positive lower": ([1.0, 1.0], [[1.0, 1.0]], 1, INF, [0, 1e21], INF, 1e21),
+    "variable, negative lower": ([1.0, 1.0], [[0.0, 1.0]], 1, 5, [-1e21, 0], INF, -1e21),
+    "variable, positive upper": ([-1.0, 1.0], [[0.0, 1.0]], 1, 5, 0, [1e21, INF], -1e21),
+    "variable, negative upper": ([-1.0, 1.0], [[0.0, 1.0]], 1, 5, -INF, [-1e21, INF], 1e21),
+    "contradiction": ([1.0, 1.0], [[1.0, 1.0]], 2e21, INF, 0, [1e21, 5], None),
+}
+
+
+@pytest.mark.parametrize("kind", ["single", "batch"])
+@pytest.mark.parametrize("name", HUGE_BOUNDS)
+def test_a_finite_bound_is_a_bound_however_large(name, kind):
+    """Beside bounds of size one, where others take it for infinity."""
+    c, A, *bounds, minimum = HUGE_BOUNDS[name]
+    success, fun, status = solve(
+        np.array(c), np.array(A), *(np.array(b, dtype=float) for b in bounds), kind, maxiter=20_000
+    )
+    if minimum is None:
+        assert status == Status.INFEASIBLE
+    else:
+        assert success
+        assert fun == pytest.approx(minimum, rel=1e-5)
+
+
+@pytest.mark.parametrize("big", [1e12, 1e15, 1e18])
+def test_bounds_that_stand_for_none_do_not_slow_a_program_down(big):
+    """Minima known by construction, with zero as an active bound of half the variables."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        A = rng.normal(size=(4, 6))
+        lx = np.where(rng.random(6) < 0.5, 0.0, -big)
+        active = (lx == 0) & (rng.random(6) < 0.5)
+        x = np.where(active, 0.0, np.where(lx == 0, 1.0, -1.0) * rng.random(6))
+        y, b = rng.normal(size=4), A @ x
+        c = A.T @ y + np.where(active, rng.random(6), 0.0)
+        low, high = np.where(y > 0, b, -INF), np.where(y < 0, b, INF)
+        success, fun, _ = solve(c, A, low, high, lx, np.full(6, big), "single", maxiter=20_000)
+        assert success, seed
+        assert fun == pytest.approx(c @ x, rel=1e-4, abs=1e-4)
+
+
+def test_linprog_takes_a_finite_bound_for_one():
+    """SciPy's HiGHS takes 1e20 for infinity; the least x with 1e21 x >= 3e21 is 3."""
+    result = monotone.linprog([1.0], A_ub=[[-1e21]], b_ub=[-3e21], bounds=(0, 5))
+    assert result.success
+    assert result.fun == pytest.approx(3.0, rel=1e-5)

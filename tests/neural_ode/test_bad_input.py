@@ -299,3 +299,9 @@ def test_a_tensor_that_records_is_refused_by_name(name):
     given = {"y0": jnp.ones(2), "params": 1.0, "ts": None} | {name: Recording()}
     with pytest.raises(TypeError, match=rf"{name} is a Recording that records derivatives"):
         odesolve(lambda t, y, p: -y, given["y0"], (0.0, 1.0), given["params"], ts=given["ts"])
+
+
+def test_an_array_of_objects_among_the_parameters_is_refused_by_name():
+    given = {"a": np.array([1.0, None], dtype=object)}
+    with pytest.raises(TypeError, match="params must hold arrays of numbers, got an array of objects"):
+        odesolve(lambda t, y, p: -y * p["a"], jnp.ones(2), (0.0, 1.0), given)

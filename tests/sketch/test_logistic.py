@@ -164,7 +164,7 @@ X, Y = data(20)
         ({"constraints": LinearConstraint(np.ones(6), 0, 1)}, X, Y, ValueError, "inequalit|lb"),
         ({"constraints": LinearConstraint(np.ones(5), 0, 0)}, X, Y, ValueError, "6"),
         ({"constraints": 3}, X, Y, TypeError, "constraints must be"),
-        ({}, X, np.zeros(20), ValueError, "two classes, got one"),
+        ({}, X, np.zeros(20), ValueError, "two classes, got one class: 0.0$"),
         ({}, X, np.arange(20) % 3, ValueError, "binary"),
         ({}, X, np.linspace(0, 1, 20), ValueError, "continuous"),
         ({}, X, Y[:19], ValueError, "inconsistent numbers of samples"),

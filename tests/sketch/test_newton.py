@@ -120,3 +120,46 @@ def test_sketches_that_miss_a_direction_and_far_starts_warn_of_no_arithmetic(kin
             done += 1
             assert np.linalg.norm(model.jac(r.x)) <= 1e-8 * np.linalg.norm(model.jac(np.zeros(6))) * 1.001
     assert 30 <= done < 60
+
+
+@pytest.mark.parametrize("precondition", [True, False])
+@pytest.mark.parametrize("family", TARGETS)
+def test_a_tolerance_of_zero_ends_at_the_rounding_errors(family, precondition):
+    model = sketch.GLM(A[:400, :5], TARGETS[family][:400], family, l2=0.1)
+    r = sketch.newton_sketch(model, precondition=precondition, rng=0, tol=0.0)
+    assert r.status in {Status.ROUNDING, Status.CONVERGED}
+    exact = sketch.newton_sketch(model, rng=1, tol=1e-12).x
+    np.testing.assert_allclose(r.x, exact, rtol=1e-9, atol=1e-9)
+
+
+def test_a_tolerance_of_zero_does_not_make_a_minimum_of_none():
+    """Two classes that a plane tells apart have none without a penalty."""
+    with pytest.warns(ConvergenceWarning):
+        r = sketch.newton_sketch(sketch.GLM(A[:400, :3], A[:400, 0] > 0), rng=0, tol=0.0)
+    assert not r.success
+
+
+def test_the_units_of_what_was_observed_do_not_matter():
+    for unit in (1e-140, 1.0, 1e150):
+        r = sketch.newton_sketch(sketch.GLM(A[:400, :5], unit * (A[:400] @ W), "gaussian"), rng=0)
+        assert r.success, unit
+        exact = np.linalg.lstsq(A[:400, :5], A[:400] @ W, rcond=None)[0]
+        np.testing.assert_allclose(r.x / unit, exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(A[:40] * 1e-300, A[:40, 0]), (A[:40], 1e-200 * A[:40, 0]), (A[:40], 1e160 * A[:40, 0])],
+)
+def test_numbers_whose_squares_are_lost_are_refused_by_name(arguments):
+    name = "A" if np.max(abs(arguments[0])) < 1e-200 else "y"
+    with pytest.raises(ValueError, match=f"^{name} must hold .*squares"):
+        sketch.GLM(*arguments, "gaussian")
+
+
+@pytest.mark.parametrize("family", ["gaussian", "logistic"])
+def test_a_start_where_the_objective_overflows_has_no_nan(family):
+    with pytest.warns(ConvergenceWarning):
+        r = sketch.newton_sketch(sketch.GLM(A, TARGETS[family], family), np.full(30, 1e300), rng=0)
+    assert not r.success
+    assert not np.isnan(r.fun)

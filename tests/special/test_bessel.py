@@ -246,3 +246,11 @@ def test_the_largest_floats():
     )
     assert_allclose(special.log_kv_grad(1e8, 1e-300)[1], -1e308, rtol=1e-14)
     assert special.log_kv_grad(0.5, 1e-310)[1] == -INF
+
+
+@pytest.mark.parametrize("arguments", [([[1.0, 2.0], [3.0]], 1.0), (1.0, [[1.0, 2.0], [3.0]])])
+def test_a_ragged_list_is_refused_in_our_words(arguments):
+    with pytest.raises(
+        ValueError, match=r"^[vx] must be a rectangular array of numbers, got \[\[1.0, 2.0\], \[3.0\]\]$"
+    ):
+        special.log_iv(*arguments)

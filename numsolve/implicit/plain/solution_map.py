@@ -76,6 +76,10 @@ class SolutionMap:
         self._pulls: Any = None
         self._steps: dict[str, str] = {}
         n, p = x.shape[0], theta.shape[0]
+        for name, matrix in (("jac_x", jac_x), ("jac_theta", jac_theta)):
+            if hasattr(matrix, "dtype") and not hasattr(matrix, "astype"):  # a tensor of torch
+                arrays.array_namespace(x=x, **{name: matrix})
+                arrays.refuse_recording(name, matrix)
         self.jac_theta = jac_theta = as_matrix(xp, jac_theta, x.dtype)
         _check_shape("jac_x", jac_x, (n, n))
         _check_shape("jac_theta", jac_theta, (n, p))

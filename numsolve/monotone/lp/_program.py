@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 FAR = 1e100
 #: An inequality's bound says nothing of the size of a solution if it is so many times the least of all.
 OUTLIER = 1e8
-#: A bound from which on it is none, as in HiGHS, unless no bound is smaller.
-ENDLESS = 1e20
+#: Bounds from here on, with which many write infinity, are first left out, and looked at afterwards.
+ENDLESS = 1e10
 
 
 class Units(NamedTuple):
@@ -145,6 +145,32 @@ class LinearProgram:
             ux=self.ux / columns,
         )
 
+    def relaxed(self) -> LinearProgram | None:
+        """The program without the bounds from `ENDLESS` on that leave zero inside; None if it has none.
+
+        Beside smaller bounds they are of no use but to say that there is none, and spoil the units of all.
+        A program in which all is as large keeps them: it is as good as any other in units of its own.
+        """
+        xp = self.xp
+        bounds = {name: getattr(self, name) for name in ("lc", "uc", "lx", "ux")}
+        outside = {k: xp.isfinite(v) & ((-v if k[0] == "l" else v) >= ENDLESS) for k, v in bounds.items()}
+        if not any(bool(xp.any(v)) for v in outside.values()):
+            return None
+        if not any(bool(xp.any((v != 0.0) & (xp.abs(v) < ENDLESS))) for v in bounds.values()):
+            return None
+        ends = {k: -float("inf") if k[0] == "l" else float("inf") for k in bounds}
+        return replace(self, **{k: xp.where(outside[k], ends[k], v) for k, v in bounds.items()})
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def holds(self, x: Array) -> bool:
+        """Whether these points, those of a batch together, are within the bounds of size `ENDLESS`."""
+        xp, ax = self.xp, times(self.A, x)
+        sides = ((self.lc, ax, self.uc), (self.lx, x, self.ux))
+        return all(
+            bool(xp.all((v >= low) | (low > -ENDLESS))) and bool(xp.all((v <= high) | (high < ENDLESS)))
+            for low, v, high in sides
+        )
+
     def without_cost(self) -> LinearProgram:
         """The same constraints with nothing to minimise: a point of it is feasible for this program."""
         return replace(self, c=0.0 * self.c)
@@ -222,7 +248,7 @@ class LinearProgram:
 
 
 def prepare(c: Any, A: Any, lc: Any, uc: Any, lx: Any, ux: Any) -> LinearProgram:
-    """Check the arguments of a solver; None is no bound, and neither is `ENDLESS` beside smaller ones."""
+    """Check the arguments of a solver; None is no bound."""
     given = {"c": c, "A": A, "lc": lc, "uc": uc, "lx": lx, "ux": ux}
     xp = arrays.array_namespace(**given)
     sparse = arrays.is_sparse(A)
@@ -249,20 +275,7 @@ def prepare(c: Any, A: Any, lc: Any, uc: Any, lx: Any, ux: Any) -> LinearProgram
     sizes = {name: v.shape[0] for name, v in {"c": c, **bounds}.items() if v.ndim == 2}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"the leading axes of a batch must have one length, got {sizes}")
-    return LinearProgram(xp, c, A, **_without_endless(xp, bounds))
-
-
-def _without_endless(xp: Namespace, bounds: dict[str, Array]) -> dict[str, Array]:
-    """The bounds, infinite where they are so large that others write infinity with them."""
-    sizes = {name: xp.where(xp.isfinite(v), xp.abs(v), 0.0) for name, v in bounds.items()}
-    if max(_largest(xp, v) for v in sizes.values()) < ENDLESS:
-        return bounds
-    if not any(bool(xp.any((v > 0.0) & (v < ENDLESS))) for v in sizes.values()):
-        return bounds  # a program in units in which all is as large
-    inf = float("inf")
-    return {
-        name: xp.where(sizes[name] < ENDLESS, v, xp.where(v > 0.0, inf, -inf)) for name, v in bounds.items()
-    }
+    return LinearProgram(xp, c, A, **bounds)
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -106,7 +106,7 @@ def solve_single(
     if small is not None and _is_in_doubt(
         lp, it.status, certificate, quality["residual"], extra, SLACK * tol
     ):
-        rest = _rest(limits, it.maxiter - it.nit)
+        rest = rest_of(limits, it.maxiter - it.nit)
         again = (x, y) if it.status is Status.CONVERGED else start
         result = solve_single(lp, again, tol, polish, rest, units)
         return replace(result, nit=result.nit + it.nit + extra, nrestart=result.nrestart + run.nrestart)
@@ -193,7 +193,7 @@ def _without_iterations(
     return result
 
 
-def _rest(limits: Limits, maxiter: int) -> Limits:
+def rest_of(limits: Limits, maxiter: int) -> Limits:
     """The same limits with fewer iterations: the same deadline, and watched."""
     rest = replace(limits, maxiter=max(maxiter, 0))
     object.__setattr__(rest, "deadline", limits.deadline)

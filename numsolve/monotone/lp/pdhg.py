@@ -23,6 +23,7 @@ shorter: costs far below others, which move nothing else, would take as many ite
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -30,12 +31,14 @@ import numpy as np
 from numsolve._core import arrays, checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
-from numsolve._core.result import PrecisionWarning, caller_level
+from numsolve._core.result import ConvergenceWarning, PrecisionWarning, Status, caller_level, deliver
+from numsolve._core.unheard import unheard
 from numsolve.monotone.result import LPResult
 
 from ._batched import solve_batch
+from ._compiled import MAXITER
 from ._program import LinearProgram, prepare
-from ._single import at_once, solve_single
+from ._single import at_once, rest_of, solve_single
 from .basic import highs
 
 if TYPE_CHECKING:
@@ -89,7 +92,8 @@ def solve_lp(
     A : array or sparse matrix of shape (m, n), optional
         The rows; none by default.
     lc, uc : float or array of shape (m,) or (B, m), optional
-        Bounds of the rows, equal for an equation, infinite or None for none.
+        Bounds of the rows, equal for an equation, infinite or None for none; a finite one is a bound, however
+        large.
     lx, ux : float or array of shape (n,) or (B, n), optional
         Bounds of the variables. None is no bound: for ``x >= 0`` give ``lx=0``.
     tol : float
@@ -180,6 +184,41 @@ def solve_lp(
         raise ValueError(
             "polish must not be 'basic' for a batch, and for arrays of other libraries than NumPy"
         )
+    relaxed = program.relaxed()
+    if relaxed is None:
+        return _solved(program, (x, y), tol, polish, limits, presolve)
+    with unheard(ConvergenceWarning):
+        first = _solved(relaxed, (x, y), tol, polish, limits, presolve)
+    if _holds_too(program, first):
+        deliver(first)
+        return first
+    limits = rest_of(limits, limits.steps(MAXITER) - int(np.max(first.nit)))
+    result = _solved(program, (x, y), tol, polish, limits, presolve)
+    return replace(result, nit=result.nit + first.nit)
+
+
+def _holds_too(program: LinearProgram, relaxed: LPResult) -> bool:
+    """Whether what came of the relaxed program is true of the whole one.
+
+    It is where there is no point, or the solution is within the bounds that were left out. A run that was cut
+    short may say so of either.
+    """
+    status = np.asarray(relaxed.status)
+    if np.any(status == Status.UNBOUNDED.value):
+        return False
+    return not np.any(relaxed.success) or program.holds(relaxed.x)
+
+
+def _solved(
+    program: LinearProgram,
+    start: Start,
+    tol: float,
+    polish: float | Literal["basic"] | None,
+    limits: Limits,
+    presolve: bool,
+) -> LPResult:
+    """Solve a checked program, whatever its shape."""
+    (x, y), single = start, program.batch is None and arrays.is_numpy(program.xp)
     units = program.units()
     lp = program.divided(units)
     with np.errstate(over="ignore", invalid="ignore"):  # a start beyond the range of floats is seen as such
