@@ -95,10 +95,17 @@ def step(t, s, a, f, g, c, polarised, v_in, order, until):
 
 
 @inner(inline="always")
+def fermi(s, k, mu, T):
+    """Electrons of state k at the chemical potential mu and the temperature T."""
+    return s.each[k].room / (1.0 + math.exp(min((s.each[k].energy - mu) / T, 700.0)))
+
+
+@inner(inline="always")
 def occupy(s, order):
     """Fermi and Dirac's occupations at the temperature; `run.mu`, found by halving, gives all electrons.
 
-    Not while a state is lost.
+    Between the last two mu, which may be neighbouring floats and yet far apart in units of a small
+    temperature, occupations are interpolated: their sum is exact. Not while a state is lost.
     """
     lowest, highest, T = np.inf, -np.inf, order.temperature
     for k in range(s.each.size):
@@ -107,16 +114,22 @@ def occupy(s, order):
     for _ in range(200 if s.run[0].worst < np.inf else 0):
         mu, electrons = 0.5 * (low + high), 0.0
         for k in range(s.each.size):
-            exponent = min((s.each[k].energy - mu) / T, 700.0)
-            s.each[k].occupation = s.each[k].room / (1.0 + math.exp(exponent))
-            electrons += s.each[k].occupation
-        s.run[0].mu = mu
+            electrons += fermi(s, k, mu, T)
         if electrons < order.electrons:
             low = mu
         else:
             high = mu
         if not low < 0.5 * (low + high) < high:
             break
+    if s.run[0].worst < np.inf:
+        below, above = 0.0, 0.0
+        for k in range(s.each.size):
+            below += fermi(s, k, low, T)
+            above += fermi(s, k, high, T)
+        share = (order.electrons - below) / (above - below) if above > below else 1.0
+        for k in range(s.each.size):
+            s.each[k].occupation = (1.0 - share) * fermi(s, k, low, T) + share * fermi(s, k, high, T)
+        s.run[0].mu = low + share * (high - low)
 
 
 @inner

@@ -58,7 +58,8 @@ class AtomResult(Result):
         The potential that the orbitals feel, and its parts.
     dE_dZ : float
         Derivative of the total energy by the nuclear charge, the electrons and the nucleus' radius kept:
-        minus int rho / r for a point.
+        minus int rho / r for a point. Of the scalar equation, whose density is not that of its energy, it is
+        not quite the derivative: in mercury off by a hundredth.
     error_estimate : float
         Of the total energy in hartree: what its change with elements of an order higher by four points to,
         and rounding. The wall at the end of the mesh is not in it.

@@ -88,3 +88,12 @@ def test_a_filled_atom_needs_empty_shells():
     with pytest.raises(ValueError, match="temperature must be a finite number at least 0"):
         AtomDFT("Fe", temperature=-1)
     assert np.isnan(AtomDFT(2).run().chemical_potential)
+
+
+@pytest.mark.parametrize("T", [1e-9, 1e-12, 1e-15])
+def test_electrons_are_kept_where_floats_are_far_apart_in_units_of_the_temperature(T):
+    shells = "1s2 2s2 2p4 3s0"
+    cold, zero = AtomDFT(8, configuration=shells, temperature=T).run(), AtomDFT(8, configuration=shells).run()
+    assert cold.success
+    assert sum(o.occupation for o in cold.orbitals) == pytest.approx(8, abs=1e-13)
+    assert cold.total_energy == pytest.approx(zero.total_energy, abs=1e-8)
