@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from contract import Conduct
 from scipy.sparse.linalg import aslinearoperator
+from scipy.spatial.distance import cdist
 
 from numsolve import (
     Status,
@@ -122,7 +123,7 @@ def programs() -> tuple[Any, ...]:
 
 @cache
 def rough_model() -> sketch.GLM:
-    A, b = sketch.problems.ill_conditioned(4000, 200, 1e8, rng=0)
+    A, b = sketch.problems.ill_conditioned(20_000, 400, 1e8, rng=0)
     return sketch.GLM(A, b > 0, l2=1e-14)
 
 
@@ -134,15 +135,15 @@ def on_sphere() -> Any:
 
 @cache
 def in_groups() -> Any:
-    X, Y = rng().random((2, 1500, 8))
-    weights = rng().random((2, 1500)) + 1e-3
-    return ((X[:, None] - Y**2) ** 2).sum(axis=2), *(weights / weights.sum(axis=1, keepdims=True))
+    X, Y = rng().random((2, 4000, 8))
+    weights = rng().random((2, 4000)) + 1e-3
+    return cdist(X, Y**2, "sqeuclidean"), *(weights / weights.sum(axis=1, keepdims=True))
 
 
 @cache
 def scattered() -> Any:
-    weights = rng().random((2, 2000)) + 1e-3
-    return rng().random((2000, 2000)), *(weights / weights.sum(axis=1, keepdims=True))
+    weights = rng().random((2, 4000)) + 1e-3
+    return rng().random((4000, 4000)), *(weights / weights.sum(axis=1, keepdims=True))
 
 
 @cache
