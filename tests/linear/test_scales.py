@@ -330,7 +330,8 @@ def test_converged_allows_for_more_roundings_in_a_row_than_one(solve, n, spread,
             hidden += 1
             r = solve(A, b, x0=x, rtol=0.0, atol=tolerance, maxiter=0)
             assert r.status is not Status.CONVERGED
-    assert hidden
+    if not hidden:
+        pytest.skip("sums of this processor do not hide so large an error")
 
 
 @pytest.mark.parametrize("solve", [linear.bicgstab, linear.gmres])
