@@ -201,9 +201,8 @@ class _Run:
             return False
         if self.size_of_gradient == 0.0:
             return True
-        if (
-            self.decrement > math.sqrt(max(self.tol, UNIT)) * self.worth
-        ):  # which, unlike the gradient, has no units of the columns
+        # The decrement, unlike the gradient, has no units of the columns.
+        if self.decrement > math.sqrt(max(self.tol, UNIT)) * self.worth:
             return False
         if self.model.family == "gaussian" or self.model.l2 > 0.0:
             return True

@@ -18,9 +18,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-os.environ["NUMSOLVE_QUIET"] = "1"
-time.perf_counter = time.process_time
+if __name__ == "__main__":  # and not where pytest looks for docstrings
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    os.environ["NUMSOLVE_QUIET"] = "1"
+    time.perf_counter = time.process_time
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 

@@ -310,7 +310,7 @@ def test_converged_is_said_only_where_rounding_errors_cannot_hide_the_truth(rtol
 @pytest.mark.parametrize(
     "solve", [linear.bicgstab, linear.sor, lambda A, b, **s: linear.cg(A.toarray(), b, **s)]
 )
-@pytest.mark.parametrize(("n", "spread", "roundings", "seeds"), [(30, 1.0, 1.02, 400), (2000, 0.0, 3.0, 8)])
+@pytest.mark.parametrize(("n", "spread", "roundings", "seeds"), [(30, 1.0, 1.02, 400), (2000, 0.0, 3.0, 24)])
 def test_converged_allows_for_more_roundings_in_a_row_than_one(solve, n, spread, roundings, seeds):
     """Random rows err by more than a rounding of their terms once in a hundred, sums of equals by many."""
     hidden = 0
@@ -330,8 +330,7 @@ def test_converged_allows_for_more_roundings_in_a_row_than_one(solve, n, spread,
             hidden += 1
             r = solve(A, b, x0=x, rtol=0.0, atol=tolerance, maxiter=0)
             assert r.status is not Status.CONVERGED
-    if not hidden:
-        pytest.skip("sums of this processor do not hide so large an error")
+    assert hidden
 
 
 @pytest.mark.parametrize("solve", [linear.bicgstab, linear.gmres])
