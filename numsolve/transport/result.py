@@ -235,15 +235,12 @@ class TransportResult(Result):
         p, q = potential_derivatives(xp, potentials, (n, m), dtype, gauge=gauge)
         rates = 1 + self.reg / self.reg_m[0], 1 + self.reg / self.reg_m[1]
         P64 = xp.astype(P, dtype)
+        sums = xp.sum(P64, axis=1), xp.sum(P64, axis=0)
         if not gauge:
-            self._check_empty(xp, P64, p, q)
+            self._check_empty(xp, sums, p, q)
         u, v, dM = pull_back(P64, self.reg, Q, p, q, rates)
         if max(rates) > 1:
-            sums = xp.sum(P64, axis=1), xp.sum(P64, axis=0)
-            u, v = (
-                rate * self._share(xp, side, r) * xp.where(r > 0, x, xp.zeros_like(x))
-                for side, (rate, r, x) in enumerate(zip(rates, sums, (u, v), strict=True))
-            )
+            u, v = self._in_weights(xp, rates, sums, (u, v))
         return Gradient(*(xp.astype(x, P.dtype) for x in (u, v, dM)))
 
     def _refuse_exact(self) -> None:
@@ -252,10 +249,20 @@ class TransportResult(Result):
             "gradient() has the derivative of the value"
         )
 
-    def _check_empty(self, xp: Namespace, P: Array, p: Array, q: Array) -> None:
+    def _in_weights(
+        self, xp: Namespace, rates: tuple[float, float], sums: tuple[Array, Array], uv: tuple[Array, Array]
+    ) -> tuple[Array, Array]:
+        """The derivatives of an unbalanced problem in its weights, from the u and v of `_adjoint`."""
+        a, b = (
+            rate * self._share(xp, side, r) * xp.where(r > 0, x, xp.zeros_like(x))
+            for side, (rate, r, x) in enumerate(zip(rates, sums, uv, strict=True))
+        )
+        return a, b
+
+    def _check_empty(self, xp: Namespace, sums: tuple[Array, Array], p: Array, q: Array) -> None:
         """Refuse a loss of potentials whose rows or columns the plan does not tell from empty ones."""
         for side, loss in enumerate((p, q)):
-            empty = (xp.sum(P, axis=1 - side) == 0) & xp.isfinite(self.x[side])
+            empty = (sums[side] == 0) & xp.isfinite(self.x[side])
             if bool(xp.any(empty & (loss != 0))):
                 raise np.linalg.LinAlgError(
                     f"potentials[{side}] has derivatives where the mass of the plan is below the smallest "

@@ -91,10 +91,14 @@ class SampleResult(TransportResult):
         ones = [plan.pairs.xp.ones_like(p)[:, None] for p in (plan.f, plan.g)]
         (f, g), (X_a, X_b) = self.potentials, self._in_points(*ones)
         if min(self.reg_m) < math.inf:
-            xp = plan.pairs.xp
-            sums = self.plan @ xp.ones_like(g), self.plan.T @ xp.ones_like(f)
-            f, g = self._slopes_in_weights(xp, sums)
+            f, g = self._slopes_in_weights(plan.pairs.xp, self._sums())
         return SampleGradient(f, g, X_a, X_b)
+
+    def _sums(self) -> tuple[Array, Array]:
+        """Sums of the plan's rows and columns."""
+        operator, (f, g) = self._existing_operator(), self.potentials
+        xp = operator._plan.pairs.xp
+        return operator @ xp.ones_like(g), operator.T @ xp.ones_like(f)
 
     def _differentiable_plan(self) -> CloudPlan:
         operator = self._existing_operator()
@@ -131,22 +135,21 @@ class SampleResult(TransportResult):
             Factors (U, V) of the derivative of the loss with respect to the plan, ``U V'``, of shapes (n, k)
             and (m, k), or (n,) and (m,); zero by default.
         potentials : tuple of array, optional
-            Derivatives of the loss with respect to f (n,) and g (m,). Their sums are equal: a loss must not
-            depend on the constant that f and g may exchange.
+            Derivatives of the loss with respect to f (n,) and g (m,). Balanced, their sums are equal: a loss
+            must not depend on the constant that f and g may exchange.
 
         Returns
         -------
         SampleGradient
-            ``(a, b, X_a, X_b)``, the derivatives of the loss; those in a and b are nan at weights of zero,
-            and hold for changes of equal sums. They are nan throughout if the plan falls into parts that
-            exchange no mass to working precision, as in `TransportResult.vjp`. Where V is itself made from
-            the data, as for ``plan @ X_b``, the direct share ``plan.T @ G`` comes on top.
+            ``(a, b, X_a, X_b)``, the derivatives of the loss; those in a and b are nan at weights of zero.
+            Balanced, they hold for changes of equal sums, and are nan throughout if the plan falls into
+            parts that exchange no mass to working precision, as in `TransportResult.vjp`. Where V is itself
+            made from the data, as for ``plan @ X_b``, the direct share ``plan.T @ G`` comes on top.
 
         Raises
         ------
         ValueError
-            If there is no plan, or if the problem is unbalanced, or if a shape does not fit, or if the two
-            sums differ.
+            If there is no plan, or if a shape does not fit, or if the two sums differ.
         TypeError
             If dP is not a pair, or if the metric is a function: its derivative is not known.
         numpy.linalg.LinAlgError
@@ -171,26 +174,28 @@ class SampleResult(TransportResult):
         >>> gradient.shape
         (50, 2)
         """
-        if min(self.reg_m) < math.inf:
-            raise ValueError(
-                "the plan of unbalanced clouds has no vjp: numsolve.transport.solve(M, unbalanced=...) has "
-                "one, for the matrix of their costs"
-            )
         operator = self._differentiable_plan()
         plan = operator._plan
         xp, dtype = plan.pairs.xp, plan.f.dtype
         n, m = operator.shape
         U, V = _factors(xp, dP, (n, m), dtype)
-        p, q = potential_derivatives(xp, potentials, (n, m), dtype, gauge=True)
+        gauge = min(self.reg_m) == math.inf
+        p, q = potential_derivatives(xp, potentials, (n, m), dtype, gauge=gauge)
+        rates = 1 + self.reg / self.reg_m[0], 1 + self.reg / self.reg_m[1]
+        if not gauge:
+            self._check_empty(xp, self._sums(), p, q)
         U, p = (xp.take(x, operator._rows, axis=0) for x in (U, p))
         V, q = (xp.take(x, operator._columns, axis=0) for x in (V, q))
         eps = self.reg / operator._mass
-        u, v, du, dv = pull_back(plan, U, V, eps * p, eps * q)
+        u, v, du, dv = pull_back(plan, (U, V), (eps * p, eps * q), rates)
         A = xp.stack([u, xp.ones_like(u), *(-U[:, k] for k in range(U.shape[1]))], axis=1) / self.reg
         B = xp.stack([xp.ones_like(v), v, *(V[:, k] for k in range(V.shape[1]))], axis=1)
         nan = float("nan")
-        a = xp.astype(scatter(xp, du, operator._rows, n, nan), operator.dtype)
-        b = xp.astype(scatter(xp, dv, operator._columns, m, nan), operator.dtype)
+        da = scatter(xp, du, operator._rows, n, nan)
+        db = scatter(xp, dv, operator._columns, m, nan)
+        if max(rates) > 1:
+            da, db = self._in_weights(xp, rates, self._sums(), (da, db))
+        a, b = (xp.astype(x, operator.dtype) for x in (da, db))
         X_a, X_b = self._in_points(A, B)
         return SampleGradient(a, b, X_a, X_b)
 
