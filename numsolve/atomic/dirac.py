@@ -103,6 +103,11 @@ def solve_radial_dirac(
     PrecisionWarning
         If the mesh does not resolve the potential: the error estimate of an energy is large.
 
+    References
+    ----------
+    O. Čertík, J. E. Pask, I. Fernando, R. Goswami, N. Sukumar, L. A. Collins, G. Manzini, J. Vackář,
+    "High-order finite element method for atomic structure calculations", Comput. Phys. Commun. 297, 2024.
+
     Examples
     --------
     >>> from numsolve.atomic import hydrogenic_energy, solve_radial_dirac

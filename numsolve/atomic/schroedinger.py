@@ -96,6 +96,11 @@ def solve_radial_schroedinger(
     PrecisionWarning
         If the mesh does not resolve the potential: the error estimate of an energy is large.
 
+    References
+    ----------
+    O. Čertík, J. E. Pask, I. Fernando, R. Goswami, N. Sukumar, L. A. Collins, G. Manzini, J. Vackář,
+    "High-order finite element method for atomic structure calculations", Comput. Phys. Commun. 297, 2024.
+
     Examples
     --------
     >>> from numsolve.atomic import solve_radial_schroedinger

@@ -133,6 +133,11 @@ def bsvrb(
     ConvergenceWarning
         If the tolerance was not reached, which is usual with samples. Too long steps end with DIVERGED.
 
+    References
+    ----------
+    Q. Hu, Z. Qiu, Z. Guo, L. Zhang, T. Yang, "Blockwise stochastic variance-reduced methods with parallel
+    speedup for multi-block bilevel optimization", ICML 2023.
+
     Examples
     --------
     >>> import numpy as np

@@ -122,6 +122,12 @@ def hypergradient(
         If the tolerance was not reached, as where rounding does not allow it, or the lower problem is not
         strongly convex (BREAKDOWN).
 
+    References
+    ----------
+    F. Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016.
+    J. Kwon, D. Kwon, S. Wright, R. Nowak, "On penalty methods for nonconvex bilevel optimization and
+    first-order stochastic approximation", ICLR 2024.
+
     Examples
     --------
     >>> import numpy as np

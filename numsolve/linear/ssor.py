@@ -53,6 +53,10 @@ def ssor(
     numsolve.linear.ssor_cg : The same sweeps as a preconditioner, with far fewer steps.
     numsolve.linear.SSOR : The preconditioner as an operator.
 
+    References
+    ----------
+    V. Conrad, Y. Wallach, "Alternating methods for sets of linear equations", Numer. Math. 32, 1979.
+
     Examples
     --------
     >>> import numpy as np

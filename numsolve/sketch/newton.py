@@ -102,6 +102,12 @@ def newton_sketch(
         If the tolerance was not reached. Where there is no minimum, as for classes without `l2` that are told
         apart, in all rows or in those of one column, the status is UNBOUNDED.
 
+    References
+    ----------
+    M. Pilanci, M. J. Wainwright, "Newton sketch: a near linear-time optimization algorithm with
+    linear-quadratic convergence", SIAM J. Optim. 27, 2017.
+    J. Lacotte, Y. Wang, M. Pilanci, "Adaptive Newton sketch", ICML 2021.
+
     Examples
     --------
     >>> import numpy as np

@@ -65,6 +65,12 @@ def make_sketch(kind: Kind, s: int, n: int, *, nnz: int | None = None, rng: Rand
     ValueError
         If the kind is unknown or a size is out of range.
 
+    References
+    ----------
+    N. Halko, P.-G. Martinsson, J. Tropp, "Finding structure with randomness", SIAM Review 53, 2011.
+    M. B. Cohen, "Nearly tight oblivious subspace embeddings by trace inequalities", SODA 2016.
+    K. Clarkson, D. Woodruff, "Low-rank approximation and regression in input sparsity time", STOC 2013.
+
     Examples
     --------
     >>> import numpy as np

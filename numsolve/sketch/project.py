@@ -90,6 +90,13 @@ def sketch_project(
     ConvergenceWarning
         If the tolerance was not reached: the system may be inconsistent, or too ill conditioned.
 
+    References
+    ----------
+    R. M. Gower, P. Richtárik, "Randomized iterative methods for linear systems", SIAM J. Matrix Anal. Appl.
+    36, 2015.
+    T. Strohmer, R. Vershynin, "A randomized Kaczmarz algorithm with exponential convergence", J. Fourier
+    Anal. Appl. 15, 2009.
+
     Examples
     --------
     >>> import numpy as np

@@ -133,10 +133,9 @@ def vmf_log_prob(x: ArrayLike, mu: ArrayLike, kappa: ArrayLike) -> Array:
         If a row is longer or shorter than 1 by 1e-6, or a concentration is negative. Values that JAX traces
         are not looked at. Accepted rows are divided by their length.
 
-
     Examples
     --------
-    The mixture model in the gallery compares each point with each of K components:
+    Each of two points under each of three distributions:
 
     >>> import numpy as np
     >>> from numsolve.special import vmf_log_prob
@@ -235,6 +234,13 @@ def vmf_fit(
     -----
     Maximum likelihood overestimates kappa where there are few data: even of uniform ones R is about n^(-1/2).
 
+    References
+    ----------
+    A. Banerjee, I. S. Dhillon, J. Ghosh, S. Sra, "Clustering on the unit hypersphere using von Mises-Fisher
+    distributions", Journal of Machine Learning Research 6, 2005.
+    S. Sra, "A short note on parameter approximation for von Mises-Fisher distributions", Computational
+    Statistics 27, 2012.
+
     Examples
     --------
     >>> from numsolve.special import vmf_fit
@@ -312,7 +318,7 @@ def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState =
         The concentration, at least 0.
     size : int
         How many.
-    rng : int or numpy.random.Generator, optional
+    rng : None, int or Generator
         The source of random numbers.
 
     Returns
@@ -321,8 +327,12 @@ def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState =
 
     Notes
     -----
-    Differs from the paper in that 1 - w is computed as
-    such, so that concentrations up to 1e15 keep their digits.
+    It differs from the paper in that 1 - w is computed as such, so that concentrations up to 1e15 keep their
+    digits.
+
+    References
+    ----------
+    A. T. A. Wood, "Simulation of the von Mises Fisher distribution", Communications in Statistics 23, 1994.
 
     Examples
     --------

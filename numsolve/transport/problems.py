@@ -35,7 +35,7 @@ def random_assignment(n: int = 500, *, rng: RandomState = None) -> tuple[Floats,
     ----------
     n : int
         Number of rows and of columns.
-    rng : None, int or numpy.random.Generator
+    rng : None, int or Generator
         Source of the costs. ``rng=0`` with n = 500 is the first problem of the benchmarks.
 
     Returns
@@ -131,7 +131,7 @@ def clouds(n: int = 1000, d: int = 2, *, rng: RandomState = None) -> tuple[Float
         Points in each cloud.
     d : int
         Dimension.
-    rng : None, int or numpy.random.Generator
+    rng : None, int or Generator
         Source of the points.
 
     Returns

@@ -97,6 +97,10 @@ def solve_game(
     ConvergenceWarning
         If the tolerance was not reached; the result is the best iterate.
 
+    References
+    ----------
+    H. Lu, J. Yang, "Restarted Halpern PDHG for linear programming", arXiv 2407.16144, 2024.
+
     Examples
     --------
     Rock, paper, scissors, where winning with the rock counts twice:
