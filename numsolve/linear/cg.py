@@ -90,6 +90,7 @@ def cg(
         If a shape is wrong, an entry is not finite, a setting is out of range, or the check fails.
     TypeError
         If an array is not numeric, or the arrays come from different libraries.
+
     Warns
     -----
     ConvergenceWarning
