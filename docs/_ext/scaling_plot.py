@@ -16,6 +16,7 @@ TASK = "a task: to solve, to hand out"
 MANY = 10_000
 ALT = "How many times faster than one process, over the number of workers, by the model"
 
+
 def drawn(rows: list[dict]) -> str:
     """Speed-up over the number of workers as SVG: a panel for each work, a line for each executor."""
     rows = [row for row in rows if row["metric"] == TASK]

@@ -120,7 +120,7 @@ class AtomDFT:
     ----------
     O. Čertík, J. E. Pask, I. Fernando, R. Goswami, N. Sukumar, L. A. Collins, G. Manzini, J. Vackář,
     "High-order finite element method for atomic structure calculations", Comput. Phys. Commun. 297, 2024.
-    S. H. Vosko, L. Wilk, M. Nusair, Can. J. Phys. 58, 1980; A. H. MacDonald, S. H. Vosko, J. Phys. C 12, 1979.
+    S. H. Vosko, L. Wilk, M. Nusair, Can. J. Phys. 58, 1980; A. MacDonald, S. Vosko, J. Phys. C 12, 1979.
     J. P. Perdew, K. Burke, M. Ernzerhof, "Generalized gradient approximation made simple", Phys. Rev. Lett.
     77, 1996; J. P. Perdew et al., Phys. Rev. Lett. 100, 2008.
     D. D. Koelling, B. N. Harmon, J. Phys. C 10, 1977.

@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
 from . import _radial, squared
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .result import RadialResult
 
 
+@answers()
 def solve_radial_dirac(
     V: Potential,
     kappa: int = -1,

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
 from . import _radial
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .result import RadialResult
 
 
+@answers()
 def solve_radial_schroedinger(
     V: Potential,
     l: int = 0,  # noqa: E741

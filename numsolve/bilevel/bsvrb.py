@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
@@ -50,6 +51,7 @@ TABLE = 10**8
 GROWN = 1e3
 
 
+@answers()
 def bsvrb(
     oracle: BlockOracle,
     theta0: ArrayLike,

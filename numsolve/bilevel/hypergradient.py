@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
@@ -46,6 +47,7 @@ INNER = 1e-8
 SHARE = 1e-3
 
 
+@answers()
 def hypergradient(
     problem: BilevelProblem,
     theta: ArrayLike,

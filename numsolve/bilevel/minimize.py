@@ -43,7 +43,7 @@ NEEDS = {
 }
 
 
-@answers(max_iter="maxiter", rtol="tol", atol="tol", options="settings are keywords here", seed="rng")
+@answers(rtol="tol", atol="tol", options="settings are keywords here")
 def minimize_bilevel(
     problem: BilevelProblem,
     theta0: ArrayLike,

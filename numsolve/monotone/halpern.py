@@ -54,7 +54,7 @@ ANCHORED = ("halpern", "eag")
 MAXITER = 10_000
 
 
-@answers(rtol="tol", atol="tol", max_iter="maxiter", M="it is called operator here")
+@answers(rtol="tol", atol="tol", M="it is called operator here")
 def halpern(
     operator: Callable[[Any], Any],
     x0: ArrayLike,

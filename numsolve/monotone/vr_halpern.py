@@ -39,7 +39,7 @@ MAXITER = 2**62
 HALF = 0.5
 
 
-@answers(rtol="tol", atol="tol", max_iter="maxiter")
+@answers(rtol="tol", atol="tol")
 def vr_halpern(
     problem: FiniteSum | AffineFiniteSum | BilinearGame,
     x0: ArrayLike,

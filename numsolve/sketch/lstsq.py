@@ -58,8 +58,6 @@ FOREIGN = {
     "btol": "tol",
     "atol": "tol",
     "iter_lim": "maxiter",
-    "random_state": "rng",
-    "seed": "rng",
     "overwrite_a": "A and b are never written into",
     "overwrite_b": "A and b are never written into",
 }

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
@@ -38,6 +39,7 @@ KEPT = 2000
 DRAWN = 1024
 
 
+@answers()
 def sketch_project(
     A: Matrix,
     b: ArrayLike,

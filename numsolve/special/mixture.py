@@ -99,7 +99,7 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
     result_: Result
     n_features_in_: int
 
-    @answers(n_clusters="n_components", random_state="rng", max_iter="maxiter")
+    @answers(n_clusters="n_components")
     def __init__(
         self,
         n_components: int = 1,

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Result, Status
@@ -188,6 +189,7 @@ def vmf_entropy(d: int, kappa: ArrayLike) -> Array:
     return entropy[()] if arrays.is_numpy(xp) else entropy
 
 
+@answers()
 def vmf_fit(
     X: ArrayLike | None = None,
     *,

@@ -45,7 +45,7 @@ MAXITER = 100_000
 COLUMNS = ("gap", "weight")
 
 
-@answers(rtol="tol", atol="tol", max_iter="maxiter")
+@answers(rtol="tol", atol="tol")
 def solve_game(
     A: Matrix,
     *,

@@ -60,7 +60,6 @@ FLOAT32_TOL = 1e-4
     options="give solve_lp tol=..., maxiter=... and the like",
     rtol="tol",
     atol="tol",
-    max_iter="maxiter",
 )
 def solve_lp(
     c: ArrayLike,
