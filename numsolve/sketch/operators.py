@@ -23,6 +23,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 
 from . import _generic
 
@@ -39,6 +40,7 @@ BLOCK = 4096
 KEPT = 2**23
 
 
+@answers()
 def make_sketch(kind: Kind, s: int, n: int, *, nnz: int | None = None, rng: RandomState = None) -> Sketch:
     """Draw a sketch: a linear operator of shape (s, n) that maps n rows to s.
 

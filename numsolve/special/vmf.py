@@ -309,6 +309,7 @@ def _equation(d: int, kappa: float, R: float, gap: float) -> tuple[float, float]
     return miss, 0.5 * (d - 1) / kappa / kappa  # the leading term, where the difference loses its digits
 
 
+@answers()
 def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState = None) -> Array:
     """Draw unit vectors, by Wood's rejection method.
 
