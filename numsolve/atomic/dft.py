@@ -113,8 +113,8 @@ class AtomDFT:
         Convergence: the largest change of an orbital energy, and ``sqrt(int rho (V_out - V_in)^2)``, in
         hartree. The total energy is much more accurate than that.
     error_estimate : bool
-        Whether results estimate the error of the total energy, by elements of a higher order. It takes about
-        half of the time on a new mesh; without it `error_estimate` of the result is nan.
+        Whether results estimate the error of the total energy, by elements of a higher order. It takes much
+        of the time on a new mesh; without it `error_estimate` of the result is nan.
 
     References
     ----------

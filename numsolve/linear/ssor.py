@@ -30,8 +30,8 @@ def ssor(
 ) -> LinearResult:
     """Solve a linear system by symmetric successive over-relaxation.
 
-    A step costs about 1.2 steps of `sor`. It depends less on omega, and is seldom faster at the best one:
-    its use is as a preconditioner, in `ssor_cg`.
+    A step costs little more than one of `sor`. It depends less on omega, and is seldom faster at the best
+    one: its use is as a preconditioner, in `ssor_cg`.
 
     Parameters
     ----------
