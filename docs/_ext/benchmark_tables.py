@@ -7,7 +7,8 @@ that no page keeps a figure of its own that grows old:
     {measured}`linear; ten stiff heat steps, 400 x 400; dstn`
 
 reads "31 ms, numsolve 490 ms". With ``theirs`` or ``ours`` in place of ``measured`` only one of the two is
-said, with ``ratio`` what the peer takes over what we take, "0.063". The fields are the file, the case, what
+said, with ``ratio`` what the peer takes over what we take, "0.063", and with ``more`` how many per cent the
+peer takes beyond ours, "+72 %". The fields are the file, the case, what
 the peer's name (without its version) ends with, or what it begins with before "...", and, where the case was
 measured in several ways, what the metric begins with.
 

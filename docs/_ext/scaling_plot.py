@@ -14,6 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 TASK = "a task: to solve, to hand out"
 #: Tasks of the work whose speed-up is drawn.
 MANY = 10_000
+ALT = "How many times faster than one process, over the number of workers, by the model"
 
 
 def drawn(rows: list[dict]) -> str:
@@ -39,7 +40,9 @@ def drawn(rows: list[dict]) -> str:
     figure.savefig(out, format="svg", metadata={"Date": None})
     svg = out.getvalue()
     return svg[svg.index("<svg") :].replace(
-        "<svg ", '<svg style="max-width: 100%; height: auto" role="img" ', 1
+        "<svg ",
+        f'<svg style="max-width: 100%; height: auto" role="img" aria-label="{ALT}" ',
+        1,
     )
 
 

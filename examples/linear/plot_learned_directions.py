@@ -66,10 +66,10 @@ for ax, (name, direction) in zip(axes, pictures.items(), strict=True):
     ax.set_xlabel(f"cosine with the error {abs(cosine):.2f}", fontsize=8)
 
 # %%
-# The residuals over the iterations. Few iterations are not little time: one evaluation of the DCDM network
-# takes as long as some 200 steps of plain conjugate gradients on a processor, and one of the NPSD network as
-# long as some 50. The multigrid cycle takes the time of a few steps, and is what
-# :func:`numsolve.linear.solve_poisson` uses.
+# The residuals over the iterations. Few iterations are not little time: on a processor one evaluation of a
+# network takes as long as many steps of plain conjugate gradients (:doc:`the guide </guide/poisson>` has the
+# times). The multigrid cycle takes the time of a few steps, and is what :func:`numsolve.linear.solve_poisson`
+# uses.
 
 fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 for name, result in results.items():

@@ -337,5 +337,5 @@ def _kind_of(value: Any) -> str:
 
 
 def _in_short(value: Any) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) < 60 else text[:57] + "..."

@@ -75,7 +75,7 @@ def map_tasks(
         The arguments.
     executor : concurrent.futures.Executor, optional
         None runs the tasks one after the other in this thread.
-    rng : None, int or numpy.random.Generator
+    rng : None, int or Generator
         The seed of all generators.
     seeded : bool
         Whether the function takes `rng`.

@@ -67,8 +67,8 @@ class AtomDFT:
     Z : float or str
         Nuclear charge, positive; it need not be an integer. Or the element, as "Fe".
     n_electrons : float, optional
-        Number of electrons, to check the configuration with; for the ground-state configuration, whose: with
-        ``n_electrons=10``, that of neon. `Z` by default, or what `configuration` says.
+        Number of electrons, which selects the ground-state configuration (10 gives that of neon), or checks
+        the one that is given. `Z` by default, or what `configuration` says.
     configuration : str or list, optional
         As "[Ar] 3d5 4s1" or "1s2 2s0.5", or a list of (n, l, occupation) or (n, l, up, down); by default the
         ground state.
@@ -113,8 +113,17 @@ class AtomDFT:
         Convergence: the largest change of an orbital energy, and ``sqrt(int rho (V_out - V_in)^2)``, in
         hartree. The total energy is much more accurate than that.
     error_estimate : bool
-        Whether results estimate the error of the total energy, by elements of a higher order. It takes about
-        half of the time on a new mesh; without it `error_estimate` of the result is nan.
+        Whether results estimate the error of the total energy, by elements of a higher order. It takes much
+        of the time on a new mesh; without it `error_estimate` of the result is nan.
+
+    References
+    ----------
+    O. Čertík, J. E. Pask, I. Fernando, R. Goswami, N. Sukumar, L. A. Collins, G. Manzini, J. Vackář,
+    "High-order finite element method for atomic structure calculations", Comput. Phys. Commun. 297, 2024.
+    S. H. Vosko, L. Wilk, M. Nusair, Can. J. Phys. 58, 1980; A. MacDonald, S. Vosko, J. Phys. C 12, 1979.
+    J. P. Perdew, K. Burke, M. Ernzerhof, "Generalized gradient approximation made simple", Phys. Rev. Lett.
+    77, 1996; J. P. Perdew et al., Phys. Rev. Lett. 100, 2008.
+    D. D. Koelling, B. N. Harmon, J. Phys. C 10, 1977.
 
     Examples
     --------

@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
 from . import _radial, squared
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .result import RadialResult
 
 
+@answers()
 def solve_radial_dirac(
     V: Potential,
     kappa: int = -1,
@@ -102,6 +104,11 @@ def solve_radial_dirac(
         If a state lies above V(r_max): the wall there decides its energy.
     PrecisionWarning
         If the mesh does not resolve the potential: the error estimate of an energy is large.
+
+    References
+    ----------
+    O. Čertík, J. E. Pask, I. Fernando, R. Goswami, N. Sukumar, L. A. Collins, G. Manzini, J. Vackář,
+    "High-order finite element method for atomic structure calculations", Comput. Phys. Commun. 297, 2024.
 
     Examples
     --------

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
 from . import _radial
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .result import RadialResult
 
 
+@answers()
 def solve_radial_schroedinger(
     V: Potential,
     l: int = 0,  # noqa: E741
@@ -95,6 +97,11 @@ def solve_radial_schroedinger(
         If a state lies above V(r_max): the wall there decides its energy.
     PrecisionWarning
         If the mesh does not resolve the potential: the error estimate of an energy is large.
+
+    References
+    ----------
+    O. Čertík, J. E. Pask, I. Fernando, R. Goswami, N. Sukumar, L. A. Collins, G. Manzini, J. Vackář,
+    "High-order finite element method for atomic structure calculations", Comput. Phys. Commun. 297, 2024.
 
     Examples
     --------

@@ -72,6 +72,12 @@ def vwn_lda(n: ArrayLike, relativistic: bool = False, *, c: float = C_1986) -> t
     --------
     vwn_lsda : The spin-polarised gas.
 
+    References
+    ----------
+    S. H. Vosko, L. Wilk, M. Nusair, "Accurate spin-dependent electron liquid correlation energies for local
+    spin density calculations", Can. J. Phys. 58, 1980.
+    A. H. MacDonald, S. H. Vosko, "A relativistic density functional formalism", J. Phys. C 12, 1979.
+
     Examples
     --------
     >>> from numsolve.atomic import vwn_lda
@@ -109,6 +115,11 @@ def vwn_lsda(n_up: ArrayLike, n_down: ArrayLike) -> tuple[Array, Array, Array]:
     ------
     ValueError
         As `vwn_lda`.
+
+    References
+    ----------
+    S. H. Vosko, L. Wilk, M. Nusair, "Accurate spin-dependent electron liquid correlation energies for local
+    spin density calculations", Can. J. Phys. 58, 1980.
 
     Examples
     --------

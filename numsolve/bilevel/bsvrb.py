@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
@@ -50,6 +51,7 @@ TABLE = 10**8
 GROWN = 1e3
 
 
+@answers()
 def bsvrb(
     oracle: BlockOracle,
     theta0: ArrayLike,
@@ -132,6 +134,11 @@ def bsvrb(
     -----
     ConvergenceWarning
         If the tolerance was not reached, which is usual with samples. Too long steps end with DIVERGED.
+
+    References
+    ----------
+    Q. Hu, Z. Qiu, Z. Guo, L. Zhang, T. Yang, "Blockwise stochastic variance-reduced methods with parallel
+    speedup for multi-block bilevel optimization", ICML 2023.
 
     Examples
     --------

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
@@ -46,6 +47,7 @@ INNER = 1e-8
 SHARE = 1e-3
 
 
+@answers()
 def hypergradient(
     problem: BilevelProblem,
     theta: ArrayLike,
@@ -121,6 +123,12 @@ def hypergradient(
     ConvergenceWarning
         If the tolerance was not reached, as where rounding does not allow it, or the lower problem is not
         strongly convex (BREAKDOWN).
+
+    References
+    ----------
+    F. Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016.
+    J. Kwon, D. Kwon, S. Wright, R. Nowak, "On penalty methods for nonconvex bilevel optimization and
+    first-order stochastic approximation", ICLR 2024.
 
     Examples
     --------

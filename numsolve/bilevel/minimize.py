@@ -43,7 +43,7 @@ NEEDS = {
 }
 
 
-@answers(max_iter="maxiter", rtol="tol", atol="tol", options="settings are keywords here", seed="rng")
+@answers(rtol="tol", atol="tol", options="settings are keywords here")
 def minimize_bilevel(
     problem: BilevelProblem,
     theta0: ArrayLike,
@@ -145,6 +145,18 @@ def minimize_bilevel(
     --------
     numsolve.bilevel.hypergradient : The derivative alone, for an optimiser of your own.
     numsolve.bilevel.bsvrb : Many lower problems, sampled.
+
+    References
+    ----------
+    "maid": M. Salehi, S. Mukherjee, L. Roberts, M. Ehrhardt, "An adaptively inexact first-order method for
+    bilevel optimization with application to hyperparameter learning", arXiv 2308.10098.
+    "hoag": F. Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016.
+    "soba": M. Dagréou, P. Ablin, S. Vaiter, T. Moreau, "A framework for bilevel optimization that enables
+    stochastic and global variance reduction algorithms", NeurIPS 2022.
+    "penalty": J. Kwon, D. Kwon, S. Wright, R. Nowak, "On penalty methods for nonconvex bilevel optimization
+    and first-order stochastic approximation", ICLR 2024.
+    "lvhba": W. Yao, C. Yu, S. Zeng, J. Zhang, "Constrained bi-level optimization: proximal Lagrangian value
+    function approach and Hessian-free algorithm", ICLR 2024.
 
     Examples
     --------

@@ -167,6 +167,11 @@ def solve_riesz_disc(
     --------
     numsolve.fractional.solve_riesz_2d : Rectangles, with other operators.
 
+    References
+    ----------
+    B. Dyda, A. Kuznetsov, M. Kwasnicki, "Fractional Laplace operator and Meijer G-function", Constr. Approx.
+    45, 2017.
+
     Examples
     --------
     >>> import numpy as np

@@ -118,6 +118,7 @@ def solve_riesz_eig(
 
     The oscillator of relativistic speed, whose eigenvalues on the line belong to zeros of Airy functions:
 
+    >>> import numpy as np
     >>> solve_riesz_eig(1.0, k=3, interval=(-10, 10), potential=np.square).x.round(3)
     array([1.019, 2.338, 3.248])
     """

@@ -216,6 +216,11 @@ def exit_time_moments(
     --------
     numsolve.fractional.problems.getoor : The mean in closed form.
 
+    References
+    ----------
+    R. K. Getoor, "First passage times for symmetric stable processes in space", Trans. Amer. Math. Soc. 101,
+    1961.
+
     Examples
     --------
     >>> from numsolve.fractional import exit_time_moments

@@ -160,6 +160,11 @@ def solve_riesz_2d(
     ConvergenceWarning
         If the tolerance was not reached; the result is the best iterate.
 
+    References
+    ----------
+    R. E. Lynch, J. R. Rice, D. H. Thomas, "Direct solution of partial difference equations by tensor product
+    methods", Numer. Math. 6, 1964.
+
     Examples
     --------
     >>> from numsolve.fractional import solve_riesz_2d

@@ -105,7 +105,7 @@ def classes(
     ----------
     m, p, k : int
         Points, features, classes.
-    rng : int or `numpy.random.Generator`, optional
+    rng : None, int or Generator
         Randomness.
 
     Returns

@@ -98,6 +98,10 @@ def root_vjp(
     PrecisionWarning
         If F turns out not to be analytic; central differences are used then.
 
+    References
+    ----------
+    M. Blondel et al., "Efficient and modular implicit differentiation", NeurIPS 2022.
+
     Examples
     --------
     A linear system, without JAX: the derivative of ``x.sum()`` with respect to the matrix and to the
@@ -287,6 +291,10 @@ def solution_jacobian(
         If a shape does not fit, or F is needed but was not given.
     FloatingPointError
         If F is not finite at the solution.
+
+    References
+    ----------
+    M. Blondel et al., "Efficient and modular implicit differentiation", NeurIPS 2022.
 
     Examples
     --------

@@ -233,6 +233,10 @@ def differentiable(
     --------
     numsolve.implicit.custom_root : The same as a decorator, with all settings explained.
 
+    References
+    ----------
+    M. Blondel et al., "Efficient and modular implicit differentiation", NeurIPS 2022.
+
     Examples
     --------
     >>> import jax, jax.numpy as jnp, scipy.optimize

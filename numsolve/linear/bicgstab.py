@@ -99,6 +99,11 @@ def bicgstab(
     numsolve.linear.gmres : Residuals that never rise, for more memory.
     numsolve.linear.ILU : The usual preconditioner.
 
+    References
+    ----------
+    H. A. van der Vorst, "Bi-CGSTAB: a fast and smoothly converging variant of Bi-CG for the solution of
+    nonsymmetric linear systems", SIAM J. Sci. Stat. Comput. 13, 1992.
+
     Examples
     --------
     >>> import numpy as np

@@ -88,6 +88,8 @@ def cg(
     ------
     ValueError
         If a shape is wrong, an entry is not finite, a setting is out of range, or the check fails.
+    TypeError
+        If an array is not numeric, or the arrays come from different libraries.
 
     Warns
     -----
@@ -98,6 +100,11 @@ def cg(
     See Also
     --------
     numsolve.linear.ssor_cg : With the SSOR preconditioner, at the same cost a step.
+
+    References
+    ----------
+    M. R. Hestenes, E. Stiefel, "Methods of conjugate gradients for solving linear systems", J. Res. NBS 49,
+    1952.
 
     Examples
     --------

@@ -107,6 +107,11 @@ def gmres(
     --------
     numsolve.linear.bicgstab : Less memory, and often less time.
 
+    References
+    ----------
+    Y. Saad, M. H. Schultz, "GMRES: a generalized minimal residual algorithm for solving nonsymmetric linear
+    systems", SIAM J. Sci. Stat. Comput. 7, 1986.
+
     Examples
     --------
     >>> import numpy as np

@@ -69,6 +69,15 @@ class ICT(Factored):
     --------
     numsolve.linear.ict_cg : Conjugate gradients with it, compiled.
 
+    References
+    ----------
+    N. Munksgaard, "Solving sparse symmetric sets of linear equations by preconditioned conjugate gradients",
+    ACM Trans. Math. Software 6, 1980.
+    M. T. Jones, P. E. Plassmann, "An improved incomplete Cholesky factorization", ACM Trans. Math. Software
+    21, 1995.
+    T. A. Manteuffel, "An incomplete factorization technique for positive definite linear systems", Math.
+    Comp. 34, 1980.
+
     Examples
     --------
     >>> import numpy as np
@@ -195,6 +204,15 @@ def ict_cg(
     See Also
     --------
     numsolve.linear.ssor_cg : Without a factorisation: faster where the matrix is well conditioned.
+
+    References
+    ----------
+    N. Munksgaard, "Solving sparse symmetric sets of linear equations by preconditioned conjugate gradients",
+    ACM Trans. Math. Software 6, 1980.
+    M. T. Jones, P. E. Plassmann, "An improved incomplete Cholesky factorization", ACM Trans. Math. Software
+    21, 1995.
+    T. A. Manteuffel, "An incomplete factorization technique for positive definite linear systems", Math.
+    Comp. 34, 1980.
 
     Examples
     --------

@@ -30,8 +30,8 @@ def ssor(
 ) -> LinearResult:
     """Solve a linear system by symmetric successive over-relaxation.
 
-    A step costs about 1.2 steps of `sor`. It depends less on omega, and is seldom faster at the best one:
-    its use is as a preconditioner, in `ssor_cg`.
+    A step costs little more than one of `sor`. It depends less on omega, and is seldom faster at the best
+    one: its use is as a preconditioner, in `ssor_cg`.
 
     Parameters
     ----------
@@ -52,6 +52,10 @@ def ssor(
     --------
     numsolve.linear.ssor_cg : The same sweeps as a preconditioner, with far fewer steps.
     numsolve.linear.SSOR : The preconditioner as an operator.
+
+    References
+    ----------
+    V. Conrad, Y. Wallach, "Alternating methods for sets of linear equations", Numer. Math. 32, 1979.
 
     Examples
     --------

@@ -74,8 +74,8 @@ def ssor_cg(
         The parameter of the preconditioner, in (0, 2): 1.2 for well-conditioned matrices, 1.9 for large
         grids; `TunedSolver` finds it.
     method : {"auto", "eisenstat", "standard"}
-        "eisenstat" and "standard" have the same iterates; "standard" is the textbook's form, at twice the
-        time. "auto" is "eisenstat".
+        "eisenstat" and "standard" have the same iterates; "standard" is the textbook's form, with two passes
+        over the matrix in a step where "eisenstat" has one. "auto" is "eisenstat".
     order : {"forward", "backward"}
         Which factor of the preconditioner comes first, ``D/w + L`` or ``D/w + U``.
     rtol, atol : float

@@ -37,18 +37,18 @@ DIRECTIONS = {"forward": 1, "backward": 2, "symmetric": 3}
 class SweepPlan:
     """The order of the rows for sweeps over matrices of one sparsity pattern, and the values of one of them.
 
-    Finding the order takes as long as some ten products with the matrix. In a sequence of systems make the
-    plan once, hand it to the solvers as ``plan=``, and they only copy the new values. (They also remember the
-    last patterns by themselves, at the cost of a comparison.)
+    Finding the order takes longer than a few products with the matrix. In a sequence of systems make the plan
+    once, hand it to the solvers as ``plan=``, and they only copy the new values. (They also remember the last
+    patterns by themselves, at the cost of a comparison.)
 
     Parameters
     ----------
     A : array or sparse matrix of shape (n, n)
         The matrix; its diagonal must not have zeros.
     ordering : {"level", "natural", "multicolor", "redblack"}
-        "level" gives the iterates of the natural order, and is two to four times faster on grids. The colours
-        give other iterates: as good for SOR, and for SSOR with omega above 1 much worse. "redblack" wants a
-        graph that two colours are enough for.
+        "level" gives the iterates of the natural order, and is faster on grids. The colours give other
+        iterates: as good for SOR, and for SSOR with omega above 1 much worse. "redblack" wants a graph that
+        two colours are enough for.
     check_finite : bool
         Refuse NaN and infinities.
 
@@ -305,7 +305,7 @@ def SSOR(  # noqa: N802  # it makes an operator, which the literature writes so
 
     See Also
     --------
-    numsolve.linear.ssor_cg : Conjugate gradients with this preconditioner, at half the cost.
+    numsolve.linear.ssor_cg : Conjugate gradients with this preconditioner, in one pass a step for two.
 
     Examples
     --------

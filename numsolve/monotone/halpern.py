@@ -54,7 +54,7 @@ ANCHORED = ("halpern", "eag")
 MAXITER = 10_000
 
 
-@answers(rtol="tol", atol="tol", max_iter="maxiter", M="it is called operator here")
+@answers(rtol="tol", atol="tol", M="it is called operator here")
 def halpern(
     operator: Callable[[Any], Any],
     x0: ArrayLike,
@@ -121,6 +121,16 @@ def halpern(
     See Also
     --------
     numsolve.monotone.vr_halpern : For operators that are sums of many.
+
+    References
+    ----------
+    B. Halpern, "Fixed points of nonexpanding maps", Bull. Amer. Math. Soc. 73, 1967; F. Lieder, "On the
+    convergence rate of the Halpern-iteration", Optim. Letters 15, 2021.
+    T. Yoon, E. Ryu, "Accelerated algorithms for smooth convex-concave minimax problems with O(1/k^2) rate on
+    squared gradient norm", ICML 2021.
+    L. D. Popov, "A modification of the Arrow-Hurwicz method for search of saddle points", Math. Notes 28,
+    1980.
+    G. Korpelevich, "The extragradient method for finding saddle points and other problems", Matecon 12, 1976.
 
     Examples
     --------

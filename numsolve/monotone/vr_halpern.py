@@ -39,7 +39,7 @@ MAXITER = 2**62
 HALF = 0.5
 
 
-@answers(rtol="tol", atol="tol", max_iter="maxiter")
+@answers(rtol="tol", atol="tol")
 def vr_halpern(
     problem: FiniteSum | AffineFiniteSum | BilinearGame,
     x0: ArrayLike,
@@ -101,7 +101,7 @@ def vr_halpern(
         Algorithm 2 1/L.
     max_epochs : float
         Largest cost, in evaluations of the full operator; one more tells the residual at the end.
-    rng : None, int or numpy.random.Generator
+    rng : None, int or Generator
         Where the samples come from.
     maxiter, callback, progress, time_limit : optional
         As in `halpern`, but with no limit of iterations by default, and the callback is called after each

@@ -53,6 +53,11 @@ def taylor_dynamics(
     ValueError
         If `order` is below 1.
 
+    References
+    ----------
+    J. Kelly, J. Bettencourt, M. J. Johnson, D. Duvenaud, "Learning differential equations that are easy to
+    solve", NeurIPS 2020.
+
     Examples
     --------
     >>> import jax.numpy as jnp
@@ -162,6 +167,11 @@ def steer_end(key: Any, t_span: tuple[Any, Any], b: float) -> tuple[Any, Any]:
     ValueError
         If `b` is negative or not less than the span.
 
+    References
+    ----------
+    A. Ghosh, H. S. Behl, E. Dupont, P. H. S. Torr, V. Namboodiri, "STEER: Simple temporal regularization for
+    neural ODEs", NeurIPS 2020.
+
     Examples
     --------
     >>> import jax
@@ -195,6 +205,11 @@ def steer_times(key: Any, ts: Any, t_span: tuple[Any, Any]) -> Any:
     -------
     array
         The new times, sorted.
+
+    References
+    ----------
+    A. Ghosh, H. S. Behl, E. Dupont, P. H. S. Torr, V. Namboodiri, "STEER: Simple temporal regularization for
+    neural ODEs", NeurIPS 2020.
 
     Examples
     --------

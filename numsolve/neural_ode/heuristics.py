@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 __all__ = ["heuristics"]
 
 
+@answers(
+    first_step="h0",
+    t_eval="a solve keeps the states at the starts of its steps: states, at the times t",
+    events="there are none here: scipy.integrate.solve_ivp has them",
+)
 def heuristics(
     fun: Callable[[float, Any], Any],
     t_span: tuple[float, float],

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 from numsolve._core.result import Status, deliver
 
 from . import _continuous, _discrete
@@ -53,6 +54,17 @@ if TYPE_CHECKING:
 __all__ = ["odesolve"]
 
 
+@answers(
+    args="params",
+    t_eval="ts",
+    saveat="ts",
+    first_step="h0",
+    dt0="h0",
+    dense_output="dense",
+    solver="method",
+    stepsize_controller="controller",
+    events="there are none here: scipy.integrate.solve_ivp and diffrax have them",
+)
 def odesolve(
     f: Callable[[Any, Any, Any], Any],
     y0: Any,

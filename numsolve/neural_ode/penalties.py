@@ -65,6 +65,11 @@ def error_penalty(sol: ODEResult, reduce: Literal["sum", "mean", "max"] = "sum")
     ValueError
         If the adjoint does not see the steps.
 
+    References
+    ----------
+    A. Pal, Y. Ma, V. Shah, C. Rackauckas, "Opening the Blackbox: Accelerating Neural Differential Equations
+    by Regularizing Internal Solver Heuristics", ICML 2021.
+
     Examples
     --------
     >>> import jax.numpy as jnp
@@ -96,6 +101,11 @@ def stiffness_penalty(sol: ODEResult, reduce: Literal["sum", "mean", "max"] = "m
     ------
     ValueError
         If the adjoint does not see the steps, or for Bosh3.
+
+    References
+    ----------
+    A. Pal, Y. Ma, V. Shah, C. Rackauckas, "Opening the Blackbox: Accelerating Neural Differential Equations
+    by Regularizing Internal Solver Heuristics", ICML 2021.
 
     Examples
     --------
@@ -200,6 +210,11 @@ def local_penalty(
     -----
     It stands for a mean over the steps where `error_penalty` is their sum, so that its coefficient is larger.
     It should fall little: on digits, from 1 to 0.4 with `ExponentialDecay` was right.
+
+    References
+    ----------
+    A. Pal, A. Edelman, C. Rackauckas, "Locally Regularized Neural Differential Equations: Some Black Boxes
+    Were Meant to Remain Closed!", ICML 2023.
 
     Examples
     --------

@@ -130,6 +130,11 @@ def adasketch_newton(
     ConvergenceWarning
         If `tol` was not reached; BREAKDOWN where the constraints' gradients are close to dependent.
 
+    References
+    ----------
+    I. Hong, S. Na, M. W. Mahoney, M. Kolar, "Constrained optimization via exact augmented Lagrangian and
+    randomized iterative sketching", ICML 2023.
+
     Examples
     --------
     >>> import numpy as np

@@ -37,7 +37,8 @@ class GLM:
     Raises
     ------
     ValueError
-        If a shape is wrong, a label is none, or something is not finite, or squares to infinity or nothing.
+        If a shape is wrong, a label is not one of the family's, an entry is not finite, or its square
+        overflows or vanishes.
 
     Examples
     --------

@@ -100,7 +100,7 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
     result_: SketchResult
     n_features_in_: int
 
-    @answers(max_iter="maxiter")
+    @answers()
     def __init__(
         self,
         C: float = 1.0,

@@ -128,6 +128,14 @@ def lstsq(
     -----
     Where A has less than `oversample` as many rows as columns, the sketch is A itself.
 
+    References
+    ----------
+    V. Rokhlin, M. Tygert, "A fast randomized algorithm for overdetermined linear least-squares regression",
+    PNAS 105, 2008.
+    Y. Fan, Y. Guo, T. Lin, "A novel randomized XR-based preconditioned CholeskyQR algorithm", 2021.
+    R. Karlson, B. Waldén, "Estimation of optimal backward perturbation bounds for the linear least squares
+    problem", BIT 37, 1997.
+
     Examples
     --------
     >>> import numpy as np

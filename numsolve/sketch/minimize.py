@@ -148,6 +148,11 @@ def minimize(
     --------
     numsolve.sketch.adasketch_newton : The method as published.
 
+    References
+    ----------
+    I. Hong, S. Na, M. W. Mahoney, M. Kolar, "Constrained optimization via exact augmented Lagrangian and
+    randomized iterative sketching", ICML 2023.
+
     Examples
     --------
     >>> import numpy as np

@@ -22,6 +22,7 @@ import numpy as np
 import scipy.linalg as sl
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 from numsolve._core.krylov import conjugate_gradients
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
@@ -46,6 +47,7 @@ UNIT, NEAR_FLOOR = float(np.finfo(np.float64).eps), 1e-6
 FINAL_STEP, CONTRACTION, RUNNING_ON = 1e-2, 0.9, 8
 
 
+@answers()
 def newton_sketch(
     model: GLM,
     x0: ArrayLike | None = None,
@@ -101,6 +103,12 @@ def newton_sketch(
     ConvergenceWarning
         If the tolerance was not reached. Where there is no minimum, as for classes without `l2` that are told
         apart, in all rows or in those of one column, the status is UNBOUNDED.
+
+    References
+    ----------
+    M. Pilanci, M. J. Wainwright, "Newton sketch: a near linear-time optimization algorithm with
+    linear-quadratic convergence", SIAM J. Optim. 27, 2017.
+    J. Lacotte, Y. Wang, M. Pilanci, "Adaptive Newton sketch", ICML 2021.
 
     Examples
     --------

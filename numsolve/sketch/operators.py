@@ -23,6 +23,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 
 from . import _generic
 
@@ -39,6 +40,7 @@ BLOCK = 4096
 KEPT = 2**23
 
 
+@answers()
 def make_sketch(kind: Kind, s: int, n: int, *, nnz: int | None = None, rng: RandomState = None) -> Sketch:
     """Draw a sketch: a linear operator of shape (s, n) that maps n rows to s.
 
@@ -64,6 +66,12 @@ def make_sketch(kind: Kind, s: int, n: int, *, nnz: int | None = None, rng: Rand
     ------
     ValueError
         If the kind is unknown or a size is out of range.
+
+    References
+    ----------
+    N. Halko, P.-G. Martinsson, J. Tropp, "Finding structure with randomness", SIAM Review 53, 2011.
+    M. B. Cohen, "Nearly tight oblivious subspace embeddings by trace inequalities", SODA 2016.
+    K. Clarkson, D. Woodruff, "Low-rank approximation and regression in input sparsity time", STOC 2013.
 
     Examples
     --------

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
@@ -38,6 +39,7 @@ KEPT = 2000
 DRAWN = 1024
 
 
+@answers()
 def sketch_project(
     A: Matrix,
     b: ArrayLike,
@@ -89,6 +91,13 @@ def sketch_project(
     -----
     ConvergenceWarning
         If the tolerance was not reached: the system may be inconsistent, or too ill conditioned.
+
+    References
+    ----------
+    R. M. Gower, P. Richtárik, "Randomized iterative methods for linear systems", SIAM J. Matrix Anal. Appl.
+    36, 2015.
+    T. Strohmer, R. Vershynin, "A randomized Kaczmarz algorithm with exponential convergence", J. Fourier
+    Anal. Appl. 15, 2009.
 
     Examples
     --------

@@ -56,9 +56,8 @@ def log_iv(v: ArrayLike, x: ArrayLike, *, out: Array | None = None, where: Array
     Returns
     -------
     array
-        A scalar if both arguments are. As in `scipy.special`, nan outside of the domain, without an
-        exception:
-        for x < 0 and v < 0. ``log_iv(0, 0)`` is 0, ``log_iv(v, 0)`` is -inf for v > 0.
+        A scalar if both arguments are. As in `scipy.special`, nan outside of the domain (x < 0 or v < 0),
+        without an exception. ``log_iv(0, 0)`` is 0, ``log_iv(v, 0)`` is -inf for v > 0.
 
     Raises
     ------
@@ -72,6 +71,14 @@ def log_iv(v: ArrayLike, x: ArrayLike, *, out: Array | None = None, where: Array
     The error is a few 1e-16 times ``max(1, abs(value))``. NumPy arrays of more than 40 000 entries are shared
     between as many threads as Numba may use (``numba.set_num_threads``). Under JAX the functions are
     differentiable, in both arguments and more than once; without 64-bit mode they have the digits of float32.
+
+    References
+    ----------
+    NIST Digital Library of Mathematical Functions, 10.41, https://dlmf.nist.gov/10.41.
+    N. M. Temme, "On the numerical evaluation of the modified Bessel function of the third kind", Journal of
+    Computational Physics 19, 1975.
+    A. Plesner, H. H. B. Sørensen, S. Hauberg, "Accurate computation of the logarithm of modified Bessel
+    functions on GPUs", ICS 2024.
 
     Examples
     --------

@@ -63,6 +63,10 @@ def matern(r: ArrayLike, nu: ArrayLike, length: ArrayLike = 1.0) -> Array:
     ValueError
         If an argument is out of its range. Values that JAX traces are not looked at.
 
+    References
+    ----------
+    C. E. Rasmussen, C. K. I. Williams, "Gaussian Processes for Machine Learning", MIT Press, 2006, (4.14).
+
     Examples
     --------
     >>> from numsolve.special import matern

@@ -50,7 +50,7 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         Runs from different starts; the one of largest likelihood is kept.
     tol : float
         Converged when a step raises the mean log-likelihood of a row by `tol` at most.
-    rng : int, Generator or None
+    rng : None, int or Generator
         Where the starts come from (k-means++).
     maxiter, callback, progress, time_limit
         As in every solver, the steps for each run, 500 by default, and the others for all runs together.
@@ -99,7 +99,7 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
     result_: Result
     n_features_in_: int
 
-    @answers(n_clusters="n_components", random_state="rng", max_iter="maxiter")
+    @answers(n_clusters="n_components")
     def __init__(
         self,
         n_components: int = 1,
@@ -259,7 +259,7 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         ----------
         n_samples : int
             How many.
-        rng : int, Generator or None
+        rng : None, int or Generator
             Where they come from.
 
         Returns

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Result, Status
@@ -133,10 +134,9 @@ def vmf_log_prob(x: ArrayLike, mu: ArrayLike, kappa: ArrayLike) -> Array:
         If a row is longer or shorter than 1 by 1e-6, or a concentration is negative. Values that JAX traces
         are not looked at. Accepted rows are divided by their length.
 
-
     Examples
     --------
-    The mixture model in the gallery compares each point with each of K components:
+    Each of two points under each of three distributions:
 
     >>> import numpy as np
     >>> from numsolve.special import vmf_log_prob
@@ -189,6 +189,7 @@ def vmf_entropy(d: int, kappa: ArrayLike) -> Array:
     return entropy[()] if arrays.is_numpy(xp) else entropy
 
 
+@answers()
 def vmf_fit(
     X: ArrayLike | None = None,
     *,
@@ -234,6 +235,13 @@ def vmf_fit(
     Notes
     -----
     Maximum likelihood overestimates kappa where there are few data: even of uniform ones R is about n^(-1/2).
+
+    References
+    ----------
+    A. Banerjee, I. S. Dhillon, J. Ghosh, S. Sra, "Clustering on the unit hypersphere using von Mises-Fisher
+    distributions", Journal of Machine Learning Research 6, 2005.
+    S. Sra, "A short note on parameter approximation for von Mises-Fisher distributions", Computational
+    Statistics 27, 2012.
 
     Examples
     --------
@@ -301,6 +309,7 @@ def _equation(d: int, kappa: float, R: float, gap: float) -> tuple[float, float]
     return miss, 0.5 * (d - 1) / kappa / kappa  # the leading term, where the difference loses its digits
 
 
+@answers()
 def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState = None) -> Array:
     """Draw unit vectors, by Wood's rejection method.
 
@@ -312,7 +321,7 @@ def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState =
         The concentration, at least 0.
     size : int
         How many.
-    rng : int or numpy.random.Generator, optional
+    rng : None, int or Generator
         The source of random numbers.
 
     Returns
@@ -321,8 +330,12 @@ def vmf_sample(mu: ArrayLike, kappa: float, size: int = 1, *, rng: RandomState =
 
     Notes
     -----
-    Differs from the paper in that 1 - w is computed as
-    such, so that concentrations up to 1e15 keep their digits.
+    It differs from the paper in that 1 - w is computed as such, so that concentrations up to 1e15 keep their
+    digits.
+
+    References
+    ----------
+    A. T. A. Wood, "Simulation of the von Mises Fisher distribution", Communications in Statistics 23, 1994.
 
     Examples
     --------

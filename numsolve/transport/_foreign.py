@@ -8,9 +8,7 @@ from typing import Any
 #: Keywords of `ot.solve`, `ot.sinkhorn` and their like.
 KEYWORDS = {
     "numItermax": "maxiter",
-    "max_iter": "maxiter",
     "stopThr": "tol",
-    "verbose": "progress",
     "warmstart": "potentials_init",
     "log": "the potentials, the errors and the times are always in the result (potentials, history)",
     "warn": "a run that does not converge warns of ConvergenceWarning, which warnings.simplefilter hides",

@@ -94,7 +94,7 @@ class DomainAdaptation(Base):  # type: ignore[misc,unused-ignore]
     target_: Array
     n_features_in_: int
 
-    @answers(reg_e="reg", max_iter="maxiter")
+    @answers(reg_e="reg")
     def __init__(
         self,
         reg: float = 1.0,

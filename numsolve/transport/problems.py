@@ -35,7 +35,7 @@ def random_assignment(n: int = 500, *, rng: RandomState = None) -> tuple[Floats,
     ----------
     n : int
         Number of rows and of columns.
-    rng : None, int or numpy.random.Generator
+    rng : None, int or Generator
         Source of the costs. ``rng=0`` with n = 500 is the first problem of the benchmarks.
 
     Returns
@@ -47,6 +47,7 @@ def random_assignment(n: int = 500, *, rng: RandomState = None) -> tuple[Floats,
 
     Examples
     --------
+    >>> from numsolve.transport.problems import random_assignment
     >>> M, a, b = random_assignment(4, rng=0)
     >>> M.shape, float(a.sum())
     ((4, 4), 1.0)
@@ -75,6 +76,7 @@ def grid_cost(shape: Sequence[int], p: float = 2) -> Floats:
 
     Examples
     --------
+    >>> from numsolve.transport.problems import grid_cost
     >>> grid_cost((1, 3), p=2)
     array([[0.  , 0.25, 1.  ],
            [0.25, 0.  , 0.25],
@@ -109,6 +111,7 @@ def densities_1d(n: int = 500, p: float = 2) -> tuple[Floats, Floats, Floats]:
 
     Examples
     --------
+    >>> from numsolve.transport.problems import densities_1d
     >>> M, a, b = densities_1d(100, p=1)
     >>> round(float(a @ M @ b), 4)
     0.3699
@@ -131,7 +134,7 @@ def clouds(n: int = 1000, d: int = 2, *, rng: RandomState = None) -> tuple[Float
         Points in each cloud.
     d : int
         Dimension.
-    rng : None, int or numpy.random.Generator
+    rng : None, int or Generator
         Source of the points.
 
     Returns
@@ -140,6 +143,7 @@ def clouds(n: int = 1000, d: int = 2, *, rng: RandomState = None) -> tuple[Float
 
     Examples
     --------
+    >>> from numsolve.transport.problems import clouds
     >>> X_a, X_b = clouds(10, 3, rng=1)
     >>> X_a.shape, X_b.shape
     ((10, 3), (10, 3))
@@ -174,6 +178,7 @@ def image_pair(
 
     Examples
     --------
+    >>> from numsolve.transport.problems import image_pair
     >>> M, a, b = image_pair([[0, 1], [0, 1]], [[2, 0], [0, 2]], p=1)
     >>> a
     array([0.0025, 0.4975, 0.0025, 0.4975])

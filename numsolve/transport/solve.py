@@ -152,8 +152,9 @@ def solve(
     those of the order of points on a line, or of groups of near points, or all of a small problem; where the
     costs have neither, or forbid pairs, or `potentials_init` is given, those that the entropic solution at a
     small `reg` leaves. `value` and `value_linear` are the least cost, and the history has the gap of these
-    rounds. Such a plan jumps as the data change, and has no `vjp`. Where several plans are optimal, it is one
-    of those with at most n + m - 1 pairs.
+    rounds. With ``M = D**p`` for distances D and masses of one, ``value ** (1 / p)`` is the Wasserstein
+    distance of order p, for p = 1 the earth mover's distance. Such a plan jumps as the data change, and has
+    no `vjp`. Where several plans are optimal, it is one of those with at most n + m - 1 pairs.
 
     References
     ----------

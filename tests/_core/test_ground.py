@@ -49,6 +49,14 @@ def test_foreign_words_are_answered_with_ours():
         solver(2, x=1)
 
 
+def test_words_for_what_all_solvers_take_are_answered_where_the_function_takes_it():
+    for theirs in ("max_iter", "max_iterations"):
+        with pytest.raises(TypeError, match=rf"has no argument '{theirs}': it is called 'maxiter' here"):
+            solver(2, **{theirs: 5})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'seed'"):
+        solver(2, seed=0)  # it takes no rng
+
+
 def test_an_answering_function_shows_its_own_signature():
     assert str(inspect.signature(solver)) == "(a, *, maxiter: 'int' = 3) -> 'int'"
     assert (solver.__name__, solver.__doc__) == ("solver", "Solve.")

@@ -117,8 +117,8 @@ STOP = Stop(
     solved="A walker who pays for dark ground and strays now and then: the value of each "
     "pixel is the solution of one linear program.",
     words="Restarted PDHG only multiplies with the matrix, so it is for large programs "
-    "and six digits. HiGHS gives a vertex to twelve, and on most of the programs of the "
-    "Netlib collection it is ten times as fast: the benchmark tables have them all.",
+    "and six digits. HiGHS gives a vertex to twelve, and is faster on most programs of a "
+    "few thousand rows: the benchmark tables and the guide tell.",
     size="7 632 × 1 908 program",
     peer="SciPy, linprog (HiGHS)",
     load=load,

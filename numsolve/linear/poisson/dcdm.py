@@ -128,6 +128,11 @@ def dcdm(
     --------
     numsolve.linear.solve_poisson : For Poisson's equation on grids, faster than any network we know of.
 
+    References
+    ----------
+    A. Kaneda, O. Akar, J. Chen, V. Kala, D. Hyde, J. Teran, "A deep conjugate direction method for
+    iteratively solving linear systems", ICML 2023.
+
     Examples
     --------
     >>> import numpy as np

@@ -255,6 +255,11 @@ def poisson_multigrid(
     --------
     numsolve.linear.solve_poisson : The whole solve, faster than with the operator.
 
+    References
+    ----------
+    A. McAdams, E. Sifakis, J. Teran, "A parallel multigrid Poisson solver for fluids simulation on large
+    grids", SCA 2010, for the geometric ancestor of the method.
+
     Examples
     --------
     >>> import numpy as np

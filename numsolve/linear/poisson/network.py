@@ -68,6 +68,11 @@ class DCDMNet(Network):
     numsolve.linear.train_dcdm : Trains one.
     numsolve.linear.dcdm : Takes it for a predictor, by `predictor`.
 
+    References
+    ----------
+    A. Kaneda, O. Akar, J. Chen, V. Kala, D. Hyde, J. Teran, "A deep conjugate direction method for
+    iteratively solving linear systems", ICML 2023.
+
     Examples
     --------
     >>> import numpy as np

@@ -69,6 +69,11 @@ class NPSDNet(Network):
     numsolve.linear.train_npsd : Trains one.
     numsolve.linear.dcdm : Takes it for a predictor, by `predictor`.
 
+    References
+    ----------
+    K. M. Lan, E. Gueidon, A. Kaneda, J. Panetta, J. Teran, "A neural-preconditioned Poisson solver for mixed
+    Dirichlet and Neumann boundary conditions", ICML 2024.
+
     Examples
     --------
     >>> from numsolve import linear

@@ -90,6 +90,11 @@ def train_npsd(
     --------
     numsolve.linear.train_dcdm : The network that is not told, of the first paper.
 
+    References
+    ----------
+    K. M. Lan, E. Gueidon, A. Kaneda, J. Panetta, J. Teran, "A neural-preconditioned Poisson solver for mixed
+    Dirichlet and Neumann boundary conditions", ICML 2024.
+
     Examples
     --------
     >>> from numsolve import linear

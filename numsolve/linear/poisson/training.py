@@ -72,6 +72,11 @@ def ritz_training_vectors(
     --------
     numsolve.linear.train_dcdm : Trains a network on them.
 
+    References
+    ----------
+    A. Kaneda, O. Akar, J. Chen, V. Kala, D. Hyde, J. Teran, "A deep conjugate direction method for
+    iteratively solving linear systems", ICML 2023.
+
     Examples
     --------
     >>> from numsolve import linear
@@ -185,6 +190,11 @@ def train_dcdm(
     See Also
     --------
     numsolve.linear.solve_poisson : Takes the network as ``weights`` with ``method="dcdm"``.
+
+    References
+    ----------
+    A. Kaneda, O. Akar, J. Chen, V. Kala, D. Hyde, J. Teran, "A deep conjugate direction method for
+    iteratively solving linear systems", ICML 2023.
 
     Examples
     --------

@@ -88,9 +88,14 @@ class SmoothCB(Contextual):
 
     Notes
     -----
-    A round takes about 20 microseconds with 20 arms and 60 features, and on average 10 more because the
-    model is computed again when the scale of the context has been learned anew. For that the history is kept,
-    three numbers a round.
+    The model is computed again when the scale of the context has been learned anew. For that the history is
+    kept, three numbers a round.
+
+    References
+    ----------
+    W. Chu, L. Li, L. Reyzin, R. Schapire, "Contextual bandits with linear payoff functions", AISTATS 2011.
+    D. J. Foster, A. Rakhlin, "Beyond UCB: optimal and efficient contextual bandits with regression oracles",
+    ICML 2020.
 
     Examples
     --------

@@ -45,7 +45,7 @@ MAXITER = 100_000
 COLUMNS = ("gap", "weight")
 
 
-@answers(rtol="tol", atol="tol", max_iter="maxiter")
+@answers(rtol="tol", atol="tol")
 def solve_game(
     A: Matrix,
     *,
@@ -96,6 +96,10 @@ def solve_game(
     -----
     ConvergenceWarning
         If the tolerance was not reached; the result is the best iterate.
+
+    References
+    ----------
+    H. Lu, J. Yang, "Restarted Halpern PDHG for linear programming", arXiv 2407.16144, 2024.
 
     Examples
     --------

@@ -38,7 +38,6 @@ THEIR_OPTIONS = {
 @answers(
     rtol="tol",
     atol="tol",
-    max_iter="maxiter",
     integrality="the variables are continuous here; scipy.optimize.milp takes integers",
 )
 def linprog(

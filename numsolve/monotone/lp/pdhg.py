@@ -60,7 +60,6 @@ FLOAT32_TOL = 1e-4
     options="give solve_lp tol=..., maxiter=... and the like",
     rtol="tol",
     atol="tol",
-    max_iter="maxiter",
 )
 def solve_lp(
     c: ArrayLike,
@@ -102,10 +101,10 @@ def solve_lp(
         Where to start; zeros by default.
     presolve : bool
         Make the program smaller first, and its solution, multipliers and certificates included, one of yours
-        afterwards. A contradiction of the bounds that
-        rows imply is found at once. The answer is measured in your program; where it misses `tol` there, or
-        its certificate proves nothing there, the iteration goes on in yours. Without presolve, a run that
-        has not ended after 1024 iterations looks for such a contradiction. For single programs in NumPy.
+        afterwards. A contradiction of the bounds that rows imply is found at once. The answer is measured in
+        your program; where it misses `tol` there, or its certificate proves nothing there, the iteration goes
+        on in yours. Without presolve, a run that has not ended after 1024 iterations looks for such a
+        contradiction. For single programs in NumPy.
     polish : float or "basic", optional
         "basic" hands the solution to the simplex method of HiGHS, which ends at a vertex with exact
         multipliers; it needs the package highspy. A number: reduce the primal and the dual residual to this

@@ -47,11 +47,9 @@ Method = Literal["auto", "newton", "sinkhorn"]
 #: Words of other packages for what solvers between clouds take.
 FOREIGN = {
     "numItermax": "maxiter",
-    "max_iter": "maxiter",
     "stopThr": "tol",
     "epsilon": "reg",
     "blur": "reg",
-    "verbose": "progress",
     "log": "the result has the history and the potentials, always",
     "lazy": "memory_limit=0 keeps no costs",
     "batch_size": "the size of a pass is chosen; memory_limit bounds what is kept",

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 FOREIGN = {
     "stopThr": "tol",
     "numItermax": "maxiter",
-    "max_iter": "maxiter",
-    "verbose": "progress",
     "log": "the result has the history and the potentials, always",
     "reg_type": "the regularisation is quadratic here; numsolve.transport.solve has others",
     "warmstart": "potentials_init",
