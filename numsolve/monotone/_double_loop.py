@@ -45,7 +45,7 @@ def double_loop(
     it, c, n = run.it, run.components, run.components.n
     with it:
         anchor, k, f = u.copy(), 0, c.full(u)
-        residual = c.residual(u, f, gamma)
+        residual = c.residual(u, f, gamma, it.threshold)
         it.record(residual, u, epochs=run.epochs)
         run.stop_if_spent()
         for _ in it:
@@ -57,7 +57,7 @@ def double_loop(
             lam = 1.0 / (k + 2)
             u, k = lam * anchor + (1.0 - lam) * v, k + 1  # (3)
             f = c.full(u)
-            residual = c.residual(u, f, gamma)
+            residual = c.residual(u, f, gamma, it.threshold)
             it.record(residual, u, epochs=run.epochs)
             run.stop_if_spent()
 

@@ -16,7 +16,7 @@ from numsolve._core.result import Status
 
 from ._tuples import COUNTS, Estimator, Resolvent, Splitting, record
 from .finite_sum import AffineFiniteSum, BilinearGame, FiniteSum
-from .halpern import Restarts, distance
+from .halpern import Restarts, displacement
 from .prox import catalogued, resolvent, same_kind
 
 if TYPE_CHECKING:
@@ -119,11 +119,11 @@ class Components:
     def full(self, u: Array) -> Array:
         """F(u)."""
         self.counts.cost += self.n
-        return same_kind("full", self.problem.full(u), u, np)
+        return same_kind("full", self.problem.full(u.copy()), u, np)
 
-    def residual(self, u: Array, f: Array, gamma: float) -> float:
-        """The residual of u, where f is F(u)."""
-        return distance(np, u, self.J(u - gamma * f, gamma)) / gamma
+    def residual(self, u: Array, f: Array, gamma: float, tol: float) -> float:
+        """The residual of u, where f is F(u); below tol, with a step that tells."""
+        return displacement(np, self.J, u, f, self.J(u - gamma * f, gamma), gamma, tol)
 
     def page_cycle(self, anchor: Array, u: Array, g: Array, plan: Estimator, steps: int) -> tuple[int, bool]:
         """Steps (1) and (2) until F is to be evaluated; returns the steps done and whether it is."""
@@ -187,7 +187,7 @@ class CalledComponents(Components):
         """The mean over a batch of F_i(u) - F_i(v)."""
         index = self.rng.choice(self.n, size=batch, replace=False)
         self.counts.cost += 2 * batch
-        at_u, at_v = (same_kind("batch", self.batch(z, index), self.like, np) for z in (u, v))
+        at_u, at_v = (same_kind("batch", self.batch(z.copy(), index.copy()), self.like, np) for z in (u, v))
         return at_u - at_v
 
     def page_cycle(self, anchor: Array, u: Array, g: Array, plan: Estimator, steps: int) -> tuple[int, bool]:

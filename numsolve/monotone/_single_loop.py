@@ -51,7 +51,7 @@ def single_loop(run: Sampler, u: Array, plan: Estimator) -> None:
     it, c, rule = run.it, run.components, run.rule
     with it:
         anchor, g = u.copy(), c.full(u)
-        residual, since, paid = c.residual(u, g, plan.step), 0, c.cost
+        residual, since, paid = c.residual(u, g, plan.step, it.threshold), 0, c.cost
         it.record(residual, u, epochs=run.epochs)
         run.stop_if_spent()
         refresh = True
@@ -71,7 +71,7 @@ def single_loop(run: Sampler, u: Array, plan: Estimator) -> None:
             rows = []
             if refresh:
                 g[:] = c.full(u)  # (2)
-                residual = c.residual(u, g, plan.step)
+                residual = c.residual(u, g, plan.step, it.threshold)
                 rows = [residual]
             it.extend(rows, RUNNING, u, steps=done, epochs=[run.epochs for _ in rows])
             run.stop_if_spent()

@@ -21,6 +21,7 @@ long as the monitor's limits allow.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -52,6 +53,10 @@ STEPS = {"halpern": 1.0, "eag": 1 / 8, "popov": 1 / 3, "eg": 0.7}
 #: The methods with an anchor, which restarts move.
 ANCHORED = ("halpern", "eag")
 MAXITER = 10_000
+#: The step where L is so small that its inverse is none.
+LONGEST = 1e300
+#: A step this many roundings of u long has its length to four digits.
+SWALLOWED = 2.0**13
 
 
 @answers(rtol="tol", atol="tol", M="it is called operator here")
@@ -96,7 +101,8 @@ def halpern(
         distance to the solutions. "auto" does so in "halpern" and "eag", which alone have an anchor. None is
         the published iteration.
     tol : float
-        Largest residual ``|u - J(u - gamma F(u))| / gamma``, which is ``|F(u)|`` without G.
+        Largest residual ``|u - J(u - gamma F(u))| / gamma``, which is ``|F(u)|`` without G. Where gamma F(u)
+        is longer than u, or lost in its rounding errors, it is measured with a gamma that avoids this, too.
     maxiter, callback, progress, time_limit : optional
         Most iterations (10 000 by default); called after each iteration with u, or with an
         ``intermediate_result``, and true ends the run; a progress bar; seconds.
@@ -162,18 +168,18 @@ def halpern(
     J = resolvent(prox, xp)
     start = checks.array("x0", x0, xp=xp, empty=False)
     if gamma is None:
-        gamma = STEPS[method] / L
+        gamma = min(STEPS[method] / L, LONGEST)
     gamma = checks.real("gamma", gamma, low=0.0, open_low=True)
     F = _Counted(operator, start, xp)
     with Monitor(limits, atol=tol, maxiter=MAXITER, label=method, keep="reference") as it:
         steps = _METHODS[method](F, J, start, gamma)
         u, z = next(steps)
         rule = Restarts(restart is not None and method in ANCHORED)
-        residual = distance(xp, u, z) / gamma
+        residual = displacement(xp, J, u, F.value, z, gamma, tol)
         it.record(residual, u)
         for _ in it:
             u, z = steps.send(rule.due(residual))
-            residual = distance(xp, u, z) / gamma
+            residual = displacement(xp, J, u, F.value, z, gamma, tol)
             it.record(residual, u)
     return it.result(MonotoneResult, nfev=F.calls, epochs=float(F.calls), nrestart=rule.count, gamma=gamma)
 
@@ -262,7 +268,9 @@ class Restarts:
 
 
 class _Counted:
-    """The operator, which counts its calls and checks what it returns."""
+    """The operator, which counts its calls, keeps its last value and checks what is returned."""
+
+    value: Array
 
     def __init__(self, operator: Callable[[Array], Any], like: Array, xp: Namespace) -> None:
         self.calls = 0
@@ -270,7 +278,31 @@ class _Counted:
 
     def __call__(self, u: Array) -> Array:
         self.calls += 1
-        return same_kind("operator", self._operator(u), self._like, self._xp)
+        # The function may write into what it is given.
+        given = self._xp.asarray(u, copy=True)
+        self.value = same_kind("operator", self._operator(given), self._like, self._xp)
+        return self.value
+
+
+def displacement(xp: Namespace, J: Resolve, u: Array, f: Array, z: Array, gamma: float, tol: float) -> float:
+    """The residual |u - z| / gamma of u, where f is F(u) and z = J(u - gamma f).
+
+    Where gamma f is so short that u swallows it, or longer than all that can be moved, it is small wherever u
+    is. What looks converged is therefore measured with a step between these as well; the larger one counts.
+    For every maximal monotone G it falls with gamma, and vanishes for all or for none.
+    """
+    residual = distance(xp, u, z) / gamma
+    if not residual <= tol:
+        return residual
+    zero = xp.zeros_like(u)
+    force, size = distance(xp, f, zero), max(distance(xp, u, zero), distance(xp, z, zero))
+    least = SWALLOWED * float(xp.finfo(u.dtype).eps) * size
+    if not 0.0 < size < math.inf or force == 0.0 or least <= gamma * force <= size:
+        return residual
+    other = (least if gamma * force < least else size) / force
+    if not 0.0 < other < math.inf:
+        return residual
+    return max(residual, distance(xp, u, J(_step(u, other, f), other)) / other)
 
 
 def distance(xp: Namespace, u: Array, v: Array) -> float:

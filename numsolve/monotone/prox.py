@@ -250,6 +250,7 @@ def catalogued(prox: Prox | None, size: int) -> Resolvent | None:
     if function is prox_nonnegative:
         return Resolvent(BOX, 0.0, np.zeros(size), np.full(size, np.inf))
     if function is project_box:
+        project_box(np.zeros(size), **settings)  # names what is wrong
         low, high = settings.get("lower", 0.0), settings.get("upper", 1.0)
         low, high = (np.array(np.broadcast_to(v, (size,)), dtype=float) for v in (low, high))
         return Resolvent(BOX, 0.0, low, high)

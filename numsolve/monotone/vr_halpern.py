@@ -97,8 +97,7 @@ def vr_halpern(
         the last restart, or grows again: then the convergence is linear where the residual bounds the
         distance to the solutions. "auto" does so with the tuned schedule, and not with the paper's.
     tol : float
-        Largest residual ``|u - J(u - gamma F(u))| / gamma``, which is ``|F(u)|`` without G; gamma is eta, in
-        Algorithm 2 1/L.
+        Largest residual, as in `numsolve.monotone.halpern`; gamma is eta, in Algorithm 2 1/L.
     max_epochs : float
         Largest cost, in evaluations of the full operator; one more tells the residual at the end.
     rng : None, int or Generator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -305,3 +306,71 @@ def test_linprog_takes_a_finite_bound_for_one():
     result = monotone.linprog([1.0], A_ub=[[-1e21]], b_ub=[-3e21], bounds=(0, 5))
     assert result.success
     assert result.fun == pytest.approx(3.0, rel=1e-5)
+
+
+# -- steps that say nothing, and functions that write ----------------------------------------------
+
+
+def _sum(operator, L):
+    return monotone.FiniteSum(3, operator, lambda u, index: operator(u), L=L)
+
+
+#: The deterministic methods and the two algorithms for sums, as functions of (operator, x0, L, settings).
+FORMS = {
+    **{
+        method: lambda F, x0, L, method=method, **s: monotone.halpern(
+            F, x0, L=L, method=method, maxiter=20, **s
+        )
+        for method in ("halpern", "eag", "popov", "eg")
+    },
+    **{
+        kind: lambda F, x0, L, kind=kind, **s: monotone.vr_halpern(
+            _sum(F, L), x0, assumption=kind, rng=0, max_epochs=50, **s
+        )
+        for kind in ("cocoercive", "lipschitz")
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("prox", [None, monotone.prox_nonnegative, lambda v, gamma: np.maximum(v, 0.0)])
+def test_a_step_that_the_point_swallows_is_no_success(form, prox):
+    """5 - 1e-20 * 4 is 5; the zero of u - 1 is 1."""
+    with pytest.warns(ConvergenceWarning):
+        r = FORMS[form](lambda u: u - 1.0, [5.0, 5.0], 1e20, prox=prox)
+    assert not r.success
+    assert r.residual == pytest.approx(4 * np.sqrt(2), rel=1e-2)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("start", "L"), [(0.0, 1e-9), (0.5, 1e-9), (0.5, 1e-310)])
+def test_a_step_longer_than_the_box_is_no_success_before_its_corner(form, start, L):
+    """A constant operator has every L; of minus the sum of u, the least value on the box is at 1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        r = FORMS[form](lambda u: np.full(2, -1.0), [start, start], L, prox=monotone.project_box)
+    if r.success:
+        np.testing.assert_allclose(r.x, 1.0, atol=1e-5)
+    assert r.success or form == "lipschitz"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_operators_may_write_into_what_they_are_given(form):
+    solution, x0 = np.array([1.0, 2.0]), np.zeros(2)
+
+    def inplace(u):
+        u -= solution
+        return u
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        plain, written = (FORMS[form](F, x0, 1.0) for F in (lambda u: u - solution, inplace))
+    np.testing.assert_array_equal(written.x, plain.x)
+    assert written.residual == plain.residual
+    np.testing.assert_array_equal(x0, 0.0)
+
+
+def test_bounds_of_another_length_are_named_by_compiled_sums_too():
+    prox = partial(monotone.project_box, lower=[0.0, 0.0, 0.0])
+    with pytest.raises(ValueError, match="y, lower and upper must have shapes that broadcast"):
+        monotone.vr_halpern(monotone.AffineFiniteSum(np.eye(2), [1.0, 2.0]), np.zeros(2), prox=prox, rng=0)
