@@ -16,7 +16,7 @@ from numsolve._core.result import Status
 
 from ._tuples import COUNTS, Estimator, Resolvent, Splitting, record
 from .finite_sum import AffineFiniteSum, BilinearGame, FiniteSum
-from .halpern import Restarts, displacement
+from .halpern import Restarts, displacement, distance
 from .prox import catalogued, resolvent, same_kind
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class Components:
         self.problem, self.n, self.rng = problem, problem.n, rng
         self.J = resolvent(prox, np)
         self.counts = record(COUNTS)
+        self.reach = 0.0
 
     @property
     def cost(self) -> int:
@@ -123,7 +124,8 @@ class Components:
 
     def residual(self, u: Array, f: Array, gamma: float, tol: float) -> float:
         """The residual of u, where f is F(u); below tol, with a step that tells."""
-        return displacement(np, self.J, u, f, self.J(u - gamma * f, gamma), gamma, tol)
+        self.reach = max(self.reach, distance(np, u, np.zeros_like(u)))
+        return displacement(np, self.J, (u, f, self.J(u - gamma * f, gamma)), gamma, tol, self.reach)
 
     def page_cycle(self, anchor: Array, u: Array, g: Array, plan: Estimator, steps: int) -> tuple[int, bool]:
         """Steps (1) and (2) until F is to be evaluated; returns the steps done and whether it is."""

@@ -170,16 +170,16 @@ def halpern(
     if gamma is None:
         gamma = min(STEPS[method] / L, LONGEST)
     gamma = checks.real("gamma", gamma, low=0.0, open_low=True)
-    F = _Counted(operator, start, xp)
+    F, reach = _Counted(operator, start, xp), distance(xp, start, xp.zeros_like(start))
     with Monitor(limits, atol=tol, maxiter=MAXITER, label=method, keep="reference") as it:
         steps = _METHODS[method](F, J, start, gamma)
         u, z = next(steps)
         rule = Restarts(restart is not None and method in ANCHORED)
-        residual = displacement(xp, J, u, F.value, z, gamma, tol)
+        residual = displacement(xp, J, (u, F.value, z), gamma, tol, reach)
         it.record(residual, u)
         for _ in it:
             u, z = steps.send(rule.due(residual))
-            residual = displacement(xp, J, u, F.value, z, gamma, tol)
+            residual = displacement(xp, J, (u, F.value, z), gamma, tol, reach)
             it.record(residual, u)
     return it.result(MonotoneResult, nfev=F.calls, epochs=float(F.calls), nrestart=rule.count, gamma=gamma)
 
@@ -284,18 +284,22 @@ class _Counted:
         return self.value
 
 
-def displacement(xp: Namespace, J: Resolve, u: Array, f: Array, z: Array, gamma: float, tol: float) -> float:
-    """The residual |u - z| / gamma of u, where f is F(u) and z = J(u - gamma f).
+def displacement(
+    xp: Namespace, J: Resolve, step: tuple[Array, Array, Array], gamma: float, tol: float, reach: float
+) -> float:
+    """The residual |u - z| / gamma of u, where the step is u, f = F(u) and z = J(u - gamma f).
 
     Where gamma f is so short that u swallows it, or longer than all that can be moved, it is small wherever u
     is. What looks converged is therefore measured with a step between these as well; the larger one counts.
-    For every maximal monotone G it falls with gamma, and vanishes for all or for none.
+    For every maximal monotone G it falls with gamma, and vanishes for all or for none. `reach` is the size of
+    the start: the solution may be zero, and what is left of u on the way to it is no measure of anything.
     """
+    u, f, z = step
     residual = distance(xp, u, z) / gamma
     if not residual <= tol:
         return residual
     zero = xp.zeros_like(u)
-    force, size = distance(xp, f, zero), max(distance(xp, u, zero), distance(xp, z, zero))
+    force, size = distance(xp, f, zero), max(reach, distance(xp, u, zero), distance(xp, z, zero))
     least = SWALLOWED * float(xp.finfo(u.dtype).eps) * size
     if not 0.0 < size < math.inf or force == 0.0 or least <= gamma * force <= size:
         return residual

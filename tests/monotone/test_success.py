@@ -374,3 +374,11 @@ def test_bounds_of_another_length_are_named_by_compiled_sums_too():
     prox = partial(monotone.project_box, lower=[0.0, 0.0, 0.0])
     with pytest.raises(ValueError, match="y, lower and upper must have shapes that broadcast"):
         monotone.vr_halpern(monotone.AffineFiniteSum(np.eye(2), [1.0, 2.0]), np.zeros(2), prox=prox, rng=0)
+
+
+def test_a_solution_of_zero_is_reached_without_restarts():
+    """The published iteration comes as near as 1/k, and what is left of u measures nothing."""
+    start, prox = np.ones(3), monotone.prox_nonnegative
+    r = monotone.halpern(lambda u: u + 1.0, start, L=1.0, prox=prox, restart=None, tol=1e-3)
+    assert r.success
+    assert np.all(np.abs(r.x) <= 2e-3)
