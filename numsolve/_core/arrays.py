@@ -78,7 +78,7 @@ def working_dtype(xp: Any, **arrays: Any) -> Any:
         try:
             dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
         except ValueError as error:  # ragged lists
-            raise ValueError(f"{name} is not a rectangular array: {error}") from error
+            raise ValueError(f"{name} is not a rectangular array of numbers, got {value!r:.60}") from error
         kind = getattr(dtype, "kind", None) or _kind(_namespace_of(value) or xp, dtype)
         if kind == "c":
             raise TypeError(f"{name} is complex ({dtype}); real numbers are wanted")

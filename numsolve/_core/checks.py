@@ -308,7 +308,7 @@ def _as_array(name: str, value: Any) -> Any:
     try:
         out = np.asarray(value)
     except ValueError as error:  # ragged lists
-        raise ValueError(f"{name} is not a rectangular array: {error}") from error
+        raise ValueError(f"{name} is not a rectangular array of numbers, got {_in_short(value)}") from error
     return out
 
 

@@ -14,6 +14,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import PrecisionWarning, Status, caller_level
 
 from . import fields
+from ._doubts import doubt, strength_of
 from ._tuples import Pencil, States, pieces
 from .mesh import LEAST_RADIUS, LONGEST, RadialMesh
 from .result import RadialResult
@@ -186,6 +187,14 @@ def solve(
                 limits=limits,
                 rounds=rounds - 1,
             )
+    if good:
+        relative = errors / np.maximum(states.each["unit"], np.abs(states.energy))
+        most = (l + 0.5) ** 2 / 2 if c is None else c * abs(channel.kappa or 1)
+        strength = strength_of(mesh, r, v + channel.Z / r, relativistic=c is not None)
+        if told := doubt(strength, most, relative):
+            it.stop(*told)
+        elif not limits.expired and np.isnan(errors).any():
+            it.stop(Status.BREAKDOWN, "Elements of a higher order do not have these energies.")
     edge = float(v[-1]) + l * (l + 1) / (2 * r[-1] ** 2)
     bound = states.energy < edge
     result = it.result(

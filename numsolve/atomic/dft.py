@@ -35,6 +35,7 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import PrecisionWarning, Status, caller_level
 
 from . import _solution
+from ._doubts import doubt, strength_of
 from ._radial import COARSE, read_mesh, read_potential, warn_of_unbound
 from .atom_result import AtomResult
 from .configuration import Shell, levels, read_charge, read_electrons
@@ -312,8 +313,15 @@ class AtomDFT:
         if not whole and it.nit:  # no time for that: the last step, whose fields are there
             best = field.mixing.x.reshape(x.shape)
             shown = {"x": field.flat(best), "residual": float(it.history.residual[-1])}
-        V = np.asarray(best + field.fields.fixed.sum(axis=0))  # what the electrons feel
-        orbitals = _solution.orbitals(field, V)
+        orbitals = _solution.orbitals(field, V := np.asarray(best + field.fields.fixed.sum(axis=0)))
+        functions, energies = _solution.functions(field, V), _solution.energies(field)
+        if it.status is not None and it.status.success:
+            outside = gather(field.fields.fixed[1], self.mesh.n_elements)
+            strength = strength_of(self.mesh, functions["r"], outside, relativistic=bool(self.relativistic))
+            most = self.c if self.relativistic else (min(level.l for level in self._levels) + 0.5) ** 2 / 2
+            size = max(abs(energies["total_energy"]), 1.0)
+            if told := doubt(strength, most, np.array(estimate / size)):
+                it.stop(*told)
         result = it.result(
             AtomResult,
             error_estimate=estimate,
@@ -326,8 +334,8 @@ class AtomDFT:
             mesh=self.mesh,
             _elements=_solution.elements(field, best, self.xc),
             **shown,
-            **_solution.functions(field, V),
-            **_solution.energies(field),
+            **functions,
+            **energies,
         )
         warn_of_unbound(
             [o.energy for o in orbitals], [o.bound for o in orbitals], [o.label for o in orbitals], self.mesh

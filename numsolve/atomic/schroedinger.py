@@ -93,6 +93,9 @@ def solve_radial_schroedinger(
 
     Warns
     -----
+    ConvergenceWarning
+        If the tolerance was not reached; if V is so deep at the origin that there is no lowest energy, as
+        -2 / r^2 is (status ``UNBOUNDED``); if the mesh knows no digit of an energy.
     UnboundWarning
         If a state lies above V(r_max): the wall there decides its energy.
     PrecisionWarning

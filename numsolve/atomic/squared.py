@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from numsolve._core.limits import Limits
+from numsolve._core.result import deliver
 
 from . import _radial
+from ._doubts import doubt, strength_of
 from .mesh import RadialMesh
 from .result import RadialResult
 from .tables import dirac_tables, elementwise, radial_power, unspread
@@ -70,6 +72,10 @@ def solve(V: Potential, kappa: int, n_states: int, *, Z: float, c: float, mesh: 
         )
         errors = np.fmax(errors, np.abs(eliminated.x - result.x))
     result = replace(result, error_estimate=errors)
+    strength = strength_of(mesh, result.r, result.V + Z / result.r, relativistic=True)
+    if told := doubt(strength, c * abs(kappa), errors / np.maximum(1.0, np.abs(result.x))):
+        result = replace(result, status=told[0], detail=told[1])
+        deliver(result)
     labels = [result.label(i) for i in range(n_states)]
     _radial.warn_of_unbound(result.x, result.bound, labels, mesh)
     _radial.warn_of_coarseness(result.x, np.abs(result.x), errors, labels)

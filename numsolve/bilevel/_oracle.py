@@ -116,6 +116,22 @@ class Oracle:
         #: whether H is factorised in place of being multiplied
         self.direct = problem.lower_hess is not None and arrays.is_numpy(xp) and self.dtype == np.float64
         self.fresh()
+        if not arrays.is_numpy(xp):
+            self._try_library()
+
+    def _try_library(self) -> None:
+        """Refuse a start whose array library the problem's functions do not take, in words of ours."""
+        function = self.problem.lower_grad
+        if function is None or self.problem.samples is not None or self.problem.backend == "jax":
+            return
+        try:
+            function(self.to_x(self.x0), self.to_theta(self.theta0))
+        except (TypeError, AttributeError, RuntimeError) as error:
+            library = arrays.namespace_name(self.xp)
+            raise TypeError(
+                f"x0 is an array of {library}, which the problem's lower_grad does not take; give x0 in the "
+                "library that the problem's functions are written for, as numpy.asarray(x0)"
+            ) from error
 
     def fresh(self) -> None:
         """Forget the curvatures that were met."""
@@ -337,7 +353,7 @@ class Oracle:
             if self.problem.theta_project is not None:
                 raise ValueError("theta_bounds and theta_project exclude each other: project on both at once")
             if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-                raise ValueError("theta_bounds must be a pair (low, high)")
+                raise ValueError(f"theta_bounds must be a pair (low, high), got {bounds!r:.60}")
             low, high = (w if b is None else b for b, w in zip(bounds, (low, high), strict=True))
         size = self.theta_shape
         pair = [_bound(b) for b in (low, high)]

@@ -52,11 +52,13 @@ def by_modes(
     drift = data.drift()
     try:
         if reaction is not None or drift is not None:
-            result = solve_by_collocation(f, reaction, modes, most, reason, limits, kept, drift)
+            rough = data.rough
+            result = solve_by_collocation(f, reaction, modes, most, reason, limits, kept, drift, rough=rough)
             words = f"{len(result.x)} Jacobi modes have an estimated error of {result.error_estimate:.1g}"
         else:
             series = jacobi_series(f, modes, most, limits)
-            result = solve_by_division(f, modes, series, reason, limits)
+            rough = not series.resolved and data.rough
+            result = solve_by_division(f, modes, series, reason, limits, rough=rough)
             count = len(series.coefficients)
             held = f"{count} Jacobi {'modes hold' if count > 1 else 'mode holds'} f to rounding errors"
             what = "f" if data.diffusion is None else "f / diffusion"

@@ -25,6 +25,8 @@ PROBES = (np.arange(1024) + 0.618034) / 1024
 ROUGH = 0.3
 #: Share of the data that is left to interpolation, and points for a cubic spline, with some to spare.
 INTERPOLATION, LEAST_POINTS = 0.02, 16
+#: Error over the difference from a mesh of quartered spans, where errors fall like their square root.
+QUARTERED = 2.0
 
 
 def from_levels(fine: Array, middle: Array, coarse: Array | None = None, *, ratio: float = 2.0) -> float:
@@ -86,6 +88,18 @@ def is_rough(values: Array) -> bool:
         size = float(np.max(np.abs(values)))
         fine, coarse = (float(np.max(np.abs(np.diff(v, 3)))) for v in (values, values[::2]))
     return not (fine <= ROUGH * coarse or fine <= 64 * UNIT * size)
+
+
+def untold(values: Array) -> Array:
+    """How far each value of a function is from the cubic through its neighbours: half a jump beside it.
+
+    Where between two points a jump is nobody knows. Its integral is uncertain by half of it times the weight
+    of one of them; what the others add is for the modes that are left out.
+    """
+    out = np.zeros_like(values)
+    v = values[:-4], values[1:-3], values[2:-2], values[3:-1], values[4:]
+    out[2:-2] = np.abs(v[2] - (4 * (v[1] + v[3]) - (v[0] + v[4])) / 6)
+    return out
 
 
 def difference(one: Array, other: Array) -> float:

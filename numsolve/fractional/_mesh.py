@@ -11,7 +11,7 @@ from scipy.interpolate import BSpline
 from numsolve._core.result import deliver
 
 from ._assembly import clamped_knots, greville_points, spline_values
-from ._estimate import difference, from_levels
+from ._estimate import QUARTERED, difference, from_levels
 from ._modes import WITNESSES
 from ._settings import TimeIsOverError
 from ._splines import check_numpy, check_size, direct, moved, unsolved
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 #: Spans of a coarser mesh, at least.
 LEAST_SPANS = 3
-#: Error over the difference from a mesh of quartered spans, where errors fall like their square root.
-QUARTERED = 2.0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numsolve._core.result import Status, deliver
 
 from ._choice import better, by_modes, check_drift, delivered, obstacle_of
 from ._data import Data, check_positive, is_number, sample
-from ._estimate import difference, from_levels
+from ._estimate import QUARTERED, difference, from_levels
 from ._gmres import PATIENCE, Iterate, fgmres
 from ._modes import WITNESSES, Modes
 from ._sine_bvp import solve_by_sines
@@ -247,21 +247,33 @@ class Prepared:
         return max(estimate, data.unseen(self.operator.greville, self.operator.spline(c)))
 
     def errors_of(self, f: Any, C: Array) -> Array:
-        """Those of the columns, from coarser meshes; nan for a mesh too small."""
-        if not self.coarser or not np.all(np.isfinite(C)):
+        """Those of the columns, from coarser meshes; where there are none, from spans in four parts."""
+        if not np.all(np.isfinite(C)):
             return np.full(C.shape[1], np.nan)
-        x = from_unit(2 * WITNESSES - 1, self.equation.interval)
-        levels = [self._values(C, x), *(self._on_other(other, f, x) for other in self.coarser)]
-        ratio = self.equation.n / self.coarser[0].equation.n
-        columns = zip(*(level.T for level in levels), strict=True)
-        errors = np.array([from_levels(fine, *coarse, ratio=ratio) for fine, *coarse in columns])
         e = self.equation
+        x = from_unit(2 * WITNESSES - 1, e.interval)
+        values = self._values(C, x)
+        errors: Any
+        if not self.coarser and instability(4 * e.n, e.p, e.alpha, e.weights, e.definition):
+            return np.full(C.shape[1], np.inf)  # nothing to compare with
+        if not self.coarser:
+            finer = self._on_other(self._with(4 * e.n), f, x)
+            errors = [QUARTERED * difference(one, here) for one, here in zip(finer.T, values.T, strict=True)]
+        else:
+            levels = [values, *(self._on_other(other, f, x) for other in self.coarser)]
+            ratio = e.n / self.coarser[0].equation.n
+            columns = zip(*(level.T for level in levels), strict=True)
+            errors = [from_levels(fine, *coarse, ratio=ratio) for fine, *coarse in columns]
         for m, share in asides(Data(f, e.reaction, e.diffusion, e.interval), e.n, e.p):
-            if m not in self.others:
-                self.others[m] = self._on(m)
-            pairs = zip(levels[0].T, self._on_other(self.others[m], f, x).T, strict=True)
+            pairs = zip(values.T, self._on_other(self._with(m), f, x).T, strict=True)
             errors = np.maximum(errors, [share * difference(fine, other) for fine, other in pairs])
-        return errors
+        return np.array(errors)
+
+    def _with(self, n: int) -> Prepared:
+        """The same with n spans, kept."""
+        if n not in self.others:
+            self.others[n] = self._on(n)
+        return self.others[n]
 
     def _on_other(self, other: Prepared, f: Any, x: Array) -> Array:
         """Values of the solutions on another mesh."""

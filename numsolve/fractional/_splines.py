@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,11 +14,12 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status, deliver
 
 from ._data import host, is_values, sample
-from ._estimate import difference, from_levels
+from ._estimate import QUARTERED, difference, from_levels
 from ._factors import Factors, norms
 from ._gmres import PATIENCE, UNIT, Iterate, fgmres
 from ._modes import WITNESSES
 from ._settings import TimeIsOverError
+from ._stability import instability
 from ._system import make_system
 from .dense import MOST_UNKNOWNS
 from .jacobi import from_unit
@@ -257,15 +259,20 @@ class Estimate:
     c: Array
 
     def __call__(self) -> float:
-        """Relative to the largest value; nan for a mesh too small to compare it with another."""
+        """Relative to the largest value; where no coarser mesh has splines, from spans in four parts."""
         n, p = self.A.n, self.A.p
         middle = n // 2 if n <= SMALL_MESH else max(LEAST_COARSE, n // COARSER)
-        if middle < 2 * p or not np.all(np.isfinite(self.c)):
+        if not np.all(np.isfinite(self.c)):
             return float("nan")
         x = from_unit(2 * WITNESSES - 1, self.A.interval)
         fine = self.A.spline(self.c)(x)
-        coarse = self._on(middle // 2, x) if middle // 2 >= 2 * p else None
-        estimate = from_levels(fine, self._on(middle, x), coarse, ratio=n / middle)
+        if middle < 2 * p:
+            if instability(4 * n, p, self.A.alpha, self.A.weights, self.A.definition):
+                return math.inf  # nothing to compare with
+            estimate = QUARTERED * difference(self._on(4 * n, x), fine)
+        else:
+            coarse = self._on(middle // 2, x) if middle // 2 >= 2 * p else None
+            estimate = from_levels(fine, self._on(middle, x), coarse, ratio=n / middle)
         others = asides(self.data, n, p)
         for m, share in others:
             apart = difference(fine, self._on(m, x))

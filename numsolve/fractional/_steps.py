@@ -27,11 +27,12 @@ from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
 from ._data import check_positive, is_values, sample, unseen_of
-from ._estimate import from_levels
+from ._estimate import QUARTERED, difference, from_levels
 from ._factors import Factors
 from ._gmres import PATIENCE, Iterate, fgmres
 from ._modes import WITNESSES
 from ._settings import TimeIsOverError, keep_time
+from ._stability import instability
 from ._system import make_system
 from .jacobi import from_unit
 from .operator import RieszSplineOperator
@@ -128,37 +129,49 @@ class March:
         return it, c, times, states, ninner
 
     def error_estimate(self, states: list[Array]) -> float:
-        """The largest error relative to the largest value, from half and a quarter of the spans and steps."""
+        """The largest error relative to the largest value, from half and a quarter of the spans and steps.
+
+        If they are too few, from spans or steps in four parts; inf if those runs fail.
+        """
         A = self.A
-        if A.n // 2 < 2 * A.p or self.steps < 4 or not states or not np.all(np.isfinite(states)):
+        if not states or not np.all(np.isfinite(states)):
             return float("nan")
         x = from_unit(2 * WITNESSES - 1, A.interval)
-        levels = [np.array([A.spline(c)(x) for c in states])]
+        fine = np.array([A.spline(c)(x) for c in states])
         odd = 0 if self.source is None else 1  # at other phases of a source that oscillates with the steps
-        for part in (2, 4):
-            n = A.n // part
-            if n < 2 * A.p:
-                break
-            coarse = RieszSplineOperator(
-                n, A.p, A.alpha, interval=A.interval, definition=A.definition, weights=A.weights
-            )
-            run = replace(
-                self,
-                A=coarse,
-                u0=self._moved(self.u0, coarse.greville, 3),
-                kappa=self._moved(self.kappa, coarse.greville, 1),
-                steps=max(-(-self.steps // part) - odd, 1),
-                wanted=self.wanted[: len(states)],
-            )
-            levels.append(np.array([coarse.spline(c)(x) for c in run.run()[3]]))
-        if any(level.shape != levels[0].shape for level in levels):
-            return float("nan")
+        parts = [part for part in (2, 4) if A.n // part >= 2 * A.p]
+        few = not parts or self.steps < 4
+        if few:
+            n = A.n // 2 if parts else 4 * A.n
+            unstable = instability(n, A.p, A.alpha, A.weights, A.definition)
+            runs = [] if unstable else [(n, 4 * self.steps + odd)]
+        else:
+            runs = [(A.n // part, max(-(-self.steps // part) - odd, 1)) for part in parts]
+        levels = [self._on(n, steps, len(states), x) for n, steps in runs]
+        if not levels or any(level.shape != fine.shape for level in levels):
+            return math.inf
         return max(
-            from_levels(levels[0], *levels[1:]),
+            QUARTERED * difference(levels[0], fine) if few else from_levels(fine, *levels),
             missed_of(
                 self.u0, self.source, self.A.greville, self.A.interval, (self.start, self.end), self.steps
             ),
         )
+
+    def _on(self, n: int, steps: int, count: int, x: Array) -> Array:
+        """Values of the first states on another mesh, with other steps."""
+        A = RieszSplineOperator(
+            n, self.A.p, self.A.alpha,
+            interval=self.A.interval, definition=self.A.definition, weights=self.A.weights,
+        )  # fmt: skip
+        run = replace(
+            self,
+            A=A,
+            u0=self._moved(self.u0, A.greville, 3),
+            kappa=self._moved(self.kappa, A.greville, 1),
+            steps=steps,
+            wanted=self.wanted[:count],
+        )
+        return np.array([A.spline(c)(x) for c in run.run()[3]])
 
     def _moved(self, value: Any, points: Array, degree: int) -> Any:
         """Values at the points of another mesh, functions as they are."""

@@ -24,7 +24,7 @@ from numsolve._core.result import Status, deliver
 
 from ._data import is_values, sample, unseen_of
 from ._drift import reaction_matrix
-from ._estimate import UNIT, from_levels
+from ._estimate import QUARTERED, UNIT, from_levels
 from ._modes import Modes
 from .bspline import check_alpha, check_degree, check_order
 from .jacobi import EQUAL, JacobiSolution, basis, eigenvalues, from_unit, gauss_rule, laplacian_scale
@@ -33,7 +33,11 @@ from .result import RieszEigResult
 from .spectral import TOLERABLE
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ._data import Values
+
+    Array = NDArray[np.float64]
 
 METHODS = ("spectral", "spline")
 Method: TypeAlias = Literal["spectral", "spline"]
@@ -268,17 +272,21 @@ def _spline_eigenvalues(A: RieszSplineOperator, k: int, potential: Any = None) -
 
 
 def _spline_error(A: RieszSplineOperator, values: Any, potential: Any) -> float:
-    """The largest relative error of the eigenvalues, from those on half and a quarter of the spans."""
-    levels = []
-    for n in (A.n // 2, A.n // 4):
-        if n < 2 * A.p or n + A.p - 2 < values.size:
-            break
-        coarse = RieszSplineOperator(n, A.p, A.alpha, interval=A.interval)
-        matrix, M = coarse.todense(), coarse.mass().toarray()
+    """The largest relative error of the eigenvalues, from those on half and a quarter of the spans.
+
+    If these are too few, from spans in four parts.
+    """
+
+    def on(n: int) -> Array:
+        other = RieszSplineOperator(n, A.p, A.alpha, interval=A.interval)
+        matrix, M = other.todense(), other.mass().toarray()
         if potential is not None:
-            matrix += sample("potential", potential, coarse.greville)[:, None] * M
-        levels.append(np.sort(eigvals(matrix, M).real)[: values.size])
+            matrix += sample("potential", potential, other.greville)[:, None] * M
+        return np.asarray(np.sort(eigvals(matrix, M).real)[: values.size])
+
+    meshes = [n for n in (A.n // 2, A.n // 4) if n >= 2 * A.p and n + A.p - 2 >= values.size]
+    levels = [on(n) for n in meshes]
     if not levels:
-        return float("nan")
+        return QUARTERED * float(np.max(np.abs(1 - values / on(4 * A.n))))
     rows = [np.atleast_1d(values)[:, None], *(level[:, None] for level in levels)]
     return max(from_levels(fine, *coarse) for fine, *coarse in zip(*rows, strict=True))

@@ -26,7 +26,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 
 from ._data import is_number, sample
-from ._estimate import from_levels
+from ._estimate import QUARTERED, difference, from_levels
 from ._factors import halves, unfold
 from ._gmres import PATIENCE, fgmres
 from ._settings import FOREIGN, TimeIsOverError, keep_time
@@ -288,18 +288,22 @@ def _solve(
     sol = TensorSpline((Ax.knots, Ay.knots), it.x.form().reshape(F.shape), Ax.p)
 
     def error_estimate() -> float:
-        """From half and a quarter of the spans."""
+        """From half and a quarter of the spans, or from spans in four parts."""
+        if it.status is None or not it.status.success:
+            return math.nan
         x, y = np.meshgrid(*(a + (b - a) * FEW_WITNESSES for a, b in sides), indexing="ij")
-        levels = [sol(x, y)]
-        for part in (2, 4):
-            fewer = (Ax.n // part, Ay.n // part)
-            if min(fewer) < 2 * Ax.p or it.status is None or not it.status.success:
-                break
-            right, sink = (None if v is None else _moved(v, points) for v in (f, reaction))
+        right, sink = (None if v is None else _moved(v, points) for v in (f, reaction))
+
+        def on(spans: tuple[int, ...]) -> Array:
             settings: Any = {"method": method, "rtol": rtol}
-            coarse = _solve(right, orders, Limits(), sides, fewer, p, sink, (d_x, d_y), **settings)[0]
-            levels.append(coarse(x, y))
-        return from_levels(levels[0], *levels[1:]) if len(levels) > 1 else math.nan
+            return _solve(right, orders, Limits(), sides, spans, p, sink, (d_x, d_y), **settings)[0](x, y)
+
+        meshes = [(Ax.n // part, Ay.n // part) for part in (2, 4)]
+        levels = [on(mesh) for mesh in meshes if min(mesh) >= 2 * Ax.p]
+        if not levels:
+            few = tuple(4 * m if m < 4 * Ax.p else m for m in spans)
+            return QUARTERED * difference(on(few), sol(x, y))
+        return from_levels(sol(x, y), *levels)
 
     result = it.result(
         RieszPlaneResult,

@@ -60,8 +60,9 @@ class RieszResult(Result):
         Norm of the residual of the discrete equations at `x`.
     error_estimate : float
         Estimate of the largest error of the solution relative to its largest value, from solutions with
-        fewer unknowns; nan if there is none. For splines it is computed when it is first asked for, which
-        costs as much as the solution itself where it is small, and a tenth where it is large.
+        fewer unknowns, or with more where there are few; inf if those fail, nan if this solve did. For
+        splines it is computed when it is first asked for, which costs as much as the solution itself where it
+        is small, and a tenth where it is large.
     interval : tuple
         Where the solution lives.
     """

@@ -20,7 +20,7 @@ from numsolve._core import arrays
 from numsolve._core.result import Status
 
 from ._drift import Galerkin
-from ._estimate import UNIT, difference, from_levels
+from ._estimate import QUARTERED, UNIT, difference, from_levels, untold
 from ._settings import keep_time
 from .jacobi import (
     both_bases,
@@ -48,9 +48,11 @@ if TYPE_CHECKING:
 RESOLVED = 1e-13
 #: Coefficients whose share of the solution is below this, relative to the largest, are cut off.
 NOISE = 5e-16
-#: Estimated error of a collocation above which its coefficients are not taken for smooth; then so many modes,
-#: as shares of all, are tried too.
+#: Estimated error above which data are not taken for smooth; then so many modes of a collocation, as shares
+#: of all, are tried too.
 SMOOTH, CLOSE = 1e-7, (0.96, 0.9, 0.84, 0.77, 0.7)
+#: Fewer modes than these have no half and quarter, and are compared with four times as many.
+LEAST_MODES = 4
 #: Samples beyond the number of modes.
 MARGIN = 20
 #: Samples for each mode, if the function is not smooth and the rule is not exact; and fewer, to compare with.
@@ -110,9 +112,18 @@ def _expand(function: Function, modes: Modes, N: int, samples: int = 0) -> Serie
 
 
 def solve_by_division(
-    f: Function, modes: Modes, series: Series, reason: str, limits: Limits | None = None
+    f: Function,
+    modes: Modes,
+    series: Series,
+    reason: str,
+    limits: Limits | None = None,
+    *,
+    rough: bool = False,
 ) -> RieszResult:
-    """Solve ``R u = f``, with the series of f if it holds f, and for comparison with shorter ones if not."""
+    """Solve ``R u = f``, with the series of f if it holds f, and for comparison with shorter ones if not.
+
+    Where f is `rough`, what its samples do not tell is solved for, too: the operator's inverse is positive.
+    """
     estimate, detail = max(series.tail, NOISE), ""
     if not series.resolved:
         most, x, levels = len(series.points) - MARGIN, modes.witnesses(), []
@@ -124,6 +135,13 @@ def solve_by_division(
         coarse, middle, fine = levels
         other = modes.solution(divided(modes, _expand(f, modes, most, _samples(most, FEWER_SAMPLES))))(x)
         estimate = from_levels(fine, middle, coarse) + difference(fine, other)
+        if most < LEAST_MODES:
+            more = modes.solution(divided(modes, _expand(f, modes, 4 * most, _samples(4 * most, SAMPLES))))(x)
+            estimate = max(estimate, QUARTERED * difference(more, fine))
+        if rough and estimate > SMOOTH:
+            unknown = _expand(lambda x: untold(f(x)), modes, most, _samples(most, SAMPLES))
+            error = modes.solution(divided(modes, unknown))(x)
+            estimate = max(estimate, difference(fine, fine + error))
         detail = f"{most} Jacobi modes leave {series.tail:.1g} of f."
     c = divided(modes, series)
     return RieszResult(
@@ -159,11 +177,13 @@ def solve_by_collocation(
     limits: Limits,
     kept: Tables | None = None,
     drift: Function | None = None,
+    *,
+    rough: bool = False,
 ) -> RieszResult:
     """Solve ``R u + v(x) u' + r(x) u = f`` with all modes allowed, and with a half and a quarter to compare.
 
     With a drift v the equation is not collocated but tested. What does not depend on f is put into `kept`, or
-    taken from there.
+    taken from there. For `rough` data see `solve_by_division`.
     """
     kept = {} if kept is None else kept
     x = modes.witnesses()
@@ -185,6 +205,11 @@ def solve_by_collocation(
     if estimate > SMOOTH:  # next to a jump, errors are as if by chance: those of other numbers of modes
         others = [solve(max(int(share * limit), 1))[2] for share in (CLOSE if drift is None else CLOSE[1::3])]
         estimate = max(estimate, *(difference(fine, other) for other in others))
+    if limit < LEAST_MODES:
+        estimate = max(estimate, QUARTERED * difference(solve(4 * limit)[2], fine))
+    if rough and estimate > SMOOTH:
+        error = modes.solution(kept[limit].solve(lambda x: untold(f(x)))[0])(x)
+        estimate = max(estimate, difference(fine, fine + error))
     return RieszResult(
         x=c,
         status=status_of(estimate),

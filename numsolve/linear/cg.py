@@ -355,7 +355,7 @@ def _of_lists(name: str, A: Any) -> Array:
     try:
         return np.asarray(A)
     except ValueError as error:
-        raise ValueError(f"{name} is not a rectangular array: {error}") from error
+        raise ValueError(f"{name} is not a rectangular array of numbers, got {A!r:.60}") from error
 
 
 def _norm(xp: Namespace, v: Array) -> float:

@@ -90,6 +90,10 @@ def heuristics(
     ConvergenceWarning
         If the end was not reached.
 
+    Notes
+    -----
+    Over a jump of `fun` errors may be larger than the tolerances, as the notes of `odesolve` say.
+
     Examples
     --------
     The oscillator of van der Pol is stiff where it is slow:

@@ -110,6 +110,11 @@ BAD = {
     "array: text": (lambda: checks.array("x", ["a"]), TypeError, "x has dtype <U1; real numbers are wanted"),
     "array: objects": (lambda: checks.array("x", [object()]), TypeError, "x has dtype object"),
     "array: ragged": (lambda: checks.array("x", [[1], [1, 2]]), ValueError, "x is not a rectangular array"),
+    "array: ragged, in our words": (
+        lambda: checks.array("x", [[1], [1, 2]]),
+        ValueError,
+        r"^x is not a rectangular array of numbers, got \[\[1\], \[1, 2\]\]$",
+    ),
     "array: sparse": (
         lambda: checks.array("x", sp.eye_array(3)),
         TypeError,

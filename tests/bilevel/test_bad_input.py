@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array_api_strict
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -70,8 +71,15 @@ def test_a_problem_is_refused(settings, error, message):
         (THETA, X0, {"max_cost": 0}, ValueError, "max_cost"),
         (THETA, X0, {"theta_bounds": (1.0, 2.0)}, ValueError, "outside"),
         (THETA, X0, {"theta_bounds": (1.0, -1.0)}, ValueError, "low <= high"),
-        (THETA, X0, {"theta_bounds": 1.0}, ValueError, "pair"),
+        (THETA, X0, {"theta_bounds": 1.0}, ValueError, "pair.*got 1.0$"),
         (THETA, X0, {"theta_bounds": ([[1.0], [1.0, 2.0]], 1.0)}, ValueError, "theta_bounds is not a rect"),
+        (
+            THETA,
+            X0,
+            {"theta_bounds": ([[1.0], [1.0, 2.0]], 1.0)},
+            ValueError,
+            r"^theta_bounds is not a rectangular array of numbers, got \[\[1.0\], \[1.0, 2.0\]\]$",
+        ),
         (THETA, X0, {"theta_bounds": (RECORDING, 1.0)}, TypeError, "theta_bounds .*records derivatives"),
         (THETA, RECORDING, {}, TypeError, "x0 .*records derivatives"),
         (THETA, X0, {"order": 3}, ValueError, "order"),
@@ -207,3 +215,14 @@ def test_settings_of_the_blocks_are_refused(settings, message):
 def test_the_point_of_a_hypergradient_is_called_theta(theta, error):
     with pytest.raises(error, match="theta (must|is)"):
         bilevel.hypergradient(QUADRATIC, theta, X0)
+
+
+def test_a_start_of_a_library_that_the_problem_does_not_take_is_refused_by_name():
+    """As a tensor of torch that a function of NumPy's meets: not in the words of either."""
+
+    def grad(x, theta):
+        return x.sum(axis=0) * x
+
+    start = array_api_strict.asarray(X0)
+    with pytest.raises(TypeError, match="^x0 is an array of array_api_strict, which the problem"):
+        bilevel.minimize_bilevel(changed(lower_grad=grad), THETA, start)

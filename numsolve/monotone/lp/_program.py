@@ -352,4 +352,4 @@ def _kind(name: str, value: Any) -> Any:
     try:
         return value if hasattr(value, "dtype") else np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{name} is not a rectangular array: {error}") from error
+        raise ValueError(f"{name} is not a rectangular array of numbers, got {value!r:.60}") from error
