@@ -313,7 +313,8 @@ class AtomDFT:
         if not whole and it.nit:  # no time for that: the last step, whose fields are there
             best = field.mixing.x.reshape(x.shape)
             shown = {"x": field.flat(best), "residual": float(it.history.residual[-1])}
-        orbitals = _solution.orbitals(field, V := np.asarray(best + field.fields.fixed.sum(axis=0)))
+        V = np.asarray(best + field.fields.fixed.sum(axis=0))  # what the electrons feel
+        orbitals = _solution.orbitals(field, V)
         functions, energies = _solution.functions(field, V), _solution.energies(field)
         if it.status is not None and it.status.success:
             outside = gather(field.fields.fixed[1], self.mesh.n_elements)

@@ -1,7 +1,9 @@
 """Solves of every column that would take minutes: for Ctrl-C from outside and for time limits.
 
 `LASTING` maps ``"linear.cg, dense"`` to a `Lasting`. Most are the long calls of the columns' own contracts
-(``contract.Call.long``); those of solvers that stand in no contract are made here.
+(``contract.Call.long``); those of solvers that stand in no contract are made here. `linear.train_dcdm` and
+`linear.train_npsd` are missing, for they compile a step in each call: a process that ends soon after Ctrl-C
+in that may crash in JAX's own thread.
 """
 
 from __future__ import annotations
@@ -216,23 +218,6 @@ def tall() -> tuple[Any, Any]:
     return A, rng().standard_normal(rows)
 
 
-def network(train: Callable[..., Any], *given: Any, **own: Any) -> Callable[..., Any]:
-    """A training of days of a network; what it returns before its last step counts as ended from outside."""
-
-    def run(**settings: Any) -> Any:
-        net = train(*given, **{"rng": 0, "maxiter": 10**7, "time_limit": None, **own, **settings})
-        weights = [np.asarray(v) for v in jax_leaves(net)]
-        return SimpleNamespace(status=Status.INTERRUPTED, x=weights, nit=1)
-
-    return run
-
-
-def jax_leaves(net: Any) -> list[Any]:
-    import jax
-
-    return jax.tree.leaves([v for k, v in vars(net).items() if k != "history"])
-
-
 def adasketch(**settings: Any) -> Any:
     fun, of = chain()
     own = {"jac": of.chain_gradient, "hess": of.chain_hessian, "tol": 0.0, "maxiter": 10**6, "rng": 0}
@@ -261,30 +246,6 @@ OTHERS: dict[str, dict[str, Lasting]] = {
             )
         ),
         "train_multigrid": Lasting(multigrid_weights),
-        **(
-            {
-                "train_dcdm": Lasting(
-                    network(
-                        linear.train_dcdm,
-                        linear.problems.random_obstacles((12, 12), 0),
-                        n_ritz=50,
-                        n_samples=200,
-                        channels=4,
-                    )
-                ),
-                "train_npsd": Lasting(
-                    network(
-                        linear.train_npsd,
-                        grids=[linear.problems.random_obstacles((16, 16), 2, rng=0)],
-                        n_ritz=60,
-                        n_samples=40,
-                        n_levels=2,
-                    )
-                ),
-            }
-            if JAX
-            else {}
-        ),
         "solve_sequence": Lasting(
             lambda: list(
                 linear.solve_sequence(((t * plane()[0], plane()[1]) for t in range(1, 10**6)), "ssor_cg")
