@@ -61,6 +61,28 @@ def device(x: Any) -> Any:
     return array_api_compat.device(x)
 
 
+def of_lists(name: str, value: Any) -> Any:
+    """What has a dtype as it is, and lists of numbers as NumPy's array.
+
+    Raises
+    ------
+    ValueError
+        If the lists are ragged.
+    """
+    if hasattr(value, "dtype"):
+        return value
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a rectangular array of numbers, got {in_short(value)}") from error
+
+
+def in_short(value: Any) -> str:
+    """The beginning of what a value is shown as, in one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) < 60 else text[:57] + "..."
+
+
 def working_dtype(xp: Any, **arrays: Any) -> Any:
     """Return float32 if all the arrays that are given are, float64 otherwise.
 
@@ -70,15 +92,14 @@ def working_dtype(xp: Any, **arrays: Any) -> Any:
     ------
     TypeError
         If one of them is complex or is not a number.
+    ValueError
+        If one is given by ragged lists.
     """
     dtypes = []
     for name, value in arrays.items():
         if value is None:
             continue
-        try:
-            dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
-        except ValueError as error:  # ragged lists
-            raise ValueError(f"{name} is not a rectangular array of numbers, got {value!r:.60}") from error
+        dtype = of_lists(name, value).dtype
         kind = getattr(dtype, "kind", None) or _kind(_namespace_of(value) or xp, dtype)
         if kind == "c":
             raise TypeError(f"{name} is complex ({dtype}); real numbers are wanted")

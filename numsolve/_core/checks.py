@@ -63,9 +63,9 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
         number = int(as_float)
     if (low is not None and number < low) or (high is not None and number > high):
         wanted = _range(-math.inf if low is None else low, math.inf if high is None else high)
-        raise ValueError(f"{name} must be an integer{wanted}, got {_in_short(number)}")
+        raise ValueError(f"{name} must be an integer{wanted}, got {arrays.in_short(number)}")
     if not -(2**63) <= number < 2**63:  # neither NumPy nor compiled code takes more
-        raise ValueError(f"{name} must be an integer of at most 64 bits, got {_in_short(number)}")
+        raise ValueError(f"{name} must be an integer of at most 64 bits, got {arrays.in_short(number)}")
     return number
 
 
@@ -301,15 +301,9 @@ def _is_real(value: Any) -> bool:
 
 def _as_array(name: str, value: Any) -> Any:
     """Something with a dtype."""
-    if hasattr(value, "dtype"):
-        return value
     if value is None:
         raise TypeError(f"{name} must be an array, got None")
-    try:
-        out = np.asarray(value)
-    except ValueError as error:  # ragged lists
-        raise ValueError(f"{name} is not a rectangular array of numbers, got {_in_short(value)}") from error
-    return out
+    return arrays.of_lists(name, value)
 
 
 def _first(xp: Any, mask: Any) -> tuple[int, ...]:
@@ -333,9 +327,4 @@ def _range(low: float, high: float, *, open_low: bool = False, open_high: bool =
 
 def _kind_of(value: Any) -> str:
     """A value and its type, in short."""
-    return f"{_in_short(value)} of type {type(value).__name__}"
-
-
-def _in_short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) < 60 else text[:57] + "..."
+    return f"{arrays.in_short(value)} of type {type(value).__name__}"

@@ -284,7 +284,7 @@ def _rounding(xp: Namespace, A: Matrix, b: Array, x: Array) -> float:
 def _sizes(A: Matrix) -> Matrix:
     """The absolute values of a matrix's entries; SciPy's `abs` would sort the indices of the caller's."""
     if not arrays.is_sparse(A):
-        return abs(_of_lists("A", A))
+        return abs(arrays.of_lists("A", A))
     A = compressed(A)
     return type(A)((abs(A.data), A.indices, A.indptr), shape=A.shape)
 
@@ -329,8 +329,8 @@ def _vectors(
 def action(xp: Namespace, name: str, A: Matrix, b: Array, *, check_finite: bool) -> Callable[[Array], Array]:
     """Multiplication by a matrix, whose entries are looked at, or by an operator."""
     operator = arrays.is_operator(A) and not arrays.is_sparse(A)
-    if not operator and not hasattr(A, "dtype"):
-        A = _of_lists(name, A)
+    if not operator:
+        A = arrays.of_lists(name, A)
     dtype = getattr(A, "dtype", None)  # an operator may have none
     if dtype is not None and not ("complex" in str(dtype) and "complex" in str(b.dtype)):
         arrays.working_dtype(xp, **{name: A})
@@ -348,14 +348,6 @@ def action(xp: Namespace, name: str, A: Matrix, b: Array, *, check_finite: bool)
         for part in (xp.real, xp.imag) if "complex" in str(entries.dtype) else (xp.asarray,):
             checks.finite(name, part(entries), xp=xp)
     return product  # type: ignore[no-any-return]
-
-
-def _of_lists(name: str, A: Any) -> Array:
-    """A matrix given as lists of numbers."""
-    try:
-        return np.asarray(A)
-    except ValueError as error:
-        raise ValueError(f"{name} is not a rectangular array of numbers, got {A!r:.60}") from error
 
 
 def _norm(xp: Namespace, v: Array) -> float:

@@ -207,12 +207,7 @@ def ict_cg(
 
     References
     ----------
-    N. Munksgaard, "Solving sparse symmetric sets of linear equations by preconditioned conjugate gradients",
-    ACM Trans. Math. Software 6, 1980.
-    M. T. Jones, P. E. Plassmann, "An improved incomplete Cholesky factorization", ACM Trans. Math. Software
-    21, 1995.
-    T. A. Manteuffel, "An incomplete factorization technique for positive definite linear systems", Math.
-    Comp. 34, 1980.
+    Those of `numsolve.linear.ict`.
 
     Examples
     --------

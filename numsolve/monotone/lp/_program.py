@@ -252,7 +252,7 @@ def prepare(c: Any, A: Any, lc: Any, uc: Any, lx: Any, ux: Any) -> LinearProgram
     given = {"c": c, "A": A, "lc": lc, "uc": uc, "lx": lx, "ux": ux}
     xp = arrays.array_namespace(**given)
     sparse = arrays.is_sparse(A)
-    kinds = {k: _kind(k, v) for k, v in given.items() if v is not None and not _is_number(v)}
+    kinds = {k: arrays.of_lists(k, v) for k, v in given.items() if v is not None and not _is_number(v)}
     dtype = arrays.working_dtype(xp, **kinds)
     c = checks.array("c", c, xp=xp, dtype=dtype, ndim=(1, 2))
     n = c.shape[-1]
@@ -346,10 +346,3 @@ def _number(name: str, value: Any) -> float:
     if math.isnan(number):
         raise ValueError(f"{name} must hold numbers or infinities, got nan")
     return number
-
-
-def _kind(name: str, value: Any) -> Any:
-    try:
-        return value if hasattr(value, "dtype") else np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} is not a rectangular array of numbers, got {value!r:.60}") from error

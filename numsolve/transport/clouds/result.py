@@ -182,8 +182,9 @@ class SampleResult(TransportResult):
         gauge = min(self.reg_m) == math.inf
         p, q = potential_derivatives(xp, potentials, (n, m), dtype, gauge=gauge)
         rates = 1 + self.reg / self.reg_m[0], 1 + self.reg / self.reg_m[1]
-        if not gauge:
-            self._check_empty(xp, self._sums(), p, q)
+        sums = None if gauge else self._sums()
+        if sums is not None:
+            self._check_empty(xp, sums, p, q)
         U, p = (xp.take(x, operator._rows, axis=0) for x in (U, p))
         V, q = (xp.take(x, operator._columns, axis=0) for x in (V, q))
         eps = self.reg / operator._mass
@@ -193,8 +194,8 @@ class SampleResult(TransportResult):
         nan = float("nan")
         da = scatter(xp, du, operator._rows, n, nan)
         db = scatter(xp, dv, operator._columns, m, nan)
-        if max(rates) > 1:
-            da, db = self._in_weights(xp, rates, self._sums(), (da, db))
+        if sums is not None and max(rates) > 1:
+            da, db = self._in_weights(xp, rates, sums, (da, db))
         a, b = (xp.astype(x, operator.dtype) for x in (da, db))
         X_a, X_b = self._in_points(A, B)
         return SampleGradient(a, b, X_a, X_b)
