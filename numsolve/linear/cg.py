@@ -284,7 +284,7 @@ def _rounding(xp: Namespace, A: Matrix, b: Array, x: Array) -> float:
 def _sizes(A: Matrix) -> Matrix:
     """The absolute values of a matrix's entries; SciPy's `abs` would sort the indices of the caller's."""
     if not arrays.is_sparse(A):
-        return abs(arrays.of_lists("A", A))
+        return abs(np.asarray(arrays.of_lists("A", A)))
     A = compressed(A)
     return type(A)((abs(A.data), A.indices, A.indptr), shape=A.shape)
 

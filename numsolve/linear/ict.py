@@ -207,7 +207,7 @@ def ict_cg(
 
     References
     ----------
-    Those of `numsolve.linear.ict`.
+    Those of `numsolve.linear.ICT`.
 
     Examples
     --------
