@@ -173,6 +173,16 @@ def sample(name: str, value: Any, points: Any, xp: Any = np, like: Any = None) -
     return out
 
 
+def check_given(**values: Any) -> None:
+    """Refuse what can be no coefficient, before there are points: neither function, number nor values."""
+    for name, value in values.items():
+        checks.refuse_masked(name, value)
+        if is_values(value):
+            checks.array(name, value, dtype=np.float64, ndim=1)
+        elif value is not None and not callable(value):
+            checks.real(name, value)
+
+
 def check_positive(name: str, values: Any, points: Array) -> None:
     """Refuse coefficients that are not positive, naming the first point."""
     bad = np.flatnonzero(arrays.to_host(values) <= 0)

@@ -138,10 +138,10 @@ class Decay:
         return np.array(out)
 
     def integrals(self, moments: Array, k: int) -> Array:
-        """Coefficients of the integral of ``k t^(k-1) u(t)`` over all times: ``k! (B / rate)^k B^-1``."""
-        z = moments / self.rate
+        """Coefficients of the integral of ``k t^(k-1) u(t)`` over all times, for rate one: ``k! B^(k-1)``."""
+        z = moments
         for j in range(2, k + 1):
-            z = j * (self.B @ z) / self.rate
+            z = j * (self.B @ z)
         return np.asarray(z / self.root)
 
     @cached_property

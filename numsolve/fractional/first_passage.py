@@ -27,7 +27,7 @@ from numsolve._core.result import deliver
 from ._decay import Decay, follow, refine
 from ._modes import Modes
 from .bspline import check_order
-from .jacobi import from_unit, image_rule
+from .jacobi import from_unit, image_rule, laplacian_scale
 from .operator import check_interval, check_weights
 from .result import FirstPassageResult
 from .spectral import TOLERABLE, status_of
@@ -203,7 +203,7 @@ def exit_time_moments(
     Raises
     ------
     ValueError
-        If an argument is out of range.
+        If an argument is out of range, or a moment would overflow.
     TypeError
         If an argument is complex or no number.
 
@@ -237,7 +237,16 @@ def exit_time_moments(
         return rows, rows[-1:]
 
     rows, estimate = refine(modes, level, n)
-    return _result(modes, rows / kappa ** np.arange(1.0, k + 1)[:, None], None, estimate, n)
+    rate = kappa * laplacian_scale(modes.interval, modes.alpha)
+    with np.errstate(all="ignore"):
+        for j in range(k):  # a power of the rate may leave the range of floats where a moment does not
+            rows[j:] /= rate
+    if not np.all(np.isfinite(rows)):
+        raise ValueError(
+            f"kappa and interval must be such that E T^{k} does not overflow, got kappa = {kappa:g} and "
+            f"{modes.interval}; choose other units of time"
+        )
+    return _result(modes, rows, None, estimate, n)
 
 
 def _check(alpha: Any, interval: Any, kappa: Any, weights: Any, n: Any) -> tuple[Modes, float, int]:

@@ -17,7 +17,7 @@ from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.result import Status, deliver
 
-from ._data import is_values
+from ._data import check_given, is_values
 from ._exterior import Lift, check_exterior, lifted, right_hand_side
 from ._prepared import Equation, Prepared
 from ._settings import DEFINITIONS, FOREIGN
@@ -125,6 +125,7 @@ class RieszSolver:
             check_size(n + p - 2)
         if method == "spectral" and definition != "spectral":
             check_size(n)
+        check_given(reaction=reaction, diffusion=diffusion, advection=advection)
         equation = Equation(
             each[0],
             check_interval(interval),

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+#: Angles up to which the period is 2 pi as a double, so that its multiples are zeros; beyond, the sine and the
+#: cosine know it to all digits.
+FAR = 1000.0
+
 
 def riesz_symbol(theta: ArrayLike, p: int, alpha: float) -> NDArray[np.float64]:
     r"""Symbol of ``(-Delta)^(alpha/2)`` collocated by B-splines, in units of the mesh.
@@ -209,7 +213,11 @@ def _angles(theta: Any) -> tuple[Any, Any]:
     """The angles, brought to ``[0, pi]``, and their library."""
     xp = arrays.array_namespace(theta=theta)
     theta = checks.array("theta", theta, xp=xp, dtype=arrays.working_dtype(xp))
-    return xp.abs(theta - 2 * math.pi * xp.round(theta / (2 * math.pi))), xp
+    near = xp.abs(theta - 2 * math.pi * xp.round(theta / (2 * math.pi)))
+    far = xp.abs(theta) > FAR
+    if not xp.any(far):
+        return near, xp
+    return xp.where(far, xp.abs(xp.atan2(xp.sin(theta), xp.cos(theta))), near), xp
 
 
 def _evaluate(xp: Any, theta: Any, p: int, alpha: float, coefficients: tuple[float, ...]) -> Any:

@@ -331,7 +331,10 @@ def _solve(
         return solve_traced(method, product, b, **settings)
     xp = arrays.array_namespace(b=b)
     b = checks.array("b", b, xp=xp, ndim=1)
-    return solve_plain(method, _check_matrix(matvec, b, xp), b, **settings)
+    matvec = _check_matrix(matvec, b, xp)
+    if "float64" in str(getattr(matvec, "dtype", "")):  # as a product of the two is
+        b = xp.astype(b, xp.float64)
+    return solve_plain(method, matvec, b, **settings)
 
 
 def _check_kind(matvec: Any) -> None:

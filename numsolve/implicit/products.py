@@ -21,6 +21,7 @@ from numsolve._core import arrays, checks
 from . import _trees
 from ._numbers import as_floats, as_given, numbers_as_floats
 from ._settings import CONSTANT, DIFFERENCES, shared
+from ._signatures import known_signature
 from .plain.arguments import Arguments, Part, is_nonzero, usual
 from .plain.closed_form import by_closed_form, has_closed_form
 from .plain.solution_map import SolutionMap
@@ -125,6 +126,7 @@ def root_vjp(
     _same_structure("cotangent", cotangent, "sol", sol)
     sol, cotangent = as_floats("sol", sol), as_floats("cotangent", cotangent)
     given = usual(args)
+    _check_taken("optimality_fun", optimality_fun, "args", (sol, *given))
     args = numbers_as_floats(optimality_fun, sol, given)
     settings = shared(solve, symmetric, check, tol)
     checks.flag("info", info)
@@ -205,6 +207,7 @@ def root_jvp(
         raise ValueError(
             f"tangents must have one entry for each of args, got {len(tangents)} for {len(given)}"
         )
+    _check_taken("optimality_fun", optimality_fun, "args", (sol, *given))
     for k, (arg, tangent) in enumerate(zip(given, tangents, strict=True)):
         _same_structure(f"tangents[{k}]", tangent, f"args[{k}]", arg)
     sol, tangents = as_floats("sol", sol), as_floats("tangents", tangents)
@@ -308,6 +311,8 @@ def solution_jacobian(
     [0.5    0.25   0.1667]
     """
     checks.function("F", F, optional=True)
+    if F is not None:
+        _check_taken("F", F, "theta", (x, theta))
     checks.choice("method", method, DIFFERENCES)
     x, theta = as_floats("x", x), as_floats("theta", theta)
     given = {
@@ -389,6 +394,19 @@ def _flat(F: Callable[..., Any], x_back: Any, theta_back: Any, xp: Any) -> Calla
 def _speaks_jax(F: Callable[..., Any], sol: Any, args: tuple[Any, ...]) -> bool:
     """Whether F is a function for JAX: by its arguments, or by what it returns."""
     return _trees.has_jax_leaves(sol, args) or _trees.has_jax_leaves(F(sol, *args))
+
+
+def _check_taken(name: str, function: Callable[..., Any], of: str, given: tuple[Any, ...]) -> None:
+    """Refuse a function that cannot be called with the solution and these arguments."""
+    signature = known_signature(function)
+    if signature is None:
+        return
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must take the solution and then {of}, {len(given) - 1} in number: {error}"
+        ) from None
 
 
 def _same_structure(name: str, tree: Any, reference: str, other: Any) -> None:

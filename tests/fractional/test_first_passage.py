@@ -155,3 +155,19 @@ def test_times_too_early_for_the_modes_are_said():
 def test_after_the_longest_times_nothing_is_left():
     r = survival_probability(1.5, [1.0, 1e100], kappa=1e300)
     assert r(0.3).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("kappa", "half"), [(1e-300, 1e-139), (1e300, 1e150), (1e-80, 1.0), (1e80, 1.0)])
+def test_moments_in_any_units(kappa, half):
+    """The time scales as half^alpha / kappa, whose powers may leave the range of floats on the way."""
+    moments = exit_time_moments(1.5, 3, interval=(-half, half), kappa=kappa)(0.0)
+    unit = np.exp(1.5 * np.log(half) - np.log(kappa))
+    np.testing.assert_allclose(
+        moments / unit / [1, unit, unit**2], exit_time_moments(1.5, 3)(0.0), rtol=1e-10
+    )
+
+
+@pytest.mark.parametrize("settings", [{"kappa": 1e-160}, {"kappa": 5e-324}, {"interval": (-1e150, 1e150)}])
+def test_moments_that_overflow_are_refused(settings):
+    with pytest.raises(ValueError, match=r"E T\^3 does not overflow"):
+        exit_time_moments(1.5, 3, **settings)

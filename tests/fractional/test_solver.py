@@ -185,6 +185,14 @@ def test_bad_input(settings, f, words):
         RieszSolver(**{"alpha": 1.5, "n": 20, "p": 3, **settings}).solve(f)
 
 
+@pytest.mark.parametrize("alpha", [0.7, 1.5])
+@pytest.mark.parametrize("name", ["reaction", "diffusion", "advection"])
+@pytest.mark.parametrize("value", ["words", object(), 1j, [1.0, "a"], np.ma.array([1.0], mask=True)])
+def test_coefficients_that_are_none_are_refused_when_the_solver_is_made(alpha, name, value):
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}"):
+        RieszSolver(1.5 if name == "advection" else alpha, n=20, p=3, **{name: value})
+
+
 def test_complex_right_hand_sides_are_refused():
     with pytest.raises(TypeError, match="complex"):
         RieszSolver(1.5, n=20, p=3).solve(np.ones((21, 2), dtype=complex))

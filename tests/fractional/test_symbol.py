@@ -88,6 +88,15 @@ def test_even_and_periodic():
     np.testing.assert_allclose(f, riesz_symbol(theta + 2 * np.pi, 4, 1.3), rtol=1e-11)
 
 
+@pytest.mark.parametrize("theta", [4.0, 710.0, 1e8 + 0.1, 1e16, 3e22, 1e300])
+def test_the_period_is_known_at_any_angle(theta):
+    """The angle in one period by mpmath, which has as many digits as it takes."""
+    with mpmath.workdps(400):
+        turned = abs(mpmath.mpf(theta) - 2 * mpmath.pi * mpmath.nint(mpmath.mpf(theta) / (2 * mpmath.pi)))
+    for symbol in (lambda x: riesz_symbol(x, 3, 1.5), lambda x: mass_symbol(x, 3)):
+        assert symbol(-theta) == pytest.approx(symbol(float(turned)), rel=1e-13)
+
+
 def test_long_arrays_are_done_in_blocks():
     theta = np.linspace(0, 3, 100_000)
     np.testing.assert_array_equal(riesz_symbol(theta, 3, 1.5)[::999], riesz_symbol(theta[::999], 3, 1.5))

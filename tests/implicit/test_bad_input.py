@@ -42,6 +42,21 @@ BAD = {
         ValueError,
         "tangents must have one entry for each of args, got 2 for 1",
     ),
+    "fewer args than F takes": (
+        lambda: root_vjp(square, X, (), np.ones(2)),
+        TypeError,
+        "optimality_fun must take the solution and then args, 0 in number: missing .* 'theta'",
+    ),
+    "more args than F takes": (
+        lambda: root_jvp(square, X, (T, T), (T, T)),
+        TypeError,
+        "optimality_fun must take the solution and then args, 2 in number: too many",
+    ),
+    "F of the solution alone": (
+        lambda: solution_jacobian(lambda x: x, X, T),
+        TypeError,
+        "F must take the solution and then theta, 1 in number: too many",
+    ),
     "tangent of another shape": (
         lambda: root_jvp(square, X, (T,), (np.ones(1),)),
         ValueError,

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.sparse.linalg import aslinearoperator
 
 from numsolve.implicit import (
     optimality,
@@ -225,3 +226,14 @@ def test_floats_of_any_width(kind, shape):
         np.testing.assert_allclose(slope, np.full(shape, 0.25))
     gradient = root_vjp(lambda x, t: x**2 - t, kind(2), (kind(4),), kind(1))[0]
     np.testing.assert_allclose(gradient, 0.25)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array, aslinearoperator])
+def test_a_matrix_of_doubles_is_solved_in_doubles_for_singles(form):
+    """As with NumPy, where a product of float64 and float32 is one of float64."""
+    A = np.array([[4.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 5.0]])
+    b = np.array([1.0, 2.0, 3.0], dtype=np.float32)
+    for solve in (solve_dense, solve_cholesky, solve_cg, solve_gmres, solve_bicgstab, solve_lsmr, solve_host):
+        x = solve(form(A), b)
+        assert x.dtype == np.float64
+        assert np.allclose(A @ x, b, rtol=1e-8)
