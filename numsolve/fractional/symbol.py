@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: Angles up to which the period is 2 pi as a double, so that its multiples are zeros; beyond, the sine and the
-#: cosine know it to all digits.
+#: Angles up to which the period is 2 pi as a double, so that its multiples are zeros; beyond, the sine and
+#: the cosine know it to all digits.
 FAR = 1000.0
 
 
