@@ -620,7 +620,7 @@ def descent() -> Any:
 
 def training(seed: int) -> Any:
     data = np.linspace(1, 2, 6, dtype=np.float32)
-    return neural_ode.train(loss, np.float32(1.0), data, descent(), batch_size=2, epochs=2, seed=seed)
+    return neural_ode.train(loss, np.float32(1.0), data, descent(), batch_size=2, epochs=2, rng=seed)
 
 
 def ode(k: int) -> Any:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from numsolve._core.foreign import COMMON, answer
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -86,6 +88,33 @@ def test_a_module_lists_what_is_public_and_no_more(name):
 def test_no_public_signature_swallows_keywords(name):
     found = {key: faults for key, function in functions(MODULES[name]) if (faults := vague(function))}
     assert found == {}
+
+
+#: Their settings may be those of a solver of the user's own, whatever it calls them.
+HAND_ON = {"TunedSolver.__init__", "solve_sequence"}
+
+
+def unanswered(value: Any) -> list[str]:
+    """The words of other packages that a function, or a method of a class, does not answer with ours."""
+    called = [value]
+    if inspect.isclass(value):
+        called = [function for _, function in inspect.getmembers(value, inspect.isfunction)]
+    found = []
+    for function in called:
+        names = inspect.signature(function).parameters
+        public = not function.__name__.startswith("_") or function.__name__ in {"__init__", "__call__"}
+        asked = public and function.__qualname__ not in HAND_ON
+        for theirs, ours in COMMON.items() if asked else ():
+            if ours in names and theirs not in names and answer(function, theirs) is None:
+                found.append(f"{function.__qualname__}: {theirs}")
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith(".problems")])
+def test_the_words_of_other_packages_are_answered_with_ours(name):
+    values = [getattr(MODULES[name], key) for key in MODULES[name].__all__]
+    values = [value for value in values if inspect.isfunction(value) or inspect.isclass(value)]
+    assert [fault for value in values for fault in unanswered(value)] == []
 
 
 @pytest.mark.parametrize("column", COLUMNS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .foreign import answers
 from .limits import Limits
 from .many import solve_problems
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@answers()
 def solve_each(
     solver: Callable[..., T],
     problems: Iterable[Mapping[str, Any] | tuple[Any, ...]],

@@ -45,13 +45,18 @@ def answers(**ours: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if not names.issuperset(kwargs):
                 unknown = next(name for name in kwargs if name not in names)
                 if unknown in words:
-                    word = words[unknown]
                     raise TypeError(
-                        f"{function.__qualname__}() has no argument {unknown!r}: "
-                        + (word if " " in word else f"it is called {word!r} here")
+                        f"{function.__qualname__}() has no argument {unknown!r}: {answer(answering, unknown)}"
                     )
             return function(*args, **kwargs)
 
+        answering.foreign_words = words  # type: ignore[attr-defined]
         return answering
 
     return decorate
+
+
+def answer(function: Callable[..., object], unknown: str) -> str | None:
+    """What a function of ours answers to a foreign keyword, None if it does not know that one either."""
+    word: str | None = getattr(function, "foreign_words", {}).get(unknown)
+    return word if word is None or " " in word else f"it is called {word!r} here"

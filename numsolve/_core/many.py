@@ -7,6 +7,7 @@ from functools import partial
 from math import isinf
 from typing import TYPE_CHECKING, Any
 
+from .foreign import answer
 from .keyboard import Guarded
 from .parallel import map_tasks
 
@@ -43,6 +44,14 @@ def solve_problems(
         raise TypeError(f"{what} must be an iterable of {what}, got {type(problems).__name__}")
     known = None if known is None else set(known)
 
+    def check_known(who: str, given: Mapping[str, Any]) -> None:
+        for name in () if known is None else sorted(given.keys() - known):
+            told = answer(solve, name)
+            told = f", which {caller} does not know" if told is None else f": {told}"
+            raise TypeError(f"{who} the argument {name!r}{told}")
+
+    check_known(f"{caller}() was given", settings)
+
     def read(i: int, problem: Any) -> dict[str, Any]:
         if isinstance(problem, tuple) and 0 < len(problem) <= len(names):
             problem = dict(zip(names, problem, strict=False))
@@ -52,9 +61,7 @@ def solve_problems(
                 f"({', '.join(names)}), got {type(problem).__name__}"
                 + (f" of {len(problem)}" if isinstance(problem, tuple) else "")
             )
-        unknown = [] if known is None else sorted({*problem, *settings} - known)
-        if unknown:
-            raise TypeError(f"{what}[{i}] has the argument {unknown[0]!r}, which {caller} does not know")
+        check_known(f"{what}[{i}] has", problem)
         whole = {**settings, **problem}
         for name in names[:needed]:
             if name not in whole:

@@ -7,6 +7,7 @@ from functools import partial
 from math import isinf
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+from numsolve._core.foreign import answers
 from numsolve._core.keyboard import Guarded
 from numsolve._core.limits import Limits
 from numsolve._core.parallel import map_tasks
@@ -49,6 +50,7 @@ class AtomSpec(AtomSettings, total=False):
     Z: float | str
 
 
+@answers()
 def solve_atoms(
     specs: Iterable[float | str | AtomSpec | AtomDFT],
     *,

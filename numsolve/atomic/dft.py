@@ -30,6 +30,7 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.codes import NONFINITE, RUNNING
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import PrecisionWarning, Status, caller_level
@@ -238,6 +239,7 @@ class AtomDFT:
         if (most := max(level.n - level.l for level in self._levels)) > size:
             raise ValueError(f"mesh has {size} unknowns, fewer than the {most} states wanted of one kind")
 
+    @answers()
     def run(
         self,
         x0: ArrayLike | None = None,

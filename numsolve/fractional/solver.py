@@ -164,6 +164,7 @@ class RieszSolver:
                 return one.operator.greville
         raise ValueError("alpha must be above 1 for splines, which have the collocation points")
 
+    @answers()
     def solve(
         self,
         f: Values,

@@ -1,6 +1,6 @@
 """Checkpoints: arrays in one NumPy file, written beside the old one and then renamed; nothing is pickled.
 
-A file says what its numbers mean: the types of its arrays, and the run (batch size, seed, data), which gives
+A file says what its numbers mean: the types of its arrays, and the run (batch size, rng, data), which gives
 the number of a step its batch and its key. Types that NumPy's files do not hold are kept as bits.
 """
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.plotting import new_axes
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from numsolve._core.typing import Callback, LineStyle
+    from numsolve._core.typing import Callback, LineStyle, RandomState
 
     from .schedules import ExponentialDecay
 
@@ -87,6 +88,7 @@ class TrainResult(Result):
         return axes
 
 
+@answers()
 def train(
     loss: Callable[[Any, Any, Any, Any], tuple[Any, Any]],
     params: Any,
@@ -95,7 +97,7 @@ def train(
     *,
     batch_size: int | None = None,
     epochs: int = 1,
-    seed: int = 0,
+    rng: RandomState = 0,
     coefficient: float | ExponentialDecay | CostTarget = 0.0,
     evaluate: Callable[[Any], Mapping[str, float]] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -122,8 +124,8 @@ def train(
         Samples of a step, all by default. A remainder is left out, another one in each epoch.
     epochs : int
         Passes over the data.
-    seed : int
-        Of the order of the samples and of the keys that `loss` gets.
+    rng : None, int or Generator
+        Of the order of the samples and of the keys that `loss` gets. A run with a checkpoint needs an int.
     coefficient : float, ExponentialDecay or CostTarget
         The penalty's coefficient: a number, a function of the step, or the controller of a budget.
     evaluate : callable, optional
@@ -131,7 +133,7 @@ def train(
     checkpoint : path, optional
         A file that is written at the start, after each epoch and at the end, wherever that is, and read at
         the start if it exists: then the run goes on from there. It must be of the same model, optimiser,
-        data, `batch_size` and `seed`.
+        data, `batch_size` and `rng`.
     maxiter : int, optional
         Most steps in this call; all epochs by default.
     callback, progress, time_limit
@@ -173,7 +175,7 @@ def train(
     if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise TypeError(f"optimizer must have init and update, as those of optax, got {optimizer!r}")
     epochs = checks.integer("epochs", epochs, low=1)
-    seed = checks.integer("seed", seed, low=0, high=2**31 - 1)
+    seed = _seed(rng)
     n = _samples(data)
     size = n if batch_size is None else checks.integer("batch_size", batch_size, low=1, high=n)
     if not (callable(coefficient) or isinstance(coefficient, CostTarget)):
@@ -197,7 +199,7 @@ def train(
     run: dict[str, Any] = {}
     path = None if checkpoint is None else check_path(checkpoint)
     if path is not None:
-        run = {"batch_size": size, "seed": seed, "samples": n, "data": fingerprint(data)}
+        run = {"batch_size": size, "rng": seed, "samples": n, "data": fingerprint(data)}
         if path.exists():
             now = load(path, now.state, run)
         else:
@@ -246,6 +248,13 @@ def train(
         coefficient=last,
         opt_state=now.state[1],
     )
+
+
+def _seed(rng: RandomState) -> int:
+    """An int as it is, so that a checkpoint knows it again; from a generator, one that it draws."""
+    if isinstance(rng, int | np.integer):
+        return checks.integer("rng", rng, low=0, high=2**31 - 1)
+    return int(checks.generator(rng).integers(2**31))
 
 
 def _numbers(given: Any) -> dict[str, float]:

@@ -252,6 +252,7 @@ class VMFMixture(Base):  # type: ignore[misc,unused-ignore]
         K, d = self.mu_.shape
         return float(-2.0 * each.sum() + (K * (d + 1) - 1) * math.log(each.size))
 
+    @answers()
     def sample(self, n_samples: int = 1, *, rng: RandomState = None) -> tuple[Array, Array]:
         """Draw directions.
 

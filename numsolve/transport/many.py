@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.many import solve_problems
 
@@ -46,6 +47,7 @@ class TransportArguments(TransportSettings, total=False):
 NAMES = ("M", "a", "b", "reg")
 
 
+@answers()
 def solve_many(
     problems: Iterable[TransportArguments | tuple[Any, ...]],
     *,

@@ -38,7 +38,7 @@ START = {"rate": np.ones(())}
 
 
 def run(**settings):
-    return train(loss, START, DATA, ADAM, **{"batch_size": 4, "epochs": 2, "seed": 1, **settings})
+    return train(loss, START, DATA, ADAM, **{"batch_size": 4, "epochs": 2, "rng": 1, **settings})
 
 
 def long(**settings):
@@ -79,6 +79,14 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, coefficien
     again = run(**settings, checkpoint=path)
     assert again.success
     assert same(again.x, whole.x)
+
+
+def test_a_generator_draws_the_order_of_the_samples():
+    first, same_again, other = (run(rng=np.random.default_rng(k)) for k in (3, 3, 4))
+    assert same(first.x, same_again.x)
+    assert not same(first.x, other.x)
+    with pytest.raises(TypeError, match="no argument 'seed': it is called 'rng' here"):
+        run(seed=3)
 
 
 def test_training_finds_the_rate_and_each_epoch_sees_each_sample():
@@ -132,7 +140,7 @@ def test_a_loss_that_is_no_number_ends_the_run():
 BAD = {
     "epochs": ({"epochs": 0}, ValueError, "epochs must be an integer at least 1"),
     "batch": ({"batch_size": 13}, ValueError, "batch_size must be .* at most 12"),
-    "seed": ({"seed": -1}, ValueError, "seed"),
+    "rng": ({"rng": -1}, ValueError, "rng"),
     "coefficient": ({"coefficient": -1.0}, ValueError, "coefficient"),
     "evaluate": ({"evaluate": 3}, TypeError, "evaluate must be callable"),
 }
@@ -183,17 +191,17 @@ def test_bad_models_data_and_checkpoints_are_named(tmp_path):
 
 
 def test_a_checkpoint_belongs_to_its_run(tmp_path):
-    """Batch size, seed and data decide what the number of a step means."""
+    """Batch size, rng and data decide what the number of a step means."""
     path = tmp_path / "state.npz"
     run(checkpoint=path)
     whole = path.read_bytes()
     other = (DATA[0] + 1.0, DATA[1])
     for settings, name in (
         ({"batch_size": 6}, "batch_size"),
-        ({"seed": 2}, "seed"),
+        ({"rng": 2}, "rng"),
         ({"data": other}, "data"),
     ):
-        given = {"data": DATA, "batch_size": 4, "epochs": 2, "seed": 1, **settings}
+        given = {"data": DATA, "batch_size": 4, "epochs": 2, "rng": 1, **settings}
         with pytest.raises(ValueError, match=f"a run with the same {name}"):
             train(loss, START, optimizer=ADAM, checkpoint=path, **given)
     with pytest.raises(ValueError, match="epochs must be at least 2"):

@@ -36,3 +36,10 @@ def test_problems_that_are_not_reached_in_time_are_none():
 def test_what_is_not_a_problem_is_named_before_anything_is_solved(problem, message):
     with pytest.raises(TypeError, match=message):
         transport.solve_many([problem], reg=1.0)
+
+
+def test_settings_of_other_packages_are_answered_as_solve_does():
+    with pytest.raises(TypeError, match="given the argument 'numItermax': it is called 'maxiter' here"):
+        transport.solve_many([], reg=1.0, numItermax=3)
+    with pytest.raises(TypeError, match=r"problems\[0\] has the argument 'stopThr': it is called 'tol' here"):
+        transport.solve_many([{"M": np.ones((2, 2)), "stopThr": 1e-3}], reg=1.0)

@@ -180,7 +180,7 @@ def run(task, loss, coefficient, parts, seeds):
             optax.adam(1e-3),
             batch_size=BATCH,
             epochs=task.epochs,
-            seed=seed,
+            rng=seed,
             coefficient=coefficient,
             evaluate=evaluate,
         )

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
@@ -45,6 +46,7 @@ class _Over(Exception):  # noqa: N818  # not an error
     """The training has ended."""
 
 
+@answers()
 def train_multigrid(
     ndim: int = 2,
     *,

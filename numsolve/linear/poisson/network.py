@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 
 from ._weights import Network, settings_of
 
@@ -84,6 +85,7 @@ class DCDMNet(Network):
 
     kind: ClassVar[str] = "dcdm"
 
+    @answers()
     def __init__(
         self,
         ndim: int = 2,

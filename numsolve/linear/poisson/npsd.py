@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from numsolve._core import arrays, checks
+from numsolve._core.foreign import answers
 
 from ._given import OPEN, UNKNOWN, WALL
 from ._weights import Network, settings_of
@@ -83,6 +84,7 @@ class NPSDNet(Network):
 
     kind: ClassVar[str] = "npsd"
 
+    @answers()
     def __init__(self, ndim: int = 2, *, n_levels: int = 4, rng: RandomState = None) -> None:
         self.ndim = checks.integer("ndim", ndim, low=2, high=3)
         self.n_levels = checks.integer("n_levels", n_levels, low=0, high=12)

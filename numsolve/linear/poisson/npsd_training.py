@@ -18,6 +18,7 @@ import numpy as np
 
 from numsolve._core import checks
 from numsolve._core.extras import require
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
 from ._fit import fit
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 N_GRIDS, SIZES = 8, {2: 64, 3: 24}
 
 
+@answers()
 def train_npsd(
     ndim: int = 2,
     *,

@@ -21,6 +21,7 @@ import numpy as np
 
 from numsolve._core import arrays, checks
 from numsolve._core.extras import require
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 
 from ._fit import fit, shuffled
@@ -37,6 +38,7 @@ ZERO = 1e-8
 HELD_OUT, MOST_HELD_OUT = 10, 50
 
 
+@answers()
 def ritz_training_vectors(
     A: Matrix,
     n_ritz: int,
@@ -136,6 +138,7 @@ def _lanczos(A: Matrix, steps: int, rng: np.random.Generator) -> tuple[Array, Ar
     return basis, values, vectors
 
 
+@answers()
 def train_dcdm(
     problem: GridPoisson | ArrayLike,
     *,

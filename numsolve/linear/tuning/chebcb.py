@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 
 from ._tuner import Contextual, inverse_gaps
 
@@ -90,6 +91,7 @@ class ChebCB(Contextual):
         "_unit_of_cost",
     )
 
+    @answers()
     def __init__(
         self,
         arms: Iterable[Any],

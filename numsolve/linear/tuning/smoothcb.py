@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 
 from ._tuner import Contextual, pair
 
@@ -125,6 +126,7 @@ class SmoothCB(Contextual):
         "_mean",
     )
 
+    @answers()
     def __init__(
         self,
         arms: Iterable[Any],

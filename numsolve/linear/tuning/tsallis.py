@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numsolve._core import checks
+from numsolve._core.foreign import answers
 
 from ._tuner import Contextual, Tuner
 
@@ -79,6 +80,7 @@ class TsallisINF(Tuner):
 
     _state = ("_losses", "_time", "_total")
 
+    @answers()
     def __init__(
         self,
         arms: Iterable[Any],
@@ -157,6 +159,7 @@ class TsallisINFCB(Contextual):
 
     _state = ("_learned",)
 
+    @answers()
     def __init__(
         self,
         arms: Iterable[Any],

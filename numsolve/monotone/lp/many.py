@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.many import solve_problems
 
@@ -43,6 +44,7 @@ class LPArguments(LPSettings, total=False):
 NAMES = ("c", "A", "lc", "uc", "lx", "ux")
 
 
+@answers()
 def solve_lps(
     programs: Iterable[LPArguments | tuple[Any, ...]],
     *,
