@@ -79,10 +79,11 @@ def by_modes(
         )
     missed = data.unseen(np.asarray(result.points), result.sol)
     if missed > result.error_estimate:
-        detail = f"The data have layers or singularities between the points, which miss {missed:.1g} of them."
+        detail = "The data have layers, waves or singularities between the points"
+        detail = f"{detail}: their sums are {missed:.1g} of those of the data."
         settings: Any = {} if missed <= TOLERABLE else {"status": Status.STAGNATED, "detail": detail}
         result = replace(result, error_estimate=missed, **settings)
-        words = f"{words}; {missed:.1g} of the data is between their points"
+        words = f"{words}; sums of what is between their points are {missed:.1g} of those of the data"
     return result if reason else replace(result, reason=words)
 
 

@@ -102,15 +102,15 @@ class Data:
             points = np.sort(points)
             told, there = terms(points), terms(between)
             if not any(
-                unseen(points, here, between, other, np.abs(other), roughly=True)
+                unseen(points, here, between, other, other, roughly=True)
                 for here, other in zip(told, there, strict=True)
             ):
                 return 0.0
             if self.reaction is None:
-                return unseen(points, told[0], between, there[0], np.abs(there[0]))
+                return unseen(points, told[0], between, there[0], there[0])
             loss = there[1] * u(between)
-            size = np.abs(there[0]) + np.abs(loss)
-            return unseen(points, told[0] - told[1] * u(points), between, there[0] - loss, size)
+            g = told[0] - told[1] * u(points)
+            return unseen(points, g, between, there[0] - loss, np.stack([there[0], loss]))
 
     def divided(self) -> tuple[Callable[[Array], Array], Callable[[Array], Array] | None]:
         """``f / diffusion`` and ``reaction / diffusion`` as functions of points."""
@@ -211,8 +211,8 @@ def unseen_of(function: Any, points: Array, interval: tuple[float, float]) -> fl
     with np.errstate(all="ignore"):
         there = _values(function, between)
         told = _values(function, points)
-        rough = unseen(points, told, between, there, np.abs(there), roughly=True)
-        return unseen(points, told, between, there, np.abs(there)) if rough else 0.0
+        rough = unseen(points, told, between, there, there, roughly=True)
+        return unseen(points, told, between, there, there) if rough else 0.0
 
 
 def _values(value: Any, x: Array) -> Array:

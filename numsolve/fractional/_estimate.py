@@ -60,23 +60,31 @@ def from_levels(fine: Array, middle: Array, coarse: Array | None = None, *, rati
 
 
 def unseen(
-    points: Array, g: Array, between: Array, there: Array, size: Array, *, roughly: bool = False
+    points: Array, g: Array, between: Array, there: Array, terms: Array, *, roughly: bool = False
 ) -> float:
     """The share of ``g = f - r u`` that the points did not see: a layer between them, a singularity.
 
-    `g` are its values at the points, `there` those at other places `between` them, and `size` the sum of the
-    moduli of its terms there. The cubic spline through the values at the points is what they tell. Sums of
-    what it misses are what counts: oscillations about it cancel. A small share is left to interpolation.
-    `roughly` takes straight lines in place of the spline, which is fast.
+    `g` are its values at the points, `there` those at other places `between` them, and `terms` those of its
+    terms there, in rows if there are several. The cubic spline through the values at the points is what they
+    tell. Sums of what it misses are what counts, beside those of the terms: oscillations cancel, as they do
+    in solutions. A small share is left to interpolation. `roughly` takes straight lines in place of the
+    spline, which is fast.
     """
-    known = np.isfinite(there) & np.isfinite(size) & (between > points[0]) & (between < points[-1])
-    total = float(np.sum(size[known]))
+    terms = np.atleast_2d(terms)
+    known = np.isfinite(there) & np.all(np.isfinite(terms), axis=0)
+    known &= (between > points[0]) & (between < points[-1])
+    total = sum(_reach(term[known]) for term in terms)
     if points.size < LEAST_POINTS or not np.all(np.isfinite(g)) or not 0.0 < total < math.inf:
         return 0.0
     x = between[known]
     told = np.interp(x, points, g) if roughly else make_interp_spline(points, g, k=3)(x)
-    share = float(np.ptp(np.cumsum(np.append(0.0, there[known] - told)))) / total
+    share = _reach(there[known] - told) / total
     return share if share > INTERPOLATION else 0.0
+
+
+def _reach(values: Array) -> float:
+    """How far the sums of the first values are apart."""
+    return float(np.ptp(np.cumsum(np.append(0.0, values))))
 
 
 def is_rough(values: Array) -> bool:

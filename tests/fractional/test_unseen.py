@@ -55,6 +55,17 @@ def test_a_singularity_is_in_the_estimate():
     assert abs(r(x) - u).max() < 2 * r.error_estimate * u.max()
 
 
+@pytest.mark.parametrize("n", [16, 32, 64, 128, 256])
+@pytest.mark.parametrize("alpha", [0.6, 1.5, 1.9])
+@pytest.mark.parametrize("settings", [{}, {"reaction": lambda x: 2 + x}], ids=["alone", "reaction"])
+def test_a_wave_of_which_the_points_see_a_slower_one(n, alpha, settings):
+    """On 64 equal spans cos(5000 x) has the values of cos(26.5 x), of a solution that is far larger."""
+    with pytest.warns(ConvergenceWarning):
+        r = solve_riesz_bvp(lambda x: np.cos(5000 * x), alpha, interval=(-1, 1), n=n, **settings)
+    assert not r.success
+    assert r.error_estimate > 1.0
+
+
 SEEN = {
     "wave": lambda x: np.cos(150 * x),
     "root": lambda x: np.sqrt(1 + x),
