@@ -208,6 +208,15 @@ def test_settings_of_the_blocks_are_refused(settings, message):
         )
 
 
+@pytest.mark.parametrize(("theta", "x"), [(3, 3), (2, 4), (1, 3), (2, 1)])
+def test_a_start_of_another_length_than_the_blocks_take_is_named(theta, x):
+    oracle, _ = bilevel.problems.multiblock_quadratic(8, 3, 2, rng=0)
+    with pytest.raises(
+        ValueError, match=rf"theta0 of shape \({theta},\) and x0 with {x} numbers for each block"
+    ):
+        bilevel.bsvrb(oracle, np.zeros(theta), np.zeros(x), step_theta=0.1, step_x=0.1, block_batch=4)
+
+
 @pytest.mark.parametrize(
     ("theta", "error"),
     [(np.array([1, 2, 3]), TypeError), (np.ma.masked_array(THETA), TypeError), ("x", TypeError)],
