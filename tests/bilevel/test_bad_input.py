@@ -218,6 +218,22 @@ def test_a_start_of_another_length_than_the_blocks_take_is_named(theta, x):
 
 
 @pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"order": 1j}, TypeError, "order"),
+        ({"order": 3}, ValueError, "order"),
+        ({"sigma": "x"}, TypeError, "sigma"),
+        ({"solve": "qr"}, ValueError, "solve"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["implicit", "unrolled", "penalty"])
+def test_settings_of_every_method_of_a_hypergradient_are_looked_at(method, settings, error, message):
+    with pytest.raises(error, match=f"{message} must"):
+        bilevel.hypergradient(QUADRATIC, THETA, X0, method=method, **settings)
+
+
+@pytest.mark.parametrize(
     ("theta", "error"),
     [(np.array([1, 2, 3]), TypeError), (np.ma.masked_array(THETA), TypeError), ("x", TypeError)],
 )
