@@ -246,8 +246,8 @@ def halpern(d: Draw) -> Call:
     L, q = float(np.linalg.norm(A, 2)) or 1.0, rng.standard_normal(n)
     prox = d.pick(None, monotone.prox_nonnegative)
     settings = d.options(method=("eag", "popov", "eg"), tol=(1e-6, 1e-3), restart=("auto", None, "adaptive"))
-    if settings.get("method") == "eg" and settings.get("restart"):
-        settings.pop("restart")  # it has no anchor
+    if settings.get("method") in {"eg", "popov"} and settings.get("restart") == "adaptive":
+        settings.pop("restart")  # they have no anchor
     settings |= {"L": L, "prox": prox} | d.options(maxiter=(None, 0, 3, 500)) | {"time_limit": 3.0}
 
     def judge(got, F, x0, prox=None, tol=1e-6, **_):
