@@ -133,7 +133,7 @@ def optimal_omega(d: Draw) -> Call:
         ):
             rho = np.abs(np.linalg.eigvals(np.eye(len(A)) - A / D[:, None])).max()
             if rho < 0.999:
-                close(float(got), 2 / (1 + np.sqrt(1 - rho**2)), 0.05)
+                close(float(got), 2 / (1 + np.sqrt(1 - rho**2)), max(0.05, float(rtol)))
 
     n = d.pick(6, 1, 20)
     A = 2.1 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
