@@ -337,6 +337,7 @@ def solution_jacobian(
         method=method,
         sparsity=sparsity,
         traced=traced,
+        names=("F", "x"),
         **shared(solve, symmetric, check, tol),
         **given,
     )
