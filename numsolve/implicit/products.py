@@ -94,7 +94,8 @@ def root_vjp(
     Warns
     -----
     RuntimeWarning
-        If the linear system was not solved, or ``check=True`` finds that `sol` is none.
+        If the linear system was not solved, ``check=True`` finds that `sol` is none, or it is so far from one
+        that differences of F are lost in rounding errors.
     PrecisionWarning
         If F turns out not to be analytic; central differences are used then.
 

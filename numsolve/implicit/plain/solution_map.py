@@ -88,8 +88,10 @@ class SolutionMap:
         _check_entries("jac_x", jac_x, xp)
         _check_entries("jac_theta", jac_theta, xp)
         self._names = names
+        self._value: Any = None
         if F is not None:
-            self._check_value(F(x, theta), check)
+            self._value = F(x, theta)
+            self._check_value(self._value, check)
 
     def forward(self, t: Any) -> Any:
         """J t."""
@@ -312,10 +314,12 @@ class SolutionMap:
     def _step_for(self, name: str, F: Any, point: Any) -> str:
         if self.traced:
             return "jax"
-        if self.method != "auto":
-            return self.method
         if name not in self._steps:
-            self._steps[name] = _differences.usable(F, point, self.xp, name)
+            automatic = self.method == "auto"
+            kind = _differences.usable(F, point, self.xp, name) if automatic else self.method
+            if kind in AGREE:
+                _report.far(_differences.are_lost(F, point, self._value, kind, self.xp), self._value)
+            self._steps[name] = kind
         return self._steps[name]
 
     def _function(self, what: str) -> Callable[[Any, Any], Any]:
