@@ -168,7 +168,7 @@ def bsvrb(
         theta_estimator = "saga" if m * theta.size <= TABLE else "storm"
     size = checks.integer("block_batch", block_batch, low=1, high=m)
     a = checks.real("alpha", alpha, low=0.0, high=1.0, open_low=True)
-    if gamma == "auto":
+    if isinstance(gamma, str) and gamma == "auto":
         gamma = min((m - size) / (size * max(1 - a, 1e-12)) + 1 - a, 1.0)
     step_x = checks.real("step_x", step_x, low=0.0, open_low=True)
     run = BlockRun(

@@ -190,6 +190,7 @@ def test_nan_and_inf_during_a_run_end_it_with_the_best_point(bad):
         ({"block_batch": 0}, "block_batch"),
         ({"block_batch": 9}, "block_batch"),
         ({"alpha": 0.0}, "alpha"),
+        ({"gamma": -1.0}, "gamma"),
         ({"variant": "v3"}, "variant"),
         ({"mu_min": 0.0}, "mu_min"),
         ({"theta_estimator": "mean"}, "theta_estimator"),
@@ -205,6 +206,14 @@ def test_settings_of_the_blocks_are_refused(settings, message):
             np.zeros(2),
             np.zeros(3),
             **{"step_theta": 0.1, "step_x": 0.1, "block_batch": 4, **settings},
+        )
+
+
+def test_an_array_in_the_place_of_a_word_or_a_number_is_named():
+    oracle, _ = bilevel.problems.multiblock_quadratic(8, 3, 2, rng=0)
+    with pytest.raises(TypeError, match="gamma must be a real number"):
+        bilevel.bsvrb(
+            oracle, np.zeros(2), np.zeros(3), step_theta=0.1, step_x=0.1, block_batch=4, gamma=np.ones(2)
         )
 
 
