@@ -14,7 +14,7 @@ from numsolve import neural_ode  # noqa: E402
 
 
 def _decay(t, y, a):
-    return -y if a is None else -a * y
+    return jax.tree.map(lambda v: -v if a is None else -a * v, y)  # a list is a pytree
 
 
 def _plain(t, y):
@@ -22,7 +22,7 @@ def _plain(t, y):
 
 
 def _noise(t, y, a):
-    return 0.1 * y
+    return jax.tree.map(lambda v: 0.1 * v, y)
 
 
 def _solution(got, y0, span, rate=1.0):
