@@ -67,6 +67,8 @@ def _relativity(n, c):
     """Factors of the exchange energy and potential by MacDonald and Vosko, at beta = (3 pi^2 n)^(1/3) / c."""
     beta = (3.0 * math.pi**2 * n) ** (1.0 / 3.0) / c
     b2 = beta * beta
+    if beta > 1e9:  # the limits, to rounding; its square may overflow
+        return -0.5, -0.5
     if beta < 1e-2:  # the closed forms cancel
         bracket = beta * (2.0 / 3.0 - b2 * (0.2 - b2 * 3.0 / 28.0))
         ratio = 1.0 - b2 * (2.0 / 3.0 - b2 * 8.0 / 15.0)

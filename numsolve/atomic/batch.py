@@ -12,6 +12,7 @@ from numsolve._core.keyboard import Guarded
 from numsolve._core.limits import Limits
 from numsolve._core.parallel import map_tasks
 
+from .configuration import read_charge
 from .dft import AtomDFT
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def solve_atoms(
     if not isinstance(given, Iterable) or isinstance(given, str | bytes):
         raise TypeError(f"specs must be an iterable of atoms, got {type(given).__name__}")
     with Guarded():  # reading them may take long
-        atoms = [_atom(spec, settings) for spec in given]
+        atoms = [_atom(spec, settings, f"specs[{k}]: Z") for k, spec in enumerate(given)]
         if not atoms:
             _atom(1, settings)  # they are checked, whoever they are for
         results: list[AtomResult] = map_tasks(
@@ -118,10 +119,10 @@ def solve_atoms(
     return results
 
 
-def _atom(spec: float | str | AtomSpec | AtomDFT, settings: AtomSettings) -> AtomDFT:
+def _atom(spec: float | str | AtomSpec | AtomDFT, settings: AtomSettings, called: str = "Z") -> AtomDFT:
     if isinstance(spec, AtomDFT):
         return spec
-    own: AtomSpec = spec if isinstance(spec, dict) else {"Z": spec}
+    own: AtomSpec = spec if isinstance(spec, dict) else {"Z": read_charge(spec, called)}
     arguments: dict[str, Any] = {**settings, **own}
     return AtomDFT(**arguments)
 

@@ -161,13 +161,13 @@ def parse_configuration(text: str) -> tuple[Shell, ...]:
     return tuple(sorted(shells.values()))
 
 
-def read_charge(Z: float | str) -> float:
+def read_charge(Z: float | str, name: str = "Z") -> float:
     """The nuclear charge, of an element too."""
     if isinstance(Z, str):
         if Z not in SYMBOLS:
-            raise ValueError(f"Z must be a number or the symbol of an element, as 'Fe'; got {Z!r}")
+            raise ValueError(f"{name} must be a number or the symbol of an element, as 'Fe'; got {Z!r}")
         return float(SYMBOLS.index(Z) + 1)
-    return checks.real("Z", Z, low=0.0, open_low=True, high=LARGEST_CHARGE)
+    return checks.real(name, Z, low=0.0, open_low=True, high=LARGEST_CHARGE)
 
 
 def read_electrons(

@@ -280,7 +280,7 @@ class Oracle:
 
     def look(self, theta: Array, v: Array, product: Array) -> None:
         square = dot(self.xp, v, v)
-        if not square > 1e-200 or not self.judging:  # products of smaller ones underflow
+        if not 1e-200 < square < 1e200 or not self.judging:  # products of others leave the range of numbers
             return
         curvature = dot(self.xp, v, product) / square
         size = arrays.norm(self.xp, product) / math.sqrt(square)

@@ -34,7 +34,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._blockrun import BlockRun
+from ._blockrun import BlockRun, shaped
 from ._blocktruth import check_blocks
 from ._oracle import Halt
 from .block_oracle import BlockOracle
@@ -43,7 +43,7 @@ from .result import BlockResult
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from numsolve._core.typing import ArrayLike, Callback, RandomState
+    from numsolve._core.typing import Array, ArrayLike, Callback, RandomState
 
 #: Entries of SAGA's table up to which it is the default.
 TABLE = 10**8
@@ -168,7 +168,7 @@ def bsvrb(
         theta_estimator = "saga" if m * theta.size <= TABLE else "storm"
     size = checks.integer("block_batch", block_batch, low=1, high=m)
     a = checks.real("alpha", alpha, low=0.0, high=1.0, open_low=True)
-    if gamma == "auto":
+    if isinstance(gamma, str) and gamma == "auto":
         gamma = min((m - size) / (size * max(1 - a, 1e-12)) + 1 - a, 1.0)
     step_x = checks.real("step_x", step_x, low=0.0, open_low=True)
     run = BlockRun(
@@ -196,9 +196,22 @@ def bsvrb(
     )
     checked, tol = checks.flag("check", check), checks.real("tol", tol, low=0.0)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite has a status
+        _fitting(oracle, theta, run.y)
         if checked:
             check_blocks(oracle, theta, run.y)
         return _solve(run, limits, tol)
+
+
+def _fitting(oracle: BlockOracle, theta: Array, y: Array) -> None:
+    """Refuse starts of other lengths than the oracle's, whose own error does not say what it was given."""
+    sample = None if oracle.n_lower is None else np.zeros((1, 1), dtype=int)
+    try:
+        shaped("lower_grad", oracle.lower_grad(theta, y[:1], np.arange(1), sample), (1, y.shape[1]))
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"theta0 of shape {theta.shape} and x0 with {y.shape[1]} numbers for each block do not fit the "
+            f"oracle, whose lower_grad says: {error}"
+        ) from error
 
 
 def _solve(run: BlockRun, limits: Limits, tol: float) -> BlockResult:

@@ -151,16 +151,18 @@ def hypergradient(
     eps = None if eps is None else checks.real("eps", eps, low=0.0, open_low=True)
     delta = None if delta is None else checks.real("delta", delta, low=0.0, open_low=True)
     n_steps = checks.integer("n_steps", n_steps, low=1)
+    sigma = None if sigma is None else checks.real("sigma", sigma, low=0.0, open_low=True)
+    bias = checks.integer("order", order, low=1, high=2)
+    linear = linear_solver(solve)
     oracle = Oracle(problem, theta, x0, limits, called="theta")
     q = oracle.xp.zeros_like(oracle.x0)
     if q0 is not None:
         q = checks.array("q0", q0, xp=oracle.xp, dtype=oracle.dtype, shape=oracle.x_shape)
         q = oracle.xp.reshape(q, (-1,))
     # The adjoint of the unrolled steps is not to be replaced by another: it is only measured.
-    adjoint = Adjoint(oracle, "cg" if method == "unrolled" else linear_solver(solve))
+    adjoint = Adjoint(oracle, "cg" if method == "unrolled" else linear)
     if method == "penalty":
-        weight = None if sigma is None else checks.real("sigma", sigma, low=0.0, open_low=True)
-        rounds = _penalized(oracle, weight, checks.integer("order", order, low=1, high=2))
+        rounds = _penalized(oracle, sigma, bias)
     elif method == "unrolled":
         rounds = _unrolled(adjoint, n_steps)
     else:

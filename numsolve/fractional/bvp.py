@@ -293,7 +293,9 @@ def solve_riesz_bvp(
 
 def check_preconditioner(preconditioner: Any) -> Any:
     """Return a preconditioner's name, or None."""
-    word = checks.choice("preconditioner", preconditioner or "none", PRECONDITIONERS)
+    word = checks.choice(
+        "preconditioner", "none" if preconditioner is None else preconditioner, PRECONDITIONERS
+    )
     return None if word == "none" else word
 
 

@@ -44,6 +44,15 @@ def check(residual: Any, step: Any, x: Any, skew: Any, least: Any) -> None:
         _warn(f"dF/dx is not symmetric (by {float(skew):.1e}, relatively): drop symmetric=True")
 
 
+def far(lost: bool, value: Any) -> None:
+    """Say that x is so far from a solution that differences of F tell nothing."""
+    if lost:
+        _warn(
+            f"x is not a solution: the largest entry of F is {np.max(np.abs(value)):.1e}, and differences "
+            "of it are lost in its rounding errors. The derivative is not accurate"
+        )
+
+
 def linear(bad: Any, residual: Any, *, method: str) -> None:
     """Say that a linear system was not solved."""
     if np.any(bad):

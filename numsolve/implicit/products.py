@@ -95,7 +95,8 @@ def root_vjp(
     Warns
     -----
     RuntimeWarning
-        If the linear system was not solved, or ``check=True`` finds that `sol` is none.
+        If the linear system was not solved, ``check=True`` finds that `sol` is none, or it is so far from one
+        that differences of F are lost in rounding errors.
     PrecisionWarning
         If F turns out not to be analytic; central differences are used then.
 
@@ -342,6 +343,7 @@ def solution_jacobian(
         method=method,
         sparsity=sparsity,
         traced=traced,
+        names=("F", "x"),
         **shared(solve, symmetric, check, tol),
         **given,
     )

@@ -262,6 +262,10 @@ def _as_jax(name: str, leaf: Any) -> Any:
     try:
         with np.errstate(over="ignore"):  # in 32-bit mode; `check_start` looks
             return jax.numpy.asarray(arrays.usual(leaf))
+    except OverflowError as error:
+        raise ValueError(
+            f"{name} has the integer {arrays.in_short(leaf)}, too long for an integer of JAX: give a float"
+        ) from error
     except (TypeError, ValueError, RuntimeError) as error:
         arrays.refuse_recording(name, leaf)
         raise TypeError(f"{name} must hold numbers, got {leaf!r}") from error

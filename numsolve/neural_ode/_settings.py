@@ -132,6 +132,19 @@ def check_length(t0: Any, t1: Any, dtype: Any) -> None:
         )
 
 
+def check_sizes(dtype: Any, **numbers: Any) -> None:
+    """Refuse settings that are infinite in the type of the state."""
+    for name, value in numbers.items():
+        if value is None or is_traced(value):
+            continue
+        with np.errstate(over="ignore"):
+            inside = np.isfinite(np.asarray(value).astype(dtype).astype(float)).all()
+        if not inside:
+            raise ValueError(
+                f"{name} = {value:g} is beyond {np.dtype(dtype).name}, the type of the state{SWITCH}"
+            )
+
+
 def check_times(ts: Any, t0: Any, t1: Any) -> Any:
     """The times to save: sorted from t0 to t1 and inside; values of a trace are taken as they come."""
     if is_traced(ts):

@@ -33,6 +33,7 @@ from ._runge_kutta import Clock, RungeKutta
 from ._settings import (
     SWITCH,
     check_length,
+    check_sizes,
     check_span,
     check_times,
     is_traced,
@@ -213,6 +214,7 @@ def odesolve(
         raise ValueError('controller="fixed" needs h0, the step')
     warn_of_rounding(settings.rtol, packing.dtype)
     h0 = _first(h0, t0, t1, plain)
+    check_sizes(packing.dtype, rtol=settings.rtol, atol=settings.atol, h0=h0)
     times = None if ts is None else check_times(ts, t0, t1)
     check_start(y0, packing.dtype)
     start = packing.pack(y0)

@@ -21,7 +21,15 @@ from ._field import hoist, make_packing, require_jax, struct, text
 from ._jitted import jitted
 from ._noise import METHODS, Diagonal
 from ._norms import Norms
-from ._settings import check_length, check_span, check_times, is_traced, key_data, make_settings
+from ._settings import (
+    check_length,
+    check_sizes,
+    check_span,
+    check_times,
+    is_traced,
+    key_data,
+    make_settings,
+)
 from .ode import check_start, identity_of, plain_solve
 from .result import SDEResult, register
 
@@ -162,6 +170,7 @@ def sdesolve(
         max_steps=max_steps,
         weight=packing.check_weights(error_weight),
     )
+    check_sizes(packing.dtype, rtol=settings.rtol, atol=settings.atol, h0=h0)
     times = None if ts is None else check_times(ts, t0, t1)
     check_start(y0, packing.dtype)
     start = packing.pack(y0)

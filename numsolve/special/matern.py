@@ -171,7 +171,7 @@ def matern_log_det(
 
     if arrays.namespace_name(arrays.array_namespace(r=r)) not in {"numpy", "jax"}:
         raise TypeError(f"r must be an array of NumPy or JAX, got {type(r).__name__}")
-    apart: Array = checks.array("r", np.asarray(r), ndim=2, low=0.0, empty=False)
+    apart: Array = checks.array("r", r, ndim=2, low=0.0, empty=False)
     n = len(apart)
     if apart.shape != (n, n):
         raise ValueError(f"r must be a square matrix of distances, got an array of shape {apart.shape}")

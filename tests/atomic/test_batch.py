@@ -52,6 +52,10 @@ def test_settings_are_for_all_and_a_dictionary_comes_first():
 def test_a_bad_spec_is_found_before_any_work():
     with pytest.raises(ValueError, match="Z must be"):
         solve_atoms([1, -1])
+    with pytest.raises(ValueError, match=r"specs\[1\]: Z must be"):
+        solve_atoms(["He", "Unobtainium"])
+    with pytest.raises(TypeError, match=r"specs\[2\]: Z must be a real number"):
+        solve_atoms([1, 2, [1.0, 2.0]])
     with pytest.raises(TypeError, match="unexpected keyword"):
         solve_atoms([1], charge=3)
 

@@ -61,6 +61,16 @@ def test_relativity_has_no_seam_where_the_series_begins():
         assert part[0] == pytest.approx(part[1], rel=2e-9)
 
 
+@pytest.mark.parametrize("c", [1e-6, 1e-200, 5e-324])
+def test_exchange_at_any_speed_of_light_is_at_least_its_limit(c):
+    """Minus a half of Slater's, for the energy as for the potential, where beta is infinite."""
+    n = np.array([1e-3, 1.0, 1e6])
+    slater = -0.75 * np.cbrt(3 * n / np.pi)
+    with_light, without = vwn_lda(n, relativistic=True, c=c), vwn_lda(n)
+    assert_allclose(with_light[0] - without[0], -1.5 * slater, rtol=1e-9)
+    assert_allclose(with_light[1] - without[1], -1.5 * 4 / 3 * slater, rtol=1e-9)
+
+
 def test_no_density_has_no_energy():
     assert vwn_lda([0.0, 5e-324])[0].tolist() == [0.0, 0.0]
     assert [float(part) for part in vwn_lsda(0.0, 0.0)] == [0.0, 0.0, 0.0]

@@ -190,6 +190,7 @@ def test_nan_and_inf_during_a_run_end_it_with_the_best_point(bad):
         ({"block_batch": 0}, "block_batch"),
         ({"block_batch": 9}, "block_batch"),
         ({"alpha": 0.0}, "alpha"),
+        ({"gamma": -1.0}, "gamma"),
         ({"variant": "v3"}, "variant"),
         ({"mu_min": 0.0}, "mu_min"),
         ({"theta_estimator": "mean"}, "theta_estimator"),
@@ -206,6 +207,39 @@ def test_settings_of_the_blocks_are_refused(settings, message):
             np.zeros(3),
             **{"step_theta": 0.1, "step_x": 0.1, "block_batch": 4, **settings},
         )
+
+
+def test_an_array_in_the_place_of_a_word_or_a_number_is_named():
+    oracle, _ = bilevel.problems.multiblock_quadratic(8, 3, 2, rng=0)
+    with pytest.raises(TypeError, match="gamma must be a real number"):
+        bilevel.bsvrb(
+            oracle, np.zeros(2), np.zeros(3), step_theta=0.1, step_x=0.1, block_batch=4, gamma=np.ones(2)
+        )
+
+
+@pytest.mark.parametrize(("theta", "x"), [(3, 3), (2, 4), (1, 3), (2, 1)])
+def test_a_start_of_another_length_than_the_blocks_take_is_named(theta, x):
+    oracle, _ = bilevel.problems.multiblock_quadratic(8, 3, 2, rng=0)
+    with pytest.raises(
+        ValueError, match=rf"theta0 of shape \({theta},\) and x0 with {x} numbers for each block"
+    ):
+        bilevel.bsvrb(oracle, np.zeros(theta), np.zeros(x), step_theta=0.1, step_x=0.1, block_batch=4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"order": 1j}, TypeError, "order"),
+        ({"order": 3}, ValueError, "order"),
+        ({"sigma": "x"}, TypeError, "sigma"),
+        ({"solve": "qr"}, ValueError, "solve"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["implicit", "unrolled", "penalty"])
+def test_settings_of_every_method_of_a_hypergradient_are_looked_at(method, settings, error, message):
+    with pytest.raises(error, match=f"{message} must"):
+        bilevel.hypergradient(QUADRATIC, THETA, X0, method=method, **settings)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -385,3 +387,15 @@ def test_an_upper_objective_that_is_not_finite_is_no_success(value):
     with pytest.warns(ConvergenceWarning):
         result = bilevel.minimize_bilevel(problem, THETA, X0)
     assert result.status is Status.NONFINITE
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in square")  # of the problem's own function
+@pytest.mark.parametrize("size", [1e120, 1e155, 1e300])
+def test_a_start_beyond_the_squares_of_numbers_has_no_curvature_that_is_wrong(size):
+    """The curvature along v is v'Hv / v'v: where v'v is infinite, it is not zero."""
+    problem = bilevel.problems.quadratic(4, 2, rng=0)
+    theta = np.full(2, size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        result = bilevel.hypergradient(problem, theta, np.zeros(4), method="unrolled", check=False)
+    assert result.status is not Status.BREAKDOWN

@@ -230,6 +230,18 @@ BAD = {
         "method must be one of .*; got 'magic'",
         (bvp, diffusion, plane, eig),
     ),
+    "preconditioner an array": (
+        {"preconditioner": np.ones(2)},
+        ValueError,
+        "preconditioner must be one of 'auto', 'tau', 'circulant', 'none'",
+        (bvp, diffusion),
+    ),
+    "preconditioner empty": (
+        {"preconditioner": []},
+        ValueError,
+        "preconditioner must be one of 'auto', 'tau', 'circulant', 'none'",
+        (bvp, diffusion),
+    ),
     "preconditioner unknown": (
         {"preconditioner": "ilu"},
         ValueError,

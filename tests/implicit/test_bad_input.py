@@ -65,7 +65,12 @@ BAD = {
     "F not square": (
         lambda: root_vjp(lambda x, t: x[:1] - t[:1], X, (T,), np.ones(2)),
         ValueError,
-        "must be square: it returns 1 numbers",
+        "must be square: it returns 1 numbers, sol has 2; optimality_fun must",
+    ),
+    "F of a Jacobian not square": (
+        lambda: solution_jacobian(lambda x, t: x[:1] - t[:1], X, T),
+        ValueError,
+        "must be square: it returns 1 numbers, x has 2; F must have one equation for each",
     ),
     "F not finite": (
         lambda: root_vjp(nan, X, (T,), np.ones(2)),

@@ -313,6 +313,19 @@ def test_an_entry_that_is_not_analytic_is_found_beside_larger_ones():
     assert np.allclose(dx, [1.0, -1.0], rtol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore:the linear system of the derivative")  # of what was lost
+@pytest.mark.parametrize("size", [1e10, 1e20, 1e300])
+@pytest.mark.parametrize("far", ["x", "theta"])
+def test_far_from_a_solution_complex_steps_stay_exact_and_differences_say_that_they_are_lost(far, size):
+    x, theta = X.copy(), B.copy()
+    (x if far == "x" else theta)[0] = size
+    (got,) = root_vjp(F, x, (theta,), C)
+    assert np.allclose(got, np.linalg.solve(A.T, C), rtol=1e-12)
+    for method in ("central", "forward"):
+        with pytest.warns(RuntimeWarning, match="x is not a solution"):
+            solution_jacobian(F, x, theta, method=method) @ B
+
+
 def test_check_names_an_entry_that_is_off_and_the_smallest_singular_value():
     x = np.array([1e10, 1.5])
     with pytest.warns(RuntimeWarning, match=r"entry 1 is off by 5\.0e-01 .*singular value .* 1\.0e\+00"):

@@ -265,6 +265,7 @@ def test_sweeps(change, kind, fragment):
         (lambda: linear.TsallisINF([]), ValueError, "arms is empty"),
         (lambda: linear.TsallisINF(3), TypeError, "arms must be a sequence"),
         (lambda: linear.TsallisINF("abc"), TypeError, "arms must be a sequence"),
+        (lambda: linear.SmoothCB(np.zeros(2, [("re", float), ("im", float)])), TypeError, "arms is a struct"),
         (lambda: linear.TsallisINF(np.float32([1.0, NAN])), ValueError, "arms must be finite"),
         (lambda: linear.SmoothCB([1.0], degree=5), ValueError, "degree must be a pair of numbers, got 5"),
         (lambda: linear.ChebCB([1.0], context_range=1.0), ValueError, "context_range must be a pair"),

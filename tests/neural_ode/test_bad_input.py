@@ -281,6 +281,24 @@ def test_a_span_beyond_the_type_of_the_state_is_refused(span):
         odesolve(lambda t, y, p: -y / span[1], start, span)
 
 
+@pytest.mark.parametrize("start", [2**70, 10**400, [1.0, 2**70]])
+def test_an_integer_that_jax_cannot_hold_is_refused_by_name(start):
+    with pytest.raises(ValueError, match="y0 has the integer 1.* give a float"):
+        odesolve(lambda t, y, p: y, start, (0.0, 1.0))
+    with pytest.raises(ValueError, match="y0 has the integer 1.* give a float"):
+        brownian_path(jax.random.key(0), start, (0.0, 1.0), [0.5])
+
+
+@pytest.mark.parametrize("name", ["rtol", "atol", "h0"])
+def test_a_setting_beyond_the_type_of_the_state_is_refused(name):
+    """It would be infinite there, with a warning of NumPy's."""
+    start, size = np.ones(2, dtype=np.float32), {name: 1e300}
+    with pytest.raises(ValueError, match=rf"{name} = 1e\+300 is beyond float32"):
+        odesolve(lambda t, y, p: -y, start, (0.0, 1.0), **size)
+    with pytest.raises(ValueError, match=rf"{name} = 1e\+300 is beyond float32"):
+        sdesolve(lambda t, y, p: -y, lambda t, y, p: y, start, (0.0, 1.0), key=jax.random.key(0), **size)
+
+
 def test_a_start_beyond_the_type_of_the_state_is_refused():
     """The number 1e150 beside one of single precision, with no warning of NumPy's."""
     start = {"a": np.ones(2, dtype=np.float16), "b": np.full(2, 1e5)}

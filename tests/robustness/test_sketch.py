@@ -181,9 +181,9 @@ def _least(name: str):
             g = jac(got.x)
             if row is not None:  # the part that no multiple of the row takes
                 g = g - row[0] * (row[0] @ g) / (row[0] @ row[0])
-                assert abs(float(row[0] @ got.x) - 1.0) <= 1e-2
+                assert abs(float(row[0] @ got.x) - 1.0) <= max(1e-2, float(tol))
             at_0, at_start = np.linalg.norm(jac(np.zeros(n))), np.linalg.norm(jac(dense(x0)))
-            room = 2 * float(tol) * at_start + 1e-9 * np.abs(hess(got.x)).max()
+            room = max(2 * float(tol) * at_start, float(tol)) + 1e-9 * np.abs(hess(got.x)).max()
             assert np.linalg.norm(g) <= 1e-2 * at_0 + room
             close(got.fun, fun(got.x), 1e-9)
 

@@ -233,7 +233,7 @@ def vmf_sample(d: Draw) -> Call:
 def vmf_fit(d: Draw) -> Call:
     dim = d.pick(3, 2, 5)
 
-    def judge(got, X=None, R=None, d=None, weights=None, normalize=False, **_):
+    def judge(got, X=None, R=None, d=None, weights=None, normalize=False, tol=1e-15, **_):
         if X is not None:
             X = dense(X)
             if normalize:
@@ -242,7 +242,7 @@ def vmf_fit(d: Draw) -> Call:
             R, d = np.linalg.norm(w @ X) / w.sum(), X.shape[1]
         kappa, half = float(got.kappa), int(d) / 2
         if 1e-6 < kappa < 1e4 and ss.ive(half, kappa) > 1e-250:
-            close(ss.ive(half, kappa) / ss.ive(half - 1, kappa), float(R), 1e-6)
+            close(ss.ive(half, kappa) / ss.ive(half - 1, kappa), float(R), max(1e-6, float(tol)))
 
     if d.seldom(3):
         args, settings = (), {"R": d.pick(0.5, 1e-3, 0.999), "d": dim}

@@ -160,6 +160,12 @@ def test_float32_and_shapes():
         (lambda: matern(1j, 1.0), TypeError, "r is complex"),
         (lambda: matern([[1.0], [1.0, 2.0]], 1.0), ValueError, "r is not a rectangular array"),
         (lambda: matern_log_det(np.ones((2, 3)), 1.0), ValueError, "r must be a square matrix"),
+        (lambda: matern_log_det([[1.0], [1.0, 2.0]], 1.0), ValueError, "r is not a rectangular array"),
+        (
+            lambda: matern_log_det(np.ma.masked_array(1 - np.eye(2), np.eye(2)), 1.0),
+            TypeError,
+            "r is a masked",
+        ),
         (lambda: matern_log_det(np.zeros((3, 3)), 1.0), ValueError, "noise = 0 leaves"),
         (lambda: matern_log_det(np.zeros((3, 3)), 1.0, noise=-1.0), ValueError, "noise"),
     ],

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TINY_STEP = 1e-30
+#: The share of a difference that rounding errors may be.
+LOST = 1e-2
 
 
 def directional(
@@ -124,9 +126,12 @@ def usable(F: Callable[[Any], Any], x: Any, xp: Any, name: str) -> str:
     if bool(xp.any(wrong)):  # by more than the difference itself is off, as one of another step tells?
         error_of_it = xp.abs(directional(F, x, v, "central", xp, shorter=3.0) - reference)
         wrong = wrong & (error > 100 * error_of_it)
-    if bool(xp.any(wrong)):  # the steps of small entries of x may be lost in the rounding of F
-        plain = _difference(F, x, v, eps ** (1 / 3) * float(xp.max(xp.abs(x))), "central", xp)
-        wrong = wrong & ~(xp.abs(claimed - plain) <= noise * xp.abs(plain))
+    if bool(xp.any(wrong)):  # the steps of small entries of x, or all, may be lost in the rounding of F
+        step = eps ** (1 / 3) * (float(xp.max(xp.abs(x))) or 1.0)
+        with np.errstate(all="ignore"):
+            plain = _difference(F, x, v, step, "central", xp)
+            lost = 10 * eps * xp.abs(F(x)) / step
+            wrong = wrong & ~(xp.abs(claimed - plain) <= noise * xp.abs(plain) + lost)
     if not bool(xp.any(wrong)):
         return "complex-step"
     worst = int(xp.argmax(xp.where(wrong, error / (xp.abs(reference) + error), xp.zeros_like(error))))
@@ -134,6 +139,17 @@ def usable(F: Callable[[Any], Any], x: Any, xp: Any, name: str) -> str:
         f"in {name} does not agree with a central difference for entry {worst} of F: F is not analytic "
         "(abs, max, a cast to real)"
     )
+
+
+def are_lost(F: Callable[[Any], Any], x: Any, value: Any, method: str, xp: Any) -> bool:
+    """Whether F, of this value, is so far from zero that its rounding errors hide what a step changes."""
+    if not x.shape[0] or not value.shape[0]:
+        return False
+    eps = float(xp.finfo(x.dtype).eps)
+    step = (eps**0.5 if method == "forward" else eps ** (1 / 3)) * (float(xp.max(xp.abs(x))) or 1.0)
+    with np.errstate(all="ignore"):
+        change = step * float(xp.max(xp.abs(_difference(F, x, xp.ones_like(x), step, method, xp))))
+    return bool(eps * float(xp.max(xp.abs(value))) > LOST * change)
 
 
 def _without_complex_steps(reason: str) -> str:

@@ -32,6 +32,7 @@ class SolutionMap:
     """The products of dx*/dtheta for vectors x and theta; what they need is made when it is first needed.
 
     ``blocks`` are the places of arguments in theta, ``leaves`` the arguments: dF/dx may be one of them.
+    ``names`` are what the caller calls F and x.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class SolutionMap:
         blocks: Sequence[_structure.Block] = (),
         leaves: Sequence[Any] = (),
         traced: dict[str, Any] | None = None,
+        names: tuple[str, str] = ("optimality_fun", "sol"),
     ) -> None:
         self.xp, self.F, self.x, self.theta, self.method = xp, F, x, theta, method
         self.way, self.symmetric, self.tol = check_plain_solve(solve), symmetric, tol
@@ -85,8 +87,11 @@ class SolutionMap:
         _check_shape("jac_theta", jac_theta, (n, p))
         _check_entries("jac_x", jac_x, xp)
         _check_entries("jac_theta", jac_theta, xp)
+        self._names = names
+        self._value: Any = None
         if F is not None:
-            self._check_value(F(x, theta), check)
+            self._value = F(x, theta)
+            self._check_value(self._value, check)
 
     def forward(self, t: Any) -> Any:
         """J t."""
@@ -309,10 +314,12 @@ class SolutionMap:
     def _step_for(self, name: str, F: Any, point: Any) -> str:
         if self.traced:
             return "jax"
-        if self.method != "auto":
-            return self.method
         if name not in self._steps:
-            self._steps[name] = _differences.usable(F, point, self.xp, name)
+            automatic = self.method == "auto"
+            kind = _differences.usable(F, point, self.xp, name) if automatic else self.method
+            if kind in AGREE:
+                _report.far(_differences.are_lost(F, point, self._value, kind, self.xp), self._value)
+            self._steps[name] = kind
         return self._steps[name]
 
     def _function(self, what: str) -> Callable[[Any, Any], Any]:
@@ -327,7 +334,7 @@ class SolutionMap:
         if tuple(value.shape) != tuple(self.x.shape):
             raise ValueError(
                 f"the optimality function must be square: it returns {value.shape[0]} numbers, "
-                f"the solution has {self.x.shape[0]}"
+                f"{self._names[1]} has {self.x.shape[0]}; {self._names[0]} must have one equation for each"
             )
         _report.nonfinite(arrays.to_host(value))
         if not check or not self.x.shape[0]:

@@ -192,6 +192,8 @@ def choices(arms: Iterable[Any]) -> tuple[Any, ...]:
     checks.refuse_masked("arms", arms)
     if isinstance(arms, str | bytes) or not hasattr(arms, "__iter__"):
         raise TypeError(f"arms must be a sequence of what to choose from, got {arms!r}")
+    if getattr(getattr(arms, "dtype", None), "names", None):
+        raise TypeError("arms is a structured array; give a list of tuples: arms.tolist()")
     out = tuple(_plain(arm) for arm in arms)
     if not out:
         raise ValueError("arms is empty: at least one is wanted")
