@@ -32,9 +32,10 @@ from numsolve._core import checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
+from numsolve._core.parallel import check_executor
 from numsolve._core.result import Status
 
-from ._blockrun import BlockRun
+from ._blockrun import BlockRun, asked
 from ._blocktruth import check_blocks
 from ._oracle import Halt
 from .block_oracle import BlockOracle
@@ -166,6 +167,7 @@ def bsvrb(
     checks.choice("theta_estimator", theta_estimator, ("auto", "saga", "storm"))
     if theta_estimator == "auto":
         theta_estimator = "saga" if m * theta.size <= TABLE else "storm"
+    check_executor(executor)
     size = checks.integer("block_batch", block_batch, low=1, high=m)
     a = checks.real("alpha", alpha, low=0.0, high=1.0, open_low=True)
     if gamma == "auto":
@@ -240,7 +242,7 @@ def _solve(run: BlockRun, limits: Limits, tol: float) -> BlockResult:
         x=y,
         theta=theta,
         residual=float(it.history.residual[-1]),
-        fun=float(np.mean(oracle.upper(theta, y, everything, None))),
+        fun=float(np.mean(asked("upper", oracle.upper, (m,), theta, y, everything, None))),
         grad=run.z,
         nfev=run.nfev,
         nhvp=run.nhvp,
