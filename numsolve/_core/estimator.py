@@ -68,6 +68,7 @@ def data(
         validation.check_is_fitted(estimator)
     accept = "csr" if sparse else False
     targets = () if y is None else (y,)
-    return validation.validate_data(
-        estimator, X, *targets, reset=fitting, dtype=np.float64, accept_sparse=accept, **least
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # it sums the entries before it looks at each
+        return validation.validate_data(
+            estimator, X, *targets, reset=fitting, dtype=np.float64, accept_sparse=accept, **least
+        )

@@ -15,6 +15,7 @@ from numsolve._core.result import Status
 from ._oracle import Halt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from concurrent.futures import Executor
 
     from numsolve._core.typing import Array
@@ -172,7 +173,7 @@ class BlockRun:
 
     def _gradient(self, y: Array) -> Array:
         self.nfev += len(y)
-        return shaped("lower_grad", self.oracle.lower_grad(self.theta, y, self._all, None), y.shape)
+        return asked("lower_grad", self.oracle.lower_grad, y.shape, self.theta, y, self._all, None)
 
     def _exactly(self, y: Array, b: Array) -> Array | None:
         """The solutions of all blocks' systems by conjugate gradients; None where they are not found."""
@@ -251,14 +252,14 @@ class Evaluation:
     ) -> tuple[tuple[Array, Array, Array], bool]:
         """What the oracles say of some blocks at a point, and whether an eigenvalue was replaced."""
         theta, y, v = point
-        g = shaped("lower_grad", self.oracle.lower_grad(theta, y, chosen, low), y.shape)
+        g = asked("lower_grad", self.oracle.lower_grad, y.shape, theta, y, chosen, low)
         in_y, in_theta = upper_pair(self.oracle, theta, y, chosen, up)
         clamped = False
         if self.variant == "v1":
             assert self.oracle.lower_hess is not None
             H, known = tracked
             square = (*y.shape, y.shape[1])
-            second = shaped("lower_hess", self.oracle.lower_hess(theta, y, chosen, low), square)
+            second = asked("lower_hess", self.oracle.lower_hess, square, theta, y, chosen, low)
             v, clamped = self._solve(np.where(known[:, None, None], H, second), in_y)  # (2)
         else:
             second = self.product(theta, y, chosen, low, v) - in_y
@@ -267,15 +268,16 @@ class Evaluation:
     def product(self, theta: Array, y: Array, i: Array, batch: Array | None, v: Array) -> Array:
         """Of the lower Hessians with v."""
         if self.oracle.lower_hvp is not None:
-            return shaped("lower_hvp", self.oracle.lower_hvp(theta, y, i, batch, v), y.shape)
+            return asked("lower_hvp", self.oracle.lower_hvp, y.shape, theta, y, i, batch, v)
         assert self.oracle.lower_hess is not None
-        H = shaped("lower_hess", self.oracle.lower_hess(theta, y, i, batch), (*y.shape, y.shape[1]))
+        square = (*y.shape, y.shape[1])
+        H = asked("lower_hess", self.oracle.lower_hess, square, theta, y, i, batch)
         return np.asarray(np.einsum("kij,kj->ki", H, v))
 
     def cross(self, theta: Array, y: Array, i: Array, batch: Array | None, q: Array) -> Array:
         """C'q."""
-        out = self.oracle.lower_cross_vjp(theta, y, i, batch, q)
-        return shaped("lower_cross_vjp", out, (y.shape[0], theta.size))
+        shape = y.shape[0], theta.size
+        return asked("lower_cross_vjp", self.oracle.lower_cross_vjp, shape, theta, y, i, batch, q)
 
     def _solve(self, H: Array, b: Array) -> tuple[Array, bool]:
         if not np.isfinite(H).all():
@@ -302,9 +304,21 @@ def both(
     return there, before, clamped or too
 
 
+def asked(name: str, function: Any, shape: tuple[int, ...], *arguments: Array | None) -> Array:
+    """What an oracle says, given copies of our arrays: it may write into them."""
+    return shaped(name, function(*own(arguments)), shape)
+
+
+def own(arguments: Iterable[Array | None]) -> list[Array | None]:
+    """Copies."""
+    return [None if x is None else x.copy() for x in arguments]
+
+
 def shaped(name: str, value: Any, shape: tuple[int, ...], why: str = "") -> Array:
-    """What an oracle returned, if it has the shape that it must have."""
-    out = np.asarray(value, dtype=np.float64)
+    """A copy of what an oracle returned, perhaps a buffer that it uses again, of the shape wanted."""
+    if np.iscomplexobj(value):
+        raise ValueError(f"{name} must return real numbers, got {np.asarray(value).dtype}")
+    out = np.array(value, dtype=np.float64)
     if out.shape != shape:
         raise ValueError(f"{name} must return shape {shape}{why}, got {out.shape}")
     return out
@@ -314,7 +328,7 @@ def upper_pair(
     oracle: BlockOracle, theta: Array, y: Array, i: Array, batch: Array | None
 ) -> tuple[Array, Array]:
     """The gradients of the upper objectives in y and theta, their shapes checked."""
-    pair = oracle.upper_grad(theta, y, i, batch)
+    pair = oracle.upper_grad(*own((theta, y, i, batch)))
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise ValueError("upper_grad must return a pair, dF/dy and dF/dtheta (or None)")
     in_theta = np.zeros((y.shape[0], theta.size)) if pair[1] is None else pair[1]

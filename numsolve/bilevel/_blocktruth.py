@@ -10,7 +10,7 @@ import numpy as np
 
 from numsolve._core import arrays
 
-from ._blockrun import shaped, upper_pair
+from ._blockrun import asked, upper_pair
 from ._truth import SHIFT, compare
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ def check_blocks(oracle: BlockOracle, theta: Array, y: Array) -> None:
     v, w, t = rng.standard_normal(y.shape), rng.standard_normal(y.shape), rng.standard_normal(theta.size)
 
     def value(theta: Array, y: Array) -> Array:
-        return shaped("upper", oracle.upper(theta, y, i, None), (i.size,))
+        return asked("upper", oracle.upper, (i.size,), theta, y, i, None)
 
     def slope(theta: Array, y: Array) -> Array:
-        g = shaped("lower_grad", oracle.lower_grad(theta, y, i, None), y.shape)
+        g = asked("lower_grad", oracle.lower_grad, y.shape, theta, y, i, None)
         return np.asarray(np.sum(w * g, axis=1))
 
     in_y, in_theta = upper_pair(oracle, theta, y, i, None)
-    cross = shaped("lower_cross_vjp", oracle.lower_cross_vjp(theta, y, i, None, w), (i.size, theta.size))
+    cross = asked("lower_cross_vjp", oracle.lower_cross_vjp, (i.size, theta.size), theta, y, i, None, w)
     looks: list[tuple[str, Array, Callable[[float], Array], float, str]] = [
         ("upper_grad", np.sum(v * in_y, axis=1), lambda h: value(theta, y + h * v), size, ""),
         ("upper_grad", in_theta @ t, lambda h: value(theta + h * t, y), t_size, " in theta"),
@@ -50,10 +50,10 @@ def check_blocks(oracle: BlockOracle, theta: Array, y: Array) -> None:
     ]
     along = {}
     if oracle.lower_hvp is not None:
-        along["lower_hvp"] = shaped("lower_hvp", oracle.lower_hvp(theta, y, i, None, v), y.shape)
+        along["lower_hvp"] = asked("lower_hvp", oracle.lower_hvp, y.shape, theta, y, i, None, v)
     if oracle.lower_hess is not None:
         square = (*y.shape, y.shape[1])
-        H = shaped("lower_hess", oracle.lower_hess(theta, y, i, None), square)
+        H = asked("lower_hess", oracle.lower_hess, square, theta, y, i, None)
         along["lower_hess"] = np.einsum("kij,kj->ki", H, v)
     for name, product in along.items():
         looks.append((name, np.sum(w * product, axis=1), lambda h: slope(theta, y + h * v), size, ""))

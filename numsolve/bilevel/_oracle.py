@@ -183,7 +183,10 @@ class Oracle:
 
     def host(self, name: str, value: Any) -> Array:
         """A copy of what a function of theta returned."""
-        out = np.array(arrays.to_host(value), dtype=np.float64)
+        there = arrays.to_host(value)
+        if np.iscomplexobj(there):
+            raise ValueError(f"{name} must return real numbers, got {np.asarray(there).dtype}")
+        out = np.array(there, dtype=np.float64)
         if out.size != self.theta0.size:
             raise ValueError(f"{name} must return the shape of theta, {self.theta_shape}, got {out.shape}")
         if not np.isfinite(out).all():
@@ -258,6 +261,8 @@ class Oracle:
         self.nhvp += self.size
         assert self.problem.lower_hess is not None
         H = np.asarray(self.problem.lower_hess(self.to_x(x), self.to_theta(theta), **self._batch(1)))
+        if np.iscomplexobj(H):
+            raise ValueError(f"lower_hess must return real numbers, got {H.dtype}")
         if H.shape != (self.size, self.size):
             raise ValueError(f"lower_hess must return shape {(self.size, self.size)}, got {H.shape}")
         if not np.isfinite(H).all():

@@ -32,9 +32,10 @@ from numsolve._core import checks
 from numsolve._core.foreign import answers
 from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
+from numsolve._core.parallel import check_executor
 from numsolve._core.result import Status
 
-from ._blockrun import BlockRun, shaped
+from ._blockrun import BlockRun, asked, own
 from ._blocktruth import check_blocks
 from ._oracle import Halt
 from .block_oracle import BlockOracle
@@ -166,6 +167,7 @@ def bsvrb(
     checks.choice("theta_estimator", theta_estimator, ("auto", "saga", "storm"))
     if theta_estimator == "auto":
         theta_estimator = "saga" if m * theta.size <= TABLE else "storm"
+    check_executor(executor)
     size = checks.integer("block_batch", block_batch, low=1, high=m)
     a = checks.real("alpha", alpha, low=0.0, high=1.0, open_low=True)
     if isinstance(gamma, str) and gamma == "auto":
@@ -205,13 +207,17 @@ def bsvrb(
 def _fitting(oracle: BlockOracle, theta: Array, y: Array) -> None:
     """Refuse starts of other lengths than the oracle's, whose own error does not say what it was given."""
     sample = None if oracle.n_lower is None else np.zeros((1, 1), dtype=int)
+    cause, wanted = None, (1, y.shape[1])
     try:
-        shaped("lower_grad", oracle.lower_grad(theta, y[:1], np.arange(1), sample), (1, y.shape[1]))
+        shape = np.shape(oracle.lower_grad(*own((theta, y[:1], np.arange(1), sample))))
+        said = f"returns shape {shape} for one block"
     except (IndexError, TypeError, ValueError) as error:
+        shape, said, cause = (), f"says: {error}", error
+    if shape != wanted:
         raise ValueError(
             f"theta0 of shape {theta.shape} and x0 with {y.shape[1]} numbers for each block do not fit the "
-            f"oracle, whose lower_grad says: {error}"
-        ) from error
+            f"oracle, whose lower_grad {said}"
+        ) from cause
 
 
 def _solve(run: BlockRun, limits: Limits, tol: float) -> BlockResult:
@@ -253,7 +259,7 @@ def _solve(run: BlockRun, limits: Limits, tol: float) -> BlockResult:
         x=y,
         theta=theta,
         residual=float(it.history.residual[-1]),
-        fun=float(np.mean(oracle.upper(theta, y, everything, None))),
+        fun=float(np.mean(asked("upper", oracle.upper, (m,), theta, y, everything, None))),
         grad=run.z,
         nfev=run.nfev,
         nhvp=run.nhvp,

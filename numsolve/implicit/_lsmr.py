@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._operator import Operator
 
 #: Matrices that stretch a vector by less, or by more than its inverse, are scaled first.
-MODEST = 1e-30
+MODEST = 1e-6
 
 
 def in_units(

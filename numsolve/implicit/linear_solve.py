@@ -18,7 +18,7 @@ from numsolve._core.foreign import answers
 from . import _trees
 from ._settings import FOREIGN_SETTINGS
 from .plain.solve import solve as solve_plain
-from .traced.solve import solve as solve_traced
+from .traced.system import solve_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -328,7 +328,7 @@ def _solve(
     }
     if _trees.has_jax_leaves(b):
         product: Callable[[Any], Any] = matvec if callable(matvec) else lambda v: matvec @ v
-        return solve_traced(method, product, b, **settings)
+        return solve_system(method, product, b, **settings)
     xp = arrays.array_namespace(b=b)
     b = checks.array("b", b, xp=xp, ndim=1)
     matvec = _check_matrix(matvec, b, xp)

@@ -20,6 +20,8 @@ ADJOINTS = ("discrete", "backsolve", "interpolating", "forward")
 NORMS = ("batch", "sample")
 #: a relative tolerance below so many roundings measures noise
 NOISE = 100
+#: The most attempts: the arrays of the result have an entry for each, whether it is done or not.
+MOST_STEPS = 10**8
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def make_settings(
         checks.choice("norm", norm, NORMS),
         checks.choice("adjoint", adjoint, ADJOINTS),
         checks.integer("checkpoint", checkpoint, low=1),
-        checks.integer("max_steps", max_steps, low=1),
+        checks.integer("max_steps", max_steps, low=1, high=MOST_STEPS),
         checks.flag("dense", dense),
         weight,
     )

@@ -124,7 +124,7 @@ def odesolve(
     checkpoint : int
         The discrete adjoint keeps one state in so many, and computes the others again.
     max_steps : int
-        Most attempts, accepted or not: the length of the arrays of the result.
+        Most attempts, accepted or not, up to 1e8: the length of the arrays of the result.
     h0 : float, optional
         The first step; chosen with one more evaluation by default.
     dense : bool

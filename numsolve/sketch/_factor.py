@@ -30,6 +30,10 @@ HARMLESS = 1e-3
 SAFE, ROUNDING = 1e-2, 4.0
 #: Entries beyond these are scaled first, so that no product of two leaves the range of floats.
 LEAST, LARGEST = 1e-100, 1e100
+#: The largest float: the size of entries whose norm is beyond it.
+LAST = float(np.finfo(np.float64).max)
+#: What a result says whose x has lost too much.
+BELOW = "Entries of the solution are below the least float."
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,13 @@ class Task:
         if right.shape[0] != matrix.shape[0]:
             raise ValueError(f"b must have {matrix.shape[0]} rows as A, got shape {tuple(right.shape)}")
         low, high = (LEAST, LARGEST) if dtype == np.float64 else (1e-12, 1e12)
-        A_scale = 1.0 if low < size < high or size == 0.0 else power_of_two(size)
+        exponent = np.finfo(dtype).maxexp
+        A_scale = 1.0 if low < size < high or size == 0.0 else power_of_two(size, exponent)
         if A_scale != 1.0:
             matrix = _times(matrix, A_scale)
             size = arrays.norm(np, matrix.data if arrays.is_sparse(matrix) else matrix)
         columns = right.reshape(right.shape[0], -1)
-        b_scale = np.array([power_of_two(float(top)) for top in np.max(np.abs(columns), axis=0)])
+        b_scale = np.array([power_of_two(float(top), exponent) for top in np.max(np.abs(columns), axis=0)])
         return cls(
             matrix,
             columns * b_scale.astype(dtype),
@@ -96,13 +101,9 @@ class Task:
             x = np.ldexp(x, self._exponents)
         return x[:, 0] if self.vector else x
 
-    def presented(self, x: Array) -> Array:
-        """For each column, what the range of floats takes of it, over its norm; inf where it overflows."""
-        with np.errstate(over="ignore", under="ignore"):
-            lost = np.ldexp(np.ldexp(x, self._exponents), -self._exponents) - x
-        size = np.linalg.norm(x, axis=0)
-        lost = np.linalg.norm(lost, axis=0)
-        return np.asarray(np.divide(lost, size, out=np.zeros_like(size), where=size > 0))
+    def kept(self, x: Array) -> Array:
+        """What the range of floats keeps of the user's x, in our units: inf where it overflows."""
+        return kept(x, self._exponents)
 
     @property
     def _exponents(self) -> Array:
@@ -111,7 +112,8 @@ class Task:
 
     def present_norms(self, norms: Array) -> Any:
         """The user's ||b - A x||."""
-        values = norms / self.b_scale
+        with np.errstate(over="ignore"):
+            values = norms / self.b_scale
         return float(values[0]) if self.vector else values
 
 
@@ -230,7 +232,7 @@ class Factor:
         if change * used >= 1.0:  # the changed matrix may be singular
             return math.inf
         with np.errstate(divide="ignore", invalid="ignore"):
-            each = np.where(size > 0, step / size, 0.0)
+            each = np.where(size > 0, step / size, np.where(step > 0, math.inf, 0.0))
             angle = np.where(size > 0, self.norms / (self.sigma[0] * size), 0.0)
         return float(np.max(each + change * used * (1.0 + used * angle) / (1.0 - change * used)))
 
@@ -358,9 +360,18 @@ def _ratio(a: Array, b: Array) -> Array:
     return np.asarray(np.divide(a, b, out=np.zeros_like(a), where=b != 0))
 
 
-def power_of_two(size: float) -> float:
-    """A power of two that brings a size near one."""
-    return math.ldexp(1.0, -min(max(math.frexp(size)[1], -1000), 1000)) if 0 < size < math.inf else 1.0
+def power_of_two(size: float, exponent: int = 1024) -> float:
+    """A power of two that brings a size near one; below 2^`exponent`, as the floats that it multiplies."""
+    if size == 0.0:
+        return 1.0
+    most = exponent - 24
+    return math.ldexp(1.0, -min(max(math.frexp(min(size, LAST))[1], -most), most))
+
+
+def kept(x: Array, exponents: Any) -> Array:
+    """What the range of floats keeps of x 2^exponents, times 2^-exponents: inf where it overflows."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(np.ldexp(np.ldexp(x, exponents), -exponents))
 
 
 def _times(X: Any, factor: float) -> Any:

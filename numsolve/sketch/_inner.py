@@ -127,7 +127,8 @@ class Ldl(Inner):
 
     def _solved(self, b: Array) -> Array:
         z = sl.lapack.dsytrs(self.factor, self.pivots, self.scale * b, lower=1)[0]
-        return np.asarray(self.scale * z.reshape(-1))
+        with np.errstate(over="ignore", invalid="ignore"):  # a step that is not finite is not taken
+            return np.asarray(self.scale * z.reshape(-1))
 
 
 def _equilibrate(K: Array) -> Array:

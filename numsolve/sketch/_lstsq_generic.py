@@ -14,7 +14,7 @@ from numsolve._core import arrays
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._factor import ROUNDING, SAFE, power_of_two
+from ._factor import BELOW, ROUNDING, SAFE, power_of_two
 from .operators import make_sketch
 from .result import LstsqResult
 
@@ -33,8 +33,10 @@ def lstsq_generic(
     n, d = A.shape
     wanted = (1e-5 if eps > 1e-10 else 1e-12) if tol is None else tol
     cut = max(8.0, 2.0 * math.sqrt(d)) * eps if rcond is None else rcond
-    down = power_of_two(float(xp.max(xp.abs(A))))
-    scales = [power_of_two(float(xp.max(xp.abs(columns[:, j])))) for j in range(columns.shape[1])]
+    exponent = math.frexp(float(xp.finfo(A.dtype).max))[1]
+    down = power_of_two(float(xp.max(xp.abs(A))), exponent)
+    tops = [float(top) for top in xp.max(xp.abs(columns), axis=0)]
+    scales = [power_of_two(top, exponent) for top in tops]
     left = xp.asarray(scales, dtype=A.dtype, device=arrays.device(A))
     A, columns = A * down, columns * left
     norm = arrays.norm(xp, A)
@@ -81,18 +83,24 @@ def lstsq_generic(
             if it.running and not residual < 0.5 * before:
                 it.stop(Status.STAGNATED, f"The backward error stays at {residual:.2g}.")
             before = residual
-    residual, g, rs = certificate(it.x)
+    presented = _presented(it.x, down, left)
+    over = not bool(xp.all(xp.isfinite(presented)))
+    kept = it.x if over else _kept(xp, presented, down, left)
+    residual, g, rs = certificate(kept)
+    if residual > wanted and it.status is Status.CONVERGED:
+        it.stop(Status.STAGNATED, BELOW)
     change = max(eps, residual)
     norms = [float(value) / scale for value, scale in zip(rs, scales, strict=True)]
-    xs = [float(value) for value in xp.linalg.vector_norm(it.x, axis=0)]
+    xs = [float(value) for value in xp.linalg.vector_norm(kept, axis=0)]
+    nonzero = [bool(some) for some in xp.any(it.x != 0, axis=0)]
     errors = [
         change * used * (1 + used * float(r) / (top * size)) / (1 - change * used)
-        if change * used < 1
+        if size > 0.0 and change * used < 1
         else math.inf
-        for r, size in zip(rs, xs, strict=True)
-        if size > 0.0
+        for r, size, some in zip(rs, xs, nonzero, strict=True)
+        if some
     ]
-    if not bool(xp.all(xp.isfinite(_presented(it.x, down, left)))):
+    if over:
         it.stop(Status.NONFINITE, "The solution is larger than the largest float.")
         errors = [math.inf]
     return it.result(
@@ -112,6 +120,13 @@ def _presented(x: Array, down: float, left: Array) -> Array:
     with np.errstate(over="ignore", under="ignore"):  # for libraries on top of NumPy
         presented: Array = x * (down / left)
     return presented
+
+
+def _kept(xp: Namespace, presented: Array, down: float, left: Array) -> Array:
+    """What is left of our x in the user's."""
+    with np.errstate(invalid="ignore", under="ignore"):  # 0 / 0
+        ours: Array = xp.where(presented == 0, 0.0, presented / (down / left))
+    return ours
 
 
 def _checked(xp: Namespace, A: Array, b: Any) -> tuple[Array, Array, bool]:

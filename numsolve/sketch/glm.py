@@ -165,14 +165,19 @@ class GLM:
         return np.asarray(self.A.T @ (weights * (self.A @ p)) + self.l2 * p)
 
 
-def _check_size(name: str, values: Array) -> None:
-    """Refuse numbers whose squares, which are summed, overflow, or all vanish."""
-    top, kind = float(np.max(np.abs(values), initial=0.0)), np.finfo(values.dtype)
-    least, most = float(kind.tiny) ** 0.49, float(kind.max) ** 0.49
+def check_squares(name: str, values: Array) -> None:
+    """Refuse numbers whose squares, which are summed, overflow."""
+    top, most = float(np.max(np.abs(values), initial=0.0)), float(np.finfo(values.dtype).max) ** 0.49
     if top > most:
         raise ValueError(
             f"{name} must hold numbers up to {most:.1e}, whose squares are summed; got {top:.2g}"
         )
+
+
+def _check_size(name: str, values: Array) -> None:
+    """Refuse numbers whose squares, which are summed, overflow, or all vanish."""
+    check_squares(name, values)
+    top, least = float(np.max(np.abs(values), initial=0.0)), float(np.finfo(values.dtype).tiny) ** 0.49
     if 0.0 < top < least:
         raise ValueError(
             f"{name} must hold a number of {least:.1e} or more, or zeros alone: the squares of smaller ones "

@@ -8,6 +8,7 @@ Lagrangian. Times C n this is the objective of scikit-learn's LogisticRegression
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.special import expit, log_expit
 from numsolve._core import arrays, checks, estimator, extras
 from numsolve._core.foreign import answers
 
+from .glm import check_squares
 from .minimize import minimize
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ __all__ = ["ConstrainedLogisticRegression"]
 
 #: Unknowns up to which the Hessian is made; beyond, it is multiplied.
 DENSE = 1000
+#: The largest norm: its square is a number too.
+LONGEST = 1e150
 
 
 class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
@@ -49,7 +53,7 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
         form that `numsolve.sketch.minimize` takes: `scipy.optimize.LinearConstraint` or
         `NonlinearConstraint` with ``lb == ub``, functions ``(c, jac, hess)``, or a list of these.
     norm : float, optional
-        The length of the coefficients, positive; the intercept does not count.
+        The length of the coefficients, positive, at most 1e150; the intercept does not count.
     fit_intercept : bool
         Whether there is an intercept; it is not penalised.
     tol : float
@@ -144,7 +148,7 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
         Raises
         ------
         ValueError
-            If there are not two classes, or a constraint is an inequality.
+            If there are not two classes, a constraint is an inequality, or squares of `X` overflow.
 
         Warns
         -----
@@ -152,13 +156,16 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
             If the tolerance was not reached; the best coefficients are kept.
         """
         C = checks.real("C", self.C, low=0.0, open_low=True, infinite=True)
-        norm = None if self.norm is None else checks.real("norm", self.norm, low=0.0, open_low=True)
+        norm = self.norm
+        if norm is not None:
+            norm = checks.real("norm", norm, low=0.0, high=LONGEST, open_low=True)
         intercept = checks.flag("fit_intercept", self.fit_intercept)
         if y is None:
             raise ValueError(
                 "ConstrainedLogisticRegression requires y to be passed, but the target y is None"
             )
         A, target = estimator.data(self, X, y, fitting=True, sparse=True)
+        check_squares("X", A.data if arrays.is_sparse(A) else A)
         weights = np.ones(A.shape[0])
         if sample_weight is not None:
             weights = checks.masses("sample_weight", sample_weight, length=A.shape[0], dtype=float)
@@ -173,7 +180,9 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
                 else np.hstack([A, ones])
             )
         total = float(weights.sum())
-        penalty = np.where(np.arange(A.shape[1]) < d, 1.0 / (C * total), 0.0)
+        # On a sphere the penalty is constant: beside a large one the rounding errors would hide the loss.
+        weight = 1.0 / (C * total)
+        penalty = np.where(np.arange(A.shape[1]) < d, weight if norm is None else 0.0, 0.0)
         model = Model(A, signs, weights / total, penalty)
         constraints, x0 = [self.constraints], np.zeros(A.shape[1])
         if norm is not None:
@@ -183,12 +192,16 @@ class ConstrainedLogisticRegression(Base):  # type: ignore[misc,unused-ignore]
             x0 = (
                 x0 * (norm / length) if length > 0.0 else np.where(np.arange(x0.size) < d, norm / d**0.5, 0.0)
             )
-        self.result_ = minimize(
+        result = minimize(
             model.fun, x0, jac=model.jac,
             hess=model.hess if x0.size <= DENSE else None, hessp=None if x0.size <= DENSE else model.hessp,
             constraints=constraints, tol=self.tol, maxiter=self.maxiter, callback=self.callback,
             progress=self.progress, time_limit=self.time_limit,
         )  # fmt: skip
+        if norm is not None:  # what (1) has beside the loss
+            lam = np.append(result.lam[:-1], result.lam[-1] - weight * norm)
+            result = replace(result, fun=result.fun + 0.5 * weight * norm * norm, lam=lam)
+        self.result_ = result
         self.coef_ = self.result_.x[None, :d].copy()
         self.intercept_ = self.result_.x[d:].copy() if intercept else np.zeros(1)
         return self
@@ -308,8 +321,8 @@ class Sphere:
 
     def value(self, x: Array) -> Array:
         """The equation's left-hand side."""
-        w = x[: self.d]
-        return np.array([(w @ w - self.norm**2) / (2.0 * self.norm)])
+        w = x[: self.d] / self.norm  # whose square neither overflows nor vanishes near the sphere
+        return np.array([0.5 * self.norm * (w @ w - 1.0)])
 
     def jac(self, x: Array) -> Array:
         """Of shape (1, n)."""

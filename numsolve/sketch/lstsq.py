@@ -35,7 +35,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._factor import Factor, Task, lsqr
+from ._factor import BELOW, Factor, Task, lsqr
 from ._lstsq_generic import lstsq_generic
 from .operators import foreign
 from .result import LstsqResult
@@ -199,20 +199,25 @@ def _solve(
                     break
                 draws, oversample = draws + 1, 2 * oversample
                 factor = Factor.draw(task, oversample, nnz, rounding, rng)
-    x = it.x
+    x, kept = it.x, task.kept(it.x)
+    over = not np.isfinite(kept).all()
+    lossy = not over and not np.array_equal(kept, x)
+    x = kept if lossy else x
     residual = factor.backward_error(x)
-    if it.status is Status.CONVERGED and not residual <= min(it.threshold, factor.safe):
-        it.stop(*_why(residual, task, factor))
-    lost = float(np.max(task.presented(x), initial=0.0))
-    if lost == math.inf:
+    met = residual <= min(it.threshold, factor.safe)
+    if over:
         it.stop(Status.NONFINITE, "The solution is larger than the largest float.")
+    elif lossy and not met and it.status in {Status.CONVERGED, Status.ROUNDING}:
+        it.stop(Status.STAGNATED, BELOW)
+    elif it.status is Status.CONVERGED and not met:
+        it.stop(*_why(residual, task, factor))
     return it.result(
         LstsqResult,
         residual=residual,
         rank=factor.rank,
         cond=factor.cond,
         residual_norm=task.present_norms(factor.norms),
-        error_estimate=factor.error_estimate(x) + lost,
+        error_estimate=math.inf if over else factor.error_estimate(x),
         sketch_size=factor.size,
         method=method,
     )

@@ -25,7 +25,7 @@ from numsolve._core.limits import Limits
 from numsolve._core.monitor import Monitor
 from numsolve._core.result import Status
 
-from ._factor import power_of_two
+from ._factor import BELOW, kept, power_of_two
 from .operators import make_sketch
 from .result import LinearResult
 
@@ -119,11 +119,17 @@ def sketch_project(
     size = None if block is None else checks.integer("block", block, low=1, high=A.shape[0])
     # Powers of two that keep squares of entries, and of the solution's, within the range of floats.
     down, left = power_of_two(arrays.norm(np, A)), power_of_two(arrays.norm(np, right))
+    back = math.frexp(down)[1] - math.frexp(left)[1]
     with np.errstate(over="ignore"):
-        start = first * left / down
+        start = np.ldexp(first, -back)
     projector = Projector(
         np.ascontiguousarray(A * down), right * left, kind, size, checks.generator(rng), start
     )
+
+    def present(z: Array) -> Array:
+        with np.errstate(over="ignore"):
+            return np.asarray(np.ldexp(z, back))
+
     with Monitor(
         limits,
         rtol=rtol,
@@ -131,7 +137,7 @@ def sketch_project(
         reference=arrays.norm(np, right),
         maxiter=10_000,
         label=f"projections, {kind}",
-        present=lambda z: z * down / left,
+        present=present,
     ) as it:
         it.record(projector.residual() / left, projector.z)
         for _ in it:
@@ -140,7 +146,14 @@ def sketch_project(
                 break
             projector.sweep()
             it.record(projector.residual() / left, projector.z)
-    return it.result(LinearResult, residual=it.residual, rhs_norm=arrays.norm(np, right))
+    residual, z = it.residual, kept(it.x, back)
+    if not np.isfinite(z).all():
+        it.stop(Status.NONFINITE, "The solution is larger than the largest float.")
+    elif not np.array_equal(z, it.x):
+        residual = projector.residual(z) / left
+        if it.status is Status.CONVERGED and not residual <= it.threshold:
+            it.stop(Status.STAGNATED, BELOW)
+    return it.result(LinearResult, residual=residual, rhs_norm=arrays.norm(np, right))
 
 
 class Projector:
@@ -170,9 +183,10 @@ class Projector:
         few = n <= KEPT and kind in {"kaczmarz", "gaussian"}
         self.square: Any = A @ A.T if few or kind == "gaussian" else None
 
-    def residual(self) -> float:
+    def residual(self, z: Array | None = None) -> float:
         """||A z - b||, computed anew."""
-        return arrays.norm(np, self.A @ self.z - self.b)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite has a status
+            return arrays.norm(np, self.A @ (self.z if z is None else z) - self.b)
 
     def sweep(self) -> None:
         """One iteration of `sketch_project`."""

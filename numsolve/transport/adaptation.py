@@ -93,6 +93,7 @@ class DomainAdaptation(Base):  # type: ignore[misc,unused-ignore]
     source_: Array
     target_: Array
     n_features_in_: int
+    _metric: Metric
 
     @answers(reg_e="reg")
     def __init__(
@@ -163,6 +164,7 @@ class DomainAdaptation(Base):  # type: ignore[misc,unused-ignore]
             source, target, reg=reg, metric=self.metric, tol=self.tol, maxiter=self.maxiter,
             callback=self.callback, progress=self.progress, time_limit=self.time_limit,
         )  # fmt: skip
+        self._metric = self.metric  # `set_params` may change it before `fit` is called again
         self.source_, self.target_ = source.copy(), target.copy()  # the caller may reuse the given ones
         return self
 
@@ -194,7 +196,7 @@ class DomainAdaptation(Base):  # type: ignore[misc,unused-ignore]
             Means of target points.
         """
         rows = estimator.data(self, X)
-        return _means(rows, self.target_, self.result_.potentials[1], self.reg, self.metric)
+        return _means(rows, self.target_, self.result_.potentials[1], self.result_.reg, self._metric)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Move points from the target domain to the source domain.
@@ -210,19 +212,21 @@ class DomainAdaptation(Base):  # type: ignore[misc,unused-ignore]
             Means of source points.
         """
         rows = estimator.data(self, X)
-        return _means(rows, self.source_, self.result_.potentials[0], self.reg, self.metric)
+        return _means(rows, self.source_, self.result_.potentials[0], self.result_.reg, self._metric)
 
 
 def _means(X: Array, Y: Array, g: Array, reg: float, metric: Metric) -> Array:
     """The map (1), some rows at a time."""
     out = np.empty_like(X)
-    centre = Y.mean(axis=0)
-    near, squares = Y - centre, np.vecdot(Y - centre, Y - centre)
+    quadratic = metric == "sqeuclidean"
+    centre = Y.mean(axis=0) if quadratic else 0.0
+    near = Y - centre
+    squares = np.vecdot(near, near) if quadratic else 0.0
     step = max(1, BLOCK // len(Y))
     for first in range(0, len(X), step):
         part = X[first : first + step]
         with np.errstate(over="ignore", invalid="ignore"):
-            if metric == "sqeuclidean":  # |x|^2 is the same for all j
+            if quadratic:  # |x|^2 is the same for all j
                 weights = 2.0 * ((part - centre) @ near.T) - squares + g
             else:
                 weights = g - _distances(part, Y, metric)
@@ -232,11 +236,14 @@ def _means(X: Array, Y: Array, g: Array, reg: float, metric: Metric) -> Array:
             raise ValueError(f"X must have points of finite cost to those of the other domain, got row {row}")
         weights -= top
         np.exp(weights / reg, out=weights)
-        out[first : first + step] = weights @ Y / weights.sum(axis=1, keepdims=True)
+        weights /= weights.sum(axis=1, keepdims=True)
+        out[first : first + step] = weights @ Y
     return out
 
 
 def _distances(X: Array, Y: Array, metric: Metric) -> Any:
     from scipy.spatial.distance import cdist
 
+    if metric == "cosine":  # squares of a point's largest coordinate neither overflow nor underflow then
+        X, Y = (points / np.max(np.abs(points), axis=1, keepdims=True) for points in (X, Y))
     return cdist(X, Y, metric)

@@ -121,6 +121,28 @@ def test_an_oracle_that_lies_is_found_at_the_start(oracle, lie):
         bilevel.minimize_bilevel(changed(**{oracle: lie}), theta, X0, method=method)
 
 
+@pytest.mark.parametrize("name", ["lower_grad", "lower_hvp", "lower_cross_vjp", "lower_hess"])
+def test_complex_answers_are_refused_by_name(name):
+    lower_grad, hvp = (lambda x, t: np.exp(t) * x), (lambda x, t, v: np.exp(t) * v)
+    functions = {
+        "upper_grad": lambda x, t: (x - 1.0, None),
+        "lower_grad": lower_grad,
+        "lower_hvp": hvp,
+        "lower_cross_vjp": lambda x, t, q: np.exp(t) * (x @ q),
+    }
+    if name == "lower_hess":
+        functions[name] = lambda x, t: np.exp(t) * np.eye(3)
+    real = functions[name]
+    functions[name] = lambda *arguments: real(*arguments) * (1 + 1j)
+    problem = bilevel.BilevelProblem(
+        lambda x, t: 0.5 * np.sum((x - 1.0) ** 2),
+        lambda x, t: float(0.5 * np.exp(t[0]) * (x @ x)),
+        **functions,
+    )
+    with pytest.raises(ValueError, match=f"^{name} must return real numbers, got complex128"):
+        bilevel.minimize_bilevel(problem, [0.0], np.ones(3))
+
+
 def test_a_product_that_is_not_symmetric_is_found():
     skew = np.triu(np.ones((10, 10)))
     problem = changed(

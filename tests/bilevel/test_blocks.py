@@ -88,6 +88,76 @@ def test_an_executor_changes_nothing():
     assert_allclose(shared.x, alone.x, rtol=1e-12)
 
 
+def made_of(change):
+    """The oracle with another function in place of each of its own."""
+    names = "upper", "upper_grad", "lower_grad", "lower_cross_vjp", "lower_hvp", "lower_hess"
+    return bilevel.BlockOracle(20, **{name: change(name, getattr(ORACLE, name)) for name in names})
+
+
+def in_buffers():
+    """Each function writes its answer into one array of its own."""
+    buffers = {}
+
+    def change(name, function):
+        def one(key, value):
+            buffer = buffers.setdefault((name, key, value.shape), value.copy())
+            buffer[:] = value
+            return buffer
+
+        def answer(*arguments):
+            value = function(*arguments)
+            return tuple(map(one, "yt", value)) if isinstance(value, tuple) else one("", value)
+
+        return answer
+
+    return change
+
+
+def scribbling(name, function):
+    """Each function works in the arrays that it is given."""
+
+    def answer(*arguments):
+        value = function(*arguments)
+        for x in arguments:
+            if x is not None:
+                x[:] = 7
+        return value
+
+    return answer
+
+
+@pytest.mark.parametrize("variant", ["v1", "v2"])
+@pytest.mark.parametrize("change", [in_buffers(), scribbling], ids=["in_buffers", "scribbling"])
+def test_the_memory_of_an_oracle_changes_nothing(variant, change):
+    settings = {"variant": variant, "block_batch": 5, "step_theta": 0.005, "step_x": 0.5, "maxiter": 40}
+    with pytest.warns(ConvergenceWarning):
+        expected = bilevel.bsvrb(ORACLE, *START, rng=0, **settings)
+    with pytest.warns(ConvergenceWarning):
+        result = bilevel.bsvrb(made_of(change), *START, rng=0, **settings)
+    assert np.array_equal(result.theta, expected.theta)
+    assert np.array_equal(result.x, expected.x)
+
+
+@pytest.mark.parametrize(
+    "name", ["upper", "upper_grad", "lower_grad", "lower_cross_vjp", "lower_hvp", "lower_hess"]
+)
+def test_complex_answers_are_refused_by_name(name):
+    def change(this, function):
+        if this != name:
+            return function
+        if name == "upper_grad":
+            return lambda *arguments: (function(*arguments)[0] * 1j, None)
+        return lambda *arguments: function(*arguments) * 1j
+
+    with pytest.raises(ValueError, match=f"^{name} must return real numbers, got complex128"):
+        bilevel.bsvrb(made_of(change), *START, step_theta=0.1, step_x=0.1)
+
+
+def test_what_cannot_execute_is_refused():
+    with pytest.raises(TypeError, match="executor must have a submit method"):
+        bilevel.bsvrb(ORACLE, *START, step_theta=0.1, step_x=0.1, executor=3)
+
+
 def test_derivatives_of_the_logistic_blocks_are_those_of_differences():
     oracle, rng = logistic(0), np.random.default_rng(1)
     theta, x = rng.normal(size=30), rng.normal(size=(4, 3))

@@ -237,3 +237,81 @@ def test_a_matrix_of_doubles_is_solved_in_doubles_for_singles(form):
         x = solve(form(A), b)
         assert x.dtype == np.float64
         assert np.allclose(A @ x, b, rtol=1e-8)
+
+
+SOLVES = [solve_dense, solve_cholesky, solve_cg, solve_gmres, solve_bicgstab, solve_lsmr, solve_host]
+GRAM = np.eye(4) + (half := np.random.default_rng(0).normal(size=(4, 4))) @ half.T
+RIGHT = np.arange(1.0, 5.0)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("solve", SOLVES, ids=lambda solve: solve.__name__)
+def test_a_solve_is_differentiated_as_its_equation(solve, transpose):
+    """x = A(t)^-1 b(t): first and second derivatives of |x|^2 are those of JAX's own factorisation."""
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+
+    def matrix(t):
+        return jnp.asarray(GRAM) + t[0] * jnp.eye(4)
+
+    def loss(t):
+        x = solve(lambda v: matrix(t) @ v, t[1] * jnp.asarray(RIGHT), transpose=transpose, tol=1e-13)
+        return jnp.sum(x**2)
+
+    def expected(t):
+        return jnp.sum(jnp.linalg.solve(matrix(t), t[1] * jnp.asarray(RIGHT)) ** 2)
+
+    t = jnp.array([0.1, 1.3])
+    np.testing.assert_allclose(jax.grad(loss)(t), jax.grad(expected)(t), rtol=1e-9)
+    if solve in {solve_dense, solve_lsmr}:  # one that is direct, one that iterates
+        np.testing.assert_allclose(
+            jax.jit(jax.jacfwd(jax.grad(loss)))(t), jax.hessian(expected)(t), rtol=1e-8, atol=1e-10
+        )
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_a_solve_by_a_pattern_is_differentiated_as_its_equation(transpose):
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+    A = np.diag([2.0, 3.0, 4.0, 5.0]) + np.diag([0.5, 1.0, -1.0], 1)
+    pattern = sp.csr_array(A != 0)
+
+    def loss(t):
+        x = solve_host(lambda v: t * (A @ v), jnp.asarray(RIGHT), transpose=transpose, sparsity=pattern)
+        return jnp.sum(x**3)
+
+    x = np.linalg.solve(A.T if transpose else A, RIGHT)
+    np.testing.assert_allclose(jax.grad(loss)(2.0), -3.0 * np.sum(x**3) / 2.0**4, rtol=1e-10)
+
+
+@pytest.mark.parametrize("solve", SOLVES, ids=lambda solve: solve.__name__)
+def test_complex_unknowns_are_pairs_of_real_ones(solve):
+    jax = pytest.importorskip("jax")
+    b = RIGHT * (1 + 2j)
+    x = solve(lambda v: jax.numpy.asarray(GRAM) @ v, jax.numpy.asarray(b))
+    np.testing.assert_allclose(x, np.linalg.solve(GRAM, b), rtol=1e-8)
+
+
+def test_what_a_product_or_a_start_has_to_be_like_is_told():
+    jax = pytest.importorskip("jax")
+    b = jax.numpy.ones(4)
+    with pytest.raises(ValueError, match=r"the result of matvec must have .* shapes of b, \[\(4,\)\]; got"):
+        solve_lsmr(lambda v: v[:2], b)
+    with pytest.raises(ValueError, match=r"init must have .* shapes of b, \[\(4,\)\]; got \[\(3,\)\]"):
+        solve_gmres(lambda v: v, b, init=jax.numpy.ones(3))
+    with pytest.raises(TypeError, match="the result of matvec must be real"):
+        solve_gmres(lambda v: 1j * v, b)
+
+
+@pytest.mark.parametrize("solve", SOLVES, ids=lambda solve: solve.__name__)
+def test_no_unknowns_have_no_solution_but_the_empty_one(solve):
+    assert solve(lambda v: v, np.zeros(0)).shape == (0,)
+
+
+@pytest.mark.parametrize("power", range(-60, 61, 6))
+@pytest.mark.parametrize(
+    "solve", [solve_lsmr, solve_cg, solve_gmres, solve_bicgstab], ids=lambda f: f.__name__
+)
+def test_an_iteration_does_not_know_the_unit_of_the_matrix(solve, power):
+    x = solve(GRAM * 10.0**power, RIGHT) * 10.0**power
+    np.testing.assert_allclose(x, np.linalg.solve(GRAM, RIGHT), rtol=1e-7)

@@ -45,6 +45,7 @@ BAD = {
     "no tolerance": (lambda: solve(rtol=0.0, atol=0.0), ValueError, "must not both be 0"),
     "nan atol": (lambda: solve(atol=np.nan), ValueError, "atol"),
     "no steps": (lambda: solve(max_steps=0), ValueError, "max_steps must be an integer at least 1"),
+    "more steps than memory": (lambda: solve(max_steps=10**10), ValueError, "max_steps must be .* at most"),
     "no checkpoint": (lambda: solve(checkpoint=0), ValueError, "checkpoint"),
     "SciPy's times": (lambda: solve(t_eval=[0.5]), TypeError, "called 'ts' here"),
     "diffrax's step": (lambda: solve(dt0=0.1), TypeError, "called 'h0' here"),

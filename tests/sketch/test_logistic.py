@@ -118,6 +118,31 @@ def test_no_point_of_the_sphere_has_a_smaller_loss(norm):
             assert objective(x, X, y, 1.0) >= objective(solution(model), X, y, 1.0) - 1e-12
 
 
+@pytest.mark.parametrize("norm", [1e20, 1e22, 1e24, 1e28, 1e30, 1e32])
+def test_a_norm_that_dwarfs_the_loss_does_not_hide_its_slope(norm):
+    """On the sphere the penalty is constant: its rounding errors make no point a minimum."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    y = X[:, 0] + rng.normal(size=40) > 0
+    model = sketch.ConstrainedLogisticRegression(norm=norm)
+    with pytest.warns(numsolve.ConvergenceWarning):
+        model.fit(X, y)
+    assert not model.result_.success
+    assert model.result_.optimality > 1e-3
+
+
+def test_the_objective_on_a_sphere_has_its_penalty():
+    X, y = data()
+    model = sketch.ConstrainedLogisticRegression(0.5, norm=2.0).fit(X, y)
+    assert model.result_.fun == pytest.approx(objective(solution(model), X, y, 0.5), rel=1e-12)
+
+
+def test_data_whose_hessian_nearly_vanishes_raise_no_warning():
+    X, y = data()
+    model = sketch.ConstrainedLogisticRegression(C=np.inf).fit(X * 1e-300, y)
+    assert np.isfinite(model.coef_).all()
+
+
 def test_sparse_rows_and_weights_give_what_dense_rows_repeated_give():
     X, y = data(60)
     X = X * (np.random.default_rng(1).random(X.shape) < 0.5)
@@ -159,6 +184,9 @@ X, Y = data(20)
         ({"C": np.nan}, X, Y, ValueError, "C must be"),
         ({"norm": 0.0}, X, Y, ValueError, "norm must be a finite number above 0"),
         ({"norm": np.inf}, X, Y, ValueError, "norm"),
+        ({"norm": 1e160}, X, Y, ValueError, "norm must be .* at most 1e"),
+        ({}, X * 1e160, Y, ValueError, "X must hold numbers up to 1.1e.151, whose squares are summed"),
+        ({}, sparse.csr_array(X * 1e160), Y, ValueError, "X must hold numbers up to"),
         ({"tol": -1.0}, X, Y, ValueError, "tol"),
         ({"fit_intercept": "yes"}, X, Y, TypeError, "fit_intercept"),
         ({"constraints": LinearConstraint(np.ones(6), 0, 1)}, X, Y, ValueError, "inequalit|lb"),

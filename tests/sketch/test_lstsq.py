@@ -148,11 +148,36 @@ def test_a_solution_beyond_the_largest_float_is_no_success(kind):
     assert r.error_estimate == np.inf
 
 
-def test_the_estimate_knows_what_underflow_took():
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, xp_strict.asarray])
+def test_the_estimate_knows_what_underflow_took(kind):
+    """The exact solution is 1e-400: zeros do not solve the equations, so they are no success."""
     A = RNG.normal(size=(100, 3))
-    r = sketch.lstsq(1e200 * A, 1e-200 * A.sum(axis=1), rng=0)
-    assert not r.x.any()  # 1e-400
+    b = 1e-200 * A.sum(axis=1)
+    with pytest.warns(ConvergenceWarning, match="below the least float"):
+        r = sketch.lstsq(kind(1e200 * A), b if kind is sp.csr_array else kind(b), rng=0)
+    assert not np.asarray(r.x).any()  # 1e-400
     assert r.error_estimate >= 1.0
+    assert not r.success
+
+
+def test_the_certificate_is_that_of_the_floats_returned():
+    """Subnormal numbers lack digits: a change of A by that relative error makes x right."""
+    A, b = 1e160 * np.eye(3), np.full(3, 1e-162)
+    with pytest.warns(ConvergenceWarning, match="below the least float"):
+        r = sketch.lstsq(A, b, rng=0)
+    assert r.residual == pytest.approx(abs(1 - 1e-162 / (1e160 * r.x[0])) / np.sqrt(3), rel=1e-2)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, xp_strict.asarray])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("end", ["largest", "least"])
+def test_entries_at_the_ends_of_the_range_of_floats(kind, dtype, end):
+    """The norm of the largest is beyond the range, and so is the inverse of the least."""
+    entry = np.finfo(dtype).max if end == "largest" else np.finfo(dtype).smallest_subnormal
+    A, b = entry * np.eye(3, dtype=dtype), np.full(3, entry)
+    r = sketch.lstsq(kind(A), b if kind is sp.csr_array else kind(b), rng=0)
+    assert r.success
+    np.testing.assert_allclose(np.asarray(r.x), 1.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)

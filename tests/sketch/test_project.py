@@ -62,6 +62,34 @@ def test_an_inconsistent_system_is_no_success():
     assert not r.success
 
 
+@pytest.mark.parametrize(("scale_A", "scale_b"), [(1e200, 1e-200), (1e160, 1e-162), (1e-200, 1e200)])
+def test_a_solution_beyond_the_range_of_floats_is_no_success(scale_A, scale_b):
+    """The residual is that of the floats returned, of which underflow or overflow took a part."""
+    A, b = scale_A * np.eye(3), np.full(3, scale_b)
+    with pytest.warns(ConvergenceWarning, match=r"least float|largest float"):
+        r = sketch.sketch_project(A, b, rng=0)
+    assert not r.success
+    if np.isfinite(r.x).all():
+        assert r.residual == pytest.approx(np.sqrt(3) * abs(scale_A * r.x[0] - scale_b), rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_entries_near_the_largest_float(kind):
+    """Their norm is beyond the range of floats; the solution of A x = A (1, 1, 1) is not."""
+    A = np.finfo(float).max * np.eye(3)
+    r = sketch.sketch_project(A, np.full(3, 1e300), kind=kind, rng=0, rtol=1e-10)
+    assert r.success
+    np.testing.assert_allclose(r.x * 1e8, 1e308 / np.finfo(float).max, rtol=1e-9)
+
+
+def test_a_start_of_any_size():
+    """A, b and x0 at 1e-200, 1e0 and 1e200: each product of scale factors stays in the range."""
+    A = 1e-200 * np.eye(3)
+    r = sketch.sketch_project(A, np.ones(3), np.full(3, 1e200), rng=0)
+    assert r.success
+    assert r.nit == 0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -111,6 +111,12 @@ def test_only_the_direction_of_a_row_counts_at_any_scale():
     assert_allclose(one.predict_proba(X), other.predict_proba(X * scale), atol=1e-10)
 
 
+def test_rows_whose_sum_overflows_have_directions():
+    X = np.random.default_rng(0).uniform(-1.0, 1.0, size=(40, 3))
+    fits = [special.VMFMixture(2, rng=0).fit(rows) for rows in (X, X * 2.0**1023)]
+    assert_allclose(fits[1].mu_, fits[0].mu_, rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", [sparse.csr_array, sparse.coo_array, sparse.csr_matrix])
 def test_sparse_rows_give_what_dense_ones_give(kind):
     rng = np.random.default_rng(0)

@@ -138,6 +138,23 @@ def test_the_map_stays_where_the_caller_reuses_the_arrays():
     assert np.array_equal(model.inverse_transform(Y), before[1])
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_the_cosine_cost_does_not_know_the_length_of_points(scale):
+    X, Y = np.random.default_rng(0).normal(size=(2, 30, 3))
+    expected = transport.DomainAdaptation(metric="cosine").fit_transform(X, Xt=Y)
+    moved = transport.DomainAdaptation(metric="cosine").fit_transform(scale * X, Xt=scale * Y)
+    assert_allclose(moved / scale, expected, rtol=1e-6)
+
+
+def test_the_map_is_that_of_the_fit_whatever_is_set_afterwards():
+    X, Y = np.random.default_rng(0).normal(size=(2, 30, 3))
+    model = transport.DomainAdaptation(0.1).fit(X, Xt=Y)
+    forth, back = model.transform(X), model.inverse_transform(Y)
+    model.set_params(reg=50.0, metric="cityblock")
+    assert np.array_equal(model.transform(X), forth)
+    assert np.array_equal(model.inverse_transform(Y), back)
+
+
 def test_frames_of_other_columns_are_refused():
     pandas = pytest.importorskip("pandas")
     X, Y = (pandas.DataFrame(x, columns=["a", "b"]) for x in domains())

@@ -101,6 +101,8 @@ def solve(
 ) -> Any:
     """Solve one system, for the public functions."""
     xp = arrays.array_namespace(b=b)
+    if b.shape[0] == 0:
+        return xp.zeros_like(b)
     if sparsity is not None:
         return _by_pattern(matvec, b, transpose, ridge, tol, sparsity)
     A = Operator(xp, matvec, b.shape[0], b.dtype, ridge=ridge)
