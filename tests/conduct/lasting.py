@@ -200,7 +200,7 @@ def descent() -> Any:
 
 def training(**settings: Any) -> Any:
     data = np.linspace(1, 2, 64, dtype=np.float32)
-    run = {"batch_size": 1, "epochs": 10**6, "seed": 0, **settings}
+    run = {"batch_size": 1, "epochs": 10**6, "rng": 0, **settings}
     return neural_ode.train(loss, np.float32(1.0), data, descent(), **run)
 
 
