@@ -56,11 +56,15 @@ class Channel(NamedTuple):
 def read_mesh(mesh: RadialMesh | None, r_max: float, Z: float, *, dirac: bool) -> RadialMesh:
     """Return the mesh given, or sixteen elements on [0, r_max]."""
     if mesh is None:
-        r_max = checks.real("r_max", r_max, low=LEAST_RADIUS, high=LONGEST)  # a 0-d array has no hash
-        return _default_mesh(Z, dirac and Z > 0, r_max)
+        return _default_mesh(Z, dirac and Z > 0, read_radius(r_max))
     if not isinstance(mesh, RadialMesh):
         raise TypeError(f"mesh must be a RadialMesh, got {type(mesh).__name__}")
     return mesh
+
+
+def read_radius(r_max: float) -> float:
+    """The end of a mesh that is to be made."""
+    return checks.real("r_max", r_max, low=LEAST_RADIUS, high=LONGEST)
 
 
 @lru_cache(maxsize=64)

@@ -128,7 +128,7 @@ def solve_radial_dirac(
         raise ValueError(f"Z must be below c = {c:g}: beyond it a point nucleus has no 1s state; got {Z:g}")
     checks.choice("formulation", formulation, ("elimination", "squared"))
     if mesh is None and formulation == "squared":
-        mesh = squared.published_mesh(Z, checks.real("r_max", r_max, low=0.0, open_low=True))
+        mesh = squared.published_mesh(Z, _radial.read_radius(r_max))
     rounds = _radial.ROUNDS if mesh is None and callable(V) else 0
     mesh = _radial.read_mesh(mesh, r_max, Z, dirac=True)
     n_states = _radial.read_states(n_states, mesh, mesh.n_elements * mesh.order)

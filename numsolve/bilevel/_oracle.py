@@ -197,9 +197,9 @@ class Oracle:
         shape = tuple(getattr(value, "shape", ()))
         if math.prod(shape) != 1:
             raise ValueError(f"{name} must return a number, got an array of shape {shape}")
-        if value is None or isinstance(value, str | complex):
+        if value is None or isinstance(value, str | complex | list | tuple):
             raise ValueError(f"{name} must return a real number, got {value!r}")
-        number = float(value)
+        number = float(value[(0,) * len(shape)] if shape else value)
         if not math.isfinite(number):
             raise Halt(Status.NONFINITE, f"{name} returned a NaN or an infinity.")
         return number

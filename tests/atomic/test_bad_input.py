@@ -112,6 +112,12 @@ BAD = {
         ValueError,
         "formulation must be one of 'elimination'",
     ),
+    "squared, r_max 0": (
+        dirac,
+        {"formulation": "squared", "r_max": 5e-324},
+        ValueError,
+        "r_max must be a finite number at least 1e-40",
+    ),
     "Klein": (dirac, {"V": lambda r: -60_000.0 * (r < 1), "Z": 0}, ValueError, "Klein region"),
     **{
         f"{name} ({solver.__name__})": (solver, settings, kind, text)

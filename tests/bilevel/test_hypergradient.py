@@ -47,6 +47,20 @@ def test_the_hypergradient_of_a_quadratic_is_that_of_its_closed_form():
     assert_allclose(result.grad, QUADRATIC.exact_hypergradient(THETA), atol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(1,), (1, 1)])
+def test_an_objective_may_return_its_number_in_an_array(shape):
+    one = bilevel.BilevelProblem(
+        lambda x, t: np.full(shape, 0.5 * (x - 1) @ (x - 1)),
+        lambda x, t: np.full(shape, 0.5 * (x - t) @ (x - t)),
+        upper_grad=lambda x, t: (x - 1, None),
+        lower_grad=lambda x, t: x - t,
+        lower_hvp=lambda x, t, v: v,
+        lower_cross_vjp=lambda x, t, q: -q,
+    )
+    result = bilevel.hypergradient(one, THETA, np.zeros(4), tol=1e-9)
+    assert_allclose(result.grad, THETA - 1, atol=1e-8)
+
+
 @pytest.mark.parametrize("solve", ["cg", "dense", "gmres"])
 def test_every_linear_solver_gives_the_same_hypergradient(solve):
     result = bilevel.hypergradient(QUADRATIC, THETA, X0, solve=solve, tol=1e-8)

@@ -67,7 +67,7 @@ def _product(name: str):
             assert np.isfinite(info.residual) or np.isnan(info.residual)
         A, c = matrix, dense(direction[0] if forward else direction)
         truth = np.linalg.solve(A, c) if forward else np.linalg.solve(A.T, c)
-        got = np.asarray(got if forward else got[0], float)
+        got = np.asarray(got if forward else got[0], float).ravel()  # x of one number may have any shape
         room = max(1e-4, _room(settings) * np.linalg.cond(A))
         if np.abs(c).max(initial=0) < 1e100:
             close(got, truth, room, room * np.abs(truth).max(initial=0) + 1e-300)
